@@ -1,0 +1,219 @@
+"""The contract of a layer type, and the registry in which Caffe's ``type: "..."`` strings are looked up.
+
+A layer type is one class in one file of ``dreamopt/engine/layers/``; the file's name, without underscores, is the type
+in lower case (``inner_product.py`` holds ``InnerProduct``). It says what weights it wants (``setup``), what shapes it
+makes (``shape``) and computes (``forward``). Nobody writes a backward pass: autograd differentiates ``forward``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, NoReturn, TypeVar
+
+from torch import Tensor
+
+from dreamopt.errors import NetError, ShapeError, UnknownLayerError
+
+if TYPE_CHECKING:
+    from dreamopt.schema import Place
+    from dreamopt.schema.caffe_pb2 import FillerParameter, LayerParameter
+
+Shape = tuple[int, ...]
+
+
+class Weight(NamedTuple):
+    """A weight that a layer asks for: its shape, and Caffe's filler for it (None: zeros)."""
+
+    shape: Shape
+    filler: FillerParameter | None = None
+
+
+class Layer:
+    """One layer of a net.
+
+    A subclass overrides `forward`, and where needed `setup` (called once, when the net is made) and `shape` (called
+    when the net is made and each time its bottoms come with another shape).
+
+    Parameters
+    ----------
+    param : LayerParameter
+        The layer as the prototxt gives it, in Caffe's V2 form.
+    phase : {"TRAIN", "TEST"}
+        The phase the net was made for.
+    where : Place
+        File and line of the layer; errors quote it.
+    """
+
+    bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
+    """Fewest and most bottoms; None for any number."""
+    tops: ClassVar[tuple[int, int | None]] = (1, 1)
+    """Fewest and most tops; None for any number."""
+    reads_overwritten_bottom: ClassVar[bool] = False
+    """Run in place, Caffe's backward pass reads the bottom after the top has overwritten it: the derivative is taken there."""
+    shares_data: ClassVar[bool] = False
+    """Caffe lets the tops use the bottom's own memory, so that writing one writes the other (Split, Reshape, Flatten)."""
+    is_loss: ClassVar[bool] = False
+    """Caffe seeds the first top's diff with a loss weight of 1."""
+
+    def __init__(self, param: LayerParameter, phase: str, where: Place) -> None:
+        self.param = param
+        self.name = param.name
+        self.phase = phase
+        self.where = where
+        self.n_tops = len(param.top)
+
+    @property
+    def type(self) -> str:
+        """Caffe's name of the layer's type."""
+        return self.param.type
+
+    def check_counts(self) -> None:
+        """Refuse a number of bottoms or tops that the type does not take."""
+        for what, names, (fewest, most) in (("bottom", self.param.bottom, self.bottoms), ("top", self.param.top, self.tops)):
+            if len(names) < fewest or (most is not None and len(names) > most):
+                wanted = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
+                self.fail(f"a {self.type} layer takes {wanted} {what}(s), but has {len(names)}")
+
+    def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
+        """Check and remember the parameters; return the weights wanted, in Caffe's order.
+
+        Parameters
+        ----------
+        bottoms : sequence of Shape
+            The bottoms' shapes when the net is made.
+
+        Raises
+        ------
+        NetError
+            For a parameter out of range, through `fail`.
+        """
+        return ()
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Return the tops' shapes for these bottoms; default: each top is shaped as the first bottom.
+
+        Raises
+        ------
+        ShapeError
+            For a bottom that does not fit, through `fail`.
+        """
+        return [bottoms[0]] * self.n_tops
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Compute the tops: a pure, differentiable, device-neutral function that never writes into its arguments.
+
+        Parameters
+        ----------
+        bottoms : sequence of Tensor
+            float32 (or float64 in tests), contiguous or channels-last; tops may come out in either layout.
+        weights : sequence of Tensor
+            As asked for in `setup`.
+        """
+        raise AssertionError(f"layer type {self.type} does not say how it computes")
+
+    def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        """Multiply-adds of one forward pass; default: one for each value written."""
+        return sum(count(top) for top in tops)
+
+    def fail(self, sentence: str) -> NoReturn:
+        """Raise a ShapeError that starts with the layer's name, file and line."""
+        raise ShapeError(f"{self.where}: layer '{self.name}' ({self.type}): {sentence}")
+
+
+class Elementwise(Layer):
+    """A layer whose top has the bottom's shape, each value computed from the value at its place; override `apply`."""
+
+    def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Compute the top from the bottom ``x``."""
+        raise AssertionError(f"layer type {self.type} does not say how it computes")
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Compute the one top."""
+        return [self.apply(bottoms[0], weights)]
+
+
+def count(shape: Sequence[int], start: int = 0, end: int | None = None) -> int:
+    """Return the product of ``shape[start:end]``, 1 when that is empty.
+
+    >>> count((2, 3, 5), 1)
+    15
+    """
+    n = 1
+    for d in shape[start:end]:
+        n *= d
+    return n
+
+
+_L = TypeVar("_L", bound=type[Layer])
+_registered: dict[str, type[Layer]] = {}
+
+
+def register(cls: _L) -> _L:
+    """Make a layer class known under its own name; a decorator for layer types of your own.
+
+    Raises
+    ------
+    NetError
+        If the class is no `Layer`, or lacks `forward` (or `apply`, for an `Elementwise`).
+
+    Examples
+    --------
+    >>> from dreamopt.engine import Elementwise, register
+    >>> @register
+    ... class Softsign(Elementwise):
+    ...     def apply(self, x, weights):
+    ...         return x / (1 + x.abs())
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Layer)):
+        raise NetError(f"register() takes a subclass of dreamopt.engine.Layer, not {cls!r}")
+    if cls.forward is Layer.forward or (issubclass(cls, Elementwise) and "forward" not in vars(cls) and cls.apply is Elementwise.apply):
+        raise NetError(f"layer type {cls.__name__} (in module {cls.__module__}) has no forward()")
+    _registered[cls.__name__] = cls
+    return cls
+
+
+def _files() -> dict[str, str]:
+    from dreamopt.engine import layers
+
+    return {m.name.replace("_", ""): m.name for m in pkgutil.iter_modules(layers.__path__)}
+
+
+def layer_class(type_: str, name: str, where: object) -> type[Layer]:
+    """Return the class for Caffe's layer type ``type_``; ``name`` and ``where`` are for the error.
+
+    Raises
+    ------
+    UnknownLayerError
+        Listing the known types and how to add one.
+    """
+    if type_ in _registered:
+        return _registered[type_]
+    stem = _files().get(type_.lower())
+    if stem is not None:
+        found = getattr(importlib.import_module(f"dreamopt.engine.layers.{stem}"), type_, None)
+        if isinstance(found, type) and issubclass(found, Layer):
+            return register(found)
+    near = difflib.get_close_matches(type_, known_types(), n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise UnknownLayerError(
+        f"{where}: layer '{name}' has the unknown type '{type_}'{hint}; known are {', '.join(known_types())}; "
+        "add your own with @dreamopt.engine.register on a subclass of dreamopt.engine.Layer"
+    )
+
+
+def known_types() -> list[str]:
+    """Return the names of all layer types, built in and registered, in alphabetical order."""
+    from dreamopt.engine import layers
+
+    names = set(_registered)
+    for stem in _files().values():
+        module = importlib.import_module(f"{layers.__name__}.{stem}")
+        names |= {
+            key
+            for key, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, Layer) and value.__module__ == module.__name__ and not key.startswith("_")
+        }
+    return sorted(names)
