@@ -1,0 +1,33 @@
+"""The oracle: a running Caffe 1.0."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, missing
+from tests.oracle.harness import Oracle
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks for the oracle."""
+    for item in items:
+        if "oracle" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.oracle)
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Iterator[Oracle]:
+    """Real Caffe, in the folder named by DREAMOPT_CAFFE_ROOT, else .caffe-root beside or in the repository."""
+    named = os.environ.get("DREAMOPT_CAFFE_ROOT")
+    places = [Path(named)] if named else [REPOSITORY.parent / ".caffe-root", REPOSITORY / ".caffe-root"]
+    root = next((p for p in places if (p / "usr/bin/python3").exists()), None)
+    if root is None:
+        missing(f"no root with real Caffe at {' or '.join(map(str, places))}: set DREAMOPT_CAFFE_ROOT")
+    assert root is not None
+    if os.geteuid() != 0:
+        missing("real Caffe stands in a root to chroot into, which takes the superuser")
+    asked = Oracle(root)
+    yield asked
+    asked.close()
