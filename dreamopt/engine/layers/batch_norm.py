@@ -1,0 +1,55 @@
+"""BatchNorm."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layers._axes import text
+
+
+class BatchNorm(Layer):
+    """``y = (x - mean) / sqrt(var + eps)`` for each channel (axis 1), without scale and shift, which a Scale layer adds.
+
+    The weights are a sum of means, a sum of variances, and the one number by which to divide both (0 makes them 0). In
+    TEST, or with ``use_global_stats: true``, these are the statistics. Else they are the batch's own (the variance
+    biased), and the weights become ``f w + new`` with f = ``moving_average_fraction`` and the unbiased variance as new.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/batch_norm_layer.cpp, BatchNormLayer.
+    """
+
+    channels: int
+    stored: bool
+
+    def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
+        """Want the mean's sum (C,), the variance's sum (C,), and their weight (1,)."""
+        p = self.param.batch_norm_param
+        if len(bottoms[0]) < 2:
+            self.fail(f"the bottom has shape {text(bottoms[0])}; allowed are 2 axes and more")
+        self.stored = p.use_global_stats if p.HasField("use_global_stats") else self.phase == "TEST"
+        self.channels = bottoms[0][1]
+        return [Weight((self.channels,)), Weight((self.channels,)), Weight((1,))]
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Check the channels."""
+        if len(bottoms[0]) < 2 or bottoms[0][1] != self.channels:
+            self.fail(f"the bottom has shape {text(bottoms[0])}, but the net was made for {self.channels} channels on axis 1")
+        return [bottoms[0]]
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Normalise; with the batch's statistics, also update the stored ones."""
+        p, x = self.param.batch_norm_param, bottoms[0]
+        if self.stored:
+            means, variances, times = (w.detach() for w in weights)
+            factor = torch.where(times == 0, 0, 1 / times)
+            return [torch.nn.functional.batch_norm(x, means * factor, variances * factor, eps=p.eps)]
+        with torch.no_grad():
+            means, variances, times = weights
+            var, mean = torch.var_mean(x, [i for i in range(x.dim()) if i != 1], correction=0)
+            m = x.numel() // self.channels
+            for w, new in ((means, mean), (variances, var * (m / (m - 1) if m > 1 else 1)), (times, 1)):
+                w.mul_(p.moving_average_fraction).add_(new)
+        return [torch.batch_norm(x, None, None, None, None, True, 0, p.eps, False)]

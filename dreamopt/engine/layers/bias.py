@@ -1,0 +1,41 @@
+"""Bias."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layers._broadcast import check_operand, spread, weight_shape
+
+
+class Bias(Layer):
+    """``y = x + b``, b spread over the axes of x that it does not span.
+
+    b is a weight that spans ``num_axes`` axes from ``axis`` on (default: one number for each channel), or the second
+    bottom.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/bias_layer.cpp, BiasLayer.
+    """
+
+    bottoms = (1, 2)
+    span: Shape = ()
+
+    def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
+        """Want b, unless it is a bottom."""
+        p = self.param.bias_param
+        if len(bottoms) == 2:
+            return ()
+        self.span = weight_shape(self, bottoms[0], p.axis, p.num_axes)
+        return [Weight(self.span, p.filler)]
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Check that b fits."""
+        check_operand(self, bottoms[0], bottoms[1] if len(bottoms) == 2 else self.span, self.param.bias_param.axis)
+        return [bottoms[0]]
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Add."""
+        x, b = bottoms[0], bottoms[1] if len(bottoms) == 2 else weights[0]
+        return [x + spread(b, x, self.param.bias_param.axis)]

@@ -1,0 +1,40 @@
+"""Deconvolution."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Shape, count
+from dreamopt.engine.layers.convolution import Convolution
+
+_F = torch.nn.functional
+_BY_AXES = {1: _F.conv_transpose1d, 2: _F.conv_transpose2d, 3: _F.conv_transpose3d}
+
+
+class Deconvolution(Convolution):
+    """The transpose of a convolution: each value of the bottom adds a kernel, times itself, to the top.
+
+    The top's size is ``stride (size - 1) + dilation (kernel - 1) + 1 - 2 pad``. The kernels are stored as (in, out / group, ...).
+
+    References
+    ----------
+    Caffe, src/caffe/layers/deconv_layer.cpp, DeconvolutionLayer.
+    """
+
+    def kernel_channels(self) -> Shape:
+        """Return the first two axes of the kernels."""
+        return self.n_in, self.n_out // self.groups
+
+    def length(self, i: int, size: int) -> int:
+        """Return the top's size on spatial axis ``i`` for a bottom of ``size``."""
+        return self.windows.stride[i] * (size - 1) + self.windows.extent(i) - 2 * self.windows.pad[i]
+
+    def convolve(self, x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+        """Spread x of shape (N, C, ...)."""
+        _, stride, pad, dilation = self._torch_windows()
+        return _BY_AXES[x.dim() - 2](x, w, bias, stride, pad, 0, self.groups, dilation)
+
+    def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        """Multiply-adds: a kernel for every value of the bottom."""
+        return sum(count(b) for b in bottoms) * (self.n_out // self.groups) * count(self.windows.kernel)

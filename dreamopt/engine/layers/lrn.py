@@ -1,0 +1,92 @@
+"""LRN, local response normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layers._axes import channels_last, same_rank
+
+
+class LRN(Layer):
+    """Each value divided by a power of the squares around it.
+
+    ACROSS_CHANNELS: ``y = x (k + alpha/n sum x^2) ^ -beta``, the sum over the n = ``local_size`` channels around each.
+    WITHIN_CHANNEL: ``y = x (1 + alpha avg x^2) ^ -beta``, the average over n x n places around each, places beyond the
+    border counted as zeros; Caffe ignores ``k`` there.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/lrn_layer.cpp, CrossChannelForward_cpu, CrossChannelBackward_cpu and WithinChannelForward.
+    """
+
+    def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
+        """Check the size."""
+        n = self.param.lrn_param.local_size
+        if n % 2 == 0:
+            self.fail(f"local_size is {n}; allowed are odd sizes")
+        return ()
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Check the axes."""
+        same_rank(self, bottoms[0], 4, "LRN")
+        return [bottoms[0]]
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Compute the top."""
+        p, x = self.param.lrn_param, channels_last(bottoms[0])
+        if p.norm_region == p.ACROSS_CHANNELS:
+            y: Tensor = _Across.apply(x, p.local_size, p.alpha / p.local_size, p.beta, p.k)  # type: ignore[no-untyped-call]
+            return [y]
+        around = torch.nn.functional.avg_pool2d(x * x, p.local_size, 1, p.local_size // 2)
+        return [x * _power(around * p.alpha + 1, p.beta)]
+
+    def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        """Multiply-adds of the sums of squares."""
+        return count(tops[0]) * self.param.lrn_param.local_size
+
+
+class _Across(torch.autograd.Function):
+    """``y = x s^-beta``, ``s = k + a B x^2``, B the band matrix; then ``dx = dy s^-beta - 2 a beta x B^T (dy y / s)``.
+
+    Written by hand since autograd would keep four more tensors of x's size and walk over them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
+        band = _band(x.shape[1], size, x.dtype, x.device)
+        scale = torch.nn.functional.conv2d(x * x, band * a).add_(k)
+        power = _power(scale, beta)
+        y = x * power
+        ctx.save_for_backward(x, scale, power, band)
+        ctx.factor = -2 * a * beta
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, scale, power, band = ctx.saved_tensors
+        direct = channels_last(grad) * power
+        ratio = (direct * x).div_(scale)
+        spread = torch.nn.functional.conv2d(ratio, band * ctx.factor)
+        return direct.addcmul_(spread, x), None, None, None, None
+
+
+@lru_cache(maxsize=64)
+def _band(channels: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the kernel of a 1x1 convolution that adds up ``size`` neighbouring channels; it is its own transpose."""
+    i = torch.arange(channels, device=device)
+    return ((i[:, None] - i).abs() <= size // 2).to(dtype)[:, :, None, None]
+
+
+def _power(x: Tensor, beta: float) -> Tensor:
+    """Return ``x ** -beta``; the usual exponents by square roots, which are many times faster than pow()."""
+    if beta == 0.75:
+        r = torch.rsqrt(x)
+        return r * torch.sqrt(r)
+    return torch.rsqrt(x) if beta == 0.5 else x**-beta

@@ -1,0 +1,141 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d, pad
+
+from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layers._axes import channels_last, same_rank, text
+
+_LOWEST = torch.finfo(torch.float32).min
+
+
+class Pooling(Layer):
+    """The largest value (MAX), the average (AVE), or a weighted average (STOCHASTIC, in TEST) of each window of a map.
+
+    The top's size is ``ceil((size + 2 pad - kernel) / stride) + 1`` (``round_mode: FLOOR``: floor); only where there is a
+    pad is a last window dropped that would begin beyond the image and its padding. AVE divides by the window's area
+    including padding, but not what lies beyond that. STOCHASTIC gives ``sum x^2 / sum x`` of the
+    window, 0 where the sum is not positive, as Caffe does on a GPU in TEST (on the CPU it has no such pooling).
+
+    A window without any value (stride > kernel can put the last one beyond the image) gives what Caffe gives for MAX,
+    the lowest float32, with no gradient; Caffe's backward pass would write outside the blob there. For AVE and STOCHASTIC it
+    gives 0, where Caffe may divide 0 by 0. A second top of MAX holds the place of each value in its map, ``y width + x``,
+    and -1 for a window without values.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/pooling_layer.cpp, PoolingLayer; pooling_layer.cu, StoPoolForwardTest.
+    """
+
+    tops = (1, 2)
+    kernel: Shape
+    stride: Shape
+    pad: Shape
+
+    def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
+        """Check the windows."""
+        p = self.param.pooling_param
+        same_rank(self, bottoms[0], 4, "Pooling")
+        if p.global_pooling:
+            if p.HasField("kernel_size") or p.HasField("kernel_h") or p.HasField("kernel_w"):
+                self.fail("global_pooling takes the whole map; no kernel may be given")
+            self.kernel = (0, 0)
+        else:
+            if p.HasField("kernel_size") == (p.HasField("kernel_h") and p.HasField("kernel_w")):
+                self.fail("the kernel has to be given as kernel_size, or as kernel_h and kernel_w, and not both")
+            self.kernel = (p.kernel_size, p.kernel_size) if p.HasField("kernel_size") else (p.kernel_h, p.kernel_w)
+            if min(self.kernel) < 1:
+                self.fail(f"the kernel is {text(self.kernel)}; allowed is 1 and more")
+        self.stride = (p.stride_h, p.stride_w) if p.HasField("stride_h") else (p.stride, p.stride)
+        self.pad = (p.pad_h, p.pad_w) if p.HasField("pad_h") else (p.pad, p.pad)
+        for name in ("stride", "pad"):
+            one, h, w = (p.HasField(f"{name}{end}") for end in ("", "_h", "_w"))
+            if h != w or (one and h):
+                self.fail(f"the {name} has to be given as {name}, or as {name}_h and {name}_w, and not both")
+        if min(self.stride) < 1:
+            self.fail(f"the stride is {text(self.stride)}; allowed is 1 and more")
+        if p.global_pooling and (self.pad != (0, 0) or self.stride != (1, 1)):
+            self.fail("global_pooling allows no pad, and only stride 1")
+        if p.pool == p.STOCHASTIC and self.pad != (0, 0):
+            self.fail("a pad is allowed for MAX and AVE only")
+        if p.pool == p.STOCHASTIC and self.phase == "TRAIN":
+            self.fail("STOCHASTIC pooling works in TEST only; MAX and AVE work in TRAIN too")
+        if not p.global_pooling and any(q >= k for q, k in zip(self.pad, self.kernel, strict=True)):
+            self.fail(f"the pad {text(self.pad)} has to be smaller than the kernel {text(self.kernel)}")
+        if self.n_tops == 2 and p.pool != p.MAX:
+            self.fail("a second top (the mask) is for MAX only")
+        return ()
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Return (N, C, ...) with the windows counted."""
+        same_rank(self, bottoms[0], 4, "Pooling")
+        size, kernel = bottoms[0][2:], self._kernel(bottoms[0][2:])
+        out = tuple(self._windows(size[i], kernel[i], i) for i in (0, 1))
+        if min(out) < 1:
+            self.fail(f"the bottom of shape {text(bottoms[0])} is too small for kernel {text(kernel)}, pad {text(self.pad)}")
+        return [(*bottoms[0][:2], *out)] * self.n_tops
+
+    def _kernel(self, size: Shape) -> Shape:
+        return size if self.param.pooling_param.global_pooling else self.kernel
+
+    def _windows(self, size: int, kernel: int, i: int) -> int:
+        p, reach = self.param.pooling_param, size + 2 * self.pad[i] - kernel
+        n = (reach if p.round_mode == p.FLOOR else reach + self.stride[i] - 1) // self.stride[i] + 1
+        return n - 1 if max(self.pad) > 0 and (n - 1) * self.stride[i] >= size + self.pad[i] else n
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Compute the top, and the mask if there is a second one."""
+        p, x = self.param.pooling_param, channels_last(bottoms[0])
+        height, width = x.shape[2:]
+        kernel, out = self._kernel((height, width)), self.shape([tuple(x.shape)])[0][2:]
+        if p.pool == p.AVE and p.global_pooling:
+            return [x.mean((2, 3), keepdim=True)]
+        # what torch's ceil_mode and its own padding cannot say is padded here, and cut or filled to end where the windows do
+        beyond = [(out[i] - 1) * self.stride[i] + kernel[i] - (height, width)[i] - self.pad[i] for i in (0, 1)]
+        plain = all(self.pad[i] <= kernel[i] // 2 and self._torch_windows(x.shape[2 + i], kernel[i], i) == out[i] for i in (0, 1))
+        if p.pool == p.AVE:
+            if plain:
+                return [avg_pool2d(x, kernel, self.stride, self.pad, ceil_mode=p.round_mode == p.CEIL)]
+            padded = pad(x, (self.pad[1], beyond[1], self.pad[0], beyond[0]))
+            return [avg_pool2d(padded, kernel, self.stride, divisor_override=1) / self._areas(x, kernel, out)]
+        if p.pool == p.STOCHASTIC:
+            return [self._stochastic(pad(x, (0, beyond[1], 0, beyond[0])), kernel)]
+        if plain and self.n_tops == 1:
+            return [max_pool2d(x, kernel, self.stride, self.pad, ceil_mode=p.round_mode == p.CEIL)]
+        padded = pad(x, (self.pad[1], beyond[1], self.pad[0], beyond[0]), value=_LOWEST)
+        y, index = max_pool2d(padded, kernel, self.stride, return_indices=True)
+        if self.n_tops == 1:
+            return [y]
+        row = index // padded.shape[3] - self.pad[0]
+        column = index % padded.shape[3] - self.pad[1]
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        return [y, torch.where(inside, row * width + column, -1).to(x.dtype)]
+
+    def _torch_windows(self, size: int, kernel: int, i: int) -> int:
+        """Return how many windows torch would make, which drops the last also where there is no pad."""
+        p, reach = self.param.pooling_param, size + 2 * self.pad[i] - kernel
+        if p.round_mode == p.FLOOR:
+            return reach // self.stride[i] + 1
+        n = (reach + self.stride[i] - 1) // self.stride[i] + 1
+        return n - 1 if (n - 1) * self.stride[i] >= size + self.pad[i] else n
+
+    def _areas(self, x: Tensor, kernel: Shape, out: Shape) -> Tensor:
+        """Return what AVE divides by: the area of each window with the padding, (out height, out width)."""
+        rows, columns = (
+            (torch.arange(out[i], device=x.device) * -self.stride[i] + x.shape[2 + i] + 2 * self.pad[i]).clamp(1, kernel[i]) for i in (0, 1)
+        )
+        return (rows[:, None] * columns).to(x.dtype)
+
+    def _stochastic(self, x: Tensor, kernel: Shape) -> Tensor:
+        total = avg_pool2d(x, kernel, self.stride, divisor_override=1)
+        squares = avg_pool2d(x * x, kernel, self.stride, divisor_override=1)
+        return torch.where(total > 0, squares / torch.where(total > 0, total, 1), 0)
+
+    def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        """Values looked at."""
+        return count(tops[0]) * count(self._kernel(bottoms[0][2:]))

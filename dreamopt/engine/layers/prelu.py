@@ -1,0 +1,31 @@
+"""PReLU."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Elementwise, Shape, Weight
+from dreamopt.engine.layers._axes import text
+from dreamopt.schema.caffe_pb2 import FillerParameter
+
+
+class PReLU(Elementwise):
+    """``y = max(x, 0) + a min(x, 0)``, a learned for each channel (axis 1), or one for all with ``channel_shared``.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/prelu_layer.cpp, PReLULayer.
+    """
+
+    def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
+        """Want the slopes, 0.25 if no filler is given."""
+        p = self.param.prelu_param
+        if len(bottoms[0]) < 2:
+            self.fail(f"the bottom has shape {text(bottoms[0])}; allowed are 2 axes and more")
+        filler = p.filler if p.HasField("filler") else FillerParameter(type="constant", value=0.25)
+        return [Weight(() if p.channel_shared else (bottoms[0][1],), filler)]
+
+    def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Compute the top."""
+        return torch.nn.functional.prelu(x, weights[0].reshape(-1))

@@ -1,0 +1,21 @@
+"""Sigmoid."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Elementwise
+
+
+class Sigmoid(Elementwise):
+    """``y = 1 / (1 + exp(-x))``.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/sigmoid_layer.cpp, SigmoidLayer.
+    """
+
+    def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Compute the top."""
+        return torch.sigmoid(x)

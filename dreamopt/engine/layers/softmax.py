@@ -1,0 +1,27 @@
+"""Softmax."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layers._axes import axis_of
+
+
+class Softmax(Layer):
+    """``y_i = exp(x_i - m) / sum_j exp(x_j - m)`` with ``m = max_j x_j``, along ``axis``.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/softmax_layer.cpp, SoftmaxLayer.
+    """
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Check the axis."""
+        axis_of(self, self.param.softmax_param.axis, bottoms[0])
+        return [bottoms[0]]
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Compute the top."""
+        return [torch.softmax(bottoms[0], self.param.softmax_param.axis)]

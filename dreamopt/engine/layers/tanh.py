@@ -1,0 +1,21 @@
+"""TanH."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Elementwise
+
+
+class TanH(Elementwise):
+    """``y = tanh(x)``.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/tanh_layer.cpp, TanHLayer.
+    """
+
+    def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Compute the top."""
+        return torch.tanh(x)
