@@ -1,0 +1,169 @@
+"""Reading and writing pictures, with the story of their making inside."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, PngImagePlugin
+
+from dreamopt.errors import ImageError
+
+Picture = npt.NDArray[np.uint8]
+KEY = "dreamopt"
+"""Keyword of the PNG text chunk that holds the metadata."""
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that appears under its name only when it is whole.
+
+    The folder is created when missing. On any exception, KeyboardInterrupt included, the temporary file goes and an earlier
+    file of that name stays as it was.
+
+    Parameters
+    ----------
+    path : str or Path
+        The final name.
+
+    Yields
+    ------
+    binary file
+
+    Raises
+    ------
+    ImageError
+        When the folder or the file cannot be written.
+    """
+    target = Path(path)
+    temporary = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        number, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        with os.fdopen(number, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's own mode shuts everybody else out
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        raise ImageError(f"{target} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def write_png(path: str | Path, picture: Picture, metadata: Mapping[str, Any] | None = None) -> Path:
+    """Write a PNG file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to; an existing file is replaced in one step.
+    picture : ndarray, (H, W, 3), uint8
+        RGB.
+    metadata : mapping, optional
+        Anything JSON can hold; stored as one international text chunk (iTXt) under the keyword ``dreamopt``.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ImageError
+        When the picture is of another form, or the file cannot be written.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise ImageError(f"a picture to write is (H, W, 3) of uint8, not {picture.shape} of {picture.dtype}.")
+    chunks = PngImagePlugin.PngInfo()
+    if metadata is not None:
+        chunks.add_itxt(KEY, json.dumps(metadata, ensure_ascii=False, sort_keys=True))
+    with atomic(path) as stream:
+        Image.fromarray(picture).save(stream, format="PNG", pnginfo=chunks)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as image:
+            yield image
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path} is too large to be a picture: {error}.") from error
+    except OSError as error:  # UnidentifiedImageError is one
+        reason = error.strerror or "it is not a picture that Pillow can read, or it is damaged"
+        raise ImageError(f"{path} cannot be read: {reason}.") from error
+    except (SyntaxError, ValueError) as error:  # what Pillow's PNG reader raises on damage
+        raise ImageError(f"{path} is damaged: {error}.") from error
+
+
+def read_picture(path: str | Path) -> Picture:
+    """Read a picture of any format that Pillow knows.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. Its EXIF orientation is applied; transparency is laid on white; grey becomes RGB.
+
+    Returns
+    -------
+    ndarray, (H, W, 3), uint8
+        RGB.
+
+    Raises
+    ------
+    ImageError
+        When the file is missing, damaged, or no picture.
+    """
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
+            upright = upright.convert("RGBA")
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+        elif upright.mode.startswith("I;16") or upright.mode == "I":
+            deep = np.asarray(upright, dtype=np.float64) / 257.0  # 65535 becomes 255
+            upright = Image.fromarray(np.clip(np.rint(deep), 0, 255).astype(np.uint8))
+        return np.array(upright.convert("RGB"))
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Read what `write_png` stored in a picture.
+
+    Parameters
+    ----------
+    path : str or Path
+        A PNG file.
+
+    Returns
+    -------
+    dict
+        The metadata.
+
+    Raises
+    ------
+    ImageError
+        When the file cannot be read, or holds no metadata of dreamopt's.
+    """
+    with _opened(path) as image:
+        image.load()  # text chunks may stand after the pixels
+        text = image.info.get(KEY)
+    try:
+        found = None if text is None else json.loads(text)
+    except ValueError as error:
+        raise ImageError(f"the metadata of {path} is damaged: {error}.") from error
+    if not isinstance(found, dict):
+        raise ImageError(f"{path} holds no metadata of dreamopt's.")
+    return found
