@@ -55,6 +55,8 @@ class Layer:
     """Run in place, Caffe's backward pass reads the bottom after the top has overwritten it: the derivative is taken there."""
     shares_data: ClassVar[bool] = False
     """Caffe lets the tops use the bottom's own memory, so that writing one writes the other (Split, Reshape, Flatten)."""
+    shares_diff: ClassVar[bool] = False
+    """The same for their diffs (Reshape, Flatten)."""
     is_loss: ClassVar[bool] = False
     """Caffe seeds the first top's diff with a loss weight of 1."""
 
@@ -178,7 +180,7 @@ def register(cls: _L) -> _L:
 def _files() -> dict[str, str]:
     from dreamopt.engine import layers
 
-    return {m.name.replace("_", ""): m.name for m in pkgutil.iter_modules(layers.__path__)}
+    return {m.name.replace("_", ""): m.name for m in pkgutil.iter_modules(layers.__path__) if not m.name.startswith("_")}
 
 
 def layer_class(type_: str, name: str, where: object) -> type[Layer]:

@@ -1,0 +1,68 @@
+"""From a net's definition to its nodes: layers made, weights filled, shapes known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dreamopt.engine.blob import Blob
+from dreamopt.engine.fillers import fill
+from dreamopt.engine.graph import insert_splits
+from dreamopt.engine.layer import layer_class
+from dreamopt.engine.node import Node
+
+if TYPE_CHECKING:
+    from dreamopt.schema import NetDef
+
+
+def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blob], list[str]]:
+    """Make the nodes of a net in Caffe's order, its blobs by name, and the names of its outputs.
+
+    Parameters
+    ----------
+    net : NetDef
+        As read.
+    phase : {"TRAIN", "TEST"}
+        What it was read for.
+    seed : int
+        For the weight fillers.
+
+    Raises
+    ------
+    NetError, ShapeError, UnknownLayerError
+        Naming the layer, its file and line.
+    """
+    nodes: list[Node] = []
+    blobs: dict[str, Blob] = {}
+    available: set[str] = set()
+    for step in insert_splits(net):
+        param = step.param
+        layer = layer_class(param.type, param.name, step.where)(param, phase, step.where)
+        layer.check_counts()
+        bottoms = [blobs[name] for name in param.bottom]
+        available.difference_update(param.bottom)
+        tops = []
+        for i, name in enumerate(param.top):
+            in_place = i < len(param.bottom) and param.bottom[i] == name
+            if name in blobs and not in_place:
+                layer.fail(f"makes the blob '{name}', which another layer makes already")
+            tops.append(blobs[name] if in_place else blobs.setdefault(name, Blob((0,), name)))
+            available.add(name)
+        node = Node(layer, bottoms, tops, step.added)
+        shapes = [blob.shape for blob in bottoms]
+        wanted = layer.setup(shapes)
+        node.weights = [Blob(tuple(w.shape), f"{layer.name}[{i}]") for i, w in enumerate(wanted)]
+        for i, (blob, weight) in enumerate(zip(node.weights, wanted, strict=True)):
+            if weight.filler is not None:
+                blob.data[...] = fill(blob.shape, weight.filler, seed, layer.name, i)
+        if not bottoms:
+            for blob, shape in zip(tops, layer.shape(shapes), strict=True):
+                blob.reshape(*shape)
+        node.reshape()
+        if layer.shares_data:
+            for top in tops:
+                top._data = bottoms[0]._data
+        if layer.shares_diff:
+            tops[0]._diff = bottoms[0]._diff
+        nodes.append(node)
+    return nodes, blobs, sorted(available)
+

@@ -1,0 +1,92 @@
+"""One stretch of float32 numbers with two faces: a numpy buffer for scripts, a torch tensor for the engine.
+
+pycaffe hands out numpy views that stay alive while the net runs, and scripts write through them at any moment. The engine
+wants tensors in its own layout, on its own device, and no copy that nobody reads. So a result stays a tensor until
+somebody asks for `view`; and while somebody holds a view, results are copied into the buffer at once, as a CPU Caffe does.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Shape, count
+
+FloatArray = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Memory:
+    """Flat float32 memory, zero until written; shared by the blobs that Caffe lets share theirs."""
+
+    def __init__(self) -> None:
+        self.capacity = 0
+        self.version = 0
+        self._buffer: Tensor | None = None
+        self._host: FloatArray | None = None
+        self._tensor: Tensor | None = None
+
+    def grow(self, n: int) -> bool:
+        """Make room for ``n`` numbers; True when that took new memory, which is zero. Shrinking keeps the old numbers."""
+        if n <= self.capacity:
+            return False
+        self.capacity = n
+        self.clear()
+        return True
+
+    def clear(self) -> None:
+        """Take new memory, all zero; views handed out before keep the old one."""
+        self._buffer = self._host = self._tensor = None
+        self.version += 1
+
+    @property
+    def watched(self) -> bool:
+        """Whether a numpy view is alive out there, through which anybody may read or write at any time."""
+        # Two references are ours: the attribute, and getrefcount's argument. Tensors alias _buffer, not _host.
+        return self._host is not None and sys.getrefcount(self._host) > 2
+
+    def _settle(self) -> Tensor:
+        if self._buffer is None:
+            self._buffer = torch.zeros(self.capacity)
+            self._host = self._buffer.numpy()
+        if self._tensor is not None:
+            self._copy(self._tensor)
+            self._tensor = None
+        return self._buffer
+
+    def _copy(self, tensor: Tensor) -> None:
+        assert self._buffer is not None
+        self._buffer[: tensor.numel()].view(tensor.shape).copy_(tensor)
+
+    def view(self, shape: Shape) -> FloatArray:
+        """Return a writable numpy view of the first numbers, in this shape; what is written there counts from now on."""
+        self._settle()
+        self.version += 1
+        assert self._host is not None
+        return self._host[: count(shape)].reshape(shape)
+
+    def read(self, shape: Shape, device: torch.device) -> Tensor:
+        """Return the numbers as a tensor of this shape; it may alias the buffer, so nobody may write into it."""
+        tensor = self._tensor
+        if tensor is None or tensor.numel() != count(shape):
+            tensor = self._settle()[: count(shape)]
+        return tensor.reshape(shape).to(device)
+
+    def write(self, tensor: Tensor) -> None:
+        """Take over an engine's result, which nobody may write into afterwards."""
+        if self.watched:
+            self._settle()
+            self._copy(tensor)
+        else:
+            self._tensor = tensor
+
+    def aliases(self, tensor: Tensor) -> bool:
+        """Whether the tensor is a view of the buffer, so that scripts may change it."""
+        return self._buffer is not None and self._buffer.data_ptr() == tensor.untyped_storage().data_ptr()
+
+    def touched_since(self, version: int) -> bool:
+        """Whether somebody outside the engine may have written since ``version`` was read."""
+        return self.version != version or self.watched

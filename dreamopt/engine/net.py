@@ -1,0 +1,388 @@
+"""Caffe's Net: pycaffe's face over the engine's nodes."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dreamopt.engine.blob import Blob
+from dreamopt.engine.build import build
+from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
+from dreamopt.engine.memory import FloatArray
+from dreamopt.engine.names import find
+from dreamopt.engine.node import Node
+from dreamopt.engine.program import Program
+from dreamopt.errors import ShapeError, UsageError
+from dreamopt.schema import LayerWeights, NetDef, parse_net, read_net, write_weights
+
+TRAIN, TEST = 0, 1
+"""pycaffe's numbers for the phases."""
+
+
+class LayerView:
+    """A layer as pycaffe shows it: its type and its weights.
+
+    Attributes
+    ----------
+    type : str
+        Caffe's name of the layer's type.
+    blobs : list of Blob
+        The weights.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.type = node.layer.type
+        self.blobs: list[Blob] = node.weights
+
+
+class Net:
+    """A net in memory: the blobs and layers of a prototxt, run as Caffe 1.0 runs them.
+
+    A forward or backward pass goes from layer to layer, both ends included, and leaves every value in `blobs`, where
+    scripts read and change it. Unlike in Caffe, gradients reach the data without ``force_backward``, and what Caffe
+    would abort on is an exception.
+
+    Parameters
+    ----------
+    prototxt : path, NetDef
+        The net's definition; or what `dreamopt.schema.read_net` made of it.
+    *args
+        As pycaffe has them: ``Net(prototxt, weights, phase)`` or ``Net(prototxt, phase)``.
+    weights : path or sequence of LayerWeights, optional
+        A caffemodel (binary or HDF5). Layers that it lacks keep what their fillers drew.
+    phase : {0, 1, "TRAIN", "TEST"}
+        `dreamopt.caffe.TEST` (1) unless told otherwise.
+    level, stages : int, sequence of str
+        For the net's include and exclude rules.
+    device : str or torch.device
+        Where to compute.
+    seed : int
+        For the weight fillers.
+    input_shape : tuple of int or mapping, optional
+        For inputs whose shape the file leaves open; see `dreamopt.schema.read_net`.
+    strict : bool
+        Refuse fields that Caffe 1.0 does not know, instead of warning.
+
+    Raises
+    ------
+    NetError
+        If the definition does not make a net; the message names layer, file and line.
+    WeightsError
+        If the weights file is damaged or does not fit.
+    """
+
+    def __init__(
+        self,
+        prototxt: str | os.PathLike[str] | NetDef,
+        *args: Any,
+        weights: str | os.PathLike[str] | Sequence[LayerWeights] | None = None,
+        phase: int | str | None = None,
+        level: int = 0,
+        stages: Sequence[str] | None = None,
+        device: str | torch.device = "cpu",
+        seed: int = 0,
+        input_shape: Any = None,
+        strict: bool = False,
+    ) -> None:
+        for arg in args:
+            if isinstance(arg, int) and phase is None:
+                phase = arg
+            elif not isinstance(arg, int) and weights is None:
+                weights = arg
+            else:
+                raise UsageError("Net takes (prototxt, weights, phase) or (prototxt, phase, weights=...), each once")
+        self.phase = _phase_name(phase)
+        self._device = torch.device(device)
+        if isinstance(prototxt, NetDef):
+            self.definition = prototxt
+        else:
+            self.definition = read_net(
+                prototxt, phase=self.phase, level=level, stages=tuple(stages or ()), strict=strict, input_shape=input_shape
+            )
+        self.nodes, by_name, outputs = build(self.definition, self.phase, seed)
+        self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
+        self.inputs = [top for node in self.nodes if node.layer.type == "Input" for top in node.layer.param.top]
+        self.outputs = outputs
+        self.layers = [LayerView(node) for node in self.nodes]
+        self._layer_names = [node.layer.name for node in self.nodes]
+        self._blob_names = list(self.blobs)
+        self.layer_dict = OrderedDict(zip(self._layer_names, self.layers, strict=True))
+        self.params: OrderedDict[str, list[Blob]] = OrderedDict(
+            (name, layer.blobs) for name, layer in zip(self._layer_names, self.layers, strict=True) if layer.blobs
+        )
+        self.top_names = OrderedDict((n.layer.name, list(n.layer.param.top)) for n in self.nodes)
+        self.bottom_names = OrderedDict((n.layer.name, list(n.layer.param.bottom)) for n in self.nodes)
+        for node in self.nodes:
+            for blob in node.weights:
+                blob._before_diff = self._weight_diffs_wanted
+        self.weights_report = WeightsReport()
+        if weights is not None:
+            self.copy_from(weights)
+
+    @property
+    def name(self) -> str:
+        """The net's name, as the prototxt gives it."""
+        return self.definition.param.name
+
+    @property
+    def device(self) -> torch.device:
+        """Where the net computes."""
+        return self._device
+
+    # ---- passes
+
+    def forward(
+        self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: np.ndarray[Any, Any]
+    ) -> dict[str, FloatArray]:
+        """Run the layers from ``start`` to ``end``, both included.
+
+        Parameters
+        ----------
+        blobs : sequence of str, optional
+            Names of further blobs to return.
+        start, end : str, optional
+            Names of layers; the first and the last of the net by default. Layers beyond ``end`` are not touched.
+        **kwargs : ndarray
+            An array for each of the net's inputs; its batch size is the blob's, the rest broadcasts.
+
+        Returns
+        -------
+        dict
+            Views of the blobs' data: the tops of ``end``, or the net's outputs, and ``blobs``.
+
+        Raises
+        ------
+        TargetError
+            If there is no such layer or blob.
+        UsageError
+            If the names given are not exactly the net's inputs.
+        ShapeError
+            If an array is not batch sized, or a shape does not fit a layer.
+        """
+        first, last = self._range(start, end, 0, len(self.nodes) - 1)
+        self._fill(kwargs, self.inputs, "input", lambda blob: blob.data)
+        self._forward(first, last)
+        names = [*(self.outputs if end is None else self.top_names[end]), *(blobs or ())]
+        return {name: self._blob(name).data for name in names}
+
+    def backward(
+        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: np.ndarray[Any, Any]
+    ) -> dict[str, FloatArray]:
+        """Run the layers' backward passes from ``start`` down to ``end``, both included.
+
+        The seed is what stands in the ``diff`` of the tops of ``start``.
+
+        Parameters
+        ----------
+        diffs : sequence of str, optional
+            Names of further blobs whose diffs to return.
+        start, end : str, optional
+            Names of layers; the last and the first of the net by default.
+        **kwargs : ndarray
+            A seed for each of the net's outputs.
+
+        Returns
+        -------
+        dict
+            Views of the blobs' diffs: the bottoms of ``end``, or the net's inputs, and ``diffs``.
+
+        Raises
+        ------
+        TargetError, UsageError, ShapeError
+            As in `forward`.
+        """
+        first, last = self._range(start, end, len(self.nodes) - 1, 0)
+        self._fill(kwargs, self.outputs, "output", lambda blob: blob.diff)
+        self._backward(first, last)
+        names = [*(self.inputs if end is None else self.bottom_names[end]), *(diffs or ())]
+        return {name: self._blob(name).diff for name in names}
+
+    def _forward(self, first: int, last: int) -> None:
+        for node in self.nodes[first : last + 1]:
+            node.forward(self.device)
+
+    def _backward(self, first: int, last: int) -> None:
+        for node in reversed(self.nodes[last : first + 1]):
+            node.backward(self.device)
+
+    def _range(self, start: str | None, end: str | None, first: int, last: int) -> tuple[int, int]:
+        if start is not None:
+            first = find(self._layer_names, start, "layer")
+        if end is not None:
+            last = find(self._layer_names, end, "layer")
+        return first, last
+
+    def _blob(self, name: str) -> Blob:
+        find(self._blob_names, name, "blob")
+        return self.blobs[name]
+
+    def _fill(self, arrays: Mapping[str, Any], wanted: Sequence[str], what: str, where: Any) -> None:
+        if not arrays:
+            return
+        if set(arrays) != set(wanted):
+            raise UsageError(f"arrays were given for {', '.join(arrays)}, but the net's {what}s are {', '.join(wanted)}: give each of them")
+        for name, array in arrays.items():
+            blob = self.blobs[name]
+            array = np.asarray(array)
+            if array.shape[:1] != blob.shape[:1]:
+                raise ShapeError(f"{what} '{name}' is not batch sized: the array's shape is {array.shape}, the blob's {blob.shape}; reshape the blob first")
+            try:
+                where(blob)[...] = array
+            except ValueError:
+                raise ShapeError(f"an array of shape {array.shape} does not fill {what} '{name}' of shape {blob.shape}") from None
+
+    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Run `forward` over any number of items in batches of the net's size, the last one padded with zeros.
+
+        Returns
+        -------
+        dict
+            As `forward`'s, with an entry for each item given.
+        """
+        parts = [{k: v.copy() for k, v in self.forward(blobs=blobs, **batch).items()} for batch in self._batch(kwargs)]
+        return _joined(parts, _items(kwargs))
+
+    def forward_backward_all(
+        self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: np.ndarray[Any, Any]
+    ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]:
+        """Run `forward` and `backward` over any number of items in batches; ``kwargs`` are inputs and outputs' seeds.
+
+        Returns
+        -------
+        tuple of dict
+            What `forward` and `backward` return, with an entry for each item given.
+        """
+        ins = list(self._batch({k: v for k, v in kwargs.items() if k in self.inputs}))
+        seeds = list(self._batch({k: v for k, v in kwargs.items() if k in self.outputs and k not in self.inputs}))
+        data, grads = [], []
+        for i in range(max(len(ins), len(seeds))):
+            out = self.forward(blobs=blobs, **(ins[i] if i < len(ins) else {}))
+            data.append({k: v.copy() for k, v in out.items()})
+            back = self.backward(diffs=diffs, **(seeds[i] if i < len(seeds) else {}))
+            grads.append({k: v.copy() for k, v in back.items()})
+        n = _items(kwargs)
+        return _joined(data, n), _joined(grads, n)
+
+    def _batch(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+        if not arrays:
+            return
+        size = next(iter(self.blobs.values())).shape[0]
+        for i in range(0, _items(arrays), size):
+            batch = {}
+            for name, array in arrays.items():
+                part = np.asarray(array[i : i + size])
+                padding = np.zeros((size - len(part), *part.shape[1:]), part.dtype)
+                batch[name] = np.concatenate([part, padding]) if len(part) < size else part
+            yield batch
+
+    def reshape(self) -> None:
+        """Pass the inputs' shapes on through the whole net.
+
+        Raises
+        ------
+        ShapeError
+            If a layer cannot take what reaches it.
+        """
+        for node in self.nodes:
+            node.reshape()
+
+    # ---- weights
+
+    def copy_from(self, weights: str | os.PathLike[str] | Sequence[LayerWeights]) -> WeightsReport:
+        """Copy weights from a caffemodel, layer by layer, by name.
+
+        Returns
+        -------
+        WeightsReport
+            Which layers were loaded, which the file lacks, and which of the file's no layer took.
+
+        Raises
+        ------
+        WeightsError
+            If the file is damaged, or a layer's weights differ in count or shape.
+        """
+        self.weights_report = load_weights(self.nodes, weights)
+        return self.weights_report
+
+    def share_with(self, other: Net) -> None:
+        """Use the weights of another net's layers of the same names, from now on the very same memory.
+
+        Raises
+        ------
+        ShapeError
+            If a layer's weights differ in number or shape.
+        """
+        theirs = {node.layer.name: node.weights for node in other.nodes}
+        for node in self.nodes:
+            blobs = theirs.get(node.layer.name)
+            if blobs is None:
+                continue
+            if [b.shape for b in blobs] != [b.shape for b in node.weights]:
+                node.layer.fail(f"its weights {[b.shape for b in node.weights]} cannot be shared with {[b.shape for b in blobs]} of the other net")
+            for mine, their in zip(node.weights, blobs, strict=True):
+                mine._data = their._data
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the net and its weights as a ``.caffemodel``, or as HDF5 if the name ends with ``.h5``."""
+        write_weights(Path(path), weights_of(self.nodes), self.definition.param)
+
+    def save_hdf5(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights as HDF5."""
+        write_weights(Path(path), weights_of(self.nodes), self.definition.param, hdf5=True)
+
+    load_hdf5 = copy_from
+
+    def _weight_diffs_wanted(self) -> None:
+        import warnings
+
+        from dreamopt.errors import DreamoptWarning
+
+        lost = any(node.weight_diffs_lost for node in self.nodes)
+        for node in self.nodes:
+            node.settle_weight_diffs()
+            node.weight_diffs_read, node.weight_diffs_lost = True, False
+        if lost:
+            warnings.warn(
+                "weights' diffs are read for the first time after several backward passes: they hold the last one only; read any of"
+                " them once before the first pass, and every pass is added, as in Caffe",
+                DreamoptWarning,
+                stacklevel=3,
+            )
+
+    # ---- beyond pycaffe
+
+    def program(self, wanted: Sequence[str]) -> Program:
+        """Return the fast, differentiable function from the inputs to the values of some layers.
+
+        Parameters
+        ----------
+        wanted : sequence of str
+            Names of layers (what that layer wrote) or of blobs (their last value).
+
+        Raises
+        ------
+        TargetError
+            For a name that the net does not have.
+        """
+        return Program(self.nodes, wanted, self.device)
+
+
+def _phase_name(phase: int | str | None) -> str:
+    names = {None: "TEST", TRAIN: "TRAIN", TEST: "TEST", "TRAIN": "TRAIN", "TEST": "TEST"}
+    if phase not in names:
+        raise UsageError(f"there is no phase {phase!r}; allowed are TRAIN ({TRAIN}) and TEST ({TEST})")
+    return names[phase]
+
+
+def _items(arrays: Mapping[str, Any]) -> int:
+    return len(next(iter(arrays.values())))
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray[Any, Any]]], n: int) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]} if parts else {}

@@ -1,0 +1,148 @@
+"""A layer in its net: its blobs, its weights, and one step of Caffe's forward and backward pass over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.inplace import overwriting
+
+if TYPE_CHECKING:
+    from dreamopt.engine.blob import Blob
+    from dreamopt.engine.layer import Layer, Shape
+
+
+@dataclass
+class Graph:
+    """What autograd keeps of one forward step of one layer."""
+
+    bottoms: list[Tensor]
+    weights: list[Tensor]
+    tops: list[Tensor]
+    versions: list[int]
+    """The bottoms' memory versions: a script that wrote there since has made this graph stale."""
+
+
+@dataclass
+class Node:
+    """A layer, the blobs it reads and writes, and its weights."""
+
+    layer: Layer
+    bottoms: list[Blob]
+    tops: list[Blob]
+    added: bool = False
+    """Whether it is a Split that the file does not name."""
+    weights: list[Blob] = field(default_factory=list)
+    weight_diffs_read: bool = False
+    """Whether a script reads the weights' diffs, so that each backward pass must add to them."""
+    weight_diffs_lost: bool = False
+    """Whether a backward pass before the first such reading was not added."""
+    _graph: Graph | None = None
+    _unread: tuple[Graph, list[Tensor]] | None = None
+    _bottom_shapes: tuple[Shape, ...] | None = None
+    _top_shapes: list[Shape] = field(default_factory=list)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the first top is written over the first bottom."""
+        return bool(self.bottoms and self.tops) and self.bottoms[0] is self.tops[0]
+
+    def compute(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
+        """Run the layer as a pure function, with the gradient that Caffe gives it here."""
+        if self.in_place and self.layer.reads_overwritten_bottom:
+            return [overwriting(lambda x: self.layer.forward([x, *bottoms[1:]], weights)[0], bottoms[0])]
+        return list(self.layer.forward(bottoms, weights))
+
+    def reshape(self) -> None:
+        """Give the tops the shapes that follow from the bottoms', after the layer has checked those."""
+        if not self.bottoms:
+            return
+        shapes = tuple(blob.shape for blob in self.bottoms)
+        if shapes != self._bottom_shapes:
+            self._top_shapes = [tuple(shape) for shape in self.layer.shape(shapes)]
+            self._bottom_shapes = shapes
+        for top, shape in zip(self.tops, self._top_shapes, strict=True):
+            if top.shape != shape:
+                top.reshape(*shape)
+
+    def forward(self, device: torch.device) -> None:
+        """Compute the tops from what the bottoms hold now."""
+        self.reshape()
+        if self.layer.type == "Input":
+            return
+        self._graph = None  # before the new one is made, so that its memory can serve again
+        self._graph = graph = self._record(device)
+        if self.layer.shares_data:
+            return
+        for top, out in zip(self.tops, graph.tops, strict=True):
+            if tuple(out.shape) != top.shape:
+                self.layer.fail(f"computed a top of shape {tuple(out.shape)}, but its shape() said {top.shape}")
+            # A top that is its bottom (Dropout, a Slice) must not follow what a script writes into that bottom later.
+            aliased = any(blob._data.aliases(out) for blob in self.bottoms)
+            top._data.write(out.detach().clone() if aliased else out.detach())
+
+    def _record(self, device: torch.device) -> Graph:
+        bottoms = [blob._data.read(blob.shape, device) for blob in self.bottoms]
+        if self.in_place and self.bottoms[0]._data.aliases(bottoms[0]):
+            bottoms[0] = bottoms[0].clone()
+        bottoms = [x.detach().requires_grad_() for x in bottoms]
+        weights = [blob._data.read(blob.shape, device).detach().requires_grad_() for blob in self.weights]
+        with torch.enable_grad():
+            tops = self.compute(bottoms, weights)
+        return Graph(bottoms, weights, tops, [blob._data.version for blob in self.bottoms])
+
+    def backward(self, device: torch.device) -> None:
+        """Write the bottoms' diffs from the tops' diffs; a bottom that no top depends on keeps its diff."""
+        if not self.bottoms:
+            return
+        self.reshape()
+        graph = self._graph
+        if graph is None or self._stale(graph):
+            self._graph = graph = self._record(device)
+        seeds = [top._diff.read(top.shape, device) for top in self.tops]
+        for blob, grad in zip(self.bottoms, gradients(graph.tops, graph.bottoms, seeds), strict=True):
+            if grad is not None:
+                aliased = any(top._diff.aliases(grad) for top in self.tops)
+                blob._diff.write(grad.clone() if aliased else grad)
+        if self.weights:
+            self._note_weight_diffs(graph, seeds)
+
+    def _stale(self, graph: Graph) -> bool:
+        if any(tuple(t.shape) != blob.shape for t, blob in zip(graph.bottoms, self.bottoms, strict=True)):
+            return True
+        if self.in_place and not self.layer.reads_overwritten_bottom:
+            return False  # the bottom is gone, so there is nothing to start again from
+        return any(blob._data.touched_since(v) for blob, v in zip(self.bottoms, graph.versions, strict=True))
+
+    def _note_weight_diffs(self, graph: Graph, seeds: list[Tensor]) -> None:
+        # Caffe adds every backward pass to the weights' diffs, at the price of a third of the pass. Ascent never reads
+        # them: so the last pass is kept, and computed when somebody asks; from then on, each pass is computed.
+        if self._unread is not None:
+            self.weight_diffs_lost = True
+        kept = [s.clone() if top._diff.aliases(s) else s for s, top in zip(seeds, self.tops, strict=True)]
+        self._unread = (graph, kept)
+        if self.weight_diffs_read:
+            self.settle_weight_diffs()
+
+    def settle_weight_diffs(self) -> None:
+        """Add the backward pass that nobody has asked about yet to the weights' diffs."""
+        if self._unread is None:
+            return
+        graph, seeds = self._unread
+        self._unread = None
+        for blob, grad in zip(self.weights, gradients(graph.tops, graph.weights, seeds), strict=True):
+            if grad is not None:
+                blob._diff.write(blob._diff.read(blob.shape, grad.device) + grad)
+
+
+def gradients(tops: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Pull the tops' diffs back to the inputs; None where no top depends on one."""
+    pairs = [(top, seed) for top, seed in zip(tops, seeds, strict=True) if top.requires_grad]
+    if not pairs or not inputs:
+        return [None] * len(inputs)
+    outs, grads = zip(*pairs, strict=True)
+    return torch.autograd.grad(outs, inputs, grads, retain_graph=True, allow_unused=True)

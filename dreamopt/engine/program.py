@@ -1,0 +1,166 @@
+"""The fast way to the same numbers: only the layers that are asked for, as one differentiable function of the inputs.
+
+`Net.forward` goes blob by blob, as scripts see it. A program goes straight: it knows the value that each layer writes
+(an in-place layer writes a new one), leaves out what nobody asked for, Splits and all that lies beyond, keeps images
+channels-last, and hands autograd one graph in which the weights need no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.names import find
+from dreamopt.errors import UsageError
+
+if TYPE_CHECKING:
+    from dreamopt.engine.layer import Shape
+    from dreamopt.engine.node import Node
+
+Value = tuple[int, int]
+"""What a layer wrote: (place of the layer in the net, place of the top)."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer to run, and the values it reads."""
+
+    node: Node
+    index: int
+    reads: tuple[Value, ...]
+
+
+class Values:
+    """Which layer wrote what each bottom reads, and what the names of layers and blobs mean.
+
+    A layer's name means what that layer wrote: with ``relu5`` running in place on the blob ``conv5``, ``conv5`` is the
+    value before it and ``relu5`` the value after it. A blob's name that is no layer's means the blob's last value.
+    """
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.steps: list[Step] = []
+        self.by_layer: dict[str, Value] = {}
+        self.by_blob: dict[str, Value] = {}
+        for i, node in enumerate(nodes):
+            reads = tuple(self.by_blob[name] for name in node.layer.param.bottom)
+            self.steps.append(Step(node, i, reads))
+            for j, name in enumerate(node.layer.param.top):
+                # A Split's tops are its bottom; nothing is computed for them.
+                self.by_blob[name] = reads[0] if node.layer.type == "Split" else (i, j)
+            if node.layer.param.top:
+                self.by_layer.setdefault(node.layer.name, self.by_blob[node.layer.param.top[0]])
+
+    def find(self, name: str) -> Value:
+        """Return the value that a name means.
+
+        Raises
+        ------
+        TargetError
+            If no layer or blob has that name, with those that come near.
+        """
+        found = self.by_layer.get(name) or self.by_blob.get(name)
+        if found is not None:
+            return found
+        find([*self.by_layer, *(b for b in self.by_blob if b not in self.by_layer)], name, "layer or blob")
+        raise AssertionError("find() raises for an unknown name")
+
+
+class Program:
+    """A differentiable function from a net's inputs to the values of some layers.
+
+    Made by `Net.program`. Weights that a script changes later count at the next call.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        The whole net.
+    wanted : sequence of str
+        Names of layers (what that layer wrote) or of blobs (their last value).
+    device : torch.device
+        Where to compute.
+    """
+
+    def __init__(self, nodes: Sequence[Node], wanted: Sequence[str], device: torch.device) -> None:
+        values = Values(nodes)
+        self.device = device
+        self.wanted = {name: values.find(name) for name in wanted}
+        needed = set(self.wanted.values())
+        self.steps: list[Step] = []
+        for step in reversed(values.steps):
+            if any((step.index, j) in needed for j in range(len(step.node.tops))):
+                self.steps.append(step)
+                needed.update(step.reads)
+        self.steps.reverse()
+        self.inputs = {
+            name: (step.index, j) for step in self.steps if step.node.layer.type == "Input" for j, name in enumerate(step.node.layer.param.top)
+        }
+        self._checked: dict[tuple[Shape, ...], bool] = {}
+
+    def __call__(self, inputs: Mapping[str, Tensor], weights: Mapping[str, Sequence[Tensor]] | None = None) -> dict[str, Tensor]:
+        """Compute the wanted values.
+
+        Parameters
+        ----------
+        inputs : mapping of str to Tensor
+            A tensor for each of `inputs` that the wanted values depend on, in the net's input space, any batch size and
+            any size that the layers take.
+        weights : mapping of str to sequence of Tensor, optional
+            Weights by layer name that stand in for the net's own, for training.
+
+        Returns
+        -------
+        dict
+            A tensor for each wanted name, in Caffe's axis order.
+
+        Raises
+        ------
+        UsageError
+            If an input is missing.
+        ShapeError
+            If a shape does not fit a layer.
+        """
+        values: dict[Value, Tensor] = {}
+        for name, at in self.inputs.items():
+            if name not in inputs:
+                raise UsageError(f"the net's input '{name}' is missing; given were {', '.join(inputs) or 'none'}")
+            x = inputs[name].to(self.device)
+            values[at] = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+        self._check({at: tuple(x.shape) for at, x in values.items()})
+        for step in self.steps:
+            layer = step.node.layer
+            if layer.type == "Input":
+                continue
+            own = weights.get(layer.name) if weights is not None else None
+            if own is None:
+                own = [blob._data.read(blob.shape, self.device) for blob in step.node.weights]
+            for j, out in enumerate(step.node.compute([values[v] for v in step.reads], own)):
+                values[step.index, j] = out
+        return {name: values[v] for name, v in self.wanted.items()}
+
+    def shapes(self, inputs: Mapping[str, Shape]) -> dict[str, Shape]:
+        """Return the wanted values' shapes for inputs of these shapes, without computing them.
+
+        Raises
+        ------
+        ShapeError
+            If a shape does not fit a layer.
+        """
+        known = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
+        return {name: known[v] for name, v in self.wanted.items()}
+
+    def _check(self, shapes: dict[Value, Shape]) -> None:
+        key = tuple(shapes.values())
+        if key not in self._checked:
+            self._propagate(shapes)
+            self._checked[key] = True
+
+    def _propagate(self, shapes: dict[Value, Shape]) -> dict[Value, Shape]:
+        for step in self.steps:
+            if step.node.layer.type != "Input":
+                for j, shape in enumerate(step.node.layer.shape([shapes[v] for v in step.reads])):
+                    shapes[step.index, j] = tuple(shape)
+        return shapes
