@@ -1,3 +1,43 @@
-"""dreamopt: gradient-ascent optimization for trained Caffe networks."""
+"""dreamopt: gradient-ascent optimization for trained Caffe networks.
+
+Names are loaded when they are first used, so that ``import dreamopt`` and ``dreamopt --help`` cost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "ClassScore": "dreamopt.objectives",
+    "Channel": "dreamopt.objectives",
+    "Neuron": "dreamopt.objectives",
+    "Network": "dreamopt.network",
+    "Objective": "dreamopt.objective",
+    "Problem": "dreamopt.problem",
+    "Regularizer": "dreamopt.regularizer",
+    "load_net": "dreamopt.network",
+    "render": "dreamopt.recipes",
+}
+
+__all__ = ["Channel", "ClassScore", "Network", "Neuron", "Objective", "Problem", "Regularizer", "__version__", "load_net", "render"]
+
+if TYPE_CHECKING:
+    from dreamopt.network import Network, load_net
+    from dreamopt.objective import Objective
+    from dreamopt.objectives import Channel, ClassScore, Neuron
+    from dreamopt.problem import Problem
+    from dreamopt.recipes import render
+    from dreamopt.regularizer import Regularizer
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'dreamopt' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

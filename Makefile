@@ -1,0 +1,39 @@
+# Every target sets itself up: a fresh clone, Python 3.11 or newer and make are all that is needed.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test lint format bench proto clean
+
+# Render the embedded net's filters and classes into demo/, offline.
+demo: $(READY)
+	$(BIN)/dreamopt demo -o demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Time the hot path, beside real Caffe where DREAMOPT_CAFFE_ROOT names its root, and print the ratios.
+bench: $(READY)
+	$(BIN)/python -m benchmarks.ratios
+
+# Regenerate dreamopt/schema/caffe_pb2.py from caffe.proto.
+proto: $(READY)
+	$(BIN)/python -m tools.make_proto
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info

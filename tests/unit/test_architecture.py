@@ -1,0 +1,107 @@
+"""Who may import whom: the arrows of the house run one way, and a few libraries have one door each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Each room, and the rooms it may import when it runs. Names under `if TYPE_CHECKING:` are no arrows.
+MAY = {
+    "errors": set(),
+    "schema": {"errors"},
+    "engine": {"schema", "errors"},
+    "caffe": {"engine", "schema", "errors"},
+    "backends": {"engine", "caffe", "schema", "errors"},
+    "streams": {"errors"},
+    "schedule": {"errors"},
+    "objective": {"errors"},
+    "regularizer": {"errors", "schedule"},
+    "objectives": {"objective", "errors"},
+    "regularizers": {"regularizer", "errors"},
+    "registry": {"objective", "regularizer", "errors"},
+    "network": {"backends", "schema", "data", "errors"},
+    "data": {"errors"},
+    "image": {"streams", "errors"},
+    "problem": {"network", "objective", "regularizer", "registry", "image", "streams", "errors"},
+    "optimize": {"problem", "regularizer", "image", "schedule", "streams", "errors"},
+    "models": {"errors"},
+    "recipes": {"optimize", "problem", "network", "objective", "objectives", "regularizer", "regularizers", "registry", "image", "models",
+                "schedule", "streams", "backends", "data", "errors"},
+    "cli": {"recipes", "network", "models", "image", "errors"},
+    "__init__": set(),
+}  # fmt: skip
+
+# Libraries that only these files may import.
+DOORS = {
+    "caffe": {"dreamopt/backends/pycaffe.py"},
+    "dask": set(),
+    "matplotlib": set(),
+    "click": {"dreamopt/cli"},
+    "rich": {"dreamopt/cli"},
+    "google": {"dreamopt/schema"},
+    "h5py": {"dreamopt/schema"},
+}
+
+
+def sources() -> list[Path]:
+    folders = [ROOT / "dreamopt", ROOT / "objectives", ROOT / "regularizers"]
+    return sorted(p for d in folders for p in d.rglob("*.py") if not p.name.endswith("_pb2.py"))
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[0] if parts[0] != "dreamopt" else parts[1]
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    def walk(node: ast.AST) -> Iterator[tuple[str, int]]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for child in node.orelse:
+                yield from walk(child)
+            return
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            if node.module == "dreamopt":
+                yield from ((f"dreamopt.{alias.name}", node.lineno) for alias in node.names)
+            else:
+                yield node.module or "", node.lineno
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in sources()])
+def test_arrows_run_one_way(path: Path) -> None:
+    mine = room(path)
+    assert mine in MAY, f"{mine} is a new room: say in MAY what it may import"
+    wrong = []
+    for name, line in imports(path):
+        parts = name.split(".")
+        if parts[0] == "dreamopt":
+            other = parts[1] if len(parts) > 1 else "__init__"
+            if other in MAY and other not in ("__version__", mine) and other not in MAY[mine]:
+                wrong.append(f"line {line}: {mine} may not import {name}")
+        if parts[0] in ("objectives", "regularizers"):
+            wrong.append(f"line {line}: import {parts[0]} as dreamopt.{parts[0]}, or every class exists twice")
+        doors = DOORS.get(parts[0])
+        where = path.relative_to(ROOT).as_posix()
+        if doors is not None and not any(where == d or where.startswith(d + "/") for d in doors):
+            wrong.append(f"line {line}: {parts[0]} is imported in {', '.join(sorted(doors)) or 'no file yet'} alone")
+    assert not wrong, f"{path.relative_to(ROOT)}: " + "; ".join(wrong)
+
+
+@pytest.mark.parametrize("folder", ["objectives", "regularizers"])
+def test_plugins_need_their_contract_and_torch_alone(folder: str) -> None:
+    allowed = {"__future__", "collections", "dataclasses", "functools", "importlib", "math", "torch", "typing"}
+    contract = {"dreamopt.objective", "dreamopt.regularizer", "dreamopt.errors", f"dreamopt.{folder}"}
+    for path in sorted((ROOT / folder).glob("*.py")):
+        for name, line in imports(path):
+            assert name.split(".")[0] in allowed or any(name == c or name.startswith(c + ".") for c in contract), f"{path.name}:{line} imports {name}"
