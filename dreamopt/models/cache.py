@@ -70,7 +70,7 @@ def fetch(
     # small files first, so that a net without its weights is never the last thing to fail
     for role in sorted(model.files, key=lambda role: role == "weights"):
         found[role] = download(model.files[role], folder, timeout=timeout, retries=retries, pause=pause, progress=progress)
-    return found
+    return {role: found[role] for role in model.files}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""The group of commands: errors as sentences, exit codes, and loading a command's module only when it is called."""
+
+import importlib
+import sys
+import warnings
+from typing import IO, Any
+
+import click
+
+from dreamopt import __version__
+from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
+
+COMMANDS = {
+    "demo": "Render the embedded net's filters and classes, offline.",
+    "inspect": "Show a net's layers, shapes, parameters and input.",
+    "models": "List public Caffe models and fetch them.",
+    "render": "Make the pictures that filters, neurons and classes like.",
+}
+
+
+class CommandFailed(click.ClickException):
+    """An error of dreamopt's on its way to stderr."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it on stderr."""
+        click.echo(f"dreamopt: error: {self.format_message()}", file=file if file is not None else sys.stderr)
+
+
+def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: object = None, line: object = None) -> None:
+    if issubclass(category, DreamoptWarning):
+        click.echo(f"dreamopt: warning: {message}", err=True)
+    else:
+        click.echo(warnings.formatwarning(message, category, filename, lineno), err=True, nl=False)
+
+
+class Commands(click.Group):
+    """A group whose commands live in modules of their own, named as the command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command's module and return the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"dreamopt.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing one of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, with errors as sentences and Ctrl-C as exit code 130."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("once", DreamoptWarning)
+                warnings.showwarning = _warn
+                return super().invoke(ctx)
+        except UsageError as error:
+            raise click.UsageError(str(error), ctx) from error
+        except DreamoptError as error:
+            raise CommandFailed(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("dreamopt: interrupted.", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="dreamopt")
+def cli() -> None:
+    """See what the filters, neurons and classes of a trained Caffe net like, with or without Caffe."""
+
+
+def main() -> None:
+    """Run the command line as the ``dreamopt`` script does."""
+    cli(prog_name="dreamopt")
