@@ -1,0 +1,52 @@
+"""Checks of how layers hang together, with Caffe's rules for blobs that are written twice.
+
+References: Caffe's ``src/caffe/net.cpp``, ``Net::AppendTop`` and ``Net::AppendBottom``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from dreamopt.errors import NetError
+from dreamopt.schema.caffe_pb2 import NetParameter
+from dreamopt.schema.place import Place
+
+
+def check_structure(param: NetParameter, places: Sequence[Place]) -> None:
+    """Refuse a net in which a bottom comes from nowhere or a top is made twice.
+
+    A layer may write the blob it reads if both stand at the same index: that is Caffe's in-place computation.
+
+    Raises
+    ------
+    NetError
+        Naming layer, blob, file and line.
+    """
+    maker: dict[str, tuple[str, Place]] = {}
+    for layer, place in zip(param.layer, places, strict=True):
+        name = f"layer '{layer.name}'" + (f" ({layer.type})" if layer.type else "")
+        if not layer.type:
+            raise NetError(f'{place}: {name} has no type: give one, such as type: "Convolution"')
+        for i, blob in enumerate(layer.bottom):
+            if blob not in maker:
+                _refuse_bottom(param, places, blob, place.of("bottom", i), name, list(maker))
+        for i, blob in enumerate(layer.top):
+            in_place = i < len(layer.bottom) and layer.bottom[i] == blob
+            if blob in maker and not in_place:
+                first, where = maker[blob]
+                raise NetError(
+                    f"{place.of('top', i)}: {name} makes the top '{blob}', which layer '{first}' at {where} makes already; only a layer that reads it as its bottom {i} can write it again"
+                )
+            maker[blob] = (layer.name, place)
+
+
+def _refuse_bottom(param: NetParameter, places: Sequence[Place], blob: str, where: Place, name: str, known: Sequence[str]) -> None:
+    for layer, place in zip(param.layer, places, strict=True):
+        if blob in layer.top:
+            raise NetError(
+                f"{where}: {name} reads '{blob}', which only layer '{layer.name}' further down ({place}) makes; a layer comes after those it reads from"
+            )
+    near = difflib.get_close_matches(blob, known, n=3, cutoff=0.5) or list(known)[-3:]
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; no layer above makes any blob"
+    raise NetError(f"{where}: {name} reads the unknown blob '{blob}'{hint}")

@@ -1,0 +1,72 @@
+"""Mean files: Caffe's ``.binaryproto`` and numpy's ``.npy``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dreamopt.errors import WeightsError
+from dreamopt.schema.blob import Array, read_blob
+from dreamopt.schema.weights import opened, refuse_foreign
+from dreamopt.schema.wire import Wire
+
+_NPY = b"\x93NUMPY"
+
+
+def read_mean(path: str | Path) -> Array:
+    """Read the mean that is subtracted from inputs.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.binaryproto`` or ``.npy``; the contents tell which.
+
+    Returns
+    -------
+    ndarray
+        float32, (C, H, W) or, for a mean of each channel, (C,); channels in the file's order, which is BGR for Caffe's own.
+
+    Raises
+    ------
+    WeightsError
+        For a file that is damaged, something else, or of another shape.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "mean.npy"
+    >>> np.save(path, np.array([104.0, 117.0, 123.0]))
+    >>> read_mean(path)
+    array([104., 117., 123.], dtype=float32)
+    """
+    with opened(Path(path)) as buffer:
+        head = buffer[:4096]
+        if head.startswith(_NPY):
+            mean = _read_npy(Path(path))
+        else:
+            refuse_foreign(path, head, "a mean (.binaryproto or .npy)")
+            wire = Wire(buffer, str(path))
+            mean = read_blob(wire, 0, len(buffer))
+    stored = mean.shape
+    if mean.ndim == 4 and stored[0] == 1:
+        mean = mean[0]
+    if mean.ndim == 2:
+        mean = mean[np.newaxis]
+    if mean.ndim not in (1, 3) or mean.size == 0:
+        raise WeightsError(f"{path}: the mean has the shape {stored}, but has to be (C, H, W), (1, C, H, W), (H, W) or (C,)")
+    if not np.isfinite(mean).all():
+        raise WeightsError(f"{path}: the mean has values that are infinite or no numbers")
+    return mean
+
+
+def _read_npy(path: Path) -> Array:
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError, RecursionError) as error:
+        raise WeightsError(f"{path}: the numpy file is truncated or damaged ({' '.join(str(error).split())[:200]})") from error
+    if values.dtype.kind not in "fiu":
+        raise WeightsError(f"{path}: the mean has values of type {values.dtype}, but has to have numbers")
+    with np.errstate(over="ignore"):
+        return np.array(values, np.float32)

@@ -1,0 +1,189 @@
+"""Reading a net's definition: text, older forms, the state's choice of layers, inputs in place of data layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamopt.errors import NetError, PrototxtError, UsageError
+from dreamopt.schema.caffe_pb2 import TEST, TRAIN, NetParameter
+from dreamopt.schema.check import check_structure
+from dreamopt.schema.inputs import GivenShape, make_inputs
+from dreamopt.schema.place import Place
+from dreamopt.schema.sniff import foreign, is_text
+from dreamopt.schema.state import filter_layers
+from dreamopt.schema.textformat import Reading
+from dreamopt.schema.upgrade import upgrade
+
+_PHASES = {"TRAIN": TRAIN, "TEST": TEST}
+
+
+@dataclass
+class NetDef:
+    """A net as it is to be built.
+
+    Attributes
+    ----------
+    param : NetParameter
+        In V2 form; only the layers of this state; Input layers with a shape for each top where data comes in.
+    places : list of Place
+        Where each of ``param.layer`` stands.
+    changes : list of str
+        What differs from the file, one sentence each.
+    text : str
+        The file's text; empty for a net that came as a message.
+    """
+
+    param: NetParameter
+    places: list[Place]
+    changes: list[str]
+    text: str
+
+    @property
+    def name(self) -> str:
+        """The net's name, which may be empty."""
+        return self.param.name
+
+    @property
+    def phase(self) -> str:
+        """``"TRAIN"`` or ``"TEST"``."""
+        return "TRAIN" if self.param.state.phase == TRAIN else "TEST"
+
+
+def read_net(
+    source: str | Path | NetParameter,
+    phase: str | None = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    strict: bool = False,
+    *,
+    input_shape: GivenShape = None,
+) -> NetDef:
+    """Read a prototxt of any age and make it a net that can be built without data.
+
+    Parameters
+    ----------
+    source : str, Path or NetParameter
+        The file; or the message itself, which is not changed.
+    phase : {"TEST", "TRAIN"} or None
+        Which layers are in the net; None for what the file's ``state`` says.
+    level : int
+        The state's level, for ``min_level`` and ``max_level``.
+    stages : sequence of str
+        Stages in addition to those of the file's ``state``.
+    strict : bool
+        Refuse fields that Caffe 1.0 does not have; otherwise they are left out with a warning.
+    input_shape : sequence of int, or mapping of blob name to sequence of int
+        Shape of the net's first input, such as ``(1, 3, 224, 224)``, or of several by name; goes before the file's. Needed
+        where a data layer does not tell (Python and HDF5Data layers; Data without a crop).
+
+    Returns
+    -------
+    NetDef
+
+    Raises
+    ------
+    PrototxtError
+        If the file cannot be read as text format.
+    NetError
+        If the layers do not make a net.
+    UsageError
+        For arguments out of range.
+
+    Notes
+    -----
+    Data layers become Input layers of the same name. Their labels go, with the losses, accuracies and Silence layers that
+    read them. Python layers are never imported or run.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "net.prototxt"
+    >>> _ = path.write_text('input: "data" input_shape { dim: 1 dim: 3 dim: 5 dim: 7 } layer { name: "r" type: "ReLU" bottom: "data" top: "r" }')
+    >>> net = read_net(path)
+    >>> [(layer.name, layer.type) for layer in net.param.layer]
+    [('input', 'Input'), ('r', 'ReLU')]
+    """
+    if isinstance(source, NetParameter):
+        places = [Place("<net>", 0)] * (len(source.layer) + len(source.layers))
+        return _finish(source, places, Place("<net>", 0), "", phase, level, stages, input_shape)
+    path = Path(source)
+    return parse_net(_read_text(path), str(source), phase, level, stages, strict, input_shape=input_shape)
+
+
+def parse_net(
+    text: str,
+    filename: str = "<text>",
+    phase: str | None = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    strict: bool = False,
+    *,
+    input_shape: GivenShape = None,
+) -> NetDef:
+    """Read a net from text; the rest is as in `read_net`.
+
+    Parameters
+    ----------
+    text : str
+        What a prototxt holds.
+    filename : str
+        What errors call it.
+    phase, level, stages, strict, input_shape
+        As in `read_net`.
+
+    Examples
+    --------
+    >>> parse_net('layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 2 dim: 3 } } }').changes
+    ["<text>:1: data layer 'd' (DummyData) became an Input layer"]
+    """
+    param = NetParameter()
+    reading = Reading(text, param, filename, strict=strict)
+    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape)
+
+
+def _finish(
+    param: NetParameter,
+    places: Sequence[Place],
+    top: Place,
+    text: str,
+    phase: str | None,
+    level: int,
+    stages: Sequence[str],
+    input_shape: GivenShape,
+) -> NetDef:
+    if phase is not None and phase not in _PHASES:
+        raise UsageError(f"phase is {phase!r}, but has to be 'TRAIN', 'TEST' or None for the file's own")
+    if not param.layer and not param.layers:
+        raise NetError(f"{top}: the net has no layers (a solver's file names its net in the field 'net')")
+    changes: list[str] = []
+    upgraded, kept = upgrade(param, places, top, changes)
+    if phase is not None:
+        upgraded.state.phase = _PHASES[phase]
+    upgraded.state.level = level
+    upgraded.state.stage.extend(stages)
+    kept = filter_layers(upgraded, kept)
+    if not kept:
+        raise NetError(
+            f"{top}: no layer is left in the phase {'TRAIN' if upgraded.state.phase == TRAIN else 'TEST'} at level {level}: see their include and exclude"
+        )
+    kept = make_inputs(upgraded, kept, input_shape, changes)
+    check_structure(upgraded, kept)
+    return NetDef(upgraded, kept, changes, text)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PrototxtError(f"{path}: the net cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise PrototxtError(f"{str(path)!r}: this is no name of a file ({error})") from error
+    head = content[:4096]
+    what = foreign(head)
+    if not what and not is_text(head):
+        what = "a binary file; if it is a caffemodel, give it as the weights, and the prototxt as the net"
+    if what:
+        raise PrototxtError(f"{path}: a net in text format (prototxt) is expected, but this is {what}")
+    return content.decode("utf-8", "surrogateescape")

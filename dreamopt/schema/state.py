@@ -1,0 +1,51 @@
+"""Which layers are in a net: Caffe's NetStateRule, by phase, level and stage.
+
+References: Caffe's ``src/caffe/net.cpp``, ``Net::FilterNet`` and ``Net::StateMeetsRule``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dreamopt.errors import NetError
+from dreamopt.schema.caffe_pb2 import NetParameter, NetState, NetStateRule
+from dreamopt.schema.place import Place
+
+
+def meets(state: NetState, rule: NetStateRule) -> bool:
+    """Return whether a state fulfils every part of a rule.
+
+    Examples
+    --------
+    >>> from dreamopt.schema.caffe_pb2 import TEST
+    >>> meets(NetState(phase=TEST, stage=["deploy"]), NetStateRule(phase=TEST, not_stage=["deploy"]))
+    False
+    """
+    return (
+        (not rule.HasField("phase") or rule.phase == state.phase)
+        and (not rule.HasField("min_level") or state.level >= rule.min_level)
+        and (not rule.HasField("max_level") or state.level <= rule.max_level)
+        and set(rule.stage) <= set(state.stage)
+        and not set(rule.not_stage) & set(state.stage)
+    )
+
+
+def filter_layers(param: NetParameter, places: Sequence[Place]) -> list[Place]:
+    """Drop the layers that ``param.state`` leaves out, in place; return the places of the others.
+
+    Raises
+    ------
+    NetError
+        For a layer with both include and exclude rules.
+    """
+    kept: list[Place] = []
+    layers = list(param.layer)
+    del param.layer[:]
+    for layer, place in zip(layers, places, strict=True):
+        if layer.include and layer.exclude:
+            raise NetError(f"{place.of('exclude')}: layer '{layer.name}' has both include and exclude rules: give one kind only")
+        rules, listed = (layer.include, True) if layer.include else (layer.exclude, False)
+        if any(meets(param.state, rule) for rule in rules) == listed:
+            param.layer.append(layer)
+            kept.append(place)
+    return kept

@@ -1,0 +1,365 @@
+"""Reading protobuf's text format, as Caffe's C++ parser takes it, with errors that say file, line and layer.
+
+``google.protobuf.text_format`` cannot warn about an unknown field and go on, nor tell where a layer stood.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from google.protobuf.descriptor import Descriptor
+
+from dreamopt.errors import DreamoptWarning, PrototxtError
+from dreamopt.schema.fields import Field, fields_of
+from dreamopt.schema.place import Place
+from dreamopt.schema.tokens import END, NAME, NUMBER, STRING, SYMBOL, Tokens, unquote
+
+_CLOSING = {"{": "}", "<": ">", "[": "]"}
+_LAYERS = ("layer", "layers")
+
+
+class Reading:
+    """A text read into a message.
+
+    Parameters
+    ----------
+    text : str
+        Text format.
+    message : Message
+        An empty message, filled in place.
+    file : str
+        The name that errors and places give.
+    strict : bool
+        Refuse unknown fields instead of warning and skipping them.
+
+    Attributes
+    ----------
+    layers : list of Place
+        The blocks called ``layer`` or ``layers``, in the order of the file.
+    top : Place
+        The file, with the lines of its outermost fields.
+
+    Raises
+    ------
+    PrototxtError
+        For text that Caffe's parser refuses as well.
+
+    Examples
+    --------
+    >>> from dreamopt.schema.caffe_pb2 import NetParameter
+    >>> net = NetParameter()
+    >>> reading = Reading('name: "a"\\nlayer { name: "x" }', net, "a.prototxt")
+    >>> net.layer[0].name, str(reading.layers[0])
+    ('x', 'a.prototxt:2')
+    """
+
+    def __init__(self, text: str, message: Any, file: str, *, strict: bool = False) -> None:
+        self.file = file
+        self.strict = strict
+        self.layers: list[Place] = []
+        top: dict[str, list[int]] = {}
+        self.top = Place(file, 0, top)
+        self._tokens = Tokens(text, file)
+        self._at = 0
+        self._layer_start: int | None = None
+        self._block(message, "", "", top, 0)
+        for problem in message.FindInitializationErrors():
+            self._missing(problem)
+
+    # ---- blocks ------------------------------------------------------------------------------------------------
+
+    def _block(self, message: Any, close: str, path: str, lines: dict[str, list[int]], opened: int) -> None:
+        table = fields_of(message.DESCRIPTOR)
+        kinds, values = self._tokens.kinds, self._tokens.values
+        while True:
+            at = self._at
+            if kinds[at] != NAME:
+                if self._ends(close, message.DESCRIPTOR, opened):
+                    return
+                continue
+            name = values[at]
+            field = table.get(name)
+            if field is None:
+                self._unknown(name, message.DESCRIPTOR, table)
+                continue
+            self._at = at + 1
+            lines.setdefault(path + name, []).append(self._tokens.line(at))
+            if not field.repeated and message.HasField(name):
+                self._fail(at, f"'{name}' is given twice in one {message.DESCRIPTOR.name}, which takes it once")
+            self._field(message, field, at, path, lines)
+            if values[self._at] in (";", ",") and kinds[self._at] == SYMBOL:
+                self._at += 1
+
+    def _ends(self, close: str, message: Descriptor, opened: int) -> bool:
+        """Take what ends a block; skip an extension (False); refuse anything else."""
+        kind, value = self._tokens.kinds[self._at], self._tokens.values[self._at]
+        if kind == END:
+            if close:
+                self._fail(opened, f"the block that opens here has no closing '{close}'")
+            return True
+        if kind == SYMBOL and value == close:
+            self._at += 1
+            return True
+        if kind == SYMBOL and value == "[":
+            self._unknown("[...]", message, {})
+            return False
+        what = f"'{value}'" if kind != STRING else "a string"
+        ending = f" or '{close}'" if close else ""
+        self._fail(self._at, f"{what} stands where a field of {message.name}{ending} is expected")
+
+    def _field(self, message: Any, field: Field, at: int, path: str, lines: dict[str, list[int]]) -> None:
+        colon = self._take(":")
+        listed = field.repeated and self._take("[")
+        if not colon and not listed and field.message is None:
+            self._fail(at, f"'{field.name}' takes a value after a colon: {field.name}: {_example(field)}")
+        if not listed:
+            self._value(message, field, at, path, lines)
+        elif not self._take("]"):
+            self._value(message, field, at, path, lines)
+            while not self._take("]"):
+                if not self._take(","):
+                    self._fail(self._at, f"the list of '{field.name}' goes on with ',' or ends with ']', not with {self._shown()}")
+                lines[path + field.name].append(self._tokens.line(self._at))
+                self._value(message, field, at, path, lines)
+
+    def _value(self, message: Any, field: Field, at: int, path: str, lines: dict[str, list[int]]) -> None:
+        if field.message is None:
+            value = self._scalar(field)
+            if field.repeated:
+                getattr(message, field.name).append(value)
+            else:
+                setattr(message, field.name, value)
+            return
+        opened = self._at
+        bracket = self._tokens.values[opened]
+        if self._tokens.kinds[opened] != SYMBOL or bracket not in ("{", "<"):
+            self._fail(opened, f"'{field.name}' takes a block in braces ({field.name} {{ ... }}), not {self._shown()}")
+        self._at = opened + 1
+        if field.repeated:
+            inner = getattr(message, field.name).add()
+        else:
+            inner = getattr(message, field.name)
+            inner.SetInParent()
+        if self._layer_start is None and path == "" and field.name in _LAYERS:
+            inside: dict[str, list[int]] = {}
+            self.layers.append(Place(self.file, self._tokens.line(at), inside))
+            self._layer_start = opened
+            self._block(inner, _CLOSING[bracket], "", inside, at)
+            self._layer_start = None
+        else:
+            self._block(inner, _CLOSING[bracket], f"{path}{field.name}.", lines, at)
+
+    # ---- values ------------------------------------------------------------------------------------------------
+
+    def _scalar(self, field: Field) -> Any:
+        start = self._at
+        kind = self._tokens.kinds[start]
+        if field.kind in ("string", "bytes"):
+            return self._string(field)
+        negative = field.kind != "bool" and self._take("-")
+        kind, word = self._tokens.kinds[self._at], self._tokens.values[self._at]
+        self._at += 1
+        value: Any = None
+        if kind == NUMBER:
+            value = _number(word, field.kind)
+        elif kind == NAME and field.kind == "float" and word.lower() in ("inf", "infinity", "nan"):
+            value = float(word)
+        elif kind == NAME and field.kind == "bool" and word in ("true", "True", "t", "false", "False", "f"):
+            value = word in ("true", "True", "t")
+        elif kind == NAME and field.kind == "enum" and not negative:
+            value = field.choices.get(word)
+        if value is not None and negative:
+            value = -value
+        if (
+            value is None
+            or (field.kind == "integer" and not field.lowest <= value <= field.highest)
+            or (field.kind == "enum" and value not in field.choices.values())
+            or (field.kind == "bool" and value not in (0, 1))
+        ):
+            self._at = start
+            self._refuse_value(field, start)
+        return bool(value) if field.kind == "bool" else value
+
+    def _string(self, field: Field) -> str | bytes:
+        start = self._at
+        pieces: list[bytes] = []
+        while self._tokens.kinds[self._at] == STRING:
+            try:
+                pieces.append(unquote(self._tokens.values[self._at]))
+            except ValueError as error:
+                self._fail(self._at, f"in the string of '{field.name}', {error}")
+            self._at += 1
+        if not pieces:
+            self._refuse_value(field, start)
+        joined = b"".join(pieces)
+        if field.kind == "bytes":
+            return joined
+        try:
+            return joined.decode()
+        except UnicodeDecodeError as error:
+            self._fail(start, f"the string of '{field.name}' has the byte 0x{joined[error.start]:02x}, which is not UTF-8")
+
+    def _refuse_value(self, field: Field, at: int) -> NoReturn:
+        given = self._shown()
+        if given == "'-'":
+            given = f"'-{self._tokens.values[at + 1]}'"
+        if field.kind == "enum":
+            near = _close(given.strip("'\""), field.choices)
+            allowed = f"one of {', '.join(sorted(field.choices, key=lambda name: field.choices[name]))}"
+            hint = (
+                f" (did you mean {near}, without quotes?)"
+                if near and self._tokens.kinds[at] == STRING
+                else f" (did you mean {near}?)"
+                if near
+                else ""
+            )
+            self._fail(at, f"'{field.name}' is {given}{hint}, but has to be {allowed}")
+        if field.kind == "integer" and self._tokens.kinds[at] in (NUMBER, SYMBOL):
+            self._fail(at, f"'{field.name}' is {given}, but has to be a whole number from {field.lowest} to {field.highest}")
+        self._fail(at, f"'{field.name}' is {given}, but has to be {_WANTED[field.kind]}")
+
+    # ---- unknown fields, errors --------------------------------------------------------------------------------
+
+    def _unknown(self, name: str, message: Descriptor, table: Iterable[str]) -> None:
+        at = self._at
+        near = _close(name, table)
+        hint = f" (did you mean '{near}'?)" if near else ""
+        sentence = f"{message.name} has no field '{name}'{hint}"
+        if self.strict:
+            self._fail(at, f"{sentence}, and strict reading allows none but Caffe 1.0's")
+        self._skip(name)
+        warnings.warn(f"{self._where(at)}{sentence}; it is left out", DreamoptWarning, stacklevel=2)
+
+    def _skip(self, name: str) -> None:
+        """Step over a field of unknown type: name, colon, then a scalar, list or block; without recursion, however deep."""
+        start = self._at
+        kinds, values = self._tokens.kinds, self._tokens.values
+        if kinds[start] == NAME:
+            self._at += 1
+        else:  # an extension's name: [a.b.c]
+            while kinds[self._at] != END and values[self._at] != "]":
+                self._at += 1
+            self._at = min(self._at + 1, len(kinds) - 1)
+        colon = self._take(":")
+        waiting: list[str] = []
+        if kinds[self._at] == SYMBOL and values[self._at] in _CLOSING:
+            while True:
+                kind, value = kinds[self._at], values[self._at]
+                if kind == END:
+                    self._fail(start, f"the block of the unknown field '{name}' has no closing '{waiting[-1]}'")
+                self._at += 1
+                if kind == SYMBOL and value in _CLOSING:
+                    waiting.append(_CLOSING[value])
+                elif kind == SYMBOL and value in "}>]":
+                    if value != waiting.pop():
+                        self._fail(self._at - 1, f"'{value}' closes nothing that is open in the unknown field '{name}'")
+                    if not waiting:
+                        break
+        elif not colon:
+            self._fail(start, f"the unknown field '{name}' has neither a colon nor a block after it")
+        elif kinds[self._at] == STRING:
+            while kinds[self._at] == STRING:
+                self._at += 1
+        else:
+            self._take("-")
+            if kinds[self._at] not in (NAME, NUMBER):
+                self._fail(self._at, f"the unknown field '{name}' has no value, but {self._shown()}")
+            self._at += 1
+        if kinds[self._at] == SYMBOL and values[self._at] in ",;":
+            self._at += 1
+
+    def _take(self, symbol: str) -> bool:
+        if self._tokens.values[self._at] == symbol and self._tokens.kinds[self._at] == SYMBOL:
+            self._at += 1
+            return True
+        return False
+
+    def _shown(self) -> str:
+        kind, value = self._tokens.kinds[self._at], self._tokens.values[self._at]
+        if kind == END:
+            return "the end of the file"
+        return (value if len(value) < 60 else value[:57] + "...") if kind == STRING else f"'{value}'"
+
+    def _layer_name(self) -> str:
+        """Find the name of the layer being read, which may come after the place of the error."""
+        if self._layer_start is None:
+            return ""
+        kinds, values = self._tokens.kinds, self._tokens.values
+        depth = 0
+        for i in range(self._layer_start, len(kinds) - 2):
+            if kinds[i] == SYMBOL and values[i] in ("{", "<"):
+                depth += 1
+            elif kinds[i] == SYMBOL and values[i] in ("}", ">"):
+                depth -= 1
+                if depth == 0:
+                    break
+            elif kinds[i] == NAME and values[i] == "name" and kinds[i + 2] == STRING and (depth == 1 or values[i - 2] == "layer"):
+                return values[i + 2][1:-1]
+            elif (
+                kinds[i] == NAME
+                and values[i] in _LAYERS
+                and i > self._layer_start
+                and depth == 1
+                and values[i + 1] == "{"
+                and values[i] == "layers"
+            ):
+                break  # a forgotten brace: this is the next layer already
+        return ""
+
+    def _where(self, at: int) -> str:
+        layer = self._layer_name()
+        return f"{self.file}:{self._tokens.line(at)}: " + (f"layer '{layer}': " if layer else "")
+
+    def _fail(self, at: int, sentence: str) -> NoReturn:
+        raise PrototxtError(f"{self._where(at)}{sentence}")
+
+    def _missing(self, problem: str) -> None:
+        """Refuse a block that lacks a required field; ``problem`` is such as ``layer[3].clip_param.min``."""
+        where: Place | str = self.file
+        if problem.startswith("layer["):
+            index = int(problem[len("layer[") : problem.index("]")])
+            parent = problem.split(".", 1)[1].rpartition(".")[0]
+            where = self.layers[index].of(parent)
+        raise PrototxtError(f"{where}: the field '{problem}' is missing, and has to be given")
+
+
+_WANTED = {
+    "string": "a string in quotes",
+    "bytes": "a string in quotes",
+    "float": "a decimal number, inf or nan",
+    "bool": "true or false",
+    "integer": "a whole number",
+}
+
+
+def _example(field: Field) -> str:
+    return {"string": '"..."', "bytes": '"..."', "float": "0.5", "bool": "true", "integer": "1"}.get(
+        field.kind, next(iter(field.choices), "")
+    )
+
+
+def _close(name: str, among: Iterable[str]) -> str:
+    among = list(among)
+    folded = {known.lower().replace("_", ""): known for known in among}
+    same = folded.get(name.lower().replace("_", ""))
+    near = difflib.get_close_matches(name, among, n=1)
+    return same if same is not None else near[0] if near else ""
+
+
+def _number(word: str, kind: str) -> float | None:
+    """Return a number's value if it is written in a way that a field of this kind takes, else None."""
+    hexadecimal = word[:2] in ("0x", "0X")
+    octal = word[0] == "0" and word[1:2].isdigit()
+    decimal = not hexadecimal and not octal
+    whole = hexadecimal or word.isdigit()
+    if kind == "float":
+        return float(word.rstrip("fF")) if decimal else None
+    if not whole:
+        return None
+    try:
+        return int(word, 16 if hexadecimal else 8 if octal else 10)
+    except ValueError:  # an 8 or 9 in an octal number, or more digits than Python likes to convert
+        return None

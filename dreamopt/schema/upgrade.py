@@ -1,0 +1,148 @@
+"""Older forms of nets brought to the present one (V2), step by step as Caffe does.
+
+References: Caffe's ``src/caffe/util/upgrade_proto.cpp``, ``UpgradeNetAsNeeded``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dreamopt.errors import NetError
+from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter, ParamSpec, V1LayerParameter
+from dreamopt.schema.place import Place
+from dreamopt.schema.upgrade_v0 import upgrade_v0
+
+# V1's names are V2's in capitals with underscores, but for these.
+_ODD_TYPES = {
+    "NONE": "",
+    "ABSVAL": "AbsVal",
+    "ARGMAX": "ArgMax",
+    "BNLL": "BNLL",
+    "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output",
+    "LRN": "LRN",
+    "MVN": "MVN",
+    "RELU": "ReLU",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "TANH": "TanH",
+}
+V1_TYPES: dict[int, str] = {
+    number: _ODD_TYPES.get(name, "".join(word.capitalize() for word in name.split("_")))
+    for name, number in V1LayerParameter.LayerType.items()
+}
+_MOVED_TO_TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
+_DATA_PARAMS = {
+    V1LayerParameter.DATA: "data_param",
+    V1LayerParameter.IMAGE_DATA: "image_data_param",
+    V1LayerParameter.WINDOW_DATA: "window_data_param",
+}
+
+
+def upgrade(param: NetParameter, places: Sequence[Place], top: Place, changes: list[str]) -> tuple[NetParameter, list[Place]]:
+    """Return the net in V2 form and the place of each of its layers.
+
+    Parameters
+    ----------
+    param : NetParameter
+        Of any age; it is not changed.
+    places : sequence of Place
+        One for each layer of the file, in its order.
+    top : Place
+        The file and the lines of its outermost fields.
+    changes : list of str
+        Gets one sentence for each change that a reader of the file should know.
+
+    Raises
+    ------
+    NetError
+        For a net that mixes the old and the present form, or that Caffe refuses to upgrade.
+    """
+    upgraded = NetParameter()
+    upgraded.CopyFrom(param)
+    kept = list(places)
+    if param.layer and param.layers:
+        old = top.of("layers")
+        raise NetError(
+            f"{old}: the net has both 'layers' (V1) and 'layer' (V2, first at {top.of('layer')}) blocks, of which Caffe would drop the latter: use one form"
+        )
+    if any(layer.HasField("layer") for layer in upgraded.layers):
+        count = len(upgraded.layers)
+        upgraded, kept = upgrade_v0(upgraded, kept, changes)
+        changes.append(
+            f"the file has Caffe's V0 form of 2013: {count} layers were read as {len(kept)} V1 layers, padding layers being folded into those they feed"
+        )
+    if upgraded.layers:
+        for old_layer in upgraded.layers:
+            _move_transformation(old_layer)
+        for old_layer in upgraded.layers:
+            _upgrade_v1_layer(old_layer, upgraded.layer.add())
+        changes.append(f"the file has Caffe's V1 form ('layers'): {len(upgraded.layers)} layers were upgraded to V2")
+        del upgraded.layers[:]
+    kept = _upgrade_input(upgraded, kept, top, changes)
+    for layer in upgraded.layer:
+        if layer.type == "BatchNorm" and len(layer.param) == 3:
+            del layer.param[:]  # statistics are not trained; old files had to say so by three zero rates
+    return upgraded, kept
+
+
+def _move_transformation(layer: V1LayerParameter) -> None:
+    group = _DATA_PARAMS.get(layer.type)
+    if group is None or not layer.HasField(group):
+        return
+    source: Any = getattr(layer, group)
+    for name in _MOVED_TO_TRANSFORM:
+        if source.HasField(name):
+            setattr(layer.transform_param, name, getattr(source, name))
+            source.ClearField(name)
+
+
+def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter) -> None:
+    specs: list[ParamSpec] = [
+        new.param.add() for _ in range(max(len(old.param), len(old.blob_share_mode), len(old.blobs_lr), len(old.weight_decay)))
+    ]
+    for spec, name in zip(specs, old.param, strict=False):
+        spec.name = name
+    for spec, mode in zip(specs, old.blob_share_mode, strict=False):
+        spec.share_mode = ParamSpec.STRICT if mode == V1LayerParameter.STRICT else ParamSpec.PERMISSIVE
+    for spec, rate in zip(specs, old.blobs_lr, strict=False):
+        spec.lr_mult = rate
+    for spec, decay in zip(specs, old.weight_decay, strict=False):
+        spec.decay_mult = decay
+    for field, value in old.ListFields():
+        if field.name in ("param", "blob_share_mode", "blobs_lr", "weight_decay", "layer"):
+            continue
+        if field.name == "type":
+            new.type = V1_TYPES[old.type]
+        elif field.is_repeated:
+            getattr(new, field.name).extend(value)
+        elif field.message_type is not None:
+            getattr(new, field.name).CopyFrom(value)
+        else:
+            setattr(new, field.name, value)
+
+
+def _upgrade_input(param: NetParameter, places: list[Place], top: Place, changes: list[str]) -> list[Place]:
+    if not param.input:
+        return places
+    inputs = list(param.input)
+    layer = LayerParameter(name="input", type="Input", top=inputs)
+    if param.input_shape:
+        if len(param.input_shape) != len(inputs):
+            raise NetError(
+                f"{top.of('input_shape')}: the net has {len(inputs)} input(s), but {len(param.input_shape)} input_shape: give one for each"
+            )
+        layer.input_param.shape.extend(param.input_shape)
+    elif param.input_dim:
+        if len(param.input_dim) != 4 * len(inputs):
+            raise NetError(
+                f"{top.of('input_dim')}: the net has {len(inputs)} input(s), but {len(param.input_dim)} input_dim: give four for each"
+            )
+        for i in range(len(inputs)):
+            layer.input_param.shape.add(dim=param.input_dim[4 * i : 4 * i + 4])
+    rest = list(param.layer)
+    del param.layer[:], param.input[:], param.input_dim[:], param.input_shape[:]
+    param.layer.append(layer)
+    param.layer.extend(rest)
+    changes.append(f"the net's input{'s' if len(inputs) > 1 else ''} {', '.join(map(repr, inputs))} became one layer 'input' of type Input")
+    return [top.of("input"), *places]

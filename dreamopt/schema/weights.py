@@ -1,0 +1,161 @@
+"""Weights in and out: ``.caffemodel`` of any age and Caffe's HDF5."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dreamopt.errors import WeightsError
+from dreamopt.schema.blob import Array, read_blob
+from dreamopt.schema.caffe_pb2 import V1LayerParameter
+from dreamopt.schema.sniff import foreign, is_prototxt, is_text
+from dreamopt.schema.upgrade import V1_TYPES
+from dreamopt.schema.upgrade_v0 import V0_TYPES
+from dreamopt.schema.wire import BYTES, VARINT, Wire
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_MOST_LAYERS, _MOST_BLOBS = 100_000, 1_000_000
+
+
+@dataclass
+class LayerWeights:
+    """The weights of one layer.
+
+    Attributes
+    ----------
+    name : str
+        The layer's name.
+    type : str
+        Caffe's V2 name of its type; empty where the file does not tell (HDF5).
+    blobs : list of ndarray
+        float32, in the stored shape: that of old files is four axes with leading ones. In an HDF5 file an empty array
+        stands for a weight that belongs to another layer (shared).
+    """
+
+    name: str
+    type: str
+    blobs: list[Array] = field(default_factory=list)
+
+
+def read_weights(path: str | Path) -> list[LayerWeights]:
+    """Read the layers of a ``.caffemodel`` (V0, V1, V2; of any size) or an HDF5 file of weights.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; its contents, not its name, tell which kind it is.
+
+    Returns
+    -------
+    list of LayerWeights
+        All layers of the file in its order, also those without weights.
+
+    Raises
+    ------
+    WeightsError
+        For a file that cannot be read, is something else, truncated or damaged; with layer and offset.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np
+    >>> from dreamopt.schema import write_weights
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "net.caffemodel"
+    >>> write_weights(path, [LayerWeights("conv1", "Convolution", [np.ones((2, 3, 5, 7), np.float32)])])
+    >>> [(layer.name, layer.blobs[0].shape) for layer in read_weights(path)]
+    [('conv1', (2, 3, 5, 7))]
+    """
+    with opened(Path(path)) as buffer:
+        head = buffer[:4096]
+        if head.startswith(_HDF5):
+            from dreamopt.schema.hdf5 import read_hdf5
+
+            return read_hdf5(Path(path))
+        refuse_foreign(path, head, "weights (.caffemodel)")
+        return _layers(Wire(buffer, str(path)), len(buffer))
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[mmap.mmap]:
+    """Map a file into memory for reading.
+
+    Raises
+    ------
+    WeightsError
+        If it is missing, empty or no file.
+    """
+    try:
+        with path.open("rb") as stream:
+            if os.fstat(stream.fileno()).st_size == 0:
+                raise WeightsError(f"{path}: the file is empty")
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise WeightsError(f"{path}: the file cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise WeightsError(f"{str(path)!r}: this is no name of a file ({error})") from error
+    try:
+        yield mapped
+    finally:
+        # An exception's traceback may still hold a view of it; the mapping then goes with the view.
+        with contextlib.suppress(BufferError):
+            mapped.close()
+
+
+def refuse_foreign(path: str | Path, head: bytes, wanted: str) -> None:
+    """Raise a WeightsError if the first bytes of a file show that it is of another kind."""
+    what = foreign(head)
+    if not what and is_prototxt(head):
+        what = "a prototxt: give it as the net, and the .caffemodel as the weights"
+    if not what and len(head) > 32 and is_text(head) and head[:1] != b"\n":
+        what = "a text"
+    if what:
+        raise WeightsError(f"{path}: {wanted} expected, but this is {what}")
+
+
+def _layers(wire: Wire, end: int) -> list[LayerWeights]:
+    layers: list[LayerWeights] = []
+    blobs = 0
+    for entry in wire.entries(0, end):
+        if entry.number not in (100, 2):
+            continue
+        if entry.wire != BYTES:
+            wire.fail(entry.start, f"field {entry.number} of the net is no layer: the file is damaged, or no caffemodel")
+        layer = _layer(wire, entry.start, entry.end, new=entry.number == 100)
+        layers.append(layer)
+        blobs += len(layer.blobs)
+        wire.layer = ""
+        if len(layers) > _MOST_LAYERS or blobs > _MOST_BLOBS:
+            wire.fail(entry.start, f"the file has more than {_MOST_LAYERS} layers or {_MOST_BLOBS} blobs, which no caffemodel has")
+    if not layers:
+        raise WeightsError(f"{wire.file}: the file has no layers: it is no caffemodel")
+    return layers
+
+
+def _layer(wire: Wire, start: int, end: int, *, new: bool) -> LayerWeights:
+    names, types, blobs = (1, 2, 7) if new else (4, 5, 6)
+    layer = LayerWeights("", "")
+    places: list[tuple[int, int]] = []
+    for entry in wire.entries(start, end):
+        if entry.number == names:
+            wire.layer = layer.name = wire.text(entry)
+        elif entry.number == types and new:
+            layer.type = wire.text(entry)
+        elif entry.number == types and entry.wire == VARINT:
+            layer.type = V1_TYPES.get(entry.value, "")
+        elif entry.number == blobs and entry.wire == BYTES:
+            places.append((entry.start, entry.end))
+        elif entry.number == 1 and not new and entry.wire == BYTES:  # V0: all but bottoms and tops is one level deeper
+            for inner in wire.entries(entry.start, entry.end):
+                if inner.number == 1:
+                    wire.layer = layer.name = wire.text(inner)
+                elif inner.number == 2:
+                    known = V0_TYPES.get(wire.text(inner))
+                    layer.type = V1_TYPES[V1LayerParameter.LayerType.Value(known)] if known is not None else ""
+                elif inner.number == 50 and inner.wire == BYTES:
+                    places.append((inner.start, inner.end))
+    layer.blobs = [read_blob(wire, first, last) for first, last in places]
+    return layer

@@ -1,0 +1,162 @@
+"""Writing weights as real Caffe reads them, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from dreamopt.errors import DreamoptWarning, WeightsError
+from dreamopt.schema.blob import MOST_VALUES, Array
+from dreamopt.schema.caffe_pb2 import BlobShape, LayerParameter, NetParameter
+from dreamopt.schema.weights import LayerWeights
+
+_NET_LAYER, _LAYER_BLOB, _BLOB_DATA, _BLOB_SHAPE = 100, 7, 5, 7
+_PROTOBUF_LIMIT = 2**31 - 1
+
+
+def write_weights(path: str | Path, layers: Sequence[LayerWeights], net: NetParameter | None = None) -> None:
+    """Write weights, with the net if given, so that Caffe 1.0 reads them.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.h5`` gives HDF5, any other name a caffemodel. An existing file is replaced once the new one is complete.
+    layers : sequence of LayerWeights
+        Names, types and float32 arrays of any shape.
+    net : NetParameter, optional
+        The net in V2 form (`NetDef.param`): all its layers are written in its order, with the weights of the same name. HDF5
+        does not hold it.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be written, or a layer is not in the net.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np
+    >>> from dreamopt.schema import read_weights
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "net.caffemodel.h5"
+    >>> write_weights(path, [LayerWeights("fc8", "InnerProduct", [np.zeros((10, 7), np.float32), np.ones(10, np.float32)])])
+    >>> [blob.shape for blob in read_weights(path)[0].blobs]
+    [(10, 7), (10,)]
+    """
+    path = Path(path)
+    for layer in layers:
+        for blob in layer.blobs:
+            if np.size(blob) > MOST_VALUES:
+                raise WeightsError(
+                    f"{path}: layer '{layer.name}' has a weight of {np.size(blob)} values, but a blob holds at most {MOST_VALUES}"
+                )
+    ordered = _with_net(path, layers, net)
+    try:
+        if path.suffix == ".h5":
+            from dreamopt.schema.hdf5 import write_hdf5
+
+            slashed = next((layer.name for layer in layers if "/" in layer.name), None)
+            if slashed is not None:
+                warnings.warn(
+                    f"{path}: Caffe itself cannot read layers with a slash in their name, such as '{slashed}', from HDF5; dreamopt can",
+                    DreamoptWarning,
+                    stacklevel=2,
+                )
+            with _replacing(path) as scratch:
+                write_hdf5(scratch, layers)
+        else:
+            with _replacing(path) as scratch, scratch.open("wb") as stream:
+                _write_net(path, stream, ordered, net)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: the weights cannot be written ({error})") from error
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield scratch
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _with_net(path: Path, layers: Sequence[LayerWeights], net: NetParameter | None) -> list[tuple[LayerParameter, Sequence[Array]]]:
+    if net is None:
+        return [(LayerParameter(name=layer.name, type=layer.type), layer.blobs) for layer in layers]
+    waiting: dict[str, list[LayerWeights]] = {}
+    for layer in layers:
+        waiting.setdefault(layer.name, []).append(layer)
+    ordered: list[tuple[LayerParameter, Sequence[Array]]] = []
+    for param in net.layer:
+        same = waiting.get(param.name)
+        ordered.append((_without_blobs(param), same.pop(0).blobs if same else []))
+    left = next((name for name, same in waiting.items() if same), None)
+    if left is not None:
+        raise WeightsError(f"{path}: the weights have a layer '{left}' that is not in the net")
+    return ordered
+
+
+def _without_blobs(param: LayerParameter) -> LayerParameter:
+    copy = LayerParameter()
+    if param.blobs:  # not copied only to be cleared: they may be the greater part of memory
+        for field, value in param.ListFields():
+            if field.name == "blobs":
+                continue
+            if field.is_repeated:
+                getattr(copy, field.name).extend(value)
+            elif field.message_type is not None:
+                getattr(copy, field.name).CopyFrom(value)
+            else:
+                setattr(copy, field.name, value)
+    else:
+        copy.CopyFrom(param)
+    return copy
+
+
+def _write_net(path: Path, stream: BinaryIO, layers: Sequence[tuple[LayerParameter, Sequence[Array]]], net: NetParameter | None) -> None:
+    head = NetParameter()
+    if net is not None:
+        for field, value in net.ListFields():
+            if field.name == "state":
+                head.state.CopyFrom(value)
+            elif not field.is_repeated:
+                setattr(head, field.name, value)
+    stream.write(head.SerializePartialToString())
+    for param, blobs in layers:
+        shapes = [BlobShape(dim=np.shape(blob)).SerializeToString() for blob in blobs]
+        sizes = [_block(_BLOB_SHAPE, len(shape)) + _block(_BLOB_DATA, 4 * np.size(blob)) for shape, blob in zip(shapes, blobs, strict=True)]
+        front = param.SerializePartialToString()
+        stream.write(_key(_NET_LAYER, len(front) + sum(_block(_LAYER_BLOB, size) for size in sizes)))
+        stream.write(front)
+        for shape, size, blob in zip(shapes, sizes, blobs, strict=True):
+            stream.write(_key(_LAYER_BLOB, size) + _key(_BLOB_SHAPE, len(shape)) + shape + _key(_BLOB_DATA, 4 * np.size(blob)))
+            stream.write(np.ascontiguousarray(blob, "<f4").data)
+    if stream.tell() > _PROTOBUF_LIMIT:
+        warnings.warn(
+            f"{path}: the file has {stream.tell()} bytes; Caffe itself reads at most {_PROTOBUF_LIMIT}, write .h5 for it",
+            DreamoptWarning,
+            stacklevel=3,
+        )
+
+
+def _key(number: int, length: int) -> bytes:
+    return _varint(number << 3 | 2) + _varint(length)
+
+
+def _block(number: int, length: int) -> int:
+    return len(_key(number, length)) + length
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
