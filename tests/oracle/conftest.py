@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY, missing
+from tests.oracle.compare import WORST
 from tests.oracle.harness import Oracle
 
 
@@ -31,3 +32,11 @@ def oracle() -> Iterator[Oracle]:
     asked = Oracle(root)
     yield asked
     asked.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell the worst errors met."""
+    if WORST:
+        terminalreporter.section("worst relative errors in norm against real Caffe")
+        for what, error in sorted(WORST.items()):
+            terminalreporter.write_line(f"{error:.1e}  {what}")

@@ -54,7 +54,8 @@ class Convolution(Layer):
 
     def length(self, i: int, size: int) -> int:
         """Return the top's size on spatial axis ``i`` for a bottom of ``size``."""
-        return (size + 2 * self.windows.pad[i] - self.windows.extent(i)) // self.windows.stride[i] + 1
+        reach, stride = size + 2 * self.windows.pad[i] - self.windows.extent(i), self.windows.stride[i]
+        return 1 if -stride < reach < 0 else reach // stride + 1  # C rounds towards 0: a bottom a little too small gives one window
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the tops' shapes; the axes before the channels are all batch axes."""
@@ -93,6 +94,9 @@ class Convolution(Layer):
     def convolve(self, x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve x of shape (N, C, ...)."""
         _, stride, pad, dilation = self._torch_windows()
+        lacking = [max(self.windows.extent(i) - d - 2 * pad[i], 0) for i, d in enumerate(x.shape[2:])] if self.windows.kernel else []
+        if any(lacking):
+            x = torch.nn.functional.pad(x, [v for n in reversed(lacking) for v in (0, n)])
         return _BY_AXES[x.dim() - 2](x, w, bias, stride, pad, dilation, self.groups)
 
     def _torch_windows(self) -> Windows:

@@ -14,43 +14,55 @@ from dreamopt.engine.layer import Elementwise
 class Power(Elementwise):
     """``y = (shift + scale x) ^ power``.
 
-    Caffe takes the derivative as ``scale power y / (shift + scale x)`` unless the power is 0, 1 or 2. In place, it finds y where
-    it expects x, and so does this layer.
+    In place, Caffe's backward pass is broken, and this layer gives its numbers all the same: it reads y where it expects
+    x, and writes the derivative d over the top's diff before it multiplies by that, so that the bottom's diff is ``d d``
+    whatever the top's was. Give the layer a top of its own where its gradient matters.
 
     References
     ----------
     Caffe, src/caffe/layers/power_layer.cpp, PowerLayer.
     """
 
-    reads_overwritten_bottom = True
-
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
+        if self.param.bottom[0] == self.param.top[0]:
+            y: Tensor = _InPlace.apply(x, self)  # type: ignore[no-untyped-call]
+            return y
+        return self.compute(x)
+
+    def compute(self, x: Tensor) -> Tensor:
+        """Compute the top from ``x``."""
         p = self.param.power_param
         if p.power == 0 or p.scale == 0:
-            value = 1.0 if p.power == 0 else p.shift**p.power
-            return x * 0 + value
+            return x * 0 + (1.0 if p.power == 0 else p.shift**p.power)
         inner = x if p.scale == 1 else x * p.scale
         if p.shift != 0:
             inner = inner + p.shift
         if p.power in (1, 2):
             return inner if p.power == 1 else inner * inner
-        if self.param.bottom[0] == self.param.top[0]:
-            y: Tensor = _InPlace.apply(x, inner.detach(), p.power, p.power * p.scale)  # type: ignore[no-untyped-call]
-            return y
-        return inner**p.power
+        return torch.pow(inner, p.power)
+
+    def derivative(self, x: Tensor, y: Tensor) -> Tensor:
+        """Compute the derivative from bottom and top the way Caffe does."""
+        p = self.param.power_param
+        factor = p.power * p.scale
+        if factor == 0 or p.power == 1:
+            return torch.full_like(x, factor)
+        inner = x * p.scale + p.shift
+        return inner * factor if p.power == 2 else y / inner * factor
 
 
 class _InPlace(torch.autograd.Function):
-    """Caffe's derivative with both y and x read from one place, which the net has set to y."""
+    """Caffe's backward pass where top and bottom are one blob."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, inner: Tensor, power: float, factor: float) -> Tensor:
-        ctx.save_for_backward(x, inner)
-        ctx.factor = factor
-        return inner**power
+    def forward(ctx: Any, x: Tensor, layer: Power) -> Tensor:
+        y = layer.compute(x).clone()
+        ctx.save_for_backward(y)
+        ctx.layer = layer
+        return y
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, inner = ctx.saved_tensors
-        return grads[0] * (ctx.factor * x / inner), None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (y,) = ctx.saved_tensors
+        return ctx.layer.derivative(y, y).square(), None
