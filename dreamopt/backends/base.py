@@ -1,0 +1,118 @@
+"""What a backend must offer: a net's layers, and its activations as a differentiable function of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import BackendError
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One layer of a net, as shown by ``dreamopt inspect`` and quoted by errors.
+
+    Parameters
+    ----------
+    name, type : str
+        As in the net's file.
+    bottoms, tops : tuple of str
+        Names of the blobs it reads and writes.
+    shapes : tuple of tuple of int
+        One item's shape of each top at the file's input size: (C, H, W), (K,), ...
+    in_place : bool
+        Whether its first top overwrites its first bottom: then the layer's name means the value after it, and the name of
+        the layer that made the blob the value before it.
+    place : str
+        ``file:line``, empty where there is no file.
+    params : int
+        How many weights it has.
+    flops : int
+        Multiply-adds of one item's forward pass at the file's input size.
+    added : bool
+        Whether no file names it: a Split that Caffe adds.
+    """
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    shapes: tuple[Shape, ...] = ()
+    in_place: bool = False
+    place: str = ""
+    params: int = 0
+    flops: int = 0
+    added: bool = False
+
+    def __str__(self) -> str:
+        return f"layer '{self.name}' ({', '.join(filter(None, (self.type, self.place)))})"
+
+
+class Backend(Protocol):
+    """A net that somebody computes: the built-in engine, real Caffe, or a plain function."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name in `load_net`."""
+
+    @property
+    def input_name(self) -> str:
+        """Name of the input blob that takes the image."""
+
+    @property
+    def input_shape(self) -> Shape:
+        """One item's input shape in the net's file: (C, H, W), or (K,) for a generator's code."""
+
+    @property
+    def layers(self) -> Sequence[LayerInfo]:
+        """The layers in the order in which they run."""
+
+    @property
+    def changes(self) -> Sequence[str]:
+        """What was altered on reading, one sentence each."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the activations are computed."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The numbers' type: float32, but for toy nets."""
+
+    def activations(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Return the named layers' values, differentiable with respect to ``x`` (N, ...).
+
+        A layer's name is what that layer wrote; a blob's name that is no layer's is the blob's last value. Asked for
+        several at once, their gradients with respect to each other are there too.
+        """
+
+    def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
+        """Return the named values' shapes of one item whose input has the shape ``item``, without computing them."""
+
+    def weights_hash(self) -> str:
+        """Return the sha256 of all weights, in hexadecimal."""
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """Return the torch device for ``"auto"`` (the GPU where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+
+    Raises
+    ------
+    BackendError
+        For a device that this machine or this torch does not have.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+    except RuntimeError as problem:
+        raise BackendError(f"'{device}' is no device; use auto, cpu, cuda or cuda:NUMBER") from problem
+    if picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count():
+        raise BackendError(f"device '{device}' is not here: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s)")
+    return picked

@@ -1,0 +1,94 @@
+"""The built-in engine as a backend: its fast differentiable programs, one for each set of layers asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.backends.base import LayerInfo, Shape
+from dreamopt.engine.net import Net
+from dreamopt.engine.program import Program
+from dreamopt.errors import NetError
+
+
+class EngineBackend:
+    """A net of the built-in engine.
+
+    Parameters
+    ----------
+    net : Net
+        The net; weights that a script changes later count at the next step.
+
+    Raises
+    ------
+    NetError
+        If the net has no input.
+    """
+
+    name = "engine"
+    dtype = torch.float32
+
+    def __init__(self, net: Net) -> None:
+        if not net.inputs:
+            raise NetError(f"net '{net.name}' has no input: nothing can be optimized")
+        self.net = net
+        shapes = {name: net.blobs[name].shape for name in net.inputs}
+        # The picture among several inputs is the one with rows and columns.
+        self.input_name = next((name for name in net.inputs if len(shapes[name]) == 4), net.inputs[0])
+        self.input_shape: Shape = tuple(shapes[self.input_name][1:])
+        self._others = {name: shape for name, shape in shapes.items() if name != self.input_name}
+        self._programs: dict[tuple[str, ...], Program] = {}
+        self.changes = list(net.definition.changes)
+        self.changes += [f"input '{name}' {shape} is fed zeros" for name, shape in self._others.items()]
+        batch = max(1, shapes[self.input_name][0])
+        self.layers = [
+            LayerInfo(
+                name=node.layer.name,
+                type=node.layer.type,
+                bottoms=tuple(node.layer.param.bottom),
+                tops=tuple(node.layer.param.top),
+                shapes=tuple(tuple(blob.shape[1:]) for blob in node.tops),
+                in_place=node.in_place,
+                place=str(node.layer.where),
+                params=sum(blob.count for blob in node.weights),
+                flops=node.layer.flops([b.shape for b in node.bottoms], [t.shape for t in node.tops]) // batch,
+                added=node.added,
+            )
+            for node in net.nodes
+        ]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the engine computes."""
+        return self.net.device
+
+    def _program(self, layers: Sequence[str]) -> Program:
+        key = tuple(layers)
+        if key not in self._programs:
+            self._programs[key] = self.net.program(key)
+        return self._programs[key]
+
+    def activations(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Return the named values for inputs (N, ...); runs only the layers that they need."""
+        inputs = {self.input_name: x}
+        for name, shape in self._others.items():
+            inputs[name] = torch.zeros((x.shape[0], *shape[1:]), dtype=x.dtype, device=x.device)
+        return self._program(layers)(inputs)
+
+    def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
+        """Return the named values' shapes for one item of that shape."""
+        inputs: dict[str, Shape] = {name: (1, *shape[1:]) for name, shape in self._others.items()}
+        found = self._program(layers).shapes(inputs | {self.input_name: (1, *item)})
+        return {name: tuple(shape[1:]) for name, shape in found.items()}
+
+    def weights_hash(self) -> str:
+        """Return the sha256 of every layer's name and weights."""
+        digest = hashlib.sha256()
+        for node in self.net.nodes:
+            for blob in node.weights:
+                digest.update(f"{node.layer.name}{blob.shape}".encode())
+                digest.update(blob.data.tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,95 @@
+"""Why a gradient is zero: which layer, on the way from the objective down to the image, lets nothing through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from dreamopt.backends.base import LayerInfo
+from dreamopt.network import Network
+from dreamopt.objective import Objective
+
+
+def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
+    """Return one sentence on why an objective's gradient at an image is exactly zero.
+
+    The layers below the objective are looked at from the top down: the first one whose output still gets a gradient, and
+    whose inputs all get none, is the one that stopped it.
+
+    Parameters
+    ----------
+    network : Network
+        The net.
+    objective : Objective
+        Of the one item, bound to the network.
+    image : Tensor
+        (1, C, H, W), the input as the net saw it.
+    """
+    what = f"the gradient of {objective} is exactly zero"
+    below = _below(network, objective)
+    x = image.detach().requires_grad_()
+    names = list(dict.fromkeys([*objective.layers, *(key for reads in below.values() for _, key in reads)]))
+    with torch.enable_grad():
+        acts = network.activations(x, names)
+        value = objective({layer: acts[layer] for layer in objective.layers}).sum()
+        attached = {name: act for name, act in acts.items() if act.requires_grad}
+        if not value.requires_grad:
+            loose = [layer for layer in objective.layers if layer not in attached]
+            why = (
+                f"layer {' and '.join(map(repr, loose))} does not depend on the input '{network.input_name}'"
+                if loose
+                else "its value is a constant"
+            )
+            return f"{what}: {why}; aim at a layer between the input and the output"
+        found = torch.autograd.grad(value, list(attached.values()), allow_unused=True)
+    grads = dict(zip(attached, found, strict=True))
+    if not any(_alive(grads.get(layer)) for layer in objective.layers):
+        return f"{what}: its value does not change with the activations of {', '.join(objective.layers)} that it reads"
+    for info, reads in below.items():
+        top = next((key for key in _names(info) if _alive(grads.get(key))), None)
+        if top is not None and reads and not any(_alive(grads.get(key)) for _, key in reads):
+            return f"{what}: {info} lets nothing through{_reason(info, reads, acts, grads, top)}; {_advice(info, reads)}"
+    return f"{what}: it vanishes on its way down from {', '.join(objective.layers)}; start from another seed or with more noise"
+
+
+def _below(network: Network, objective: Objective) -> dict[LayerInfo, list[tuple[LayerInfo, str]]]:
+    """Return the layers from the objective down to the input, topmost first, each with the values it reads."""
+    waiting, seen = list(objective.layers), {}
+    while waiting:
+        name = waiting.pop()
+        info = network.writer(name)
+        if info not in seen:
+            seen[info] = network.producers(name)
+            waiting += [key for _, key in seen[info]]
+    order = {info.name: i for i, info in enumerate(network.layers)}
+    return dict(sorted(seen.items(), key=lambda pair: -order[pair[0].name]))
+
+
+def _names(info: LayerInfo) -> list[str]:
+    return [info.name, *info.tops] if len(info.tops) > 1 else [info.name]
+
+
+def _alive(grad: Tensor | None) -> bool:
+    return grad is not None and bool((grad != 0).any())
+
+
+def _reason(
+    info: LayerInfo, reads: list[tuple[LayerInfo, str]], acts: Mapping[str, Tensor], grads: Mapping[str, Tensor | None], top: str
+) -> str:
+    grad, read = grads[top], acts[reads[0][1]]
+    if info.type == "ReLU" and grad is not None and grad.shape == read.shape:
+        wanted = read[grad != 0]
+        if bool((wanted <= 0).all()):
+            values = "the one value that it gets is" if wanted.numel() == 1 else f"all {wanted.numel()} values that count are"
+            return f", since {values} negative (the largest is {wanted.max().item():.3g})"
+    if not bool(torch.isfinite(read).all()):
+        return f", and what it reads from '{reads[0][1]}' is not finite"
+    return ""
+
+
+def _advice(info: LayerInfo, reads: list[tuple[LayerInfo, str]]) -> str:
+    if info.type == "ReLU":
+        return f"aim at '{reads[0][1]}', which is before it, or start from another seed or with more noise"
+    return f"aim at '{reads[0][1]}', which is below it, or start from another seed or with more noise"

@@ -1,0 +1,213 @@
+r"""Strings that name objectives and regularizers; printing one gives a string that makes it again.
+
+Objectives, from the loosest to the tightest binding::
+
+    conv4:7 | fc8:3            item 0 climbs the one, item 1 the other
+    0.5*conv4:7 - fc8:3        sums; + and - stand between spaces, since layer names may hold them
+    2*(conv4:7 + fc8:3)        a number times one term, or times a sum in brackets
+    conv4:7                    channel 7 of conv4 (on a flat layer, unit 7)
+    conv4:7,9                  channel 7 for item 0, channel 9 for item 1
+    conv4:7@3,5                the neuron in row 3, column 5; conv4:7,9@3,5;4,4 gives each item its own place
+    conv4:7@centre             the neuron in the middle
+    fc8:tabby cat              the class of that name
+    fc8:"7","a | b"            names in double quotes, for a list of them or for one with special signs
+    Name("conv4", power=2)     any objective by name, with Python literals
+
+The layer ends at the last colon before the unit, so that layer names may hold ``/`` and ``:``. A regularizer is
+``Name(...)`` or ``name(...)``, for instance ``total_variation(0.1, beta=1.5)``; ``+`` and ``0.5*`` work for penalties, and
+a schedule is written ``Linear(2.5, 0.5)`` in the place of a number.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from dreamopt import schedule
+from dreamopt.errors import DreamoptError, ObjectiveError, RegularizerError
+from dreamopt.objective import Objective, each
+from dreamopt.objectives import Channel, ClassScore, Neuron
+from dreamopt.registry import objectives, regularizers
+from dreamopt.regularizer import Penalty, Regularizer
+
+T = TypeVar("T")
+
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*(.+)", re.DOTALL)
+_CALL = re.compile(r"([^\W\d]\w*)\s*(\(.*\))", re.DOTALL)
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_QUOTED = re.compile(rf"(.+?):((?:{_STRING}|\d+)(?:\s*,\s*(?:{_STRING}|\d+))*)", re.DOTALL)
+_PLACES = re.compile(r"(.+)@(cent(?:re|er)|\d+\s*,\s*\d+(?:\s*;\s*\d+\s*,\s*\d+)*)", re.DOTALL)
+
+
+def parse(text: str) -> Objective:
+    """Return the objective that a string names; nothing is looked up in a network yet (`Objective.bind` does that).
+
+    Raises
+    ------
+    ObjectiveError
+        For a string that does not follow the grammar, or an unknown name.
+
+    Examples
+    --------
+    >>> parse("conv4:7")
+    Channel(layer='conv4', unit=7)
+    >>> parse("conv4:7@3,5")
+    Neuron(layer='conv4', unit=7, y=3, x=5)
+    >>> print(parse("fc8:tabby cat") - 0.5 * parse("fc8:3"))
+    fc8:tabby cat - 0.5*fc8:3
+    """
+    return each([_sum(part, text) for part in split(text, "|")])
+
+
+def _sum(text: str, whole: str) -> Objective:
+    parts = [_term(part, whole) for part in _signed(text)]
+    return parts[0] if len(parts) == 1 else sum(parts[1:], parts[0])
+
+
+def _signed(text: str) -> list[str]:
+    """Split at the top-level ``+`` and ``-``; a part after ``-`` starts with it."""
+    parts = []
+    for index, plus in enumerate(split(text, "+")):
+        minus = split(plus, "-")
+        # "-a" at the very start splits into nothing and "a" only when a space follows the sign.
+        parts += [minus[0]] if minus[0] or index else []
+        parts += ["-" + part for part in minus[1:]]
+    return parts
+
+
+def _term(text: str, whole: str) -> Objective:
+    text = text.strip()
+    if not text:
+        raise ObjectiveError(f"a term is missing in the target '{whole}'")
+    if text.startswith("-"):
+        return -_term(text[1:], whole)
+    if found := _NUMBER.fullmatch(text):
+        return float(found[1]) * _term(found[2], whole)
+    if text.startswith("(") and _closing(text) == len(text) - 1:
+        return parse(text[1:-1])
+    if (call := _CALL.fullmatch(text)) and _closing(call[2]) == len(call[2]) - 1:
+        return _make(call[1], call[2], objectives.get(call[1]).make, ObjectiveError)
+    return _unit(text)
+
+
+def _unit(text: str) -> Objective:
+    body, place = (found[1], found[2]) if (found := _PLACES.fullmatch(text)) else (text, None)
+    if found := _QUOTED.fullmatch(body):
+        layer, units = found[1], [json.loads(u) for u in re.findall(rf"{_STRING}|\d+", found[2])]
+    else:
+        layer, colon, unit = body.rpartition(":")
+        if not (colon and layer.strip() and unit.strip()):
+            raise ObjectiveError(f"target '{text}' must be LAYER:UNIT, for instance 'conv4:7', 'conv4:7@3,5' or 'fc8:tabby cat'")
+        units = [unit.strip()]
+    layer = layer.strip()
+    chosen = units[0] if len(units) == 1 else tuple(units)
+    if place is None:
+        return ClassScore(layer, chosen) if any(isinstance(u, str) for u in units) else Channel(layer, chosen)
+    if place.startswith("cent"):
+        return Neuron(layer, chosen)
+    pairs = [tuple(int(v) for v in pair.split(",")) for pair in place.split(";")]
+    ys, xs = zip(*pairs, strict=True)
+    return Neuron(layer, chosen, ys[0], xs[0]) if len(pairs) == 1 else Neuron(layer, chosen, ys, xs)
+
+
+def parse_regularizer(text: str) -> Regularizer:
+    """Return the regularizer that a string names.
+
+    Raises
+    ------
+    RegularizerError
+        For a string that does not follow the grammar, or an unknown name.
+
+    Examples
+    --------
+    >>> print(parse_regularizer("total_variation(0.1, beta=1.5)"))
+    TotalVariation(0.1, beta=1.5)
+    >>> print(parse_regularizer("gaussian_blur(Linear(2.5, 0.5), every=4)"))
+    GaussianBlur(Linear(2.5, 0.5), every=4)
+    """
+    parts = [_penalty(part.strip(), text) for part in _signed(text)]
+    if len(parts) == 1:
+        return parts[0]
+    penalties = [part for part in parts if isinstance(part, Penalty)]
+    if len(penalties) < len(parts):
+        raise RegularizerError(f"only penalties can be added, but '{text}' adds a projection; give the regularizers one by one")
+    return sum(penalties[1:], penalties[0])
+
+
+def _penalty(text: str, whole: str) -> Regularizer:
+    factor = 1.0
+    if text.startswith("-"):
+        factor, text = -1.0, text[1:].strip()
+    if found := _NUMBER.fullmatch(text):
+        factor, text = factor * float(found[1]), found[2].strip()
+    if text.startswith("(") and _closing(text) == len(text) - 1:
+        made = parse_regularizer(text[1:-1])
+    else:
+        call = _CALL.fullmatch(text) or _CALL.fullmatch(text + "()")
+        if call is None:
+            raise RegularizerError(f"regularizer '{whole}' must be NAME(PARAMETERS), for instance 'total_variation(0.1)'")
+        made = _make(call[1], call[2], regularizers.get(call[1]).make, RegularizerError)
+    if factor == 1.0:
+        return made
+    if not isinstance(made, Penalty):
+        raise RegularizerError(f"only a penalty can be multiplied by a number, which {made} is not")
+    return factor * made
+
+
+def _make(name: str, arguments: str, make: Callable[..., T], error: type[DreamoptError]) -> T:
+    try:
+        call = ast.parse(f"f{arguments}", mode="eval").body
+        if not isinstance(call, ast.Call) or any(keyword.arg is None for keyword in call.keywords):
+            raise ValueError("parameters are given one by one")
+        given = [_value(node) for node in call.args]
+        named = {str(keyword.arg): _value(keyword.value) for keyword in call.keywords}
+    except (SyntaxError, ValueError) as problem:
+        raise error(f"the parameters of '{name}{arguments}' must be Python literals or schedules: {problem}") from problem
+    try:
+        return make(*given, **named)
+    except TypeError as problem:
+        raise error(f"'{name}{arguments}' does not fit: {problem}") from problem
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        known = {c.__name__: c for c in (schedule.Constant, schedule.Linear, schedule.Geometric)}
+        if node.func.id not in known:
+            raise ValueError(f"there is no schedule {node.func.id}; there are {', '.join(known)}")
+        return known[node.func.id](*map(_value, node.args), **{str(k.arg): _value(k.value) for k in node.keywords})
+    return ast.literal_eval(node)
+
+
+def split(text: str, sign: str) -> list[str]:
+    """Split at ``sign`` where it stands outside brackets and quotes; ``+`` and ``-`` only between spaces.
+
+    >>> split('conv1-relu:3 - fc8:"a - b"', "-")
+    ['conv1-relu:3', 'fc8:"a - b"']
+    """
+    parts, depth, start, quoted = [], 0, 0, False
+    for i, c in enumerate(text):
+        if c == '"' and (quoted or text[:i].rstrip()[-1:] in ("", ":", ",", "(", "=")):
+            quoted = not (quoted and text[i - 1] != "\\")
+        if quoted:
+            continue
+        depth += (c in "([") - (c in ")]")
+        if c == sign and depth == 0 and (sign == "|" or (text[i - 1 : i] == " " and text[i + 1 : i + 2] == " ")):
+            parts.append(text[start:i].strip())
+            start = i + 1
+    return [*parts, text[start:].strip()]
+
+
+def _closing(text: str) -> int:
+    """Return where the bracket that opens ``text`` closes, -1 if nowhere."""
+    depth, quoted = 0, False
+    for i, c in enumerate(text):
+        if c == '"' and text[i - 1 : i] != "\\":
+            quoted = not quoted
+        if not quoted:
+            depth += (c == "(") - (c == ")")
+            if depth == 0:
+                return i
+    return -1

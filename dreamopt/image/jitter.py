@@ -1,0 +1,49 @@
+"""Jitter: the image rolled by a few pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import UsageError
+from dreamopt.image.transform import Transform
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True)
+class Jitter(Transform):
+    r"""Roll the image round its edges by up to ``pixels`` along each axis.
+
+    .. math:: x'_{y, x} = x_{(y - s_y) \bmod H,\ (x - s_x) \bmod W}, \qquad s_y, s_x \sim U\{-p, \ldots, p\}
+
+    The gradient comes back rolled the other way, so a step is DeepDream's "roll, step, roll back". It spreads what the
+    net's strides would else put on a fixed grid.
+
+    Parameters
+    ----------
+    pixels : int
+        p, at least 0; 32 is DeepDream's. Around a stride or two is enough against the grid, and more makes patterns repeat
+        less.
+
+    References
+    ----------
+    .. [1] google/deepdream, ``dream.ipynb``, ``make_step``.
+    """
+
+    pixels: int = 32
+
+    def __post_init__(self) -> None:
+        if self.pixels < 0:
+            raise UsageError(f"jitter must be at least 0 pixels, not {self.pixels}")
+
+    def __call__(self, image: Tensor, streams: Sequence[Stream]) -> Tensor:
+        """Return each item rolled by its own offsets."""
+        if self.pixels == 0:
+            return image
+        rolled = []
+        for one, stream in zip(image, streams, strict=True):
+            rolled.append(one.roll(tuple(stream.integers("jitter", -self.pixels, self.pixels, 2)), (1, 2)))
+        return torch.stack(rolled)

@@ -1,0 +1,86 @@
+"""Pixels: every value of the image is searched itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import ImageError, UsageError
+from dreamopt.image.parametrization import Canvas, Parametrization, Shape
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels(Parametrization):
+    r"""The image itself, within black and white.
+
+    .. math:: x = p, \qquad p^0 = m + \sigma\, n, \quad n \sim N(0, 1)
+
+    Parameters
+    ----------
+    init : Tensor, optional
+        m: (C, H, W), or (N, C, H, W) with one for each item, in the net's input space. None is 0, the mean colour (or
+        middle grey where 0 is not between black and white), and 0 for a vector.
+    noise : float, optional
+        σ, at least 0, in grey levels (for a vector, in its own units). None is 10 (for a vector 1) where there is no
+        ``init``, and 0 where there is one. Larger values wake more neurons, and leave more of the noise in the result.
+
+    References
+    ----------
+    .. [1] Yosinski et al., "Understanding Neural Networks Through Deep Visualization", 2015 (start: N(0, 10) about the mean).
+    """
+
+    init: Tensor | None = None
+    noise: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.noise is not None and not self.noise >= 0:
+            raise UsageError(f"noise of Pixels must be at least 0, not {self.noise}")
+
+    def shape(self, canvas: Canvas) -> Shape:
+        """Return the image's own shape."""
+        return canvas.shape
+
+    def unit(self, canvas: Canvas) -> float:
+        """Return the canvas' grey level."""
+        return canvas.grey_level
+
+    def bounds(self, canvas: Canvas) -> tuple[Tensor | None, Tensor | None]:
+        """Return black and white."""
+        return canvas.low, canvas.high
+
+    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+        """Return noise about the mean colour or about the given image, cut to the bounds."""
+        base = self._base(canvas, len(streams))
+        noise = self.noise
+        if noise is None:
+            noise = 0.0 if self.init is not None else 10.0 if len(canvas.shape) == 3 else 1.0
+        if noise > 0:
+            drawn = torch.stack([stream.normal("pixels", canvas.shape, canvas.like) for stream in streams])
+            base = base + noise * canvas.grey_level * drawn
+        return base if canvas.low is None or canvas.high is None else base.clamp(canvas.low, canvas.high)
+
+    def _base(self, canvas: Canvas, n: int) -> Tensor:
+        if self.init is None:
+            middle = torch.zeros(canvas.shape, dtype=canvas.like.dtype, device=canvas.like.device)
+            if canvas.low is not None and canvas.high is not None:
+                inside = (canvas.low < 0) & (canvas.high > 0)
+                middle = torch.where(inside, middle, (canvas.low + canvas.high) / 2)
+            return middle.expand(n, *canvas.shape).clone()
+        given = self.init.detach().to(dtype=canvas.like.dtype, device=canvas.like.device)
+        if given.shape not in ((*canvas.shape,), (n, *canvas.shape)):
+            raise ImageError(
+                f"the image to start from has shape {tuple(given.shape)}, but {canvas.shape} or {(n, *canvas.shape)} is needed"
+            )
+        return given.expand(n, *canvas.shape).clone()
+
+    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+        """Return the parameters."""
+        return params
+
+    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+        """Return the image."""
+        return image

@@ -1,0 +1,153 @@
+"""From files to a network: what they say, what the caller says, and what is assumed in between."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from dreamopt.backends.base import Backend, pick_device
+from dreamopt.errors import BackendError, DreamoptWarning, ModelError, UsageError
+from dreamopt.network.face import Network
+from dreamopt.network.labels import read_labels
+from dreamopt.network.space import input_space
+from dreamopt.schema import NetDef, read_mean
+
+BACKENDS = ("engine",)
+"""Names of the backends that `load_net` knows."""
+EMBEDDED = "tiny"
+"""Name of the small net that the package carries."""
+
+StrPath = str | os.PathLike[str]
+
+
+def load_net(
+    prototxt_or_name: StrPath | NetDef | None = None,
+    weights: StrPath | None = None,
+    *,
+    backend: str = "engine",
+    device: str | torch.device = "auto",
+    mean: StrPath | ArrayLike | None = None,
+    channel_order: str | None = None,
+    scale: float | None = None,
+    labels: StrPath | Sequence[str] | None = None,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    seed: int = 0,
+    phase: str = "TEST",
+    strict: bool = False,
+) -> Network:
+    """Load a trained Caffe net as a differentiable function of pictures.
+
+    A net's files do not say how pictures become its input. What is not given here is taken as in Caffe's model zoo
+    (BGR, 0-255, mean 104, 117, 123 for three channels and 0 for any other number), and `Network.describe` says so.
+
+    Parameters
+    ----------
+    prototxt_or_name : path, optional
+        The net's definition; None or ``"tiny"`` is the small net that the package carries, weights and all.
+    weights : path, optional
+        A ``.caffemodel`` or ``.caffemodel.h5``. Without it the weights are what the net's fillers draw: random.
+    backend : {"engine"}
+        What computes the net.
+    device : str
+        ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+    mean : number, sequence, array or path, optional
+        What is subtracted, in grey levels and in the net's channel order: one number, one per channel, a (C, H, W) array, or
+        a ``.npy`` or ``.binaryproto`` file. A (C, H, W) mean is subtracted pixel by pixel from pictures of just that
+        size, and its mean over each channel from all others.
+    channel_order : {"BGR", "RGB"}, optional
+        Order of the first three channels; BGR by default.
+    scale : float, optional
+        What the difference is multiplied by; 1 by default (MobileNet's is 0.017).
+    labels : path or sequence of str, optional
+        Names of the classes, in a file one in each line.
+    input_shape : sequence of int or mapping, optional
+        Where the file leaves the input's shape open, or to change it: (N, C, H, W), or by blob name.
+    seed : int
+        For the fillers of layers without weights.
+    phase : {"TEST", "TRAIN"}
+        Which layers are in the net.
+    strict : bool
+        Refuse fields that Caffe 1.0 does not have, instead of warning.
+
+    Returns
+    -------
+    Network
+
+    Warns
+    -----
+    DreamoptWarning
+        If any weights are random.
+
+    Raises
+    ------
+    NetError, WeightsError
+        For files that are damaged or do not fit; the message names layer, file and line.
+    BackendError
+        For an unknown backend or device.
+    """
+    if backend not in BACKENDS:
+        raise BackendError(f"there is no backend '{backend}'; there is {', '.join(BACKENDS)}")
+    said: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale, "labels": labels}
+    if prototxt_or_name is None or prototxt_or_name == EMBEDDED:
+        prototxt_or_name, own_weights, known = embedded()
+        weights = weights if weights is not None else own_weights
+        said = {key: known.get(key) if value is None else value for key, value in said.items()}
+    computed, notes = _engine(prototxt_or_name, weights, pick_device(device), input_shape, seed, phase, strict)
+    names = read_labels(said["labels"])
+    item = computed.input_shape
+    if len(item) != 3:
+        if said["mean"] is not None:
+            raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not a picture")
+        return Network(computed, None, names, notes)
+    space = input_space(item[0], said["channel_order"], _mean(said["mean"]), said["scale"])
+    return Network(computed, space, names, notes)
+
+
+def embedded() -> tuple[Path, Path, dict[str, Any]]:
+    """Return the package's own net: prototxt, weights, and how its input is made (`load_net`'s parameters).
+
+    Raises
+    ------
+    ModelError
+        If this installation lacks the files.
+    """
+    folder = Path(str(resources.files("dreamopt.data")))
+    prototxt, weights, known = (folder / f"{EMBEDDED}.{suffix}" for suffix in ("prototxt", "caffemodel", "toml"))
+    lacking = [path.name for path in (prototxt, weights, known) if not path.is_file()]
+    if lacking:
+        raise ModelError(f"the embedded net is not complete: {', '.join(lacking)} not found in {folder}; install the package again")
+    return prototxt, weights, tomllib.loads(known.read_text(encoding="utf-8"))
+
+
+def _engine(
+    prototxt: StrPath | NetDef, weights: StrPath | None, device: torch.device, input_shape: Any, seed: int, phase: str, strict: bool
+) -> tuple[Backend, list[str]]:
+    from dreamopt.backends.engine import EngineBackend
+    from dreamopt.engine.net import Net
+
+    net = Net(prototxt, weights=weights, phase=phase, device=device, seed=seed, input_shape=input_shape, strict=strict)
+    report, notes = net.weights_report, []
+    lacking = [name for name, blobs in net.params.items() if blobs] if weights is None else list(report.missing)
+    if lacking:
+        some = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+        why = "no weights file was given" if weights is None else f"'{os.fspath(weights)}' does not have them"
+        notes.append(f"the weights of {some} are random (seed {seed}), since {why}")
+        warnings.warn(notes[-1], DreamoptWarning, stacklevel=3)
+    if report.unused:
+        notes.append(f"the weights file has {len(report.unused)} layer(s) that the net does not: {', '.join(report.unused[:5])}")
+    return EngineBackend(net), notes
+
+
+def _mean(mean: Any) -> ArrayLike | None:
+    if isinstance(mean, str | os.PathLike):
+        return cast(ArrayLike, read_mean(Path(mean)))
+    return None if mean is None else np.asarray(mean, dtype=np.float64)

@@ -1,0 +1,161 @@
+"""How a picture becomes a net's input, and back: channel order, mean, scale.
+
+``input = (grey levels 0-255, channels in the net's order - mean) * scale``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from dreamopt.errors import ImageError, UsageError
+
+ZOO_MEAN = (104.0, 117.0, 123.0)
+"""Mean of the ImageNet pictures in blue, green, red: what Caffe's model zoo subtracts."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputSpace:
+    """The net's input space for pictures of one number of channels.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the input, at least 1.
+    order : {"BGR", "RGB"}
+        Order of the first three channels, where there are at least three.
+    mean : ndarray
+        (C,) in the net's channel order, grey levels.
+    scale : float
+        What the difference is multiplied by, not 0.
+    mean_image : ndarray, optional
+        (C, H, W), subtracted instead of ``mean`` from pictures of just that size.
+    assumed : tuple of str
+        What no file and no caller said, one phrase each, for ``dreamopt inspect``.
+    """
+
+    channels: int
+    order: str
+    mean: NDArray[np.float64]
+    scale: float = 1.0
+    mean_image: NDArray[np.float64] | None = None
+    assumed: tuple[str, ...] = field(default=())
+
+    def mean_at(self, size: Sequence[int] | None = None) -> NDArray[np.float64]:
+        """Return the mean for pictures of (H, W): (C, H, W) where a mean image of that size was given, else (C, 1, 1)."""
+        if self.mean_image is not None and size is not None and self.mean_image.shape[1:] == tuple(size):
+            return self.mean_image
+        return self.mean.reshape(-1, 1, 1)
+
+    def bounds(self, size: Sequence[int] | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return black and white in the input space, lower one first, shaped as `mean_at`."""
+        mean = self.mean_at(size)
+        ends = (0.0 - mean) * self.scale, (255.0 - mean) * self.scale
+        return (ends[0], ends[1]) if self.scale > 0 else (ends[1], ends[0])
+
+    def to_rgb(self, x: Tensor) -> Tensor:
+        """Return pictures for the eye.
+
+        Parameters
+        ----------
+        x : Tensor
+            (N, C, H, W) or (C, H, W), the net's input space.
+
+        Returns
+        -------
+        Tensor
+            (N, H, W, 3) or (H, W, 3), float, red, green, blue, cut to 0-255. One channel is shown grey, two as red and
+            green, and of more than three the first three.
+        """
+        mean = torch.as_tensor(self.mean_at(tuple(x.shape[-2:])), dtype=x.dtype, device=x.device)
+        grey = (x.detach() / self.scale + mean).clamp(0, 255).movedim(-3, -1)
+        if self.channels == 1:
+            return grey.expand(*grey.shape[:-1], 3).contiguous()
+        if self.channels == 2:
+            return torch.cat([grey, torch.zeros_like(grey[..., :1])], -1)
+        first = grey[..., :3]
+        return (first.flip(-1) if self.order == "BGR" else first).contiguous()
+
+    def from_rgb(self, picture: ArrayLike) -> Tensor:
+        """Return a picture as the net's input.
+
+        Parameters
+        ----------
+        picture : array
+            (H, W, 3) red, green, blue, or (H, W) grey, 0-255. For a net of C channels other than 1 and 3 it must be
+            (H, W, C), the first three in red, green, blue.
+
+        Returns
+        -------
+        Tensor
+            (C, H, W), float64.
+
+        Raises
+        ------
+        ImageError
+            For another number of channels.
+        """
+        array = np.asarray(picture, dtype=np.float64)
+        if array.ndim == 2:
+            array = np.repeat(array[..., None], 3 if self.channels == 3 else 1, axis=-1)
+        if array.ndim == 3 and array.shape[2] == 3 and self.channels == 1:
+            # ITU-R 601, as Pillow's and skimage's older grey conversions.
+            array = array @ np.array([[0.299], [0.587], [0.114]])
+        if array.ndim != 3 or array.shape[2] != self.channels:
+            raise ImageError(
+                f"a picture of shape {array.shape} does not fit a net of {self.channels} channels: give (H, W, {self.channels})"
+            )
+        if self.channels >= 3 and self.order == "BGR":
+            array = np.concatenate([array[..., 2::-1], array[..., 3:]], axis=-1)
+        planes = np.moveaxis(array, -1, 0)
+        return torch.from_numpy(np.ascontiguousarray((planes - self.mean_at(planes.shape[1:])) * self.scale))
+
+
+def input_space(channels: int, order: str | None = None, mean: ArrayLike | None = None, scale: float | None = None) -> InputSpace:
+    """Check what a caller says about the input and fill in what he does not, as Caffe's model zoo would.
+
+    Parameters
+    ----------
+    channels : int
+        Of the net's input.
+    order : {"BGR", "RGB"}, optional
+        Order of the first three channels; None is BGR.
+    mean : number, (C,), or (C, H, W) array, optional
+        None is `ZOO_MEAN` for three channels (turned round for RGB) and 0 for any other number of them.
+    scale : float, optional
+        Not 0; None is 1.
+
+    Raises
+    ------
+    UsageError
+        For anything that does not fit.
+    """
+    assumed = ([] if order is not None or channels < 3 else ["channel order BGR"]) + ([] if scale is not None else ["scale 1"])
+    order = "BGR" if order is None else order.upper()
+    scale = 1.0 if scale is None else float(scale)
+    if order not in ("BGR", "RGB"):
+        raise UsageError(f"channel_order must be BGR or RGB, not '{order}'")
+    if scale == 0 or not np.isfinite(scale):
+        raise UsageError(f"scale must be a finite number other than 0, not {scale}")
+    if mean is None:
+        zoo = ZOO_MEAN if order == "BGR" else ZOO_MEAN[::-1]
+        values = np.array(zoo if channels == 3 else (0.0,) * channels)
+        said = f"mean {', '.join(f'{v:g}' for v in zoo)} (that of Caffe's model zoo)" if channels == 3 else "mean 0"
+        return InputSpace(channels, order, values, scale, assumed=(said, *assumed))
+    array = np.asarray(mean, dtype=np.float64)
+    if array.ndim == 4 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim == 0:
+        return InputSpace(channels, order, np.full(channels, float(array)), scale, assumed=tuple(assumed))
+    if array.ndim not in (1, 3) or array.shape[0] != channels:
+        wanted = f"a number, ({channels},) or ({channels}, H, W)"
+        raise UsageError(f"a mean of shape {array.shape} does not fit a net of {channels} channels: give {wanted}")
+    if not np.isfinite(array).all():
+        raise UsageError("the mean holds values that are not finite")
+    image = array if array.ndim == 3 and array.shape[1:] != (1, 1) else None
+    return InputSpace(channels, order, array.reshape(channels, -1).mean(1), scale, image, tuple(assumed))

@@ -1,0 +1,346 @@
+r"""A problem: network, objective, regularizers, parametrization and transforms bound into one function and its gradient.
+
+The signs, said once: an objective is **maximised**, penalties are **subtracted** from it, and what scipy **minimises** is
+the negative of that, summed over the items of the batch. With parameters p, image x = x(p), transform T:
+
+.. math:: v_n(p) = O_n\bigl(a(T(x_n))\bigr) - \sum_k R_k(x_n), \qquad f(p) = -\sum_n v_n(p)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import Bounds
+from torch import Tensor
+
+from dreamopt.diagnose import explain_dead
+from dreamopt.errors import DeadGradientError, ObjectiveError, RegularizerError, UsageError
+from dreamopt.grammar import parse, parse_regularizer
+from dreamopt.image.parametrization import Canvas, Parametrization
+from dreamopt.image.pixels import Pixels
+from dreamopt.image.transform import Transform
+from dreamopt.network import Network, Size
+from dreamopt.objective import Objective, each
+from dreamopt.regularizer import Penalty, Projection, Regularizer
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream, streams
+
+FloatVector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What one evaluation of a problem gives, per item, without autograd's graph.
+
+    Parameters
+    ----------
+    values : Tensor
+        (N,) objective minus penalties: what is maximised.
+    objective, penalties : Tensor
+        (N,) the two parts.
+    gradient : Tensor
+        (N, ...) of ``values.sum()`` with respect to the parameters.
+    image_gradient : Tensor
+        (N, C, H, W) the objective's part alone, at the image.
+    """
+
+    values: Tensor
+    objective: Tensor
+    penalties: Tensor
+    gradient: Tensor
+    image_gradient: Tensor
+
+    def dead(self) -> list[int]:
+        """Return the places in the batch of the items whose objective has a gradient of exactly zero."""
+        alive = (self.image_gradient != 0).flatten(1).any(1)
+        return [i for i, a in enumerate(alive.tolist()) if not a]
+
+
+class Problem:
+    """An optimization problem over images.
+
+    Called with a flat numpy vector it returns ``(f, gradient)`` to be minimised, as `scipy.optimize.minimize` with
+    ``jac=True`` wants it; called with a torch tensor of parameters, the values of each item to be maximised, with the
+    gradient of their sum in the tensor's ``grad``.
+
+    Parameters
+    ----------
+    network : Network
+        The net.
+    objective : Objective, str, or a sequence of these
+        What is maximised; a string as in `dreamopt.grammar`, for instance ``"conv4:7"``. A sequence gives item i of the
+        batch its own.
+    regularizers : sequence of Regularizer or str
+        Penalties enter the value; projections are left to the loop (`dreamopt.optimize.run`), scipy knows nothing of them.
+    size : int or (int, int), optional
+        Image size in pixels, or (height, width); the size in the net's file by default.
+    batch : int, optional
+        Number of items; by default as many as the objective prescribes, else 1.
+    parametrization : Parametrization, optional
+        `Pixels` by default.
+    transforms : sequence of Transform
+        Applied in this order before the net sees the image.
+    items : sequence of int, optional
+        The items' numbers in the whole job, for their random streams; 0, 1, ... by default. An item that is run alone
+        gives the image it gives in a batch if it keeps its number.
+
+    Attributes
+    ----------
+    objective : Objective
+        Bound to the network: labels, centres and defaults resolved.
+    penalties, projections : tuple
+        The regularizers by kind, in their order.
+
+    Raises
+    ------
+    TargetError
+        For a layer or unit that the network does not have.
+    UsageError
+        For arguments that contradict each other.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dreamopt.backends.function import FunctionBackend
+    >>> from dreamopt.network import Network
+    >>> from scipy.optimize import minimize
+    >>> net = Network(FunctionBackend([("half", "Power", lambda x: x / 2)], (3, 4, 5), dtype=torch.float64))
+    >>> problem = Problem(net, "half:1", regularizers=["l2(0.01)"])
+    >>> found = minimize(problem, problem.x0(seed=0), jac=True, method="L-BFGS-B", bounds=problem.bounds)
+    >>> round(-found.fun, 6)  # each of the 20 pixels at 1 / (2 * 20 * 2 * 0.01)
+    0.3125
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        objective: Objective | str | Sequence[Objective | str],
+        regularizers: Sequence[Regularizer | str] | Regularizer | str = (),
+        size: Size = None,
+        *,
+        batch: int | None = None,
+        parametrization: Parametrization | None = None,
+        transforms: Sequence[Transform] = (),
+        items: Sequence[int] | None = None,
+    ) -> None:
+        self.network = network
+        shape = network.item_shape(size)
+        self.size = shape[1:] if len(shape) == 3 else None
+        self.objective = _objective(objective).bind(network, self.size)
+        made = [_regularizer(r) for r in ([regularizers] if isinstance(regularizers, Regularizer | str) else regularizers)]
+        self.penalties = tuple(r for r in made if isinstance(r, Penalty))
+        self.projections = tuple(r for r in made if isinstance(r, Projection))
+        self.transforms = tuple(transforms)
+        self.parametrization = Pixels() if parametrization is None else parametrization
+        self.n = self._count(batch, items)
+        self.items = tuple(range(self.n)) if items is None else tuple(items)
+        low, high = network.bounds_at(self.size) if network.is_picture else (None, None)
+        grey = abs(network.scale) if network.is_picture else 1.0
+        self.canvas = Canvas(shape, low, high, grey, torch.zeros((), dtype=network.dtype, device=network.device))
+        self.shape = (self.n, *self.parametrization.shape(self.canvas))
+        self._start_checked = False
+
+    def _count(self, batch: int | None, items: Sequence[int] | None) -> int:
+        said = {"the objective": self.objective.batch, "batch": batch, "items": None if items is None else len(items)}
+        counts = {what: n for what, n in said.items() if n is not None}
+        if len(set(counts.values())) > 1:
+            raise UsageError("the number of items is unclear: " + ", ".join(f"{what} says {n}" for what, n in counts.items()))
+        n = next(iter(counts.values()), 1)
+        if n < 1:
+            raise UsageError(f"a batch needs at least 1 item, not {n}")
+        return n
+
+    @property
+    def unit(self) -> float:
+        """How long, in parameters, a step of one grey level is; optimizers count their steps in it."""
+        return self.parametrization.unit(self.canvas)
+
+    @property
+    def bounds(self) -> Bounds:
+        """The parameters' bounds for `scipy.optimize.minimize`, infinite where there are none."""
+        ends = []
+        for bound, free in zip(self.parametrization.bounds(self.canvas), (-np.inf, np.inf), strict=True):
+            full = torch.full((), free, dtype=torch.float64) if bound is None else bound.to(dtype=torch.float64, device="cpu")
+            ends.append(full.expand(self.shape).reshape(-1).numpy())
+        return Bounds(ends[0], ends[1])
+
+    def clip(self, params: Tensor) -> Tensor:
+        """Return the parameters cut to their bounds."""
+        low, high = self.parametrization.bounds(self.canvas)
+        return params if low is None and high is None else params.clamp(low, high)
+
+    def streams(self, seed: int, step: int) -> list[Stream]:
+        """Return the items' random streams at a step."""
+        return streams(seed, self.items, step)
+
+    def start(self, seed: int = 0) -> Tensor:
+        """Return the parameters to start from, (N, ...), on the net's device."""
+        return self.parametrization.start(self.canvas, self.streams(seed, 0)).detach()
+
+    def x0(self, seed: int = 0) -> FloatVector:
+        """Return the start as a flat float64 vector, for scipy.
+
+        Raises
+        ------
+        DeadGradientError
+            If an item's gradient is exactly zero there, naming the layer that stopped it.
+        """
+        params = self.start(seed)
+        self.check_start(params)
+        return np.asarray(params.reshape(-1).cpu().numpy(), dtype=np.float64)
+
+    def images(self, params: Tensor | FloatVector) -> Tensor:
+        """Return the images (N, C, H, W), input space, of parameters (N, ...) or of scipy's flat vector."""
+        with torch.no_grad():
+            return self.parametrization.image(self._tensor(params), self.canvas)
+
+    def value(self, params: Tensor, moment: Moment | None = None, seed: int = 0) -> Tensor:
+        """Return what is maximised, (N,), as a differentiable function of the parameters (N, ...).
+
+        Parameters
+        ----------
+        params : Tensor
+            (N, ...), on the net's device.
+        moment : Moment, optional
+            The step, for transforms and scheduled weights; step 0 by default.
+        seed : int
+            For the transforms.
+        """
+        moment = moment or Moment()
+        image = self.parametrization.image(params, self.canvas)
+        return self._score(image, moment, seed) - self._penalty(image, moment)
+
+    def evaluate(self, params: Tensor, moment: Moment | None = None, seed: int = 0) -> Evaluation:
+        """Return values and gradients; parameters as in `value`."""
+        moment = moment or Moment()
+        leaf = params.detach().requires_grad_()
+        with torch.enable_grad():
+            made = self.parametrization.image(leaf, self.canvas)
+            image = made.detach().requires_grad_()
+            score = self._score(image, moment, seed)
+            image_gradient = _gradient(score, image)
+            # Apart from the objective's, so that a dead objective is not hidden behind a living penalty.
+            penalty = self._penalty(image, moment)
+            total = image_gradient - _gradient(penalty, image) if self.penalties else image_gradient
+            gradient = total if made is leaf else torch.autograd.grad(made, leaf, total)[0]
+        score, penalty = score.detach(), penalty.detach()
+        return Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient)
+
+    def check_start(self, params: Tensor, seed: int = 0) -> None:
+        """Raise DeadGradientError if the objective's gradient is exactly zero for any item; checked once per problem."""
+        if not self._start_checked:
+            self._refuse_dead(params, self.evaluate(params, seed=seed), seed)
+
+    def explain(self, params: Tensor, index: int, seed: int = 0) -> str:
+        """Return one sentence on why the gradient of the item in place ``index`` is zero at these parameters."""
+        image = self._transformed(self.images(params), Moment(), seed)[index : index + 1]
+        return explain_dead(self.network, self.objective.item(index), image)
+
+    def _refuse_dead(self, params: Tensor, found: Evaluation, seed: int = 0) -> None:
+        dead = found.dead()
+        if dead:
+            more = f" (and {len(dead) - 1} more of {self.n} items)" if len(dead) > 1 else ""
+            raise DeadGradientError(self.explain(params, dead[0], seed) + more)
+        self._start_checked = True
+
+    @overload
+    def __call__(self, params: Tensor) -> Tensor: ...
+    @overload
+    def __call__(self, params: FloatVector) -> tuple[float, FloatVector]: ...
+    def __call__(self, params: Tensor | FloatVector) -> Tensor | tuple[float, FloatVector]:
+        """Evaluate the problem, in scipy's way or in torch's.
+
+        Parameters
+        ----------
+        params : ndarray or Tensor
+            A flat numpy vector, or a tensor (N, ...) as made by `start`.
+
+        Returns
+        -------
+        (float, ndarray)
+            For a vector: f to be **minimised**, and its gradient, flat float64.
+        Tensor
+            For a tensor: (N,) values to be **maximised**; ``params.grad`` is set (not added to) to the gradient of their
+            sum, so that ``torch.optim.Adam([params], maximize=True)`` climbs.
+
+        Raises
+        ------
+        DeadGradientError
+            At the first call, if the gradient of any item is exactly zero.
+        """
+        tensor = self._tensor(params)
+        found = self.evaluate(tensor)
+        if not self._start_checked:
+            self._refuse_dead(tensor, found)
+        if isinstance(params, Tensor):
+            params.grad = found.gradient.to(params)
+            return found.values
+        total = -float(found.values.to(torch.float64).sum())
+        return total, -found.gradient.reshape(-1).cpu().numpy().astype(np.float64)
+
+    def _tensor(self, params: Tensor | FloatVector) -> Tensor:
+        given = params.detach() if isinstance(params, Tensor) else torch.from_numpy(np.array(params, dtype=np.float64))
+        count = int(np.prod(self.shape))
+        if given.numel() != count:
+            raise UsageError(
+                f"{given.numel()} parameters of shape {tuple(given.shape)} were given, but the problem has {count}: {self.shape}"
+            )
+        return given.to(dtype=self.network.dtype, device=self.network.device).reshape(self.shape)
+
+    def _transformed(self, image: Tensor, moment: Moment, seed: int) -> Tensor:
+        for transform in self.transforms:
+            image = transform(image, self.streams(seed, moment.step))
+        return image
+
+    def _score(self, image: Tensor, moment: Moment, seed: int) -> Tensor:
+        return self.objective(self.network.activations(self._transformed(image, moment, seed), self.objective.layers))
+
+    def _penalty(self, image: Tensor, moment: Moment) -> Tensor:
+        values = image.new_zeros(image.shape[0])
+        for penalty in self.penalties:
+            values = values + penalty(image, moment)
+        return values
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a result file says about the problem: plain values, fit for JSON."""
+        return {
+            "objective": str(self.objective),
+            "regularizers": [str(r) for r in (*self.penalties, *self.projections)],
+            "size": None if self.size is None else list(self.size),
+            "items": list(self.items),
+            "parametrization": repr(self.parametrization),
+            "transforms": [repr(t) for t in self.transforms],
+        }
+
+
+def _gradient(values: Tensor, image: Tensor) -> Tensor:
+    if not values.requires_grad:
+        return torch.zeros_like(image)
+    (found,) = torch.autograd.grad(values.sum(), image, allow_unused=True)
+    return torch.zeros_like(image) if found is None else found
+
+
+def _made(text: Any, kind: type[Any], read: Callable[[str], Any], error: type[Exception]) -> Any:
+    made = read(text) if isinstance(text, str) else text
+    if not isinstance(made, kind):
+        raise error(f"{made!r} is no {kind.__name__.lower()}; give one of dreamopt.{kind.__name__.lower()}s, or its string")
+    return made
+
+
+def _objective(objective: Objective | str | Sequence[Objective | str]) -> Objective:
+    if isinstance(objective, Sequence) and not isinstance(objective, str):
+        return each([_objective(one) for one in objective])
+    made: Objective = _made(objective, Objective, parse, ObjectiveError)
+    return made
+
+
+def _regularizer(regularizer: Regularizer | str) -> Regularizer:
+    made: Regularizer = _made(regularizer, Regularizer, parse_regularizer, RegularizerError)
+    if not isinstance(made, Penalty | Projection):
+        raise RegularizerError(f"{made!r} is neither a Penalty nor a Projection")
+    return made

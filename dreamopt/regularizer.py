@@ -1,0 +1,159 @@
+"""The contract of a regularizer, and the algebra of penalties.
+
+There are two kinds. A **penalty** is a differentiable number per item that is subtracted from the objective; a
+**projection** mends the image between two steps and is not differentiated. Both see the image in the net's input space
+(mean subtracted, scaled), before any transform shakes it, and treat each item as if it were alone. A subclass is a
+frozen dataclass with one method::
+
+    @dataclass(frozen=True)
+    class MeanColour(Penalty):
+        weight: float
+
+        def penalty(self, image, moment):
+            return self.weight * image.mean((2, 3)).square().sum(1)
+
+Penalties add and are multiplied by numbers. Every number may be a schedule (`dreamopt.schedule`); `at` gives its value
+at a moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import RegularizerError
+from dreamopt.plugin import call_string, number_string, origin
+from dreamopt.schedule import Moment, Number, Schedule, at, smallest
+
+__all__ = ["Moment", "Number", "Penalty", "Projection", "Regularizer", "Scaled", "Schedule", "Total", "at", "needs", "smallest"]
+
+
+class Regularizer:
+    """Base of both kinds; subclass `Penalty` or `Projection`."""
+
+    def __str__(self) -> str:
+        return call_string(self)
+
+
+class Penalty(Regularizer):
+    """A number per item that is subtracted from the objective."""
+
+    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return what to subtract from each item's score, (N,), weight included; called at every step.
+
+        Parameters
+        ----------
+        image : Tensor
+            (N, C, H, W), the net's input space.
+        moment : Moment
+            The step, for scheduled numbers.
+        """
+        raise AssertionError(f"{type(self).__name__} does not say its penalty")
+
+    def __call__(self, image: Tensor, moment: Moment | None = None) -> Tensor:
+        """Return `penalty`, checked to be one number per item."""
+        values = self.penalty(image, moment or Moment())
+        if not isinstance(values, Tensor) or values.shape != image.shape[:1]:
+            got = tuple(values.shape) if isinstance(values, Tensor) else repr(values)
+            raise RegularizerError(
+                f"{origin(self)}: penalty {self} must return one value per item, a tensor of shape ({image.shape[0]},), not {got}"
+            )
+        return values
+
+    def __add__(self, other: object) -> Penalty:
+        return Total((*_terms(self), *_terms(other))) if isinstance(other, Penalty) else NotImplemented
+
+    def __radd__(self, other: object) -> Penalty:
+        # sum() starts from 0.
+        return self if other == 0 else NotImplemented
+
+    def __mul__(self, factor: object) -> Penalty:
+        return Scaled(float(factor), self) if isinstance(factor, int | float) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Penalty:
+        return self * -1.0
+
+    def __sub__(self, other: object) -> Penalty:
+        return self + -other if isinstance(other, Penalty) else NotImplemented
+
+
+class Projection(Regularizer):
+    """A change of the image between two steps, without a gradient."""
+
+    def project(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the mended image, (N, C, H, W); called after every step and never changes its argument.
+
+        Parameters
+        ----------
+        image : Tensor
+            (N, C, H, W), the net's input space, after the step.
+        moment : Moment
+            The step just made; ``moment.gradient`` is the gradient it was made from.
+        """
+        raise AssertionError(f"{type(self).__name__} does not say what it changes")
+
+    def __call__(self, image: Tensor, moment: Moment | None = None) -> Tensor:
+        """Return `project`, checked to keep the shape."""
+        with torch.no_grad():
+            mended = self.project(image, moment or Moment())
+        if not isinstance(mended, Tensor) or mended.shape != image.shape:
+            got = tuple(mended.shape) if isinstance(mended, Tensor) else repr(mended)
+            raise RegularizerError(f"{origin(self)}: projection {self} must return an image of shape {tuple(image.shape)}, not {got}")
+        return mended
+
+
+def _terms(penalty: Penalty) -> tuple[Penalty, ...]:
+    return penalty.terms if isinstance(penalty, Total) else (penalty,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled(Penalty):
+    """``factor`` times a penalty."""
+
+    factor: float
+    term: Penalty
+
+    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return ``factor`` times the term's penalty."""
+        return self.factor * self.term(image, moment)
+
+    def __mul__(self, factor: object) -> Penalty:
+        return Scaled(self.factor * factor, self.term) if isinstance(factor, int | float) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __str__(self) -> str:
+        inner = f"({self.term})" if isinstance(self.term, Total) else str(self.term)
+        return f"-{inner}" if self.factor == -1 else f"{number_string(self.factor)}*{inner}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Total(Penalty):
+    """The sum of several penalties."""
+
+    terms: tuple[Penalty, ...]
+
+    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the sum of the terms' penalties."""
+        return torch.stack([term(image, moment) for term in self.terms]).sum(0)
+
+    def __str__(self) -> str:
+        parts = list(map(str, self.terms))
+        return parts[0] + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in parts[1:])
+
+
+def needs(name: str, value: Number, least: float, *, strictly: bool = False) -> None:
+    """Refuse a number, or a schedule that reaches one, below ``least`` (or equal to it, with ``strictly``).
+
+    Raises
+    ------
+    RegularizerError
+        Naming the parameter and the range allowed.
+    """
+    low = smallest(value)
+    if low < least or (strictly and low == least):
+        raise RegularizerError(f"{name} must be {'above' if strictly else 'at least'} {number_string(least)}, not {value}")

@@ -1,0 +1,59 @@
+"""Random numbers that belong to one item at one step, whatever else is in the batch.
+
+Each draw is named by (seed, item, step, purpose); the generator made from that name is numpy's counter-based Philox, so
+nothing has to be carried along: a run can be cut anywhere, and item i of a batch draws what it would draw alone. Numbers
+are drawn on the CPU, so every device gets the same ones.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The random numbers of one item at one step.
+
+    Parameters
+    ----------
+    seed : int
+        The run's seed, at least 0.
+    item : int
+        The item's number in the whole job; an item rendered alone keeps its number.
+    step : int
+        Number of the step, from 0.
+    """
+
+    seed: int
+    item: int
+    step: int = 0
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Return a fresh generator for ``purpose``; the same name always gives the same numbers.
+
+        >>> Stream(0, 3).integers("jitter", -8, 8, 4) == Stream(0, 3).integers("jitter", -8, 8, 4)
+        True
+        """
+        # hash() of a string changes from one Python process to the next; crc32 does not.
+        entropy = (self.seed, self.item, self.step, zlib.crc32(purpose.encode()))
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
+
+    def normal(self, purpose: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Return standard normal numbers of ``shape`` with the dtype and device of ``like``."""
+        values = self.generator(purpose).standard_normal(tuple(shape))
+        return torch.from_numpy(values).to(dtype=like.dtype, device=like.device)
+
+    def integers(self, purpose: str, low: int, high: int, count: int) -> list[int]:
+        """Return ``count`` integers, each drawn evenly from ``low`` to ``high``, both included."""
+        return [int(v) for v in self.generator(purpose).integers(low, high, size=count, endpoint=True)]
+
+
+def streams(seed: int, items: Sequence[int], step: int = 0) -> list[Stream]:
+    """Return one stream for each item of a batch at one step."""
+    return [Stream(seed, item, step) for item in items]

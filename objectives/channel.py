@@ -1,0 +1,68 @@
+"""A channel (a filter): its mean over space."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dreamopt.errors import TargetError
+from dreamopt.objective import Activations, Layers, Unit, UnitObjective, frozen_units, pick, target_string
+
+
+@dataclass(frozen=True)
+class Channel(UnitObjective):
+    r"""The mean of one channel over space; ``"conv4:7"`` as a string.
+
+    .. math:: s_n = \frac{1}{H W} \sum_{y, x} a_{n, u_n, y, x}
+
+    On a flat layer (N, K) it is the unit itself, so that ``"fc8:7"`` is class 7's score.
+
+    Parameters
+    ----------
+    layer : str
+        What that layer wrote: where a ReLU works in place, ``conv4`` is before it and ``relu4`` after it. A blob that
+        no layer is named after gives its final value.
+    unit : int or sequence of int
+        The channel, 0 to C - 1; a sequence gives item i of the batch its own ``unit[i]``.
+
+    References
+    ----------
+    .. [1] Erhan, Bengio, Courville, Vincent, "Visualizing Higher-Layer Features of a Deep Network", 2009, section 3.1.
+
+    Examples
+    --------
+    >>> print(Channel("conv4", 7) - 0.5 * Channel("conv3", (1, 2)))
+    conv4:7 - 0.5*conv3:1,2
+    """
+
+    layer: str
+    unit: Unit
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", frozen_units(self.unit))
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return each item's mean over the channel."""
+        a = acts[self.layer]
+        unit = self.checked_unit(tuple(a.shape[1:]))
+        return pick(a, unit).reshape(a.shape[0], -1).mean(1)
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Channel:
+        """Check the layer and the unit.
+
+        Raises
+        ------
+        TargetError
+            For an unknown layer, or a unit out of range.
+        """
+        layer = network.resolve(self.layer)
+        shape = network.shape_of(layer, size)
+        if not shape:
+            raise TargetError(f"layer '{layer}' has no channels: it is a single number")
+        bound = dataclasses.replace(self, layer=layer)
+        return dataclasses.replace(bound, unit=bound.checked_unit(shape))
+
+    def __str__(self) -> str:
+        return target_string(self.layer, self.unit)
