@@ -75,18 +75,18 @@ def _check(wire: Wire, start: int, sizes: Sequence[int], count: int) -> None:
     for size in sizes:
         product *= size
     if len(sizes) > 32:
-        wire.fail(start, f"a blob has {len(sizes)} axes, but 32 are the most")
+        raise wire.error(start, f"a blob has {len(sizes)} axes, but 32 are the most")
     if any(size < 0 for size in sizes) or product > MOST_VALUES:
-        wire.fail(start, f"a blob has the shape {tuple(sizes)}, but sizes are 0 or more and their product is below 2^31")
+        raise wire.error(start, f"a blob has the shape {tuple(sizes)}, but sizes are 0 or more and their product is below 2^31")
     if product != count:
-        wire.fail(start, f"a blob of the shape {tuple(sizes)} needs {product} values, but {count} are stored")
+        raise wire.error(start, f"a blob of the shape {tuple(sizes)} needs {product} values, but {count} are stored")
 
 
 def _packed(wire: Wire, entry: Entry, kind: str) -> npt.NDArray[np.generic]:
     width = np.dtype(kind).itemsize
     count, rest = divmod(entry.end - entry.start, width)
     if rest:
-        wire.fail(entry.start, f"the values of a blob take {entry.end - entry.start} bytes, which is no multiple of {width}")
+        raise wire.error(entry.start, f"the values of a blob take {entry.end - entry.start} bytes, which is no multiple of {width}")
     return np.frombuffer(wire.buffer, kind, count, entry.start)
 
 
@@ -99,7 +99,7 @@ def _run(wire: Wire, position: int, end: int) -> tuple[npt.NDArray[np.generic], 
     record = np.dtype([("tag", "u1"), ("value", kinds[tag])])
     count = (end - position) // record.itemsize
     if count == 0:
-        wire.fail(position, "a blob's value is cut off: the file is truncated or damaged")
+        raise wire.error(position, "a blob's value is cut off: the file is truncated or damaged")
     # Looked at in pieces: a file of many short runs must not be scanned to its end for each of them.
     step = 64
     taken = 0

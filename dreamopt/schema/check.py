@@ -36,7 +36,8 @@ def check_structure(param: NetParameter, places: Sequence[Place]) -> None:
             if blob in maker and not in_place:
                 first, where = maker[blob]
                 raise NetError(
-                    f"{place.of('top', i)}: {name} makes the top '{blob}', which layer '{first}' at {where} makes already; only a layer that reads it as its bottom {i} can write it again"
+                    f"{place.of('top', i)}: {name} makes the top '{blob}', which layer '{first}' at {where} makes already; "
+                    f"only a layer that reads it as its bottom {i} can write it again"
                 )
             maker[blob] = (layer.name, place)
 
@@ -45,7 +46,8 @@ def _refuse_bottom(param: NetParameter, places: Sequence[Place], blob: str, wher
     for layer, place in zip(param.layer, places, strict=True):
         if blob in layer.top:
             raise NetError(
-                f"{where}: {name} reads '{blob}', which only layer '{layer.name}' further down ({place}) makes; a layer comes after those it reads from"
+                f"{where}: {name} reads '{blob}', which only layer '{layer.name}' further down ({place}) makes; "
+                "a layer comes after those it reads from"
             )
     near = difflib.get_close_matches(blob, known, n=3, cutoff=0.5) or list(known)[-3:]
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; no layer above makes any blob"

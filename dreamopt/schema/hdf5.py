@@ -40,7 +40,7 @@ def read_hdf5(path: Path) -> list[LayerWeights]:
                     budget -= dataset.size * 4
                     if budget < 0:
                         raise WeightsError(
-                            f"{path}: layer '{name}', weight {index}: the file declares weights far larger than itself, of shape {dataset.shape}"
+                            f"{path}: layer '{name}', weight {index}: the shape {dataset.shape} is far larger than the file itself"
                         )
                     while len(layer.blobs) < index:
                         layer.blobs.append(np.empty(0, np.float32))

@@ -182,14 +182,16 @@ def _reshape_input(layer: LayerParameter, place: Place, shapes: Mapping[str, Sha
     told = [tuple(shape.dim) for shape in layer.input_param.shape]
     if len(told) not in (0, 1, len(layer.top)):
         raise NetError(
-            f"{place.of('input_param.shape')}: layer '{layer.name}' (Input) has {len(told)} shapes for {len(layer.top)} tops: give one for all, or one for each"
+            f"{place.of('input_param.shape')}: layer '{layer.name}' (Input) has {len(told)} shapes for {len(layer.top)} tops: "
+            "give one for all, or one for each"
         )
     for k, blob in enumerate(layer.top):
         shape = shapes.get(blob)
         old = told[k if len(told) > 1 else 0] if told else None
         if shape is None and old is None:
             raise NetError(
-                f"{place}: layer '{layer.name}' (Input) gives no shape for '{blob}'; pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}}"
+                f"{place}: layer '{layer.name}' (Input) gives no shape for '{blob}'; "
+                f"pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}}"
             )
         if old is not None and shape is None:
             _check_input(old, layer, place)
@@ -209,5 +211,6 @@ def _check_input(shape: Shape, layer: LayerParameter, place: Place) -> None:
         count *= size
     if any(size < 0 for size in shape) or count > _COUNT_LIMIT or len(shape) > 32:
         raise NetError(
-            f"{place.of('input_param.shape')}: layer '{layer.name}' (Input) has the shape {shape}, but sizes are 0 or more, at most 32, and their product below 2^31"
+            f"{place.of('input_param.shape')}: layer '{layer.name}' (Input) has the shape {shape}, "
+            "but sizes are 0 or more, at most 32, and their product below 2^31"
         )

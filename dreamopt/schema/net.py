@@ -100,7 +100,10 @@ def read_net(
     --------
     >>> import tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "net.prototxt"
-    >>> _ = path.write_text('input: "data" input_shape { dim: 1 dim: 3 dim: 5 dim: 7 } layer { name: "r" type: "ReLU" bottom: "data" top: "r" }')
+    >>> _ = path.write_text('''
+    ...     input: "data" input_shape { dim: 1 dim: 3 dim: 5 dim: 7 }
+    ...     layer { name: "r" type: "ReLU" bottom: "data" top: "r" }
+    ... ''')
     >>> net = read_net(path)
     >>> [(layer.name, layer.type) for layer in net.param.layer]
     [('input', 'Input'), ('r', 'ReLU')]
@@ -166,7 +169,8 @@ def _finish(
     kept = filter_layers(upgraded, kept)
     if not kept:
         raise NetError(
-            f"{top}: no layer is left in the phase {'TRAIN' if upgraded.state.phase == TRAIN else 'TEST'} at level {level}: see their include and exclude"
+            f"{top}: no layer is left in the phase {'TRAIN' if upgraded.state.phase == TRAIN else 'TEST'} at level {level}: "
+            "see their include and exclude"
         )
     kept = make_inputs(upgraded, kept, input_shape, changes)
     check_structure(upgraded, kept)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 
@@ -22,7 +22,7 @@ _LAYERS = ("layer", "layers")
 
 
 class Reading:
-    """A text read into a message.
+    r"""A text read into a message.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Reading:
     --------
     >>> from dreamopt.schema.caffe_pb2 import NetParameter
     >>> net = NetParameter()
-    >>> reading = Reading('name: "a"\\nlayer { name: "x" }', net, "a.prototxt")
+    >>> reading = Reading('name: "a"\nlayer { name: "x" }', net, "a.prototxt")
     >>> net.layer[0].name, str(reading.layers[0])
     ('x', 'a.prototxt:2')
     """
@@ -88,7 +88,7 @@ class Reading:
             self._at = at + 1
             lines.setdefault(path + name, []).append(self._tokens.line(at))
             if not field.repeated and message.HasField(name):
-                self._fail(at, f"'{name}' is given twice in one {message.DESCRIPTOR.name}, which takes it once")
+                raise self._error(at, f"'{name}' is given twice in one {message.DESCRIPTOR.name}, which takes it once")
             self._field(message, field, at, path, lines)
             if values[self._at] in (";", ",") and kinds[self._at] == SYMBOL:
                 self._at += 1
@@ -98,7 +98,7 @@ class Reading:
         kind, value = self._tokens.kinds[self._at], self._tokens.values[self._at]
         if kind == END:
             if close:
-                self._fail(opened, f"the block that opens here has no closing '{close}'")
+                raise self._error(opened, f"the block that opens here has no closing '{close}'")
             return True
         if kind == SYMBOL and value == close:
             self._at += 1
@@ -108,20 +108,19 @@ class Reading:
             return False
         what = f"'{value}'" if kind != STRING else "a string"
         ending = f" or '{close}'" if close else ""
-        self._fail(self._at, f"{what} stands where a field of {message.name}{ending} is expected")
+        raise self._error(self._at, f"{what} stands where a field of {message.name}{ending} is expected")
 
     def _field(self, message: Any, field: Field, at: int, path: str, lines: dict[str, list[int]]) -> None:
         colon = self._take(":")
-        listed = field.repeated and self._take("[")
-        if not colon and not listed and field.message is None:
-            self._fail(at, f"'{field.name}' takes a value after a colon: {field.name}: {_example(field)}")
-        if not listed:
+        if not colon and field.message is None:
+            raise self._error(at, f"'{field.name}' takes a value after a colon: {field.name}: {_example(field)}")
+        if not (field.repeated and self._take("[")):
             self._value(message, field, at, path, lines)
         elif not self._take("]"):
             self._value(message, field, at, path, lines)
             while not self._take("]"):
                 if not self._take(","):
-                    self._fail(self._at, f"the list of '{field.name}' goes on with ',' or ends with ']', not with {self._shown()}")
+                    raise self._error(self._at, f"the list of '{field.name}' goes on with ',' or ends with ']', not with {self._shown()}")
                 lines[path + field.name].append(self._tokens.line(self._at))
                 self._value(message, field, at, path, lines)
 
@@ -136,7 +135,7 @@ class Reading:
         opened = self._at
         bracket = self._tokens.values[opened]
         if self._tokens.kinds[opened] != SYMBOL or bracket not in ("{", "<"):
-            self._fail(opened, f"'{field.name}' takes a block in braces ({field.name} {{ ... }}), not {self._shown()}")
+            raise self._error(opened, f"'{field.name}' takes a block in braces ({field.name} {{ ... }}), not {self._shown()}")
         self._at = opened + 1
         if field.repeated:
             inner = getattr(message, field.name).add()
@@ -180,7 +179,7 @@ class Reading:
             or (field.kind == "bool" and value not in (0, 1))
         ):
             self._at = start
-            self._refuse_value(field, start)
+            raise self._value_error(field, start)
         return bool(value) if field.kind == "bool" else value
 
     def _string(self, field: Field) -> str | bytes:
@@ -190,19 +189,19 @@ class Reading:
             try:
                 pieces.append(unquote(self._tokens.values[self._at]))
             except ValueError as error:
-                self._fail(self._at, f"in the string of '{field.name}', {error}")
+                raise self._error(self._at, f"in the string of '{field.name}', {error}") from None
             self._at += 1
         if not pieces:
-            self._refuse_value(field, start)
+            raise self._value_error(field, start)
         joined = b"".join(pieces)
         if field.kind == "bytes":
             return joined
         try:
             return joined.decode()
         except UnicodeDecodeError as error:
-            self._fail(start, f"the string of '{field.name}' has the byte 0x{joined[error.start]:02x}, which is not UTF-8")
+            raise self._error(start, f"the string of '{field.name}' has the byte 0x{joined[error.start]:02x}, which is not UTF-8") from None
 
-    def _refuse_value(self, field: Field, at: int) -> NoReturn:
+    def _value_error(self, field: Field, at: int) -> PrototxtError:
         given = self._shown()
         if given == "'-'":
             given = f"'-{self._tokens.values[at + 1]}'"
@@ -216,10 +215,10 @@ class Reading:
                 if near
                 else ""
             )
-            self._fail(at, f"'{field.name}' is {given}{hint}, but has to be {allowed}")
+            return self._error(at, f"'{field.name}' is {given}{hint}, but has to be {allowed}")
         if field.kind == "integer" and self._tokens.kinds[at] in (NUMBER, SYMBOL):
-            self._fail(at, f"'{field.name}' is {given}, but has to be a whole number from {field.lowest} to {field.highest}")
-        self._fail(at, f"'{field.name}' is {given}, but has to be {_WANTED[field.kind]}")
+            return self._error(at, f"'{field.name}' is {given}, but has to be a whole number from {field.lowest} to {field.highest}")
+        return self._error(at, f"'{field.name}' is {given}, but has to be {_WANTED[field.kind]}")
 
     # ---- unknown fields, errors --------------------------------------------------------------------------------
 
@@ -229,7 +228,7 @@ class Reading:
         hint = f" (did you mean '{near}'?)" if near else ""
         sentence = f"{message.name} has no field '{name}'{hint}"
         if self.strict:
-            self._fail(at, f"{sentence}, and strict reading allows none but Caffe 1.0's")
+            raise self._error(at, f"{sentence}, and strict reading allows none but Caffe 1.0's")
         self._skip(name)
         warnings.warn(f"{self._where(at)}{sentence}; it is left out", DreamoptWarning, stacklevel=2)
 
@@ -249,24 +248,24 @@ class Reading:
             while True:
                 kind, value = kinds[self._at], values[self._at]
                 if kind == END:
-                    self._fail(start, f"the block of the unknown field '{name}' has no closing '{waiting[-1]}'")
+                    raise self._error(start, f"the block of the unknown field '{name}' has no closing '{waiting[-1]}'")
                 self._at += 1
                 if kind == SYMBOL and value in _CLOSING:
                     waiting.append(_CLOSING[value])
                 elif kind == SYMBOL and value in "}>]":
                     if value != waiting.pop():
-                        self._fail(self._at - 1, f"'{value}' closes nothing that is open in the unknown field '{name}'")
+                        raise self._error(self._at - 1, f"'{value}' closes nothing that is open in the unknown field '{name}'")
                     if not waiting:
                         break
         elif not colon:
-            self._fail(start, f"the unknown field '{name}' has neither a colon nor a block after it")
+            raise self._error(start, f"the unknown field '{name}' has neither a colon nor a block after it")
         elif kinds[self._at] == STRING:
             while kinds[self._at] == STRING:
                 self._at += 1
         else:
             self._take("-")
             if kinds[self._at] not in (NAME, NUMBER):
-                self._fail(self._at, f"the unknown field '{name}' has no value, but {self._shown()}")
+                raise self._error(self._at, f"the unknown field '{name}' has no value, but {self._shown()}")
             self._at += 1
         if kinds[self._at] == SYMBOL and values[self._at] in ",;":
             self._at += 1
@@ -313,8 +312,8 @@ class Reading:
         layer = self._layer_name()
         return f"{self.file}:{self._tokens.line(at)}: " + (f"layer '{layer}': " if layer else "")
 
-    def _fail(self, at: int, sentence: str) -> NoReturn:
-        raise PrototxtError(f"{self._where(at)}{sentence}")
+    def _error(self, at: int, sentence: str) -> PrototxtError:
+        return PrototxtError(f"{self._where(at)}{sentence}")
 
     def _missing(self, problem: str) -> None:
         """Refuse a block that lacks a required field; ``problem`` is such as ``layer[3].clip_param.min``."""

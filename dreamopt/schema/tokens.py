@@ -14,8 +14,8 @@ END, NAME, NUMBER, STRING, SYMBOL = range(5)
 _TOKEN = re.compile(
     r"""(?:[ \t\r\n\v\f]++ | \#[^\n]*+)*+
     (?: ([A-Za-z_][A-Za-z0-9_]*+)
-      | (0[xX][0-9a-fA-F]++ | (?:[0-9]++(?:\.[0-9]*+)? | \.[0-9]++)(?:[eE][+-]?[0-9]++)?[fF]?)
-      | ("(?:[^"\\]++|\\.)*+" | '(?:[^'\\]++|\\.)*+')
+      | ((?>0[xX][0-9a-fA-F]++ | (?:[0-9]++(?:\.[0-9]*+)? | \.[0-9]++)(?:[eE][+-]?[0-9]++)?[fF]?))(?![A-Za-z_])
+      | ("(?:[^"\\\n]++|\\.)*+" | '(?:[^'\\\n]++|\\.)*+')
       | ([{}<>\[\]:;,.-])
       | \Z
     )""",
@@ -75,7 +75,9 @@ class Tokens:
         where = f"{self.file}:{self._line_at(at)}"
         character = self.text[at]
         if character in "\"'":
-            raise PrototxtError(f"{where}: the string that starts here has no closing {character}")
+            raise PrototxtError(f"{where}: the string that starts here has no closing {character} on its line")
+        if character.isdigit():
+            raise PrototxtError(f"{where}: a space is missing after the number in '{self.text[at : at + 20].split()[0]}'")
         code = ord(character)
         if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, kept as a surrogate
             code -= 0xDC00
@@ -86,7 +88,7 @@ class Tokens:
 
 
 def unquote(literal: str) -> bytes:
-    """Return the bytes that a quoted string stands for.
+    r"""Return the bytes that a quoted string stands for.
 
     Raises
     ------
@@ -95,8 +97,8 @@ def unquote(literal: str) -> bytes:
 
     Examples
     --------
-    >>> unquote(r'"a\\tb\\101\\x42"')
-    b'a\\tbAB'
+    >>> unquote(r'"a\tb\101\x42"')
+    b'a\tbAB'
     """
     body = literal[1:-1]
     if "\\" not in body:

@@ -64,13 +64,15 @@ def upgrade(param: NetParameter, places: Sequence[Place], top: Place, changes: l
     if param.layer and param.layers:
         old = top.of("layers")
         raise NetError(
-            f"{old}: the net has both 'layers' (V1) and 'layer' (V2, first at {top.of('layer')}) blocks, of which Caffe would drop the latter: use one form"
+            f"{old}: the net has both 'layers' (V1) and 'layer' (V2, first at {top.of('layer')}) blocks, "
+            "of which Caffe would drop the latter: use one form"
         )
     if any(layer.HasField("layer") for layer in upgraded.layers):
         count = len(upgraded.layers)
         upgraded, kept = upgrade_v0(upgraded, kept, changes)
         changes.append(
-            f"the file has Caffe's V0 form of 2013: {count} layers were read as {len(kept)} V1 layers, padding layers being folded into those they feed"
+            f"the file has Caffe's V0 form of 2013: {count} layers were read as {len(kept)} V1 layers, "
+            "padding layers being folded into those they feed"
         )
     if upgraded.layers:
         for old_layer in upgraded.layers:
@@ -82,7 +84,8 @@ def upgrade(param: NetParameter, places: Sequence[Place], top: Place, changes: l
     kept = _upgrade_input(upgraded, kept, top, changes)
     for layer in upgraded.layer:
         if layer.type == "BatchNorm" and len(layer.param) == 3:
-            del layer.param[:]  # statistics are not trained; old files had to say so by three zero rates
+            for spec in layer.param:  # the three are statistics, which no solver may touch
+                spec.lr_mult = spec.decay_mult = 0
     return upgraded, kept
 
 

@@ -130,7 +130,8 @@ def _fold_padding(param: NetParameter, places: Sequence[Place]) -> tuple[NetPara
             source = param.layers[above]
             if layer.layer.type not in ("conv", "pool"):
                 raise NetError(
-                    f"{where}: the padding layer '{source.layer.name}' feeds a layer of type '{layer.layer.type}', but only conv and pool can take one"
+                    f"{where}: the padding layer '{source.layer.name}' feeds a layer of type '{layer.layer.type}', "
+                    "but only conv and pool can take one"
                 )
             if len(layer.bottom) != 1 or len(source.bottom) != 1 or len(source.top) != 1:
                 raise NetError(

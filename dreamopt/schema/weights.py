@@ -123,13 +123,13 @@ def _layers(wire: Wire, end: int) -> list[LayerWeights]:
         if entry.number not in (100, 2):
             continue
         if entry.wire != BYTES:
-            wire.fail(entry.start, f"field {entry.number} of the net is no layer: the file is damaged, or no caffemodel")
+            raise wire.error(entry.start, f"field {entry.number} of the net is no layer: the file is damaged, or no caffemodel")
         layer = _layer(wire, entry.start, entry.end, new=entry.number == 100)
         layers.append(layer)
         blobs += len(layer.blobs)
         wire.layer = ""
         if len(layers) > _MOST_LAYERS or blobs > _MOST_BLOBS:
-            wire.fail(entry.start, f"the file has more than {_MOST_LAYERS} layers or {_MOST_BLOBS} blobs, which no caffemodel has")
+            raise wire.error(entry.start, f"the file has more than {_MOST_LAYERS} layers or {_MOST_BLOBS} blobs, which no caffemodel has")
     if not layers:
         raise WeightsError(f"{wire.file}: the file has no layers: it is no caffemodel")
     return layers

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from dreamopt.errors import WeightsError
 
@@ -66,9 +66,9 @@ class Wire:
             number, wire = tag >> 3, tag & 7
             self._fields_left -= 1
             if self._fields_left < 0:
-                self.fail(at, f"the file has more than {MOST_FIELDS} fields, which no caffemodel has")
+                raise self.error(at, f"the file has more than {MOST_FIELDS} fields, which no caffemodel has")
             if number == 0 or number > 2**29 - 1:
-                self.fail(at, "no field starts with these bytes")
+                raise self.error(at, "no field starts with these bytes")
             value = 0
             first = position
             if wire == VARINT:
@@ -77,15 +77,15 @@ class Wire:
                 length, first = self._varint(position, end)
                 position = first + length
                 if position > end:
-                    self.fail(
+                    raise self.error(
                         at, f"field {number} is said to have {length} bytes, but {end - first} are left: the file is truncated or damaged"
                     )
             elif wire in (FIXED64, FIXED32):
                 position += 8 if wire == FIXED64 else 4
                 if position > end:
-                    self.fail(at, f"field {number} is cut off: the file is truncated or damaged")
+                    raise self.error(at, f"field {number} is cut off: the file is truncated or damaged")
             else:
-                self.fail(at, f"field {number} has the wire type {wire}, which Caffe does not write")
+                raise self.error(at, f"field {number} has the wire type {wire}, which Caffe does not write")
             yield Entry(number, wire, first, position, value)
 
     def text(self, entry: Entry) -> str:
@@ -102,13 +102,13 @@ class Wire:
             value, position = self._varint(position, entry.end)
             values.append(_signed(value))
             if len(values) > 32:
-                self.fail(entry.start, "a shape has more than 32 axes")
+                raise self.error(entry.start, "a shape has more than 32 axes")
         return values
 
-    def fail(self, at: int, sentence: str) -> NoReturn:
-        """Raise a WeightsError with file, layer if known, and offset."""
+    def error(self, at: int, sentence: str) -> WeightsError:
+        """Return a WeightsError with file, layer if known, and offset."""
         layer = f"layer '{self.layer}', " if self.layer else ""
-        raise WeightsError(f"{self.file}: {layer}byte {at}: {sentence}")
+        return WeightsError(f"{self.file}: {layer}byte {at}: {sentence}")
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         value = shift = 0
@@ -121,8 +121,8 @@ class Wire:
                 return value & (2**64 - 1), position
             shift += 7
             if shift > 63:
-                self.fail(start, "a number has more than ten bytes: the file is damaged, or no caffemodel")
-        self.fail(start, "the file ends within a number: it is truncated or damaged")
+                raise self.error(start, "a number has more than ten bytes: the file is damaged, or no caffemodel")
+        raise self.error(start, "the file ends within a number: it is truncated or damaged")
 
 
 def _signed(value: int) -> int:
