@@ -8,6 +8,8 @@ Examples
 1
 """
 
+from dreamopt.caffe import io
+from dreamopt.caffe.classifier import Classifier
 from dreamopt.caffe.mode import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 from dreamopt.caffe.net import Net
 from dreamopt.engine import Blob, Layer
@@ -18,8 +20,10 @@ __all__ = [
     "TEST",
     "TRAIN",
     "Blob",
+    "Classifier",
     "Layer",
     "Net",
+    "io",
     "layer_type_list",
     "set_device",
     "set_mode_cpu",

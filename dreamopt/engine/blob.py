@@ -60,7 +60,9 @@ class Blob:
                 raise ShapeError(f"blob '{self.name}' cannot be reshaped to {dims}: dimensions must not be negative")
             n *= d
         if len(dims) > _MOST_AXES or n > _MOST_COUNT:
-            raise ShapeError(f"blob '{self.name}' cannot be reshaped to {dims}: at most {_MOST_AXES} axes and {_MOST_COUNT} values are allowed")
+            raise ShapeError(
+                f"blob '{self.name}' cannot be reshaped to {dims}: at most {_MOST_AXES} axes and {_MOST_COUNT} values are allowed"
+            )
         self._shape = dims
         if self._data.grow(n):
             self._diff.capacity = n
@@ -94,7 +96,9 @@ class Blob:
 
     def _legacy(self, axis: int) -> int:
         if len(self._shape) > 4:
-            raise ShapeError(f"blob '{self.name}' has {len(self._shape)} axes: num, channels, height and width are for at most 4; use .shape")
+            raise ShapeError(
+                f"blob '{self.name}' has {len(self._shape)} axes: num, channels, height and width are for at most 4; use .shape"
+            )
         return self._shape[axis] if axis < len(self._shape) else 1
 
     @property

@@ -65,4 +65,3 @@ def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blo
             tops[0]._diff = bottoms[0]._diff
         nodes.append(node)
     return nodes, blobs, sorted(available)
-

@@ -76,8 +76,4 @@ def load_weights(nodes: Sequence[Node], weights: str | os.PathLike[str] | Sequen
 
 def weights_of(nodes: Sequence[Node]) -> list[LayerWeights]:
     """Return the weights of all layers that have some."""
-    return [
-        LayerWeights(node.layer.name, node.layer.type, [blob.data.copy() for blob in node.weights])
-        for node in nodes
-        if node.weights
-    ]
+    return [LayerWeights(node.layer.name, node.layer.type, [blob.data.copy() for blob in node.weights]) for node in nodes if node.weights]

@@ -16,10 +16,10 @@ from dreamopt.engine.build import build
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
 from dreamopt.engine.memory import FloatArray
 from dreamopt.engine.names import find
-from dreamopt.engine.node import Node
+from dreamopt.engine.node import Node, Rule
 from dreamopt.engine.program import Program
 from dreamopt.errors import ShapeError, UsageError
-from dreamopt.schema import LayerWeights, NetDef, parse_net, read_net, write_weights
+from dreamopt.schema import LayerWeights, NetDef, read_net, write_weights
 
 TRAIN, TEST = 0, 1
 """pycaffe's numbers for the phases."""
@@ -103,7 +103,7 @@ class Net:
             self.definition = prototxt
         else:
             self.definition = read_net(
-                prototxt, phase=self.phase, level=level, stages=tuple(stages or ()), strict=strict, input_shape=input_shape
+                Path(prototxt), phase=self.phase, level=level, stages=tuple(stages or ()), strict=strict, input_shape=input_shape
             )
         self.nodes, by_name, outputs = build(self.definition, self.phase, seed)
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
@@ -138,7 +138,7 @@ class Net:
     # ---- passes
 
     def forward(
-        self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: np.ndarray[Any, Any]
+        self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Any
     ) -> dict[str, FloatArray]:
         """Run the layers from ``start`` to ``end``, both included.
 
@@ -172,7 +172,7 @@ class Net:
         return {name: self._blob(name).data for name in names}
 
     def backward(
-        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: np.ndarray[Any, Any]
+        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Any
     ) -> dict[str, FloatArray]:
         """Run the layers' backward passes from ``start`` down to ``end``, both included.
 
@@ -207,9 +207,13 @@ class Net:
         for node in self.nodes[first : last + 1]:
             node.forward(self.device)
 
-    def _backward(self, first: int, last: int) -> None:
+    def _backward(self, first: int, last: int, rules: Mapping[str, Rule] | None = None) -> None:
         for node in reversed(self.nodes[last : first + 1]):
-            node.backward(self.device)
+            rule = rules.get(node.layer.type) if rules else None
+            if rule is None:
+                node.backward(self.device)
+            else:
+                node.backward_by(rule, self.device)
 
     def _range(self, start: str | None, end: str | None, first: int, last: int) -> tuple[int, int]:
         if start is not None:
@@ -231,13 +235,15 @@ class Net:
             blob = self.blobs[name]
             array = np.asarray(array)
             if array.shape[:1] != blob.shape[:1]:
-                raise ShapeError(f"{what} '{name}' is not batch sized: the array's shape is {array.shape}, the blob's {blob.shape}; reshape the blob first")
+                raise ShapeError(
+                    f"{what} '{name}' is not batch sized: the array is {array.shape}, the blob {blob.shape}; reshape the blob first"
+                )
             try:
                 where(blob)[...] = array
             except ValueError:
                 raise ShapeError(f"an array of shape {array.shape} does not fill {what} '{name}' of shape {blob.shape}") from None
 
-    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, np.ndarray[Any, Any]]:
         """Run `forward` over any number of items in batches of the net's size, the last one padded with zeros.
 
         Returns
@@ -249,7 +255,7 @@ class Net:
         return _joined(parts, _items(kwargs))
 
     def forward_backward_all(
-        self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: np.ndarray[Any, Any]
+        self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: Any
     ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]:
         """Run `forward` and `backward` over any number of items in batches; ``kwargs`` are inputs and outputs' seeds.
 
@@ -258,8 +264,8 @@ class Net:
         tuple of dict
             What `forward` and `backward` return, with an entry for each item given.
         """
-        ins = list(self._batch({k: v for k, v in kwargs.items() if k in self.inputs}))
-        seeds = list(self._batch({k: v for k, v in kwargs.items() if k in self.outputs and k not in self.inputs}))
+        ins: list[dict[str, Any]] = list(self._batch({k: v for k, v in kwargs.items() if k in self.inputs}))
+        seeds: list[dict[str, Any]] = list(self._batch({k: v for k, v in kwargs.items() if k in self.outputs and k not in self.inputs}))
         data, grads = [], []
         for i in range(max(len(ins), len(seeds))):
             out = self.forward(blobs=blobs, **(ins[i] if i < len(ins) else {}))
@@ -269,12 +275,12 @@ class Net:
         n = _items(kwargs)
         return _joined(data, n), _joined(grads, n)
 
-    def _batch(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+    def _batch(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[dict[str, Any]]:
         if not arrays:
             return
         size = next(iter(self.blobs.values())).shape[0]
         for i in range(0, _items(arrays), size):
-            batch = {}
+            batch: dict[str, Any] = {}
             for name, array in arrays.items():
                 part = np.asarray(array[i : i + size])
                 padding = np.zeros((size - len(part), *part.shape[1:]), part.dtype)
@@ -324,7 +330,9 @@ class Net:
             if blobs is None:
                 continue
             if [b.shape for b in blobs] != [b.shape for b in node.weights]:
-                node.layer.fail(f"its weights {[b.shape for b in node.weights]} cannot be shared with {[b.shape for b in blobs]} of the other net")
+                node.layer.fail(
+                    f"its weights {[b.shape for b in node.weights]} cannot be shared with {[b.shape for b in blobs]} of the other net"
+                )
             for mine, their in zip(node.weights, blobs, strict=True):
                 mine._data = their._data
 
@@ -333,8 +341,16 @@ class Net:
         write_weights(Path(path), weights_of(self.nodes), self.definition.param)
 
     def save_hdf5(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights as HDF5."""
-        write_weights(Path(path), weights_of(self.nodes), self.definition.param, hdf5=True)
+        """Write the weights as HDF5.
+
+        Raises
+        ------
+        UsageError
+            If the name does not end with ``.h5``, by which Caffe and dreamopt know such a file when they read it.
+        """
+        if Path(path).suffix != ".h5":
+            raise UsageError(f"{os.fspath(path)}: a file of HDF5 weights is known by its ending, .h5")
+        self.save(path)
 
     load_hdf5 = copy_from
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,10 @@ from dreamopt.engine.inplace import overwriting
 if TYPE_CHECKING:
     from dreamopt.engine.blob import Blob
     from dreamopt.engine.layer import Layer, Shape
+
+
+Rule = Callable[[Tensor], Tensor]
+"""Another backward pass for a layer type: from the top's diff to the bottom's, a new tensor."""
 
 
 @dataclass
@@ -110,6 +114,11 @@ class Node:
                 blob._diff.write(grad.clone() if aliased else grad)
         if self.weights:
             self._note_weight_diffs(graph, seeds)
+
+    def backward_by(self, rule: Rule, device: torch.device) -> None:
+        """Write the bottom's diff as ``rule`` makes it from the top's diff, for a layer of one bottom and one top."""
+        (bottom,), (top,) = self.bottoms, self.tops
+        bottom._diff.write(rule(top._diff.read(top.shape, device)))
 
     def _stale(self, graph: Graph) -> bool:
         if any(tuple(t.shape) != blob.shape for t, blob in zip(graph.bottoms, self.bottoms, strict=True)):

@@ -96,7 +96,10 @@ class Program:
                 needed.update(step.reads)
         self.steps.reverse()
         self.inputs = {
-            name: (step.index, j) for step in self.steps if step.node.layer.type == "Input" for j, name in enumerate(step.node.layer.param.top)
+            name: (step.index, j)
+            for step in self.steps
+            if step.node.layer.type == "Input"
+            for j, name in enumerate(step.node.layer.param.top)
         }
         self._checked: dict[tuple[Shape, ...], bool] = {}
 

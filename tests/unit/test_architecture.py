@@ -104,4 +104,6 @@ def test_plugins_need_their_contract_and_torch_alone(folder: str) -> None:
     contract = {"dreamopt.objective", "dreamopt.regularizer", "dreamopt.errors", f"dreamopt.{folder}"}
     for path in sorted((ROOT / folder).glob("*.py")):
         for name, line in imports(path):
-            assert name.split(".")[0] in allowed or any(name == c or name.startswith(c + ".") for c in contract), f"{path.name}:{line} imports {name}"
+            assert name.split(".")[0] in allowed or any(name == c or name.startswith(c + ".") for c in contract), (
+                f"{path.name}:{line} imports {name}"
+            )

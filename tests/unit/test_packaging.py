@@ -74,7 +74,11 @@ def test_the_wheel_holds_everything(wheel: Path) -> None:
     wanted = set()
     for top in ("dreamopt", "objectives", "regularizers"):
         for path in (ROOT / top).rglob("*"):
-            kept = path.is_file() and "__pycache__" not in path.parts and path.suffix in {".py", ".pyi", ".proto", ".toml", ".prototxt", ".caffemodel", ".txt", ".typed"}
+            kept = (
+                path.is_file()
+                and "__pycache__" not in path.parts
+                and path.suffix in {".py", ".pyi", ".proto", ".toml", ".prototxt", ".caffemodel", ".txt", ".typed"}
+            )
             if kept:
                 inner = path.relative_to(ROOT).as_posix()
                 wanted.add(inner if top == "dreamopt" else f"dreamopt/{inner}")
