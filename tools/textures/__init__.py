@@ -1,0 +1,8 @@
+"""Pictures of named textures and shapes, made from a seed: what the embedded net is trained on.
+
+``picture(name, index, seed)`` is a pure function of its arguments: the same picture on every machine and in every order of calls.
+"""
+
+from tools.textures.sheet import CLASSES, batch, picture
+
+__all__ = ["CLASSES", "batch", "picture"]
