@@ -28,6 +28,7 @@ class Memory:
         self._buffer: Tensor | None = None
         self._host: FloatArray | None = None
         self._tensor: Tensor | None = None
+        self._lent = False
 
     def grow(self, n: int) -> bool:
         """Make room for ``n`` numbers; True when that took new memory, which is zero. Shrinking keeps the old numbers."""
@@ -46,7 +47,7 @@ class Memory:
     def watched(self) -> bool:
         """Whether a numpy view is alive out there, through which anybody may read or write at any time."""
         # Two references are ours: the attribute, and getrefcount's argument. Tensors alias _buffer, not _host.
-        return self._host is not None and sys.getrefcount(self._host) > 2
+        return self._lent or (self._host is not None and sys.getrefcount(self._host) > 2)
 
     def _settle(self) -> Tensor:
         if self._buffer is None:
@@ -82,6 +83,11 @@ class Memory:
             self._copy(tensor)
         else:
             self._tensor = tensor
+
+    def lend(self, shape: Shape) -> Tensor:
+        """Return the buffer itself as a tensor, to train on; it counts as watched from now on."""
+        self._lent = True
+        return self._settle()[: count(shape)].view(shape)
 
     def aliases(self, tensor: Tensor) -> bool:
         """Whether the tensor is a view of the buffer, so that scripts may change it."""

@@ -373,6 +373,19 @@ class Net:
 
     # ---- beyond pycaffe
 
+    def parameters(self) -> dict[str, list[torch.Tensor]]:
+        """Return the weights themselves as tensors on the CPU, by layer: an optimizer that steps on them trains the net.
+
+        Examples
+        --------
+        ::
+
+            weights = net.parameters()
+            optimizer = torch.optim.Adam([w.requires_grad_() for ws in weights.values() for w in ws])
+            scores = net.program(["fc8"])({"data": batch}, weights)["fc8"]
+        """
+        return {node.layer.name: [blob._data.lend(blob.shape) for blob in node.weights] for node in self.nodes if node.weights}
+
     def program(self, wanted: Sequence[str]) -> Program:
         """Return the fast, differentiable function from the inputs to the values of some layers.
 
