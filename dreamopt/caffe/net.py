@@ -20,14 +20,14 @@ class Net(engine.Net):
 
     Parameters
     ----------
-    prototxt, *args, **kwargs
+    network_file, *args, **kwargs
         As pycaffe has them: ``Net(prototxt, weights, caffe.TEST)``, ``Net(prototxt, caffe.TEST, weights=..., level=0,
         stages=[...])``; see `dreamopt.engine.Net` for the rest.
     """
 
-    def __init__(self, prototxt: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, network_file: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("seed", mode.seed())
-        super().__init__(prototxt, *args, **kwargs)
+        super().__init__(network_file, *args, **kwargs)
 
     @property
     def device(self) -> torch.device:
