@@ -1,0 +1,121 @@
+"""``dreamopt render``: pictures that filters, neurons and classes like."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from dreamopt.cli.net import net_options, open_network
+
+
+def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"{text!r} is neither a number of pixels nor WIDTHxHEIGHT.")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[1]), int(parts[0]))
+
+
+def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[str], settings: Any, out: str) -> str:
+    """Return the command that makes the same pictures again: every setting said, no default left to a later version."""
+    words = ["dreamopt", "render", "--net", net or "tiny"]
+    for key, value in repeat.items():
+        if value is not None:
+            words += [f"--{key.replace('_', '-')}", str(value)]
+    for target in targets:
+        words += ["--target", target]
+    told = settings.describe()
+    if told["size"] is not None:
+        size = told["size"]
+        told["size"] = f"{size[1]}x{size[0]}" if isinstance(size, list) else size
+    for regularizer in told.pop("regularizers"):
+        words += ["--regularizer", regularizer]
+    for key, value in told.items():
+        if value is not None:
+            words += [f"--{key.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "-o", out])
+
+
+@click.command("render")
+@click.option("--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]")
+@click.option(
+    "-t",
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="TARGET",
+    help="Repeatable. conv4:7 (filter), conv4:7@3,5 (neuron), fc8:tabby cat (class), conv4:0-15, conv4:*.",
+)
+@click.option(
+    "-o",
+    "--out",
+    default="dreamopt.png",
+    show_default=True,
+    metavar="FILE.png",
+    help="The picture; of several targets the contact sheet, beside a folder of the same name with one picture each.",
+)
+@click.option("--size", callback=_size, metavar="N|WxH", help="Pixels.  [default: the size in the net's file]")
+@click.option("--steps", default=256, show_default=True, help="Steps of the optimizer.")
+@click.option(
+    "--optimizer", type=click.Choice(["adam", "ascent"]), default="adam", show_default=True, help="Adam, or DeepDream's normalised ascent."
+)
+@click.option("--lr", type=float, help="Grey levels per step.  [default: 2.5 for adam, 2 for ascent]")
+@click.option("--seed", default=0, show_default=True, help="Of the start and the jitter.")
+@click.option("--parametrization", type=click.Choice(["fourier", "pixels"]), default="fourier", show_default=True, help="What is searched.")
+@click.option("--noise", type=float, help="Noise at the start, in grey levels.  [default: 4 for fourier, 10 for pixels]")
+@click.option("--jitter", default=8, show_default=True, help="Roll the image by up to so many pixels before each step.")
+@click.option("--tv", default=0.0, show_default=True, help="Weight of the total variation penalty.")
+@click.option("--l2", default=0.0, show_default=True, help="Weight of the mean square penalty.")
+@click.option("--decay", default=0.0, show_default=True, help="Part of the distance to the mean colour that goes after each step.")
+@click.option("--blur", default=0.0, show_default=True, help="Gaussian blur after every fourth step, in pixels.")
+@click.option(
+    "-r", "--regularizer", "regularizers", multiple=True, metavar="TEXT", help="Repeatable, as in 'gaussian_blur(Linear(2.5, 0.5))'."
+)
+@click.option("--batch-size", default=8, show_default=True, help="Targets climbed together; a matter of speed and memory.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths.")
+@net_options
+def command(net: str | None, targets: tuple[str, ...], out: str, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Make the pictures that filters, neurons and classes of a net like.
+
+    One target gives one PNG; several give one each and a contact sheet. The paths go to stdout. Every PNG tells in its metadata
+    how it was made, with the command that makes it again. Ctrl-C writes the best so far and exits with 130.
+    """
+    from dreamopt.cli.net import NET_KEYS
+    from dreamopt.cli.progress import interruptible, rendering
+    from dreamopt.recipes import Settings, expand, render
+    from dreamopt.recipes.save import check_output, save
+
+    check_output(out)
+    said = {key: options.pop(key) for key in NET_KEYS}
+    settings = Settings(**options)
+    network, repeat, source = open_network(net, **said)
+    wanted = [target.text for target in expand(network, targets, settings.size)]
+    story = {"source": source, "command": again(net, repeat, wanted, settings, out)}
+    with interruptible() as stop, rendering(quiet, len(wanted), settings.steps) as report:
+        rendered = render(network, targets, settings, story=story, callbacks=[report], stop=stop)
+    if not rendered:
+        raise KeyboardInterrupt
+    singles, sheet = save(rendered, out, title=network_title(source), wanted=len(wanted))
+    if as_json:
+        results = [{"path": str(path)} | dict(one.metadata) for path, one in zip(singles, rendered, strict=True)]
+        click.echo(json.dumps({"pictures": results, "sheet": None if sheet is None else str(sheet)}, indent=2))
+    else:
+        for path in [*singles, *([] if sheet is None else [sheet])]:
+            click.echo(path)
+    for one in rendered:
+        if one.dead is not None:
+            click.echo(f"dreamopt: warning: {one.target.text} shows only its start: {one.dead}", err=True)
+    interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(wanted)
+    if interrupted:
+        click.echo(f"dreamopt: interrupted; {len(rendered)} of {len(wanted)} pictures written, the best so far.", err=True)
+        click.get_current_context().exit(130)
+
+
+def network_title(source: Mapping[str, Any]) -> str:
+    """Return what a sheet says above its pictures."""
+    return str(source["net"])

@@ -1,0 +1,119 @@
+"""What a rendering is told to do, in one frozen, checked object that goes into the picture's metadata."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from dreamopt.errors import UsageError
+from dreamopt.image.fourier import Fourier
+from dreamopt.image.jitter import Jitter
+from dreamopt.image.parametrization import Parametrization
+from dreamopt.image.pixels import Pixels
+from dreamopt.image.transform import Transform
+from dreamopt.optimize import Adam, Ascent
+from dreamopt.optimize.optimizer import Optimizer
+
+STEP_SIZES = {"adam": 2.5, "ascent": 2.0}
+"""Grey levels per step where `Settings.lr` is None."""
+NOISE = {"fourier": 4.0, "pixels": 10.0}
+"""Grey levels of noise at the start where `Settings.noise` is None."""
+WAKING = (1.0, 4.0, 12.0)
+"""Factors of the noise, tried in turn, when nothing at the start wakes the target (a ReLU before it is closed everywhere)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything but the net and the targets that decides a rendering.
+
+    Parameters
+    ----------
+    size : int or (int, int) or None
+        Pixels of a side, or (H, W); None: the size in the net's file.
+    steps : int
+        At least 1. More steps sharpen and saturate.
+    optimizer : {"adam", "ascent"}
+        Adam, or ascent by the gradient over its mean size (DeepDream's step).
+    lr : float or None
+        Grey levels (of 255) per step, above 0; None: 2.5 for Adam, 2 for ascent.
+    seed : int
+        At least 0.
+    parametrization : {"fourier", "pixels"}
+        What is searched: the image's spectrum, or its pixels.
+    noise : float or None
+        Spread of the start about the mean colour in grey levels; None: 4 for "fourier", 10 for "pixels".
+    jitter : int
+        The image is rolled by up to so many pixels before every step; 0: not at all.
+    tv, l2 : float
+        Weights of the penalties on total variation and on the mean square, in units of the target per squared grey level; 0: none.
+    decay : float
+        Part of the distance to the mean colour that goes after every step, from 0 to below 1.
+    blur : float
+        Gaussian blur after every fourth step, in pixels; 0: none.
+    regularizers : tuple of str
+        Further ones, as `dreamopt.grammar.parse_regularizer` reads them.
+    batch_size : int
+        Targets climbed together, at least 1. A matter of speed and memory.
+    """
+
+    size: int | tuple[int, int] | None = None
+    steps: int = 256
+    optimizer: Literal["adam", "ascent"] = "adam"
+    lr: float | None = None
+    seed: int = 0
+    parametrization: Literal["fourier", "pixels"] = "fourier"
+    noise: float | None = None
+    jitter: int = 8
+    tv: float = 0.0
+    l2: float = 0.0
+    decay: float = 0.0
+    blur: float = 0.0
+    regularizers: tuple[str, ...] = ()
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in STEP_SIZES:
+            raise UsageError(f"the optimizer must be {' or '.join(STEP_SIZES)}, not '{self.optimizer}'")
+        if self.parametrization not in NOISE:
+            raise UsageError(f"the parametrization must be {' or '.join(NOISE)}, not '{self.parametrization}'")
+        for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0), ("jitter", 0), ("tv", 0), ("l2", 0), ("decay", 0), ("blur", 0)):
+            if not getattr(self, name) >= least:
+                raise UsageError(f"{name} must be at least {least}, not {getattr(self, name)}")
+
+    @property
+    def step_size(self) -> float:
+        """Grey levels per step."""
+        return STEP_SIZES[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def start_noise(self) -> float:
+        """Grey levels of noise at the start."""
+        return NOISE[self.parametrization] if self.noise is None else self.noise
+
+    def make_optimizer(self) -> Optimizer:
+        """Return the optimizer."""
+        return Adam(self.step_size) if self.optimizer == "adam" else Ascent(self.step_size)
+
+    def make_parametrization(self, waking: float = 1.0, picture: bool = True) -> Parametrization:
+        """Return what is searched, starting from so many times the noise; a net whose input is no picture has only its values."""
+        if not picture:
+            return Pixels(noise=None if self.noise is None else self.noise * waking)
+        noise = self.start_noise * waking
+        return Fourier(noise=noise) if self.parametrization == "fourier" else Pixels(noise=noise)
+
+    def make_transforms(self) -> list[Transform]:
+        """Return the transforms."""
+        return [Jitter(self.jitter)] if self.jitter else []
+
+    def make_regularizers(self) -> list[str]:
+        """Return the regularizers' strings."""
+        made = [
+            ("total_variation({!r})", self.tv),
+            ("l2({!r})", self.l2),
+            ("decay({!r})", self.decay),
+            ("gaussian_blur({!r}, every=4)", self.blur),
+        ]
+        return [text.format(float(weight)) for text, weight in made if weight] + list(self.regularizers)
+
+    def describe(self) -> dict[str, Any]:
+        """Return all settings with defaults filled in, fit for JSON."""
+        size = list(self.size) if isinstance(self.size, tuple) else self.size
+        return asdict(self) | {"size": size, "lr": self.step_size, "noise": self.start_noise, "regularizers": list(self.regularizers)}

@@ -1,0 +1,121 @@
+"""Target strings of the command line: single objectives, lists, ranges and wildcards, as one objective per picture."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dreamopt.errors import TargetError, UsageError
+from dreamopt.grammar import parse
+from dreamopt.network import Network, Size
+from dreamopt.objective import Objective, each
+from dreamopt.objectives import Channel, ClassScore
+
+_MANY = re.compile(r"(?P<layer>.+):(?P<units>\*|\d+(?:-\d+)?(?:\s*,\s*\d+(?:-\d+)?)*)(?P<place>@.+)?", re.DOTALL)
+_SLUG = re.compile(r"[^\w.@,+=-]+")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One picture to make.
+
+    Parameters
+    ----------
+    text : str
+        The string that makes it, with one unit.
+    objective : Objective
+        Bound to the network.
+    label : str or None
+        The class's name, where the target is a unit of a layer with as many units as there are labels.
+    """
+
+    text: str
+    objective: Objective
+    label: str | None = None
+
+    @property
+    def slug(self) -> str:
+        """A file name's stem: the text with what file systems dislike replaced."""
+        return _SLUG.sub("-", self.text.replace(":", "-")).strip("-.") or "target"
+
+    @property
+    def caption(self) -> str:
+        """What a contact sheet says below the picture: the text, and the class in a second line."""
+        return self.text if self.label is None or self.label in self.text else f"{self.text}\n{self.label}"
+
+
+def _units(spec: str, count: int, layer: str) -> Iterable[int]:
+    if spec == "*":
+        yield from range(count)
+        return
+    for part in spec.split(","):
+        first, _, last = part.strip().partition("-")
+        low, high = int(first), int(last or first)
+        if high < low:
+            raise TargetError(f"the range {low}-{high} of layer '{layer}' runs backwards; write {high}-{low}.")
+        if high >= count:
+            raise TargetError(f"layer '{layer}' has no unit {high}: it has {count}, numbered 0 to {count - 1}")
+        yield from range(low, high + 1)
+
+
+def _label(network: Network, objective: Objective, size: Size) -> str | None:
+    if network.labels is None or not isinstance(objective, Channel | ClassScore) or not isinstance(objective.unit, int):
+        return None
+    if network.shape_of(objective.layer, size)[0] != len(network.labels):
+        return None
+    return network.labels[objective.unit]
+
+
+def expand(network: Network, targets: str | Objective | Sequence[str | Objective], size: Size = None) -> list[Target]:
+    """Return one bound target per picture.
+
+    Parameters
+    ----------
+    network : Network
+        What the targets are looked up in.
+    targets : str, Objective, or a sequence of them
+        Anything `dreamopt.grammar.parse` reads, and ``layer:0-15``, ``layer:1,5,9-12``, ``layer:*``; an objective for several
+        items counts as one target for each.
+    size : int or (int, int), optional
+        The input's size in pixels.
+
+    Returns
+    -------
+    list of Target
+        In the order given.
+
+    Raises
+    ------
+    TargetError
+        For a layer, unit or label that the network does not have.
+    UsageError
+        When there is none.
+    """
+    single = isinstance(targets, str | Objective)
+    wanted: Sequence[str | Objective] = [targets] if single else targets  # type: ignore[list-item, assignment]
+    objectives: list[Objective] = []
+    for one in wanted:
+        many = _MANY.fullmatch(one.strip()) if isinstance(one, str) else None
+        if many is not None:
+            layer = network.resolve(many["layer"])
+            shape = network.shape_of(layer, size)
+            if not shape:
+                raise TargetError(f"layer '{layer}' has no channels: it is a single number")
+            objectives += [parse(f"{layer}:{unit}{many['place'] or ''}") for unit in _units(many["units"], shape[0], layer)]
+            continue
+        whole = parse(one) if isinstance(one, str) else one
+        objectives += [whole] if whole.batch is None else [whole.item(index) for index in range(whole.batch)]
+    if not objectives:
+        raise UsageError("name at least one target, for instance conv4:7.")
+    bound = [objective.bind(network, network.item_shape(size)[1:] or None) for objective in objectives]
+    return [Target(str(whole), whole, _label(network, whole, size)) for whole in bound]
+
+
+def together(targets: Sequence[Target]) -> Objective:
+    """Return the objective of a batch in which item i climbs target i; one gather where all are channels of one layer."""
+    objectives = [target.objective for target in targets]
+    first = objectives[0]
+    if len(objectives) > 1 and isinstance(first, Channel):
+        alike = [one for one in objectives if type(one) is Channel and one.layer == first.layer and isinstance(one.unit, int)]
+        if len(alike) == len(objectives):
+            return Channel(first.layer, tuple(one.unit for one in alike if isinstance(one.unit, int)))
+    return each(objectives)
