@@ -77,7 +77,7 @@ def fill(shape: Shape, filler: FillerParameter | None, seed: int, layer: str, in
             if len(shape) != 4 or shape[2] != shape[3]:
                 raise NetError(f"layer '{layer}': a bilinear filler needs 4-D weights with square kernels, not {shape}")
             factor = math.ceil(shape[3] / 2)
-            centre = (2 * factor - 1 - factor % 2) / (2 * factor)
+            centre = (shape[3] - 1) / (2 * factor)
             ramp = 1 - np.abs(np.arange(shape[3]) / factor - centre)
             values = np.broadcast_to(ramp[:, None] * ramp, shape)
         case other:

@@ -152,7 +152,7 @@ def test_saving_and_loading(name: str, tmp_path: Path) -> None:
     for layer, blobs in n.params.items():
         for mine, theirs in zip(blobs, other.params[layer], strict=True):
             np.testing.assert_array_equal(mine.data, theirs.data)
-    with pytest.raises(UsageError, match=".h5"):
+    with pytest.raises(UsageError, match=r"\.h5"):
         n.save_hdf5(tmp_path / "weights.caffemodel")
 
 
@@ -195,10 +195,10 @@ def test_what_is_wrong_is_said_with_its_place(change: tuple[str, str], error: ty
 def test_a_size_that_does_not_fit_names_the_layer() -> None:
     n = net()
     n.blobs["data"].reshape(2, 3, 20, 13)
-    with pytest.raises(ShapeError, match="unit.prototxt:10: layer 'fc'"):
+    with pytest.raises(ShapeError, match=r"unit\.prototxt:10: layer 'fc'"):
         n.reshape()
     n.blobs["data"].reshape(2, 5, 11, 13)
-    with pytest.raises(ShapeError, match="unit.prototxt:4: layer 'conv1'"):
+    with pytest.raises(ShapeError, match=r"unit\.prototxt:4: layer 'conv1'"):
         n.forward(end="conv1")
     with pytest.raises(ShapeError, match="blob 'data' cannot be reshaped"):
         n.blobs["data"].reshape(2, -3)
