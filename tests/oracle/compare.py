@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from google.protobuf import text_format
 
 from dreamopt.engine.inplace import overwriting
-from dreamopt.engine.layer import Layer, Shape, layer_class
-from dreamopt.schema.caffe_pb2 import NetParameter
+from dreamopt.engine.layer import Shape
+from tests.layer_nets import make_layer, net_text
 from tests.oracle.harness import Array, Oracle, relative_error
 
 TOLERANCE = 1e-4
@@ -26,26 +25,6 @@ def note(what: str, error: float) -> float:
 def normal(rng: np.random.Generator, shape: Shape) -> Array:
     """Standard normal numbers."""
     return rng.normal(size=shape).astype(np.float32)
-
-
-def net_text(type_: str, params: str, shapes: Sequence[Shape], tops: int = 1, in_place: bool = False) -> str:
-    """Write a net of inputs ``b0``, ``b1`` ... and the one layer ``it`` with tops ``t0``, ``t1`` ..."""
-    lines = []
-    for i, shape in enumerate(shapes):
-        dims = " ".join(f"dim: {d}" for d in shape)
-        lines.append(f'layer {{ name: "b{i}" type: "Input" top: "b{i}" input_param {{ shape {{ {dims} }} }} }}')
-    bottoms = " ".join(f'bottom: "b{i}"' for i in range(len(shapes)))
-    top_names = " ".join(f'top: "{"b" if in_place else "t"}{i}"' for i in range(tops))
-    lines.append(f'layer {{ name: "it" type: "{type_}" {bottoms} {top_names} {params} }}')
-    return "\n".join(lines)
-
-
-def make_layer(text: str, shapes: Sequence[Shape], phase: str) -> tuple[Layer, list[Shape]]:
-    """Make our layer of a `net_text`; return it and its weights' shapes."""
-    param = text_format.Parse(text, NetParameter()).layer[-1]
-    layer = layer_class(param.type, param.name, "test:1")(param, phase, "test:1")  # type: ignore[arg-type]
-    layer.check_counts()
-    return layer, [w.shape for w in layer.setup(shapes)]
 
 
 def check(

@@ -19,8 +19,8 @@ class Dropout(Elementwise):
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the ratio."""
         ratio = self.param.dropout_param.dropout_ratio
-        if not 0 < ratio < 1:
-            self.fail(f"dropout_ratio is {ratio:g}; allowed is above 0 and below 1")
+        if not 0 <= ratio <= 1:
+            self.fail(f"dropout_ratio is {ratio:g}; allowed are 0 to 1")
         return ()
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:

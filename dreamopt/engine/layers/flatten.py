@@ -17,6 +17,7 @@ class Flatten(Layer):
     """
 
     shares_data = True
+    shares_diff = True
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the flattened shape."""

@@ -52,36 +52,47 @@ class LRN(Layer):
 
 
 class _Across(torch.autograd.Function):
-    """``y = x s^-beta``, ``s = k + a B x^2``, B the band matrix; then ``dx = dy s^-beta - 2 a beta x B^T (dy y / s)``.
-
-    Written by hand since autograd would keep four more tensors of x's size and walk over them.
-    """
+    """`across` and its way back; autograd itself would keep four more tensors of x's size and walk over them."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
-        band = _band(x.shape[1], size, x.dtype, x.device)
-        scale = torch.nn.functional.conv2d(x * x, band * a).add_(k)
-        power = _power(scale, beta)
-        y = x * power
-        ctx.save_for_backward(x, scale, power, band)
-        ctx.factor = -2 * a * beta
+        y, kept = across(x, size, a, beta, k)
+        ctx.save_for_backward(*kept)
+        ctx.settings = size, a, beta
         return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, power, band = ctx.saved_tensors
-        direct = channels_last(grad) * power
-        ratio = (direct * x).div_(scale)
-        spread = torch.nn.functional.conv2d(ratio, band * ctx.factor)
-        return direct.addcmul_(spread, x), None, None, None, None
+        return across_backward(ctx.saved_tensors, grad, *ctx.settings), None, None, None, None
+
+
+def across(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Return ``y = x s^-beta`` with ``s = k + a B x^2``, B the band matrix of width ``size``, and what the way back takes."""
+    scale = torch.nn.functional.conv2d(x * x, _band(x.shape[1], size, a, x.dtype, x.device), _constant(x.shape[1], k, x.dtype, x.device))
+    power = _power(scale, beta)
+    return x * power, (x, scale, power)
+
+
+def across_backward(kept: Sequence[Tensor], grad: Tensor, size: int, a: float, beta: float) -> Tensor:
+    """Return ``dx = dy s^-beta - 2 a beta x B (dy y / s)``; B is its own transpose."""
+    x, scale, power = kept
+    direct = channels_last(grad) * power
+    ratio = (direct * x).div_(scale)
+    spread = torch.nn.functional.conv2d(ratio, _band(x.shape[1], size, -2 * a * beta, x.dtype, x.device))
+    return direct.addcmul_(spread, x)
 
 
 @lru_cache(maxsize=64)
-def _band(channels: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the kernel of a 1x1 convolution that adds up ``size`` neighbouring channels; it is its own transpose."""
+def _constant(channels: int, k: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.full((channels,), k, dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=64)
+def _band(channels: int, size: int, value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the kernel of a 1x1 convolution that adds up ``size`` neighbouring channels, times ``value``."""
     i = torch.arange(channels, device=device)
-    return ((i[:, None] - i).abs() <= size // 2).to(dtype)[:, :, None, None]
+    return (((i[:, None] - i).abs() <= size // 2).to(dtype) * value)[:, :, None, None]
 
 
 def _power(x: Tensor, beta: float) -> Tensor:

@@ -97,7 +97,7 @@ class Pooling(Layer):
             return [x.mean((2, 3), keepdim=True)]
         # what torch's ceil_mode and its own padding cannot say is padded here, and cut or filled to end where the windows do
         beyond = [(out[i] - 1) * self.stride[i] + kernel[i] - (height, width)[i] - self.pad[i] for i in (0, 1)]
-        plain = all(self.pad[i] <= kernel[i] // 2 and self._torch_windows(x.shape[2 + i], kernel[i], i) == out[i] for i in (0, 1))
+        plain = self._plain((height, width), kernel, out)
         if p.pool == p.AVE:
             if plain:
                 return [avg_pool2d(x, kernel, self.stride, self.pad, ceil_mode=p.round_mode == p.CEIL)]
@@ -123,6 +123,18 @@ class Pooling(Layer):
             return reach // self.stride[i] + 1
         n = (reach + self.stride[i] - 1) // self.stride[i] + 1
         return n - 1 if (n - 1) * self.stride[i] >= size + self.pad[i] else n
+
+    def torch_max(self, shape: Shape) -> tuple[Shape, Shape, Shape, tuple[int, int], bool] | None:
+        """Return torch's kernel, stride, pad, dilation and ceil mode for MAX of a bottom of this shape; None if it takes more."""
+        p, kernel = self.param.pooling_param, self._kernel(shape[2:])
+        out = self.shape([shape])[0][2:]
+        if p.pool != p.MAX or self.n_tops > 1 or not self._plain(shape[2:], kernel, out):
+            return None
+        return kernel, self.stride, self.pad, (1, 1), p.round_mode == p.CEIL
+
+    def _plain(self, size: Shape, kernel: Shape, out: Shape) -> bool:
+        """Whether torch's own padding makes these windows."""
+        return all(self.pad[i] <= kernel[i] // 2 and self._torch_windows(size[i], kernel[i], i) == out[i] for i in (0, 1))
 
     def _areas(self, x: Tensor, kernel: Shape, out: Shape) -> Tensor:
         """Return what AVE divides by: the area of each window with the padding, (out height, out width)."""

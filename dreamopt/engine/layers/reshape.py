@@ -19,6 +19,7 @@ class Reshape(Layer):
     """
 
     shares_data = True
+    shares_diff = True
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Work out the new shape."""

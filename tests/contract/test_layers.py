@@ -1,0 +1,123 @@
+"""Every layer type passes by existing: it has an example here, right gradients, leaves its inputs alone, minds no layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape, known_types, layer_class
+from tests.layer_nets import make_layer, net_text
+
+MAP = (2, 3, 5, 4)
+WITHOUT_GRADIENT = {"Input"}
+
+# type: (parameters, bottoms' shapes, number of tops, phase), a few of each
+EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
+    "BatchNorm": [("", [MAP], 1, "TEST"), ("", [MAP], 1, "TRAIN")],
+    "Bias": [("", [MAP], 1, "TEST"), ("bias_param { axis: 2 }", [MAP, (5, 4)], 1, "TEST")],
+    "Concat": [("", [MAP, (2, 1, 5, 4)], 1, "TEST")],
+    "Convolution": [
+        ("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }", [MAP], 1, "TEST"),
+        ("convolution_param { num_output: 6 kernel_size: 2 group: 3 }", [MAP], 1, "TEST"),
+        ("convolution_param { num_output: 4 kernel_size: 3 axis: 0 }", [(2, 5, 4)], 1, "TEST"),
+    ],
+    "Crop": [("crop_param { offset: 1 }", [MAP, (2, 3, 3, 2)], 1, "TEST")],
+    "Deconvolution": [("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }", [MAP], 1, "TEST")],
+    "Dropout": [("", [MAP], 1, "TEST")],
+    "ELU": [("elu_param { alpha: 0.7 }", [MAP], 1, "TEST")],
+    "Eltwise": [
+        ("eltwise_param { coeff: 2 coeff: -1 coeff: 0.5 }", [MAP] * 3, 1, "TEST"),
+        ("eltwise_param { operation: PROD }", [MAP] * 3, 1, "TEST"),
+        ("eltwise_param { operation: MAX }", [MAP] * 3, 1, "TEST"),
+    ],
+    "Flatten": [("flatten_param { end_axis: 2 }", [MAP], 1, "TEST")],
+    "InnerProduct": [
+        ("inner_product_param { num_output: 6 }", [MAP], 1, "TEST"),
+        ("inner_product_param { num_output: 6 axis: -1 transpose: true }", [MAP], 1, "TEST"),
+    ],
+    "Input": [("input_param { shape { dim: 2 dim: 3 } }", [], 1, "TEST")],
+    "LRN": [
+        ("lrn_param { local_size: 3 alpha: 2 k: 1.5 }", [(2, 7, 3, 4)], 1, "TEST"),
+        ("lrn_param { local_size: 3 alpha: 2 beta: 0.6 norm_region: WITHIN_CHANNEL }", [MAP], 1, "TEST"),
+    ],
+    "PReLU": [("", [MAP], 1, "TEST"), ("prelu_param { channel_shared: true }", [MAP], 1, "TEST")],
+    "Pooling": [
+        ("pooling_param { kernel_size: 3 stride: 2 }", [MAP], 1, "TEST"),
+        ("pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }", [MAP], 1, "TEST"),
+        ("pooling_param { pool: AVE kernel_size: 3 stride: 1 pad: 2 }", [MAP], 1, "TEST"),
+        ("pooling_param { kernel_size: 1 stride: 3 }", [MAP], 1, "TEST"),
+        ("pooling_param { pool: AVE kernel_size: 1 stride: 3 }", [MAP], 1, "TEST"),
+        ("pooling_param { pool: AVE global_pooling: true }", [MAP], 1, "TEST"),
+        ("pooling_param { pool: STOCHASTIC kernel_size: 3 stride: 2 }", [MAP], 1, "TEST"),
+    ],
+    "Power": [("power_param { power: 3 scale: 0.5 shift: 2 }", [MAP], 1, "TEST"), ("power_param { power: 2 }", [MAP], 1, "TEST")],
+    "ReLU": [("", [MAP], 1, "TEST"), ("relu_param { negative_slope: 0.3 }", [MAP], 1, "TEST")],
+    "Reshape": [("reshape_param { axis: 1 shape { dim: 5 dim: -1 } }", [MAP], 1, "TEST")],
+    "Scale": [("scale_param { bias_term: true }", [MAP], 1, "TEST"), ("scale_param { axis: 0 }", [MAP, (2, 3)], 1, "TEST")],
+    "Sigmoid": [("", [MAP], 1, "TEST")],
+    "Slice": [("slice_param { axis: 2 slice_point: 3 }", [MAP], 2, "TEST")],
+    "Softmax": [("", [MAP], 1, "TEST")],
+    "Split": [("", [MAP], 3, "TEST")],
+    "TanH": [("", [MAP], 1, "TEST")],
+}
+CASES = [pytest.param(type_, *example, id=f"{type_}-{i}") for type_, examples in EXAMPLES.items() for i, example in enumerate(examples)]
+
+
+def built_in() -> list[str]:
+    """Return the types of this package; tests of the registry may have added others."""
+    return [t for t in known_types() if layer_class(t, "", "").__module__.startswith("dreamopt.engine.layers.")]
+
+
+def make(type_: str, params: str, shapes: list[Shape], tops: int, phase: str) -> tuple[Layer, list[Tensor], list[Tensor]]:
+    """Make the layer, its bottoms and weights: numbers in float64 that are apart from each other and from 0, where kinks are."""
+    rng = np.random.default_rng(0)
+    layer, weights = make_layer(net_text(type_, params, shapes, tops), shapes, phase)
+
+    def numbers(shape: Shape) -> Tensor:
+        n = int(np.prod(shape))
+        values = (rng.permutation(n) + rng.uniform(0.3, 0.7, n)) / n * 2 - (0 if type_ == "BatchNorm" or "STOCHASTIC" in params else 1)
+        return torch.tensor(values.reshape(shape))
+
+    return layer, [numbers(s) for s in shapes], [numbers(s) for s in weights]
+
+
+def tensors(tops: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(t for t in tops if t.requires_grad)
+
+
+def test_every_type_has_an_example() -> None:
+    assert sorted(EXAMPLES) == built_in()
+
+
+@pytest.mark.parametrize(("type_", "params", "shapes", "tops", "phase"), CASES)
+def test_gradients_are_those_of_finite_differences(type_: str, params: str, shapes: list[Shape], tops: int, phase: str) -> None:
+    layer, bottoms, weights = make(type_, params, shapes, tops, phase)
+    if type_ in WITHOUT_GRADIENT:
+        assert not any(t.requires_grad for t in layer.forward(bottoms, weights))
+        return
+    fixed = weights if type_ == "BatchNorm" else []  # statistics, which no gradient reaches
+    wanted = [x.clone().requires_grad_() for x in (*bottoms, *(() if fixed else weights))]
+    n = len(bottoms)
+
+    def f(*args: Tensor) -> tuple[Tensor, ...]:
+        return tensors(layer.forward(args[:n], fixed or args[n:]))
+
+    assert torch.autograd.gradcheck(f, wanted, eps=1e-6, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("type_", "params", "shapes", "tops", "phase"), CASES)
+def test_layout_and_inputs(type_: str, params: str, shapes: list[Shape], tops: int, phase: str) -> None:
+    layer, bottoms, weights = make(type_, params, shapes, tops, phase)
+    before = [x.clone() for x in bottoms]
+    plain = layer.forward(bottoms, [w.clone() for w in weights])
+    assert [tuple(t.shape) for t in plain] == [tuple(s) for s in layer.shape(shapes)]
+    last = [x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in bottoms]
+    for a, b in zip(plain, layer.forward(last, [w.clone() for w in weights]), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    for x, y in zip(bottoms, before, strict=True):
+        assert torch.equal(x, y), f"{type_} writes into its bottom"
+    assert layer.flops(shapes, layer.shape(shapes)) >= 0
