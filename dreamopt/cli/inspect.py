@@ -1,0 +1,113 @@
+"""``dreamopt inspect``: a net's layers, shapes, parameters and input."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from dreamopt.cli.net import net_options, open_network
+
+_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def human(number: float) -> str:
+    """Write a count with three digits and a letter: 3 860 000 is 3.86M."""
+    for size, letter in _UNITS:
+        if number >= size:
+            return f"{number / size:.3g}{letter}" if number / size < 999.5 else f"{number / size:.0f}{letter}"
+    return f"{number:g}"
+
+
+def _shape(layer: Mapping[str, Any]) -> str:
+    shapes = ["x".join(map(str, shape)) or "1" for shape in layer["shapes"]]
+    return shapes[0] if len(set(shapes)) == 1 else ", ".join(shapes)
+
+
+def _remark(layer: Mapping[str, Any], overwritten: Mapping[str, list[str]]) -> str:
+    if layer["added"]:
+        return "added by Caffe"
+    blob = layer["tops"][0] if layer["tops"] else ""
+    names = overwritten.get(blob)
+    if layer["in_place"] and names is not None and layer["name"] in names:
+        return f"in place; before it: {names[names.index(layer['name']) - 1]}"
+    others = [top for top in layer["tops"] if top != layer["name"]]
+    return f"writes {', '.join(others)}" if others and not layer["in_place"] else ""
+
+
+def _table(told: Mapping[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from dreamopt.cli.output import console
+
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True)
+    totals = told["totals"]
+    table.add_column("layer (target name)", footer=f"{totals['layers']} layers", overflow="fold")
+    table.add_column("type")
+    table.add_column("reads", overflow="fold")
+    table.add_column("gives", overflow="fold")
+    table.add_column("params", footer=human(totals["params"]), justify="right")
+    table.add_column("mult-adds", footer=human(totals["flops"]), justify="right")
+    table.add_column("", overflow="fold")
+    origin = {top: layer["bottoms"][0] for layer in told["layers"] if layer["added"] for top in layer["tops"]}
+    for layer in told["layers"]:
+        counts = [human(layer[key]) if layer[key] else "" for key in ("params", "flops")]
+        reads = ", ".join(origin.get(bottom, bottom) for bottom in layer["bottoms"])
+        remark = _remark(layer, told["overwritten"])
+        table.add_row(layer["name"], layer["type"], reads, _shape(layer), *counts, remark, style="dim" if layer["added"] else None)
+    console().print(table)
+
+
+def _input_line(told: Mapping[str, Any]) -> str:
+    made = told["input"]
+    shape = "x".join(map(str, made["shape"]))
+    if made["mean"] is None:
+        return f"input {made['blob']}: {shape}, a vector"
+    mean = "a mean image" if made["mean_image"] else "mean " + ", ".join(f"{value:g}" for value in made["mean"])
+    order = f"{made['channel_order']}, " if len(made["mean"]) >= 3 else ""
+    line = f"input {made['blob']}: {shape}, {order}0-255 minus {mean}, times {made['scale']:g}"
+    return line + (f"\n  assumed, since neither the files nor an option say: {'; '.join(made['assumed'])}" if made["assumed"] else "")
+
+
+def _report(told: Mapping[str, Any]) -> None:
+    click.echo(f"net {told['name'] or 'without a name'}, {told['backend']} backend")
+    click.echo(_input_line(told))
+    _table(told)
+    if told["splits"]:
+        click.echo(f"splits added, as Caffe does where several layers read one blob: {len(told['splits'])}")
+    weights = told["weights"]
+    if weights is not None:
+        for kind, names in (("missing (random)", weights["missing"]), ("unused", weights["unused"])):
+            if names:
+                click.echo(f"weights {kind}: {', '.join(names)}")
+        click.echo(f"weights loaded: {len(weights['loaded'])} layers, sha256 {told['weights_sha256']}")
+    if told["labels"]:
+        click.echo(f"labels: {told['labels']}")
+    for change in told["changes"]:
+        click.echo(f"changed on reading: {change}")
+    for note in told["notes"]:
+        click.echo(f"note: {note}")
+
+
+@click.command("inspect")
+@click.argument("net", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@net_options
+def command(net: str | None, as_json: bool, **options: Any) -> None:
+    """Show what NET is made of: a prototxt or a name of `dreamopt models`; without it, the embedded net.
+
+    The name of a layer is the target name of what it wrote: with an in-place ReLU, conv5 is before it and relu5 after.
+    """
+    from dreamopt.errors import DreamoptWarning
+    from dreamopt.recipes.inspect import inspect
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DreamoptWarning)  # random weights are among the notes below
+        network, _, source = open_network(net, **options)
+    told = inspect(network) | {"source": source}
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        _report(told)

@@ -1,0 +1,94 @@
+"""Inspect: what a net is made of, how its input is made, and by which names its values are asked for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dreamopt.network import Network
+
+
+def names_of_values(network: Network) -> dict[str, list[str]]:
+    """Return for each blob that is overwritten in place the target names of its values, in the order of their making.
+
+    With ``conv5`` and an in-place ``relu5``: ``{"conv5": ["conv5", "relu5"]}``; ``conv5:7`` is the filter before the ReLU,
+    ``relu5:7`` after it.
+    """
+    writers: dict[str, list[str]] = {}
+    for info in network.layers:
+        for top in info.tops:
+            writers.setdefault(top, []).append(info.name)
+    return {blob: names for blob, names in writers.items() if len(names) > 1}
+
+
+def _weights(network: Network) -> Mapping[str, Any] | None:
+    report = getattr(getattr(network.backend, "net", None), "weights_report", None)
+    if report is None:
+        return None
+    fields: Sequence[str] = ("loaded", "missing", "unused")
+    return {name: list(getattr(report, name)) for name in fields} | {"source": report.source}
+
+
+def inspect(network: Network) -> dict[str, Any]:
+    """Describe a net.
+
+    Parameters
+    ----------
+    network : Network
+        From `dreamopt.load_net`.
+
+    Returns
+    -------
+    dict
+        Fit for JSON. ``name``, ``input`` (blob, shape, mean, channel order, scale, what of these was assumed), ``layers`` (name,
+        type, bottoms, tops, shapes of one item, in_place, target, params, flops in multiply-adds of one item, place, added),
+        ``overwritten`` (target names by blob), ``splits``, ``totals``, ``changes`` and ``notes`` (one sentence each),
+        ``weights`` (loaded, missing, unused), ``labels`` (their number), ``weights_sha256``.
+
+    Examples
+    --------
+    >>> import dreamopt
+    >>> inspect(dreamopt.load_net())["input"]["channel_order"]
+    'BGR'
+    """
+    told = network.describe()
+    layers = [
+        {
+            "name": info.name,
+            "type": info.type,
+            "bottoms": list(info.bottoms),
+            "tops": list(info.tops),
+            "shapes": [list(shape) for shape in info.shapes],
+            "in_place": info.in_place,
+            "targets": [info.name] if len(info.tops) == 1 else list(info.tops),
+            "params": info.params,
+            "flops": info.flops,
+            "place": info.place,
+            "added": info.added,
+        }
+        for info in network.layers
+    ]
+    return {
+        "name": getattr(getattr(network.backend, "net", None), "name", ""),
+        "backend": told["backend"],
+        "input": {
+            "blob": network.input_name,
+            "shape": list(network.input_shape),
+            "mean": told["mean"],
+            "mean_image": told["mean_image"],
+            "channel_order": told["channel_order"],
+            "scale": told["scale"],
+            "assumed": told["assumed"],
+        },
+        "layers": layers,
+        "overwritten": names_of_values(network),
+        "splits": [info.name for info in network.layers if info.added],
+        "totals": {
+            "layers": sum(not info.added for info in network.layers),
+            "params": sum(info.params for info in network.layers),
+            "flops": sum(info.flops for info in network.layers),
+        },
+        "changes": list(network.backend.changes),
+        "notes": list(network.notes),
+        "weights": _weights(network),
+        "labels": None if network.labels is None else len(network.labels),
+        "weights_sha256": told["weights_sha256"],
+    }
