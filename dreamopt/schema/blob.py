@@ -76,7 +76,7 @@ def _check(wire: Wire, start: int, sizes: Sequence[int], count: int) -> None:
         product *= size
     if len(sizes) > 32:
         raise wire.error(start, f"a blob has {len(sizes)} axes, but 32 are the most")
-    if any(size < 0 for size in sizes) or product > MOST_VALUES:
+    if any(not 0 <= size <= MOST_VALUES for size in sizes) or product > MOST_VALUES:
         raise wire.error(start, f"a blob has the shape {tuple(sizes)}, but sizes are 0 or more and their product is below 2^31")
     if product != count:
         raise wire.error(start, f"a blob of the shape {tuple(sizes)} needs {product} values, but {count} are stored")
@@ -98,6 +98,7 @@ def _run(wire: Wire, position: int, end: int) -> tuple[npt.NDArray[np.generic], 
         return None
     record = np.dtype([("tag", "u1"), ("value", kinds[tag])])
     count = (end - position) // record.itemsize
+    wire.spend(position, 16)  # it takes the time of that many fields; Caffe's files have one run a blob, if any
     if count == 0:
         raise wire.error(position, "a blob's value is cut off: the file is truncated or damaged")
     # Looked at in pieces: a file of many short runs must not be scanned to its end for each of them.

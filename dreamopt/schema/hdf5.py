@@ -5,97 +5,139 @@ Caffe itself cannot save a layer whose name has a slash this way; here such name
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import h5py
 import numpy as np
 
 from dreamopt.errors import WeightsError
+from dreamopt.schema.blob import Array
+from dreamopt.schema.hdf5_classic import Classic, Object
 from dreamopt.schema.weights import LayerWeights
+from dreamopt.schema.wire import Buffer
 
-_MOST_BYTES_PER_FILE_BYTE = 16
+_MOST_BYTES_PER_FILE_BYTE = 16  # compressed weights are rarely a half of their size
 _MOST_DEPTH = 64
 _MOST_LAYERS = 100_000
 
 
-def read_hdf5(path: Path) -> list[LayerWeights]:
+class _Node(Protocol):
+    """A group or dataset of either reader."""
+
+    def members(self) -> Sequence[tuple[str, _Node]] | None:
+        """Return a group's members, None for a dataset."""
+
+    def values(self) -> Array:
+        """Return a dataset's values."""
+
+
+def read_hdf5(path: Path, buffer: Buffer) -> list[LayerWeights]:
     """Read the layers of an HDF5 file of weights, by name; types are empty, for the file has none.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    buffer : bytes or mmap
+        Its contents.
 
     Raises
     ------
     WeightsError
         For a damaged file, or one that is not laid out so.
     """
+    if len(buffer) > 8 and buffer[8] < 2:
+        classic = Classic(buffer, str(path))
+        return _layers(path, _ClassicNode(classic, classic.root))
     try:
-        budget = path.stat().st_size * _MOST_BYTES_PER_FILE_BYTE + 4096
+        budget = [len(buffer) * _MOST_BYTES_PER_FILE_BYTE + 4096]
         with h5py.File(path, "r") as file:
-            data = file.get("data", getlink=True) if "data" in file else None
-            if not isinstance(data, h5py.HardLink) or not isinstance(file["data"], h5py.Group):
-                raise WeightsError(f"{path}: the HDF5 file has no group 'data', in which Caffe keeps the weights")
-            layers: list[LayerWeights] = []
-            for name, group in _groups(path, file["data"]):
-                layer = LayerWeights(name, "")
-                for index, dataset in _datasets(path, name, group):
-                    budget -= dataset.size * 4
-                    if budget < 0:
-                        raise WeightsError(
-                            f"{path}: layer '{name}', weight {index}: the shape {dataset.shape} is far larger than the file itself"
-                        )
-                    while len(layer.blobs) < index:
-                        layer.blobs.append(np.empty(0, np.float32))
-                    with np.errstate(over="ignore"):
-                        layer.blobs.append(np.asarray(dataset[()], np.float32))
-                layers.append(layer)
-                if len(layers) > _MOST_LAYERS:
-                    raise WeightsError(f"{path}: the file has more than {_MOST_LAYERS} layers")
-            return layers
+            return _layers(path, _LibraryNode(path, file, budget))
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeError, MemoryError) as error:
         # h5py turns what libhdf5 says of damage into any of these.
-        raise WeightsError(f"{path}: the HDF5 file is truncated or damaged ({_one_line(error)})") from error
+        raise WeightsError(f"{path}: the HDF5 file is truncated or damaged ({' '.join(str(error).split())[:200]})") from error
 
 
-def _groups(path: Path, data: h5py.Group) -> Iterator[tuple[str, h5py.Group]]:
-    """Yield the groups that are layers; a group that holds only groups is the first part of names with slashes."""
-    waiting = [(name, 1, data) for name in reversed(list(data))]
-    seen: set[int] = set()
+def _layers(path: Path, root: _Node) -> list[LayerWeights]:
+    data = dict(root.members() or ()).get("data")
+    groups = None if data is None else data.members()
+    if groups is None:
+        raise WeightsError(f"{path}: the HDF5 file has no group 'data', in which Caffe keeps the weights")
+    layers: list[LayerWeights] = []
+    waiting = [(name, 1, node) for name, node in reversed(groups)]
     while waiting:
-        name, depth, parent = waiting.pop()
-        if not isinstance(parent.get(name.rpartition("/")[2] if depth > 1 else name, getlink=True), h5py.HardLink):
-            raise WeightsError(f"{path}: '{name}' is a link to elsewhere, which Caffe does not write")
-        member = parent[name.rpartition("/")[2] if depth > 1 else name]
-        if not isinstance(member, h5py.Group):
-            if depth > 1:
-                continue
+        name, depth, node = waiting.pop()
+        members = node.members()
+        if members is None:
             raise WeightsError(f"{path}: '{name}' in the group 'data' is no group, but Caffe has one for each layer there")
-        address = h5py.h5o.get_info(member.id).addr
-        if address in seen or depth > _MOST_DEPTH:
-            raise WeightsError(f"{path}: the group of layer '{name}' contains itself, or is nested more than {_MOST_DEPTH} deep")
-        seen.add(address)
-        inner = list(member)
-        groups = [key for key in inner if member.get(key, getclass=True) is h5py.Group]
-        if len(groups) < len(inner) or not inner:
-            yield name, member
-        waiting += [(f"{name}/{key}", depth + 1, member) for key in reversed(groups)]
+        if depth > _MOST_DEPTH or len(layers) >= _MOST_LAYERS:
+            raise WeightsError(f"{path}: layer '{name}': groups are more than {_MOST_DEPTH} deep, or more than {_MOST_LAYERS}")
+        inner = [(f"{name}/{key}", depth + 1, member) for key, member in members if member.members() is not None]
+        weights = [(key, member) for key, member in members if member.members() is None]
+        if weights or not inner:  # a group that holds only groups is the first part of names with slashes
+            layers.append(LayerWeights(name, "", _blobs(path, name, weights)))
+        waiting += reversed(inner)
+    return layers
 
 
-def _datasets(path: Path, name: str, group: h5py.Group) -> Sequence[tuple[int, h5py.Dataset]]:
-    found: list[tuple[int, h5py.Dataset]] = []
-    for key in group:
-        if group.get(key, getclass=True) is h5py.Group:
-            continue
-        where = f"{path}: layer '{name}', weight '{key}'"
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise WeightsError(f"{where} is a link to elsewhere, which Caffe does not write")
-        if not (key.isascii() and key.isdigit() and len(key) < 4):
-            raise WeightsError(f"{where}: weights are called '0', '1', ...")
-        dataset = group[key]
+def _blobs(path: Path, name: str, weights: Sequence[tuple[str, _Node]]) -> list[Array]:
+    blobs: list[Array] = []
+    for key, _ in weights:
+        if not (key.isascii() and key.isdigit() and str(int(key)) == key and len(key) < 4):
+            raise WeightsError(f"{path}: layer '{name}': weights are called '0', '1', ..., not '{key}'")
+    for key, node in sorted(weights, key=lambda pair: int(pair[0])):
+        blobs += [np.empty(0, np.float32)] * (int(key) - len(blobs))
+        blobs.append(node.values())
+    return blobs
+
+
+class _ClassicNode:
+    def __init__(self, file: Classic, address: int) -> None:
+        self._file = file
+        self._object: Object = file.object(address)
+        self._members: Sequence[tuple[str, _Node]] | None = None
+
+    def members(self) -> Sequence[tuple[str, _Node]] | None:
+        if self._members is None and self._object.members is not None:
+            self._members = [(name, _ClassicNode(self._file, address)) for name, address in self._object.members]
+        return self._members
+
+    def values(self) -> Array:
+        return self._file.values(self._object)
+
+
+class _LibraryNode:
+    """The same through h5py, which reads all forms; links are not followed."""
+
+    def __init__(self, path: Path, item: h5py.Group | h5py.Dataset, budget: list[int]) -> None:
+        self._path = path
+        self._item = item
+        self._budget = budget
+
+    def members(self) -> Sequence[tuple[str, _Node]] | None:
+        if not isinstance(self._item, h5py.Group):
+            return None
+        found: list[tuple[str, _Node]] = []
+        for key in self._item:
+            if not isinstance(self._item.get(key, getlink=True), h5py.HardLink):
+                raise WeightsError(f"{self._path}: '{key}' is a link to elsewhere, which Caffe does not write")
+            found.append((key, _LibraryNode(self._path, self._item[key], self._budget)))
+        return found
+
+    def values(self) -> Array:
+        dataset = self._item
+        where = f"{self._path}: '{dataset.name}'"
         if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f" or dataset.shape is None:
-            raise WeightsError(f"{where} has no floating-point values, but {getattr(dataset, 'dtype', 'no array')}")
+            raise WeightsError(f"{where} holds no floating-point values")
         if dataset.external is not None or dataset.is_virtual:
             raise WeightsError(f"{where} keeps its values in another file, which Caffe does not do")
-        found.append((int(key), dataset))
-    return sorted(found, key=lambda pair: pair[0])
+        self._budget[0] -= dataset.size * max(4, dataset.dtype.itemsize)
+        if self._budget[0] < 0:
+            raise WeightsError(f"{where} has the shape {dataset.shape}, which is far larger than the file itself")
+        with np.errstate(over="ignore"):
+            return np.asarray(dataset[()], np.float32)
 
 
 def write_hdf5(path: Path, layers: Sequence[LayerWeights]) -> None:
@@ -106,15 +148,14 @@ def write_hdf5(path: Path, layers: Sequence[LayerWeights]) -> None:
     WeightsError
         For two layers of one name, or names of which one is a weight of the other.
     """
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", libver=("earliest", "latest")) as file:
         data = file.create_group("data")
         for layer in layers:
-            group = data.require_group(layer.name)
+            try:
+                group = data.require_group(layer.name)
+            except TypeError as error:
+                raise WeightsError(f"the name '{layer.name}' is that of another layer's weight in an HDF5 file") from error
             for i, blob in enumerate(layer.blobs):
                 if str(i) in group:
                     raise WeightsError(f"layer '{layer.name}' occurs twice, and an HDF5 file holds one layer of a name")
-                group.create_dataset(str(i), data=np.ascontiguousarray(blob, np.float32).reshape(np.shape(blob)))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+                group.create_dataset(str(i), data=np.asarray(blob, np.float32))

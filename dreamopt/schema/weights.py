@@ -18,7 +18,7 @@ from dreamopt.schema.upgrade_v0 import V0_TYPES
 from dreamopt.schema.wire import BYTES, VARINT, Wire
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_MOST_LAYERS, _MOST_BLOBS = 100_000, 1_000_000
+_MOST_LAYERS, _MOST_BLOBS = 100_000, 100_000
 
 
 @dataclass
@@ -74,7 +74,7 @@ def read_weights(path: str | Path) -> list[LayerWeights]:
         if head.startswith(_HDF5):
             from dreamopt.schema.hdf5 import read_hdf5
 
-            return read_hdf5(Path(path))
+            return read_hdf5(Path(path), buffer)
         refuse_foreign(path, head, "weights (.caffemodel)")
         return _layers(Wire(buffer, str(path)), len(buffer))
 
@@ -157,5 +157,7 @@ def _layer(wire: Wire, start: int, end: int, *, new: bool) -> LayerWeights:
                     layer.type = V1_TYPES[V1LayerParameter.LayerType.Value(known)] if known is not None else ""
                 elif inner.number == 50 and inner.wire == BYTES:
                     places.append((inner.start, inner.end))
+        if len(places) > _MOST_BLOBS:
+            raise wire.error(entry.start, f"the layer has more than {_MOST_BLOBS} blobs, which no caffemodel has")
     layer.blobs = [read_blob(wire, first, last) for first, last in places]
     return layer

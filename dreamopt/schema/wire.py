@@ -13,7 +13,7 @@ from dreamopt.errors import WeightsError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # A net with 10 000 layers of 100 fields has a million; a random file may be all fields of two bytes.
-MOST_FIELDS = 4_000_000
+MOST_FIELDS = 2_000_000
 
 Buffer = bytes | mmap.mmap
 
@@ -64,9 +64,7 @@ class Wire:
             at = position
             tag, position = self._varint(position, end)
             number, wire = tag >> 3, tag & 7
-            self._fields_left -= 1
-            if self._fields_left < 0:
-                raise self.error(at, f"the file has more than {MOST_FIELDS} fields, which no caffemodel has")
+            self.spend(at, 1)
             if number == 0 or number > 2**29 - 1:
                 raise self.error(at, "no field starts with these bytes")
             value = 0
@@ -87,6 +85,12 @@ class Wire:
             else:
                 raise self.error(at, f"field {number} has the wire type {wire}, which Caffe does not write")
             yield Entry(number, wire, first, position, value)
+
+    def spend(self, at: int, fields: int) -> None:
+        """Count fields read; raise a WeightsError if they are more than any net has."""
+        self._fields_left -= fields
+        if self._fields_left < 0:
+            raise self.error(at, f"the file has more than {MOST_FIELDS} fields, which no caffemodel has")
 
     def text(self, entry: Entry) -> str:
         """Return the string in a BYTES entry, an empty one for any other; bytes that are no UTF-8 are escaped."""
