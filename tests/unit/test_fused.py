@@ -1,0 +1,181 @@
+"""A program's tape gives what its layers give one by one, forward and back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dreamopt.engine import Net
+from dreamopt.engine.allocator import keep_memory
+from dreamopt.engine.convolve import Convolve
+from dreamopt.engine.fused import plan
+from dreamopt.engine.kernels import Plain
+from dreamopt.engine.tape import Tape
+from dreamopt.schema import parse_net
+
+
+def conv(name: str, bottom: str, out: int, rest: str = "kernel_size: 1", relu: bool = True) -> str:
+    text = f"""layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}"
+      convolution_param {{ num_output: {out} {rest} weight_filler {{ type: "xavier" }} bias_filler {{ type: "gaussian" std: 0.3 }} }} }}"""
+    return text + (f'layer {{ name: "{name}_relu" type: "ReLU" bottom: "{name}" top: "{name}" }}' if relu else "")
+
+
+def layer(name: str, type_: str, bottoms: str, rest: str = "", top: str | None = None) -> str:
+    reads = " ".join(f'bottom: "{b}"' for b in bottoms.split())
+    return f'layer {{ name: "{name}" type: "{type_}" {reads} top: "{top or name}" {rest} }}'
+
+
+POOL3 = "pooling_param { pool: MAX kernel_size: 3 stride: 2 }"
+NETS = {
+    "inception": (
+        conv("c1", "data", 7, "kernel_size: 5 stride: 2 pad: 2")
+        + layer("p1", "Pooling", "c1", POOL3)
+        + layer("n1", "LRN", "p1", "lrn_param { local_size: 5 alpha: 0.1 beta: 0.75 }")
+        + conv("a", "n1", 5)
+        + conv("b", "n1", 4)
+        + conv("b3", "b", 6, "kernel_size: 3 pad: 1")
+        + layer("p", "Pooling", "n1", "pooling_param { pool: MAX kernel_size: 3 stride: 1 pad: 1 }")
+        + conv("pp", "p", 3)
+        + layer("out", "Concat", "a b3 pp"),
+        ("out",),
+    ),
+    "residual": (
+        conv("c1", "data", 6, "kernel_size: 3 pad: 1 stride: 3 bias_term: false", relu=False)
+        + layer("bn", "BatchNorm", "c1", top="c1")
+        + layer("sc", "Scale", "c1", "scale_param { bias_term: true filler { type: 'uniform' min: 0.5 } }", top="c1")
+        + layer("r", "ReLU", "c1", top="c1")
+        + conv("c2", "c1", 6, "kernel_size: 3 pad: 2 dilation: 2 group: 2", relu=False)
+        + layer("bn2", "BatchNorm", "c2")
+        + layer("sum", "Eltwise", "c1 bn2")
+        + layer("r2", "ReLU", "sum", top="sum")
+        + conv("c3", "sum", 5, "kernel_size: 1 stride: 2", relu=False)
+        + layer("drop", "Dropout", "c3", top="c3")
+        + layer("g", "Pooling", "c3", "pooling_param { pool: AVE global_pooling: true }")
+        + layer("fc", "InnerProduct", "g", "inner_product_param { num_output: 3 weight_filler { type: 'xavier' } }"),
+        ("fc",),
+    ),
+    "overlooked": (
+        conv("c1", "data", 4, "kernel_h: 3 kernel_w: 5 stride_h: 2 stride_w: 1 pad_w: 1")
+        + layer("p1", "Pooling", "c1", "pooling_param { pool: MAX kernel_size: 4 stride: 3 pad: 3 }")
+        + layer("s", "Slice", "c1", "slice_param { axis: 1 slice_point: 1 } top: 's2'")
+        + layer("double", "Eltwise", "p1 p1")
+        + conv("wide", "double", 5, "kernel_h: 12 kernel_w: 5 pad: 2 stride: 2")
+        + layer("r", "ReLU", "s2"),
+        ("wide", "r", "c1", "p1", "s", "data"),
+    ),
+}
+
+
+def make(text: str) -> Net:
+    data = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 38 dim: 45 } } }'
+    net = Net(parse_net('name: "toy"' + data + text, "toy.prototxt"), seed=3)
+    rng = np.random.default_rng(5)
+    for name, blobs in net.params.items():
+        if net.layer_dict[name].type == "BatchNorm":
+            blobs[0].data[...] = rng.normal(size=blobs[0].shape)
+            blobs[1].data[...] = rng.uniform(0.5, 2, size=blobs[1].shape)
+            blobs[2].data[...] = 1.5
+    return net
+
+
+def both(net: Net, wanted: Sequence[str], x: torch.Tensor) -> list[list[torch.Tensor]]:
+    """Values and the data's gradient, layer by layer and by tape."""
+    program = net.program(wanted)
+    tape = plan(program.steps, list(program.wanted.values()))
+    found = []
+    for way in ("layers", "tape"):
+        xs = x.clone().requires_grad_()
+        if way == "layers":
+            values = program({"data": xs}, weights={})
+        else:
+            by_value = tape({program.inputs["data"]: xs.contiguous(memory_format=torch.channels_last)})
+            values = {name: by_value[v] for name, v in program.wanted.items()}
+        outs = [values[name] for name in wanted]
+        torch.manual_seed(1)
+        (grad,) = torch.autograd.grad(outs, xs, [torch.randn(y.shape) for y in outs])
+        found.append([*(y.detach() for y in outs), grad])
+    return found
+
+
+def check(found: list[list[torch.Tensor]]) -> None:
+    for a, b in zip(*found, strict=True):
+        assert a.shape == b.shape
+        assert float((a - b).norm()) <= 1e-5 * float(a.norm())
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("size", [(38, 45), (41, 34)])
+def test_same_numbers(name: str, size: tuple[int, int]) -> None:
+    text, wanted = NETS[name]
+    net = make(text)
+    x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(7))
+    check(both(net, wanted, x))
+
+
+def test_every_value_can_be_asked_for() -> None:
+    text, _ = NETS["inception"]
+    net = make(text)
+    x = torch.randn(1, 3, 38, 45, generator=torch.Generator().manual_seed(7))
+    names = [name for name in net.top_names if name != "data" and "_split" not in name]
+    check(both(net, names, x))
+    for name in names:
+        check(both(net, [name], x))
+
+
+def tape_of(net: Net, wanted: Sequence[str]) -> tuple[Tape, tuple[int, int]]:
+    program = net.program(wanted)
+    return plan(program.steps, list(program.wanted.values())), program.inputs["data"]
+
+
+def test_what_is_taken_together() -> None:
+    text, wanted = NETS["inception"]
+    tape, _ = tape_of(make(text), wanted)
+    assert len(tape.kernels) == 8  # c1 p1 n1 (a b) b3 p pp out
+    assert max(len(k.branches) for k in tape.kernels if isinstance(k, Convolve)) == 2
+    tape, _ = tape_of(make(NETS["residual"][0]), NETS["residual"][1])
+    assert [k.node.layer.name for k in tape.kernels if isinstance(k, Plain)] == ["drop", "g", "fc"]
+
+
+def test_changed_weights_count_at_the_next_call() -> None:
+    text, wanted = NETS["residual"]
+    net = make(text)
+    x = torch.randn(1, 3, 38, 45, generator=torch.Generator().manual_seed(7))
+    check(both(net, wanted, x))
+    program = net.program(wanted)
+    tape = plan(program.steps, list(program.wanted.values()))
+    at, want = program.inputs["data"], program.wanted["fc"]
+    before = tape({at: x})[want]
+    for name in ("c1", "bn", "sc"):
+        held = net.params[name][0].data
+        held *= 1.5
+        after = tape({at: x})[want]
+        assert not torch.allclose(before, after)
+        torch.testing.assert_close(after, program({"data": x}, weights={})["fc"])
+        held *= 0.5  # through a view that was alive all along
+        torch.testing.assert_close(tape({at: x})[want], program({"data": x}, weights={})["fc"])
+        before = after
+
+
+def test_backward_twice_and_without_gradient() -> None:
+    text, wanted = NETS["inception"]
+    tape, at = tape_of(make(text), wanted)
+    x = torch.randn(2, 3, 38, 45, requires_grad=True)
+    (y,) = tape({at: x}).values()
+    first, second = (torch.autograd.grad(y.sum(), x, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+    (plain,) = tape({at: x.detach()}).values()
+    assert not plain.requires_grad
+    assert torch.equal(plain, y.detach())
+
+
+def test_keeping_memory_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DREAMOPT_KEEP_MEMORY", "0")
+    assert keep_memory.__wrapped__() is False
+
+
+def test_real_nets_where_they_stand(shared: Path) -> None:
+    net = Net(shared / "nets/googlenet.prototxt", seed=1)
+    x = torch.randn(1, 3, 131, 98, generator=torch.Generator().manual_seed(7)) * 50
+    check(both(net, ["inception_4c/output"], x))
