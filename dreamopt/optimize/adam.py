@@ -1,0 +1,68 @@
+"""Adam, uphill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import UsageError
+from dreamopt.optimize.optimizer import Optimizer, State
+from dreamopt.schedule import Moment, Number, at, smallest
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    r"""Step by a running mean of the gradient, divided by a running mean of its size, number by number.
+
+    .. math::
+
+        m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
+        p \leftarrow p + \eta\, u\, \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon / u}
+
+    with t = 1, 2, ... and u one grey level in the parameters. Every number has its own scale, so items do not touch.
+
+    Parameters
+    ----------
+    step_size : float or Schedule
+        η, above 0, in grey levels: about how far a number moves while its gradient keeps its sign.
+    beta1, beta2 : float
+        Memory of the mean and of the size, from 0 to below 1.
+    epsilon : float
+        ε, above 0, in units of the gradient per grey level; where gradients are much smaller, steps shrink.
+
+    References
+    ----------
+    .. [1] Kingma, Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1.
+    """
+
+    step_size: Number = 2.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if smallest(self.step_size) <= 0:
+            raise UsageError(f"the step of Adam must be above 0, not {self.step_size}")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} of Adam must be from 0 to below 1, not {getattr(self, name)}")
+        if not self.epsilon > 0:
+            raise UsageError(f"epsilon of Adam must be above 0, not {self.epsilon}")
+
+    def start(self, params: Tensor) -> State:
+        """Return both means at 0, and the count of steps."""
+        count = torch.zeros(params.shape[0], dtype=torch.float64)
+        return {"mean": torch.zeros_like(params), "square": torch.zeros_like(params), "count": count}
+
+    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+        """Step by the corrected means."""
+        mean = state["mean"].lerp(gradient, 1 - self.beta1)
+        square = state["square"].mul(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
+        count = state["count"] + 1
+        # All items of a climb have made the same number of steps.
+        t = float(count[0])
+        rate = at(self.step_size, moment) * unit / (1 - self.beta1**t)
+        size = (square / (1 - self.beta2**t)).sqrt_().add_(self.epsilon / unit)
+        return params + rate * mean / size, {"mean": mean, "square": square, "count": count}

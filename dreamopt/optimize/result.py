@@ -1,0 +1,158 @@
+"""What a climb leaves behind, and what its callbacks see on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamopt.problem import Problem
+
+
+class Progress:
+    """The climb after a step, as callbacks see it; what is costly is computed when it is read.
+
+    Attributes
+    ----------
+    step : int
+        Number of the step just made, from 0.
+    steps : int
+        How many there will be.
+    """
+
+    def __init__(self, problem: Problem, step: int, steps: int, values: Tensor, best_values: Tensor, params: Tensor) -> None:
+        self.problem = problem
+        self.step = step
+        self.steps = steps
+        self._values = values
+        self._best_values = best_values
+        self._params = params
+
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """(N,) each item's value (objective minus penalties) before this step."""
+        return self._values.to(torch.float64).cpu().numpy()
+
+    @cached_property
+    def best_values(self) -> NDArray[np.float64]:
+        """(N,) the highest values so far."""
+        return self._best_values.to(torch.float64).cpu().numpy()
+
+    def images(self) -> Tensor:
+        """Return the images after this step, (N, C, H, W), the net's input space."""
+        return self.problem.images(self._params)
+
+
+Callback = Callable[[Progress], bool | None]
+"""Called after every step; True ends the climb there."""
+
+
+@dataclass(eq=False)
+class Result:
+    """The outcome of a climb, item by item.
+
+    Parameters
+    ----------
+    problem : Problem
+        What was climbed.
+    params : Tensor
+        (N, ...) parameters after the last step.
+    best_params : Tensor
+        (N, ...) those with the highest value that was measured.
+    best_values : ndarray
+        (N,) that value; NaN where none was.
+    best_steps : ndarray
+        (N,) how many steps had been made there; -1 where no value was measured.
+    history : ndarray
+        (evaluations, N) values before each step and, unless the climb was cut short, after the last one.
+    steps, asked : int
+        Steps made, and steps asked for.
+    seed : int
+        Of the random streams.
+    optimizer : str
+        The optimizer, printed.
+    interrupted : bool
+        Whether Ctrl-C ended the climb.
+    stopped : list of str or None
+        For each item, why it was stopped early (a value or gradient that is not finite).
+    dead : mapping of int to str
+        By place in the batch, why an item's gradient was exactly zero at the start.
+    seconds : float
+        Wall time.
+    """
+
+    problem: Problem
+    params: Tensor
+    best_params: Tensor
+    best_values: NDArray[np.float64]
+    best_steps: NDArray[np.int64]
+    history: NDArray[np.float64]
+    steps: int
+    asked: int
+    seed: int
+    optimizer: str
+    interrupted: bool = False
+    stopped: list[str | None] = field(default_factory=list)
+    dead: Mapping[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def _cut_short(self) -> NDArray[np.bool_]:
+        return np.array([self.interrupted or why is not None for why in self.stopped], dtype=bool)
+
+    @cached_property
+    def images(self) -> Tensor:
+        """(N, C, H, W) in the net's input space: the last image; the best one where the item was cut short."""
+        short = torch.from_numpy(self._cut_short()).to(self.params.device)
+        chosen = torch.where(short.reshape(-1, *[1] * (self.params.dim() - 1)), self.best_params, self.params)
+        return self.problem.images(chosen)
+
+    @cached_property
+    def best_images(self) -> Tensor:
+        """(N, C, H, W) the images with the highest values."""
+        return self.problem.images(self.best_params)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """(N,) the values of `images`; NaN where none was measured."""
+        last = self.history[-1] if len(self.history) else self.best_values
+        return np.where(self._cut_short(), self.best_values, last)
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """Return `images` as pictures, (N, H, W, 3) RGB."""
+        return np.asarray(self.problem.network.to_rgb(self.images).round().to(torch.uint8).cpu().numpy())
+
+    def describe(self, item: int | None = None) -> dict[str, Any]:
+        """Return how the images were made, fit for JSON; of one item (its place in the batch) or of all."""
+        said = self.problem.describe() | {"network": dict(self.problem.network.describe())}
+        said |= {
+            "optimizer": self.optimizer,
+            "steps": self.asked,
+            "steps_made": self.steps,
+            "seed": self.seed,
+            "interrupted": self.interrupted,
+        }
+        chosen = range(self.problem.n) if item is None else [item]
+        said["results"] = [
+            {
+                "item": self.problem.items[i],
+                "objective": str(self.problem.objective.item(i)),
+                "value": _number(self.values[i]),
+                "best_value": _number(self.best_values[i]),
+                "best_step": int(self.best_steps[i]),
+                "stopped": self.stopped[i],
+                "dead": self.dead.get(i),
+            }
+            for i in chosen
+        ]
+        return said
+
+
+def _number(value: float) -> float | None:
+    # JSON has no NaN and no infinity.
+    return float(value) if np.isfinite(value) else None
