@@ -21,7 +21,10 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|[0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))",
+    re.DOTALL,
+)
 _PLAIN = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"} | {c: c for c in "\\'\"?"}
 
 
@@ -114,7 +117,9 @@ def unquote(literal: str) -> bytes:
         elif hexadecimal is not None:
             parts.append(bytes([int(hexadecimal, 16)]))
         elif short is not None or long is not None:
-            code = int(short or long, 16)
+            code = int(short[:4] if short is not None else long, 16)
+            if short is not None and len(short) > 4:  # a pair of surrogates, UTF-16's way to write one character
+                code = 0x10000 + ((code & 0x3FF) << 10) + (int(short[-4:], 16) & 0x3FF)
             if code > 0x10FFFF:
                 raise ValueError(f"{escape[0]} is no character: the last one is \\U0010ffff")
             parts.append(chr(code).encode("utf-8", "surrogatepass"))
