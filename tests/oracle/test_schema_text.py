@@ -195,6 +195,7 @@ TEXTS = {
     "separators": 'name: "a"; layer { name: "b", type: "c"; } , layer { },',
     "strings": "name: 'a' \"b\" 'c\\n\\t\\\\\\x41\\101\\'\\\"\\?' ",
     "multiline string": 'name: "a\nb"',
+    "surrogates": 'name: "\\ud83d\\ude00"',
     "unicode": 'name: "Grüße \\u00fc"',
     "numbers": "input_dim: 0x1F input_dim: 017 input_dim: -5 input_dim: - 7 input_dim: 0",
     "floats": "layer { loss_weight: [1f, 1.5f, .5, 5., 1e3, 1E-3, 2.e2, inf, -INF, nan, Infinity, 3, 1e50, 1e-50, 16777217] }",
