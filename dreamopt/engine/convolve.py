@@ -85,17 +85,23 @@ class Backward:
         kernel, stride, pad, dilation, groups = geometry
         span = [d * (k - 1) - p for k, p, d in zip(kernel, pad, dilation, strict=True)]
         self._turned = self._phased = None
+        self._thinned = kernel == (1, 1) and pad == (0, 0) and groups == 1 and stride != (1, 1)
         if min(span) < 0:
             return
-        if stride == (1, 1):
+        if stride == (1, 1) or self._thinned:
             out, each, *_ = w.shape
             turned = w.reshape(groups, out // groups, each, *kernel).transpose(1, 2).reshape(groups * each, out // groups, *kernel)
-            self._turned = Packed(turned.flip(2, 3), None, geometry._replace(pad=tuple(span)))
+            self._turned = Packed(turned.flip(2, 3), None, geometry._replace(pad=tuple(span), stride=(1, 1)))
         elif groups == 1 and dilation == (1, 1) and w.shape[1] * stride[0] * stride[1] <= _PHASED_CHANNELS:
             self._phased = _Phases(w, geometry)
 
     def __call__(self, grad: Tensor, x: Tensor, into: Tensor | None) -> Tensor:
         """Return the gradient of ``x`` from that of the result, added to ``into``."""
+        if self._thinned and self._turned is not None:
+            height, width = self.geometry.stride
+            total = torch.zeros_like(x) if into is None else into
+            total[:, :, ::height, ::width] += self._turned(grad)
+            return total
         if self._turned is not None:
             return self._turned(grad, into=into)
         if self._phased is not None:

@@ -125,7 +125,7 @@ class _Plan:
     def _convolve(self, step: Step) -> Convolve:
         mine = self.chains[step.index]
         group = [(step.index, mine)]
-        if mine.geometry == Geometry((1, 1), (1, 1), (0, 0), (1, 1), 1):
+        if mine.geometry._replace(stride=(1, 1)) == Geometry((1, 1), (1, 1), (0, 0), (1, 1), 1):
             group = [
                 (s.index, other)
                 for s in self.readers[mine.read]

@@ -79,7 +79,7 @@ class Sum(Kernel):
 
     def __init__(self, reads: Sequence[Value], writes: Sequence[Value], relu: bool) -> None:
         super().__init__(reads, writes)
-        self.relu = relu
+        self.relu = self.fresh = relu
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Add."""

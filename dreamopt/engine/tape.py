@@ -28,8 +28,8 @@ class Kernel:
         What it takes and what it makes.
     """
 
-    fresh: ClassVar[bool] = False
-    """Whether the gradients that `backward` returns are new memory, so that others may be added into them."""
+    fresh: bool = False
+    """Whether what `backward` returns is new memory, so that other gradients may be added into it."""
     adds: ClassVar[bool] = False
     """Whether `backward` of this kernel, which reads one value, adds to a gradient that is already there."""
 
@@ -91,13 +91,18 @@ class Tape:
 
     def _backward(self, kept: Sequence[Any], seeds: Sequence[Tensor | None]) -> dict[Value, Tensor]:
         sums = {v: channels_last(g) for v, g in zip(self.wanted, seeds, strict=True) if g is not None}
-        ours: set[Value] = set()  # sums that nobody else holds
+        ours: set[Value] = set()  # sums in memory of our own
+
+        def free(v: Value, *others: Tensor | None) -> bool:
+            """Whether nobody else holds the sum: a Sum gives both its bottoms one tensor."""
+            return v in ours and not any(g is sums[v] for g in (*others, *(g for u, g in sums.items() if u != v)))
+
         for kernel, keep in zip(reversed(self.kernels), reversed(kept), strict=True):
             grads = [sums.pop(v, None) for v in kernel.writes]
             if all(g is None for g in grads):
                 continue
             target = kernel.reads[0]
-            into = sums[target] if kernel.adds and target in ours else None
+            into = sums[target] if kernel.adds and target in sums and free(target, *grads) else None
             found = kernel.backward(keep, grads, into)
             if into is not None:
                 (total,) = found
@@ -111,7 +116,7 @@ class Tape:
                     sums[v] = g
                     if kernel.fresh:
                         ours.add(v)
-                elif v in ours:
+                elif free(v):
                     sums[v].add_(g)
                 else:
                     sums[v] = sums[v] + g

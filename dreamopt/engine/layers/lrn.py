@@ -12,6 +12,8 @@ from torch import Tensor
 from dreamopt.engine.layer import Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import channels_last, same_rank
 
+_BLOCK = 32  # of channels; measured: 32 is faster than 64, 96 and all
+
 
 class LRN(Layer):
     """Each value divided by a power of the squares around it.
@@ -69,7 +71,7 @@ class _Across(torch.autograd.Function):
 
 def across(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
     """Return ``y = x s^-beta`` with ``s = k + a B x^2``, B the band matrix of width ``size``, and what the way back takes."""
-    scale = torch.nn.functional.conv2d(x * x, _band(x.shape[1], size, a, x.dtype, x.device), _constant(x.shape[1], k, x.dtype, x.device))
+    scale = _spread(x * x, size, a, k)
     power = _power(scale, beta)
     return x * power, (x, scale, power)
 
@@ -79,8 +81,24 @@ def across_backward(kept: Sequence[Tensor], grad: Tensor, size: int, a: float, b
     x, scale, power = kept
     direct = channels_last(grad) * power
     ratio = (direct * x).div_(scale)
-    spread = torch.nn.functional.conv2d(ratio, _band(x.shape[1], size, -2 * a * beta, x.dtype, x.device))
-    return direct.addcmul_(spread, x)
+    return direct.addcmul_(_spread(ratio, size, -2 * a * beta, 0.0), x)
+
+
+def _spread(x: Tensor, size: int, a: float, k: float) -> Tensor:
+    """Return ``k + a B x``: for each channel the sum over ``size`` neighbouring ones.
+
+    On the CPU in blocks of channels, since most of B is zeros: half the time of one 1x1 convolution at 192 channels.
+    """
+    n, channels, height, width = x.shape
+    band, start = _band(channels, size, a, x.dtype, x.device), _constant(channels, k, x.dtype, x.device)
+    if x.device.type != "cpu":
+        return torch.nn.functional.conv2d(x, band[:, :, None, None], start)
+    rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
+    sums = torch.empty_like(rows)
+    for c in range(0, channels, _BLOCK):
+        end, low, high = min(c + _BLOCK, channels), max(c - size // 2, 0), c + _BLOCK + size // 2
+        torch.addmm(start[c:end], rows[:, low:high], band[low:high, c:end], out=sums[:, c:end])
+    return sums.view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
 @lru_cache(maxsize=64)
@@ -90,9 +108,9 @@ def _constant(channels: int, k: float, dtype: torch.dtype, device: torch.device)
 
 @lru_cache(maxsize=64)
 def _band(channels: int, size: int, value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the kernel of a 1x1 convolution that adds up ``size`` neighbouring channels, times ``value``."""
+    """Return the matrix that adds up ``size`` neighbouring channels, times ``value``; it is its own transpose."""
     i = torch.arange(channels, device=device)
-    return (((i[:, None] - i).abs() <= size // 2).to(dtype) * value)[:, :, None, None]
+    return ((i[:, None] - i).abs() <= size // 2).to(dtype) * value
 
 
 def _power(x: Tensor, beta: float) -> Tensor:
