@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dreamopt.schema.wire import BYTES, FIXED32, FIXED64, VARINT, Entry, Wire
+from dreamopt.schema.wire import BYTES, FIXED32, FIXED64, MOST_AXES, VARINT, Entry, Wire
 
 Array = npt.NDArray[np.float32]
 _DATA, _SHAPE, _DOUBLE_DATA = 5, 7, 8
@@ -54,6 +54,8 @@ def read_blob(wire: Wire, start: int, end: int) -> Array:
             for inner in wire.entries(entry.start, entry.end):
                 if inner.number == 1:
                     shape += wire.varints(inner)
+                    if len(shape) > MOST_AXES:
+                        raise wire.error(inner.start, f"a shape has more than {MOST_AXES} axes")
         elif entry.number in legacy and entry.wire == VARINT:
             old = True
             legacy[entry.number] = _int32(entry.value)
@@ -74,8 +76,6 @@ def _check(wire: Wire, start: int, sizes: Sequence[int], count: int) -> None:
     product = 1
     for size in sizes:
         product *= size
-    if len(sizes) > 32:
-        raise wire.error(start, f"a blob has {len(sizes)} axes, but 32 are the most")
     if any(not 0 <= size <= MOST_VALUES for size in sizes) or product > MOST_VALUES:
         raise wire.error(start, f"a blob has the shape {tuple(sizes)}, but sizes are 0 or more and their product is below 2^31")
     if product != count:

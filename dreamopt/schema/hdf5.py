@@ -67,12 +67,14 @@ def _layers(path: Path, root: _Node) -> list[LayerWeights]:
         raise WeightsError(f"{path}: the HDF5 file has no group 'data', in which Caffe keeps the weights")
     layers: list[LayerWeights] = []
     waiting = [(name, 1, node) for name, node in reversed(groups)]
+    groups_left = _MOST_LAYERS
     while waiting:
         name, depth, node = waiting.pop()
+        groups_left -= 1
         members = node.members()
         if members is None:
             raise WeightsError(f"{path}: '{name}' in the group 'data' is no group, but Caffe has one for each layer there")
-        if depth > _MOST_DEPTH or len(layers) >= _MOST_LAYERS:
+        if depth > _MOST_DEPTH or groups_left < 0:
             raise WeightsError(f"{path}: layer '{name}': groups are more than {_MOST_DEPTH} deep, or more than {_MOST_LAYERS}")
         inner = [(f"{name}/{key}", depth + 1, member) for key, member in members if member.members() is not None]
         weights = [(key, member) for key, member in members if member.members() is None]

@@ -14,6 +14,7 @@ from dreamopt.errors import WeightsError
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # A net with 10 000 layers of 100 fields has a million; a random file may be all fields of two bytes.
 MOST_FIELDS = 2_000_000
+MOST_AXES = 32  # of a blob, in Caffe
 
 Buffer = bytes | mmap.mmap
 
@@ -105,8 +106,8 @@ class Wire:
         while position < entry.end and entry.wire == BYTES:
             value, position = self._varint(position, entry.end)
             values.append(_signed(value))
-            if len(values) > 32:
-                raise self.error(entry.start, "a shape has more than 32 axes")
+            if len(values) > MOST_AXES:
+                raise self.error(entry.start, f"a shape has more than {MOST_AXES} axes")
         return values
 
     def error(self, at: int, sentence: str) -> WeightsError:
