@@ -16,7 +16,7 @@ STEP_SIZES = {"adam": 2.5, "ascent": 2.0}
 """Grey levels per step where `Settings.lr` is None."""
 NOISE = {"fourier": 4.0, "pixels": 10.0}
 """Grey levels of noise at the start where `Settings.noise` is None."""
-WAKING = (1.0, 4.0, 12.0)
+WAKING = (1.0, 4.0, 12.0, 36.0)
 """Factors of the noise, tried in turn, when nothing at the start wakes the target (a ReLU before it is closed everywhere)."""
 
 
