@@ -13,12 +13,19 @@ from dreamopt.engine.layer import Layer, Shape, known_types, layer_class
 from tests.layer_nets import make_layer, net_text
 
 MAP = (2, 3, 5, 4)
-WITHOUT_GRADIENT = {"Input"}
+WITHOUT_GRADIENT = {"Accuracy", "ArgMax", "Input", "Silence", "Threshold"}
+LABELS = {"Accuracy": 1, "Embed": 0, "SigmoidCrossEntropyLoss": 1, "SoftmaxWithLoss": 1}
+"""The bottom that holds labels, which are 0 and 1 here."""
 
 # type: (parameters, bottoms' shapes, number of tops, phase), a few of each
 EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
+    "AbsVal": [("", [MAP], 1, "TEST")],
+    "Accuracy": [("accuracy_param { top_k: 2 }", [MAP, (2, 5, 4)], 2, "TEST")],
+    "ArgMax": [("argmax_param { top_k: 2 out_max_val: true }", [MAP], 1, "TEST")],
+    "BNLL": [("", [MAP], 1, "TEST")],
     "BatchNorm": [("", [MAP], 1, "TEST"), ("", [MAP], 1, "TRAIN")],
     "Bias": [("", [MAP], 1, "TEST"), ("bias_param { axis: 2 }", [MAP, (5, 4)], 1, "TEST")],
+    "Clip": [("clip_param { min: -0.4 max: 0.6 }", [MAP], 1, "TEST")],
     "Concat": [("", [MAP, (2, 1, 5, 4)], 1, "TEST")],
     "Convolution": [
         ("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }", [MAP], 1, "TEST"),
@@ -34,7 +41,11 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
         ("eltwise_param { operation: PROD }", [MAP] * 3, 1, "TEST"),
         ("eltwise_param { operation: MAX }", [MAP] * 3, 1, "TEST"),
     ],
+    "Embed": [("embed_param { num_output: 5 input_dim: 7 }", [(4, 3)], 1, "TEST")],
+    "EuclideanLoss": [("", [MAP, MAP], 1, "TEST")],
+    "Exp": [("exp_param { base: 2 scale: 0.5 shift: 0.3 }", [MAP], 1, "TEST")],
     "Flatten": [("flatten_param { end_axis: 2 }", [MAP], 1, "TEST")],
+    "Im2col": [("convolution_param { kernel_size: 3 stride: 2 pad: 1 }", [MAP], 1, "TEST")],
     "InnerProduct": [
         ("inner_product_param { num_output: 6 }", [MAP], 1, "TEST"),
         ("inner_product_param { num_output: 6 axis: -1 transpose: true }", [MAP], 1, "TEST"),
@@ -44,6 +55,8 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
         ("lrn_param { local_size: 3 alpha: 2 k: 1.5 }", [(2, 7, 3, 4)], 1, "TEST"),
         ("lrn_param { local_size: 3 alpha: 2 beta: 0.6 norm_region: WITHIN_CHANNEL }", [MAP], 1, "TEST"),
     ],
+    "Log": [("log_param { base: 2 scale: 0.5 shift: 2 }", [MAP], 1, "TEST")],
+    "MVN": [("", [MAP], 1, "TEST"), ("mvn_param { normalize_variance: false across_channels: true }", [MAP], 1, "TEST")],
     "PReLU": [("", [MAP], 1, "TEST"), ("prelu_param { channel_shared: true }", [MAP], 1, "TEST")],
     "Pooling": [
         ("pooling_param { kernel_size: 3 stride: 2 }", [MAP], 1, "TEST"),
@@ -56,13 +69,20 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     ],
     "Power": [("power_param { power: 3 scale: 0.5 shift: 2 }", [MAP], 1, "TEST"), ("power_param { power: 2 }", [MAP], 1, "TEST")],
     "ReLU": [("", [MAP], 1, "TEST"), ("relu_param { negative_slope: 0.3 }", [MAP], 1, "TEST")],
+    "Reduction": [("reduction_param { operation: SUMSQ axis: 1 coeff: 0.5 }", [MAP], 1, "TEST")],
     "Reshape": [("reshape_param { axis: 1 shape { dim: 5 dim: -1 } }", [MAP], 1, "TEST")],
     "Scale": [("scale_param { bias_term: true }", [MAP], 1, "TEST"), ("scale_param { axis: 0 }", [MAP, (2, 3)], 1, "TEST")],
     "Sigmoid": [("", [MAP], 1, "TEST")],
+    "SigmoidCrossEntropyLoss": [("", [MAP, MAP], 1, "TEST")],
+    "Silence": [("", [MAP, (2, 3)], 0, "TEST")],
     "Slice": [("slice_param { axis: 2 slice_point: 3 }", [MAP], 2, "TEST")],
     "Softmax": [("", [MAP], 1, "TEST")],
+    "SoftmaxWithLoss": [("", [MAP, (2, 5, 4)], 2, "TEST")],
     "Split": [("", [MAP], 3, "TEST")],
+    "Swish": [("swish_param { beta: 1.5 }", [MAP], 1, "TEST")],
     "TanH": [("", [MAP], 1, "TEST")],
+    "Threshold": [("", [MAP], 1, "TEST")],
+    "Tile": [("tile_param { tiles: 3 }", [MAP], 1, "TEST")],
 }
 CASES = [pytest.param(type_, *example, id=f"{type_}-{i}") for type_, examples in EXAMPLES.items() for i, example in enumerate(examples)]
 
@@ -82,7 +102,10 @@ def make(type_: str, params: str, shapes: list[Shape], tops: int, phase: str) ->
         values = (rng.permutation(n) + rng.uniform(0.3, 0.7, n)) / n * 2 - (0 if type_ == "BatchNorm" or "STOCHASTIC" in params else 1)
         return torch.tensor(values.reshape(shape))
 
-    return layer, [numbers(s) for s in shapes], [numbers(s) for s in weights]
+    bottoms = [numbers(s) for s in shapes]
+    if type_ in LABELS:
+        bottoms[LABELS[type_]] = (bottoms[LABELS[type_]] > 0).double()
+    return layer, bottoms, [numbers(s) for s in weights]
 
 
 def tensors(tops: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -100,11 +123,14 @@ def test_gradients_are_those_of_finite_differences(type_: str, params: str, shap
         assert not any(t.requires_grad for t in layer.forward(bottoms, weights))
         return
     fixed = weights if type_ == "BatchNorm" else []  # statistics, which no gradient reaches
-    wanted = [x.clone().requires_grad_() for x in (*bottoms, *(() if fixed else weights))]
-    n = len(bottoms)
+    everything = [*bottoms, *weights]
+    free = [i for i in range(len(bottoms) if fixed else len(everything)) if i != LABELS.get(type_)]
+    wanted = [everything[i].clone().requires_grad_() for i in free]
 
     def f(*args: Tensor) -> tuple[Tensor, ...]:
-        return tensors(layer.forward(args[:n], fixed or args[n:]))
+        given = {**dict(enumerate(everything)), **dict(zip(free, args, strict=True))}
+        values = [given[i] for i in range(len(everything))]
+        return tensors(layer.forward(values[: len(bottoms)], values[len(bottoms) :]))
 
     assert torch.autograd.gradcheck(f, wanted, eps=1e-6, atol=1e-6, rtol=1e-4)
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layers._in_place import broken_in_place
 
 
 class Power(Elementwise):
     """``y = (shift + scale x) ^ power``.
 
-    In place, Caffe's backward pass is broken, and this layer gives its numbers all the same: it reads y where it expects
-    x, and writes the derivative d over the top's diff before it multiplies by that, so that the bottom's diff is ``d d``
-    whatever the top's was. Give the layer a top of its own where its gradient matters.
+    In place, Caffe's backward pass is broken, and this layer gives its numbers all the same: the bottom's diff is the
+    square of the derivative at y, whatever the top's diff was. Give the layer a top of its own where its gradient matters.
 
     References
     ----------
@@ -26,8 +25,7 @@ class Power(Elementwise):
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
         if self.param.bottom[0] == self.param.top[0]:
-            y: Tensor = _InPlace.apply(x, self)  # type: ignore[no-untyped-call]
-            return y
+            return broken_in_place(self.compute, lambda y: self.derivative(y, y), x)
         return self.compute(x)
 
     def compute(self, x: Tensor) -> Tensor:
@@ -50,19 +48,3 @@ class Power(Elementwise):
             return torch.full_like(x, factor)
         inner = x * p.scale + p.shift
         return inner * factor if p.power == 2 else y / inner * factor
-
-
-class _InPlace(torch.autograd.Function):
-    """Caffe's backward pass where top and bottom are one blob."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: Power) -> Tensor:
-        y = layer.compute(x).clone()
-        ctx.save_for_backward(y)
-        ctx.layer = layer
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (y,) = ctx.saved_tensors
-        return ctx.layer.derivative(y, y).square(), None

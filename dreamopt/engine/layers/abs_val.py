@@ -1,0 +1,26 @@
+"""AbsVal."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from dreamopt.engine.layer import Elementwise, Shape
+
+
+class AbsVal(Elementwise):
+    """``y = |x|``; the derivative at 0 is 0.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/absval_layer.cpp, AbsValLayer.
+    """
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Refuse to run in place, as Caffe does."""
+        if self.param.bottom[0] == self.param.top[0]:
+            self.fail(f"the top '{self.param.top[0]}' is the bottom; allowed is a top of its own")
+        return [bottoms[0]]
+
+    def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Compute the top."""
+        return x.abs()

@@ -1,0 +1,31 @@
+"""Exp."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Elementwise, Shape, Weight
+
+
+class Exp(Elementwise):
+    """``y = base ^ (shift + scale x)``; a ``base`` of -1 is e.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/exp_layer.cpp, ExpLayer.
+    """
+
+    def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
+        """Check the base."""
+        base = self.param.exp_param.base
+        if base != -1 and base <= 0:
+            self.fail(f"base is {base:g}; allowed is above 0, or -1 for e")
+        return ()
+
+    def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Compute the top."""
+        p = self.param.exp_param
+        log_base = 1.0 if p.base == -1 else math.log(p.base)
+        return torch.exp(x * (log_base * p.scale) + log_base * p.shift)

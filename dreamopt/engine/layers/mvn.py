@@ -1,0 +1,55 @@
+"""MVN, mean-variance normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layers._axes import text
+
+
+class MVN(Layer):
+    """``y = (x - mean) / (sqrt(var) + eps)`` for each channel of each item, or each item with ``across_channels``.
+
+    Without ``normalize_variance``, ``y = x - mean``. Caffe's derivative takes eps for 0 in one place, and so does this one:
+    ``dx = (dy - mean dy - y mean(dy y)) / (sqrt(var) + eps)``.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/mvn_layer.cpp, MVNLayer.
+    """
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Check the axes."""
+        if not 1 <= len(bottoms[0]) <= 4:
+            self.fail(f"the bottom has shape {text(bottoms[0])}; allowed are 1 to 4 axes")
+        return [bottoms[0]]
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Normalise."""
+        p, x = self.param.mvn_param, bottoms[0]
+        groups = x.reshape(x.shape[0] if p.across_channels else x.shape[:2].numel(), -1)
+        if p.normalize_variance:
+            y: Tensor = _Normalise.apply(groups, p.eps)  # type: ignore[no-untyped-call]
+        else:
+            y = groups - groups.mean(1, keepdim=True)
+        return [y.reshape(x.shape)]
+
+
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
+        var, mean = torch.var_mean(x, 1, correction=0, keepdim=True)
+        scale = var.sqrt() + eps
+        y = (x - mean) / scale
+        ctx.save_for_backward(y, scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (y, scale), (g,) = ctx.saved_tensors, grads
+        return (g - g.mean(1, keepdim=True) - y * (g * y).mean(1, keepdim=True)) / scale, None

@@ -1,0 +1,27 @@
+"""Silence."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape
+
+
+class Silence(Layer):
+    """Takes blobs that nobody else reads, so that they are no outputs of the net.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/silence_layer.cpp, SilenceLayer.
+    """
+
+    bottoms = (1, None)
+    tops = (0, 0)
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Do nothing."""
+        return []
+
+    def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        """Nothing is computed."""
+        return 0
