@@ -18,7 +18,7 @@ from dreamopt.objective import Objective
 from dreamopt.optimize import Result, run
 from dreamopt.optimize.result import Callback, Progress
 from dreamopt.problem import Problem
-from dreamopt.recipes.settings import WAKING, Settings
+from dreamopt.recipes.settings import WAKING, Settings, Wake
 from dreamopt.recipes.targets import Target, expand, together
 
 FORMAT = 1
@@ -153,33 +153,38 @@ def _batches(jobs: Sequence[_Job], size: int) -> Iterator[list[tuple[int, _Job]]
             yield group[first : first + size]
 
 
-def _problem(network: Network, jobs: Sequence[_Job], settings: Settings, waking: float) -> Problem:
+def _problem(network: Network, jobs: Sequence[_Job], settings: Settings, wake: Wake = WAKING[0]) -> Problem:
     return Problem(
         network,
         together([job.target for job in jobs]),
         settings.make_regularizers(),
         settings.size,
         batch=len(jobs),
-        parametrization=settings.make_parametrization(waking, network.is_picture),
+        parametrization=settings.make_parametrization(wake, network.is_picture),
         transforms=settings.make_transforms() if network.is_picture else [],
         items=[job.item for job in jobs],
     )
 
 
-def _wake(network: Network, jobs: Sequence[_Job], settings: Settings) -> tuple[torch.Tensor, list[float], dict[int, str]]:
-    """Return starts, the factor of the noise that each needed, and why those that stay dead are dead."""
-    problem = _problem(network, jobs, settings, WAKING[0])
+def _wake(network: Network, jobs: Sequence[_Job], settings: Settings) -> tuple[torch.Tensor, list[Wake], dict[int, str]]:
+    """Return starts, how each was drawn, and why those are dead that no start woke."""
+    problem = _problem(network, jobs, settings)
     start = problem.start(settings.seed)
-    factors = [WAKING[0]] * len(jobs)
+    drawn = [WAKING[0]] * len(jobs)
     dead = problem.evaluate(start, seed=settings.seed).dead()
-    for factor in WAKING[1:]:
+    for wake in WAKING[1:]:
         if not dead:
             break
-        louder = _problem(network, jobs, settings, factor).start(settings.seed)
-        for index in dead:
-            start[index], factors[index] = louder[index], factor
-        dead = [index for index in dead if index in set(problem.evaluate(start, seed=settings.seed).dead())]
-    return start, factors, {index: problem.explain(start, index, settings.seed) for index in dead}
+        asleep = [jobs[index] for index in dead]
+        other = _problem(network, asleep, settings, wake)
+        climbed = _problem(network, asleep, settings)
+        louder = climbed.parametrization.params(other.images(other.start(settings.seed + wake.more_seed)), climbed.canvas)
+        still = set(climbed.evaluate(louder, seed=settings.seed).dead())
+        for place, index in enumerate(dead):
+            if place not in still:
+                start[index], drawn[index] = louder[place], wake
+        dead = [index for place, index in enumerate(dead) if place in still]
+    return start, drawn, {index: problem.explain(start, index, settings.seed) for index in dead}
 
 
 def _render_batch(
@@ -190,7 +195,7 @@ def _render_batch(
     callbacks: Sequence[Callback],
     stop: Callable[[], bool] | None,
 ) -> list[Rendered]:
-    start, factors, dead = _wake(network, jobs, settings)
+    start, drawn, dead = _wake(network, jobs, settings)
     alive = [index for index in range(len(jobs)) if index not in dead]
     stopped = False
 
@@ -201,16 +206,16 @@ def _render_batch(
 
     made: list[Rendered | None] = [None] * len(jobs)
     for index, why in dead.items():
-        problem = _problem(network, [jobs[index]], settings, factors[index])
+        problem = _problem(network, [jobs[index]], settings)
         result = run(problem, settings.make_optimizer(), 0, seed=settings.seed, start=start[index : index + 1])
-        made[index] = _rendered(result, 0, jobs, index, settings, story, factors[index], why, False)
+        made[index] = _rendered(result, 0, jobs, index, settings, story, drawn[index], why, False)
     if alive:
-        problem = _problem(network, [jobs[index] for index in alive], settings, WAKING[0])
+        problem = _problem(network, [jobs[index] for index in alive], settings)
         hooks = (*callbacks, asked)
         result = run(problem, settings.make_optimizer(), settings.steps, seed=settings.seed, start=start[alive], callbacks=hooks)
         cut = result.interrupted or (stopped and result.steps < settings.steps)
         for place, index in enumerate(alive):
-            made[index] = _rendered(result, place, jobs, index, settings, story, factors[index], None, cut)
+            made[index] = _rendered(result, place, jobs, index, settings, story, drawn[index], None, cut)
     return [one for one in made if one is not None]
 
 
@@ -221,7 +226,7 @@ def _rendered(
     index: int,
     settings: Settings,
     story: Mapping[str, Any],
-    factor: float,
+    wake: Wake,
     dead: str | None,
     cut: bool,
 ) -> Rendered:
@@ -240,7 +245,7 @@ def _rendered(
         "item": job.item,
         "batch": [other.target.text for other in jobs],
         "place_in_batch": index,
-        "start_noise_factor": factor,
+        "start": {"noise": settings.start_noise * wake.factor, "power": wake.power, "seed": settings.seed + wake.more_seed},
         "value": told["results"][0]["value"] if not cut else told["results"][0]["best_value"],
         "first_value": _finite(result.history[0][place]) if len(result.history) else None,
         "best_value": told["results"][0]["best_value"],
