@@ -16,6 +16,7 @@ from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
 from dreamopt.schema.upgrade import upgrade
 
+_MOST_BYTES = 32 * 2**20  # ResNet-152 has 140 kB; tokens take some twenty times the file
 _PHASES = {"TRAIN": TRAIN, "TEST": TEST}
 
 
@@ -143,7 +144,7 @@ def parse_net(
     """
     param = NetParameter()
     reading = Reading(text, param, filename, strict=strict)
-    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape)
+    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown)
 
 
 def _finish(
@@ -155,12 +156,13 @@ def _finish(
     level: int,
     stages: Sequence[str],
     input_shape: GivenShape,
+    unknown: Sequence[str] = (),
 ) -> NetDef:
     if phase is not None and phase not in _PHASES:
         raise UsageError(f"phase is {phase!r}, but has to be 'TRAIN', 'TEST' or None for the file's own")
     if not param.layer and not param.layers:
         raise NetError(f"{top}: the net has no layers (a solver's file names its net in the field 'net')")
-    changes: list[str] = []
+    changes = list(unknown)
     upgraded, kept = upgrade(param, places, top, changes)
     if phase is not None:
         upgraded.state.phase = _PHASES[phase]
@@ -179,13 +181,16 @@ def _finish(
 
 def _read_text(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise PrototxtError(f"{path}: the net cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise PrototxtError(f"{str(path)!r}: this is no name of a file ({error})") from error
     head = content[:4096]
     what = foreign(head)
+    if not what and len(content) > _MOST_BYTES:
+        what = f"a file of more than {_MOST_BYTES} bytes"
     if not what and not is_text(head):
         what = "a binary file; if it is a caffemodel, give it as the weights, and the prototxt as the net"
     if what:

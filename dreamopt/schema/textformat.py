@@ -19,6 +19,7 @@ from dreamopt.schema.tokens import END, NAME, NUMBER, STRING, SYMBOL, Tokens, un
 
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
 _LAYERS = ("layer", "layers")
+_MOST_UNKNOWN = 100
 
 
 class Reading:
@@ -41,6 +42,8 @@ class Reading:
         The blocks called ``layer`` or ``layers``, in the order of the file.
     top : Place
         The file, with the lines of its outermost fields.
+    unknown : list of str
+        One sentence for each unknown field that was left out; each was given as a warning too.
 
     Raises
     ------
@@ -65,9 +68,14 @@ class Reading:
         self._tokens = Tokens(text, file)
         self._at = 0
         self._layer_start: int | None = None
+        self._left_out: dict[tuple[str, str], tuple[str, int]] = {}
         self._block(message, "", "", top, 0)
         for problem in message.FindInitializationErrors():
             self._missing(problem)
+        # One warning a field: a fork's net may have it in each of its layers.
+        self.unknown = [sentence + (f", here and {more} more times" if more else "") for sentence, more in self._left_out.values()]
+        for sentence in self.unknown:
+            warnings.warn(sentence, DreamoptWarning, stacklevel=2)
 
     # ---- blocks ------------------------------------------------------------------------------------------------
 
@@ -224,13 +232,20 @@ class Reading:
 
     def _unknown(self, name: str, message: Descriptor, table: Iterable[str]) -> None:
         at = self._at
+        known = self._left_out.get((message.name, name))
+        if known is not None and not self.strict:
+            self._left_out[message.name, name] = (known[0], known[1] + 1)
+            self._skip(name)
+            return
+        if len(self._left_out) >= _MOST_UNKNOWN:
+            raise self._error(at, f"the text has more than {_MOST_UNKNOWN} fields that Caffe does not know, such as '{name}': it is no net")
         near = _close(name, table)
         hint = f" (did you mean '{near}'?)" if near else ""
         sentence = f"{message.name} has no field '{name}'{hint}"
         if self.strict:
             raise self._error(at, f"{sentence}, and strict reading allows none but Caffe 1.0's")
+        self._left_out[message.name, name] = (f"{self._where(at)}{sentence}; it is left out", 0)
         self._skip(name)
-        warnings.warn(f"{self._where(at)}{sentence}; it is left out", DreamoptWarning, stacklevel=2)
 
     def _skip(self, name: str) -> None:
         """Step over a field of unknown type: name, colon, then a scalar, list or block; without recursion, however deep."""

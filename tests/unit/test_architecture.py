@@ -32,7 +32,7 @@ MAY: dict[str, set[str]] = {
     "image": {"streams", "errors"},
     "diagnose": {"network", "errors"},
     "problem": {"network", "objective", "regularizer", "registry", "grammar", "function", "diagnose", "image", "streams", "errors"},
-    "optimize": {"problem", "regularizer", "image", "schedule", "streams", "errors"},
+    "optimize": {"problem", "plugin", "regularizer", "image", "schedule", "streams", "errors"},
     "models": {"errors"},
     "recipes": {"optimize", "problem", "network", "objective", "objectives", "regularizer", "regularizers", "registry", "grammar", "image",
                 "models", "schedule", "streams", "backends", "data", "errors"},

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dreamopt.errors import NetError, PrototxtError, UsageError
+from dreamopt.errors import DreamoptWarning, NetError, PrototxtError, UsageError
 from dreamopt.schema import NetDef, parse_net, read_net
 from dreamopt.schema.caffe_pb2 import NetParameter
 
@@ -243,6 +243,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for source in (tmp_path / "none.prototxt", tmp_path, "a\x00b"):
         with pytest.raises(PrototxtError, match=r"cannot be read|no name"):
             read_net(source)
+
+
+def test_what_forks_add_is_told_among_the_changes() -> None:
+    with pytest.warns(DreamoptWarning, match="no field 'fork'"):
+        net = parse_net(INPUT + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" fork: 1 }', "n")
+    assert net.changes == ["n:2: layer 'r': LayerParameter has no field 'fork'; it is left out"]
 
 
 def test_a_message_can_be_read_too() -> None:

@@ -82,6 +82,21 @@ def test_an_unknown_field_is_left_out_with_a_warning(field: str) -> None:
         read(text, strict=True)
 
 
+def test_a_field_of_many_layers_is_warned_of_once() -> None:
+    with pytest.warns(DreamoptWarning) as caught:
+        reading = Reading(CONV % "fork: 1" * 3 + "other: 2", NetParameter(), "n.prototxt")
+    assert [str(warning.message) for warning in caught] == reading.unknown
+    assert reading.unknown == [
+        "n.prototxt:5: layer 'conv1': ConvolutionParameter has no field 'fork'; it is left out, here and 2 more times",
+        "n.prototxt:22: NetParameter has no field 'other'; it is left out",
+    ]
+
+
+def test_a_text_of_unknown_fields_only_is_no_net() -> None:
+    with pytest.raises(PrototxtError, match="more than 100 fields"):
+        read("\n".join(f"field_{i}: {i}" for i in range(200)))
+
+
 @pytest.mark.parametrize("field", ["new", "new:", "new { a: 1", "new { ] }", "new: $", "new: }", "new -3", "[ext.name"])
 def test_an_unknown_field_has_to_end(field: str) -> None:
     with warnings.catch_warnings():
