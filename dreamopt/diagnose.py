@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from dreamopt.backends.base import LayerInfo
-from dreamopt.network import Network
-from dreamopt.objective import Objective
+if TYPE_CHECKING:
+    from dreamopt.backends.base import LayerInfo
+    from dreamopt.network import Network
+    from dreamopt.objective import Objective
 
 
 def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:

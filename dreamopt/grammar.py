@@ -26,19 +26,18 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from dreamopt import schedule
 from dreamopt.errors import DreamoptError, ObjectiveError, RegularizerError
 from dreamopt.objective import Objective, each
 from dreamopt.objectives import Channel, ClassScore, Neuron
 from dreamopt.registry import objectives, regularizers
-from dreamopt.regularizer import Penalty, Regularizer
+from dreamopt.regularizer import Constant, Geometric, Linear, Penalty, Regularizer
 
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*(.+)", re.DOTALL)
 _CALL = re.compile(r"([^\W\d]\w*)\s*(\(.*\))", re.DOTALL)
 _STRING = r'"(?:[^"\\]|\\.)*"'
-_QUOTED = re.compile(rf"(.+?):((?:{_STRING}|\d+)(?:\s*,\s*(?:{_STRING}|\d+))*)", re.DOTALL)
+_QUOTED = re.compile(rf"(.+?):\s*((?:{_STRING}|\d+)(?:\s*,\s*(?:{_STRING}|\d+))*)", re.DOTALL)
 _PLACES = re.compile(r"(.+)@(cent(?:re|er)|\d+\s*,\s*\d+(?:\s*;\s*\d+\s*,\s*\d+)*)", re.DOTALL)
 
 
@@ -70,11 +69,9 @@ def _sum(text: str, whole: str) -> Objective:
 def _signed(text: str) -> list[str]:
     """Split at the top-level ``+`` and ``-``; a part after ``-`` starts with it."""
     parts = []
-    for index, plus in enumerate(split(text, "+")):
-        minus = split(plus, "-")
-        # "-a" at the very start splits into nothing and "a" only when a space follows the sign.
-        parts += [minus[0]] if minus[0] or index else []
-        parts += ["-" + part for part in minus[1:]]
+    for plus in split(text, "+"):
+        first, *others = split(plus, "-")
+        parts += [first, *("-" + part for part in others)]
     return parts
 
 
@@ -101,7 +98,8 @@ def _unit(text: str) -> Objective:
         layer, colon, unit = body.rpartition(":")
         if not (colon and layer.strip() and unit.strip()):
             raise ObjectiveError(f"target '{text}' must be LAYER:UNIT, for instance 'conv4:7', 'conv4:7@3,5' or 'fc8:tabby cat'")
-        units = [unit.strip()]
+        # A negative number is a number out of range, and no label.
+        units = [int(unit) if re.fullmatch(r"\s*-\d+\s*", unit) else unit.strip()]
     layer = layer.strip()
     chosen = units[0] if len(units) == 1 else tuple(units)
     if place is None:
@@ -174,7 +172,7 @@ def _make(name: str, arguments: str, make: Callable[..., T], error: type[Dreamop
 
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        known = {c.__name__: c for c in (schedule.Constant, schedule.Linear, schedule.Geometric)}
+        known = {c.__name__: c for c in (Constant, Linear, Geometric)}
         if node.func.id not in known:
             raise ValueError(f"there is no schedule {node.func.id}; there are {', '.join(known)}")
         return known[node.func.id](*map(_value, node.args), **{str(k.arg): _value(k.value) for k in node.keywords})

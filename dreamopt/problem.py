@@ -26,8 +26,7 @@ from dreamopt.image.pixels import Pixels
 from dreamopt.image.transform import Transform
 from dreamopt.network import Network, Size
 from dreamopt.objective import Objective, each
-from dreamopt.regularizer import Penalty, Projection, Regularizer
-from dreamopt.schedule import Moment
+from dreamopt.regularizer import Moment, Penalty, Projection, Regularizer
 from dreamopt.streams import Stream, streams
 
 FloatVector = NDArray[np.float64]

@@ -25,9 +25,24 @@ from torch import Tensor
 
 from dreamopt.errors import RegularizerError
 from dreamopt.plugin import call_string, number_string, origin
-from dreamopt.schedule import Moment, Number, Schedule, at, smallest
+from dreamopt.schedule import Constant, Geometric, Linear, Moment, Number, Schedule, at, smallest
 
-__all__ = ["Moment", "Number", "Penalty", "Projection", "Regularizer", "Scaled", "Schedule", "Total", "at", "needs", "smallest"]
+__all__ = [
+    "Constant",
+    "Geometric",
+    "Linear",
+    "Moment",
+    "Number",
+    "Penalty",
+    "Projection",
+    "Regularizer",
+    "Scaled",
+    "Schedule",
+    "Total",
+    "at",
+    "needs",
+    "smallest",
+]
 
 
 class Regularizer:

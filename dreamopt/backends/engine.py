@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +13,7 @@ from dreamopt.backends.base import LayerInfo, Shape
 from dreamopt.engine.net import Net
 from dreamopt.engine.program import Program
 from dreamopt.errors import NetError
+from dreamopt.schema import NetDef
 
 
 class EngineBackend:
@@ -59,6 +61,32 @@ class EngineBackend:
             )
             for node in net.nodes
         ]
+
+    @classmethod
+    def load(
+        cls,
+        prototxt: str | os.PathLike[str] | NetDef,
+        weights: str | os.PathLike[str] | None = None,
+        *,
+        device: torch.device,
+        input_shape: object = None,
+        seed: int = 0,
+        phase: str = "TEST",
+        strict: bool = False,
+    ) -> EngineBackend:
+        """Read a net and its weights; parameters as `dreamopt.load_net`'s."""
+        return cls(Net(prototxt, weights=weights, phase=phase, device=device, seed=seed, input_shape=input_shape, strict=strict))
+
+    @property
+    def random_layers(self) -> list[str]:
+        """Layers with weights that no file gave: they hold what their fillers drew."""
+        loaded = set(self.net.weights_report.loaded)
+        return [name for name, blobs in self.net.params.items() if blobs and name not in loaded]
+
+    @property
+    def unused_layers(self) -> list[str]:
+        """Layers of the weights file that the net does not have."""
+        return list(self.net.weights_report.unused)
 
     @property
     def device(self) -> torch.device:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -14,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from dreamopt.backends.base import Backend, pick_device
+from dreamopt.backends.base import pick_device
+from dreamopt.backends.engine import EngineBackend
 from dreamopt.errors import BackendError, DreamoptWarning, ModelError, UsageError
 from dreamopt.network.face import Network
 from dreamopt.network.labels import read_labels
-from dreamopt.network.space import input_space
+from dreamopt.network.space import ZOO_MEAN, input_space
 from dreamopt.schema import NetDef, read_mean
 
 BACKENDS = ("engine",)
@@ -101,7 +101,9 @@ def load_net(
         prototxt_or_name, own_weights, known = embedded()
         weights = weights if weights is not None else own_weights
         said = {key: known.get(key) if value is None else value for key, value in said.items()}
-    computed, notes = _engine(prototxt_or_name, weights, pick_device(device), input_shape, seed, phase, strict)
+    where = pick_device(device)
+    computed = EngineBackend.load(prototxt_or_name, weights, device=where, input_shape=input_shape, seed=seed, phase=phase, strict=strict)
+    notes = _weights_notes(computed, weights, seed)
     names = read_labels(said["labels"])
     item = computed.input_shape
     if len(item) != 3:
@@ -121,30 +123,25 @@ def embedded() -> tuple[Path, Path, dict[str, Any]]:
         If this installation lacks the files.
     """
     folder = Path(str(resources.files("dreamopt.data")))
-    prototxt, weights, known = (folder / f"{EMBEDDED}.{suffix}" for suffix in ("prototxt", "caffemodel", "toml"))
-    lacking = [path.name for path in (prototxt, weights, known) if not path.is_file()]
+    prototxt, weights, labels = (folder / f"{EMBEDDED}.{suffix}" for suffix in ("prototxt", "caffemodel", "txt"))
+    lacking = [path.name for path in (prototxt, weights, labels) if not path.is_file()]
     if lacking:
         raise ModelError(f"the embedded net is not complete: {', '.join(lacking)} not found in {folder}; install the package again")
-    return prototxt, weights, tomllib.loads(known.read_text(encoding="utf-8"))
+    return prototxt, weights, {"mean": ZOO_MEAN, "channel_order": "BGR", "scale": 1.0, "labels": labels}
 
 
-def _engine(
-    prototxt: StrPath | NetDef, weights: StrPath | None, device: torch.device, input_shape: Any, seed: int, phase: str, strict: bool
-) -> tuple[Backend, list[str]]:
-    from dreamopt.backends.engine import EngineBackend
-    from dreamopt.engine.net import Net
-
-    net = Net(prototxt, weights=weights, phase=phase, device=device, seed=seed, input_shape=input_shape, strict=strict)
-    report, notes = net.weights_report, []
-    lacking = [name for name, blobs in net.params.items() if blobs] if weights is None else list(report.missing)
+def _weights_notes(backend: EngineBackend, weights: StrPath | None, seed: int) -> list[str]:
+    """Return what is to be said of the weights, and warn where some are random."""
+    lacking, unused, notes = backend.random_layers, backend.unused_layers, []
     if lacking:
         some = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
         why = "no weights file was given" if weights is None else f"'{os.fspath(weights)}' does not have them"
         notes.append(f"the weights of {some} are random (seed {seed}), since {why}")
         warnings.warn(notes[-1], DreamoptWarning, stacklevel=3)
-    if report.unused:
-        notes.append(f"the weights file has {len(report.unused)} layer(s) that the net does not: {', '.join(report.unused[:5])}")
-    return EngineBackend(net), notes
+    if unused:
+        some = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
+        notes.append(f"the weights file has layers that the net does not: {some}")
+    return notes
 
 
 def _mean(mean: Any) -> ArrayLike | None:
