@@ -75,6 +75,4 @@ def cli() -> None:
     """See what the filters, neurons and classes of a trained Caffe net like, with or without Caffe."""
 
 
-def main() -> None:
-    """Run the command line as the ``dreamopt`` script does."""
-    cli(prog_name="dreamopt")
+main = cli

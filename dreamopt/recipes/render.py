@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-import dreamopt
+from dreamopt import __version__
 from dreamopt.errors import DeadGradientError, UsageError
 from dreamopt.image.files import Picture
 from dreamopt.network import Network
@@ -236,7 +236,7 @@ def _rendered(
     value = float(result.best_values[place] if cut else result.values[place])
     told = result.describe(place)
     metadata = {
-        "dreamopt": dreamopt.__version__,
+        "dreamopt": __version__,
         "format": FORMAT,
         "recipe": "render",
         "target": job.target.text,
