@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dreamopt.engine.inplace import overwriting
 from dreamopt.engine.layer import Elementwise
 
 
@@ -18,8 +19,10 @@ class BNLL(Elementwise):
     Caffe, src/caffe/layers/bnll_layer.cpp, BNLLLayer.
     """
 
-    reads_overwritten_bottom = True
-
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
-        return torch.nn.functional.softplus(x, threshold=50)
+        return overwriting(_softplus, x) if self.param.bottom[0] == self.param.top[0] else _softplus(x)
+
+
+def _softplus(x: Tensor) -> Tensor:
+    return torch.nn.functional.softplus(x, threshold=50)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dreamopt.engine.inplace import overwriting
 from dreamopt.engine.layer import Elementwise, Shape, Weight
 
 
@@ -18,8 +19,6 @@ class Clip(Elementwise):
     Caffe, src/caffe/layers/clip_layer.cpp, ClipLayer.
     """
 
-    reads_overwritten_bottom = True
-
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check that both bounds are given."""
         p = self.param.clip_param
@@ -30,4 +29,5 @@ class Clip(Elementwise):
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
         p = self.param.clip_param
-        return torch.clamp(x, p.min, p.max)
+        in_place = self.param.bottom[0] == self.param.top[0]
+        return overwriting(lambda t: torch.clamp(t, p.min, p.max), x) if in_place else torch.clamp(x, p.min, p.max)
