@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dreamopt.optimize import Progress as Climb
 
 EVERY = 10.0  # seconds between lines where stderr is no terminal
+SOON = 1.0  # seconds before the first: it shows that the climb began
 
 
 @contextlib.contextmanager
@@ -82,7 +83,8 @@ class _Lines:
 
     def __init__(self, total: int) -> None:
         self.total, self.done = total, 0
-        self.began = self.said = time.monotonic()
+        self.began = time.monotonic()
+        self.said = self.began - EVERY + SOON
 
     def __call__(self, climb: "Climb") -> None:
         self.done += climb.problem.n

@@ -1,0 +1,74 @@
+"""The demo: which layers it shows, and the sheets it writes."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import dreamopt
+from dreamopt.cli import cli
+from dreamopt.image.files import read_metadata, read_picture
+from dreamopt.recipes import Settings
+from dreamopt.recipes.demo import Plan, demo, plan, trunk
+
+NET = """
+name: "branches"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 16 dim: 20 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param { num_output: 6 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "scale1" type: "Scale" bottom: "conv1" top: "conv1" scale_param { filler { value: -2 } bias_term: true } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "left" type: "Convolution" bottom: "conv1" top: "left"
+  convolution_param { num_output: 2 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "right" type: "Convolution" bottom: "conv1" top: "right"
+  convolution_param { num_output: 3 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "both" type: "Concat" bottom: "left" bottom: "right" top: "both" }
+layer { name: "pool" type: "Pooling" bottom: "both" top: "pool" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "scores" type: "InnerProduct" bottom: "pool" top: "scores"
+  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "prob" type: "Softmax" bottom: "scores" top: "prob" }
+"""
+pytestmark = pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # random weights, on purpose
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> dreamopt.Network:
+    (tmp_path / "net.prototxt").write_text(NET)
+    return dreamopt.load_net(tmp_path / "net.prototxt", labels=["sun", "moon", "stars", "sea"], device="cpu")
+
+
+def test_the_trunk_is_what_everything_passes_through(network) -> None:
+    # scale1 turns signs round, so the filters are shown as it left them; left and right are branches
+    assert trunk(network) == ["scale1", "both"]
+    assert plan(network, 3) == Plan(("scale1", "both"), "scores", 3)
+    assert plan(network, 3).targets(network, "scale1") == ["scale1:0", "scale1:2", "scale1:4"]
+    assert plan(network, 9).targets(network, "both") == [f"both:{i}" for i in range(5)]
+
+
+def test_the_sheets_and_their_pictures(network, tmp_path) -> None:
+    paths = demo(network, tmp_path / "demo", Settings(steps=2), what=plan(network, 3))
+    assert [path.name for path in paths] == ["filters.png", "classes.png"]
+    assert read_picture(paths[0]).shape[1] == 8 + 3 * 28
+    told = read_metadata(paths[1])
+    assert [picture["label"] for picture in told["pictures"]] == ["sun", "moon", "stars", "sea"]
+    assert {path.name for path in (tmp_path / "demo" / "classes").iterdir()} == {f"scores-{i}.png" for i in range(4)}
+    assert read_metadata(tmp_path / "demo" / "filters" / "both-1.png")["target"] == "both:1"
+
+
+def test_an_interrupted_demo_keeps_what_it_has(network, tmp_path) -> None:
+    calls = []
+
+    def stop() -> bool:
+        calls.append(1)
+        return len(calls) > 2
+
+    paths = demo(network, tmp_path, Settings(steps=50), what=plan(network, 3), stop=stop)
+    assert [path.name for path in paths] == ["filters.png"]
+
+
+def test_the_command_renders_the_embedded_net(network, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("dreamopt.network.load_net", lambda: network)
+    result = CliRunner().invoke(cli, ["demo", "-o", str(tmp_path / "out"), "--steps", "2", "--filters", "2"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.split() == [str(tmp_path / "out" / "filters.png"), str(tmp_path / "out" / "classes.png")]
+    assert "steps/s" in result.stderr
