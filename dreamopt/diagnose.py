@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from dreamopt.network import Network
     from dreamopt.objective import Objective
 
+# What they do to a gradient depends on their weights alone.
+_LINEAR = ("Convolution", "Deconvolution", "InnerProduct", "Scale")
+
 
 def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
     """Return one sentence on why an objective's gradient at an image is exactly zero.
@@ -34,7 +37,7 @@ def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
     x = image.detach().requires_grad_()
     names = list(dict.fromkeys([*objective.layers, *(key for reads in below.values() for _, key in reads)]))
     with torch.enable_grad():
-        acts = network.activations(x, names)
+        acts = network.activations(x, names, linked=True)
         value = objective({layer: acts[layer] for layer in objective.layers}).sum()
         attached = {name: act for name, act in acts.items() if act.requires_grad}
         if not value.requires_grad:
@@ -86,6 +89,8 @@ def _reason(
         if bool((wanted <= 0).all()):
             values = "the one value that it gets is" if wanted.numel() == 1 else f"all {wanted.numel()} values that count are"
             return f", since {values} negative (the largest is {wanted.max().item():.3g})"
+    if info.type in _LINEAR:
+        return ", since all its weights that count are zero"
     if not bool(torch.isfinite(read).all()):
         return f", and what it reads from '{reads[0][1]}' is not finite"
     return ""
@@ -94,4 +99,6 @@ def _reason(
 def _advice(info: LayerInfo, reads: list[tuple[LayerInfo, str]]) -> str:
     if info.type == "ReLU":
         return f"aim at '{reads[0][1]}', which is before it, or start from another seed or with more noise"
+    if info.type in _LINEAR:
+        return f"load weights for it, or aim at '{reads[0][1]}', which is below it"
     return f"aim at '{reads[0][1]}', which is below it, or start from another seed or with more noise"

@@ -85,11 +85,11 @@ class Backend(Protocol):
     def dtype(self) -> torch.dtype:
         """The numbers' type: float32, but for toy nets."""
 
-    def activations(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False) -> dict[str, Tensor]:
         """Return the named layers' values, differentiable with respect to ``x`` (N, ...).
 
-        A layer's name is what that layer wrote; a blob's name that is no layer's is the blob's last value. Asked for
-        several at once, their gradients with respect to each other are there too.
+        A layer's name is what that layer wrote; a blob's name that is no layer's is the blob's last value. ``linked``
+        asks for their gradients with respect to each other too, which may take the slow way to the same numbers.
         """
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:

@@ -59,7 +59,7 @@ class FunctionBackend:
             LayerInfo(name, kind, (before,), (name,), (shapes[name],)) for before, (name, kind, _) in zip(names, layers, strict=False)
         ]
 
-    def activations(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False) -> dict[str, Tensor]:
         """Return the named values; stops at the last one asked for."""
         left = set(layers)
         found = {self.input_name: x} if self.input_name in left else {}

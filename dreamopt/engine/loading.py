@@ -60,13 +60,15 @@ def load_weights(nodes: Sequence[Node], weights: str | os.PathLike[str] | Sequen
                 f"{source or 'weights'}: layer '{item.name}' has {len(item.blobs)} weights {[b.shape for b in item.blobs]}, but the net's"
                 f" ({node.layer.where}) takes {len(node.weights)}: {[b.shape for b in node.weights]}"
             )
-        for i, (blob, array) in enumerate(zip(node.weights, item.blobs, strict=True)):
+        # HDF5 files leave out a weight that another layer shares: an empty slot, which keeps what stands there.
+        given_here = [(i, blob, array) for i, (blob, array) in enumerate(zip(node.weights, item.blobs, strict=True)) if array.shape != (0,)]
+        for i, blob, array in given_here:
             if not shapes_agree(blob.shape, array.shape):
                 raise WeightsError(
                     f"{source or 'weights'}: layer '{item.name}': weight {i} has shape {array.shape}, but the net's ({node.layer.where})"
                     f" has {blob.shape}"
                 )
-        for blob, array in zip(node.weights, item.blobs, strict=True):
+        for _, blob, array in given_here:
             blob.data[...] = array.reshape(blob.shape)
         if item.blobs:
             loaded.append(item.name)

@@ -2,7 +2,7 @@
 
 `Net.forward` goes blob by blob, as scripts see it. A program goes straight: it knows the value that each layer writes
 (an in-place layer writes a new one), leaves out what nobody asked for, Splits and all that lies beyond, keeps images
-channels-last, and hands autograd one graph in which the weights need no gradient.
+channels-last, and hands autograd one tape (`dreamopt.engine.tape`) in which the weights need no gradient.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dreamopt.engine.allocator import keep_memory
+from dreamopt.engine.fused import plan
 from dreamopt.engine.names import find
 from dreamopt.errors import UsageError
 
@@ -87,6 +89,8 @@ class Program:
     def __init__(self, nodes: Sequence[Node], wanted: Sequence[str], device: torch.device) -> None:
         values = Values(nodes)
         self.device = device
+        if device.type == "cpu":
+            keep_memory()
         self.wanted = {name: values.find(name) for name in wanted}
         needed = set(self.wanted.values())
         self.steps: list[Step] = []
@@ -101,6 +105,7 @@ class Program:
             if step.node.layer.type == "Input"
             for j, name in enumerate(step.node.layer.param.top)
         }
+        self._tape = plan(self.steps, list(self.wanted.values()))
         self._checked: dict[tuple[Shape, ...], bool] = {}
 
     def __call__(self, inputs: Mapping[str, Tensor], weights: Mapping[str, Sequence[Tensor]] | None = None) -> dict[str, Tensor]:
@@ -112,7 +117,9 @@ class Program:
             A tensor for each of `inputs` that the wanted values depend on, in the net's input space, any batch size and
             any size that the layers take.
         weights : mapping of str to sequence of Tensor, optional
-            Weights by layer name that stand in for the net's own, for training.
+            Weights by layer name that stand in for the net's own, for training; the net's own serve where a layer is left
+            out. Given, even empty, they make autograd go from layer to layer, so that the gradient between any two wanted
+            values, and the gradient's own gradient, can be asked for. Without them a tape runs, which is faster.
 
         Returns
         -------
@@ -133,11 +140,14 @@ class Program:
             x = inputs[name].to(self.device)
             values[at] = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         self._check({at: tuple(x.shape) for at, x in values.items()})
+        if weights is None:
+            found = self._tape(values)
+            return {name: found[v] for name, v in self.wanted.items()}
         for step in self.steps:
             layer = step.node.layer
             if layer.type == "Input":
                 continue
-            own = weights.get(layer.name) if weights is not None else None
+            own = weights.get(layer.name)
             if own is None:
                 own = [blob._data.read(blob.shape, self.device) for blob in step.node.weights]
             for j, out in enumerate(step.node.compute([values[v] for v in step.reads], own)):

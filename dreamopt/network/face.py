@@ -161,7 +161,7 @@ class Network:
             why = f"layer '{name}' cannot be reached with an input of {item}: {problem}"
             raise ShapeError(f"{why}; use the file's size, {self.input_shape}, or a layer below") from problem
 
-    def activations(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False) -> dict[str, Tensor]:
         """Return the values of layers for a batch of inputs, differentiable.
 
         Parameters
@@ -170,6 +170,8 @@ class Network:
             (N, C, H, W) in the input space.
         layers : sequence of str
             Their names; nothing beyond the topmost one is computed.
+        linked : bool
+            Whether gradients of one of these values with respect to another are wanted too, which may be slower.
 
         Returns
         -------
@@ -181,7 +183,7 @@ class Network:
             raise ShapeError(
                 f"the input must be of shape (N, {', '.join(map(str, self.input_shape))}) up to its size, not {tuple(x.shape)}"
             )
-        return self.backend.activations(x, list(dict.fromkeys(names)))
+        return self.backend.activations(x, list(dict.fromkeys(names)), linked=linked)
 
     def producers(self, layer: str) -> list[tuple[LayerInfo, str]]:
         """Return the layers that a layer reads, each with the name under which the value read is asked for."""
