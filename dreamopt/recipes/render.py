@@ -106,7 +106,7 @@ def render(
     DeadGradientError
         When no target can be climbed at all: every gradient is zero at the start, also from stronger noise.
     UsageError
-        For settings out of range.
+        For settings out of range, or a net whose input is no picture.
 
     Examples
     --------
@@ -119,6 +119,10 @@ def render(
     unknown = sorted(set(changes) - set(Settings.__dataclass_fields__))
     if unknown:
         raise UsageError(f"render has no setting {unknown[0]!r}; it has {', '.join(Settings.__dataclass_fields__)}")
+    if not network.is_picture:
+        raise UsageError(
+            f"the net's input '{network.input_name}' is a vector of {network.input_shape}; render needs a net that sees pictures"
+        )
     chosen = replace(settings if settings is not None else Settings(), **changes)
     seen: Counter[str] = Counter()
     jobs = []
@@ -160,8 +164,8 @@ def _problem(network: Network, jobs: Sequence[_Job], settings: Settings, wake: W
         settings.make_regularizers(),
         settings.size,
         batch=len(jobs),
-        parametrization=settings.make_parametrization(wake, network.is_picture),
-        transforms=settings.make_transforms() if network.is_picture else [],
+        parametrization=settings.make_parametrization(wake),
+        transforms=settings.make_transforms(),
         items=[job.item for job in jobs],
     )
 

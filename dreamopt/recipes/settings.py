@@ -104,10 +104,8 @@ class Settings:
         """Return the optimizer."""
         return Adam(self.step_size) if self.optimizer == "adam" else Ascent(self.step_size)
 
-    def make_parametrization(self, wake: Wake, picture: bool = True) -> Parametrization:
-        """Return what is searched, with the start's spread; a net whose input is no picture has only its values."""
-        if not picture:
-            return Pixels(noise=None if self.noise is None else self.noise * wake.factor)
+    def make_parametrization(self, wake: Wake) -> Parametrization:
+        """Return what is searched, with the start's spread."""
         noise = self.start_noise * wake.factor
         # The power shapes the start alone: the climb goes on in the spectrum of `Fourier()`.
         return Fourier(noise=noise, power=wake.power) if self.parametrization == "fourier" else Pixels(noise=noise)

@@ -208,7 +208,7 @@ def test_wrong_usage_is_exit_code_2(toy, tmp_path) -> None:
         assert render(toy, tmp_path / "a.png", *words).exit_code == 2, words
     assert render(toy, tmp_path / "a.jpg", "-t", "conv2:1").exit_code == 2
     with pytest.raises(UsageError, match="no setting 'step'"):
-        dreamopt.render(None, "conv2:1", step=3)  # type: ignore[arg-type]
+        dreamopt.render(None, "conv2:1", step=3)
 
 
 def test_files_that_cannot_be_read_or_written(toy, tmp_path) -> None:
@@ -230,6 +230,14 @@ def test_dead_targets_say_which_layer_stopped_them(toy, tmp_path, network) -> No
     result = render(toy, tmp_path / "a.png", "-t", "dead:0")
     assert result.exit_code == 1
     assert "dead" in result.stderr
+
+
+def test_a_net_that_sees_no_pictures_is_refused(tmp_path) -> None:
+    (tmp_path / "vector.prototxt").write_text("""
+layer { name: "code" type: "Input" top: "code" input_param { shape { dim: 1 dim: 7 } } }
+layer { name: "out" type: "InnerProduct" bottom: "code" top: "out" inner_product_param { num_output: 3 } }""")
+    with pytest.raises(UsageError, match=r"'code' is a vector of \(7,\); render needs"):
+        dreamopt.render(dreamopt.load_net(tmp_path / "vector.prototxt"), "out:1")
 
 
 def test_stopping_keeps_the_best_and_starts_no_other_batch(network) -> None:
