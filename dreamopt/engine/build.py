@@ -13,6 +13,9 @@ from dreamopt.engine.node import Node
 if TYPE_CHECKING:
     from dreamopt.schema import NetDef
 
+AUTOMATIC = "(automatic)"
+"""Caffe's name for the top of a loss that names none; it is no output of the net."""
+
 
 def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blob], list[str]]:
     """Make the nodes of a net in Caffe's order, its blobs by name, and the names of its outputs.
@@ -36,7 +39,10 @@ def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blo
     available: set[str] = set()
     for step in insert_splits(net):
         param = step.param
-        layer = layer_class(param.type, param.name, step.where)(param, phase, step.where)
+        kind = layer_class(param.type, param.name, step.where)
+        if kind.is_loss and not param.top:
+            param.top.append(AUTOMATIC)
+        layer = kind(param, phase, step.where)
         layer.check_counts()
         bottoms = [blobs[name] for name in param.bottom]
         available.difference_update(param.bottom)
@@ -46,7 +52,8 @@ def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blo
             if name in blobs and not in_place:
                 layer.fail(f"makes the blob '{name}', which another layer makes already")
             tops.append(blobs[name] if in_place else blobs.setdefault(name, Blob((0,), name)))
-            available.add(name)
+            if name != AUTOMATIC:
+                available.add(name)
         node = Node(layer, bottoms, tops, step.added)
         shapes = [blob.shape for blob in bottoms]
         wanted = layer.setup(shapes)
@@ -63,5 +70,18 @@ def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blo
                 top._data = bottoms[0]._data
         if layer.shares_diff:
             tops[0]._diff = bottoms[0]._diff
+        _seed_loss(node)
         nodes.append(node)
     return nodes, blobs, sorted(available)
+
+
+def _seed_loss(node: Node) -> None:
+    """Write the loss weights into the tops' diffs, where Caffe's backward pass starts from them."""
+    layer = node.layer
+    given = list(layer.param.loss_weight)
+    if given and len(given) != layer.n_tops:
+        layer.fail(f"there are {len(given)} loss_weight(s) for {layer.n_tops} top(s); allowed is one for each, or none")
+    weights = given or [float(layer.is_loss)] + [0.0] * (layer.n_tops - 1)
+    for top, weight in zip(node.tops, weights, strict=True):
+        if weight:
+            top.diff[...] = weight

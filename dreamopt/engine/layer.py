@@ -51,8 +51,6 @@ class Layer:
     """Fewest and most bottoms; None for any number."""
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
     """Fewest and most tops; None for any number."""
-    reads_overwritten_bottom: ClassVar[bool] = False
-    """Run in place, Caffe's backward pass reads the bottom after the top has overwritten it: the derivative is taken there."""
     shares_data: ClassVar[bool] = False
     """Caffe lets the tops use the bottom's own memory, so that writing one writes the other (Split, Reshape, Flatten)."""
     shares_diff: ClassVar[bool] = False

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dreamopt.engine.inplace import overwriting
 
 if TYPE_CHECKING:
     from dreamopt.engine.blob import Blob
@@ -56,9 +55,7 @@ class Node:
         return bool(self.bottoms and self.tops) and self.bottoms[0] is self.tops[0]
 
     def compute(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
-        """Run the layer as a pure function, with the gradient that Caffe gives it here."""
-        if self.in_place and self.layer.reads_overwritten_bottom:
-            return [overwriting(lambda x: self.layer.forward([x, *bottoms[1:]], weights)[0], bottoms[0])]
+        """Run the layer as a pure function."""
         return list(self.layer.forward(bottoms, weights))
 
     def reshape(self) -> None:
@@ -97,6 +94,9 @@ class Node:
         weights = [blob._data.read(blob.shape, device).detach().requires_grad_() for blob in self.weights]
         with torch.enable_grad():
             tops = self.compute(bottoms, weights)
+        if self.layer.phase == "TRAIN" and device.type != "cpu":
+            for blob, w in zip(self.weights, weights, strict=True):
+                blob._data.write(w.detach())  # BatchNorm's running statistics, which it keeps in them
         return Graph(bottoms, weights, tops, [blob._data.version for blob in self.bottoms])
 
     def backward(self, device: torch.device) -> None:
@@ -123,8 +123,8 @@ class Node:
     def _stale(self, graph: Graph) -> bool:
         if any(tuple(t.shape) != blob.shape for t, blob in zip(graph.bottoms, self.bottoms, strict=True)):
             return True
-        if self.in_place and not self.layer.reads_overwritten_bottom:
-            return False  # the bottom is gone, so there is nothing to start again from
+        if self.in_place or self.layer.phase == "TRAIN":
+            return False  # the bottom is gone; or starting again would draw another mask, and count the batch twice
         return any(blob._data.touched_since(v) for blob, v in zip(self.bottoms, graph.versions, strict=True))
 
     def _note_weight_diffs(self, graph: Graph, seeds: list[Tensor]) -> None:

@@ -239,6 +239,17 @@ b = net.blobs["conv1"]
 result["legacy"] = np.array([b.num, b.channels, b.height, b.width, b.count, net.blobs["fc"].width, net.params["conv1"][1].num, net.params["conv1"][1].channels])
 result["reversed"] = np.array(list(reversed(list(net.blobs.keys()))))
 """,
+    "a loss starts the backward pass, with its weight; a loss without a top has one": """
+text = NET.replace('layer { name: "prob"', 'layer { name: "target" type: "Input" top: "target" input_param { shape { dim: 2 dim: 5 } } } layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "target" %s } layer { name: "prob"')
+for i, extra in enumerate(('top: "loss"', 'top: "loss" loss_weight: 0.25', 'loss_weight: 3', '')):
+    net = fresh(text % extra)
+    out = net.forward()
+    result["loss %d" % i] = np.array([out[k] for k in out if k != "prob"])
+    result["outputs %d" % i] = np.array(net.outputs)
+    net.blobs["prob"].diff[...] = 0
+    result["data %d" % i] = net.backward()["data"].copy()
+    result["target %d" % i] = net.blobs["target"].diff.copy()
+""",
     "the diffs of the weights add up": """
 net.params["conv1"][0].diff[...] = 0
 net.forward()
