@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-
 if TYPE_CHECKING:
     from dreamopt.engine.blob import Blob
     from dreamopt.engine.layer import Layer, Shape
