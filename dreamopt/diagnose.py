@@ -89,7 +89,7 @@ def _reason(
         if bool((wanted <= 0).all()):
             values = "the one value that it gets is" if wanted.numel() == 1 else f"all {wanted.numel()} values that count are"
             return f", since {values} negative (the largest is {wanted.max().item():.3g})"
-    if info.type in _LINEAR:
+    if info.type in _LINEAR and len(reads) == 1:
         return ", since all its weights that count are zero"
     if not bool(torch.isfinite(read).all()):
         return f", and what it reads from '{reads[0][1]}' is not finite"
@@ -99,6 +99,6 @@ def _reason(
 def _advice(info: LayerInfo, reads: list[tuple[LayerInfo, str]]) -> str:
     if info.type == "ReLU":
         return f"aim at '{reads[0][1]}', which is before it, or start from another seed or with more noise"
-    if info.type in _LINEAR:
+    if info.type in _LINEAR and len(reads) == 1:
         return f"load weights for it, or aim at '{reads[0][1]}', which is below it"
     return f"aim at '{reads[0][1]}', which is below it, or start from another seed or with more noise"

@@ -277,7 +277,7 @@ class Problem:
         if not self._start_checked:
             self._refuse_dead(tensor, found)
         if isinstance(params, Tensor):
-            params.grad = found.gradient.to(params)
+            params.grad = found.gradient.to(params).reshape(params.shape)
             return found.values
         total = -float(found.values.to(torch.float64).sum())
         return total, -found.gradient.reshape(-1).cpu().numpy().astype(np.float64)

@@ -97,7 +97,7 @@ def test_the_layer_that_stops_the_gradient(prototxt: Path, target: str) -> None:
     ) as caught:
         problem.x0()
     assert "aim at 'low', which is before it" in str(caught.value)
-    with pytest.raises(DeadGradientError, match=r"layer 'low' \(Convolution"):
+    with pytest.raises(DeadGradientError, match=r"layer 'low' \(Convolution, .* since all its weights that count are zero; load weights"):
         Problem(load(prototxt), "low:1").x0()
 
 
@@ -119,6 +119,27 @@ def test_a_net_with_a_vector_for_input(tmp_path: Path) -> None:
         Problem(network, "image:1", size=32)
     with pytest.raises(UsageError, match="a mean was given"):
         load(path, mean=3)
+
+
+def test_other_inputs_are_fed_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "two.prototxt"
+    path.write_text(
+        'layer { name: "info" type: "Input" top: "info" input_param { shape { dim: 4 dim: 5 } } }'
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 4 dim: 3 dim: 7 dim: 9 } } }'
+        'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"'
+        '  convolution_param { num_output: 2 kernel_size: 1 weight_filler { type: "xavier" } } }'
+        'layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }'
+        'layer { name: "sum" type: "Eltwise" bottom: "fc" bottom: "info" top: "sum" }'
+    )
+    network = load(path)
+    assert (network.input_name, network.input_shape) == ("data", (3, 7, 9))
+    assert any("input 'info' (4, 5) is fed zeros" in note for note in network.describe()["notes"])
+    x = torch.randn(2, 3, 7, 9)
+    acts = network.activations(x, ["fc", "sum"])
+    assert torch.equal(acts["fc"], acts["sum"])
+    assert [name for _, name in network.producers("sum")] == ["fc", "info"]
+    with pytest.raises(DeadGradientError, match="layer 'info' does not depend on the input 'data'"):
+        Problem(network, "info:1").x0()
 
 
 class TestInputSpace:
