@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import fft, ndimage
 
 Field = NDArray[np.float32]
 
 
+def f32(values: ArrayLike) -> Field:
+    """Return ``values`` as an array of float32."""
+    return np.asarray(values, np.float32)
+
+
 def cover(distance: Field, softness: float = 1.2) -> Field:
     """Return how much of each pixel lies inside, in 0..1, of a signed distance in pixels (negative inside)."""
-    return np.clip(0.5 - distance / np.float32(softness), 0, 1)
+    return f32(np.clip(0.5 - distance / np.float32(softness), 0, 1))
 
 
 def fold(x: Field, period: float) -> Field:
@@ -31,7 +36,7 @@ def wander(rng: np.random.Generator, size: int, cell: float) -> Field:
     mix = np.zeros((size, n), np.float32)
     for k in range(4):
         mix[np.arange(size), np.minimum(i - 1 + k, n - 1)] += w[k]
-    return np.float32(1.6) * (mix @ coarse @ mix.T)
+    return f32(np.float32(1.6) * (mix @ coarse @ mix.T))
 
 
 def turbulence(rng: np.random.Generator, size: int, cell: float, octaves: int = 4) -> Field:
@@ -48,12 +53,12 @@ def band_noise(rng: np.random.Generator, size: int, period: float, width: float 
     k = np.fft.fftfreq(n)[:, None] ** 2 + np.fft.rfftfreq(n)[None] ** 2
     gain = np.exp(-0.5 * ((np.sqrt(k) * period - 1) / width) ** 2)
     noise = fft.irfft2(fft.rfft2(rng.standard_normal((n, n))) * gain, s=(n, n))[:size, :size]
-    return (noise / noise.std()).astype(np.float32)
+    return f32(noise / noise.std())
 
 
 def blur(rgb: Field, sigma: float) -> Field:
     """Return the picture (H, W, 3) smoothed by a Gaussian of ``sigma`` pixels."""
-    return ndimage.gaussian_filter(rgb, (sigma, sigma, 0), truncate=2.5)
+    return f32(ndimage.gaussian_filter(rgb, (sigma, sigma, 0), truncate=2.5))
 
 
 class Lattice:
@@ -81,5 +86,5 @@ class Lattice:
 
     def random(self, low: float = 0.0, high: float = 1.0) -> Field:
         """Return one number per cell, spread over the cell's pixels."""
-        table = self._rng.uniform(low, high, (32, 32)).astype(np.float32)
-        return table[self.j % 32, self.i % 32]
+        table = f32(self._rng.uniform(low, high, (32, 32)))
+        return f32(table[self.j % 32, self.i % 32])

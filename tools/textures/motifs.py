@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tools.textures.fields import Field
+from tools.textures.fields import Field, f32
 
 Layers = list[tuple[Field, str]]
 Motif = Callable[[np.random.Generator, Field, Field], Layers]
 
 
 def disc(u: Field, v: Field, x: float = 0.0, y: float = 0.0, r: float = 1.0) -> Field:
-    return np.hypot(u - np.float32(x), v - np.float32(y)) - np.float32(r)
+    return f32(np.hypot(u - np.float32(x), v - np.float32(y)) - np.float32(r))
 
 
 def box(u: Field, v: Field, a: float, b: float) -> Field:

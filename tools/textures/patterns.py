@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tools.textures import motifs, photos
-from tools.textures.fields import Lattice, band_noise, cover, fold, turbulence
+from tools.textures.fields import Field, Lattice, band_noise, cover, f32, fold, turbulence
 from tools.textures.sketch import Sketch
 
 RED, ORANGE, YELLOW, GREEN, BLUE, PINK = (
@@ -54,28 +54,31 @@ def checks(s: Sketch) -> None:
     s.paint(cover(border * np.where((cells.i + cells.j) % 2, -1, 1).astype(np.float32)), "main")
 
 
-def _rho(s: Sketch) -> tuple[np.ndarray, np.ndarray]:
-    return np.hypot(s.x, s.y), np.arctan2(s.y, s.x)
+def _around(s: Sketch, low: float, high: float) -> tuple[Field, Field, Field, float]:
+    """Return radius, angle and extent for one big motif that fills the picture, or for many small ones, and the width of its turns."""
+    if s.rng.random() < 0.4:
+        return np.hypot(s.x, s.y), np.arctan2(s.y, s.x), np.ones_like(s.x), s.rng.uniform(low, high)
+    p = s.rng.uniform(32, 60)
+    cells = Lattice(s.rng, s.x, s.y, p, p, stagger=float(s.rng.choice([0.0, 0.5])))
+    rho = np.hypot(cells.u, cells.v)
+    return rho, np.arctan2(cells.v, cells.u), cover(rho - np.float32(0.47 * p)), p * s.rng.uniform(0.17, 0.24)
 
 
 def rings(s: Sketch) -> None:
-    """Circles around one point, like a target."""
-    s.choose(RED, WHITE, likely=0.4)
+    """Draw circles around one point, like a target."""
+    s.choose(RED, WHITE, likely=0.5)
     s.ground()
-    rho, _ = _rho(s)
-    p = s.rng.uniform(10, 20)
-    s.paint(cover(fold(rho + np.float32(s.rng.uniform(0, p)), p) - np.float32(p * s.rng.uniform(0.2, 0.3))), "main")
+    rho, _, extent, p = _around(s, 10, 20)
+    s.paint(extent * cover(fold(rho, p) - np.float32(p * s.rng.uniform(0.22, 0.3))), "main")
 
 
 def spirals(s: Sketch) -> None:
-    """One spiral of one or two arms."""
-    s.choose()
+    """Wind one or two arms around a point."""
+    s.choose(BLUE, CREAM, likely=0.5)
     s.ground()
-    rho, a = _rho(s)
-    p = s.rng.uniform(12, 22)
-    arms = int(s.rng.integers(1, 3)) * float(s.rng.choice([-1, 1]))
-    turn = np.float32(p * arms / (2 * np.pi)) * a
-    s.paint(cover(fold(rho + turn, p) - np.float32(p * s.rng.uniform(0.2, 0.3))), "main")
+    rho, a, extent, p = _around(s, 12, 22)
+    arms = float(s.rng.choice([-1, 1, 1, 2]))
+    s.paint(extent * cover(fold(rho + np.float32(p * arms / (2 * np.pi)) * a, p) - np.float32(p * s.rng.uniform(0.2, 0.3))), "main")
 
 
 def waves(s: Sketch) -> None:
@@ -233,7 +236,7 @@ def wood(s: Sketch) -> None:
     s.ground()
     r = s.rng
     y = s.y + np.float32(3) * turbulence(r, s.size, 45, 2)
-    cx, cy = np.float32(r.uniform(-35, 35, 2))
+    cx, cy = f32(r.uniform(-35, 35, 2))
     y = y + np.float32(r.uniform(6, 14)) * np.sign(y - cy) * np.exp(-(((s.x - cx) / 16) ** 2) - ((y - cy) / 9) ** 2).astype(np.float32)
     p = np.float32(r.uniform(5, 10))
     ring = (y / p) % 1
@@ -265,12 +268,12 @@ def sunburst(s: Sketch) -> None:
     """Rays from one point."""
     s.choose(YELLOW, RED, likely=0.5)
     s.ground()
-    rho, a = _rho(s)
+    rho, a, extent, _ = _around(s, 1, 2)
     n = int(s.rng.integers(7, 13))
     wedge = fold(a + np.float32(s.rng.uniform(0, 3)), 2 * np.pi / n) - np.float32(np.pi / (2 * n))
-    s.paint(cover(wedge * np.maximum(rho, 1)), "main")
+    s.paint(extent * cover(wedge * np.maximum(rho, 1)), "main")
     if s.rng.random() < 0.4:
-        s.paint(cover(rho - np.float32(s.rng.uniform(6, 12))), "main")
+        s.paint(cover(rho - np.float32(s.rng.uniform(5, 8))), "main")
 
 
 def stars(s: Sketch) -> None:

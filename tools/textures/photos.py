@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from skimage import data
 
-from tools.textures.fields import Field
+from tools.textures.fields import Field, f32
 
 # Only files of the wheel itself: the others of skimage.data would be downloaded.
 NAMES = ("astronaut", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field", "moon", "rocket")
@@ -16,7 +16,7 @@ NAMES = ("astronaut", "camera", "chelsea", "coffee", "coins", "grass", "gravel",
 @cache
 def _photo(name: str) -> Field:
     picture = np.asarray(getattr(data, name)(), np.float32) / 255
-    return np.repeat(picture[..., None], 3, 2) if picture.ndim == 2 else picture[..., :3]
+    return f32(np.repeat(picture[..., None], 3, 2) if picture.ndim == 2 else picture[..., :3])
 
 
 def crop(rng: np.random.Generator, size: int, held_out: bool, names: tuple[str, ...] = NAMES) -> Field:
@@ -33,4 +33,4 @@ def crop(rng: np.random.Generator, size: int, held_out: bool, names: tuple[str, 
     cut = part[top : top + side, left : left + side]
     rows = (cut[taps[0]] + cut[taps[1]]) / 2
     out = (rows[:, taps[0]] + rows[:, taps[1]]) / 2
-    return out[:, ::-1] if rng.random() < 0.5 else out
+    return f32(out[:, ::-1] if rng.random() < 0.5 else out)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tools.textures import photos
-from tools.textures.fields import Field, Lattice, blur, cover, turbulence, wander
+from tools.textures.fields import Field, Lattice, blur, cover, f32, turbulence, wander
 from tools.textures.motifs import Motif
 
 Colour = tuple[float, float, float]  # hue, saturation, value, each 0..1
@@ -57,14 +57,14 @@ class Sketch:
         for _ in range(50):
             back, front = self._near(ground, likely), self._near(main, likely)
             apart = back - front
-            if abs(float(apart @ np.float32([0.3, 0.6, 0.1]))) > 0.22 or float(np.hypot.reduce(apart)) > 0.65:
+            if abs(float(apart @ f32([0.3, 0.6, 0.1]))) > 0.22 or float(np.hypot.reduce(apart)) > 0.65:
                 break
         self.colours = {
             "ground": back,
             "main": front,
             "second": self._second(back, front),
-            "dark": np.float32(self.rng.uniform(0, 0.12, 3)),
-            "light": np.float32(self.rng.uniform(0.88, 1, 3)),
+            "dark": f32(self.rng.uniform(0, 0.12, 3)),
+            "light": f32(self.rng.uniform(0.88, 1, 3)),
         }
 
     def _near(self, colour: Colour | None, likely: float) -> Field:
@@ -74,10 +74,10 @@ class Sketch:
         else:
             h, s, v = colour
             hsv = ((h + r.normal(0, 0.025)) % 1, np.clip(s + r.normal(0, 0.12), 0, 1), np.clip(v + r.normal(0, 0.1), 0, 1))
-        return np.float32(colorsys.hsv_to_rgb(*hsv))
+        return f32(colorsys.hsv_to_rgb(*hsv))
 
     def _second(self, back: Field, front: Field) -> Field:
-        tries = [np.float32(colorsys.hsv_to_rgb(self.rng.random(), self.rng.uniform(0.3, 1), self.rng.uniform(0.2, 1))) for _ in range(4)]
+        tries = [f32(colorsys.hsv_to_rgb(self.rng.random(), self.rng.uniform(0.3, 1), self.rng.uniform(0.2, 1))) for _ in range(4)]
         return max(tries, key=lambda c: float(min(np.abs(c - back).sum(), np.abs(c - front).sum())))
 
     def ground(self) -> None:
@@ -162,8 +162,8 @@ class Sketch:
             if r.random() < 0.5
             else np.float32(a) * (np.hypot(u / a, v / b) - 1)
         )
-        over = photos.crop(r, self.size, self.held_out) if r.random() < 0.5 else np.float32(r.random(3))
-        return rgb + cover(np.float32(gap))[..., None] * (over - rgb)
+        over = photos.crop(r, self.size, self.held_out) if r.random() < 0.5 else f32(r.random(3))
+        return rgb + cover(f32(gap))[..., None] * (over - rgb)
 
 
 Pattern = Callable[[Sketch], None]
