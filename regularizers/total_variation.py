@@ -71,7 +71,7 @@ class TotalVariation(Penalty):
             return weight * (down.abs().pow(self.beta).flatten(1).sum(1) + right.abs().pow(self.beta).flatten(1).sum(1))
         square = torch.nn.functional.pad(down.square(), (0, 0, 0, 1)) + torch.nn.functional.pad(right.square(), (0, 1))
         if self.beta < 2:
-            sizes = square.clamp(min=self.floor).pow(self.beta / 2) - self.floor ** (self.beta / 2)
+            sizes = square.clamp(min=self.floor).pow(self.beta / 2) - float(self.floor ** (self.beta / 2))
         else:
             sizes = square.pow(self.beta / 2)
         return weight * sizes.flatten(1).sum(1)
