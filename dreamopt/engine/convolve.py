@@ -183,6 +183,8 @@ class Convolve(Kernel):
     ) -> None:
         super().__init__(reads, writes)
         self.branches, self.geometry, self.relu, self.mask = branches, geometry, relu, mask and relu
+        self.least = [d * (k - 1) + 1 - 2 * p for k, _, p, d in zip(*geometry[:4], strict=True)]
+        self.blobs = [blob for branch in branches for node in (branch.node, *branch.folded) for blob in node.weights]
         self.sizes = [branch.node.weights[0].shape[0] for branch in branches]
         self._stamp: list[tuple[Memory, int]] = []
         self._device = torch.device("cpu")
@@ -191,9 +193,8 @@ class Convolve(Kernel):
 
     def _prepare(self, device: torch.device) -> None:
         """Make the weights, unless nobody has touched the net's since."""
-        blobs = [blob for branch in self.branches for node in (branch.node, *branch.folded) for blob in node.weights]
-        ready = device == self._device and len(self._stamp) == len(blobs)
-        if ready and all(b._data is memory and not memory.touched_since(v) for b, (memory, v) in zip(blobs, self._stamp, strict=True)):
+        stamps = zip(self.blobs, self._stamp, strict=False)
+        if self._stamp and device == self._device and all(b._data is m and not m.touched_since(v) for b, (m, v) in stamps):
             return
         pairs = [folded(branch, device) for branch in self.branches]
         w = torch.cat([w for w, _ in pairs])
@@ -201,15 +202,15 @@ class Convolve(Kernel):
         if bias is None and len(pairs) > 1:
             bias = torch.cat([w.new_zeros(w.shape[0]) if b is None else b for w, b in pairs])
         self._there, self._back, self._device = Packed(w, bias, self.geometry), None, device
-        self._stamp = [(blob._data, blob._data.version) for blob in blobs]
+        self._stamp = [(blob._data, blob._data.version) for blob in self.blobs]
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Convolve."""
         (x,) = xs
         self._prepare(x.device)
-        lacking = [max(d * (k - 1) + 1 - size - 2 * p, 0) for k, _, p, d, size in zip(*self.geometry[:4], x.shape[2:], strict=True)]
-        if any(lacking):  # Caffe makes one window of a bottom that is a little too small
-            x = torch.nn.functional.pad(x, (0, lacking[1], 0, lacking[0]))
+        height, width = x.shape[2:]
+        if height < self.least[0] or width < self.least[1]:  # Caffe makes one window of a bottom that is a little too small
+            x = torch.nn.functional.pad(x, (0, max(self.least[1] - width, 0), 0, max(self.least[0] - height, 0)))
         y = self._there(x, self.relu)
         ys = [y] if len(self.sizes) == 1 else torch.split(y, self.sizes, 1)
         return ys, (xs[0].shape, x, ys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -104,13 +105,13 @@ class MaxPool(Kernel):
 
     def __init__(self, node: Node, layer: Pooling, reads: Sequence[Value], writes: Sequence[Value], mask: bool) -> None:
         super().__init__(reads, writes)
-        self.layer = layer
         self.mask = mask
         self.plain = Plain(node, reads, writes)
+        self.windows = lru_cache(maxsize=64)(layer.torch_max)
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Take the largest, and note where it was."""
-        windows = self.layer.torch_max(tuple(xs[0].shape))
+        windows = self.windows(tuple(xs[0].shape))
         if windows is None:
             (y,), kept = self.plain.forward(xs)
             return [y], (y, None, kept)

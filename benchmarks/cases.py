@@ -1,0 +1,81 @@
+"""The nets that are timed, with weights that exist everywhere: drawn at random from a seed, unless the net brings its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamopt.engine import Net
+
+Array = npt.NDArray[np.float32]
+
+
+class Case(NamedTuple):
+    """A net, and the layer whose gradient is asked for."""
+
+    name: str
+    prototxt: str
+    layer: str
+    weights: str | None = None
+
+
+CASES = (
+    Case("googlenet", "nets/googlenet.prototxt", "inception_4c/output"),
+    Case("caffenet", "nets/caffenet.prototxt", "conv5"),
+    Case("resnet50", "nets/resnet50.prototxt", "fc1000"),
+    Case("squeezenet", "models/squeezenet/deploy.prototxt", "pool_final", "models/squeezenet/squeezenet.caffemodel"),
+)
+BATCHES = (1, 8)
+
+
+def shared() -> Path:
+    """Return the folder with the reference nets: DREAMOPT_SHARED, or ``shared`` beside the repository."""
+    named = os.environ.get("DREAMOPT_SHARED")
+    return Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
+
+
+def existing() -> list[Case]:
+    """Return the cases whose files are there."""
+    return [case for case in CASES if (shared() / case.prototxt).is_file()]
+
+
+def load(case: Case, device: str = "cpu") -> Net:
+    """Return the net with its weights: the real ones, or Gaussians that keep the size of the signal (He et al. 2015)."""
+    net = Net(shared() / case.prototxt, device=device)
+    if case.weights is not None:
+        net.copy_from(shared() / case.weights)
+        return net
+    rng = np.random.default_rng(0)
+    for name, blobs in net.params.items():
+        kind, arrays = net.layer_dict[name].type, [blob.data for blob in blobs]
+        if kind in ("Convolution", "InnerProduct"):
+            arrays[0][...] = rng.normal(size=arrays[0].shape) * np.sqrt(2 / np.prod(arrays[0].shape[1:]))
+            for bias in arrays[1:]:
+                bias[...] = rng.normal(size=bias.shape) * 0.1
+        elif kind == "BatchNorm":
+            arrays[0][...] = rng.normal(size=arrays[0].shape) * 0.1
+            arrays[1][...] = rng.uniform(0.5, 1.5, size=arrays[1].shape)
+            arrays[2][...] = 1
+        elif kind == "Scale":
+            arrays[0][...] = rng.uniform(0.3, 0.9, size=arrays[0].shape)
+    return net
+
+
+def picture(net: Net, batch: int) -> Array:
+    """Return noise for the net's input, of the size that the file gives."""
+    shape = net.blobs[net.inputs[0]].shape
+    return (np.random.default_rng(1).normal(size=(batch, *shape[1:])) * 50).astype(np.float32)
+
+
+def seed_like(shape: tuple[int, ...]) -> Array:
+    """Return the gradient that is put in at the layer."""
+    return np.random.default_rng(2).normal(size=shape).astype(np.float32)
+
+
+def error(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
+    """Return ``|a - b| / |b|``."""
+    return float(np.linalg.norm((a - b).astype(np.float64)) / np.linalg.norm(b.astype(np.float64)))

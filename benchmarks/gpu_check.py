@@ -1,0 +1,90 @@
+"""One call that says whether a device gives the CPU's numbers, and how fast it is.
+
+``python -m benchmarks.gpu_check [--device cuda] [--json FILE]``
+
+For each net and batch size: the layer's value and the picture's gradient on the device against those on the CPU, and the
+median time of the engine's program, of its layers one by one, and of plain torch. Without the reference nets the
+embedded net is used, so that a machine with nothing but the package can run it. ``--device cpu`` works too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.cases import BATCHES, Array, Case, error, existing, load, picture, seed_like
+from benchmarks.contestants import Step, engine, layers, plain
+
+_WORST_VALUE = 1e-4
+_TINY = Case("tiny", str(Path(__file__).resolve().parents[1] / "dreamopt/data/tiny.prototxt"), "")
+
+
+def check(case: Case, batch: int, device: str, rounds: int) -> dict[str, Any]:
+    """Compare and time one net at one batch size."""
+    x = picture(load(case), batch)
+    here = engine(case)
+    seed = seed_like(here(x, None)[0].shape)
+    value, gradient = here(x, seed)
+    assert gradient is not None
+    found: dict[str, Any] = {"net": case.name, "layer": case.layer, "batch": batch}
+    for name, make in {"engine": engine, "layers": layers, "torch": plain}.items():
+        step = make(case, device)
+        y, g = step(x, seed)
+        assert g is not None
+        found[name] = {
+            "ms": _median(step, x, seed, rounds),
+            "value_error": error(y, value),
+            "gradient_error": error(g, gradient),
+        }
+    return found
+
+
+def _median(step: Step, x: Array, seed: Array, rounds: int) -> float:
+    """Return milliseconds; each run ends with numpy arrays on the host, so nothing is left running on the device."""
+    times = []
+    for i in range(rounds + 3):
+        start = time.perf_counter()
+        step(x, seed)
+        if i >= 3:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    # TensorFloat-32 keeps 10 bits of the mantissa: not Caffe's numbers.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    cases = existing() or [_TINY._replace(layer=_last_convolution())]
+    results = [check(case, batch, args.device, args.rounds) for case in cases for batch in BATCHES]
+    name = torch.cuda.get_device_name() if args.device.startswith("cuda") else f"{torch.get_num_threads()} threads"
+    print(f"{args.device} ({name}), torch {torch.__version__}, numpy {np.__version__}")
+    for r in results:
+        times = "  ".join(f"{n} {r[n]['ms']:8.2f} ms" for n in ("engine", "layers", "torch"))
+        errors = f"value {r['engine']['value_error']:.1e} gradient {r['engine']['gradient_error']:.1e}"
+        print(f"{r['net']:12} {r['layer']:20} batch {r['batch']}  {times}  off by {errors}")
+    if args.json is not None:
+        args.json.write_text(json.dumps({"device": args.device, "name": name, "results": results}, indent=1) + "\n")
+    wrong = [r["net"] for r in results if r["engine"]["value_error"] > _WORST_VALUE]
+    print(f"WRONG: {', '.join(wrong)}" if wrong else "all values agree")
+    return 1 if wrong else 0
+
+
+def _last_convolution() -> str:
+    net = load(_TINY)
+    return next(name for name in reversed(list(net.layer_dict)) if net.layer_dict[name].type == "Convolution")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
