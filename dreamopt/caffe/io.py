@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dreamopt.caffe.pictures import load_image, oversample, resize_image
 from dreamopt.caffe.transformer import Transformer
-from dreamopt.errors import ImageError, ShapeError
+from dreamopt.errors import ShapeError
 from dreamopt.schema import caffe_pb2
 
 Array = npt.NDArray[Any]
@@ -28,103 +28,6 @@ __all__ = [
     "oversample",
     "resize_image",
 ]
-
-
-def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDArray[np.float32]:
-    """Read a picture as float32 in [0, 1].
-
-    Parameters
-    ----------
-    filename : path
-        Any picture that scikit-image reads.
-    color : bool
-        RGB if true; one channel of luminance otherwise.
-
-    Returns
-    -------
-    ndarray
-        (H, W, 3) RGB, or (H, W, 1). An alpha channel is dropped.
-
-    Raises
-    ------
-    ImageError
-        If the file cannot be read as a picture.
-    """
-    from skimage.color import rgb2gray
-    from skimage.io import imread
-    from skimage.util import img_as_float
-
-    try:
-        image = img_as_float(imread(os.fspath(filename)))
-    except (OSError, ValueError) as e:
-        raise ImageError(f"{os.fspath(filename)} cannot be read as a picture: {e}") from None
-    if image.ndim == 3 and image.shape[2] == 4:
-        image = image[:, :, :3]
-    if not color and image.ndim == 3:
-        image = rgb2gray(image)
-    if image.ndim == 2:
-        image = np.repeat(image[:, :, np.newaxis], 3 if color else 1, axis=2)
-    return np.asarray(image, np.float32)
-
-
-def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> npt.NDArray[np.float32]:
-    """Resize a picture of any value range.
-
-    One and three channels go through `skimage.transform.resize` on the range stretched to [0, 1], as in Caffe; any other
-    number through `scipy.ndimage.zoom`.
-
-    Parameters
-    ----------
-    im : ndarray
-        (H, W, K).
-    new_dims : (int, int)
-        Height and width wanted.
-    interp_order : int
-        Order of the interpolating spline, 0 to 5; 1 is linear.
-
-    Returns
-    -------
-    ndarray
-        (height, width, K), float32.
-    """
-    height, width = (int(d) for d in new_dims)
-    if im.shape[-1] not in (1, 3):
-        from scipy.ndimage import zoom
-
-        return np.asarray(zoom(im, (height / im.shape[0], width / im.shape[1], 1), order=interp_order), np.float32)
-    low, high = im.min(), im.max()
-    if not high > low:
-        return np.full((height, width, im.shape[-1]), low, np.float32)
-    from skimage.transform import resize
-
-    stretched = resize((im - low) / (high - low), (height, width), order=interp_order, mode="constant")
-    return np.asarray(stretched * (high - low) + low, np.float32)
-
-
-def oversample(images: Sequence[Array], crop_dims: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Cut ten crops from each picture: the four corners and the middle, then the same mirrored.
-
-    Parameters
-    ----------
-    images : sequence of ndarray
-        (H, W, K) each, all of one size.
-    crop_dims : (int, int)
-        Height and width of a crop.
-
-    Returns
-    -------
-    ndarray
-        (10 N, height, width, K); corners row by row, then the middle, then the mirrored five.
-    """
-    height, width = (int(d) for d in crop_dims)
-    full_height, full_width = images[0].shape[:2]
-    corners = [(y, x) for y in (0, full_height - height) for x in (0, full_width - width)]
-    corners.append((int(full_height / 2 - height / 2), int(full_width / 2 - width / 2)))
-    crops = []
-    for image in images:
-        five = [image[y : y + height, x : x + width] for y, x in corners]
-        crops += [*five, *(crop[:, ::-1] for crop in five)]
-    return np.asarray(crops, np.float32)
 
 
 def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> Array:

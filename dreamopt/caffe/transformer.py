@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dreamopt.caffe.pictures import resize_image
 from dreamopt.errors import ShapeError, UsageError
 
 Array = npt.NDArray[Any]
@@ -51,8 +52,6 @@ class Transformer:
 
     def preprocess(self, in_: str, data: Array) -> Array:
         """Turn a picture (H, W, K) into the input ``in_``, float32 (K, H, W)."""
-        from dreamopt.caffe.io import resize_image
-
         size = self._shape(in_)[2:]
         x: Array = data.astype(np.float32)
         if x.shape[:2] != size:
@@ -121,8 +120,6 @@ class Transformer:
             if mean.ndim != 3:
                 raise ShapeError(f"a mean has shape (K,), (H, W) or (K, H, W), not {mean.shape}")
             if mean.shape != shape[1:]:
-                from dreamopt.caffe.io import resize_image
-
                 mean = resize_image(mean.transpose(1, 2, 0), shape[2:]).transpose(2, 0, 1)
         self.mean[in_] = mean
 

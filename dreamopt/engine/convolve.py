@@ -20,7 +20,8 @@ from torch import Tensor
 
 from dreamopt.engine.kernels import masked
 from dreamopt.engine.layers.batch_norm import BatchNorm
-from dreamopt.engine.tape import Kernel, Value
+from dreamopt.engine.tape import Kernel
+from dreamopt.engine.values import Value
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer, Shape

@@ -16,11 +16,12 @@ from dreamopt.engine.layers.lrn import LRN
 from dreamopt.engine.layers.pooling import Pooling
 from dreamopt.engine.layers.relu import ReLU
 from dreamopt.engine.layers.scale import Scale
-from dreamopt.engine.tape import Kernel, Tape, Value
+from dreamopt.engine.tape import Kernel, Tape
+from dreamopt.engine.values import Value
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer
-    from dreamopt.engine.program import Step
+    from dreamopt.engine.values import Step
 
 
 @dataclass

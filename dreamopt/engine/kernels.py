@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.layers.lrn import across, across_backward
-from dreamopt.engine.tape import Kernel, Value
+from dreamopt.engine.tape import Kernel
+from dreamopt.engine.values import Value
 
 if TYPE_CHECKING:
     from dreamopt.engine.layers.lrn import LRN

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.layers._axes import channels_last
-
-Value = tuple[int, int]
-"""What a layer wrote: (place of the layer in the net, place of the top)."""
+from dreamopt.engine.values import Value
 
 
 class Kernel:

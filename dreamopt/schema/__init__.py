@@ -1,10 +1,11 @@
 """Caffe's file formats: nets (prototxt of any age), weights (caffemodel, HDF5), means; in and, for weights, out."""
 
 from dreamopt.schema.blob import shapes_agree
+from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.mean import read_mean
 from dreamopt.schema.net import NetDef, parse_net, read_net
 from dreamopt.schema.place import Place
-from dreamopt.schema.weights import LayerWeights, read_weights
+from dreamopt.schema.weights import read_weights
 from dreamopt.schema.write import write_weights
 
 __all__ = ["LayerWeights", "NetDef", "Place", "parse_net", "read_mean", "read_net", "read_weights", "shapes_agree", "write_weights"]

@@ -15,7 +15,7 @@ import numpy as np
 from dreamopt.errors import WeightsError
 from dreamopt.schema.blob import Array
 from dreamopt.schema.hdf5_classic import Classic, Object
-from dreamopt.schema.weights import LayerWeights
+from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.wire import Buffer
 
 _MOST_BYTES_PER_FILE_BYTE = 16  # compressed weights are rarely a half of their size

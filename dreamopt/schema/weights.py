@@ -6,12 +6,12 @@ import contextlib
 import mmap
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from dreamopt.errors import WeightsError
-from dreamopt.schema.blob import Array, read_blob
+from dreamopt.schema.blob import read_blob
 from dreamopt.schema.caffe_pb2 import V1LayerParameter
+from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.sniff import foreign, is_prototxt, is_text
 from dreamopt.schema.upgrade import V1_TYPES
 from dreamopt.schema.upgrade_v0 import V0_TYPES
@@ -19,26 +19,6 @@ from dreamopt.schema.wire import BYTES, VARINT, Wire
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _MOST_LAYERS, _MOST_BLOBS = 100_000, 100_000
-
-
-@dataclass
-class LayerWeights:
-    """The weights of one layer.
-
-    Attributes
-    ----------
-    name : str
-        The layer's name.
-    type : str
-        Caffe's V2 name of its type; empty where the file does not tell (HDF5).
-    blobs : list of ndarray
-        float32, in the stored shape: that of old files is four axes with leading ones. In an HDF5 file an empty array
-        stands for a weight that belongs to another layer (shared).
-    """
-
-    name: str
-    type: str
-    blobs: list[Array] = field(default_factory=list)
 
 
 def read_weights(path: str | Path) -> list[LayerWeights]:

@@ -14,7 +14,7 @@ import numpy as np
 from dreamopt.errors import DreamoptWarning, WeightsError
 from dreamopt.schema.blob import MOST_VALUES, Array
 from dreamopt.schema.caffe_pb2 import BlobShape, LayerParameter, NetParameter
-from dreamopt.schema.weights import LayerWeights
+from dreamopt.schema.layer_weights import LayerWeights
 
 _NET_LAYER, _LAYER_BLOB, _BLOB_DATA, _BLOB_SHAPE = 100, 7, 5, 7
 _PROTOBUF_LIMIT = 2**31 - 1
