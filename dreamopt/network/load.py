@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from dreamopt import data
 from dreamopt.backends.base import pick_device
 from dreamopt.backends.engine import EngineBackend
 from dreamopt.errors import BackendError, DreamoptWarning, ModelError, UsageError
@@ -122,12 +122,10 @@ def embedded() -> tuple[Path, Path, dict[str, Any]]:
     ModelError
         If this installation lacks the files.
     """
-    folder = Path(str(resources.files("dreamopt.data")))
-    prototxt, weights, labels = (folder / f"{EMBEDDED}.{suffix}" for suffix in ("prototxt", "caffemodel", "txt"))
-    lacking = [path.name for path in (prototxt, weights, labels) if not path.is_file()]
-    if lacking:
-        raise ModelError(f"the embedded net is not complete: {', '.join(lacking)} not found in {folder}; install the package again")
-    return prototxt, weights, {"mean": ZOO_MEAN, "channel_order": "BGR", "scale": 1.0, "labels": labels}
+    lost = ", ".join(path.name for path in (data.PROTOTXT, data.WEIGHTS, data.LABELS) if not path.is_file())
+    if lost:
+        raise ModelError(f"the embedded net is not complete: {lost} not found in {data.PROTOTXT.parent}; install the package again")
+    return data.PROTOTXT, data.WEIGHTS, {"mean": ZOO_MEAN, "channel_order": "BGR", "scale": 1.0, "labels": data.LABELS}
 
 
 def _weights_notes(backend: EngineBackend, weights: StrPath | None, seed: int) -> list[str]:
