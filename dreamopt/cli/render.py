@@ -63,15 +63,17 @@ def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[str], se
 @click.option(
     "--optimizer", type=click.Choice(["adam", "ascent"]), default="adam", show_default=True, help="Adam, or DeepDream's normalised ascent."
 )
-@click.option("--lr", type=float, help="Grey levels per step.  [default: 2.5 for adam, 2 for ascent]")
+@click.option("--lr", type=float, help="Grey levels per step.  [default: 4 for adam, 2 for ascent]")
 @click.option("--seed", default=0, show_default=True, help="Of the start and the jitter.")
 @click.option("--parametrization", type=click.Choice(["fourier", "pixels"]), default="fourier", show_default=True, help="What is searched.")
 @click.option("--noise", type=float, help="Noise at the start, in grey levels.  [default: 4 for fourier, 10 for pixels]")
 @click.option("--jitter", default=8, show_default=True, help="Roll the image by up to so many pixels before each step.")
-@click.option("--tv", default=0.0, show_default=True, help="Weight of the total variation penalty.")
-@click.option("--l2", default=0.0, show_default=True, help="Weight of the mean square penalty.")
+@click.option("--tv", default=0.0, show_default=True, help="Weight of the penalty on the sum of squared differences of neighbours.")
+@click.option("--l2", default=0.0, show_default=True, help="Weight of the penalty on the sum of squares.")
 @click.option("--decay", default=0.0, show_default=True, help="Part of the distance to the mean colour that goes after each step.")
-@click.option("--blur", default=0.0, show_default=True, help="Gaussian blur after every fourth step, in pixels.")
+@click.option(
+    "--blur", default=1.0, show_default=True, help="Gaussian blur after every fourth step, in pixels; falls to a fifth at the end."
+)
 @click.option(
     "-r", "--regularizer", "regularizers", multiple=True, metavar="TEXT", help="Repeatable, as in 'gaussian_blur(Linear(2.5, 0.5))'."
 )

@@ -12,7 +12,7 @@ from dreamopt.image.transform import Transform
 from dreamopt.optimize import Adam, Ascent
 from dreamopt.optimize.optimizer import Optimizer
 
-STEP_SIZES = {"adam": 2.5, "ascent": 2.0}
+STEP_SIZES = {"adam": 4.0, "ascent": 2.0}
 """Grey levels per step where `Settings.lr` is None."""
 NOISE = {"fourier": 4.0, "pixels": 10.0}
 """Grey levels of noise at the start where `Settings.noise` is None."""
@@ -45,7 +45,7 @@ class Settings:
     optimizer : {"adam", "ascent"}
         Adam, or ascent by the gradient over its mean size (DeepDream's step).
     lr : float or None
-        Grey levels (of 255) per step, above 0; None: 2.5 for Adam, 2 for ascent.
+        Grey levels (of 255) per step, above 0; None: 4 for Adam, 2 for ascent.
     seed : int
         At least 0.
     parametrization : {"fourier", "pixels"}
@@ -55,11 +55,13 @@ class Settings:
     jitter : int
         The image is rolled by up to so many pixels before every step; 0: not at all.
     tv, l2 : float
-        Weights of the penalties on total variation and on the mean square, in units of the target per squared grey level; 0: none.
+        Weights of the penalties on the sums of squared differences and of squares, in units of the target per square of the
+        net's input (a squared grey level where its scale is 1); 0: none.
     decay : float
         Part of the distance to the mean colour that goes after every step, from 0 to below 1.
     blur : float
-        Gaussian blur after every fourth step, in pixels; 0: none.
+        Gaussian blur after every fourth step, in pixels at the start, falling evenly to a fifth of that at the end; 0: none. It
+        keeps the grain down that gradients favour, so that shapes come first.
     regularizers : tuple of str
         Further ones, as `dreamopt.grammar.parse_regularizer` reads them.
     batch_size : int
@@ -77,7 +79,7 @@ class Settings:
     tv: float = 0.0
     l2: float = 0.0
     decay: float = 0.0
-    blur: float = 0.0
+    blur: float = 1.0
     regularizers: tuple[str, ...] = ()
     batch_size: int = 8
 
@@ -116,13 +118,11 @@ class Settings:
 
     def make_regularizers(self) -> list[str]:
         """Return the regularizers' strings."""
-        made = [
-            ("total_variation({!r})", self.tv),
-            ("l2({!r})", self.l2),
-            ("decay({!r})", self.decay),
-            ("gaussian_blur({!r}, every=4)", self.blur),
-        ]
-        return [text.format(float(weight)) for text, weight in made if weight] + list(self.regularizers)
+        made = [("total_variation({!r})", self.tv), ("l2({!r})", self.l2), ("decay({!r})", self.decay)]
+        texts = [text.format(float(weight)) for text, weight in made if weight]
+        if self.blur:
+            texts.append(f"gaussian_blur(Linear({float(self.blur)!r}, {self.blur / 5!r}), every=4)")
+        return texts + list(self.regularizers)
 
     def describe(self) -> dict[str, Any]:
         """Return all settings with defaults filled in, fit for JSON."""
