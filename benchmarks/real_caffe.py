@@ -69,6 +69,7 @@ class RealCaffe:
     def __init__(self, where: Path, core: str = "") -> None:
         self.where = where
         self.folder = Path(tempfile.mkdtemp(prefix="bench-", dir=where / "tmp"))
+        self.log = (self.folder / "log.txt").open("w+")
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "GLOG_minloglevel": "2"}
         if core:
             environment["OPENBLAS_CORETYPE"] = core
@@ -76,7 +77,7 @@ class RealCaffe:
             ["chroot", str(where), "python3", "-c", _CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.log,
             env=environment,
             text=True,
         )
@@ -86,7 +87,11 @@ class RealCaffe:
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(question) + "\n")
         self.process.stdin.flush()
-        times: list[float] = json.loads(self.process.stdout.readline())
+        answer = self.process.stdout.readline()
+        if not answer:
+            self.log.seek(0)
+            raise RuntimeError(f"real Caffe died: {self.log.read()[-2000:]}")
+        times: list[float] = json.loads(answer)
         return times
 
     def _inside(self, name: str) -> str:
@@ -95,7 +100,7 @@ class RealCaffe:
     def load(self, case: Case, picture: Array, seed: Array | None) -> None:
         """Make the net, with the very weights that the engine has."""
         text = (shared() / case.prototxt).read_text()
-        (self.folder / "net.prototxt").write_text("force_backward: true\n" + text)
+        (self.folder / "net.prototxt").write_text(text if "force_backward" in text else "force_backward: true\n" + text)
         load(case).save(self.folder / "net.caffemodel")
         np.save(self.folder / "x.npy", picture)
         if seed is not None:
@@ -125,6 +130,7 @@ class RealCaffe:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+        self.log.close()
         shutil.rmtree(self.folder)
 
 

@@ -85,15 +85,15 @@ class Backward:
         self.w, self.geometry = w, geometry
         kernel, stride, pad, dilation, groups = geometry
         span = [d * (k - 1) - p for k, p, d in zip(kernel, pad, dilation, strict=True)]
+        self._cut = [max(-s, 0) for s in span]  # results that lie wholly in the padding
         self._turned = self._phased = None
         self._thinned = kernel == (1, 1) and pad == (0, 0) and groups == 1 and stride != (1, 1)
-        if min(span) < 0:
-            return
         if stride == (1, 1) or self._thinned:
             out, each, *_ = w.shape
             turned = w.reshape(groups, out // groups, each, *kernel).transpose(1, 2).reshape(groups * each, out // groups, *kernel)
-            self._turned = Packed(turned.flip(2, 3), None, geometry._replace(pad=tuple(span), stride=(1, 1)))
-        elif groups == 1 and dilation == (1, 1) and w.shape[1] * stride[0] * stride[1] <= _PHASED_CHANNELS:
+            around = geometry._replace(pad=tuple(max(s, 0) for s in span), stride=(1, 1))
+            self._turned = Packed(turned.flip(2, 3), None, around)
+        elif min(span) >= 0 and groups == 1 and dilation == (1, 1) and w.shape[1] * stride[0] * stride[1] <= _PHASED_CHANNELS:
             self._phased = _Phases(w, geometry)
 
     def __call__(self, grad: Tensor, x: Tensor, into: Tensor | None) -> Tensor:
@@ -104,6 +104,9 @@ class Backward:
             total[:, :, ::height, ::width] += self._turned(grad)
             return total
         if self._turned is not None:
+            top, left = self._cut
+            if top or left:
+                grad = grad[:, :, top : grad.shape[2] - top, left : grad.shape[3] - left]
             return self._turned(grad, into=into)
         if self._phased is not None:
             g = self._phased(grad, x.shape)

@@ -62,8 +62,9 @@ NETS = {
         + layer("s", "Slice", "c1", "slice_param { axis: 1 slice_point: 1 } top: 's2'")
         + layer("double", "Eltwise", "p1 p1")
         + conv("wide", "double", 5, "kernel_h: 12 kernel_w: 5 pad: 2 stride: 2")
-        + layer("r", "ReLU", "s2"),
-        ("wide", "r", "c1", "p1", "s", "data"),
+        + layer("r", "ReLU", "s2")
+        + conv("padded", "r", 3, "kernel_size: 1 pad_h: 2 pad_w: 1"),
+        ("wide", "r", "c1", "p1", "s", "data", "padded"),
     ),
 }
 
