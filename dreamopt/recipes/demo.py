@@ -4,19 +4,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from dreamopt.image.files import write_png
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
+from dreamopt.problem import Problem
 from dreamopt.recipes.inspect import names_of_values
 from dreamopt.recipes.render import Rendered, render
 from dreamopt.recipes.save import sheet_metadata, single_paths
-from dreamopt.recipes.settings import Settings
+from dreamopt.recipes.settings import WAKING, Settings
 
 FILTERS_PER_LAYER = 8
 LAYERS = 6
 MIXING = {"Convolution", "Concat", "Eltwise"}
-LINEAR = {"BatchNorm", "Scale", "Bias"}
 
 
 @dataclass(frozen=True)
@@ -39,33 +41,41 @@ class Plan:
 
     def targets(self, network: Network, layer: str) -> list[str]:
         """Return the targets of one layer's row."""
-        count = network.shape_of(layer)[0]
-        shown = min(self.filters, count)
-        return [f"{layer}:{index * count // shown}" for index in range(shown)]
+        awake = lively(network, layer)
+        shown = min(self.filters, len(awake))
+        return [f"{layer}:{awake[index * len(awake) // shown]}" for index in range(shown)]
 
 
 def trunk(network: Network) -> list[str]:
     """Return the target names of the layers that everything passes through and that mix channels, from low to high.
 
-    Between them a net may branch; at them one blob alone is alive. Where BatchNorm, Scale or Bias work in place on one, the
-    name is of the value after them: before, a filter's sign can be turned round yet.
+    Between them a net may branch; at them one blob alone is alive. Where layers work in place on one, the name is of the last:
+    a mean over space before the first ReLU asks for nothing but a colour, and before a Scale a filter's sign may yet turn round.
     """
-    infos = list(network.layers)
-    last_read = {bottom: index for index, info in enumerate(infos) for bottom in info.bottoms}
-    types = {info.name: info.type for info in infos}
+    last_read = {bottom: index for index, info in enumerate(network.layers) for bottom in info.bottoms}
     overwritten = names_of_values(network)
     found, alive = [], set[str]()
-    for index, info in enumerate(infos):
+    for index, info in enumerate(network.layers):
         alive = {blob for blob in alive | set(info.tops) if last_read.get(blob, -1) > index}
-        if len(alive) > 1 or info.type not in MIXING or len(info.shapes[0]) != 3 or info.shapes[0][1] < 2:
-            continue
-        name = info.name
-        for later in overwritten.get(info.tops[0], [name])[1:]:
-            if types[later] not in LINEAR:
-                break
-            name = later
-        found.append(name)
+        if len(alive) <= 1 and info.type in MIXING and len(info.shapes[0]) == 3 and info.shapes[0][1] > 1:
+            found.append(overwritten.get(info.tops[0], [info.name])[-1])
     return found
+
+
+def lively(network: Network, layer: str) -> list[int]:
+    """Return the layer's filters that some start of a rendering wakes; all of them, if none does.
+
+    In every trained net some filters never fire, and a demo need not show them.
+    """
+    settings, values = Settings(), []
+    for wake in WAKING:
+        problem = Problem(network, f"{layer}:0", parametrization=settings.make_parametrization(wake))
+        images = problem.images(problem.start(wake.more_seed))
+        with torch.no_grad():
+            values.append(network.activations(images, [layer])[layer][0].flatten(1))
+    seen = torch.cat(values, dim=1)
+    awake = (seen.amax(1) > seen.amin(1)).nonzero().flatten().tolist()
+    return [int(channel) for channel in awake] or list(range(seen.shape[0]))
 
 
 def plan(network: Network, filters: int = FILTERS_PER_LAYER) -> Plan:
