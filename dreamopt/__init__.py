@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dreamopt.objective import Objective
     from dreamopt.objectives import Channel, ClassScore, Neuron
     from dreamopt.problem import Problem
-    from dreamopt.recipes import render
+    from dreamopt.recipes.render import render
     from dreamopt.regularizer import Regularizer
 
 

@@ -16,6 +16,7 @@ from dreamopt import data
 from dreamopt.backends.base import pick_device
 from dreamopt.backends.engine import EngineBackend
 from dreamopt.errors import BackendError, DreamoptWarning, ModelError, UsageError
+from dreamopt.models import locate
 from dreamopt.network.face import Network
 from dreamopt.network.labels import read_labels
 from dreamopt.network.space import ZOO_MEAN, input_space
@@ -52,7 +53,8 @@ def load_net(
     Parameters
     ----------
     prototxt_or_name : path, optional
-        The net's definition; None or ``"tiny"`` is the small net that the package carries, weights and all.
+        The net's definition; None or ``"tiny"`` is the small net that the package carries, weights and all; the name of
+        a model that ``dreamopt models get`` has fetched is that model, with its mean, scale, channel order and labels.
     weights : path, optional
         A ``.caffemodel`` or ``.caffemodel.h5``. Without it the weights are what the net's fillers draw: random.
     backend : {"engine"}
@@ -91,6 +93,8 @@ def load_net(
     ------
     NetError, WeightsError
         For files that are damaged or do not fit; the message names layer, file and line.
+    ModelError
+        For a name that is neither a file nor a model that was fetched.
     BackendError
         For an unknown backend or device.
     """
@@ -101,6 +105,11 @@ def load_net(
         prototxt_or_name, own_weights, known = embedded()
         weights = weights if weights is not None else own_weights
         said = {key: known.get(key) if value is None else value for key, value in said.items()}
+    elif isinstance(prototxt_or_name, str) and _is_name(prototxt_or_name):
+        found = locate(prototxt_or_name)
+        assert found.prototxt is not None  # only the embedded net has none
+        prototxt_or_name, weights = found.prototxt, found.weights if weights is None else weights
+        said = {key: getattr(found, key) if value is None else value for key, value in said.items()}
     where = pick_device(device)
     computed = EngineBackend.load(prototxt_or_name, weights, device=where, input_shape=input_shape, seed=seed, phase=phase, strict=strict)
     notes = _weights_notes(computed, weights, seed)
@@ -126,6 +135,10 @@ def embedded() -> tuple[Path, Path, dict[str, Any]]:
     if lost:
         raise ModelError(f"the embedded net is not complete: {lost} not found in {data.PROTOTXT.parent}; install the package again")
     return data.PROTOTXT, data.WEIGHTS, {"mean": ZOO_MEAN, "channel_order": "BGR", "scale": 1.0, "labels": data.LABELS}
+
+
+def _is_name(text: str) -> bool:
+    return not (os.sep in text or text.endswith(".prototxt") or Path(text).exists())
 
 
 def _weights_notes(backend: EngineBackend, weights: StrPath | None, seed: int) -> list[str]:

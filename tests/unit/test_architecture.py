@@ -28,7 +28,7 @@ MAY: dict[str, set[str]] = {
     "registry": {"function", "objective", "regularizer", "plugin", "errors"},
     "grammar": {"registry", "objective", "objectives", "regularizer", "errors"},
     "data": {"errors"},
-    "network": {"backends", "schema", "data", "errors"},
+    "network": {"backends", "schema", "data", "models", "errors"},
     "image": {"streams", "errors"},
     "diagnose": {"network", "errors"},
     "problem": {"network", "objective", "regularizer", "registry", "grammar", "function", "diagnose", "image", "streams", "errors"},

@@ -10,7 +10,17 @@ from scipy import optimize
 
 import dreamopt
 from dreamopt.backends.base import pick_device
-from dreamopt.errors import BackendError, DeadGradientError, DreamoptWarning, ImageError, ShapeError, TargetError, UsageError
+from dreamopt.errors import (
+    BackendError,
+    DeadGradientError,
+    DreamoptError,
+    DreamoptWarning,
+    ImageError,
+    ModelError,
+    ShapeError,
+    TargetError,
+    UsageError,
+)
 from dreamopt.network import Network, load_net
 from dreamopt.objectives import Channel
 from dreamopt.optimize import Adam, run
@@ -246,3 +256,13 @@ def test_the_embedded_net() -> None:
     problem = Problem(network, f"{network.layers[-1].bottoms[0]}:{network.labels[3]}")
     assert problem.objective.layers
     assert network.describe()["assumed"] == []
+
+
+def test_a_name_is_a_model_that_was_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DREAMOPT_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match="dreamopt models get bvlc_googlenet"):
+        load_net("bvlc_googlenet")
+    with pytest.raises(ModelError, match="bvlc_googlenet"):
+        load_net("bvlc_googlnet")
+    with pytest.raises(DreamoptError, match=r"lost\.prototxt"):
+        load_net("lost.prototxt")
