@@ -114,6 +114,44 @@ class Layer:
         """
         raise AssertionError(f"layer type {self.type} does not say how it computes")
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the first top is written over the first bottom."""
+        return bool(self.param.bottom and self.param.top) and self.param.bottom[0] == self.param.top[0]
+
+    @property
+    def keeps_values(self) -> bool:
+        """Whether the top holds the bottom's numbers, so that it makes no difference whether it is written over them."""
+        return self.shares_data
+
+    @property
+    def rereads(self) -> bool:
+        """Whether Caffe's backward pass reads the blobs again, as `pull_back` does; a layer that runs in place may spoil them."""
+        return type(self).pull_back is not Layer.pull_back
+
+    @property
+    def spoils_itself(self) -> bool:
+        """Whether in place, Caffe's backward pass of this very layer misses the bottom that its forward pass has overwritten."""
+        return False
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Return the bottom's diff as Caffe computes it from what stands in the blobs when the backward pass comes.
+
+        For types of one bottom and one top whose backward pass in Caffe reads them again. Others need not say anything:
+        autograd differentiates `forward`. It is asked for only where a layer in place, this one or one behind it, has
+        written over the blobs, or a script has.
+
+        Parameters
+        ----------
+        x, y : Tensor
+            What stands in the bottom and in the top; both the same if the layer runs in place.
+        grad : Tensor
+            The top's diff.
+        then : Tensor
+            What stood in the bottom at the forward pass, for what Caffe's layer remembers by itself.
+        """
+        raise AssertionError(f"layer type {self.type} does not read its blobs again")
+
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds of one forward pass; default: one for each value written."""
         return sum(count(top) for top in tops)

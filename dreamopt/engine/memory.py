@@ -25,6 +25,7 @@ class Memory:
     def __init__(self) -> None:
         self.capacity = 0
         self.version = 0
+        self.writes = 0
         self._buffer: Tensor | None = None
         self._host: FloatArray | None = None
         self._tensor: Tensor | None = None
@@ -78,6 +79,7 @@ class Memory:
 
     def write(self, tensor: Tensor) -> None:
         """Take over an engine's result, which nobody may write into afterwards."""
+        self.writes += 1
         if self.watched:
             self._settle()
             self._copy(tensor)
@@ -92,6 +94,11 @@ class Memory:
     def aliases(self, tensor: Tensor) -> bool:
         """Whether the tensor is a view of the buffer, so that scripts may change it."""
         return self._buffer is not None and self._buffer.data_ptr() == tensor.untyped_storage().data_ptr()
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """What is another one as soon as anybody, the engine included, has written; but for views, see `watched`."""
+        return self.version, self.writes
 
     def touched_since(self, version: int) -> bool:
         """Whether somebody outside the engine may have written since ``version`` was read."""

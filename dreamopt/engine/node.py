@@ -27,6 +27,8 @@ class Graph:
     tops: list[Tensor]
     versions: list[int]
     """The bottoms' memory versions: a script that wrote there since has made this graph stale."""
+    stamps: list[tuple[int, int]] | None = None
+    """The stamps of bottoms' and tops' memories once the tops were written; None if they were not."""
 
 
 @dataclass
@@ -84,6 +86,7 @@ class Node:
             # A top that is its bottom (Dropout, a Slice) must not follow what a script writes into that bottom later.
             aliased = any(blob._data.aliases(out) for blob in self.bottoms)
             top._data.write(out.detach().clone() if aliased else out.detach())
+        graph.stamps = self._stamps()
 
     def _record(self, device: torch.device) -> Graph:
         bottoms = [blob._data.read(blob.shape, device) for blob in self.bottoms]
@@ -107,7 +110,8 @@ class Node:
         if graph is None or self._stale(graph):
             self._graph = graph = self._record(device)
         seeds = [top._diff.read(top.shape, device) for top in self.tops]
-        for blob, grad in zip(self.bottoms, gradients(graph.tops, graph.bottoms, seeds), strict=True):
+        found = self._pulled_back(graph, seeds, device) if self._reads_again(graph) else gradients(graph.tops, graph.bottoms, seeds)
+        for blob, grad in zip(self.bottoms, found, strict=True):
             if grad is not None:
                 aliased = any(top._diff.aliases(grad) for top in self.tops)
                 blob._diff.write(grad.clone() if aliased else grad)
@@ -119,11 +123,27 @@ class Node:
         (bottom,), (top,) = self.bottoms, self.tops
         bottom._diff.write(rule(top._diff.read(top.shape, device)))
 
+    def _stamps(self) -> list[tuple[int, int]]:
+        return [blob._data.stamp for blob in (*self.bottoms, *self.tops)]
+
+    def _reads_again(self, graph: Graph) -> bool:
+        """Whether Caffe's layer would find other values in its blobs than it had in its forward pass."""
+        layer = self.layer
+        if not layer.rereads:
+            return False
+        if layer.in_place and layer.spoils_itself:
+            return True
+        return graph.stamps != self._stamps() or any(blob._data.watched for blob in (*self.bottoms, *self.tops))
+
+    def _pulled_back(self, graph: Graph, seeds: Sequence[Tensor], device: torch.device) -> Sequence[Tensor | None]:
+        x, y = (blob._data.read(blob.shape, device) for blob in (self.bottoms[0], self.tops[0]))
+        return [self.layer.pull_back(x, y, seeds[0], graph.bottoms[0].detach())]
+
     def _stale(self, graph: Graph) -> bool:
         if any(tuple(t.shape) != blob.shape for t, blob in zip(graph.bottoms, self.bottoms, strict=True)):
             return True
-        if self.in_place or self.layer.phase == "TRAIN":
-            return False  # the bottom is gone; or starting again would draw another mask, and count the batch twice
+        if self.in_place or self.layer.rereads or self.layer.phase == "TRAIN":
+            return False  # the bottom is gone, or read again anyway; or another mask would be drawn, the batch counted twice
         return any(blob._data.touched_since(v) for blob, v in zip(self.bottoms, graph.versions, strict=True))
 
     def _note_weight_diffs(self, graph: Graph, seeds: list[Tensor]) -> None:

@@ -24,3 +24,7 @@ class AbsVal(Elementwise):
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
         return x.abs()
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Take the bottom's sign."""
+        return grad * x.sign()

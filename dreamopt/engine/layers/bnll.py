@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.inplace import overwriting
 from dreamopt.engine.layer import Elementwise
 
 
@@ -21,8 +20,13 @@ class BNLL(Elementwise):
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
-        return overwriting(_softplus, x) if self.param.bottom[0] == self.param.top[0] else _softplus(x)
+        return torch.nn.functional.softplus(x, threshold=50)
 
+    @property
+    def spoils_itself(self) -> bool:
+        """The derivative is taken at the bottom."""
+        return True
 
-def _softplus(x: Tensor) -> Tensor:
-    return torch.nn.functional.softplus(x, threshold=50)
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Differentiate by the bottom."""
+        return grad * torch.sigmoid(x)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.inplace import overwriting
 from dreamopt.engine.layer import Elementwise, Shape, Weight
 
 
@@ -29,5 +28,14 @@ class Clip(Elementwise):
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
         p = self.param.clip_param
-        in_place = self.param.bottom[0] == self.param.top[0]
-        return overwriting(lambda t: torch.clamp(t, p.min, p.max), x) if in_place else torch.clamp(x, p.min, p.max)
+        return torch.clamp(x, p.min, p.max)
+
+    @property
+    def spoils_itself(self) -> bool:
+        """No top lies beyond the bounds."""
+        return True
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Look whether the bottom lies within."""
+        p = self.param.clip_param
+        return grad * ((x >= p.min) & (x <= p.max))

@@ -16,6 +16,11 @@ class Dropout(Elementwise):
     Caffe, src/caffe/layers/dropout_layer.cpp, DropoutLayer.
     """
 
+    @property
+    def keeps_values(self) -> bool:
+        """Whether it is the identity."""
+        return self.phase == "TEST"
+
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the ratio."""
         ratio = self.param.dropout_param.dropout_ratio

@@ -27,5 +27,13 @@ class Exp(Elementwise):
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
         p = self.param.exp_param
-        log_base = 1.0 if p.base == -1 else math.log(p.base)
-        return torch.exp(x * (log_base * p.scale) + log_base * p.shift)
+        return torch.exp(x * (self.log_base() * p.scale) + self.log_base() * p.shift)
+
+    def log_base(self) -> float:
+        """Return the base's natural logarithm."""
+        base: float = self.param.exp_param.base
+        return 1.0 if base == -1 else math.log(base)
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Differentiate by the top."""
+        return grad * y * (self.log_base() * self.param.exp_param.scale)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.layer import Elementwise, Shape, Weight
-from dreamopt.engine.layers._in_place import broken_in_place
 
 
 class Log(Elementwise):
@@ -30,21 +29,21 @@ class Log(Elementwise):
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
-        if self.param.bottom[0] == self.param.top[0]:
-            return broken_in_place(self.compute, self.derivative, x)
-        return self.compute(x)
-
-    def compute(self, x: Tensor) -> Tensor:
-        """Compute the top from ``x``."""
         p = self.param.log_param
         return torch.log(x * p.scale + p.shift) * self.factor()
-
-    def derivative(self, x: Tensor) -> Tensor:
-        """Compute the derivative at ``x``."""
-        p = self.param.log_param
-        return self.factor() * p.scale / (x * p.scale + p.shift)
 
     def factor(self) -> float:
         """Return ``1 / log(base)``."""
         base = self.param.log_param.base
         return 1.0 if base == -1 else 1 / math.log(base)
+
+    @property
+    def spoils_itself(self) -> bool:
+        """The derivative is taken at the bottom."""
+        return True
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Differentiate by the bottom; in place, Caffe's derivative overwrites the top's diff."""
+        p = self.param.log_param
+        derivative = self.factor() * p.scale / (x * p.scale + p.shift)
+        return derivative * (derivative if self.in_place else grad)

@@ -48,6 +48,19 @@ class LRN(Layer):
         around = torch.nn.functional.avg_pool2d(x * x, p.local_size, 1, p.local_size // 2)
         return [x * _power(around * p.alpha + 1, p.beta)]
 
+    @property
+    def rereads(self) -> bool:
+        """Only across channels."""
+        return bool(self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS)
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Apply the formula of `across_backward` to the blobs, with the sums of squares as they were."""
+        p, then = self.param.lrn_param, channels_last(then)
+        a = p.alpha / p.local_size
+        scale = _spread(then * then, p.local_size, a, p.k)
+        ratio = channels_last(grad * y / scale)
+        return grad * _power(scale, p.beta) + x * _spread(ratio, p.local_size, -2 * a * p.beta, 0.0)
+
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds of the sums of squares."""
         return count(tops[0]) * self.param.lrn_param.local_size

@@ -32,12 +32,37 @@ class MVN(Layer):
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Normalise."""
         p, x = self.param.mvn_param, bottoms[0]
-        groups = x.reshape(x.shape[0] if p.across_channels else x.shape[:2].numel(), -1)
+        groups = self._groups(x)
         if p.normalize_variance:
             y: Tensor = _Normalise.apply(groups, p.eps)  # type: ignore[no-untyped-call]
         else:
             y = groups - groups.mean(1, keepdim=True)
         return [y.reshape(x.shape)]
+
+    def _groups(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0] if self.param.mvn_param.across_channels else x.shape[:2].numel(), -1)
+
+    @property
+    def rereads(self) -> bool:
+        """Only to normalise the variance."""
+        return bool(self.param.mvn_param.normalize_variance)
+
+    @property
+    def spoils_itself(self) -> bool:
+        """The top's diff is overwritten while it is still needed."""
+        return True
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Apply the formula to the top, with the standard deviations as they were."""
+        scale = self._groups(then).var(1, correction=0, keepdim=True).sqrt() + self.param.mvn_param.eps
+        now, g = self._groups(y), self._groups(grad)
+        shared = now * (now * g).sum(1, keepdim=True)
+        if self.in_place:
+            # the top's diff is the bottom's, which is overwritten at once; and a x + b y with x = y is a (b y) + b y to BLAS
+            found = (shared + shared.sum(1, keepdim=True)) * (-2 / now.shape[1])
+        else:
+            found = g - (g.sum(1, keepdim=True) + shared) / now.shape[1]
+        return (found / scale).reshape(y.shape)
 
 
 class _Normalise(torch.autograd.Function):

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.layer import Elementwise
-from dreamopt.engine.layers._in_place import broken_in_place
 
 
 class Power(Elementwise):
@@ -24,12 +23,6 @@ class Power(Elementwise):
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
-        if self.param.bottom[0] == self.param.top[0]:
-            return broken_in_place(self.compute, lambda y: self.derivative(y, y), x)
-        return self.compute(x)
-
-    def compute(self, x: Tensor) -> Tensor:
-        """Compute the top from ``x``."""
         p = self.param.power_param
         if p.power == 0 or p.scale == 0:
             return x * 0 + (1.0 if p.power == 0 else p.shift**p.power)
@@ -40,11 +33,17 @@ class Power(Elementwise):
             return inner if p.power == 1 else inner * inner
         return torch.pow(inner, p.power)
 
-    def derivative(self, x: Tensor, y: Tensor) -> Tensor:
-        """Compute the derivative from bottom and top the way Caffe does."""
+    @property
+    def spoils_itself(self) -> bool:
+        """The derivative is taken at the bottom."""
+        return True
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Differentiate by bottom and top; in place, Caffe's derivative overwrites the top's diff."""
         p = self.param.power_param
         factor = p.power * p.scale
-        if factor == 0 or p.power == 1:
-            return torch.full_like(x, factor)
         inner = x * p.scale + p.shift
-        return inner * factor if p.power == 2 else y / inner * factor
+        derivative = inner * factor if p.power == 2 else y / inner * factor
+        if factor == 0 or p.power == 1:
+            derivative = torch.full_like(x, factor)
+        return derivative * (derivative if self.in_place else grad)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.inplace import overwriting
 from dreamopt.engine.layer import Elementwise
 
 
@@ -24,6 +23,13 @@ class ReLU(Elementwise):
         slope = self.param.relu_param.negative_slope
         if slope == 0:
             return torch.relu(x)
-        if slope < 0 and self.param.top[0] == self.param.bottom[0]:
-            return overwriting(lambda t: torch.where(t > 0, t, t * slope), x)
         return torch.nn.functional.leaky_relu(x, slope)
+
+    @property
+    def spoils_itself(self) -> bool:
+        """With a slope below 0, the top has not the bottom's sign."""
+        return self.param.relu_param.negative_slope < 0
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Look for the sign in the bottom."""
+        return torch.where(x > 0, grad, grad * self.param.relu_param.negative_slope)

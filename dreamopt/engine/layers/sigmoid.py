@@ -19,3 +19,7 @@ class Sigmoid(Elementwise):
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
         return torch.sigmoid(x)
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Differentiate by the top."""
+        return grad * y * (1 - y)

@@ -25,3 +25,7 @@ class Softmax(Layer):
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Compute the top."""
         return [torch.softmax(bottoms[0], self.param.softmax_param.axis)]
+
+    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+        """Differentiate by the top."""
+        return y * (grad - (y * grad).sum(self.param.softmax_param.axis, keepdim=True))
