@@ -46,10 +46,14 @@ class BatchNorm(Layer):
             means, variances, times = (w.detach() for w in weights)
             factor = torch.where(times == 0, 0, 1 / times)
             return [torch.nn.functional.batch_norm(x, means * factor, variances * factor, eps=p.eps)]
+        means, variances, times = weights
+        # With a momentum of 1, what torch leaves in its running statistics is the batch's mean and its unbiased variance.
+        mean, var = x.new_zeros(self.channels), x.new_zeros(self.channels)
+        several = x.numel() > self.channels
+        y = torch.batch_norm(x, None, None, mean if several else None, var if several else None, True, 1.0, p.eps, False)
+        if not several:
+            mean = x.detach().reshape(-1)
         with torch.no_grad():
-            means, variances, times = weights
-            var, mean = torch.var_mean(x, [i for i in range(x.dim()) if i != 1], correction=0)
-            m = x.numel() // self.channels
-            for w, new in ((means, mean), (variances, var * (m / (m - 1) if m > 1 else 1)), (times, 1)):
+            for w, new in ((means, mean), (variances, var), (times, 1)):
                 w.mul_(p.moving_average_fraction).add_(new)
-        return [torch.batch_norm(x, None, None, None, None, True, 0, p.eps, False)]
+        return [y]
