@@ -1,6 +1,8 @@
 """What real Caffe cannot be asked for: what it draws at random, computes on a GPU only, or reads outside its blobs."""
 
+import pytest
 import torch
+from torch import Tensor
 
 from tests.layer_nets import make_layer, net_text
 
@@ -42,3 +44,31 @@ def test_stochastic_pooling_in_test() -> None:
     layer, _ = make_layer(net_text("Pooling", params, [(1, 1, 3, 2)]), [(1, 1, 3, 2)], "TEST")
     (y,) = layer.forward([torch.tensor([[[[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]]]])], [])
     torch.testing.assert_close(y, torch.tensor([[[[3.0], [0.0]]]]))
+
+
+@pytest.mark.parametrize("phase", ["TEST", "TRAIN"])
+def test_batch_norm_minds_no_mixture_of_layouts(phase: str) -> None:
+    shape = (1, 16, 7, 8)
+    layer, _ = make_layer(net_text("BatchNorm", "", [shape]), [shape], phase)
+    torch.manual_seed(0)
+    weights = [torch.randn(16), torch.rand(16) + 0.5, torch.ones(1)]
+
+    def odd(t: Tensor) -> Tensor:  # as oneDNN's convolutions lay out one item
+        return torch.empty_strided(shape, (16, 1, 128, 16)).copy_(t)
+
+    layouts = [
+        lambda t: t.clone(),
+        lambda t: t.contiguous(memory_format=torch.channels_last),
+        odd,
+        lambda t: torch.cat([t, odd(t)], 1)[:, :16],
+        lambda t: torch.cat([odd(t), odd(t)], 1)[:, 16:],
+    ]
+    x, g = torch.randn(shape), torch.randn(shape)
+    found = []
+    for lay_x in layouts:
+        for lay_g in layouts:
+            bottom = lay_x(x).requires_grad_()
+            (top,) = layer.forward([bottom], [w.clone() for w in weights])
+            found.append(torch.autograd.grad(top, bottom, lay_g(g))[0])
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0])

@@ -1,6 +1,7 @@
 """BatchNorm."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ class BatchNorm(Layer):
         if self.stored:
             means, variances, times = (w.detach() for w in weights)
             factor = torch.where(times == 0, 0, 1 / times)
-            return [torch.nn.functional.batch_norm(x, means * factor, variances * factor, eps=p.eps)]
+            return [_laid_out(torch.nn.functional.batch_norm(x, means * factor, variances * factor, eps=p.eps), x)]
         means, variances, times = weights
         # With a momentum of 1, what torch leaves in its running statistics is the batch's mean and its unbiased variance.
         mean, var = x.new_zeros(self.channels), x.new_zeros(self.channels)
@@ -56,4 +57,28 @@ class BatchNorm(Layer):
         with torch.no_grad():
             for w, new in ((means, mean), (variances, var), (times, 1)):
                 w.mul_(p.moving_average_fraction).add_(new)
-        return [y]
+        return [_laid_out(y, x)]
+
+
+def _laid_out(y: Tensor, x: Tensor) -> Tensor:
+    """Let y's gradient come to batch_norm in x's layout.
+
+    torch (2.13) gives wrong numbers without a word where one of the two is contiguous, and the other is channels-last with
+    one item whose stride is no multiple of its size, as oneDNN's convolutions make them.
+    """
+    found: Tensor = _LaidOut.apply(y, torch.empty_like(x, device="meta").stride())  # type: ignore[no-untyped-call]  # torch does not type Function.apply
+    return found
+
+
+class _LaidOut(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, strides: tuple[int, ...]) -> Tensor:
+        ctx.strides = strides
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (g,) = grads
+        if g.stride() == ctx.strides:
+            return g, None
+        return torch.empty_strided(g.shape, ctx.strides, dtype=g.dtype, device=g.device).copy_(g), None
