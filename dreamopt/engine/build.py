@@ -11,6 +11,7 @@ from dreamopt.engine.layer import layer_class
 from dreamopt.engine.node import Node
 
 if TYPE_CHECKING:
+    from dreamopt.engine.layer import Layer
     from dreamopt.schema import NetDef
 
 AUTOMATIC = "(automatic)"
@@ -37,6 +38,7 @@ def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blo
     nodes: list[Node] = []
     blobs: dict[str, Blob] = {}
     available: set[str] = set()
+    owners: dict[str, tuple[Layer, Blob]] = {}
     for step in insert_splits(net):
         param = step.param
         kind = layer_class(param.type, param.name, step.where)
@@ -61,6 +63,7 @@ def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blo
         for i, (blob, weight) in enumerate(zip(node.weights, wanted, strict=True)):
             if weight.filler is not None:
                 blob.data[...] = fill(blob.shape, weight.filler, seed, layer.name, i)
+        _share(node, owners)
         if not bottoms:
             for blob, shape in zip(tops, layer.shape(shapes), strict=True):
                 blob.reshape(*shape)
@@ -73,6 +76,24 @@ def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blo
         _seed_loss(node)
         nodes.append(node)
     return nodes, blobs, sorted(available)
+
+
+def _share(node: Node, owners: dict[str, tuple[Layer, Blob]]) -> None:
+    """Let weights that have the name of an earlier one (``param { name: "w" }``) use its memory, as Caffe's AppendParam does."""
+    for i, (blob, spec) in enumerate(zip(node.weights, node.layer.param.param, strict=False)):
+        if not spec.name:
+            continue
+        owner, owned = owners.setdefault(spec.name, (node.layer, blob))
+        if owned is blob:
+            continue
+        strict = spec.share_mode == spec.STRICT
+        if owned.count != blob.count or (strict and owned.shape != blob.shape):
+            node.layer.fail(
+                f"weight {i} has shape {blob.shape}, but shares the name '{spec.name}' with a weight of layer '{owner.name}' of shape"
+                f" {owned.shape}; allowed is the same {'shape' if strict else 'number of values'}"
+            )
+        blob._data, blob._diff = owned._data, owned._diff
+        node.borrowed.add(i)
 
 
 def _seed_loss(node: Node) -> None:

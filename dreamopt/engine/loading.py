@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dreamopt.engine.node import Node
 from dreamopt.errors import WeightsError
 from dreamopt.schema import LayerWeights, read_weights, shapes_agree
@@ -53,15 +55,17 @@ def load_weights(nodes: Sequence[Node], weights: str | os.PathLike[str] | Sequen
             if item.blobs:
                 unused.append(item.name)
             continue
-        if len(item.blobs) != len(node.weights):
-            if not item.blobs:
-                continue
+        if not item.blobs:
+            continue
+        # HDF5 files leave out a weight that another layer shares: an empty slot, which keeps what stands there.
+        left_out = range(len(item.blobs), len(node.weights))
+        blobs = [*item.blobs, *(np.empty(0, np.float32) for i in left_out if i in node.borrowed)]
+        if len(blobs) != len(node.weights):
             raise WeightsError(
                 f"{source or 'weights'}: layer '{item.name}' has {len(item.blobs)} weights {[b.shape for b in item.blobs]}, but the net's"
                 f" ({node.layer.where}) takes {len(node.weights)}: {[b.shape for b in node.weights]}"
             )
-        # HDF5 files leave out a weight that another layer shares: an empty slot, which keeps what stands there.
-        given_here = [(i, blob, array) for i, (blob, array) in enumerate(zip(node.weights, item.blobs, strict=True)) if array.shape != (0,)]
+        given_here = [(i, blob, array) for i, (blob, array) in enumerate(zip(node.weights, blobs, strict=True)) if array.shape != (0,)]
         for i, blob, array in given_here:
             if not shapes_agree(blob.shape, array.shape):
                 raise WeightsError(
@@ -70,9 +74,9 @@ def load_weights(nodes: Sequence[Node], weights: str | os.PathLike[str] | Sequen
                 )
         for _, blob, array in given_here:
             blob.data[...] = array.reshape(blob.shape)
-        if item.blobs:
-            loaded.append(item.name)
-    missing = [node.layer.name for node in nodes if node.weights and node.layer.name not in set(loaded)]
+        loaded.append(item.name)
+    own = [node.layer.name for node in nodes if len(node.borrowed) < len(node.weights)]
+    missing = [name for name in own if name not in set(loaded)]
     return WeightsReport(tuple(loaded), tuple(missing), tuple(unused), source)
 
 

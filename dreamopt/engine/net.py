@@ -384,7 +384,10 @@ class Net:
             optimizer = torch.optim.Adam([w.requires_grad_() for ws in weights.values() for w in ws])
             scores = net.program(["fc8"])({"data": batch}, weights)["fc8"]
         """
-        return {node.layer.name: [blob._data.lend(blob.shape) for blob in node.weights] for node in self.nodes if node.weights}
+        lent: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}  # weights that layers share are one tensor, not two
+        for blob in (blob for node in self.nodes for blob in node.weights):
+            lent.setdefault((id(blob._data), blob.shape), blob._data.lend(blob.shape))
+        return {node.layer.name: [lent[id(b._data), b.shape] for b in node.weights] for node in self.nodes if node.weights}
 
     def program(self, wanted: Sequence[str]) -> Program:
         """Return the fast, differentiable function from the inputs to the values of some layers.

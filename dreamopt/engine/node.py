@@ -41,6 +41,8 @@ class Node:
     added: bool = False
     """Whether it is a Split that the file does not name."""
     weights: list[Blob] = field(default_factory=list)
+    borrowed: set[int] = field(default_factory=set)
+    """Which of the weights are another layer's, by a ``param`` name."""
     weight_diffs_read: bool = False
     """Whether a script reads the weights' diffs, so that each backward pass must add to them."""
     weight_diffs_lost: bool = False
