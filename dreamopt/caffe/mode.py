@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import torch
 
 from dreamopt.errors import BackendError, DreamoptWarning
 
+_PYTHON_LAYERS = "DREAMOPT_ALLOW_PYTHON_LAYERS"
 _gpu = False
 _index = 0
 _seed = 0
@@ -48,6 +50,19 @@ def set_random_seed(seed: int) -> None:
     global _seed
     _seed = seed
     torch.manual_seed(seed)
+
+
+def allow_python_layers(allow: bool = True) -> None:
+    """Let nets made from now on run the classes that their Python layers name, in this process and those it starts.
+
+    The environment variable ``DREAMOPT_ALLOW_PYTHON_LAYERS=1`` does the same.
+    """
+    os.environ[_PYTHON_LAYERS] = "1" if allow else "0"
+
+
+def python_layers_allowed() -> bool:
+    """Return whether Python layers may run."""
+    return os.environ.get(_PYTHON_LAYERS, "0") not in ("", "0")
 
 
 def device() -> torch.device:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from dreamopt.caffe import mode
+from dreamopt.engine import Blob
 from dreamopt.engine import net as engine
+from dreamopt.engine.loading import weights_of
 from dreamopt.engine.node import Rule
-from dreamopt.errors import ShapeError
+from dreamopt.errors import ShapeError, UsageError
+from dreamopt.schema import write_weights
 
 
 class Net(engine.Net):
@@ -22,17 +27,56 @@ class Net(engine.Net):
     ----------
     network_file, *args, **kwargs
         As pycaffe has them: ``Net(prototxt, weights, caffe.TEST)``, ``Net(prototxt, caffe.TEST, weights=..., level=0,
-        stages=[...])``; see `dreamopt.engine.Net` for the rest.
+        stages=[...])``; see `dreamopt.engine.Net` for the rest. DummyData layers run; other data layers become inputs. Python layers
+        run where ``allow_python_layers=True``, or `caffe.allow_python_layers` was called.
     """
 
     def __init__(self, network_file: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("seed", mode.seed())
+        kwargs.setdefault("allow_python_layers", mode.python_layers_allowed())
+        # A Python data layer that may not run becomes an input where the caller tells its shape, and is refused otherwise.
+        kwargs.setdefault("keep", ("DummyData",) if "input_shape" in kwargs else ("DummyData", "Python"))
         super().__init__(network_file, *args, **kwargs)
 
     @property
     def device(self) -> torch.device:
         """Where the net computes now."""
         return mode.device()
+
+    @property
+    def blob_loss_weights(self) -> OrderedDict[str, float]:
+        """What each blob counts in the loss."""
+        weights = OrderedDict.fromkeys(self.blobs, 0.0)
+        for node in self.nodes:
+            given = list(node.layer.param.loss_weight) or [float(node.layer.is_loss)]
+            weights.update((name, weight) for name, weight in zip(node.layer.param.top, given, strict=False) if weight)
+        return weights
+
+    @property
+    def _blobs(self) -> list[Blob]:
+        return list(self.blobs.values())
+
+    @property
+    def _inputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.inputs]
+
+    @property
+    def _outputs(self) -> list[int]:
+        return [self._blob_names.index(name) for name in self.outputs]
+
+    def clear_param_diffs(self) -> None:
+        """Zero the diffs of all weights."""
+        for blobs in self.params.values():
+            for blob in blobs:
+                blob.diff[...] = 0
+
+    def save_hdf5(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights as HDF5, whatever the file's name."""
+        write_weights(Path(path), weights_of(self.nodes), form="hdf5")
+
+    def set_input_arrays(self, data: npt.NDArray[Any], labels: npt.NDArray[Any]) -> NoReturn:
+        """Raise a UsageError: a MemoryData layer is an input here."""
+        raise UsageError("a MemoryData layer is read as an input here: write the data into net.blobs[name].data, or pass it to forward()")
 
     # The two calls that the deep visualization toolbox's fork of Caffe adds.
 

@@ -45,6 +45,29 @@ class Transformer:
         self.mean: dict[str, Array] = {}
         self.input_scale: dict[str, float] = {}
 
+    @classmethod
+    def of_pictures(
+        cls,
+        name: str,
+        shape: Sequence[int],
+        mean: Array | None,
+        input_scale: float | None,
+        raw_scale: float | None,
+        channel_swap: Sequence[int] | None,
+    ) -> Transformer:
+        """Make one for pictures (H, W, K), as `Classifier` and `Detector` want it; None leaves a step out."""
+        made = cls({name: shape})
+        made.set_transpose(name, (2, 0, 1))
+        if mean is not None:
+            made.set_mean(name, mean)
+        if input_scale is not None:
+            made.set_input_scale(name, input_scale)
+        if raw_scale is not None:
+            made.set_raw_scale(name, raw_scale)
+        if channel_swap is not None:
+            made.set_channel_swap(name, channel_swap)
+        return made
+
     def _shape(self, in_: str) -> tuple[int, ...]:
         if in_ not in self.inputs:
             raise UsageError(f"'{in_}' is not one of the net's inputs: {', '.join(self.inputs)}")

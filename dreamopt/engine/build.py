@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.fillers import fill
 from dreamopt.engine.graph import insert_splits
+from dreamopt.engine.hand import HandLayer, HandNode
 from dreamopt.engine.layer import layer_class
 from dreamopt.engine.node import Node
+from dreamopt.errors import NetError
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer
@@ -18,7 +20,7 @@ AUTOMATIC = "(automatic)"
 """Caffe's name for the top of a loss that names none; it is no output of the net."""
 
 
-def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blob], list[str]]:
+def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False) -> tuple[list[Node], dict[str, Blob], list[str]]:
     """Make the nodes of a net in Caffe's order, its blobs by name, and the names of its outputs.
 
     Parameters
@@ -29,6 +31,8 @@ def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blo
         What it was read for.
     seed : int
         For the weight fillers.
+    allow_python_layers : bool
+        Whether the classes that Python layers name may be imported and run.
 
     Raises
     ------
@@ -41,6 +45,12 @@ def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blo
     owners: dict[str, tuple[Layer, Blob]] = {}
     for step in insert_splits(net):
         param = step.param
+        if param.type == "Python" and not allow_python_layers:
+            raise NetError(
+                f"{step.where}: layer '{param.name}' (Python) runs code of the module '{param.python_param.module}': pass"
+                " allow_python_layers=True to Net if you trust it (caffe.allow_python_layers() and python -m dreamopt.caffe"
+                " --allow-python-layers allow it for every net)"
+            )
         kind = layer_class(param.type, param.name, step.where)
         if kind.is_loss and not param.top:
             param.top.append(AUTOMATIC)
@@ -56,17 +66,15 @@ def build(net: NetDef, phase: str, seed: int) -> tuple[list[Node], dict[str, Blo
             tops.append(blobs[name] if in_place else blobs.setdefault(name, Blob((0,), name)))
             if name != AUTOMATIC:
                 available.add(name)
-        node = Node(layer, bottoms, tops, step.added)
-        shapes = [blob.shape for blob in bottoms]
-        wanted = layer.setup(shapes)
-        node.weights = [Blob(tuple(w.shape), f"{layer.name}[{i}]") for i, w in enumerate(wanted)]
-        for i, (blob, weight) in enumerate(zip(node.weights, wanted, strict=True)):
-            if weight.filler is not None:
-                blob.data[...] = fill(blob.shape, weight.filler, seed, layer.name, i)
+        if isinstance(layer, HandLayer):
+            node: Node = HandNode(layer, bottoms, tops, step.added)
+            node.weights = layer.begin(bottoms, tops)
+            for i, blob in enumerate(node.weights):
+                blob.name = f"{layer.name}[{i}]"
+        else:
+            node = Node(layer, bottoms, tops, step.added)
+            _set_up(node, seed)
         _share(node, owners)
-        if not bottoms:
-            for blob, shape in zip(tops, layer.shape(shapes), strict=True):
-                blob.reshape(*shape)
         node.reshape()
         if layer.shares_data:
             for top in tops:
@@ -96,13 +104,27 @@ def _share(node: Node, owners: dict[str, tuple[Layer, Blob]]) -> None:
         node.borrowed.add(i)
 
 
+def _set_up(node: Node, seed: int) -> None:
+    """Ask the layer for its weights and fill them; shape the tops of one that reads nothing."""
+    layer = node.layer
+    shapes = [blob.shape for blob in node.bottoms]
+    wanted = layer.setup(shapes)
+    node.weights = [Blob(tuple(w.shape), f"{layer.name}[{i}]") for i, w in enumerate(wanted)]
+    for i, (blob, weight) in enumerate(zip(node.weights, wanted, strict=True)):
+        if weight.filler is not None:
+            blob.data[...] = fill(blob.shape, weight.filler, seed, layer.name, i)
+    if not node.bottoms:
+        for blob, shape in zip(node.tops, layer.shape(shapes), strict=True):
+            blob.reshape(*shape)
+
+
 def _seed_loss(node: Node) -> None:
     """Write the loss weights into the tops' diffs, where Caffe's backward pass starts from them."""
     layer = node.layer
     given = list(layer.param.loss_weight)
     if given and len(given) != layer.n_tops:
         layer.fail(f"there are {len(given)} loss_weight(s) for {layer.n_tops} top(s); allowed is one for each, or none")
-    weights = given or [float(layer.is_loss)] + [0.0] * (layer.n_tops - 1)
+    weights = given or ([float(layer.is_loss)] + [0.0] * layer.n_tops)[: layer.n_tops]
     for top, weight in zip(node.tops, weights, strict=True):
         if weight:
             top.diff[...] = weight

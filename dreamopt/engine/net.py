@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import torch
 
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.build import build
+from dreamopt.engine.hand import HandNode
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
 from dreamopt.engine.memory import FloatArray
 from dreamopt.engine.names import find
 from dreamopt.engine.node import Node, Rule
 from dreamopt.engine.program import Program
+from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import ShapeError, UsageError
 from dreamopt.schema import LayerWeights, NetDef, read_net, write_weights
 
@@ -68,6 +70,10 @@ class Net:
         For inputs whose shape the file leaves open; see `dreamopt.schema.read_net`.
     strict : bool
         Refuse fields that Caffe 1.0 does not know, instead of warning.
+    keep : collection of str
+        Types of data layers, of those that the engine has, that run as they are instead of becoming inputs.
+    allow_python_layers : bool
+        Import and run the classes that Python layers name; a net that has some is refused otherwise.
 
     Raises
     ------
@@ -89,6 +95,8 @@ class Net:
         seed: int = 0,
         input_shape: Any = None,
         strict: bool = False,
+        keep: Collection[str] = (),
+        allow_python_layers: bool = False,
     ) -> None:
         for arg in args:
             if isinstance(arg, int) and phase is None:
@@ -103,13 +111,19 @@ class Net:
             self.definition = prototxt
         else:
             self.definition = read_net(
-                Path(prototxt), phase=self.phase, level=level, stages=tuple(stages or ()), strict=strict, input_shape=input_shape
+                Path(prototxt),
+                phase=self.phase,
+                level=level,
+                stages=tuple(stages or ()),
+                strict=strict,
+                input_shape=input_shape,
+                keep=(*keep, "Python") if allow_python_layers else keep,
             )
-        self.nodes, by_name, outputs = build(self.definition, self.phase, seed)
+        self.nodes, by_name, outputs = build(self.definition, self.phase, seed, allow_python_layers)
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
         self.inputs = [top for node in self.nodes if node.layer.type == "Input" for top in node.layer.param.top]
         self.outputs = outputs
-        self.layers = [LayerView(node) for node in self.nodes]
+        self.layers: list[LayerView | PythonLayer] = [_face(node) for node in self.nodes]
         self._layer_names = [node.layer.name for node in self.nodes]
         self._blob_names = list(self.blobs)
         self.layer_dict = OrderedDict(zip(self._layer_names, self.layers, strict=True))
@@ -119,6 +133,8 @@ class Net:
         self.top_names = OrderedDict((n.layer.name, list(n.layer.param.top)) for n in self.nodes)
         self.bottom_names = OrderedDict((n.layer.name, list(n.layer.param.bottom)) for n in self.nodes)
         for node in self.nodes:
+            if isinstance(node, HandNode):
+                continue  # its layer writes its weights' diffs itself
             for blob in node.weights:
                 blob._before_diff = self._weight_diffs_wanted
         self.weights_report = WeightsReport()
@@ -403,6 +419,12 @@ class Net:
             For a name that the net does not have.
         """
         return Program(self.nodes, wanted, self.device)
+
+
+def _face(node: Node) -> LayerView | PythonLayer:
+    """Return what a script sees of a layer: a Python layer's own object, as in pycaffe."""
+    own = getattr(node.layer, "instance", None)
+    return own if isinstance(own, PythonLayer) else LayerView(node)
 
 
 def _phase_name(phase: int | str | None) -> str:

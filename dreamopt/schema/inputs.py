@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from dreamopt.errors import NetError, UsageError
@@ -20,7 +20,9 @@ def is_data_layer(layer: LayerParameter) -> bool:
     return not layer.bottom and bool(layer.top) and (layer.type.endswith("Data") or layer.type == "Python")
 
 
-def make_inputs(param: NetParameter, places: Sequence[Place], given: GivenShape, changes: list[str]) -> list[Place]:
+def make_inputs(
+    param: NetParameter, places: Sequence[Place], given: GivenShape, changes: list[str], keep: Collection[str] = ()
+) -> list[Place]:
     """Turn data layers into Input layers and leave out what needs their labels, in place; return the places of the layers left.
 
     Parameters
@@ -33,6 +35,8 @@ def make_inputs(param: NetParameter, places: Sequence[Place], given: GivenShape,
         The caller's shape of the first input, or shapes by blob; they go before what the file says.
     changes : list of str
         Gets one sentence for each layer changed or left out.
+    keep : collection of str
+        Types of data layers that stay as they are.
 
     Raises
     ------
@@ -42,7 +46,7 @@ def make_inputs(param: NetParameter, places: Sequence[Place], given: GivenShape,
         For a given shape that is none, or is for no input.
     """
     layers = list(param.layer)
-    sources = [i for i, layer in enumerate(layers) if is_data_layer(layer)]
+    sources = [i for i, layer in enumerate(layers) if is_data_layer(layer) and layer.type not in keep]
     dropped, labels = find_labels(layers, sources)
     dropped |= _without_label(layers)
     inputs = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,7 @@ def read_net(
     strict: bool = False,
     *,
     input_shape: GivenShape = None,
+    keep: Collection[str] = (),
 ) -> NetDef:
     """Read a prototxt of any age and make it a net that can be built without data.
 
@@ -78,6 +79,8 @@ def read_net(
     input_shape : sequence of int, or mapping of blob name to sequence of int
         Shape of the net's first input, such as ``(1, 3, 224, 224)``, or of several by name; goes before the file's. Needed
         where a data layer does not tell (Python and HDF5Data layers; Data without a crop).
+    keep : collection of str
+        Types of data layers that stay as they are.
 
     Returns
     -------
@@ -111,9 +114,9 @@ def read_net(
     """
     if isinstance(source, NetParameter):
         places = [Place("<net>", 0)] * (len(source.layer) + len(source.layers))
-        return _finish(source, places, Place("<net>", 0), "", phase, level, stages, input_shape)
+        return _finish(source, places, Place("<net>", 0), "", phase, level, stages, input_shape, keep=keep)
     path = Path(source)
-    return parse_net(_read_text(path), str(source), phase, level, stages, strict, input_shape=input_shape)
+    return parse_net(_read_text(path), str(source), phase, level, stages, strict, input_shape=input_shape, keep=keep)
 
 
 def parse_net(
@@ -125,6 +128,7 @@ def parse_net(
     strict: bool = False,
     *,
     input_shape: GivenShape = None,
+    keep: Collection[str] = (),
 ) -> NetDef:
     """Read a net from text; the rest is as in `read_net`.
 
@@ -134,7 +138,7 @@ def parse_net(
         What a prototxt holds.
     filename : str
         What errors call it.
-    phase, level, stages, strict, input_shape
+    phase, level, stages, strict, input_shape, keep
         As in `read_net`.
 
     Examples
@@ -144,7 +148,7 @@ def parse_net(
     """
     param = NetParameter()
     reading = Reading(text, param, filename, strict=strict)
-    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown)
+    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown, keep)
 
 
 def _finish(
@@ -157,6 +161,7 @@ def _finish(
     stages: Sequence[str],
     input_shape: GivenShape,
     unknown: Sequence[str] = (),
+    keep: Collection[str] = (),
 ) -> NetDef:
     if phase is not None and phase not in _PHASES:
         raise UsageError(f"phase is {phase!r}, but has to be 'TRAIN', 'TEST' or None for the file's own")
@@ -174,7 +179,7 @@ def _finish(
             f"{top}: no layer is left in the phase {'TRAIN' if upgraded.state.phase == TRAIN else 'TEST'} at level {level}: "
             "see their include and exclude"
         )
-    kept = make_inputs(upgraded, kept, input_shape, changes)
+    kept = make_inputs(upgraded, kept, input_shape, changes, keep)
     check_structure(upgraded, kept)
     return NetDef(upgraded, kept, changes, text)
 

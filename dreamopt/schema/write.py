@@ -20,7 +20,7 @@ _NET_LAYER, _LAYER_BLOB, _BLOB_DATA, _BLOB_SHAPE = 100, 7, 5, 7
 _PROTOBUF_LIMIT = 2**31 - 1
 
 
-def write_weights(path: str | Path, layers: Sequence[LayerWeights], net: NetParameter | None = None) -> None:
+def write_weights(path: str | Path, layers: Sequence[LayerWeights], net: NetParameter | None = None, form: str | None = None) -> None:
     """Write weights, with the net if given, so that Caffe 1.0 reads them.
 
     Parameters
@@ -32,6 +32,8 @@ def write_weights(path: str | Path, layers: Sequence[LayerWeights], net: NetPara
     net : NetParameter, optional
         The net in V2 form (`NetDef.param`): all its layers are written in its order, with the weights of the same name. HDF5
         does not hold it.
+    form : {"hdf5", "caffemodel"}, optional
+        The format, whatever the name.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def write_weights(path: str | Path, layers: Sequence[LayerWeights], net: NetPara
                 )
     ordered = _with_net(path, layers, net)
     try:
-        if path.suffix == ".h5":
+        if path.suffix == ".h5" if form is None else form == "hdf5":
             from dreamopt.schema.hdf5 import write_hdf5
 
             slashed = next((layer.name for layer in layers if "/" in layer.name), None)

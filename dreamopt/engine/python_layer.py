@@ -1,0 +1,61 @@
+"""pycaffe's ``caffe.Layer``: what the class of a Python layer derives from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dreamopt.engine.blob import Blob
+
+
+class BlobVec(list[Blob]):
+    """The weights of a Python layer."""
+
+    def add_blob(self, *shape: int) -> None:
+        """Add a weight of this shape, all zero."""
+        self.append(Blob(shape))
+
+
+class PythonLayer:
+    """Base class of layers written in Python, with pycaffe's protocol.
+
+    A subclass defines ``setup(bottom, top)``, called once; ``reshape(bottom, top)``, called before each pass, which gives the
+    tops their shapes; ``forward(bottom, top)``, which writes ``top[i].data``; ``backward(top, propagate_down, bottom)``,
+    which writes ``bottom[i].diff``.
+
+    Parameters
+    ----------
+    param : LayerParameter, optional
+        The layer as the prototxt gives it.
+
+    Attributes
+    ----------
+    type : str
+        ``"Python"``.
+    blobs : BlobVec
+        The weights; ``self.blobs.add_blob(3, 5)`` adds one.
+    param_str : str
+        ``python_param { param_str: ... }``, for the layer itself to read.
+    phase : int
+        0 in TRAIN, 1 in TEST.
+    """
+
+    type: str
+    blobs: BlobVec
+    param_str: str
+    phase: int
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> PythonLayer:
+        """Make the object with what every layer has, also where ``__init__`` is overridden."""
+        made = super().__new__(cls)
+        made.type, made.blobs, made.param_str, made.phase = "Python", BlobVec(), "", 1
+        return made
+
+    def __init__(self, param: Any = None) -> None:
+        """Take what pycaffe's constructor takes."""
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Do what is to be done once."""
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Give the tops their shapes."""
