@@ -114,7 +114,7 @@ class HandNode(Node):
         self.hand.run(self.bottoms, self.tops)
 
     def backward(self, device: torch.device) -> None:
-        """Let the layer write its bottoms' diffs; one that has neither bottoms nor weights is not called, as in Caffe."""
+        """Let the layer write its bottoms' diffs; one with neither bottoms nor weights is not called."""
         if self.bottoms or self.weights:
             self.hand.run_back(self.tops, self.hand.wanted(), self.bottoms)
 
