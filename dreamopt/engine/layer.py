@@ -125,6 +125,11 @@ class Layer:
         return self.shares_data
 
     @property
+    def remembers(self) -> bool:
+        """Whether Caffe's layer keeps from its forward pass what its backward pass takes, whatever is written into the bottoms."""
+        return False
+
+    @property
     def rereads(self) -> bool:
         """Whether Caffe's backward pass reads the blobs again, as `pull_back` does; a layer that runs in place may spoil them."""
         return type(self).pull_back is not Layer.pull_back

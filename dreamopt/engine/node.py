@@ -144,7 +144,7 @@ class Node:
     def _stale(self, graph: Graph) -> bool:
         if any(tuple(t.shape) != blob.shape for t, blob in zip(graph.bottoms, self.bottoms, strict=True)):
             return True
-        if self.in_place or self.layer.rereads or self.layer.phase == "TRAIN":
+        if self.in_place or self.layer.rereads or self.layer.remembers or self.layer.phase == "TRAIN":
             return False  # the bottom is gone, or read again anyway; or another mask would be drawn, the batch counted twice
         return any(blob._data.touched_since(v) for blob, v in zip(self.bottoms, graph.versions, strict=True))
 

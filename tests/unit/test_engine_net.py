@@ -230,3 +230,16 @@ def test_gpu_mode_without_a_gpu_warns_and_goes_on(monkeypatch: pytest.MonkeyPatc
         warnings.simplefilter("error")
         caffe.set_device(0)
         caffe.set_mode_cpu()
+
+
+def test_what_layers_remember_is_not_changed_by_writing_between_the_passes() -> None:
+    n = net()
+    n.forward()
+    for top, unchanged in (("b", True), ("a", False)):
+        bottom = n.bottom_names[top][0]
+        n.blobs[top].diff[...] = 1
+        n.backward(start=top, end=top)
+        before = n.blobs[bottom].diff.copy()
+        n.blobs[bottom].data[...] *= -1
+        n.backward(start=top, end=top)
+        assert np.array_equal(n.blobs[bottom].diff, before) is unchanged

@@ -59,6 +59,11 @@ class BatchNorm(Layer):
                 w.mul_(p.moving_average_fraction).add_(new)
         return [_laid_out(y, x)]
 
+    @property
+    def remembers(self) -> bool:
+        """The normalised values."""
+        return True
+
 
 def _laid_out(y: Tensor, x: Tensor) -> Tensor:
     """Let y's gradient come to batch_norm in x's layout.

@@ -59,6 +59,11 @@ class Eltwise(Layer):
                 y = torch.where(x > y, x, y)
         return [y]
 
+    @property
+    def remembers(self) -> bool:
+        """Which bottom was the largest."""
+        return bool(self.param.eltwise_param.operation == self.param.eltwise_param.MAX)
+
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds: one for each value of each bottom."""
         return super().flops(bottoms, tops) * len(bottoms)

@@ -148,6 +148,11 @@ class Pooling(Layer):
         squares = avg_pool2d(x * x, kernel, self.stride, divisor_override=1)
         return torch.where(total > 0, squares / torch.where(total > 0, total, 1), 0)
 
+    @property
+    def remembers(self) -> bool:
+        """Where the largest values were."""
+        return bool(self.param.pooling_param.pool == self.param.pooling_param.MAX)
+
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Values looked at."""
         return count(tops[0]) * count(self._kernel(bottoms[0][2:]))
