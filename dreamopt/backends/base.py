@@ -62,6 +62,10 @@ class Backend(Protocol):
         """The backend's name in `load_net`."""
 
     @property
+    def origin(self) -> str:
+        """What computes, in words: a program, its version, where it runs."""
+
+    @property
     def input_name(self) -> str:
         """Name of the input blob that takes the image."""
 
@@ -116,3 +120,22 @@ def pick_device(device: str | torch.device) -> torch.device:
     if picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count():
         raise BackendError(f"device '{device}' is not here: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s)")
     return picked
+
+
+def caffe_device(device: str | torch.device) -> int | str:
+    """Return the number of a GPU of real Caffe's, ``"cpu"`` or ``"auto"``; whether it is there only Caffe can tell.
+
+    Raises
+    ------
+    BackendError
+        For what names no device, or none of Caffe's.
+    """
+    if device == "auto":
+        return "auto"
+    try:
+        picked = torch.device(device)
+    except RuntimeError as problem:
+        raise BackendError(f"'{device}' is no device; use auto, cpu, cuda or cuda:NUMBER") from problem
+    if picked.type not in ("cpu", "cuda"):
+        raise BackendError(f"Caffe computes on cpu or cuda, not on '{device}'")
+    return "cpu" if picked.type == "cpu" else picked.index or 0

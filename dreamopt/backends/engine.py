@@ -78,6 +78,11 @@ class EngineBackend:
         return cls(Net(prototxt, weights=weights, phase=phase, device=device, seed=seed, input_shape=input_shape, strict=strict))
 
     @property
+    def origin(self) -> str:
+        """Which torch computes, and where."""
+        return f"the built-in engine on {self.net.device}, torch {torch.__version__}"
+
+    @property
     def random_layers(self) -> list[str]:
         """Layers with weights that no file gave: they hold what their fillers drew."""
         loaded = set(self.net.weights_report.loaded)

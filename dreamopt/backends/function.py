@@ -36,6 +36,7 @@ class FunctionBackend:
     """
 
     name = "function"
+    origin = f"torch {torch.__version__}"
     input_name = "data"
     changes: Sequence[str] = ()
 

@@ -72,7 +72,7 @@ def _input_line(told: Mapping[str, Any]) -> str:
 
 
 def _report(told: Mapping[str, Any]) -> None:
-    click.echo(f"net {told['name'] or 'without a name'}, {told['backend']} backend")
+    click.echo(f"net {told['name'] or 'without a name'}, {told['backend']} backend: {told['computed_by']}")
     click.echo(_input_line(told))
     _table(told)
     if told["splits"]:

@@ -21,9 +21,19 @@ NET_OPTIONS = (
     click.option("--scale", type=float, help="Factor after the mean is subtracted.  [default: 1]"),
     click.option("--labels", metavar="FILE", help="Names of the classes, one per line."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", "engine", "pycaffe", "remote"]),
+        default="auto",
+        show_default=True,
+        help="What computes the net: the built-in engine (auto), or real Caffe in this Python or in another (docs/backends.md).",
+    ),
+    click.option(
+        "--python", metavar="COMMAND", help="For --backend remote: what starts a Python with Caffe, as 'chroot /srv/caffe python3'."
+    ),
     click.option("--cache", metavar="DIR", help="Cache folder of fetched models."),
 )
-NET_KEYS = ("weights", "mean", "channel_order", "scale", "labels", "device", "cache")
+NET_KEYS = ("weights", "mean", "channel_order", "scale", "labels", "device", "backend", "python", "cache")
 
 
 def net_options(command: Command) -> Command:
@@ -72,6 +82,8 @@ def open_network(net: str | None, **said: Any) -> tuple["Network", dict[str, Any
     network = load_net(
         found.prototxt,
         options["weights"],
+        backend=said["backend"],
+        python=said["python"],
         device=said["device"],
         mean=found.mean if mean is None else mean,
         channel_order=options["channel_order"],

@@ -226,6 +226,7 @@ class Network:
         space = self.space
         return {
             "backend": self.backend.name,
+            "computed_by": self.backend.origin,
             "input": self.input_name,
             "input_shape": list(self.input_shape),
             "mean": None if space is None else [float(v) for v in space.mean],

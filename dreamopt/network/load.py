@@ -13,17 +13,21 @@ import torch
 from numpy.typing import ArrayLike
 
 from dreamopt import data
-from dreamopt.backends.base import pick_device
+from dreamopt.backends.base import caffe_device, pick_device
+from dreamopt.backends.caffe import CaffeBackend
+from dreamopt.backends.channel import Channel
 from dreamopt.backends.engine import EngineBackend
 from dreamopt.errors import BackendError, DreamoptWarning, ModelError, UsageError
 from dreamopt.models import locate
 from dreamopt.network.face import Network
 from dreamopt.network.labels import read_labels
 from dreamopt.network.space import ZOO_MEAN, input_space
-from dreamopt.schema import NetDef, read_mean
+from dreamopt.schema import NetDef, read_mean, read_net
 
-BACKENDS = ("engine",)
+BACKENDS = ("auto", "engine", "pycaffe", "remote")
 """Names of the backends that `load_net` knows."""
+TIMEOUT = 600.0
+"""Seconds for which a remote Caffe is waited for."""
 EMBEDDED = "tiny"
 """Name of the small net that the package carries."""
 
@@ -34,7 +38,9 @@ def load_net(
     prototxt_or_name: StrPath | NetDef | None = None,
     weights: StrPath | None = None,
     *,
-    backend: str = "engine",
+    backend: str = "auto",
+    python: str | Sequence[str] | None = None,
+    timeout: float = TIMEOUT,
     device: str | torch.device = "auto",
     mean: StrPath | ArrayLike | None = None,
     channel_order: str | None = None,
@@ -57,8 +63,12 @@ def load_net(
         a model that ``dreamopt models get`` has fetched is that model, with its mean, scale, channel order and labels.
     weights : path, optional
         A ``.caffemodel`` or ``.caffemodel.h5``. Without it the weights are what the net's fillers draw: random.
-    backend : {"engine"}
-        What computes the net.
+    backend : {"auto", "engine", "pycaffe", "remote"}
+        What computes the net: the built-in engine (``"auto"`` too), real Caffe in this Python, or real Caffe in another.
+    python : str or sequence of str, optional
+        For ``"remote"``: the command that starts a Python with Caffe and numpy, such as ``"chroot /srv/caffe python3"``.
+    timeout : float
+        For ``"remote"``: seconds after which an answer is not waited for any more, and Caffe started again.
     device : str
         ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     mean : number, sequence, array or path, optional
@@ -96,10 +106,12 @@ def load_net(
     ModelError
         For a name that is neither a file nor a model that was fetched.
     BackendError
-        For an unknown backend or device.
+        For an unknown backend or device, or a Caffe that is missing, too old, or refuses the net.
     """
     if backend not in BACKENDS:
         raise BackendError(f"there is no backend '{backend}'; there is {', '.join(BACKENDS)}")
+    if python is not None and backend != "remote":
+        raise UsageError(f"python is for backend 'remote', but the backend is '{backend}'")
     said: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale, "labels": labels}
     if prototxt_or_name is None or prototxt_or_name == EMBEDDED:
         prototxt_or_name, own_weights, known = embedded()
@@ -110,8 +122,20 @@ def load_net(
         assert found.prototxt is not None  # only the embedded net has none
         prototxt_or_name, weights = found.prototxt, found.weights if weights is None else weights
         said = {key: getattr(found, key) if value is None else value for key, value in said.items()}
-    where = pick_device(device)
-    computed = EngineBackend.load(prototxt_or_name, weights, device=where, input_shape=input_shape, seed=seed, phase=phase, strict=strict)
+    computed: EngineBackend | CaffeBackend
+    if backend in ("auto", "engine"):
+        where = pick_device(device)
+        computed = EngineBackend.load(
+            prototxt_or_name, weights, device=where, input_shape=input_shape, seed=seed, phase=phase, strict=strict
+        )
+    else:
+        definition = (
+            prototxt_or_name
+            if isinstance(prototxt_or_name, NetDef)
+            else read_net(Path(prototxt_or_name), phase, strict=strict, input_shape=input_shape)
+        )
+        channel = _caffe_channel(backend, python, device, timeout)
+        computed = CaffeBackend(definition, weights, channel, phase=phase, seed=seed)
     notes = _weights_notes(computed, weights, seed)
     names = read_labels(said["labels"])
     item = computed.input_shape
@@ -137,11 +161,24 @@ def embedded() -> tuple[Path, Path, dict[str, Any]]:
     return data.PROTOTXT, data.WEIGHTS, {"mean": ZOO_MEAN, "channel_order": "BGR", "scale": 1.0, "labels": data.LABELS}
 
 
+def _caffe_channel(backend: str, python: str | Sequence[str] | None, device: str | torch.device, timeout: float) -> Channel:
+    number = caffe_device(device)
+    if backend == "pycaffe":
+        from dreamopt.backends.pycaffe import InProcess
+
+        return InProcess(number)
+    from dreamopt.backends.remote import Remote
+
+    if python is None:
+        raise UsageError("backend 'remote' needs python, the command that starts a Python with Caffe, as 'chroot /srv/caffe python3'")
+    return Remote(python, number, timeout)
+
+
 def _is_name(text: str) -> bool:
     return not (os.sep in text or text.endswith(".prototxt") or Path(text).exists())
 
 
-def _weights_notes(backend: EngineBackend, weights: StrPath | None, seed: int) -> list[str]:
+def _weights_notes(backend: EngineBackend | CaffeBackend, weights: StrPath | None, seed: int) -> list[str]:
     """Return what is to be said of the weights, and warn where some are random."""
     lacking, unused, notes = backend.random_layers, backend.unused_layers, []
     if lacking:

@@ -20,7 +20,8 @@ def names_of_values(network: Network) -> dict[str, list[str]]:
 
 
 def _weights(network: Network) -> Mapping[str, Any] | None:
-    report = getattr(getattr(network.backend, "net", None), "weights_report", None)
+    backend = network.backend
+    report = getattr(backend, "weights_report", None) or getattr(getattr(backend, "net", None), "weights_report", None)
     if report is None:
         return None
     fields: Sequence[str] = ("loaded", "missing", "unused")
@@ -38,7 +39,8 @@ def inspect(network: Network) -> dict[str, Any]:
     Returns
     -------
     dict
-        Fit for JSON. ``name``, ``input`` (blob, shape, mean, channel order, scale, what of these was assumed), ``layers`` (name,
+        Fit for JSON. ``name``, ``backend``, ``computed_by``, ``input`` (blob, shape, mean, channel order, scale, what of these was
+        assumed), ``layers`` (name,
         type, bottoms, tops, shapes of one item, in_place, target, params, flops in multiply-adds of one item, place, added),
         ``overwritten`` (target names by blob), ``splits``, ``totals``, ``changes`` and ``notes`` (one sentence each),
         ``weights`` (loaded, missing, unused), ``labels`` (their number), ``weights_sha256``.
@@ -67,8 +69,9 @@ def inspect(network: Network) -> dict[str, Any]:
         for info in network.layers
     ]
     return {
-        "name": getattr(getattr(network.backend, "net", None), "name", ""),
+        "name": getattr(network.backend, "net_name", "") or getattr(getattr(network.backend, "net", None), "name", ""),
         "backend": told["backend"],
+        "computed_by": told["computed_by"],
         "input": {
             "blob": network.input_name,
             "shape": list(network.input_shape),

@@ -5,7 +5,20 @@ from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.mean import read_mean
 from dreamopt.schema.net import NetDef, parse_net, read_net
 from dreamopt.schema.place import Place
+from dreamopt.schema.text import clear_fillers, net_text
 from dreamopt.schema.weights import read_weights
 from dreamopt.schema.write import write_weights
 
-__all__ = ["LayerWeights", "NetDef", "Place", "parse_net", "read_mean", "read_net", "read_weights", "shapes_agree", "write_weights"]
+__all__ = [
+    "LayerWeights",
+    "NetDef",
+    "Place",
+    "clear_fillers",
+    "net_text",
+    "parse_net",
+    "read_mean",
+    "read_net",
+    "read_weights",
+    "shapes_agree",
+    "write_weights",
+]

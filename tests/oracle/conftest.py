@@ -18,9 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.oracle)
 
 
-@pytest.fixture(scope="session")
-def oracle() -> Iterator[Oracle]:
-    """Real Caffe, in the folder named by DREAMOPT_CAFFE_ROOT, else .caffe-root beside or in the repository."""
+def caffe_root() -> Path:
+    """Return the folder with real Caffe: named by DREAMOPT_CAFFE_ROOT, else .caffe-root beside or in the repository."""
     named = os.environ.get("DREAMOPT_CAFFE_ROOT")
     places = [Path(named)] if named else [REPOSITORY.parent / ".caffe-root", REPOSITORY / ".caffe-root"]
     root = next((p for p in places if (p / "usr/bin/python3").exists()), None)
@@ -29,7 +28,13 @@ def oracle() -> Iterator[Oracle]:
     assert root is not None
     if os.geteuid() != 0:
         missing("real Caffe stands in a root to chroot into, which takes the superuser")
-    asked = Oracle(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Iterator[Oracle]:
+    """Real Caffe."""
+    asked = Oracle(caffe_root())
     yield asked
     asked.close()
 

@@ -43,7 +43,7 @@ MAY: dict[str, set[str]] = {
 
 # Libraries that only these files may import.
 DOORS = {
-    "caffe": {"dreamopt/backends/pycaffe.py"},
+    "caffe": {"dreamopt/backends/pycaffe.py", "dreamopt/backends/caffe_worker.py"},  # the worker runs in another Python
     "dask": set(),
     "matplotlib": set(),
     "click": {"dreamopt/cli"},

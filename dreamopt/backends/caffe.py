@@ -1,0 +1,341 @@
+"""Real Caffe as a backend, in this Python or in another: a net's values as a differentiable function of its input."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamopt.backends.base import LayerInfo, Shape
+from dreamopt.backends.channel import PART, Answer, Array, CaffeAbortedError, Channel, WorkerLostError, as_float32
+from dreamopt.backends.surgery import Piece, Surgery, Value
+from dreamopt.engine.layer import layer_class
+from dreamopt.engine.loading import WeightsReport
+from dreamopt.errors import BackendError, NetError, ShapeError
+from dreamopt.schema import NetDef, read_weights
+
+_log = logging.getLogger(__name__)
+_HDF5 = b"\x89HDF"
+_T = TypeVar("_T")
+
+
+class CaffeBackend:
+    """A net of real Caffe's.
+
+    The worker behind the channel holds the whole net for its weights, and pieces of it, made when they are first needed
+    (`dreamopt.backends.surgery`). Everything that it knows is known here too, so that a worker which dies is replaced by a
+    new one in the middle of a pass.
+
+    Parameters
+    ----------
+    definition : NetDef
+        The net as read.
+    weights : path, optional
+        A caffemodel or HDF5 file here, or else where Caffe runs.
+    channel : Channel
+        The way to Caffe.
+    phase : {"TEST", "TRAIN"}
+        Caffe's phase.
+    seed : int
+        For the fillers of layers without weights: Caffe's own, so the numbers are not the engine's.
+
+    Raises
+    ------
+    NetError, WeightsError
+        For files that are damaged or do not fit.
+    BackendError
+        With Caffe's own message where it refuses them.
+    """
+
+    dtype = torch.float32
+    device = torch.device("cpu")  # where the values arrive; Caffe may compute them on a GPU
+
+    def __init__(
+        self,
+        definition: NetDef,
+        weights: str | os.PathLike[str] | None,
+        channel: Channel,
+        *,
+        phase: str = "TEST",
+        seed: int = 0,
+    ) -> None:
+        self._surgery = Surgery(definition)
+        inputs = self._surgery.inputs
+        if not inputs:
+            raise NetError(f"net '{definition.name}' has no input: nothing can be optimized")
+        python = next((step for step in self._surgery.steps if step.param.type == "Python"), None)
+        if python is not None:
+            raise NetError(f"{python.where}: layer '{python.param.name}' is a Python layer, whose code is not run")
+        self.channel = channel
+        self.name = channel.name
+        self.net_name = definition.name
+        self.input_name = next((name for name, shape in inputs.items() if len(shape) == 4), next(iter(inputs)))
+        self.input_shape: Shape = inputs[self.input_name][1:]
+        self._weights = None if weights is None else os.fspath(weights)
+        self._here = self._weights is not None and Path(self._weights).exists()
+        stored = read_weights(Path(self._weights)) if self._weights is not None and self._here else []
+        in_file = [layer.name for layer in stored if layer.blobs]
+        del stored
+        self._phase, self._seed = phase, seed
+        self._text = self._surgery.base(set(in_file))
+        self._lock = threading.RLock()
+        self._loaded = 0
+        self._known: set[str] = set()
+        self._tickets = itertools.count()
+        self._pieces: dict[tuple[tuple[Value, ...], tuple[Value, ...]], Piece] = {}
+        self._shapes: dict[tuple[tuple[str, ...], Shape], dict[str, Shape]] = {}
+        told = self._run(lambda: self._base)
+        self._counts = {name: len(shapes) for name, shapes in told["params"]}
+        self.layers = self._infos(told)
+        self.weights_report = _report(list(self._counts), in_file, self._weights, self._here)
+        self.changes = [*definition.changes]
+        self.changes += [f"input '{name}' {shape} is fed zeros" for name, shape in inputs.items() if name != self.input_name]
+
+    @property
+    def origin(self) -> str:
+        """Which Caffe it is, in words."""
+        hello = self._hello
+        on = "the CPU" if hello["gpu"] is None else f"GPU {hello['gpu']}"
+        return f"Caffe {hello['version']} on {on}, Python {hello['python']} with numpy {hello['numpy']}, in {self.channel.where}"
+
+    @property
+    def random_layers(self) -> list[str]:
+        """Layers with weights that no file gave: they hold what Caffe's fillers drew."""
+        return list(self.weights_report.missing)
+
+    @property
+    def unused_layers(self) -> list[str]:
+        """Layers of the weights file that the net does not have."""
+        return list(self.weights_report.unused)
+
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False) -> dict[str, Tensor]:
+        """Return the named values for inputs (N, ...); runs only the layers that they need.
+
+        ``linked`` makes one piece for each value, out of the values next below it.
+        """
+        values = {name: self._surgery.find(name) for name in layers}
+        source = self._surgery.source(self.input_name)
+        found: dict[Value, Tensor] = {source: x}
+        wanted = [value for value in dict.fromkeys(values.values()) if value != source]
+        if linked:
+            for value in sorted(wanted):
+                given = self._surgery.frontier(value, found)
+                self._pass(found, given, [value], x)
+        elif wanted:
+            self._pass(found, [source], wanted, x)
+        return {name: found[value] for name, value in values.items()}
+
+    def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
+        """Return the named values' shapes for one item of that shape."""
+        key = (tuple(layers), tuple(item))
+        if key not in self._shapes:
+            values = {name: self._surgery.find(name) for name in layers}
+            source = self._surgery.source(self.input_name)
+            found = {source: tuple(item)}
+            wanted = [value for value in dict.fromkeys(values.values()) if value != source]
+            if wanted:
+                found |= self._reshaped(self._piece([source], wanted), (1, *item))
+            self._shapes[key] = {name: found[value] for name, value in values.items()}
+        return dict(self._shapes[key])
+
+    def weights_hash(self) -> str:
+        """Return the sha256 of every layer's name and weights; the engine's is the same for the same weights."""
+        return str(self._run(lambda: self.channel.ask({"op": "hash"}))[0]["sha256"])
+
+    def close(self) -> None:
+        """End the worker; a later call starts a new one."""
+        self.channel.close()
+
+    # ---- passes
+
+    def _pass(self, found: dict[Value, Tensor], given: Sequence[Value], wanted: Sequence[Value], x: Tensor) -> None:
+        piece = self._piece(given, wanted)
+        found.update(zip(wanted, _Pass.apply(self, piece, x.shape[0], *(found[value] for value in given)), strict=True))  # type: ignore[no-untyped-call]
+
+    def _piece(self, given: Sequence[Value], wanted: Sequence[Value]) -> Piece:
+        key = (tuple(given), tuple(wanted))
+        if key not in self._pieces:
+            self._pieces[key] = self._surgery.cut(given, wanted, self._counts)
+        return self._pieces[key]
+
+    def forward(self, piece: Piece, arrays: Sequence[Array], batch: int) -> tuple[int, list[Array]]:
+        """Run a piece; return the values wanted, and a ticket for the backward pass."""
+        return self._run(lambda: self._forward(piece, arrays, batch))
+
+    def backward(self, piece: Piece, arrays: Sequence[Array], batch: int, ticket: int, seeds: dict[str, Array]) -> list[Array]:
+        """Return the gradients of the values given; the piece runs forward again if it has forgotten that pass."""
+
+        def work(ticket: int = ticket) -> list[Array]:
+            request = {"op": "backward", "id": _id(piece), "outputs": piece.taps, "above": piece.above, "wanted": piece.diffs}
+            for _ in range(2):
+                told, found = self.channel.ask({**request, "ticket": ticket, "seeds": list(seeds)}, list(seeds.values()))
+                if "stale" not in told:
+                    return [diff.copy() for diff in found]
+                ticket, _values = self._forward(piece, arrays, batch)
+            raise BackendError(f"{self.channel.where} forgets its forward passes; end what else uses it")
+
+        return self._run(work)
+
+    def _forward(self, piece: Piece, arrays: Sequence[Array], batch: int) -> tuple[int, list[Array]]:
+        ticket = next(self._tickets)
+        zeros = {name: (batch, *shape[1:]) for name, shape in piece.zeros.items()}
+        request = {"op": "forward", "ticket": ticket, "inputs": piece.inputs, "zeros": zeros, "outputs": piece.taps}
+        shapes = zeros | {name: array.shape for name, array in zip(piece.inputs, arrays, strict=True)}
+        _, values = self._about(piece, request, shapes, arrays)
+        return ticket, [value.copy() for value in values]
+
+    def _reshaped(self, piece: Piece, shape: Shape) -> dict[Value, Shape]:
+        shapes = {name: (1, *zeros[1:]) for name, zeros in piece.zeros.items()} | dict.fromkeys(piece.inputs, shape)
+        request = {"op": "shapes", "inputs": shapes, "outputs": piece.taps}
+        try:
+            told, _ = self._run(lambda: self._about(piece, request, shapes, ()))
+        except CaffeAbortedError as aborted:
+            problem = aborted
+            # Run it layer by layer, which is the way to learn where it stops.
+            try:
+                self.forward(piece, [np.zeros(shape, np.float32)], 1)
+            except CaffeAbortedError as better:
+                problem = better
+            raise ShapeError(str(problem)) from problem
+        return {value: tuple(found[1:]) for value, found in zip(piece.wanted, told["shapes"], strict=True)}
+
+    def _about(self, piece: Piece, request: dict[str, Any], shapes: dict[str, Shape], arrays: Sequence[Array]) -> Answer:
+        """Ask for something of a piece, which is made first where the worker does not have it."""
+        for _ in range(2):
+            if _id(piece) not in self._known:
+                self.channel.ask({"op": "piece", "id": _id(piece), "text": self._surgery.text(piece, shapes)})
+                self._known.add(_id(piece))
+            told, found = self.channel.ask({**request, "id": _id(piece)}, arrays)
+            if "missing" not in told:
+                return told, found
+            self._known.discard(_id(piece))
+        raise BackendError(f"{self.channel.where} forgets its nets; end what else uses it")
+
+    # ---- the worker's life
+
+    def _run(self, work: Callable[[], _T]) -> _T:
+        """Do some work with a worker that has the net; once more with a new one if it is lost on the way."""
+        with self._lock:
+            try:
+                self._ready()
+                return work()
+            except WorkerLostError as lost:
+                _log.warning("%s; it is started again, and the run goes on", lost)
+            try:
+                self._ready()
+                return work()
+            except WorkerLostError as lost:
+                raise BackendError(f"{lost}, twice in the same pass") from lost
+
+    def _ready(self) -> None:
+        generation = self.channel.generation
+        if generation == self._loaded:
+            return
+        self._known.clear()
+        stored = self._here and not self.channel.shares_files
+        path = self._weights
+        if stored:
+            path = self._send()
+        request = {"op": "load", "text": self._text, "weights": path, "stored": stored, "phase": self._phase, "seed": self._seed}
+        self._base, _ = self.channel.ask(request)
+        self._hello = self.channel.hello
+        self._loaded = generation
+
+    def _send(self) -> str:
+        assert self._weights is not None
+        with open(self._weights, "rb") as stream:
+            part = stream.read(PART)
+            name = "weights.caffemodel.h5" if part.startswith(_HDF5) else "weights.caffemodel"
+            first = True
+            while part:
+                self.channel.ask({"op": "file", "name": name, "first": first}, [np.frombuffer(part, np.uint8)])
+                part, first = stream.read(PART), False
+        return name
+
+    # ---- what the net is made of
+
+    def _infos(self, told: dict[str, Any]) -> list[LayerInfo]:
+        blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in told["blobs"].items()}
+        params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in told["params"]}
+        infos = []
+        for step in self._surgery.steps:
+            layer = step.param
+            bottoms = [blobs.get(name, ()) for name in layer.bottom]
+            tops = [blobs.get(name, blobs.get(layer.bottom[0], ()) if layer.bottom else ()) for name in layer.top]
+            batch = max(1, blobs[self.input_name][0])
+            infos.append(
+                LayerInfo(
+                    name=layer.name,
+                    type=layer.type,
+                    bottoms=tuple(layer.bottom),
+                    tops=tuple(layer.top),
+                    shapes=tuple(shape[1:] for shape in tops),
+                    in_place=bool(layer.bottom and layer.top) and layer.bottom[0] == layer.top[0],
+                    place=str(step.where),
+                    params=params.get(layer.name, 0),
+                    flops=_flops(step, bottoms, tops, self._phase) // batch,
+                    added=step.added,
+                )
+            )
+        return infos
+
+
+class _Pass(torch.autograd.Function):
+    """One piece, forward and backward."""
+
+    @staticmethod
+    def forward(ctx: Any, backend: CaffeBackend, piece: Piece, batch: int, *given: Tensor) -> tuple[Tensor, ...]:
+        """Run it."""
+        ctx.set_materialize_grads(False)
+        arrays = [as_float32(value.detach().cpu().numpy()) for value in given]
+        ctx.ticket, values = backend.forward(piece, arrays, batch)
+        ctx.backend, ctx.piece, ctx.batch = backend, piece, batch
+        ctx.save_for_backward(*given)
+        outputs = tuple(torch.from_numpy(value) for value in values)
+        ctx.mark_non_differentiable(*(out for out, moved in zip(outputs, piece.moved, strict=True) if not moved))
+        return outputs
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Seed the values that have a gradient."""
+        given = ctx.saved_tensors
+        seeds = {tap: as_float32(grad.numpy()) for tap, grad in zip(ctx.piece.taps, grads, strict=True) if grad is not None}
+        if not seeds:
+            return (None,) * (3 + len(given))
+        arrays = [as_float32(value.detach().cpu().numpy()) for value in given]
+        diffs = ctx.backend.backward(ctx.piece, arrays, ctx.batch, ctx.ticket, seeds)
+        return (None, None, None, *(torch.from_numpy(diff).to(value.device) for diff, value in zip(diffs, given, strict=True)))
+
+
+def _id(piece: Piece) -> str:
+    return f"{piece.given}{piece.wanted}"
+
+
+def _flops(step: Any, bottoms: Sequence[Shape], tops: Sequence[Shape], phase: str) -> int:
+    """Return what the engine's layer of this type says; 0 for a type that it does not have."""
+    try:
+        layer = layer_class(step.param.type, step.param.name, step.where)(step.param, phase, step.where)
+        layer.setup(bottoms)
+        return layer.flops(bottoms, tops)
+    except NetError:
+        return 0
+
+
+def _report(layers: Sequence[str], in_file: Sequence[str], source: str | None, here: bool) -> WeightsReport:
+    if source is not None and not here:  # only Caffe has seen the file
+        return WeightsReport(loaded=tuple(layers), source=source)
+    return WeightsReport(
+        loaded=tuple(name for name in layers if name in in_file),
+        missing=tuple(name for name in layers if name not in in_file),
+        unused=tuple(name for name in in_file if name not in layers),
+        source=source or "",
+    )

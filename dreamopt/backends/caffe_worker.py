@@ -1,0 +1,305 @@
+"""What runs beside real Caffe, with nothing but caffe and numpy: it answers requests about one net.
+
+The text of this file is sent to the other Python (see `dreamopt.backends.remote`), or imported where Caffe is in this one
+(`dreamopt.backends.pycaffe`); so it imports nothing of dreamopt, is plain ASCII, and runs under Python 2.7 and 3.
+
+A message is a header and a payload, each a length of 8 bytes (little endian) and as many bytes: JSON, whose "arrays" says
+type and shape of each array, then the arrays' bytes one after another. Two frames over pipes are all that is needed;
+execnet would bring its own serialization (numpy arrays as strings, copied twice) and no timeouts, and would not tell how
+its worker died, which is what matters with a library that aborts.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import struct
+import sys
+import tempfile
+
+if __name__ == "__main__" and "OPENBLAS_CORETYPE" not in os.environ and os.path.exists("/proc/cpuinfo"):
+    with open("/proc/cpuinfo") as cpuinfo:
+        if "avx2" in cpuinfo.read():
+            # Debian 11's OpenBLAS takes processors that it does not know for a Pentium 4, and is three times slower then.
+            os.environ["OPENBLAS_CORETYPE"] = "Haswell"
+
+import numpy as np
+
+MAGIC = b"\0dreamopt caffe worker 1\n"
+KEPT_PIECES = 12
+NEEDED_TYPES = ("Input", "Bias", "Power")
+LAYER_MARK = "dreamopt: layer "
+
+
+class RefusedError(Exception):
+    """A request that cannot be answered; `kind` tells the other side which error it is."""
+
+    def __init__(self, kind, message):
+        Exception.__init__(self, message)
+        self.kind = kind
+
+
+class Worker(object):
+    """One base net, which holds the weights, and the pieces cut out of it, which share them.
+
+    Parameters
+    ----------
+    caffe : module
+        Real Caffe's, or one with its face.
+    note : callable
+        Gets the name of each layer before it runs for the first time at a new shape: who reads it knows where Caffe died.
+    """
+
+    def __init__(self, caffe, note=lambda name: None):
+        self.caffe = caffe
+        self.note = note
+        self.gpu = None
+        self.phase = caffe.TEST
+        self.base = None
+        self.pieces = {}
+        self.used = []
+        self.folder = None
+
+    def answer(self, header, arrays):
+        """Return the header and the arrays that answer a request."""
+        if self.gpu is None:
+            self.caffe.set_mode_cpu()
+        else:  # in each request, since Caffe's mode belongs to a thread
+            self.caffe.set_mode_gpu()
+            self.caffe.set_device(self.gpu)
+        return getattr(self, "do_" + header["op"])(header, arrays)
+
+    def do_hello(self, header, arrays):
+        """Take the device (a GPU's number, "cpu", or "auto": try GPU 0 in a child) and tell versions."""
+        types = getattr(self.caffe, "layer_type_list", None)
+        version = getattr(self.caffe, "__version__", "of unknown version")
+        known = list(types()) if types is not None else []
+        lacking = [kind for kind in NEEDED_TYPES if kind not in known]
+        if lacking:
+            why = "it lacks the layer types " + ", ".join(lacking) if known else "it has no layer_type_list()"
+            raise RefusedError("old", "Caffe %s is too old: %s; Caffe 1.0 (2017) or newer is needed" % (version, why))
+        device = header["device"]
+        if device != "cpu":
+            index = 0 if device == "auto" else device
+            if header["trust"] or _gpu_works(self.caffe, index):
+                self.gpu = index
+            elif device != "auto":
+                raise RefusedError("device", "Caffe %s there cannot use GPU %d" % (version, index))
+        return {
+            "version": str(version),
+            "python": ".".join(str(part) for part in sys.version_info[:3]),
+            "numpy": np.__version__,
+            "gpu": self.gpu,
+        }, []
+
+    def do_file(self, header, arrays):
+        """Add a part to a file of this worker's."""
+        if self.folder is None:
+            self.folder = tempfile.mkdtemp(prefix="dreamopt-")
+        with open(os.path.join(self.folder, header["name"]), "wb" if header["first"] else "ab") as stream:
+            stream.write(arrays[0].tobytes())
+        return {}, []
+
+    def do_load(self, header, arrays):
+        """Make the base net; tell the shapes of its weights and of its blobs."""
+        self.phase = self.caffe.TRAIN if header["phase"] == "TRAIN" else self.caffe.TEST
+        path = header["weights"]
+        if path is not None and header["stored"]:
+            path = os.path.join(self.folder, path)
+        if path is not None and not os.path.exists(path):
+            raise RefusedError("weights", "%s: there is no such file here, nor where Caffe runs" % path)
+        if hasattr(self.caffe, "set_random_seed"):
+            self.caffe.set_random_seed(header["seed"])
+        try:
+            self.base = self._net(header["text"])
+            if path is not None:
+                self.base.copy_from(str(path))
+        finally:
+            if self.folder is not None:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder = None
+        return {
+            "params": [[name, [_shape(blob) for blob in blobs]] for name, blobs in self.base.params.items()],
+            "blobs": dict((name, _shape(blob)) for name, blob in self.base.blobs.items()),
+        }, []
+
+    def do_hash(self, header, arrays):
+        """Return the sha256 of every layer's name and weights, as the engine's."""
+        digest = hashlib.sha256()
+        for name, blobs in self.base.params.items():
+            for blob in blobs:
+                shape = _shape(blob)
+                dims = "(%s%s)" % (", ".join(str(size) for size in shape), "," if len(shape) == 1 else "")
+                digest.update((name + dims).encode("utf-8"))
+                digest.update(np.ascontiguousarray(blob.data).tobytes())
+        return {"sha256": digest.hexdigest()}, []
+
+    def do_piece(self, header, arrays):
+        """Make a piece of the net that uses the base net's weights."""
+        net = self._net(header["text"])
+        net.share_with(self.base)
+        while len(self.used) >= KEPT_PIECES:
+            del self.pieces[self.used.pop(0)]
+        self.pieces[header["id"]] = {"net": net, "ticket": None, "fresh": True}
+        self.used.append(header["id"])
+        return {}, []
+
+    def do_shapes(self, header, arrays):
+        """Reshape a piece and return the shapes of its outputs."""
+        piece = self._piece(header["id"])
+        if piece is None:
+            return {"missing": True}, []
+        net = piece["net"]
+        piece["ticket"], piece["fresh"] = None, True
+        for name, shape in header["inputs"].items():
+            net.blobs[name].reshape(*shape)
+        net.reshape()
+        return {"shapes": [_shape(net.blobs[name]) for name in header["outputs"]]}, []
+
+    def do_forward(self, header, arrays):
+        """Run a piece; return the values of its outputs."""
+        piece = self._piece(header["id"])
+        if piece is None:
+            return {"missing": True}, []
+        net = piece["net"]
+        piece["ticket"] = None
+        for name, array in zip(header["inputs"], arrays):
+            self._fill(piece, name, array.shape, array)
+        for name, shape in header["zeros"].items():
+            self._fill(piece, name, tuple(shape), 0)
+        layers = list(net._layer_names)
+        if piece["fresh"]:
+            for i, name in enumerate(layers):
+                self.note(name)
+                net._forward(i, i)
+            self.note("")
+            piece["fresh"] = False
+        else:
+            net._forward(0, len(layers) - 1)
+        piece["ticket"] = header["ticket"]
+        return {}, [net.blobs[name].data for name in header["outputs"]]
+
+    def do_backward(self, header, arrays):
+        """Seed some of a piece's outputs and return the gradients wanted; stale if another forward pass came between."""
+        piece = self._piece(header["id"])
+        if piece is None or piece["ticket"] != header["ticket"]:
+            return {"stale": True}, []
+        net = piece["net"]
+        for name in header["outputs"]:
+            net.blobs[name].diff[...] = 0
+        for name, array in zip(header["seeds"], arrays):
+            net.blobs[name].diff[...] = array
+        layers = list(net._layer_names)
+        net._backward(len(layers) - 1, layers.index(header["above"]) + 1)
+        return {}, [net.blobs[name].diff for name in header["wanted"]]
+
+    def _piece(self, key):
+        if key in self.pieces:
+            self.used.remove(key)
+            self.used.append(key)
+        return self.pieces.get(key)
+
+    def _fill(self, piece, name, shape, array):
+        blob = piece["net"].blobs[name]
+        if tuple(_shape(blob)) != shape:
+            blob.reshape(*shape)
+            piece["fresh"] = True
+        blob.data[...] = array
+
+    def _net(self, text):
+        folder = tempfile.mkdtemp(prefix="dreamopt-")
+        try:
+            path = os.path.join(folder, "net.prototxt")
+            with open(path, "wb") as stream:
+                stream.write(text.encode("utf-8"))
+            return self.caffe.Net(path, self.phase)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shape(blob):
+    return [int(size) for size in blob.data.shape]
+
+
+def _gpu_works(caffe, index):
+    # Without one, or built for the CPU alone, Caffe aborts: only a child may try.
+    child = os.fork()
+    if child == 0:
+        try:
+            caffe.set_mode_gpu()
+            caffe.set_device(index)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def pack(header, arrays):
+    """Return the parts of a message."""
+    arrays = [np.ascontiguousarray(array) for array in arrays]
+    head = dict(header, arrays=[[array.dtype.str, list(array.shape)] for array in arrays])
+    text = json.dumps(head).encode("ascii")
+    return [struct.pack("<Q", len(text)) + text + struct.pack("<Q", sum(a.nbytes for a in arrays))] + [a.tobytes() for a in arrays]
+
+
+def unpack(head, payload):
+    """Return the header and the arrays of a message's two frames."""
+    header = json.loads(head.decode("ascii"))
+    arrays, at = [], 0
+    for kind, shape in header.pop("arrays"):
+        count = int(np.prod(shape, dtype=np.int64))
+        array = np.frombuffer(payload, np.dtype(str(kind)), count, at).reshape(shape)
+        arrays.append(array)
+        at += array.nbytes
+    return header, arrays
+
+
+def main():
+    """Answer requests on standard input until it ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    requests = os.fdopen(os.dup(0), "rb")
+    os.dup2(2, 1)  # what Caffe prints must not fall into the answers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other side's to handle; this one ends with its pipe
+    os.environ["GLOG_logtostderr"] = "1"
+    os.environ["GLOG_minloglevel"] = "0"  # what it says while it makes a net tells which layer it dies of
+
+    def send(header, arrays):
+        for part in pack(header, arrays):
+            answers.write(part)
+        answers.flush()
+
+    def note(name):
+        os.write(2, (LAYER_MARK + name + "\n").encode("utf-8"))
+
+    def receive():
+        frames = []
+        for _ in range(2):
+            size = requests.read(8)
+            if len(size) < 8:
+                sys.exit()
+            frames.append(requests.read(struct.unpack("<Q", size)[0]))
+        return unpack(*frames)
+
+    answers.write(MAGIC)
+    answers.flush()
+    worker = None
+    while True:
+        header, arrays = receive()
+        try:
+            if worker is None:
+                try:
+                    import caffe
+                except ImportError as problem:
+                    raise RefusedError("import", str(problem))
+                worker = Worker(caffe, note)
+            answer, found = worker.answer(header, arrays)
+        except RefusedError as problem:
+            answer, found = {"error": str(problem), "kind": problem.kind}, []
+        except Exception as problem:
+            answer, found = {"error": "%s: %s" % (type(problem).__name__, problem), "kind": "raised"}, []
+        send(answer, found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""Net surgery for real Caffe: prototxts of pieces of a net, from some of its values to some others, fit for gradients.
+
+What it takes to make Caffe 1.0 compute an exact gradient of several values at once, and no more than that:
+
+- **Taps.** Each value wanted is read by a layer of its own, a ``Power`` that copies it. Caffe then puts a Split behind every
+  value that is read further up too, whose backward pass adds the tap's diff to what comes from above: objectives on any set
+  of layers are seeded at their taps, and one backward pass over the whole piece gives their sum, through all splits.
+- **A loss weight on each tap, and a learnable layer on each input.** Caffe's backward pass visits only layers below a loss and
+  above something to learn. ``force_backward`` would do too, but it also switches the gradients of all weights on, whatever
+  their ``lr_mult`` says (Caffe, src/caffe/net.cpp, Net::Init), which costs about as much as the gradient wanted. So each
+  input passes through a ``Bias`` of one zero, the only learnable layer; every other weight has ``lr_mult: 0``.
+- **The cut.** Only layers between the inputs and the values wanted are in the piece.
+- **In place.** A layer that overwrites what is wanted, or what the backward pass of the layer below may need, is pulled apart.
+
+The meaning of names is that of `dreamopt.engine.values.Values`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dreamopt.engine.graph import Step, insert_splits
+from dreamopt.schema import NetDef, clear_fillers, net_text
+from dreamopt.schema.caffe_pb2 import EltwiseParameter, LayerParameter, NetParameter
+
+Shape = tuple[int, ...]
+Value = tuple[int, int]
+"""What a layer wrote: (place of the layer in the net, place of the top)."""
+
+AUTOMATIC = "(automatic)"
+"""Caffe's name for the top of a loss that names none."""
+_MINE = "dreamopt_"
+# Backward passes that never look at what they wrote: the next layer may overwrite it.
+_OVERWRITABLE = ("Convolution", "Deconvolution", "InnerProduct", "Concat", "Eltwise", "BatchNorm", "Scale", "ReLU")
+# Those whose own backward pass is right after they have overwritten what they read.
+_OVERWRITING = ("ReLU", "Dropout", "BatchNorm", "Scale")
+
+
+@dataclass
+class Piece:
+    """A part of a net as Caffe is to make it.
+
+    Attributes
+    ----------
+    given : list of Value
+        The values that come from outside and get gradients.
+    inputs : list of str
+        The blobs to fill with them.
+    diffs : list of str
+        The blobs whose diffs are their gradients.
+    above : str
+        The layer above which the backward pass ends.
+    zeros : dict of str to tuple of int
+        Further input blobs, fed with zeros, and their shapes in the file.
+    wanted : list of Value
+        The values computed.
+    taps : list of str
+        The blobs where they are read, and seeded.
+    moved : list of bool
+        Which of them depend on ``given``.
+    """
+
+    given: list[Value]
+    wanted: list[Value]
+    inputs: list[str] = field(default_factory=list)
+    diffs: list[str] = field(default_factory=list)
+    above: str = ""
+    zeros: dict[str, Shape] = field(default_factory=dict)
+    taps: list[str] = field(default_factory=list)
+    moved: list[bool] = field(default_factory=list)
+    layers: list[LayerParameter] = field(default_factory=list)
+
+
+class Surgery:
+    """A net's graph, and the prototxts made of it.
+
+    Parameters
+    ----------
+    definition : NetDef
+        The net as read.
+
+    Raises
+    ------
+    NetError
+        For a bottom that no earlier layer makes.
+    """
+
+    def __init__(self, definition: NetDef) -> None:
+        self.definition = definition
+        self.steps: list[Step] = insert_splits(definition)
+        self.reads: list[tuple[Value, ...]] = []
+        self.by_layer: dict[str, Value] = {}
+        self.by_blob: dict[str, Value] = {}
+        for i, step in enumerate(self.steps):
+            if not step.param.top and step.param.type.endswith("Loss"):
+                step.param.top.append(AUTOMATIC)
+            reads = tuple(self.by_blob[name] for name in step.param.bottom)
+            self.reads.append(reads)
+            for j, name in enumerate(step.param.top):
+                self.by_blob[name] = reads[0] if step.param.type == "Split" else (i, j)
+            if step.param.top:
+                self.by_layer.setdefault(step.param.name, self.by_blob[step.param.top[0]])
+        self.inputs: dict[str, Shape] = {}
+        for step in self.steps:
+            if step.param.type == "Input":
+                shapes = [tuple(shape.dim) for shape in step.param.input_param.shape]
+                self.inputs |= {top: shapes[k if len(shapes) > 1 else 0] for k, top in enumerate(step.param.top)}
+
+    def find(self, name: str) -> Value:
+        """Return the value that the name of a layer or a blob means."""
+        return self.by_layer[name] if name in self.by_layer else self.by_blob[name]
+
+    def source(self, name: str) -> Value:
+        """Return the value that an Input layer gives to a blob, which layers in place may overwrite later."""
+        return next((i, list(s.param.top).index(name)) for i, s in enumerate(self.steps) if s.param.type == "Input" and name in s.param.top)
+
+    def frontier(self, wanted: Value, known: Collection[Value]) -> list[Value]:
+        """Return which of the known values are met first on the way down from a value."""
+        waiting, seen, met = [wanted], {wanted}, set()
+        while waiting:
+            for value in self.reads[waiting.pop()[0]]:
+                if value in known:
+                    met.add(value)
+                elif value not in seen:
+                    seen.add(value)
+                    waiting.append(value)
+        return sorted(met)
+
+    def base(self, loaded: Collection[str]) -> str:
+        """Return the prototxt of the whole net, which holds the weights.
+
+        Parameters
+        ----------
+        loaded : collection of str
+            Layers whose weights come from a file: nothing is drawn for them.
+        """
+        net = self._net()
+        for layer in self.definition.param.layer:
+            if layer.top or layer.type.endswith("Loss"):  # the others give nothing: Silence, HDF5Output
+                copied = net.layer.add()
+                copied.CopyFrom(layer)
+                del copied.include[:], copied.exclude[:]
+                if layer.name in loaded:
+                    alone = NetParameter(layer=[copied])
+                    clear_fillers(alone)
+                    copied.CopyFrom(alone.layer[0])
+        return net_text(net)
+
+    def cut(self, given: Sequence[Value], wanted: Sequence[Value], weights: Mapping[str, int]) -> Piece:
+        """Return the piece from the values ``given`` to the values ``wanted``.
+
+        Parameters
+        ----------
+        given, wanted : sequence of Value
+            With none in both.
+        weights : mapping of str to int
+            How many weights each layer has.
+        """
+        piece = Piece(list(given), list(wanted))
+        needed = self._needed(piece)
+        names = self._inputs(piece, needed)
+        readers = Counter(value for i in needed for value in self.reads[i])
+        moved = set(given)
+        for i in needed:
+            param = self.steps[i].param
+            if param.type != "Input":
+                layer = self._layer(i, names, readers, {*given, *wanted}, weights.get(param.name, 0))
+                piece.layers.append(layer)
+                if moved.intersection(self.reads[i]):
+                    moved |= {(i, j) for j in range(len(layer.top))}
+            for value in piece.wanted:
+                if value[0] == i:
+                    tap = f"{_MINE}tap_{value[0]}_{value[1]}"
+                    piece.layers.append(LayerParameter(name=tap, type="Power", bottom=[names[value]], top=[tap], loss_weight=[1.0]))
+        piece.taps = [f"{_MINE}tap_{i}_{j}" for i, j in wanted]
+        piece.moved = [value in moved for value in wanted]
+        return piece
+
+    def text(self, piece: Piece, shapes: Mapping[str, Shape]) -> str:
+        """Return a piece's prototxt with its input blobs of these shapes."""
+        net = self._net()
+        net.layer.extend(piece.layers)
+        for layer in net.layer:
+            if layer.type == "Input":
+                layer.input_param.shape.add(dim=shapes[layer.top[0]])
+        clear_fillers(net)
+        return net_text(net)
+
+    def _net(self) -> NetParameter:
+        net = NetParameter(name=self.definition.param.name)
+        net.state.phase = self.definition.param.state.phase
+        return net
+
+    def _needed(self, piece: Piece) -> list[int]:
+        """Return the layers between the values given and wanted, in order, Splits left out."""
+        waiting, needed = list(piece.wanted), set()
+        while waiting:
+            value = waiting.pop()
+            if value not in piece.given and value[0] not in needed:
+                needed.add(value[0])
+                waiting += self.reads[value[0]]
+        return sorted(needed)
+
+    def _inputs(self, piece: Piece, needed: Sequence[int]) -> dict[Value, str]:
+        """Add the piece's input layers; return the blob names of the values that they give."""
+        names: dict[Value, str] = {}
+        for i in needed:
+            if self.steps[i].param.type == "Input":
+                for j, top in enumerate(self.steps[i].param.top):
+                    if (i, j) not in piece.given:
+                        names[i, j] = top
+                        piece.zeros[top] = self.inputs[top]
+                        piece.layers.append(LayerParameter(name=f"{_MINE}zero_{top}", type="Input", top=[top]))
+        blobs = [f"{_MINE}given_{i}_{j}" for i, j in piece.given]
+        piece.inputs = blobs
+        piece.layers += [LayerParameter(name=blob, type="Input", top=[blob]) for blob in blobs]
+        for value, blob in zip(piece.given, blobs, strict=True):
+            names[value] = f"{blob}_in"
+            bias = LayerParameter(name=f"{blob}_in", type="Bias", bottom=[blob], top=[names[value]])
+            bias.bias_param.axis, bias.bias_param.num_axes = 0, 0
+            piece.layers.append(bias)
+            piece.diffs.append(names[value])
+        piece.above = piece.diffs[0] if piece.diffs else ""
+        return names
+
+    def _layer(
+        self, i: int, names: dict[Value, str], readers: Mapping[Value, int], kept: Collection[Value], weights: int
+    ) -> LayerParameter:
+        layer = LayerParameter()
+        layer.CopyFrom(self.steps[i].param)
+        del layer.include[:], layer.exclude[:], layer.propagate_down[:], layer.loss_weight[:], layer.blobs[:]
+        if layer.type.endswith("Loss"):
+            layer.loss_weight.extend([0.0] * len(layer.top))
+        while len(layer.param) < weights:
+            layer.param.add()
+        for param in layer.param:
+            param.lr_mult = 0
+        taken = set(names.values())
+        layer.bottom[:] = [names[value] for value in self.reads[i]]
+        for j, top in enumerate(self.steps[i].param.top):
+            stays = j == 0 and self._in_place(i) and readers[self.reads[i][0]] == 1 and self.reads[i][0] not in kept
+            name = names[self.reads[i][0]] if stays else top
+            if not stays and (name in taken or name == AUTOMATIC):
+                name = f"{_MINE}value_{i}_{j}"
+            names[i, j] = layer.top[j] = name
+            taken.add(name)
+        return layer
+
+    def _in_place(self, i: int) -> bool:
+        """Return whether a layer overwrites what it reads and may go on doing so."""
+        param = self.steps[i].param
+        if not param.bottom or not param.top or param.bottom[0] != param.top[0] or param.type not in _OVERWRITING:
+            return False
+        below = self.steps[self.reads[i][0][0]].param
+        if below.type == "ReLU" and param.type != "Dropout":
+            return False
+        if below.type == "Eltwise" and below.eltwise_param.operation != EltwiseParameter.SUM:
+            return False
+        return below.type in _OVERWRITABLE and (param.type != "ReLU" or param.relu_param.negative_slope >= 0)

@@ -1,0 +1,241 @@
+"""Every backend computes a net's values and gradients, and the same ones."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from dreamopt.backends.base import caffe_device
+from dreamopt.backends.caffe import CaffeBackend
+from dreamopt.backends.pycaffe import InProcess
+from dreamopt.engine.net import Net
+from dreamopt.errors import BackendError, DeadGradientError, ShapeError, TargetError, UsageError
+from dreamopt.network import Network, load_net
+from dreamopt.schema import read_net
+from tests.oracle.conftest import caffe_root
+from tests.toy import PROTOTXT, toy_network
+
+# The toy's small net, and what real nets have besides: a residual read three times, BatchNorm and Scale in place, a Sigmoid
+# that is overwritten, a Slice one half of which nobody reads, a second input, and a loss that nobody wants.
+MORE = (
+    PROTOTXT
+    + """
+layer { name: "bn" type: "BatchNorm" bottom: "right" top: "bn" }
+layer { name: "scale" type: "Scale" bottom: "bn" top: "bn" scale_param { bias_term: true filler { type: "uniform" min: 0.5 max: 2 } } }
+layer { name: "relu_bn" type: "ReLU" bottom: "bn" top: "bn" }
+layer { name: "sum" type: "Eltwise" bottom: "bn" bottom: "right" top: "sum" }
+layer { name: "half" type: "Slice" bottom: "sum" top: "one" top: "two" slice_param { slice_point: 2 } }
+layer { name: "soft" type: "Sigmoid" bottom: "two" top: "two" }
+layer { name: "relu_two" type: "ReLU" bottom: "two" top: "two" relu_param { negative_slope: 0.25 } }
+layer { name: "mask" type: "Input" top: "mask" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 9 } } }
+layer { name: "masked" type: "Concat" bottom: "two" bottom: "mask" top: "masked" }
+layer { name: "aside" type: "ReLU" bottom: "mask" top: "aside" }
+"""
+)
+NAMES = ["conv1", "relu1", "left", "right", "both", "bn", "scale", "relu_bn", "sum", "one", "half", "two", "relu_two", "masked", "fc"]
+LOWER = NAMES[:-1]
+Make = Callable[[str, str], Network]
+
+
+@pytest.fixture(scope="module", params=["engine", "pycaffe", "remote"])
+def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
+    """Return what makes a network of a prototxt by one of the backends, all with the same weights."""
+    made: list[Network] = []
+    folder = tmp_path_factory.mktemp(request.param)
+
+    def load(name: str, text: str) -> Network:
+        path, weights = _files(folder, name, text)
+        if request.param == "engine":
+            return load_net(path, weights)
+        if request.param == "pycaffe":  # no Caffe here, but what has its face
+            import dreamopt.caffe as caffe
+
+            network = Network(CaffeBackend(read_net(path), weights, InProcess("cpu", caffe)))
+        else:
+            network = load_net(path, weights, backend="remote", python=["chroot", str(caffe_root()), "python3"], timeout=60)
+        made.append(network)
+        return network
+
+    yield load
+    for network in made:
+        assert isinstance(network.backend, CaffeBackend)
+        network.backend.close()
+
+
+def _files(folder: Path, name: str, text: str) -> tuple[Path, Path]:
+    path, weights = folder / f"{name}.prototxt", folder / f"{name}.caffemodel"
+    path.write_text(text)
+    Net(path, seed=3).save(weights)
+    return path, weights
+
+
+@pytest.fixture(scope="module")
+def net(make: Make) -> Network:
+    return make("more", MORE)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    return load_net(*_files(tmp_path_factory.mktemp("truth"), "more", MORE))
+
+
+def image(*shape: int) -> torch.Tensor:
+    return 40 * torch.randn(shape, generator=torch.Generator().manual_seed(5))
+
+
+def weighed(acts: dict[str, torch.Tensor]) -> torch.Tensor:
+    """A sum that asks something else of each value."""
+    total = torch.zeros(())
+    for i, value in enumerate(acts.values()):
+        total = total + (value * torch.cos((i + 1) * torch.arange(value.numel())).reshape(value.shape)).sum()
+    return total
+
+
+def off(a: torch.Tensor, b: torch.Tensor) -> float:
+    assert a.shape == b.shape
+    return float((a - b).norm() / b.norm().clamp_min(1e-30))
+
+
+def compare(net: Network, truth: Network, x: torch.Tensor, names: list[str], linked: bool = False) -> None:
+    grads, values = [], []
+    for one in (net, truth):
+        seen = x.clone().requires_grad_()
+        acts = one.activations(seen, names, linked=linked)
+        values.append({name: act.detach() for name, act in acts.items()})
+        grads.append(torch.autograd.grad(weighed(acts), seen)[0])
+    worst = {name: off(values[0][name], values[1][name]) for name in names}
+    assert max(worst.values()) < 1e-5, worst
+    assert off(*grads) < 1e-5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_layer(net: Network, truth: Network, name: str) -> None:
+    compare(net, truth, image(2, 3, 17, 19), [name])
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_several_layers_at_once(net: Network, truth: Network, linked: bool) -> None:
+    compare(net, truth, image(2, 3, 17, 19), NAMES, linked)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_batches(net: Network, truth: Network, batch: int) -> None:
+    compare(net, truth, image(batch, 3, 17, 19), ["relu1", "sum", "fc"])
+
+
+def test_other_sizes_and_back(net: Network, truth: Network) -> None:
+    for size in ((17, 19), (31, 23), (9, 11), (17, 19)):
+        compare(net, truth, image(2, 3, *size), LOWER[:-2] if size != (17, 19) else LOWER)
+
+
+def test_an_item_alone(net: Network) -> None:
+    x = image(3, 3, 17, 19)
+    together, alone = (net.activations(y, ["sum"])["sum"] for y in (x, x[1:2]))
+    assert off(together[1:2], alone) < 1e-6
+
+
+def test_before_and_after_an_in_place_relu(net: Network) -> None:
+    acts = net.activations(image(2, 3, 17, 19), ["conv1", "relu1", "data"])
+    assert bool((acts["conv1"] < 0).any())
+    assert torch.equal(acts["conv1"].clamp(min=0), acts["relu1"])
+
+
+def test_the_input_is_a_value(net: Network) -> None:
+    x = image(2, 3, 17, 19).requires_grad_()
+    assert torch.equal(torch.autograd.grad(net.activations(x, ["data", "conv1"])["data"].sum(), x)[0], torch.ones_like(x))
+
+
+def test_two_passes_before_the_gradients(net: Network, truth: Network) -> None:
+    grads = []
+    for one in (net, truth):
+        xs = [image(2, 3, 17, 19).requires_grad_(), image(1, 3, 17, 19).mul(0.5).requires_grad_()]
+        total = torch.stack([weighed(one.activations(x, ["both"])) for x in xs]).sum()
+        grads.append(torch.autograd.grad(total, xs))
+    assert all(off(a, b) < 1e-5 for a, b in zip(*grads, strict=True))
+
+
+def test_gradients_between_values(net: Network, truth: Network) -> None:
+    found = []
+    for one in (net, truth):
+        x = image(2, 3, 17, 19).requires_grad_()
+        acts = one.activations(x, ["relu1", "left", "sum"], linked=True)
+        found.append(torch.autograd.grad(weighed({"sum": acts["sum"]}), [acts["relu1"], x], retain_graph=True))
+    assert all(off(a, b) < 1e-5 for a, b in zip(*found, strict=True))
+
+
+def test_a_value_that_the_input_does_not_reach(net: Network) -> None:
+    x = image(2, 3, 17, 19).requires_grad_()
+    assert not net.activations(x, ["aside"])["aside"].requires_grad
+
+
+def test_layers_and_shapes(net: Network, truth: Network) -> None:
+    assert [(i.name, i.type, i.bottoms, i.tops, i.shapes, i.in_place, i.params, i.flops, i.added) for i in net.layers] == [
+        (i.name, i.type, i.bottoms, i.tops, i.shapes, i.in_place, i.params, i.flops, i.added) for i in truth.layers
+    ]
+    for name in LOWER[:-2]:
+        assert net.shape_of(name, (31, 23)) == truth.shape_of(name, (31, 23))
+    assert net.producers("sum")[0][1] == "relu_bn"
+
+
+def test_weights_hash(net: Network, truth: Network) -> None:
+    assert net.hash() == truth.hash()
+
+
+def test_what_is_recorded(net: Network) -> None:
+    told = net.describe()
+    assert told["backend"] == net.backend.name
+    assert told["computed_by"]
+    assert any("mask" in note for note in told["notes"])
+
+
+def test_unknown_names(net: Network) -> None:
+    with pytest.raises(TargetError, match="did you mean conv1"):
+        net.activations(image(1, 3, 17, 19), ["conv11"])
+
+
+def test_a_size_that_a_layer_cannot_take(make: Make, request: pytest.FixtureRequest) -> None:
+    if "pycaffe" in request.node.name:
+        pytest.skip("this aborts the Python that real Caffe is in")
+    net = make("size", PROTOTXT)
+    with pytest.raises(ShapeError, match="fc"):
+        net.shape_of("fc", 40)
+    compare(net, net, image(1, 3, 17, 19), ["fc"])
+
+
+def test_the_dead_gradient_is_explained(make: Make) -> None:
+    from dreamopt.recipes.render import render
+
+    with pytest.raises(DeadGradientError, match="relu_low"):
+        render(make("dead", PROTOTXT), "relu_low:0", size=(17, 19), steps=2)
+
+
+def test_function_backend() -> None:
+    net = toy_network()
+    x = torch.randn(2, 3, 11, 13, dtype=torch.float64, requires_grad=True)
+    acts = net.activations(x, ["conv2", "relu2"])
+    assert torch.equal(acts["conv2"].clamp(min=0), acts["relu2"])
+    assert net.describe()["computed_by"].startswith("torch")
+
+
+def test_no_caffe_in_this_python() -> None:
+    if "caffe" in sys.modules:
+        pytest.skip("there is one")
+    with pytest.raises(BackendError, match="no Caffe that can be imported"):
+        load_net(backend="pycaffe")
+
+
+def test_arguments() -> None:
+    with pytest.raises(UsageError, match="needs python"):
+        load_net(backend="remote")
+    with pytest.raises(UsageError, match="python is for backend 'remote'"):
+        load_net(python="python3")
+    with pytest.raises(BackendError, match="there is no backend 'cafe'"):
+        load_net(backend="cafe")
+    assert [caffe_device(d) for d in ("auto", "cpu", "cuda", "cuda:2")] == ["auto", "cpu", 0, 2]
+    for wrong in ("gpu", "meta"):
+        with pytest.raises(BackendError, match=wrong):
+            caffe_device(wrong)

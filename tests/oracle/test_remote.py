@@ -1,0 +1,237 @@
+"""Real Caffe in another Python that aborts, is killed, hangs, is not there; and the same pictures as the engine's."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from dreamopt.backends.caffe import CaffeBackend
+from dreamopt.backends.remote import Remote
+from dreamopt.cli import cli
+from dreamopt.errors import BackendError, UsageError, WeightsError
+from dreamopt.network import Network, load_net
+from dreamopt.recipes import Settings
+from dreamopt.recipes.render import render
+from dreamopt.schema import read_net
+from tests.oracle.conftest import caffe_root
+
+pytestmark = pytest.mark.oracle
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    return f"chroot {caffe_root()} python3"
+
+
+@pytest.fixture
+def net(python: str) -> Iterator[Network]:
+    made = load_net(backend="remote", python=python, timeout=60)
+    yield made
+    backend(made).close()
+
+
+def backend(net: Network) -> CaffeBackend:
+    assert isinstance(net.backend, CaffeBackend)
+    return net.backend
+
+
+def remote(net: Network) -> Remote:
+    channel = backend(net).channel
+    assert isinstance(channel, Remote)
+    return channel
+
+
+def some_layer(net: Network) -> str:
+    return next(info.name for info in net.layers[10:] if info.type == "ReLU")
+
+
+def kill(net: Network) -> None:
+    pid = remote(net).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+SETTINGS = Settings(steps=12, size=(48, 56), jitter=3)
+
+
+def test_killed_in_the_middle_of_a_render_the_render_goes_on(net: Network) -> None:
+    target = f"{some_layer(net)}:2"
+    (alone,) = render(net, target, SETTINGS)
+    started = remote(net).generation
+    steps = 0
+
+    def kill_some(progress: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps in (3, 7):
+            kill(net)
+
+    (other,) = render(net, target, SETTINGS, callbacks=[kill_some])
+    assert remote(net).generation == started + 2
+    assert alone.value == other.value
+    assert np.array_equal(alone.picture, other.picture)
+
+
+def test_killed_between_forward_and_backward(net: Network) -> None:
+    x = torch.randn(2, 3, 48, 56, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    layer = some_layer(net)
+    (alone,) = torch.autograd.grad(net.activations(x, [layer])[layer].sum(), x)
+    value = net.activations(x, [layer])[layer].sum()
+    kill(net)
+    assert torch.equal(torch.autograd.grad(value, x)[0], alone)
+
+
+def test_a_worker_that_hangs_is_replaced(net: Network) -> None:
+    layer = some_layer(net)
+    x = torch.randn(1, 3, 48, 56)
+    alone = net.activations(x, [layer])[layer]
+    remote(net)._timeout = 3.0
+    pid = remote(net).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    assert torch.equal(net.activations(x, [layer])[layer], alone)
+    assert remote(net).pid != pid
+
+
+def test_twice_in_the_same_pass_is_an_error(net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = Remote.ask
+
+    def killing(self: Remote, header: dict[str, object], arrays: object = ()) -> object:
+        if header["op"] == "forward":
+            kill(net)
+        return ask(self, header, arrays)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Remote, "ask", killing)
+    with pytest.raises(BackendError, match="SIGKILL, twice in the same pass"):
+        net.activations(torch.zeros(1, 3, 48, 56), ["data", some_layer(net)])
+
+
+NET = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 9 dim: 11 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "other" type: "Input" top: "other" input_param { shape { dim: 1 dim: 4 dim: 7 dim: 9 } } }
+layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "other" top: "sum" }
+"""
+
+
+@pytest.fixture
+def small(python: str, tmp_path: Path) -> Iterator[Network]:
+    (tmp_path / "net.prototxt").write_text(NET)
+    with pytest.warns(match="random"):
+        made = load_net(tmp_path / "net.prototxt", backend="remote", python=python, timeout=60)
+    yield made
+    backend(made).close()
+
+
+def test_an_abort_is_an_error_with_caffes_words_and_the_layer(small: Network) -> None:
+    x = torch.randn(1, 3, 9, 11)
+    alone = small.activations(x, ["sum"])["sum"]
+    started = remote(small).generation
+    with pytest.raises(BackendError, match=r"Caffe aborted in layer 'sum': Check failed: .*shape.*eltwise_layer.cpp"):
+        small.activations(torch.zeros(1, 3, 20, 20), ["sum"])
+    assert torch.equal(small.activations(x, ["sum"])["sum"], alone), "random weights come out the same in a new worker"
+    assert remote(small).generation == started + 1
+
+
+def test_an_abort_while_a_net_is_made(python: str, tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_text(NET.replace("dim: 4 dim: 7", "dim: 4 dim: 8"))
+    with pytest.raises(BackendError, match=r"Caffe aborted in layer 'sum': Check failed"):
+        load_net(tmp_path / "net.prototxt", backend="remote", python=python, timeout=60)
+
+
+def test_weights_gradients_are_not_computed(python: str, tmp_path: Path) -> None:
+    import dreamopt.caffe as caffe
+    from dreamopt.backends.surgery import Surgery
+
+    (tmp_path / "net.prototxt").write_text(NET)
+    surgery = Surgery(read_net(tmp_path / "net.prototxt"))
+    piece = surgery.cut([surgery.source("data")], [surgery.find("sum"), surgery.find("conv")], {"conv": 2})
+    text = surgery.text(piece, {piece.inputs[0]: (1, 3, 9, 11), "other": (1, 4, 7, 9)})
+    code = """
+open("net.prototxt", "w").write(arguments["text"])
+net = caffe.Net("net.prototxt", caffe.TEST)
+for name in net.params:
+    for blob in net.params[name]:
+        blob.data[...] = 0.5
+for blob in net.blobs.values():
+    blob.data[...] = 1
+net.forward()
+net.backward()
+result["weights"] = np.concatenate([blob.diff.ravel() for blob in net.params["conv"]])
+result["data"] = net.blobs[arguments["data"]].diff
+"""
+    from tests.oracle.harness import Oracle
+
+    asked = Oracle(caffe_root())
+    try:
+        found = asked.script(code, arguments={"text": text, "data": piece.diffs[0]})
+    finally:
+        asked.close()
+    assert not found["weights"].any()
+    assert found["data"].any()
+    (tmp_path / "piece.prototxt").write_text(text)
+    assert "dreamopt_tap" in "".join(caffe.Net(str(tmp_path / "piece.prototxt"), caffe.TEST).blobs)
+
+
+def test_commands_that_start_no_caffe(python: str, tmp_path: Path) -> None:
+    def start(command: str | list[str], **more: object) -> None:
+        load_net(backend="remote", python=command, timeout=20, **more)  # type: ignore[arg-type]
+
+    with pytest.raises(BackendError, match=r"'/nowhere/python' cannot be started \(No such file or directory: /nowhere/python\)"):
+        start("/nowhere/python")
+    with pytest.raises(BackendError, match="starts no Python with numpy: it ended with status 3: oh no"):
+        start(["sh", "-c", "echo oh no >&2; exit 3"])
+    with pytest.raises(BackendError, match="has no Caffe that can be imported: No module named 'caffe'"):
+        start([sys.executable])
+    with pytest.raises(BackendError, match=r"cannot use GPU 0 \(Cannot use GPU in CPU-only Caffe: check mode.\)"):
+        start(python, device="cuda")
+    with pytest.raises(UsageError, match="empty command"):
+        start("")
+    with pytest.raises(WeightsError, match="no such file here, nor where Caffe runs"):
+        start(python, weights="/nowhere/net.caffemodel")
+    (tmp_path / "caffe.py").write_text("__version__ = '0.9'; TEST = 1\ndef set_mode_cpu(): pass\n")
+    with pytest.raises(BackendError, match=r"Caffe 0\.9 is too old: it has no layer_type_list"):
+        start(["env", f"PYTHONPATH={tmp_path}", sys.executable])
+
+
+def test_a_wrapper_that_talks_first(python: str) -> None:
+    net = load_net(backend="remote", python=["sh", "-c", f'echo welcome to gpubox; exec {python} "$@"', "sh"], timeout=60)
+    assert net.hash() == load_net().hash()
+    backend(net).close()
+
+
+def test_render_makes_the_engines_picture(python: str, tmp_path: Path) -> None:
+    told = {}
+    common = ["-t", f"{some_layer(load_net())}:1", "--steps", "4", "--size", "56x48", "-q", "--json"]
+    for name, more in (("engine", []), ("remote", ["--backend", "remote", "--python", python])):
+        out = tmp_path / f"{name}.png"
+        got = CliRunner().invoke(cli, ["render", *common, "-o", str(out), *more])
+        assert got.exit_code == 0, got.output
+        told[name] = json.loads(got.stdout)["pictures"][0]
+    from PIL import Image
+
+    pictures = [np.asarray(Image.open(told[name]["path"])).astype(int) for name in told]
+    difference = np.abs(pictures[0] - pictures[1])
+    assert difference.max() <= 1, "a value next to a half may be rounded the other way"
+    assert (difference > 0).mean() < 1e-3
+    assert told["remote"]["net"]["backend"] == "remote"
+    assert "Caffe 1.0.0 on the CPU" in told["remote"]["net"]["computed_by"]
+    assert told["remote"]["net"]["weights_sha256"] == told["engine"]["net"]["weights_sha256"]
+    assert "--backend remote" in json.dumps(told["remote"])
+
+
+def test_inspect_tells_the_backend(python: str) -> None:
+    got = CliRunner().invoke(cli, ["inspect", "--backend", "remote", "--python", python])
+    assert got.exit_code == 0, got.output
+    assert "remote backend: Caffe 1.0.0 on the CPU, Python 3" in got.stdout
+    assert "weights loaded" in got.stdout
