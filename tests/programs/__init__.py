@@ -1,0 +1,1 @@
+"""Programs as they were written for pycaffe, written anew; tests run them in dreamopt and in real Caffe."""
