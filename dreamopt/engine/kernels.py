@@ -43,7 +43,8 @@ class Plain(Kernel):
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Run the layer, recording."""
-        weights = [blob._data.read(blob.shape, xs[0].device) for blob in self.node.weights]
+        device = xs[0].device if xs else torch.device("cpu")
+        weights = [blob._data.read(blob.shape, device) for blob in self.node.weights]
         bottoms = [x.detach().requires_grad_(x.is_floating_point()) for x in xs]
         with torch.enable_grad():
             tops = self.node.compute(bottoms, weights)

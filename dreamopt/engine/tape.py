@@ -106,6 +106,8 @@ class Tape:
             grads = [sums.pop(v, None) for v in kernel.writes]
             if all(g is None for g in grads):
                 continue
+            if not kernel.reads:
+                continue  # a layer that makes data
             target = kernel.reads[0]
             into = sums[target] if kernel.adds and target in sums and free(target, *grads) else None
             found = kernel.backward(keep, grads, into)

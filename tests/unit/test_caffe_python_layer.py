@@ -109,6 +109,19 @@ def test_a_data_layer() -> None:
     assert n.layers[0].n == 2  # the script's own object, as in pycaffe
 
 
+def test_layers_that_make_data_in_a_program() -> None:
+    n = net(
+        DATA
+        + 'layer { name: "aux" type: "DummyData" top: "aux" dummy_data_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } data_filler { value: 2 } } }\n'
+        + layer("five", "Tenfold", "aux")
+        + 'layer { name: "both" type: "Eltwise" bottom: "data" bottom: "five" top: "both" eltwise_param { operation: PROD } }'
+    )
+    x = torch.full((2, 3, 5, 4), 3.0, requires_grad=True)
+    out = n.program(["both"])({"data": x})["both"]
+    assert (out == 60).all()
+    assert (torch.autograd.grad(out.sum(), x)[0] == 20).all()
+
+
 @pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
 def test_phase(phase: int) -> None:
     n = net(layer("phase", "Phase"), phase=phase)
