@@ -30,7 +30,9 @@ def blocks() -> list[tuple[str, str]]:
 def test_a_block_runs_as_printed(code: str, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
     script.write_text(code, encoding="utf-8")
-    got = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=600)
+    got = subprocess.run(
+        [sys.executable, "-W", "error", str(script)], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=600
+    )
     assert got.returncode == 0, got.stderr[-3000:]
 
 
