@@ -59,7 +59,7 @@ class Net:
     weights : path or sequence of LayerWeights, optional
         A caffemodel (binary or HDF5). Layers that it lacks keep what their fillers drew.
     phase : {0, 1, "TRAIN", "TEST"}
-        `dreamopt.caffe.TEST` (1) unless told otherwise.
+        `dreamopt.caffe.TEST` (1) unless told otherwise; a NetDef's own.
     level, stages : int, sequence of str
         For the net's include and exclude rules.
     device : str or torch.device
@@ -105,7 +105,7 @@ class Net:
                 weights = arg
             else:
                 raise UsageError("Net takes (prototxt, weights, phase) or (prototxt, phase, weights=...), each once")
-        self.phase = _phase_name(phase)
+        self.phase = _phase_name(prototxt.phase if phase is None and isinstance(prototxt, NetDef) else phase)
         self._device = torch.device(device)
         if isinstance(prototxt, NetDef):
             self.definition = prototxt

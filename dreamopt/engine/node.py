@@ -92,8 +92,8 @@ class Node:
 
     def _record(self, device: torch.device) -> Graph:
         bottoms = [blob._data.read(blob.shape, device) for blob in self.bottoms]
-        if self.in_place and self.bottoms[0]._data.aliases(bottoms[0]):
-            bottoms[0] = bottoms[0].clone()
+        if self.in_place or self.layer.remembers or self.layer.rereads:  # what comes to stand in the blobs must not change this
+            bottoms = [x.clone() if blob._data.aliases(x) else x for x, blob in zip(bottoms, self.bottoms, strict=True)]
         bottoms = [x.detach().requires_grad_() for x in bottoms]
         weights = [blob._data.read(blob.shape, device).detach().requires_grad_() for blob in self.weights]
         with torch.enable_grad():
@@ -144,8 +144,8 @@ class Node:
     def _stale(self, graph: Graph) -> bool:
         if any(tuple(t.shape) != blob.shape for t, blob in zip(graph.bottoms, self.bottoms, strict=True)):
             return True
-        if self.in_place or self.layer.rereads or self.layer.remembers or self.layer.phase == "TRAIN":
-            return False  # the bottom is gone, or read again anyway; or another mask would be drawn, the batch counted twice
+        if self.in_place or self.layer.rereads or self.layer.remembers:
+            return False
         return any(blob._data.touched_since(v) for blob, v in zip(self.bottoms, graph.versions, strict=True))
 
     def _note_weight_diffs(self, graph: Graph, seeds: list[Tensor]) -> None:

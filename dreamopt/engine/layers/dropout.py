@@ -21,6 +21,11 @@ class Dropout(Elementwise):
         """Whether it is the identity."""
         return self.phase == "TEST"
 
+    @property
+    def remembers(self) -> bool:
+        """What was dropped."""
+        return self.phase == "TRAIN"
+
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the ratio."""
         ratio = self.param.dropout_param.dropout_ratio
