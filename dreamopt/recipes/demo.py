@@ -19,6 +19,8 @@ from dreamopt.recipes.settings import WAKING, Settings
 FILTERS_PER_LAYER = 8
 LAYERS = 6
 MIXING = {"Convolution", "Concat", "Eltwise"}
+SETTINGS = Settings(size=128, steps=160, optimizer="ascent", parametrization="pixels", blur=0.5, batch_size=16)
+"""What shows the embedded net best, by eye: its gradients follow shapes, so plain pixels give bolder colours than a spectrum."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def demo(
     folder : str or Path
         Created when missing; receives ``filters.png``, ``classes.png`` and a folder of single pictures for each.
     settings : Settings, optional
-        As for `dreamopt.render`.
+        As for `dreamopt.render`; `SETTINGS` when None.
     what : Plan, optional
         Layers and classes; chosen by `plan` when None.
     callbacks, stop
@@ -116,6 +118,7 @@ def demo(
     list of Path
         The two sheets; one or none when interrupted early.
     """
+    settings = SETTINGS if settings is None else settings
     chosen, out = plan(network) if what is None else what, Path(folder)
     rows = [(layer, chosen.targets(network, layer)) for layer in chosen.layers]
     sheets = []
