@@ -92,7 +92,10 @@ class CaffeBackend:
         self._tickets = itertools.count()
         self._pieces: dict[tuple[tuple[Value, ...], tuple[Value, ...]], Piece] = {}
         self._shapes: dict[tuple[tuple[str, ...], Shape], dict[str, Shape]] = {}
+        self._hash: str | None = None
         told = self._run(lambda: self._base)
+        if any(step.param.batch_norm_param.HasField("use_global_stats") for step in self._surgery.steps):
+            self.weights_hash()  # now, since Caffe moves their statistics in each pass, even where it does not use them
         self._counts = {name: len(shapes) for name, shapes in told["params"]}
         self.layers = self._infos(told)
         self.weights_report = _report(list(self._counts), in_file, self._weights, self._here)
@@ -148,7 +151,9 @@ class CaffeBackend:
 
     def weights_hash(self) -> str:
         """Return the sha256 of every layer's name and weights; the engine's is the same for the same weights."""
-        return str(self._run(lambda: self.channel.ask({"op": "hash"}))[0]["sha256"])
+        if self._hash is None:
+            self._hash = str(self._run(lambda: self.channel.ask({"op": "hash"}))[0]["sha256"])
+        return self._hash
 
     def close(self) -> None:
         """End the worker; a later call starts a new one."""

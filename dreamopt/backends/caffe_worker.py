@@ -103,6 +103,7 @@ class Worker(object):
 
     def do_load(self, header, arrays):
         """Make the base net; tell the shapes of its weights and of its blobs."""
+        self.pieces, self.used = {}, []
         self.phase = self.caffe.TRAIN if header["phase"] == "TRAIN" else self.caffe.TEST
         path = header["weights"]
         if path is not None and header["stored"]:
@@ -139,6 +140,8 @@ class Worker(object):
         """Make a piece of the net that uses the base net's weights."""
         net = self._net(header["text"])
         net.share_with(self.base)
+        if header["id"] in self.pieces:
+            self.used.remove(header["id"])
         while len(self.used) >= KEPT_PIECES:
             del self.pieces[self.used.pop(0)]
         self.pieces[header["id"]] = {"net": net, "ticket": None, "fresh": True}

@@ -27,7 +27,7 @@ from dreamopt.errors import BackendError, UsageError
 # One line without line breaks or anything that a wrapper might change; the program follows on standard input.
 _BOOTSTRAP = "import sys;exec(eval(sys.stdin.readline()))"
 _FATAL = re.compile(r"^F\d{4,8} [\d:.]+ +\d+ (\S+:\d+)\] (.*)", re.MULTILINE)
-_CREATING = re.compile(r"\] Creating Layer (.*)$|^" + LAYER_MARK + "(.*)$", re.MULTILINE)
+_CREATING = re.compile(r"\] Creating [Ll]ayer (.*)$|^" + LAYER_MARK + "(.*)$", re.MULTILINE)
 _PARSER = re.compile(r"^\[libprotobuf ERROR [^\]]*\] (.*)$", re.MULTILINE)
 _LOG_TAIL = 2**18
 _JUNK = 2**16  # bytes that a wrapper may print before the worker speaks

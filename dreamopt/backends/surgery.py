@@ -10,7 +10,8 @@ What it takes to make Caffe 1.0 compute an exact gradient of several values at o
   their ``lr_mult`` says (Caffe, src/caffe/net.cpp, Net::Init), which costs about as much as the gradient wanted. So each
   input passes through a ``Bias`` of one zero, the only learnable layer; every other weight has ``lr_mult: 0``.
 - **The cut.** Only layers between the inputs and the values wanted are in the piece.
-- **In place.** A layer that overwrites what is wanted, or what the backward pass of the layer below may need, is pulled apart.
+- **In place.** A layer that overwrites what is wanted or given is pulled apart. All others stay as the file has them, since where
+  several of them follow each other Caffe's gradient depends on it (see `dreamopt.engine.overwritten`).
 
 The meaning of names is that of `dreamopt.engine.values.Values`.
 """
@@ -22,8 +23,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dreamopt.engine.graph import Step, insert_splits
-from dreamopt.schema import NetDef, clear_fillers, net_text
-from dreamopt.schema.caffe_pb2 import EltwiseParameter, LayerParameter, NetParameter
+from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, net_text
+from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 
 Shape = tuple[int, ...]
 Value = tuple[int, int]
@@ -32,10 +33,6 @@ Value = tuple[int, int]
 AUTOMATIC = "(automatic)"
 """Caffe's name for the top of a loss that names none."""
 _MINE = "dreamopt_"
-# Backward passes that never look at what they wrote: the next layer may overwrite it.
-_OVERWRITABLE = ("Convolution", "Deconvolution", "InnerProduct", "Concat", "Eltwise", "BatchNorm", "Scale", "ReLU")
-# Those whose own backward pass is right after they have overwritten what they read.
-_OVERWRITING = ("ReLU", "Dropout", "BatchNorm", "Scale")
 
 
 @dataclass
@@ -146,6 +143,7 @@ class Surgery:
                     alone = NetParameter(layer=[copied])
                     clear_fillers(alone)
                     copied.CopyFrom(alone.layer[0])
+        clear_cudnn(net)
         return net_text(net)
 
     def cut(self, given: Sequence[Value], wanted: Sequence[Value], weights: Mapping[str, int]) -> Piece:
@@ -186,6 +184,7 @@ class Surgery:
             if layer.type == "Input":
                 layer.input_param.shape.add(dim=shapes[layer.top[0]])
         clear_fillers(net)
+        clear_cudnn(net)
         return net_text(net)
 
     def _net(self) -> NetParameter:
@@ -249,13 +248,6 @@ class Surgery:
         return layer
 
     def _in_place(self, i: int) -> bool:
-        """Return whether a layer overwrites what it reads and may go on doing so."""
+        """Return whether a layer overwrites what it reads."""
         param = self.steps[i].param
-        if not param.bottom or not param.top or param.bottom[0] != param.top[0] or param.type not in _OVERWRITING:
-            return False
-        below = self.steps[self.reads[i][0][0]].param
-        if below.type == "ReLU" and param.type != "Dropout":
-            return False
-        if below.type == "Eltwise" and below.eltwise_param.operation != EltwiseParameter.SUM:
-            return False
-        return below.type in _OVERWRITABLE and (param.type != "ReLU" or param.relu_param.negative_slope >= 0)
+        return bool(param.bottom and param.top) and param.bottom[0] == param.top[0]

@@ -15,14 +15,17 @@ import torch
 from click.testing import CliRunner
 
 from dreamopt.backends.caffe import CaffeBackend
+from dreamopt.backends.engine import EngineBackend
 from dreamopt.backends.remote import Remote
 from dreamopt.cli import cli
+from dreamopt.engine import Net
 from dreamopt.errors import BackendError, UsageError, WeightsError
 from dreamopt.network import Network, load_net
 from dreamopt.recipes import Settings
 from dreamopt.recipes.render import render
-from dreamopt.schema import read_net
+from dreamopt.schema import parse_net, read_net
 from tests.oracle.conftest import caffe_root
+from tests.oracle.random_nets import make_case
 
 pytestmark = pytest.mark.oracle
 
@@ -113,6 +116,14 @@ def test_twice_in_the_same_pass_is_an_error(net: Network, monkeypatch: pytest.Mo
     monkeypatch.setattr(Remote, "ask", killing)
     with pytest.raises(BackendError, match="SIGKILL, twice in the same pass"):
         net.activations(torch.zeros(1, 3, 48, 56), ["data", some_layer(net)])
+
+
+def test_cudnn_is_not_insisted_on(python: str, tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_text(NET.replace("num_output: 4", "num_output: 4 engine: CUDNN"))
+    with pytest.warns(match="random"):
+        net = load_net(tmp_path / "net.prototxt", backend="remote", python=python, timeout=60)
+    assert net.shape_of("conv") == (4, 7, 9)
+    backend(net).close()
 
 
 NET = """
@@ -228,6 +239,33 @@ def test_render_makes_the_engines_picture(python: str, tmp_path: Path) -> None:
     assert "Caffe 1.0.0 on the CPU" in told["remote"]["net"]["computed_by"]
     assert told["remote"]["net"]["weights_sha256"] == told["engine"]["net"]["weights_sha256"]
     assert "--backend remote" in json.dumps(told["remote"])
+
+
+def test_random_nets(python: str, tmp_path: Path) -> None:
+    """All that makes blobs share, split and overwrite each other, from the values that nobody reads down to the data."""
+    for seed in range(20):
+        net = Net(parse_net(make_case(seed).text), seed=seed)
+        for name, blobs in net.params.items():
+            if net.layer_dict[name].type == "BatchNorm":
+                for blob in blobs:
+                    blob.data[...] = np.random.default_rng(seed).uniform(0.5, 1.5, blob.shape)
+        net.save(tmp_path / "net.caffemodel")
+        ours = EngineBackend(net)
+        theirs = CaffeBackend(parse_net(make_case(seed).text), tmp_path / "net.caffemodel", Remote(python, "cpu", 60))
+        read = {bottom for info in ours.layers for bottom in info.bottoms}
+        names = [net.outputs[0], *(info.name for info in ours.layers if len(info.tops) == 1 and info.tops[0] not in read)]
+        for name in names:
+            x = torch.randn(2, *ours.input_shape, generator=torch.Generator().manual_seed(seed))
+            values, grads = [], []
+            for one in (ours, theirs):
+                seen = x.clone().requires_grad_()
+                values.append(one.activations(seen, [name])[name])
+                weights = torch.cos(torch.arange(values[-1].numel())).reshape(values[-1].shape)
+                grads.append(torch.autograd.grad((values[-1] * weights).sum(), seen)[0])
+            for a, b in (values, grads):
+                assert float((a - b).detach().norm()) <= 1e-4 * float(b.detach().norm()) + 1e-5, f"seed {seed}, {name}"
+        assert theirs.weights_hash() == ours.weights_hash()
+        theirs.close()
 
 
 def test_inspect_tells_the_backend(python: str) -> None:
