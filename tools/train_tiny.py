@@ -30,7 +30,7 @@ from tools.textures import CLASSES, batch
 MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)
 BATCH, REPLAYS, SIZE, CROP = 32, 3, 96, 64
 RATE, DECAY = 4e-3, 0.02
-RADIUS = 0.03  # of the ball, as root mean square over the picture's values, in 0..1
+RADIUS = 0.04  # of the ball, as root mean square over the picture's values, in 0..1
 WHOLE = 0.8  # from this share of the run on, pictures are seen whole instead of as crops
 HELD_OUT_SEED = 1_000_003
 
@@ -71,7 +71,7 @@ def vary(x: Tensor, random: torch.Generator) -> Tensor:
     n = len(x)
     x = x + MEAN
     order = torch.stack(
-        [torch.randperm(3, generator=random) if swap else torch.arange(3) for swap in torch.rand(n, generator=random) < 0.08]
+        [torch.randperm(3, generator=random) if swap else torch.arange(3) for swap in torch.rand(n, generator=random) < 0.04]
     )
     x = torch.gather(x, 1, order.view(n, 3, 1, 1).expand_as(x))
     gain = 0.75 + 0.4 * torch.rand(n, 1, 1, 1, generator=random)
@@ -217,8 +217,8 @@ def main() -> None:
         "--out", type=Path, default=Path("dreamopt/data"), help="folder with tiny.prototxt; tiny.caffemodel and tiny.txt go there"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batches", type=int, default=1200, help="batches of 32 pictures, each seen three times")
-    parser.add_argument("--pictures", type=int, default=600, help="pictures a class")
+    parser.add_argument("--batches", type=int, default=2400, help="batches of 32 pictures, each seen three times")
+    parser.add_argument("--pictures", type=int, default=800, help="pictures a class")
     parser.add_argument("--threads", type=int, default=1, help="the result depends on it in the last digits")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

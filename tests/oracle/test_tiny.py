@@ -15,7 +15,8 @@ from tools.train_tiny import to_input
 DATA = Path(dreamopt.data.__file__).parent
 
 
-@pytest.mark.parametrize(("size", "unit"), [(96, 5), (117, 20)])
+# Pictures in which no two of a pooling window's values tie to the last digit: there, rounding says which of the two gets the gradient.
+@pytest.mark.parametrize(("size", "unit"), [(96, 7), (96, 28), (117, 20)])
 def test_every_blob_and_the_data_diff(oracle: Oracle, size: int, unit: int) -> None:
     x = to_input(batch([unit, 11], 1, 77, size=size)).numpy()[..., : size - 7].copy()
     seed = np.zeros((2, len(CLASSES)), np.float32)

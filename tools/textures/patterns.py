@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tools.textures import motifs, photos
+from tools.textures import motifs
 from tools.textures.fields import Field, Lattice, band_noise, cover, f32, fold, turbulence
 from tools.textures.sketch import Sketch
 
@@ -36,19 +36,19 @@ def stripes(s: Sketch) -> None:
 
 
 def dots(s: Sketch) -> None:
-    """Set full discs on a regular lattice."""
-    s.choose()
+    """Set full discs on a regular lattice, with space between."""
+    s.choose(WHITE, RED, likely=0.75)
     s.turn(45)
     s.ground()
-    s.scatter(motifs.dot, 11, 26, fill=0.42, spread=1.0)
+    s.scatter(motifs.dot, 20, 36, fill=0.4, spread=1.0)
 
 
 def checks(s: Sketch) -> None:
     """Fill squares by turns, as on a chessboard."""
-    s.choose()
-    s.turn(20)
+    s.choose(BLACK, WHITE, likely=0.6)
+    s.turn(15)
     s.ground()
-    p = s.rng.uniform(9, 22)
+    p = s.rng.uniform(11, 24)
     cells = Lattice(s.rng, s.x, s.y, p, p)
     border = np.minimum(p / 2 - np.abs(cells.u), p / 2 - np.abs(cells.v))
     s.paint(cover(border * np.where((cells.i + cells.j) % 2, -1, 1).astype(np.float32)), "main")
@@ -56,9 +56,9 @@ def checks(s: Sketch) -> None:
 
 def _around(s: Sketch, low: float, high: float) -> tuple[Field, Field, Field, float]:
     """Return radius, angle and extent for one big motif that fills the picture, or for many small ones, and the width of its turns."""
-    if s.rng.random() < 0.4:
+    if s.rng.random() < 0.5:
         return np.hypot(s.x, s.y), np.arctan2(s.y, s.x), np.ones_like(s.x), s.rng.uniform(low, high)
-    p = s.rng.uniform(32, 60)
+    p = s.rng.uniform(42, 66)
     cells = Lattice(s.rng, s.x, s.y, p, p, stagger=float(s.rng.choice([0.0, 0.5])))
     rho = np.hypot(cells.u, cells.v)
     return rho, np.arctan2(cells.v, cells.u), cover(rho - np.float32(0.47 * p)), p * s.rng.uniform(0.17, 0.24)
@@ -66,37 +66,37 @@ def _around(s: Sketch, low: float, high: float) -> tuple[Field, Field, Field, fl
 
 def rings(s: Sketch) -> None:
     """Draw circles around one point, like a target."""
-    s.choose(RED, WHITE, likely=0.5)
+    s.choose(RED, WHITE, likely=0.8)
     s.ground()
-    rho, _, extent, p = _around(s, 10, 20)
+    rho, _, extent, p = _around(s, 12, 20)
     s.paint(extent * cover(fold(rho, p) - np.float32(p * s.rng.uniform(0.22, 0.3))), "main")
 
 
 def spirals(s: Sketch) -> None:
-    """Wind one or two arms around a point."""
-    s.choose(BLUE, CREAM, likely=0.5)
+    """Wind one arm around a point."""
+    s.choose(BLUE, CREAM, likely=0.8)
     s.ground()
     rho, a, extent, p = _around(s, 12, 22)
-    arms = float(s.rng.choice([-1, 1, 1, 2]))
+    arms = float(s.rng.choice([-1, 1]))
     s.paint(extent * cover(fold(rho + np.float32(p * arms / (2 * np.pi)) * a, p) - np.float32(p * s.rng.uniform(0.2, 0.3))), "main")
 
 
 def waves(s: Sketch) -> None:
     """Bands that run up and down as sines do."""
-    s.choose(BLUE, WHITE, likely=0.5)
-    s.turn(25)
+    s.choose(BLUE, WHITE, likely=0.7)
+    s.turn(15)
     s.ground()
-    p, length = s.rng.uniform(10, 20), s.rng.uniform(24, 44)
+    p, length = s.rng.uniform(13, 22), s.rng.uniform(28, 48)
     y = s.y + np.float32(length * s.rng.uniform(0.14, 0.22)) * np.sin(np.float32(2 * np.pi / length) * s.x)
     s.paint(cover(fold(y, p) - np.float32(p * s.rng.uniform(0.16, 0.28))), "main")
 
 
 def zigzag(s: Sketch) -> None:
     """Bands with sharp corners."""
-    s.choose(ORANGE, CREAM, likely=0.4)
-    s.turn(25)
+    s.choose(ORANGE, CREAM, likely=0.7)
+    s.turn(15)
     s.ground()
-    p, length = s.rng.uniform(11, 20), s.rng.uniform(20, 36)
+    p, length = s.rng.uniform(14, 24), s.rng.uniform(24, 40)
     y = s.y + np.float32(s.rng.uniform(0.9, 1.3)) * fold(s.x, length)
     s.paint(cover((fold(y, p) - np.float32(p * s.rng.uniform(0.16, 0.28))) * np.float32(0.7)), "main")
 
@@ -215,18 +215,9 @@ def mosaic(s: Sketch) -> None:
 
 def maze(s: Sketch) -> None:
     """Winding paths of one width, like a brain coral."""
-    s.choose()
+    s.choose(BROWN, CREAM, likely=0.7)
     s.ground()
-    s.paint(np.clip(np.float32(0.5) + np.float32(1.6) * band_noise(s.rng, s.size, s.rng.uniform(11, 20), 0.12), 0, 1), "main")
-
-
-def leopard(s: Sketch) -> None:
-    """Dark broken rosettes on tawny fur."""
-    s.choose(BLACK, (0.1, 0.6, 0.85), likely=0.9)
-    s.colours["second"] = s.colours["ground"] * np.float32(0.65)
-    s.turn(90)
-    s.ground()
-    s.scatter(motifs.rosette, 15, 30, spin=180, fill=0.56, spread=0.9, variants=3)
+    s.paint(np.clip(np.float32(0.5) + np.float32(1.6) * band_noise(s.rng, s.size, s.rng.uniform(14, 22), 0.12), 0, 1), "main")
 
 
 def wood(s: Sketch) -> None:
@@ -245,16 +236,6 @@ def wood(s: Sketch) -> None:
     s.paint(cover(knot - np.float32(r.uniform(2, 4)), 4.0), s.colours["main"] * np.float32(0.6))
 
 
-def marble(s: Sketch) -> None:
-    """Polished stone with thin branching veins."""
-    s.choose((0.6, 0.1, 0.3), (0.1, 0.05, 0.92), likely=0.7)
-    s.ground()
-    s.paint(np.clip(np.float32(0.25) + np.float32(0.35) * turbulence(s.rng, s.size, 40), 0, 0.45), "main")
-    for width in (14, 9):
-        vein = np.abs(turbulence(s.rng, s.size, s.rng.uniform(26, 44), 4))
-        s.paint(np.clip(1 - vein * np.float32(width), 0, 1) * np.float32(0.9), "main")
-
-
 def clouds(s: Sketch) -> None:
     """Soft white heaps in a blue sky."""
     s.choose(WHITE, (0.57, 0.65, 0.85), likely=0.92)
@@ -264,32 +245,20 @@ def clouds(s: Sketch) -> None:
     s.paint(heap, s.colours["main"] * (np.float32(0.8) + np.float32(0.2) * np.clip(f, 0, 1))[..., None])
 
 
-def sunburst(s: Sketch) -> None:
-    """Rays from one point."""
-    s.choose(YELLOW, RED, likely=0.5)
-    s.ground()
-    rho, a, extent, _ = _around(s, 1, 2)
-    n = int(s.rng.integers(7, 13))
-    wedge = fold(a + np.float32(s.rng.uniform(0, 3)), 2 * np.pi / n) - np.float32(np.pi / (2 * n))
-    s.paint(extent * cover(wedge * np.maximum(rho, 1)), "main")
-    if s.rng.random() < 0.4:
-        s.paint(cover(rho - np.float32(s.rng.uniform(5, 8))), "main")
-
-
 def stars(s: Sketch) -> None:
     """Five-pointed stars."""
-    s.choose(YELLOW, NIGHT)
-    s.turn(20)
+    s.choose(YELLOW, NIGHT, likely=0.75)
+    s.turn(12)
     s.ground()
-    s.scatter(motifs.star, 24, 46, fill=0.5, spread=1.0)
+    s.scatter(motifs.star, 28, 48, spin=15, fill=0.47, spread=1.0)
 
 
 def letters(s: Sketch) -> None:
-    """Capital letters, upright."""
-    s.choose(BLACK, WHITE, likely=0.7)
-    s.turn(8)
+    """Bold capital letters, upright."""
+    s.choose(BLACK, WHITE, likely=0.8)
+    s.turn(5)
     s.ground()
-    s.scatter(motifs.letter, 22, 40, spin=8, fill=0.43, spread=1.1, variants=4)
+    s.scatter(motifs.letter, 30, 50, spin=4, fill=0.4, spread=1.1, variants=4)
 
 
 def triangles(s: Sketch) -> None:
@@ -297,39 +266,39 @@ def triangles(s: Sketch) -> None:
     s.choose((0.5, 0.8, 0.7), CREAM, likely=0.5)
     s.turn(15)
     s.ground()
-    s.scatter(motifs.triangle, 16, 36, spin=12, fill=0.56, spread=0.95)
+    s.scatter(motifs.triangle, 22, 42, spin=8, fill=0.5, spread=0.95)
 
 
 def hearts(s: Sketch) -> None:
     """Hearts, red or pink as a rule."""
     s.choose(RED, (0.95, 0.15, 0.97), likely=0.75)
-    s.turn(15)
+    s.turn(8)
     s.ground()
-    s.scatter(motifs.heart, 22, 42, spin=15, spread=1.0)
+    s.scatter(motifs.heart, 26, 46, spin=10, spread=1.0)
 
 
 def crosses(s: Sketch) -> None:
-    """Upright crosses with four equal arms."""
-    s.choose(RED, WHITE, likely=0.5)
-    s.turn(12)
+    """Upright crosses with four equal arms and space around them."""
+    s.choose(RED, WHITE, likely=0.75)
+    s.turn(6)
     s.ground()
-    s.scatter(motifs.cross, 16, 36, spin=8, spread=1.0)
+    s.scatter(motifs.cross, 28, 48, spin=5, fill=0.38, spread=1.0)
 
 
 def moons(s: Sketch) -> None:
     """Crescents."""
     s.choose(YELLOW, NIGHT, likely=0.75)
-    s.turn(15)
+    s.turn(10)
     s.ground()
-    s.scatter(motifs.moon, 22, 42, spin=20, fill=0.5, spread=1.0)
+    s.scatter(motifs.moon, 28, 50, spin=12, fill=0.43, spread=1.0)
 
 
 def arrows(s: Sketch) -> None:
-    """Arrows that point right."""
-    s.choose()
-    s.turn(20)
+    """Bold arrows that point right."""
+    s.choose(BLACK, YELLOW, likely=0.75)
+    s.turn(8)
     s.ground()
-    s.scatter(motifs.arrow, 24, 44, spin=10, fill=0.52, spread=0.85)
+    s.scatter(motifs.arrow, 30, 52, spin=6, fill=0.42, spread=0.85)
 
 
 def bubbles(s: Sketch) -> None:
@@ -351,37 +320,40 @@ def leaves(s: Sketch) -> None:
 
 def eyes(s: Sketch) -> None:
     """Eyes that look at you."""
-    s.choose((0.57, 0.7, 0.7), (0.07, 0.35, 0.85), likely=0.7)
-    s.turn(10)
+    s.choose((0.57, 0.7, 0.7), (0.07, 0.35, 0.85), likely=0.85)
+    s.turn(6)
     s.ground()
-    s.scatter(motifs.eye, 30, 56, spin=8, fill=0.5, spread=0.7)
+    s.scatter(motifs.eye, 38, 62, spin=5, fill=0.42, spread=0.8)
 
 
 def flowers(s: Sketch) -> None:
     """Flowers of five to seven petals around a centre."""
-    s.choose(PINK, GREEN, likely=0.65)
+    s.choose(PINK, GREEN, likely=0.75)
     if s.rng.random() < 0.7:
         s.colours["second"] = s._near(YELLOW, 1)
     s.turn(30)
     s.ground()
-    s.scatter(motifs.flower, 26, 48, spin=30, fill=0.5, spread=1.0)
+    s.scatter(motifs.flower, 30, 52, spin=30, fill=0.47, spread=1.0)
 
 
 def faces(s: Sketch) -> None:
     """Round smiling faces."""
     s.choose(YELLOW, SKY, likely=0.8)
     s.ground()
-    s.scatter(motifs.face, 32, 58, spin=12, fill=0.47, spread=1.0)
+    s.scatter(motifs.face, 36, 62, spin=8, fill=0.44, spread=1.0)
 
 
 def fish(s: Sketch) -> None:
     """Fish that swim to the left."""
-    s.choose(ORANGE, BLUE, likely=0.75)
-    s.turn(12)
+    s.choose(ORANGE, BLUE, likely=0.8)
+    s.turn(6)
     s.ground()
-    s.scatter(motifs.fish, 30, 52, spin=10, fill=0.5, spread=0.7)
+    s.scatter(motifs.fish, 36, 58, spin=5, fill=0.42, spread=0.8)
 
 
-def photograph(s: Sketch) -> None:
-    """Take a crop of a photograph: everything that is none of the above."""
-    s.rgb[:] = photos.crop(s.rng, s.size, s.held_out)
+def suns(s: Sketch) -> None:
+    """Suns: a disc with eight to ten rays around it."""
+    s.choose(YELLOW, SKY, likely=0.8)
+    s.turn(20)
+    s.ground()
+    s.scatter(motifs.sun, 34, 58, spin=20, fill=0.46, spread=1.0)
