@@ -1,0 +1,35 @@
+"""Permute."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layers._axes import text
+
+
+class Permute(Layer):
+    """The axes in another ``order``: axis i of the top is axis ``order[i]`` of the bottom; those not named come last, as they stood.
+
+    Not in Caffe 1.0.
+
+    References
+    ----------
+    weiliu89/caffe, branch ssd, PermuteLayer.
+    """
+
+    def order(self, n: int) -> list[int]:
+        """Return the bottom's axes as the top has them."""
+        order = list(self.param.permute_param.order)
+        for axis in order:
+            if axis >= n or order.count(axis) > 1:
+                self.fail(f"order is {text(order)}; allowed is each axis from 0 to {n - 1}, once")
+        return order + [axis for axis in range(n) if axis not in order]
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Permute the shape."""
+        return [tuple(bottoms[0][axis] for axis in self.order(len(bottoms[0])))]
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Permute the values."""
+        return [bottoms[0].permute(self.order(bottoms[0].dim())).contiguous()]

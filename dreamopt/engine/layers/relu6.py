@@ -1,0 +1,25 @@
+"""ReLU6."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Elementwise
+
+
+class ReLU6(Elementwise):
+    """``y = min(max(x, 0), 6) + negative_slope min(x, 0)``; the derivative is ``negative_slope`` at 0, and 0 from 6 on.
+
+    Not in Caffe 1.0. In place, it has the gradient of the formula.
+
+    References
+    ----------
+    The Caffe versions of MobileNetV2, ReLU6Layer.
+    """
+
+    def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Compute the top."""
+        slope = self.param.relu6_param.negative_slope
+        y = torch.nn.functional.relu6(x)
+        return y if slope == 0 else torch.where(x > 0, y, slope * x)

@@ -1,0 +1,71 @@
+"""Layers of public forks, which Caffe 1.0 cannot be asked about: against torch, or their definitions in loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape
+from dreamopt.errors import NetError
+from tests.layer_nets import make_layer, net_text
+
+
+def ready(type_: str, params: str, shapes: Sequence[Shape], phase: str = "TEST") -> tuple[Layer, list[Tensor], list[Tensor]]:
+    """Make a layer with bottoms and weights of random numbers."""
+    torch.manual_seed(0)
+    layer, weights = make_layer(net_text(type_, params, shapes), list(shapes), phase)
+    return layer, [torch.randn(s, dtype=torch.float64) for s in shapes], [torch.rand(s, dtype=torch.float64) + 0.5 for s in weights]
+
+
+def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ()) -> Tensor:
+    """Compute the one top, and hold its shape against what the layer promised."""
+    (top,) = layer.forward(bottoms, weights)
+    assert [tuple(top.shape)] == [tuple(s) for s in layer.shape([tuple(x.shape) for x in bottoms])]
+    return top
+
+
+@pytest.mark.parametrize(
+    ("type_", "params", "shapes", "said"),
+    [
+        ("ShuffleChannel", "shuffle_channel_param { group: 2 }", [(2, 3, 5, 4)], "group is 2, which has to divide the 3 channels"),
+        ("Permute", "permute_param { order: 1 order: 1 }", [(2, 3, 5, 4)], "order is 1x1; allowed is each axis"),
+        # refusals
+    ],
+)
+def test_refusals_are_sentences(type_: str, params: str, shapes: list[Shape], said: str) -> None:
+    def made() -> None:
+        layer, _ = make_layer(net_text(type_, params, shapes), shapes, "TEST")
+        layer.shape(shapes)
+
+    with pytest.raises(NetError, match=rf"test:1: layer 'it' \({type_}\): .*{said}"):
+        made()
+
+
+def test_relu6() -> None:
+    layer, _, _ = ready("ReLU6", "", [(2, 3)])
+    x = torch.tensor([-1.0, 0.0, 0.5, 5.9, 6.0, 7.0], requires_grad=True)
+    y = run(layer, [x])
+    (grad,) = torch.autograd.grad(y.sum(), x)
+    assert y.tolist() == pytest.approx([0, 0, 0.5, 5.9, 6, 6])
+    assert grad.tolist() == [0, 0, 1, 1, 0, 0]
+    layer, _, _ = ready("ReLU6", "relu6_param { negative_slope: 0.5 }", [(2, 3)])
+    assert run(layer, [x]).tolist() == pytest.approx([-0.5, 0, 0.5, 5.9, 6, 6])
+
+
+@pytest.mark.parametrize("group", [1, 2, 3, 6])
+def test_shuffle_channel(group: int) -> None:
+    layer, (x,), _ = ready("ShuffleChannel", f"shuffle_channel_param {{ group: {group} }}", [(2, 6, 5, 4)])
+    y, size = run(layer, [x]), 6 // group
+    for g in range(group):
+        for i in range(size):
+            assert torch.equal(y[:, i * group + g], x[:, g * size + i])
+
+
+@pytest.mark.parametrize(("given", "order"), [([0, 2, 3, 1], (0, 2, 3, 1)), ([3, 1], (3, 1, 0, 2)), ([], (0, 1, 2, 3))])
+def test_permute(given: list[int], order: tuple[int, ...]) -> None:
+    layer, (x,), _ = ready("Permute", "permute_param { " + " ".join(f"order: {i}" for i in given) + " }", [(2, 3, 5, 4)])
+    np.testing.assert_array_equal(run(layer, [x]).numpy(), x.numpy().transpose(order))
