@@ -58,6 +58,10 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     ],
     "Log": [("log_param { base: 2 scale: 0.5 shift: 2 }", [MAP], 1, "TEST")],
     "MVN": [("", [MAP], 1, "TEST"), ("mvn_param { normalize_variance: false across_channels: true }", [MAP], 1, "TEST")],
+    "Normalize": [
+        ("", [MAP], 1, "TEST"),
+        ("norm_param { across_spatial: false channel_shared: false eps: 0.1 }", [MAP], 1, "TEST"),
+    ],
     "PReLU": [("", [MAP], 1, "TEST"), ("prelu_param { channel_shared: true }", [MAP], 1, "TEST")],
     "Permute": [("permute_param { order: 0 order: 2 order: 3 order: 1 }", [MAP], 1, "TEST")],
     "Pooling": [

@@ -33,6 +33,7 @@ def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ())
     [
         ("ShuffleChannel", "shuffle_channel_param { group: 2 }", [(2, 3, 5, 4)], "group is 2, which has to divide the 3 channels"),
         ("Permute", "permute_param { order: 1 order: 1 }", [(2, 3, 5, 4)], "order is 1x1; allowed is each axis"),
+        ("Normalize", "norm_param { eps: -1 }", [(2, 3, 5, 4)], "eps is -1"),
         # refusals
     ],
 )
@@ -69,3 +70,17 @@ def test_shuffle_channel(group: int) -> None:
 def test_permute(given: list[int], order: tuple[int, ...]) -> None:
     layer, (x,), _ = ready("Permute", "permute_param { " + " ".join(f"order: {i}" for i in given) + " }", [(2, 3, 5, 4)])
     np.testing.assert_array_equal(run(layer, [x]).numpy(), x.numpy().transpose(order))
+
+
+@pytest.mark.parametrize("spatial", ["true", "false"])
+@pytest.mark.parametrize("shared", ["true", "false"])
+def test_normalize(spatial: str, shared: str) -> None:
+    params = f"norm_param {{ across_spatial: {spatial} channel_shared: {shared} eps: 0.5 }}"
+    layer, (x,), (scale,) = ready("Normalize", params, [(2, 3, 5, 4)])
+    assert scale.shape == (() if shared == "true" else (3,))
+    expected = np.zeros((2, 3, 5, 4))
+    for n, c, h, w in np.ndindex(2, 3, 5, 4):
+        squares = x[n] ** 2 if spatial == "true" else x[n, :, h, w] ** 2
+        s = scale if shared == "true" else scale[c]
+        expected[n, c, h, w] = s * x[n, c, h, w] / np.sqrt(float(squares.sum()) + 0.5)
+    np.testing.assert_allclose(run(layer, [x], [scale]).numpy(), expected, rtol=1e-12)
