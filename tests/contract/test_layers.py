@@ -22,6 +22,7 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "AbsVal": [("", [MAP], 1, "TEST")],
     "Accuracy": [("accuracy_param { top_k: 2 }", [MAP, (2, 5, 4)], 2, "TEST")],
     "ArgMax": [("argmax_param { top_k: 2 out_max_val: true }", [MAP], 1, "TEST")],
+    "Axpy": [("", [(2, 3, 1, 1), MAP, MAP], 1, "TEST")],
     "BNLL": [("", [MAP], 1, "TEST")],
     "BatchNorm": [("", [MAP], 1, "TEST"), ("", [MAP], 1, "TRAIN")],
     "Bias": [("", [MAP], 1, "TEST"), ("bias_param { axis: 2 }", [MAP, (5, 4)], 1, "TEST")],

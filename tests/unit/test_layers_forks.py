@@ -34,6 +34,7 @@ def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ())
         ("ShuffleChannel", "shuffle_channel_param { group: 2 }", [(2, 3, 5, 4)], "group is 2, which has to divide the 3 channels"),
         ("Permute", "permute_param { order: 1 order: 1 }", [(2, 3, 5, 4)], "order is 1x1; allowed is each axis"),
         ("Normalize", "norm_param { eps: -1 }", [(2, 3, 5, 4)], "eps is -1"),
+        ("Axpy", "", [(2, 4), (2, 3, 5, 4), (2, 3, 5, 4)], "the scale has shape 2x4, but x has 2x3x5x4"),
         # refusals
     ],
 )
@@ -84,3 +85,12 @@ def test_normalize(spatial: str, shared: str) -> None:
         s = scale if shared == "true" else scale[c]
         expected[n, c, h, w] = s * x[n, c, h, w] / np.sqrt(float(squares.sum()) + 0.5)
     np.testing.assert_allclose(run(layer, [x], [scale]).numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [(2, 3), (2, 3, 1, 1)])
+def test_axpy(scale: Shape) -> None:
+    layer, (a, x, b), _ = ready("Axpy", "", [scale, (2, 3, 5, 4), (2, 3, 5, 4)])
+    expected = x.clone()
+    for n, c in np.ndindex(2, 3):
+        expected[n, c] = a.reshape(2, 3)[n, c] * x[n, c] + b[n, c]
+    torch.testing.assert_close(run(layer, [a, x, b]), expected)
