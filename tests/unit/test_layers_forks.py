@@ -35,6 +35,12 @@ def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ())
         ("Permute", "permute_param { order: 1 order: 1 }", [(2, 3, 5, 4)], "order is 1x1; allowed is each axis"),
         ("Normalize", "norm_param { eps: -1 }", [(2, 3, 5, 4)], "eps is -1"),
         ("Axpy", "", [(2, 4), (2, 3, 5, 4), (2, 3, 5, 4)], "the scale has shape 2x4, but x has 2x3x5x4"),
+        (
+            "DepthwiseConvolution",
+            "convolution_param { num_output: 6 kernel_size: 3 group: 2 }",
+            [(2, 3, 5, 4)],
+            "group is 2; allowed is the number of channels",
+        ),
         # refusals
     ],
 )
@@ -94,3 +100,22 @@ def test_axpy(scale: Shape) -> None:
     for n, c in np.ndindex(2, 3):
         expected[n, c] = a.reshape(2, 3)[n, c] * x[n, c] + b[n, c]
     torch.testing.assert_close(run(layer, [a, x, b]), expected)
+
+
+@pytest.mark.parametrize("group", ["", "group: 3"])
+@pytest.mark.parametrize("outputs", [3, 6])
+def test_depthwise_convolution(group: str, outputs: int) -> None:
+    params = f"convolution_param {{ num_output: {outputs} kernel_h: 3 kernel_w: 2 stride: 2 pad: 1 {group} }}"
+    layer, (x,), (w, b) = ready("DepthwiseConvolution", params, [(2, 3, 7, 5)])
+    assert w.shape == (outputs, 1, 3, 2)
+    y = run(layer, [x], [w, b])
+    for o in range(outputs):
+        c = o * 3 // outputs
+        torch.testing.assert_close(y[:, o : o + 1], torch.nn.functional.conv2d(x[:, c : c + 1], w[o : o + 1], b[o : o + 1], 2, 1))
+
+
+def test_convolution_depthwise_is_depthwise_convolution() -> None:
+    params = "convolution_param { num_output: 3 kernel_size: 3 bias_term: false }"
+    a, (x,), weights = ready("ConvolutionDepthwise", params, [(2, 3, 7, 5)])
+    b, _, _ = ready("DepthwiseConvolution", params, [(2, 3, 7, 5)])
+    assert torch.equal(run(a, [x], weights), run(b, [x], weights))
