@@ -14,6 +14,8 @@ from tests.layer_nets import make_layer, net_text
 
 MAP = (2, 3, 5, 4)
 WITHOUT_GRADIENT = {"Accuracy", "ArgMax", "DummyData", "Input", "Silence", "Threshold"}
+STATISTICS = {"BN", "BatchNorm"}
+"""Types with weights that no gradient reaches, and that are not negative."""
 LABELS = {"Accuracy": 1, "Embed": 0, "SigmoidCrossEntropyLoss": 1, "SoftmaxWithLoss": 1}
 """The bottom that holds labels, which are 0 and 1 here."""
 
@@ -23,6 +25,11 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "Accuracy": [("accuracy_param { top_k: 2 }", [MAP, (2, 5, 4)], 2, "TEST")],
     "ArgMax": [("argmax_param { top_k: 2 out_max_val: true }", [MAP], 1, "TEST")],
     "Axpy": [("", [(2, 3, 1, 1), MAP, MAP], 1, "TEST")],
+    "BN": [
+        ("bn_param { bn_mode: INFERENCE }", [MAP], 1, "TEST"),
+        ("bn_param { bn_mode: LEARN }", [MAP], 1, "TEST"),
+        ("", [MAP], 1, "TEST"),
+    ],
     "BNLL": [("", [MAP], 1, "TEST")],
     "BatchNorm": [("", [MAP], 1, "TEST"), ("", [MAP], 1, "TRAIN")],
     "Bias": [("", [MAP], 1, "TEST"), ("bias_param { axis: 2 }", [MAP, (5, 4)], 1, "TEST")],
@@ -111,7 +118,7 @@ def make(type_: str, params: str, shapes: list[Shape], tops: int, phase: str) ->
 
     def numbers(shape: Shape) -> Tensor:
         n = int(np.prod(shape))
-        values = (rng.permutation(n) + rng.uniform(0.3, 0.7, n)) / n * 2 - (0 if type_ == "BatchNorm" or "STOCHASTIC" in params else 1)
+        values = (rng.permutation(n) + rng.uniform(0.3, 0.7, n)) / n * 2 - (0 if type_ in STATISTICS or "STOCHASTIC" in params else 1)
         return torch.tensor(values.reshape(shape))
 
     bottoms = [numbers(s) for s in shapes]
@@ -134,7 +141,7 @@ def test_gradients_are_those_of_finite_differences(type_: str, params: str, shap
     if type_ in WITHOUT_GRADIENT:
         assert not any(t.requires_grad for t in layer.forward(bottoms, weights))
         return
-    fixed = weights if type_ == "BatchNorm" else []  # statistics, which no gradient reaches
+    fixed = weights if type_ in STATISTICS else []
     everything = [*bottoms, *weights]
     free = [i for i in range(len(bottoms) if fixed else len(everything)) if i != LABELS.get(type_)]
     wanted = [everything[i].clone().requires_grad_() for i in free]

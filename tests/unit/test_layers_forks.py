@@ -119,3 +119,25 @@ def test_convolution_depthwise_is_depthwise_convolution() -> None:
     a, (x,), weights = ready("ConvolutionDepthwise", params, [(2, 3, 7, 5)])
     b, _, _ = ready("DepthwiseConvolution", params, [(2, 3, 7, 5)])
     assert torch.equal(run(a, [x], weights), run(b, [x], weights))
+
+
+def test_bn_of_segnet() -> None:
+    layer, (x,), (scale, shift) = ready("BN", "bn_param { bn_mode: INFERENCE }", [(2, 3, 5, 4)])
+    assert scale.shape == shift.shape == (1, 3, 1, 1)
+    torch.testing.assert_close(run(layer, [x], [scale, shift]), x * scale + shift)
+    layer, (x,), (scale, shift) = ready("BN", "bn_param { bn_mode: LEARN }", [(2, 3, 5, 4)], "TRAIN")
+    expected = torch.nn.functional.batch_norm(x, None, None, scale.flatten(), shift.flatten(), training=True, eps=1e-9)
+    torch.testing.assert_close(run(layer, [x], [scale, shift]), expected)
+    fixed = [x.requires_grad_(), scale.requires_grad_(), shift.requires_grad_()]
+    assert torch.autograd.gradcheck(lambda x, a, b: layer.forward([x], [a, b])[0], fixed)
+
+
+@pytest.mark.parametrize(("params", "phase"), [("", "TEST"), ("bn_param { frozen: true eps: 0.01 }", "TRAIN")])
+def test_bn_of_pspnet(params: str, phase: str) -> None:
+    layer, (x,), weights = ready("BN", params, [(2, 3, 5, 4)], phase)
+    slope, bias, mean, variance = (w.flatten() for w in weights)
+    eps = 0.01 if params else 1e-5
+    expected = torch.nn.functional.batch_norm(x, mean, variance, slope, bias, eps=eps)
+    torch.testing.assert_close(run(layer, [x], weights), expected, rtol=1e-6, atol=1e-6)
+    with pytest.raises(NetError, match="it works in TEST, and with frozen: true"):
+        ready("BN", "", [(2, 3, 5, 4)], "TRAIN")
