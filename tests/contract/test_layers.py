@@ -16,8 +16,8 @@ MAP = (2, 3, 5, 4)
 WITHOUT_GRADIENT = {"Accuracy", "ArgMax", "DummyData", "Input", "Silence", "Threshold"}
 STATISTICS = {"BN", "BatchNorm"}
 """Types with weights that no gradient reaches, and that are not negative."""
-LABELS = {"Accuracy": 1, "Embed": 0, "SigmoidCrossEntropyLoss": 1, "SoftmaxWithLoss": 1}
-"""The bottom that holds labels, which are 0 and 1 here."""
+LABELS = {"Accuracy": 1, "Embed": 0, "SigmoidCrossEntropyLoss": 1, "SoftmaxWithLoss": 1, "Upsample": 1}
+"""The bottom that holds labels, places or boxes, which are 0 and 1 here."""
 
 # type: (parameters, bottoms' shapes, number of tops, phase), a few of each
 EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
@@ -102,6 +102,7 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "TanH": [("", [MAP], 1, "TEST")],
     "Threshold": [("", [MAP], 1, "TEST")],
     "Tile": [("tile_param { tiles: 3 }", [MAP], 1, "TEST")],
+    "Upsample": [("", [MAP, MAP], 1, "TEST"), ("upsample_param { upsample_h: 7 upsample_w: 9 }", [MAP, MAP], 1, "TEST")],
 }
 CASES = [pytest.param(type_, *example, id=f"{type_}-{i}") for type_, examples in EXAMPLES.items() for i, example in enumerate(examples)]
 

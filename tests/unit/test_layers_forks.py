@@ -41,6 +41,8 @@ def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ())
             [(2, 3, 5, 4)],
             "group is 2; allowed is the number of channels",
         ),
+        ("Upsample", "upsample_param { scale: 1 }", [(2, 3, 5, 4)] * 2, "the scale is 1x1; allowed is 2 and more"),
+        ("Upsample", "", [(2, 3, 5, 4), (2, 3, 4, 5)], "the mask 2x3x4x5"),
         # refusals
     ],
 )
@@ -141,3 +143,26 @@ def test_bn_of_pspnet(params: str, phase: str) -> None:
     torch.testing.assert_close(run(layer, [x], weights), expected, rtol=1e-6, atol=1e-6)
     with pytest.raises(NetError, match="it works in TEST, and with frozen: true"):
         ready("BN", "", [(2, 3, 5, 4)], "TRAIN")
+
+
+@pytest.mark.parametrize(("params", "size"), [("scale: 2", (6, 8)), ("upsample_h: 7 upsample_w: 5", (7, 5)), ("pad_out_w: true", (6, 7))])
+def test_upsample(params: str, size: tuple[int, int]) -> None:
+    layer, (x, _), _ = ready("Upsample", f"upsample_param {{ {params} }}", [(2, 5, 3, 4)] * 2)
+    rng = np.random.default_rng(0)
+    mask = np.array([rng.permutation(size[0] * size[1])[:12] for _ in range(10)]).reshape(2, 5, 3, 4)
+    expected = np.zeros((2, 5, size[0] * size[1]))
+    for n, c, h, w in np.ndindex(2, 5, 3, 4):
+        expected[n, c, mask[n, c, h, w]] = x[n, c, h, w]
+    np.testing.assert_array_equal(run(layer, [x, torch.tensor(mask).double()]).numpy(), expected.reshape(2, 5, *size))
+    with pytest.raises(NetError, match="the mask names the places"):
+        layer.forward([x, torch.tensor(mask).double() + 30], [])
+
+
+def test_upsample_undoes_pooling() -> None:
+    pooling, _ = make_layer(net_text("Pooling", "pooling_param { kernel_size: 2 stride: 2 }", [(2, 3, 7, 5)], 2), [(2, 3, 7, 5)], "TEST")
+    x = torch.randn(2, 3, 7, 5)
+    y, mask = pooling.forward([x], [])
+    layer, _, _ = ready("Upsample", "upsample_param { upsample_h: 7 upsample_w: 5 }", [tuple(y.shape)] * 2)
+    back = run(layer, [y, mask])
+    assert torch.equal(back[back != 0], x[back != 0])
+    assert int((back != 0).sum()) == y.numel()

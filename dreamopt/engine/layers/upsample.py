@@ -1,0 +1,77 @@
+"""Upsample."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layers._axes import same_rank, text
+
+
+class Upsample(Layer):
+    """The first bottom's values at the places that the second names, ``y width + x`` in a larger map of zeros.
+
+    The second bottom is the mask, the second top of a MAX `Pooling`. The top's size is ``upsample_h`` by ``upsample_w``,
+    or the bottom's times ``scale`` (``scale_h``, ``scale_w``), less one row or column with ``pad_out_h`` or ``pad_out_w``.
+    Of several values for one place the last counts, and has the gradient. Not in Caffe 1.0.
+
+    References
+    ----------
+    alexgkendall/caffe-segnet, UpsampleLayer; Badrinarayanan et al., SegNet, 2015.
+    """
+
+    bottoms = (2, 2)
+    scale: Shape
+
+    def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
+        """Check the size."""
+        p = self.param.upsample_param
+        for one in ("upsample", "scale"):
+            if p.HasField(f"{one}_h") != p.HasField(f"{one}_w"):
+                self.fail(f"{one}_h and {one}_w have to be given together")
+        if p.HasField("scale") and p.HasField("scale_h") and not p.HasField("upsample_h"):
+            self.fail("scale and scale_h are both given; allowed is one of the two")
+        self.scale = (p.scale_h, p.scale_w) if p.HasField("scale_h") else (p.scale, p.scale)
+        if p.HasField("upsample_h"):
+            if min(p.upsample_h, p.upsample_w) < 2:
+                self.fail(f"upsample_h and upsample_w are {p.upsample_h} and {p.upsample_w}; allowed is 2 and more")
+            return ()
+        if min(self.scale) < 2:
+            self.fail(f"the scale is {text(self.scale)}; allowed is 2 and more")
+        if (p.pad_out_h and self.scale[0] != 2) or (p.pad_out_w and self.scale[1] != 2):
+            self.fail(f"the scale is {text(self.scale)}; pad_out_h and pad_out_w are for scale 2 only")
+        return ()
+
+    def size(self, x: Sequence[int]) -> Shape:
+        """Return the top's height and width for a bottom of this shape."""
+        p = self.param.upsample_param
+        if p.HasField("upsample_h"):
+            return p.upsample_h, p.upsample_w
+        return x[2] * self.scale[0] - int(p.pad_out_h), x[3] * self.scale[1] - int(p.pad_out_w)
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Check that each value has its place."""
+        same_rank(self, bottoms[0], 4, "Upsample")
+        if bottoms[0] != bottoms[1]:
+            self.fail(f"the bottom has shape {text(bottoms[0])}, the mask {text(bottoms[1])}; they have to be equal")
+        return [(*bottoms[0][:2], *self.size(bottoms[0]))]
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Put the values where they belong."""
+        x, (height, width) = bottoms[0], self.size(bottoms[0].shape)
+        values, places = x.flatten(2), bottoms[1].detach().flatten(2).long()
+        if places.numel() and not 0 <= int(places.min()) <= int(places.max()) < height * width:
+            self.fail(
+                f"the mask names the places {int(places.min())} to {int(places.max())}, but the top of {height}x{width} has"
+                f" 0 to {height * width - 1}; it has to be as large as what was pooled"
+            )
+        which = torch.arange(values.shape[2], device=x.device).expand_as(places)
+        last = torch.full((*x.shape[:2], height * width), -1, device=x.device).scatter_reduce(2, places, which, "amax")
+        y = torch.where(last >= 0, values.gather(2, last.clamp(min=0)), 0)
+        return [y.reshape(*x.shape[:2], height, width)]
+
+    @property
+    def remembers(self) -> bool:
+        """Where the values went."""
+        return True
