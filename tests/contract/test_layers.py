@@ -62,6 +62,10 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
         ("inner_product_param { num_output: 6 axis: -1 transpose: true }", [MAP], 1, "TEST"),
     ],
     "Input": [("input_param { shape { dim: 2 dim: 3 } }", [], 1, "TEST")],
+    "Interp": [
+        ("interp_param { height: 7 width: 9 }", [MAP], 1, "TEST"),
+        ("interp_param { shrink_factor: 2 pad_beg: -1 }", [MAP], 1, "TEST"),
+    ],
     "LRN": [
         ("lrn_param { local_size: 3 alpha: 2 k: 1.5 }", [(2, 7, 3, 4)], 1, "TEST"),
         ("lrn_param { local_size: 3 alpha: 2 beta: 0.6 norm_region: WITHIN_CHANNEL }", [MAP], 1, "TEST"),

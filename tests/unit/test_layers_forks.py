@@ -43,6 +43,8 @@ def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ())
         ),
         ("Upsample", "upsample_param { scale: 1 }", [(2, 3, 5, 4)] * 2, "the scale is 1x1; allowed is 2 and more"),
         ("Upsample", "", [(2, 3, 5, 4), (2, 3, 4, 5)], "the mask 2x3x4x5"),
+        ("Interp", "", [(2, 3, 5, 4)], "the size has to be given"),
+        ("Interp", "interp_param { zoom_factor: 2 pad_beg: 1 }", [(2, 3, 5, 4)], "allowed is 0 and less"),
         # refusals
     ],
 )
@@ -166,3 +168,30 @@ def test_upsample_undoes_pooling() -> None:
     back = run(layer, [y, mask])
     assert torch.equal(back[back != 0], x[back != 0])
     assert int((back != 0).sum()) == y.numel()
+
+
+@pytest.mark.parametrize(
+    ("params", "size"),
+    [
+        ("height: 9 width: 5", (9, 5)),
+        ("height: 1 width: 1", (1, 1)),
+        ("zoom_factor: 3", (16, 10)),
+        ("shrink_factor: 2", (3, 2)),
+        ("shrink_factor: 2 zoom_factor: 3", (7, 4)),
+        ("zoom_factor: 2 pad_beg: -1 pad_end: -2", (5, 1)),
+    ],
+)
+def test_interp(params: str, size: tuple[int, int]) -> None:
+    layer, (x,), _ = ready("Interp", f"interp_param {{ {params} }}", [(2, 3, 6, 4)])
+    y = run(layer, [x])
+    assert tuple(y.shape[2:]) == size
+    a = x.numpy()[:, :, 1:4, 1:2] if "pad" in params else x.numpy()
+    expected = np.zeros(y.shape)
+    for i, j in np.ndindex(*size):
+        v, u = (k * (n - 1) / max(m - 1, 1) for k, n, m in zip((i, j), a.shape[2:], size, strict=True))
+        t, s = int(v), int(u)
+        below, right = min(t + 1, a.shape[2] - 1), min(s + 1, a.shape[3] - 1)
+        top = a[:, :, t, s] * (1 - u + s) + a[:, :, t, right] * (u - s)
+        bottom = a[:, :, below, s] * (1 - u + s) + a[:, :, below, right] * (u - s)
+        expected[:, :, i, j] = top * (1 - v + t) + bottom * (v - t)
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-9, atol=1e-12)

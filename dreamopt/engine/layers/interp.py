@@ -1,0 +1,53 @@
+"""Interp."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layers._axes import same_rank, text
+
+
+class Interp(Layer):
+    """A map in another size by bilinear interpolation, corners upon corners.
+
+    Of the rows and columns that ``pad_beg`` and ``pad_end`` (0 or less) leave, n become ``height`` (``width``), or
+    ``(n - 1) // shrink_factor + 1``, or ``(n - 1) zoom_factor + 1``; with both factors first the one, then the other.
+    Row i of the top is at ``i (n - 1) / (top - 1)`` of the bottom. Not in Caffe 1.0.
+
+    References
+    ----------
+    DeepLab's Caffe and hszhao/PSPNet, InterpLayer.
+    """
+
+    def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
+        """Check the size."""
+        p = self.param.interp_param
+        fixed, factors = p.HasField("height") and p.HasField("width"), p.HasField("zoom_factor") or p.HasField("shrink_factor")
+        if p.HasField("height") != p.HasField("width") or fixed == factors:
+            self.fail("the size has to be given as height and width, or as zoom_factor and shrink_factor, and not both")
+        for name in ("zoom_factor", "shrink_factor", *(("height", "width") if fixed else ())):
+            if getattr(p, name) < 1:
+                self.fail(f"{name} is {getattr(p, name)}; allowed is 1 and more")
+        if max(p.pad_beg, p.pad_end) > 0:
+            self.fail(f"pad_beg and pad_end are {p.pad_beg} and {p.pad_end}; allowed is 0 and less, which leaves rows out")
+        return ()
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Return (N, C, height, width)."""
+        same_rank(self, bottoms[0], 4, "Interp")
+        p = self.param.interp_param
+        left = tuple(d + p.pad_beg + p.pad_end for d in bottoms[0][2:])
+        if min(left) < 1:
+            self.fail(f"nothing is left of the bottom of shape {text(bottoms[0])} without {-p.pad_beg} first and {-p.pad_end} last rows")
+        if p.HasField("height"):
+            return [(*bottoms[0][:2], p.height, p.width)]
+        return [(*bottoms[0][:2], *((d - 1) // p.shrink_factor * p.zoom_factor + 1 for d in left))]
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Cut, and interpolate."""
+        p, x = self.param.interp_param, bottoms[0]
+        height, width = self.shape([tuple(x.shape)])[0][2:]
+        cut = x[:, :, -p.pad_beg : x.shape[2] + p.pad_end, -p.pad_beg : x.shape[3] + p.pad_end]
+        return [interpolate(cut, (height, width), mode="bilinear", align_corners=True)]
