@@ -16,7 +16,7 @@ MAP = (2, 3, 5, 4)
 WITHOUT_GRADIENT = {"Accuracy", "ArgMax", "DummyData", "Input", "Silence", "Threshold"}
 STATISTICS = {"BN", "BatchNorm"}
 """Types with weights that no gradient reaches, and that are not negative."""
-LABELS = {"Accuracy": 1, "Embed": 0, "SigmoidCrossEntropyLoss": 1, "SoftmaxWithLoss": 1, "Upsample": 1}
+LABELS = {"Accuracy": 1, "Embed": 0, "SigmoidCrossEntropyLoss": 1, "SoftmaxWithLoss": 1, "Upsample": 1, "ROIPooling": 1}
 """The bottom that holds labels, places or boxes, which are 0 and 1 here."""
 
 # type: (parameters, bottoms' shapes, number of tops, phase), a few of each
@@ -89,6 +89,7 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     ],
     "Power": [("power_param { power: 3 scale: 0.5 shift: 2 }", [MAP], 1, "TEST"), ("power_param { power: 2 }", [MAP], 1, "TEST")],
     "Python": [('python_param { module: "tests.python_layers" layer: "Tenfold" }', [MAP], 1, "TEST")],
+    "ROIPooling": [("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 2 }", [MAP, (4, 5)], 1, "TEST")],
     "ReLU": [("", [MAP], 1, "TEST"), ("relu_param { negative_slope: 0.3 }", [MAP], 1, "TEST")],
     "ReLU6": [("", [MAP], 1, "TEST"), ("relu6_param { negative_slope: 0.3 }", [MAP], 1, "TEST")],
     "Reduction": [("reduction_param { operation: SUMSQ axis: 1 coeff: 0.5 }", [MAP], 1, "TEST")],

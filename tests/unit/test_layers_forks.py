@@ -45,6 +45,8 @@ def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ())
         ("Upsample", "", [(2, 3, 5, 4), (2, 3, 4, 5)], "the mask 2x3x4x5"),
         ("Interp", "", [(2, 3, 5, 4)], "the size has to be given"),
         ("Interp", "interp_param { zoom_factor: 2 pad_beg: 1 }", [(2, 3, 5, 4)], "allowed is 0 and less"),
+        ("ROIPooling", "", [(2, 3, 5, 4), (6, 5)], "pooled_h and pooled_w are 0 and 0"),
+        ("ROIPooling", "roi_pooling_param { pooled_h: 2 pooled_w: 3 }", [(2, 3, 5, 4), (6, 4)], "5 numbers for each box"),
         # refusals
     ],
 )
@@ -195,3 +197,23 @@ def test_interp(params: str, size: tuple[int, int]) -> None:
         bottom = a[:, :, below, s] * (1 - u + s) + a[:, :, below, right] * (u - s)
         expected[:, :, i, j] = top * (1 - v + t) + bottom * (v - t)
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("trailing", [(), (1, 1)])
+def test_roi_pooling(trailing: Shape) -> None:
+    layer, (x, _), _ = ready("ROIPooling", "roi_pooling_param { pooled_h: 3 pooled_w: 2 spatial_scale: 0.5 }", [(2, 4, 9, 7), (1, 5)])
+    boxes = [[0, 0, 0, 12, 16], [1, 3, 1, 9, 4], [0, 5, 5, 5, 5], [1, -6, -7, 30, 40], [0, 9, 9, 3, 3], [1, 40, 0, 50, 4], [0, 2, 3, 7, 12]]
+    expected = np.zeros((7, 4, 3, 2))
+    for n, (item, *corners) in enumerate(boxes):
+        x1, y1, x2, y2 = (int(np.copysign(np.floor(abs(v) * 0.5 + 0.5), v)) for v in corners)
+        h, w = max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1)
+        for c, i, j in np.ndindex(4, 3, 2):
+            rows = [r for r in range(y1 + i * h // 3, y1 - (-(i + 1) * h // 3)) if 0 <= r < 9]
+            columns = [r for r in range(x1 + j * w // 2, x1 - (-(j + 1) * w // 2)) if 0 <= r < 7]
+            if rows and columns:
+                expected[n, c, i, j] = max(float(x[item, c, r, s]) for r in rows for s in columns)
+    given = torch.tensor(boxes, dtype=torch.float64).reshape(7, 5, *trailing)
+    np.testing.assert_array_equal(run(layer, [x, given]).numpy(), expected)
+    given[2, 0] = 2
+    with pytest.raises(NetError, match="a box is of item 2, but the bottom has items 0 to 1"):
+        layer.forward([x, given], [])
