@@ -10,12 +10,17 @@ from dreamopt.engine.layer import Layer, Shape, layer_class
 from dreamopt.schema.caffe_pb2 import NetParameter
 
 
-def net_text(type_: str, params: str, shapes: Sequence[Shape], tops: int = 1, in_place: bool = False) -> str:
-    """Write a net of inputs ``b0``, ``b1`` ... and the one layer ``it`` with tops ``t0``, ``t1`` ..."""
-    lines = []
+def net_text(type_: str, params: str, shapes: Sequence[Shape], tops: int = 1, in_place: bool = False, only_first: bool = False) -> str:
+    """Write a net of inputs ``b0``, ``b1`` ... and the one layer ``it`` with tops ``t0``, ``t1`` ...
+
+    ``only_first`` asks Caffe for the diff of ``b0`` only, which a bias of zeros makes necessary: some types abort for others.
+    """
+    lines = ["force_backward: false"] if only_first else []
     for i, shape in enumerate(shapes):
         dims = " ".join(f"dim: {d}" for d in shape)
         lines.append(f'layer {{ name: "b{i}" type: "Input" top: "b{i}" input_param {{ shape {{ {dims} }} }} }}')
+    if only_first:
+        lines.append('layer { name: "none" type: "Bias" bottom: "b0" top: "b0" }')
     bottoms = " ".join(f'bottom: "b{i}"' for i in range(len(shapes)))
     top_names = " ".join(f'top: "{"b" if in_place else "t"}{i}"' for i in range(tops))
     lines.append(f'layer {{ name: "it" type: "{type_}" {bottoms} {top_names} {params} }}')

@@ -76,11 +76,12 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
             _set_up(node, seed)
         _share(node, owners)
         node.reshape()
+        first = (*bottoms, *node.weights)[:1]  # whose memory tops may use; Parameter has no bottom, but a weight
         if layer.shares_data:
             for top in tops:
-                top._data = bottoms[0]._data
+                top._data = first[0]._data
         if layer.shares_diff:
-            tops[0]._diff = bottoms[0]._diff
+            tops[0]._diff = first[0]._diff
         _seed_loss(node)
         nodes.append(node)
     return nodes, blobs, sorted(available)

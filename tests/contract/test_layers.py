@@ -16,8 +16,22 @@ MAP = (2, 3, 5, 4)
 WITHOUT_GRADIENT = {"Accuracy", "ArgMax", "DummyData", "Input", "Silence", "Threshold"}
 STATISTICS = {"BN", "BatchNorm"}
 """Types with weights that no gradient reaches, and that are not negative."""
-LABELS = {"Accuracy": 1, "Embed": 0, "SigmoidCrossEntropyLoss": 1, "SoftmaxWithLoss": 1, "Upsample": 1, "ROIPooling": 1}
+LABELS = {
+    "Accuracy": 1,
+    "BatchReindex": 1,
+    "ContrastiveLoss": 2,
+    "Embed": 0,
+    "HingeLoss": 1,
+    "InfogainLoss": 1,
+    "MultinomialLogisticLoss": 1,
+    "ROIPooling": 1,
+    "SigmoidCrossEntropyLoss": 1,
+    "SoftmaxWithLoss": 1,
+    "Upsample": 1,
+}
 """The bottom that holds labels, places or boxes, which are 0 and 1 here."""
+UNREACHED = {"InfogainLoss": 2}
+"""Another bottom that no gradient reaches."""
 
 # type: (parameters, bottoms' shapes, number of tops, phase), a few of each
 EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
@@ -32,9 +46,12 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     ],
     "BNLL": [("", [MAP], 1, "TEST")],
     "BatchNorm": [("", [MAP], 1, "TEST"), ("", [MAP], 1, "TRAIN")],
+    "BatchReindex": [("", [MAP, (5,)], 1, "TEST")],
     "Bias": [("", [MAP], 1, "TEST"), ("bias_param { axis: 2 }", [MAP, (5, 4)], 1, "TEST")],
     "Clip": [("clip_param { min: -0.4 max: 0.6 }", [MAP], 1, "TEST")],
     "Concat": [("", [MAP, (2, 1, 5, 4)], 1, "TEST")],
+    # without legacy_version, Caffe's gradient is not quite the derivative
+    "ContrastiveLoss": [("contrastive_loss_param { legacy_version: true margin: 2 }", [(4, 3), (4, 3), (4,)], 1, "TEST")],
     "Convolution": [
         ("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }", [MAP], 1, "TEST"),
         ("convolution_param { num_output: 6 kernel_size: 2 group: 3 }", [MAP], 1, "TEST"),
@@ -56,7 +73,9 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "EuclideanLoss": [("", [MAP, MAP], 1, "TEST")],
     "Exp": [("exp_param { base: 2 scale: 0.5 shift: 0.3 }", [MAP], 1, "TEST")],
     "Flatten": [("flatten_param { end_axis: 2 }", [MAP], 1, "TEST")],
+    "HingeLoss": [("", [(4, 6), (4,)], 1, "TEST"), ("hinge_loss_param { norm: L2 }", [(4, 6), (4,)], 1, "TEST")],
     "Im2col": [("convolution_param { kernel_size: 3 stride: 2 pad: 1 }", [MAP], 1, "TEST")],
+    "InfogainLoss": [("", [(4, 3, 5), (4, 5), (1, 1, 3, 3)], 2, "TEST")],
     "InnerProduct": [
         ("inner_product_param { num_output: 6 }", [MAP], 1, "TEST"),
         ("inner_product_param { num_output: 6 axis: -1 transpose: true }", [MAP], 1, "TEST"),
@@ -76,8 +95,10 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
         ("", [MAP], 1, "TEST"),
         ("norm_param { across_spatial: false channel_shared: false eps: 0.1 }", [MAP], 1, "TEST"),
     ],
+    "MultinomialLogisticLoss": [("", [(4, 3), (4,)], 1, "TEST")],
     "PReLU": [("", [MAP], 1, "TEST"), ("prelu_param { channel_shared: true }", [MAP], 1, "TEST")],
     "Permute": [("permute_param { order: 0 order: 2 order: 3 order: 1 }", [MAP], 1, "TEST")],
+    "Parameter": [("parameter_param { shape { dim: 3 dim: 2 } }", [], 1, "TEST")],
     "Pooling": [
         ("pooling_param { kernel_size: 3 stride: 2 }", [MAP], 1, "TEST"),
         ("pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }", [MAP], 1, "TEST"),
@@ -94,6 +115,10 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "ReLU6": [("", [MAP], 1, "TEST"), ("relu6_param { negative_slope: 0.3 }", [MAP], 1, "TEST")],
     "Reduction": [("reduction_param { operation: SUMSQ axis: 1 coeff: 0.5 }", [MAP], 1, "TEST")],
     "Reshape": [("reshape_param { axis: 1 shape { dim: 5 dim: -1 } }", [MAP], 1, "TEST")],
+    "SPP": [
+        ("spp_param { pool: AVE pyramid_height: 2 }", [MAP], 1, "TEST"),
+        ("spp_param { pyramid_height: 3 }", [(2, 3, 7, 6)], 1, "TEST"),
+    ],
     "Scale": [("scale_param { bias_term: true }", [MAP], 1, "TEST"), ("scale_param { axis: 0 }", [MAP, (2, 3)], 1, "TEST")],
     "ShuffleChannel": [("shuffle_channel_param { group: 3 }", [(2, 6, 5, 4)], 1, "TEST")],
     "Sigmoid": [("", [MAP], 1, "TEST")],
@@ -122,9 +147,11 @@ def make(type_: str, params: str, shapes: list[Shape], tops: int, phase: str) ->
     rng = np.random.default_rng(0)
     layer, weights = make_layer(net_text(type_, params, shapes, tops), shapes, phase)
 
+    not_negative = type_ in {*STATISTICS, "MultinomialLogisticLoss"} or "STOCHASTIC" in params
+
     def numbers(shape: Shape) -> Tensor:
         n = int(np.prod(shape))
-        values = (rng.permutation(n) + rng.uniform(0.3, 0.7, n)) / n * 2 - (0 if type_ in STATISTICS or "STOCHASTIC" in params else 1)
+        values = (rng.permutation(n) + rng.uniform(0.3, 0.7, n)) / n * 2 - (0 if not_negative else 1)
         return torch.tensor(values.reshape(shape))
 
     bottoms = [numbers(s) for s in shapes]
@@ -149,7 +176,7 @@ def test_gradients_are_those_of_finite_differences(type_: str, params: str, shap
         return
     fixed = weights if type_ in STATISTICS else []
     everything = [*bottoms, *weights]
-    free = [i for i in range(len(bottoms) if fixed else len(everything)) if i != LABELS.get(type_)]
+    free = [i for i in range(len(bottoms) if fixed else len(everything)) if i not in (LABELS.get(type_), UNREACHED.get(type_))]
     wanted = [everything[i].clone().requires_grad_() for i in free]
 
     def f(*args: Tensor) -> tuple[Tensor, ...]:

@@ -39,11 +39,12 @@ def check(
     backward: bool = True,
     weight_diffs: bool = True,
     seeded_tops: Sequence[int] | None = None,
+    only_first: bool = False,
     seed: int = 0,
 ) -> None:
     """Compare one layer with real Caffe on random numbers; every relative error in norm is at most `TOLERANCE`."""
     rng = np.random.default_rng(seed)
-    text = net_text(type_, params, shapes, tops, in_place)
+    text = net_text(type_, params, shapes, tops, in_place, only_first)
     layer, weight_shapes = make_layer(text, shapes, phase)
     bottoms = [draw(rng, s) for s in shapes]
     weights = [draw_weight(rng, s) for s in weight_shapes]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from dreamopt.engine.layer import Layer, Shape, count
 from dreamopt.engine.layers._axes import text
+
+LEAST_PROBABILITY = 1e-20
+"""Caffe takes no smaller probability than this to the logarithm (kLOG_THRESHOLD)."""
 
 
 def normaliser(layer: Layer, outer: int, inner: int, valid: float, default: int) -> float:
@@ -29,3 +34,11 @@ def check_labels(layer: Layer, labels: Shape, wanted: int) -> None:
     """Refuse another number of labels than ``wanted``."""
     if count(labels) != wanted:
         layer.fail(f"there are {count(labels)} labels, of shape {text(labels)}, for {wanted} predictions")
+
+
+def one_label_each(layer: Layer, labels: Tensor, n: int) -> Tensor:
+    """Return the labels as indices, one for each item, after refusing those that are not below ``n``."""
+    index = labels.detach().reshape(-1).long()
+    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < n:
+        layer.fail(f"the labels go from {int(index.min())} to {int(index.max())}; allowed are 0 to {n - 1}")
+    return index

@@ -1,0 +1,72 @@
+"""The remaining layer types of Caffe 1.0, against real Caffe."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dreamopt.engine.layer import Shape
+from tests.oracle.compare import check, normal
+from tests.oracle.harness import Array, Oracle
+
+MAP = (2, 3, 7, 6)
+
+
+def whole(
+    below: int, at: int, draw: Callable[[np.random.Generator, Shape], Array] = normal
+) -> Callable[[np.random.Generator, Shape], Array]:
+    """Draw whole numbers for bottom ``at``, and ``draw`` the others."""
+    calls = iter(range(100))
+
+    def draw_one(rng: np.random.Generator, s: Shape) -> Array:
+        return rng.integers(0, below, s).astype(np.float32) if next(calls) == at else draw(rng, s)
+
+    return draw_one
+
+
+def positive(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.uniform(0.05, 1.0, shape).astype(np.float32)
+
+
+def test_parameter(oracle: Oracle) -> None:
+    check(oracle, "Parameter", "parameter_param { shape { dim: 3 dim: 5 dim: 2 } }")
+
+
+@pytest.mark.parametrize("norm", ["", "norm: L1", "norm: L2"])
+@pytest.mark.parametrize("shape", [(4, 6), (4, 3, 2, 5)])
+def test_hinge_loss(oracle: Oracle, norm: str, shape: Shape) -> None:
+    check(oracle, "HingeLoss", f"hinge_loss_param {{ {norm} }}", shape, (4,), draw=whole(6, 1))
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1, 1)])
+def test_multinomial_logistic_loss(oracle: Oracle, shape: Shape) -> None:
+    check(oracle, "MultinomialLogisticLoss", "", shape, (4,), draw=whole(6, 1, positive))
+    check(oracle, "MultinomialLogisticLoss", "", shape, (4,), draw=whole(6, 1))  # some of them negative
+
+
+@pytest.mark.parametrize("params", ["", "margin: 2", "margin: 4", "margin: 9 legacy_version: true"])
+def test_contrastive_loss(oracle: Oracle, params: str) -> None:
+    check(oracle, "ContrastiveLoss", f"contrastive_loss_param {{ {params} }}", (9, 3), (9, 3), (9,), draw=whole(2, 2))
+    check(oracle, "ContrastiveLoss", f"contrastive_loss_param {{ {params} }}", (9, 3, 1, 1), (9, 3, 1, 1), (9, 1, 1, 1), draw=whole(2, 2))
+
+
+@pytest.mark.parametrize(
+    "loss", ["", "ignore_label: 2", "normalization: FULL", "normalization: BATCH_SIZE ignore_label: 1", "normalization: NONE"]
+)
+@pytest.mark.parametrize(("shape", "labels", "axis"), [((4, 6), (4,), 1), ((2, 6, 5, 3), (2, 1, 5, 3), 1), ((2, 3, 5), (2, 3), -1)])
+def test_infogain_loss(oracle: Oracle, loss: str, shape: Shape, labels: Shape, axis: int) -> None:
+    k = shape[axis]
+    params = f"infogain_loss_param {{ axis: {axis} }} loss_param {{ {loss} }}"
+    check(oracle, "InfogainLoss", params, shape, labels, (1, 1, k, k), draw=whole(k, 1), only_first=True)
+
+
+@pytest.mark.parametrize("pool", ["MAX", "AVE"])
+@pytest.mark.parametrize("height", [1, 2, 3])
+@pytest.mark.parametrize("shape", [MAP, (2, 3, 8, 11)])
+def test_spp(oracle: Oracle, pool: str, height: int, shape: Shape) -> None:
+    check(oracle, "SPP", f"spp_param {{ pool: {pool} pyramid_height: {height} }}", shape)
+
+
+def test_batch_reindex(oracle: Oracle) -> None:
+    check(oracle, "BatchReindex", "loss_weight: 1", (4, 3, 2), (6,), draw=whole(4, 1), only_first=True)
+    check(oracle, "BatchReindex", "loss_weight: 1", (5, 3), (2,), draw=whole(5, 1), only_first=True)
