@@ -13,7 +13,7 @@ from dreamopt.engine.layer import Layer, Shape, known_types, layer_class
 from tests.layer_nets import make_layer, net_text
 
 MAP = (2, 3, 5, 4)
-WITHOUT_GRADIENT = {"Accuracy", "ArgMax", "DummyData", "Input", "Silence", "Threshold"}
+WITHOUT_GRADIENT = {"Accuracy", "ArgMax", "DummyData", "Input", "PriorBox", "Silence", "Threshold"}
 STATISTICS = {"BN", "BatchNorm"}
 """Types with weights that no gradient reaches, and that are not negative."""
 LABELS = {
@@ -109,6 +109,7 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
         ("pooling_param { pool: STOCHASTIC kernel_size: 3 stride: 2 }", [MAP], 1, "TEST"),
     ],
     "Power": [("power_param { power: 3 scale: 0.5 shift: 2 }", [MAP], 1, "TEST"), ("power_param { power: 2 }", [MAP], 1, "TEST")],
+    "PriorBox": [("prior_box_param { min_size: 2 max_size: 3 aspect_ratio: 2 }", [MAP, (2, 3, 9, 8)], 1, "TEST")],
     "Python": [('python_param { module: "tests.python_layers" layer: "Tenfold" }', [MAP], 1, "TEST")],
     "ROIPooling": [("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 2 }", [MAP, (4, 5)], 1, "TEST")],
     "ReLU": [("", [MAP], 1, "TEST"), ("relu_param { negative_slope: 0.3 }", [MAP], 1, "TEST")],

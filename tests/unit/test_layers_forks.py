@@ -47,6 +47,8 @@ def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ())
         ("Interp", "interp_param { zoom_factor: 2 pad_beg: 1 }", [(2, 3, 5, 4)], "allowed is 0 and less"),
         ("ROIPooling", "", [(2, 3, 5, 4), (6, 5)], "pooled_h and pooled_w are 0 and 0"),
         ("ROIPooling", "roi_pooling_param { pooled_h: 2 pooled_w: 3 }", [(2, 3, 5, 4), (6, 4)], "5 numbers for each box"),
+        ("PriorBox", "", [(2, 3, 5, 4), (2, 3, 9, 8)], "min_size is missing"),
+        ("PriorBox", "prior_box_param { min_size: 3 max_size: 2 }", [(2, 3, 5, 4), (2, 3, 9, 8)], "max_size"),
         # refusals
     ],
 )
@@ -217,3 +219,28 @@ def test_roi_pooling(trailing: Shape) -> None:
     given[2, 0] = 2
     with pytest.raises(NetError, match="a box is of item 2, but the bottom has items 0 to 1"):
         layer.forward([x, given], [])
+
+
+def test_prior_box() -> None:
+    params = "prior_box_param { min_size: 4.7 min_size: 8 max_size: 9 max_size: 18 aspect_ratio: 2 aspect_ratio: 1 aspect_ratio: 2"
+    variances = " variance: 0.1 variance: 0.2 variance: 0.3 variance: 0.4 }"
+    layer, bottoms, _ = ready("PriorBox", params + variances, [(2, 3, 2, 4), (2, 3, 30, 40)])
+    y = run(layer, bottoms).numpy()
+    expected = []
+    for i, j in np.ndindex(2, 4):
+        cx, cy = (j + 0.5) * 10, (i + 0.5) * 15
+        for least, most in ((4, 9), (8, 18)):
+            root = np.sqrt(2.0)
+            for w, h in ((least, least), (np.sqrt(least * most),) * 2, (least * root, least / root), (least / root, least * root)):
+                expected += [(cx - w / 2) / 40, (cy - h / 2) / 30, (cx + w / 2) / 40, (cy + h / 2) / 30]
+    assert y.shape == (1, 2, 2 * 4 * 8 * 4)
+    np.testing.assert_allclose(y[0, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(y[0, 1], [0.1, 0.2, 0.3, 0.4] * 64, rtol=1e-6)
+
+
+def test_prior_box_with_sizes_given() -> None:
+    params = "prior_box_param { min_size: 8 aspect_ratio: 4 flip: false clip: true img_size: 20 step: 6 offset: 0 }"
+    layer, bottoms, _ = ready("PriorBox", params, [(2, 3, 1, 2), (2, 3, 30, 40)])
+    y = run(layer, bottoms).numpy()
+    np.testing.assert_allclose(y[0, 0].reshape(4, 4), [[0, 0, 0.2, 0.2], [0, 0, 0.4, 0.1], [0.1, 0, 0.5, 0.2], [0, 0, 0.7, 0.1]], rtol=1e-6)
+    np.testing.assert_allclose(y[0, 1], 0.1, rtol=1e-6)
