@@ -13,7 +13,7 @@ from dreamopt.engine.layer import Layer, Shape, known_types, layer_class
 from tests.layer_nets import make_layer, net_text
 
 MAP = (2, 3, 5, 4)
-WITHOUT_GRADIENT = {"Accuracy", "ArgMax", "DummyData", "Input", "PriorBox", "Silence", "Threshold"}
+WITHOUT_GRADIENT = {"Accuracy", "ArgMax", "DetectionOutput", "DummyData", "Input", "PriorBox", "Silence", "Threshold"}
 STATISTICS = {"BN", "BatchNorm"}
 """Types with weights that no gradient reaches, and that are not negative."""
 LABELS = {
@@ -61,6 +61,9 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "Crop": [("crop_param { offset: 1 }", [MAP, (2, 3, 3, 2)], 1, "TEST")],
     "Deconvolution": [("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }", [MAP], 1, "TEST")],
     "DepthwiseConvolution": [("convolution_param { num_output: 6 kernel_size: 3 pad: 1 }", [MAP], 1, "TEST")],
+    "DetectionOutput": [
+        ("detection_output_param { num_classes: 3 nms_param { top_k: 4 } keep_top_k: 5 }", [(2, 24), (2, 18), (1, 2, 24)], 1, "TEST")
+    ],
     "Dropout": [("", [MAP], 1, "TEST")],
     "DummyData": [('dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: "constant" value: 2 } }', [], 1, "TEST")],
     "ELU": [("elu_param { alpha: 0.7 }", [MAP], 1, "TEST")],

@@ -49,7 +49,8 @@ def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ())
         ("ROIPooling", "roi_pooling_param { pooled_h: 2 pooled_w: 3 }", [(2, 3, 5, 4), (6, 4)], "5 numbers for each box"),
         ("PriorBox", "", [(2, 3, 5, 4), (2, 3, 9, 8)], "min_size is missing"),
         ("PriorBox", "prior_box_param { min_size: 3 max_size: 2 }", [(2, 3, 5, 4), (2, 3, 9, 8)], "max_size"),
-        # refusals
+        ("DetectionOutput", "", [(2, 24), (2, 18), (1, 2, 24)], "num_classes is missing"),
+        ("DetectionOutput", "detection_output_param { num_classes: 4 }", [(2, 24), (2, 18), (1, 2, 24)], "second bottom"),
     ],
 )
 def test_refusals_are_sentences(type_: str, params: str, shapes: list[Shape], said: str) -> None:
@@ -244,3 +245,60 @@ def test_prior_box_with_sizes_given() -> None:
     y = run(layer, bottoms).numpy()
     np.testing.assert_allclose(y[0, 0].reshape(4, 4), [[0, 0, 0.2, 0.2], [0, 0, 0.4, 0.1], [0.1, 0, 0.5, 0.2], [0, 0, 0.7, 0.1]], rtol=1e-6)
     np.testing.assert_allclose(y[0, 1], 0.1, rtol=1e-6)
+
+
+PRIORS = [[0.0, 0.0, 0.4, 0.4], [0.1, 0.0, 0.5, 0.4], [0.6, 0.6, 0.9, 0.8]]
+SCORES = [[0.1, 0.6, 0.3], [0.0, 0.7, 0.3], [0.0, 0.05, 0.95]]
+
+
+def detections(params: str, moved: Sequence[float] = (0, 0, 0, 0)) -> list[list[float]]:
+    text = f"detection_output_param {{ num_classes: 3 {params} }}"
+    layer, _, _ = ready("DetectionOutput", text, [(1, 12), (1, 9), (1, 2, 12)])
+    priors = torch.tensor([PRIORS, [[0.1, 0.1, 0.2, 0.2]] * 3], dtype=torch.float64).reshape(1, 2, 12)
+    rows = run(layer, [torch.tensor([[*moved] * 3], dtype=torch.float64), torch.tensor(SCORES).double().reshape(1, 9), priors])[0, 0]
+    found = rows[rows[:, 0] >= 0]
+    assert torch.equal(rows[len(found) :], torch.full_like(rows[len(found) :], -1))
+    return [[round(v, 6) for v in row] for row in found.tolist()]
+
+
+def test_detections() -> None:
+    """Priors 0 and 1 share 0.6 of their union."""
+    first, second, third = ([0, 1, SCORES[i][1], *PRIORS[i]] for i in range(3))
+    other = [[0, 2, SCORES[i][2], *PRIORS[i]] for i in range(3)]
+    rounded = [[round(v, 6) for v in row] for row in (first, second, third, *other)]
+    a, b, c, d, _, f = rounded
+    assert detections("") == [b, c, f, d]
+    assert detections("nms_param { nms_threshold: 0.61 }") == [b, a, c, f, d, rounded[4]]
+    assert detections("nms_param { nms_threshold: 0.61 eta: 0.9 }") == [b, c, f, d]
+    assert detections("confidence_threshold: 0.3001") == [b, f]
+    assert detections("keep_top_k: 2") == [b, f]
+    assert detections("nms_param { nms_threshold: 0.7 top_k: 1 }") == [b, f]
+    assert detections("confidence_threshold: 2") == []
+
+
+@pytest.mark.parametrize(
+    ("params", "box"),
+    [
+        ("code_type: CORNER", [0.7, 0.8, 1.1, 1.2]),
+        ("code_type: CORNER_SIZE", [0.63, 0.64, 0.96, 0.88]),
+        (
+            "code_type: CENTER_SIZE",
+            [0.78 - 0.15 * np.exp(0.2), 0.74 - 0.1 * np.exp(0.4), 0.78 + 0.15 * np.exp(0.2), 0.74 + 0.1 * np.exp(0.4)],
+        ),
+        ("code_type: CORNER variance_encoded_in_target: true", [1.6, 2.6, 1.9, 2.8]),
+    ],
+)
+def test_detections_are_moved(params: str, box: list[float]) -> None:
+    moved = [1.0, 2.0, 1.0, 2.0]
+    best = next(row for row in detections(params, moved) if row[1] == 2)
+    assert best[3:] == pytest.approx(box, abs=1e-5)
+
+
+def test_detections_have_no_gradient() -> None:
+    layer, bottoms, _ = ready("DetectionOutput", "detection_output_param { num_classes: 3 }", [(1, 12), (1, 9), (1, 2, 12)])
+    bottoms[1].requires_grad_()
+    (top,) = layer.forward(bottoms, [])
+    (grad,) = torch.autograd.grad(0 * top.sum(), bottoms[1], retain_graph=True)
+    assert not grad.any()
+    with pytest.raises(NetError, match="detections have no gradient"):
+        torch.autograd.grad(top.sum(), bottoms[1])
