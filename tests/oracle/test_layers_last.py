@@ -70,3 +70,22 @@ def test_spp(oracle: Oracle, pool: str, height: int, shape: Shape) -> None:
 def test_batch_reindex(oracle: Oracle) -> None:
     check(oracle, "BatchReindex", "loss_weight: 1", (4, 3, 2), (6,), draw=whole(4, 1), only_first=True)
     check(oracle, "BatchReindex", "loss_weight: 1", (5, 3), (2,), draw=whole(5, 1), only_first=True)
+
+
+def test_lstm_unit(oracle: Oracle) -> None:
+    check(oracle, "LSTMUnit", "", (1, 4, 3), (1, 4, 12), (1, 4), tops=2, draw=whole(2, 2))
+
+
+@pytest.mark.parametrize("static", [(), ((3, 6),), ((3, 2, 4),)])
+@pytest.mark.parametrize("x", [(4, 3, 5), (4, 3, 2, 7)])
+@pytest.mark.parametrize("type_", ["LSTM", "RNN"])
+def test_recurrent(oracle: Oracle, type_: str, x: Shape, static: tuple[Shape, ...]) -> None:
+    check(oracle, type_, "recurrent_param { num_output: 2 }", x, (4, 3), *static, draw=whole(2, 1))
+
+
+@pytest.mark.parametrize("static", [(), ((3, 6),)])
+@pytest.mark.parametrize(("type_", "states"), [("LSTM", 2), ("RNN", 1)])
+def test_recurrent_with_exposed_states(oracle: Oracle, type_: str, states: int, static: tuple[Shape, ...]) -> None:
+    shapes = ((4, 3, 5), (4, 3), *static, *[(1, 3, 2)] * states)
+    params = "recurrent_param { num_output: 2 expose_hidden: true }"
+    check(oracle, type_, params, *shapes, tops=1 + states, draw=whole(2, 1), seeded_tops=[0])
