@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from dreamopt.engine import Net
 from dreamopt.engine.layer import Layer, Shape
 from dreamopt.errors import NetError
+from dreamopt.schema import parse_net
 from tests.layer_nets import make_layer, net_text
 
 
@@ -302,3 +304,60 @@ def test_detections_have_no_gradient() -> None:
     assert not grad.any()
     with pytest.raises(NetError, match="detections have no gradient"):
         torch.autograd.grad(top.sum(), bottoms[1])
+
+
+DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 10 dim: 14 } } }\n'
+FILL = 'weight_filler { type: "xavier" }'
+SSD = f"""
+layer {{ name: "c" type: "DepthwiseConvolution" bottom: "data" top: "c" convolution_param {{ num_output: 6 kernel_size: 2 stride: 2 {FILL} }} }}
+layer {{ name: "s" type: "ShuffleChannel" bottom: "c" top: "s" shuffle_channel_param {{ group: 3 }} }}
+layer {{ name: "r" type: "ReLU6" bottom: "s" top: "s" }}
+layer {{ name: "norm" type: "Normalize" bottom: "s" top: "norm" norm_param {{ across_spatial: false channel_shared: false }} }}
+layer {{ name: "loc" type: "Convolution" bottom: "norm" top: "loc" convolution_param {{ num_output: 8 kernel_size: 1 {FILL} }} }}
+layer {{ name: "loc_p" type: "Permute" bottom: "loc" top: "loc_p" permute_param {{ order: 0 order: 2 order: 3 order: 1 }} }}
+layer {{ name: "loc_f" type: "Flatten" bottom: "loc_p" top: "loc_f" }}
+layer {{ name: "conf" type: "Convolution" bottom: "norm" top: "conf" convolution_param {{ num_output: 6 kernel_size: 1 {FILL} }} }}
+layer {{ name: "conf_p" type: "Permute" bottom: "conf" top: "conf_p" permute_param {{ order: 0 order: 2 order: 3 order: 1 }} }}
+layer {{ name: "conf_r" type: "Reshape" bottom: "conf_p" top: "conf_r" reshape_param {{ shape {{ dim: 0 dim: -1 dim: 3 }} }} }}
+layer {{ name: "prob" type: "Softmax" bottom: "conf_r" top: "prob" softmax_param {{ axis: 2 }} }}
+layer {{ name: "conf_f" type: "Flatten" bottom: "prob" top: "conf_f" }}
+layer {{ name: "prior" type: "PriorBox" bottom: "norm" bottom: "data" top: "prior" prior_box_param {{ min_size: 3 max_size: 5 }} }}
+layer {{ name: "out" type: "DetectionOutput" bottom: "loc_f" bottom: "conf_f" bottom: "prior" top: "out"
+  detection_output_param {{ num_classes: 3 keep_top_k: 4 code_type: CENTER_SIZE }} }}
+"""
+SEGNET = f"""
+layer {{ name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param {{ num_output: 5 kernel_size: 3 pad: 1 {FILL} }} }}
+layer {{ name: "bn" type: "BN" bottom: "c" top: "c" bn_param {{ bn_mode: INFERENCE }} }}
+layer {{ name: "pool" type: "Pooling" bottom: "c" top: "pool" top: "mask" pooling_param {{ kernel_size: 2 stride: 2 }} }}
+layer {{ name: "bn2" type: "BN" bottom: "pool" top: "bn2" }}
+layer {{ name: "up" type: "Upsample" bottom: "bn2" bottom: "mask" top: "up" upsample_param {{ scale: 2 }} }}
+layer {{ name: "out" type: "Interp" bottom: "up" top: "out" interp_param {{ zoom_factor: 2 }} }}
+"""
+
+
+@pytest.mark.parametrize(("text", "target"), [(SSD, "conf_f"), (SEGNET, "out")], ids=["ssd", "segnet"])
+def test_small_nets_of_them(text: str, target: str) -> None:
+    net = Net(parse_net(DATA + text, "net.prototxt"))
+    net.blobs["data"].data[...] = np.random.default_rng(0).normal(0, 1, (2, 3, 10, 14))
+    net.forward()
+    seed = np.random.default_rng(1).normal(0, 1, net.blobs[target].shape).astype(np.float32)
+    net.blobs[target].diff[...] = seed
+    net.backward(start=target)
+    x = torch.tensor(net.blobs["data"].data.copy(), requires_grad=True)
+    value = net.program([target])({"data": x})[target]
+    np.testing.assert_allclose(value.detach(), net.blobs[target].data, rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(value, x, torch.tensor(seed))
+    assert gradient.abs().max() > 0
+    np.testing.assert_allclose(gradient, net.blobs["data"].diff, rtol=1e-4, atol=1e-5)
+
+
+def test_detections_of_a_net() -> None:
+    net = Net(parse_net(DATA + SSD, "net.prototxt"))
+    net.blobs["data"].data[...] = np.random.default_rng(0).normal(0, 1, (2, 3, 10, 14))
+    net.forward()
+    rows = net.blobs["out"].data[0, 0]
+    assert rows.shape == (8, 7)
+    assert rows[:, 0].tolist() == [0] * 4 + [1] * 4
+    net.blobs["out"].diff[...] = 1
+    with pytest.raises(NetError, match=r"net\.prototxt:16: layer 'out' \(DetectionOutput\): detections have no gradient"):
+        net.backward(start="out")
