@@ -55,6 +55,8 @@ class Layer:
     """Caffe lets the tops use the bottom's own memory, so that writing one writes the other (Split, Reshape, Flatten)."""
     shares_diff: ClassVar[bool] = False
     """The same for their diffs (Reshape, Flatten)."""
+    shape_follows_data: ClassVar[bool] = False
+    """The tops' shapes depend on values, and `shape` says the largest ones; `forward` makes the actual ones (Filter)."""
     is_loss: ClassVar[bool] = False
     """Caffe seeds the first top's diff with a loss weight of 1."""
 

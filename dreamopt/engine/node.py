@@ -82,6 +82,9 @@ class Node:
         self._graph = graph = self._record(device)
         if self.layer.shares_data:
             return
+        if self.layer.shape_follows_data:
+            self._top_shapes = [tuple(out.shape) for out in graph.tops]
+            self.reshape()
         for top, out in zip(self.tops, graph.tops, strict=True):
             if tuple(out.shape) != top.shape:
                 self.layer.fail(f"computed a top of shape {tuple(out.shape)}, but its shape() said {top.shape}")

@@ -49,6 +49,8 @@ def check(
     bottoms = [draw(rng, s) for s in shapes]
     weights = [draw_weight(rng, s) for s in weight_shapes]
     top_shapes = layer.shape(shapes)
+    if layer.shape_follows_data:
+        top_shapes = [tuple(y.shape) for y in layer.forward([torch.tensor(x) for x in bottoms], ())]
     kind = "b" if in_place else "t"
     seeded = list(range(tops) if seeded_tops is None else seeded_tops) if backward else []
     seeds = {i: normal(rng, top_shapes[i]) for i in seeded}

@@ -89,3 +89,12 @@ def test_recurrent_with_exposed_states(oracle: Oracle, type_: str, states: int, 
     shapes = ((4, 3, 5), (4, 3), *static, *[(1, 3, 2)] * states)
     params = "recurrent_param { num_output: 2 expose_hidden: true }"
     check(oracle, type_, params, *shapes, tops=1 + states, draw=whole(2, 1), seeded_tops=[0])
+
+
+def test_filter(oracle: Oracle) -> None:
+    check(oracle, "Filter", "loss_weight: 1", (9, 3, 2), (9,), draw=whole(2, 1), only_first=True)
+    check(oracle, "Filter", "", (9, 3, 2), (9, 4), (9, 1), tops=2, draw=whole(2, 2), only_first=True, backward=False)
+
+
+def test_filter_of_nothing(oracle: Oracle) -> None:
+    check(oracle, "Filter", "", (9, 3, 2), (9,), draw=whole(1, 1), only_first=True, backward=False)

@@ -1,0 +1,39 @@
+"""Filter."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.layers._axes import text
+
+
+class Filter(Layer):
+    """The items of each bottom but the last for which the last one, a number for each item, is not 0.
+
+    How many there are is known only when the layer runs: `shape` says how many there can be. Where there are none, the tops
+    have no items and the bottoms' diffs are 0; Caffe's backward pass divides by zero there.
+
+    References
+    ----------
+    Caffe, src/caffe/layers/filter_layer.cpp, FilterLayer.
+    """
+
+    bottoms = (2, None)
+    tops = (1, None)
+    shape_follows_data = True
+
+    def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Return the shapes with all items."""
+        *items, selector = bottoms
+        if self.n_tops != len(items):
+            self.fail(f"there are {self.n_tops} tops for {len(bottoms)} bottoms; allowed is one for each but the last")
+        if not selector or count(selector, 1) != 1 or any(b[:1] != selector[:1] for b in items):
+            shapes = ", ".join(text(b) for b in bottoms)
+            self.fail(f"the bottoms have shapes {shapes}; the last one needs one value for each item, and all as many items")
+        return items
+
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Pick the items."""
+        chosen = bottoms[-1].detach().flatten().nonzero()[:, 0]
+        return [x.index_select(0, chosen) for x in bottoms[:-1]]
