@@ -1,0 +1,90 @@
+"""Layer types whose memory, shape or parameters come from elsewhere than their bottoms' shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dreamopt.engine import Net
+from dreamopt.errors import NetError
+from dreamopt.schema import parse_net
+from tests.layer_nets import make_layer, net_text
+
+
+def test_a_parameter_and_its_top_are_one_memory() -> None:
+    net = Net(
+        parse_net("""
+        layer { name: "w" type: "Parameter" top: "w" parameter_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "e" type: "Eltwise" bottom: "w" bottom: "d" top: "e" eltwise_param { operation: PROD } }
+    """)
+    )
+    net.params["w"][0].data[...] = 2
+    net.blobs["d"].data[...] = 3
+    assert (net.forward()["e"] == 6).all()
+    assert (net.blobs["w"].data == 2).all()
+    for _ in range(2):  # not summed: Caffe writes this diff as it does a blob's
+        net.blobs["e"].diff[...] = 1
+        net.backward()
+        assert (net.params["w"][0].diff == 3).all()
+    assert (net.program(["e"])({"d": torch.ones(2, 3)})["e"] == 2).all()
+
+
+def test_a_filter_makes_as_many_items_as_are_chosen() -> None:
+    net = Net(
+        parse_net("""
+        layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 4 dim: 3 } } }
+        layer { name: "s" type: "Input" top: "s" input_param { shape { dim: 4 } } }
+        layer { name: "f" type: "Filter" bottom: "d" bottom: "s" top: "f" }
+        layer { name: "e" type: "Power" bottom: "f" top: "e" power_param { scale: 2 } }
+    """)
+    )
+    program = net.program(["e"])
+    for chosen in ([1, 0, 0, 1], [1, 1, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]):
+        net.blobs["s"].data[...] = chosen
+        assert net.forward()["e"].shape == (sum(chosen), 3)
+        net.blobs["e"].diff[...] = 1
+        net.backward()
+        assert net.blobs["d"].diff[:, 0].tolist() == [2 * c for c in chosen]
+        x = torch.ones(4, 3, requires_grad=True)
+        program({"d": x, "s": torch.tensor(chosen, dtype=torch.float32)})["e"].sum().backward()
+        assert x.grad is not None
+        assert x.grad[:, 0].tolist() == [2 * c for c in chosen]
+
+
+def test_infogain_loss_reads_its_matrix_from_a_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    h = rng.normal(size=(1, 1, 3, 3)).astype(np.float32)
+    np.save(tmp_path / "h.npy", h)
+    shapes = [(4, 3), (4,)]
+    bottoms = [torch.tensor(rng.normal(size=(4, 3)).astype(np.float32)), torch.tensor([0.0, 2, 1, 1])]
+    own, _ = make_layer(net_text("InfogainLoss", f'infogain_loss_param {{ source: "{tmp_path / "h.npy"}" }}', shapes), shapes, "TEST")
+    given, _ = make_layer(net_text("InfogainLoss", "", [*shapes, (1, 1, 3, 3)]), [*shapes, (1, 1, 3, 3)], "TEST")
+    assert own.shape(shapes) == [()]
+    assert torch.equal(own.forward(bottoms, ())[0], given.forward([*bottoms, torch.tensor(h)], ())[0])
+
+
+@pytest.mark.parametrize(
+    ("type_", "params", "shapes", "tops", "sentence"),
+    [
+        ("SPP", "", [(2, 3, 5, 4)], 1, "pyramid_height is 0"),
+        ("LSTM", "", [(2, 3, 5), (2, 3)], 1, "num_output is 0"),
+        ("LSTM", "recurrent_param { num_output: 2 expose_hidden: true }", [(2, 3, 5), (2, 3)], 1, "allowed are 4 or 5 bottoms"),
+        ("RNN", "recurrent_param { num_output: 2 }", [(2, 3, 5), (3, 2)], 1, "allowed are"),
+        ("LSTMUnit", "", [(1, 3, 5), (1, 3, 15), (1, 3)], 2, "allowed are"),
+        ("Filter", "", [(4, 3), (4,)], 2, "allowed is one for each but the last"),
+        ("Filter", "", [(4, 3), (4, 2)], 1, "one value for each item"),
+        ("ContrastiveLoss", "", [(4, 3), (4, 2), (4,)], 1, "allowed are two of one shape"),
+        ("HingeLoss", "", [(4, 3), (5,)], 1, "there are 5 labels"),
+        ("InfogainLoss", "", [(4, 3), (4,)], 1, "neither a third bottom"),
+        ("InfogainLoss", "", [(4, 3), (4,), (1, 1, 2, 3)], 1, "has to be 1x1x3x3"),
+        ("InfogainLoss", "loss_param { normalize: true }", [(4, 3), (4,), (1, 1, 3, 3)], 1, "allowed here is normalization"),
+        ("HDF5Output", "", [(4, 3), (5,)], 0, "as many items"),
+    ],
+)
+def test_errors_say_what_is_allowed(type_: str, params: str, shapes: list[tuple[int, ...]], tops: int, sentence: str) -> None:
+    with pytest.raises(NetError, match=sentence):
+        make_layer(net_text(type_, params, shapes, tops), shapes, "TEST")[0].shape(shapes)
