@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.cases import BATCHES, CASES, Case, error, existing, load, picture, seed_like
 from benchmarks.contestants import engine, layers, plain
-from benchmarks.real_caffe import RealCaffe, fastest_core, root
+from benchmarks.real_caffe import CORES, RealCaffe, fastest_core, root
 
 _PAUSE = 0.08  # seconds; OpenBLAS's and OpenMP's idle threads have gone to sleep by then
 
@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--net", action="append", choices=[c.name for c in CASES])
     parser.add_argument("--batch", action="append", type=int)
+    parser.add_argument("--core", choices=["unset", *filter(None, CORES)], help="OPENBLAS_CORETYPE for Caffe; default: the fastest")
     args = parser.parse_args()
     cases = [c for c in existing() if args.net is None or c.name in args.net]
     console = Console(width=120)
@@ -99,7 +100,9 @@ def main() -> None:
         console.print("no reference nets: set DREAMOPT_SHARED to the folder that holds nets/ and models/")
         return
     core = None
-    if root() is not None:
+    if args.core is not None:
+        core = "" if args.core == "unset" else args.core
+    elif root() is not None:
         x = picture(load(cases[0]), 1)
         core = fastest_core(cases[0], x, seed_like(engine(cases[0])(x, None)[0].shape))
     table = Table(title="f/grad, milliseconds: median (least)")
