@@ -24,7 +24,7 @@ def command(out: str, steps: int, size: int, filters: int, batch_size: int, quie
     network = load_net()
     chosen = plan(network, filters)
     settings = replace(SETTINGS, steps=steps, size=size, batch_size=batch_size)
-    count = sum(len(chosen.targets(network, layer)) for layer in chosen.layers) + network.shape_of(chosen.classes)[0]
+    count = sum(len(chosen.targets(network, layer, settings)) for layer in chosen.layers) + network.shape_of(chosen.classes)[0]
     with interruptible() as stop, rendering(quiet, count, settings.steps) as report:
         paths = demo(network, out, settings, what=chosen, callbacks=[report], stop=stop)
         stopped = stop()

@@ -41,9 +41,9 @@ class Plan:
     classes: str
     filters: int = FILTERS_PER_LAYER
 
-    def targets(self, network: Network, layer: str) -> list[str]:
-        """Return the targets of one layer's row."""
-        awake = lively(network, layer)
+    def targets(self, network: Network, layer: str, settings: Settings | None = None) -> list[str]:
+        """Return the targets of one layer's row, for a rendering with these settings."""
+        awake = lively(network, layer, settings)
         shown = min(self.filters, len(awake))
         return [f"{layer}:{awake[index * len(awake) // shown]}" for index in range(shown)]
 
@@ -64,14 +64,14 @@ def trunk(network: Network) -> list[str]:
     return found
 
 
-def lively(network: Network, layer: str) -> list[int]:
-    """Return the layer's filters that some start of a rendering wakes; all of them, if none does.
+def lively(network: Network, layer: str, settings: Settings | None = None) -> list[int]:
+    """Return the layer's filters that some start of a rendering with these settings wakes; all of them, if none does.
 
     In every trained net some filters never fire, and a demo need not show them.
     """
-    settings, values = Settings(), []
+    settings, values = Settings() if settings is None else settings, []
     for wake in WAKING:
-        problem = Problem(network, f"{layer}:0", parametrization=settings.make_parametrization(wake))
+        problem = Problem(network, f"{layer}:0", size=settings.size, parametrization=settings.make_parametrization(wake))
         images = problem.images(problem.start(wake.more_seed))
         with torch.no_grad():
             values.append(network.activations(images, [layer])[layer][0].flatten(1))
@@ -120,7 +120,7 @@ def demo(
     """
     settings = SETTINGS if settings is None else settings
     chosen, out = plan(network) if what is None else what, Path(folder)
-    rows = [(layer, chosen.targets(network, layer)) for layer in chosen.layers]
+    rows = [(layer, chosen.targets(network, layer, settings)) for layer in chosen.layers]
     sheets = []
     filters = render(network, [target for _, row in rows for target in row], settings, callbacks=callbacks, stop=stop)
     by_text = {one.target.text: one for one in filters}
