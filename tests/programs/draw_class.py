@@ -30,7 +30,8 @@ def climb(net, unit, end, size):
     src.diff.fill(0.0)
 
 
-random = np.random.RandomState(3)
+# These crops have no two values within rounding in a max-pooling window; with seed 3 one pair decides otherwise in each program.
+random = np.random.RandomState(4)
 image = np.float32(PIL.Image.open("sky.png"))[:, :104]
 image = np.float32(np.rollaxis(image, 2)[::-1]) - mean
 w, h = net.blobs["data"].width, net.blobs["data"].height
