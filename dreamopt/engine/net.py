@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from dreamopt.engine.names import find
 from dreamopt.engine.node import Node, Rule
 from dreamopt.engine.program import Program
 from dreamopt.engine.python_layer import PythonLayer
-from dreamopt.errors import ShapeError, UsageError
+from dreamopt.errors import DreamoptWarning, ShapeError, UsageError
 from dreamopt.schema import LayerWeights, NetDef, read_net, write_weights
 
 TRAIN, TEST = 0, 1
@@ -371,10 +372,6 @@ class Net:
     load_hdf5 = copy_from
 
     def _weight_diffs_wanted(self) -> None:
-        import warnings
-
-        from dreamopt.errors import DreamoptWarning
-
         lost = any(node.weight_diffs_lost for node in self.nodes)
         for node in self.nodes:
             node.settle_weight_diffs()
