@@ -116,6 +116,19 @@ class Layer:
         """
         raise AssertionError(f"layer type {self.type} does not say how it computes")
 
+    def carried(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Return the shapes of what a pass of the net leaves for the next one (LSTM, RNN); default: nothing."""
+        return ()
+
+    def forward_from(
+        self, carried: Sequence[Tensor], bottoms: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Compute the tops, and what is left for the next pass, from what the last one left: for a layer that has `carried`.
+
+        `forward` computes as the first pass does, from zeros, and leaves nothing.
+        """
+        raise AssertionError(f"layer type {self.type} does not say how it goes on")
+
     @property
     def in_place(self) -> bool:
         """Whether the first top is written over the first bottom."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dreamopt.engine.blob import Blob
+
 if TYPE_CHECKING:
-    from dreamopt.engine.blob import Blob
     from dreamopt.engine.layer import Layer, Shape
 
 
@@ -29,6 +30,8 @@ class Graph:
     """The bottoms' memory versions: a script that wrote there since has made this graph stale."""
     stamps: list[tuple[int, int]] | None = None
     """The stamps of bottoms' and tops' memories once the tops were written; None if they were not."""
+    left: Sequence[Tensor] = ()
+    """What the layer carries into the next pass."""
 
 
 @dataclass
@@ -47,6 +50,8 @@ class Node:
     """Whether a script reads the weights' diffs, so that each backward pass must add to them."""
     weight_diffs_lost: bool = False
     """Whether a backward pass before the first such reading was not added."""
+    carried: list[Blob] = field(default_factory=list)
+    """What the last forward pass left for the next one; Caffe's blobs, so that they survive another size as blobs do."""
     _graph: Graph | None = None
     _unread: tuple[Graph, list[Tensor]] | None = None
     _bottom_shapes: tuple[Shape, ...] | None = None
@@ -69,9 +74,16 @@ class Node:
         if shapes != self._bottom_shapes:
             self._top_shapes = [tuple(shape) for shape in self.layer.shape(shapes)]
             self._bottom_shapes = shapes
+            self._reshape_carried(self.layer.carried(shapes))
         for top, shape in zip(self.tops, self._top_shapes, strict=True):
             if top.shape != shape:
                 top.reshape(*shape)
+
+    def _reshape_carried(self, shapes: Sequence[Shape]) -> None:
+        if len(self.carried) != len(shapes):
+            self.carried = [Blob((0,), self.layer.name) for _ in shapes]
+        for blob, shape in zip(self.carried, shapes, strict=True):
+            blob.reshape(*shape)
 
     def forward(self, device: torch.device) -> None:
         """Compute the tops from what the bottoms hold now."""
@@ -91,6 +103,8 @@ class Node:
             # A top that is its bottom (Dropout, a Slice) must not follow what a script writes into that bottom later.
             aliased = any(blob._data.aliases(out) for blob in self.bottoms)
             top._data.write(out.detach().clone() if aliased else out.detach())
+        for blob, left in zip(self.carried, graph.left, strict=True):
+            blob._data.write(left)
         graph.stamps = self._stamps()
 
     def _record(self, device: torch.device) -> Graph:
@@ -99,12 +113,18 @@ class Node:
             bottoms = [x.clone() if blob._data.aliases(x) else x for x, blob in zip(bottoms, self.bottoms, strict=True)]
         bottoms = [x.detach().requires_grad_() for x in bottoms]
         weights = [blob._data.read(blob.shape, device).detach().requires_grad_() for blob in self.weights]
+        left: Sequence[Tensor] = ()
         with torch.enable_grad():
-            tops = self.compute(bottoms, weights)
+            if self.carried:
+                last = [blob._data.read(blob.shape, device).detach() for blob in self.carried]
+                outs, left = self.layer.forward_from(last, bottoms, weights)
+                tops = list(outs)
+            else:
+                tops = self.compute(bottoms, weights)
         if self.layer.phase == "TRAIN" and device.type != "cpu":
             for blob, w in zip(self.weights, weights, strict=True):
                 blob._data.write(w.detach())  # BatchNorm's running statistics, which it keeps in them
-        return Graph(bottoms, weights, tops, [blob._data.version for blob in self.bottoms])
+        return Graph(bottoms, weights, tops, [blob._data.version for blob in self.bottoms], left=[x.detach() for x in left])
 
     def backward(self, device: torch.device) -> None:
         """Write the bottoms' diffs from the tops' diffs; a bottom that no top depends on keeps its diff."""

@@ -18,8 +18,9 @@ class Recurrent(Layer):
 
     Bottoms are x (T, N, ...), cont (T, N), 0 where a sequence begins and else 1, and optionally what is the same at each step
     (N, ...). With ``expose_hidden`` follow the states before the first step, and after the first top the states after the
-    last one, all (1, N, D); as in Caffe, no gradient passes these. Without it the first step begins from zeros. Caffe would go on
-    from the last pass of the same net where cont begins with 1; here, a pass depends on nothing but its bottoms.
+    last one, all (1, N, D); as in Caffe, no gradient passes these. Without it, `Net.forward` goes on where cont begins with 1
+    from what the last pass of the net left (zeros before the first one), and no gradient goes back to that pass. `forward` and
+    programs, which have no last pass, begin from zeros.
 
     References
     ----------
@@ -69,22 +70,39 @@ class Recurrent(Layer):
                 self.fail(f"a state has shape {text(state)}; allowed is {text((1, x[1], d))}")
         return [(*x[:2], d), *[(1, x[1], d)] * (self.n_tops - 1)]
 
+    def carried(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """Return the states' shapes, unless they come as bottoms."""
+        p = self.param.recurrent_param
+        return [] if p.expose_hidden else [(1, bottoms[0][1], p.num_output)] * self.states
+
+    @property
+    def remembers(self) -> bool:
+        """What its steps computed."""
+        return True
+
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Go through time."""
+        """Go through time from the exposed states, or from zeros."""
+        first = [state.detach() for state in bottoms[2 + self.is_static :]]
+        x = bottoms[0]
+        zeros = [x.new_zeros(shape) for shape in self.carried([tuple(x.shape)])]
+        tops, last = self.forward_from(first or zeros, bottoms, weights)
+        return [*tops, *last][: self.n_tops]
+
+    def forward_from(
+        self, carried: Sequence[Tensor], bottoms: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Go through time from these states, and leave the last ones."""
         x, cont = bottoms[0].flatten(2), bottoms[1].detach()[..., None]
         w_x, b, *others = weights
         summed = x @ w_x.T + b
         if self.is_static:
             summed = summed + bottoms[2].flatten(1) @ others.pop(0).T
         w_h, *more = others
-        states = [state.detach()[0] for state in bottoms[2 + self.is_static :]]
-        if not states:
-            states = [x.new_zeros(x.shape[1], w_h.shape[1])] * self.states
-        outs = []
+        states, outs = [state[0] for state in carried], []
         for t in range(x.shape[0]):
             out, states = self.step(summed[t] + (cont[t] * states[0]) @ w_h.T, states, cont[t], more)
             outs.append(out)
-        return [torch.stack(outs), *[state.detach()[None] for state in states]][: self.n_tops]
+        return [torch.stack(outs)], [state.detach()[None] for state in states]
 
     @abstractmethod
     def step(self, summed: Tensor, states: list[Tensor], cont: Tensor, more: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -97,7 +115,13 @@ class Recurrent(Layer):
 
 
 def lstm_step(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the next c and h from c (..., D) and the gates i, f, o, g (..., 4 D)."""
+    """Return the next c and h from c (..., D) and the gates i, f, o, g (..., 4 D).
+
+    Where cont k is a fraction, Caffe's forget gate ``v = k s(f)`` has the gradient ``v (1 - v)``, which is not the derivative.
+    """
     i, f, o, g = gates.chunk(4, -1)
-    c = cont * f.sigmoid() * c + i.sigmoid() * g.tanh()
+    kept = cont * f.sigmoid()
+    v = kept.detach()
+    kept = torch.where((cont == 0) | (cont == 1), kept, v + v * (1 - v) * (f - f.detach()))
+    c = kept * c + i.sigmoid() * g.tanh()
     return c, o.sigmoid() * c.tanh()
