@@ -27,10 +27,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from dreamopt.errors import DreamoptError, ObjectiveError, RegularizerError
+from dreamopt.image.parametrization import Parametrization
+from dreamopt.image.transform import Transform
 from dreamopt.objective import Objective, each
 from dreamopt.objectives import Channel, ClassScore, Neuron
-from dreamopt.registry import objectives, regularizers
-from dreamopt.regularizer import Constant, Geometric, Linear, Penalty, Regularizer
+from dreamopt.optimizer import Optimizer
+from dreamopt.registry import Registry, objectives, optimizers, parametrizations, regularizers, snake, transform_sets, transforms
+from dreamopt.regularizer import Penalty, Regularizer
+from dreamopt.schedule import SCHEDULES
 
 T = TypeVar("T")
 
@@ -155,6 +159,51 @@ def _penalty(text: str, whole: str) -> Regularizer:
     return factor * made
 
 
+def parse_optimizer(text: str) -> Optimizer:
+    """Return the optimizer that a string names: ``NAME`` or ``NAME(PARAMETERS)``.
+
+    Raises
+    ------
+    UsageError
+        For a string that does not follow the grammar, or an unknown name.
+
+    Examples
+    --------
+    >>> print(parse_optimizer("adam(Linear(3, 1))"))
+    Adam(step_size=Linear(3, 1))
+    """
+    return _named(text, optimizers)
+
+
+def parse_parametrization(text: str) -> Parametrization:
+    """Return the parametrization that a string names: ``NAME`` or ``NAME(PARAMETERS)``.
+
+    >>> print(parse_parametrization("fourier(noise=2)"))
+    Fourier(noise=2)
+    """
+    return _named(text, parametrizations)
+
+
+def parse_transforms(text: str) -> list[Transform]:
+    """Return the transforms that a string names: ``NAME``, ``NAME(PARAMETERS)``, or the name of a set, as ``lucid``.
+
+    >>> [str(one) for one in parse_transforms("jitter(4)")]
+    ['Jitter(pixels=4)']
+    """
+    sets = transform_sets()
+    if text.strip() in sets:
+        return [one for member in sets[text.strip()] for one in parse_transforms(member)]
+    return [_named(text, transforms)]
+
+
+def _named(text: str, registry: Registry[T]) -> T:
+    text = text.strip()
+    call = _CALL.fullmatch(text) or _CALL.fullmatch(text + "()")
+    if call is None or _closing(call[2]) != len(call[2]) - 1:
+        raise registry.error(f"{registry.kind} '{text}' must be NAME or NAME(PARAMETERS), for instance '{registry.names()[0]}()'")
+    return _make(call[1], call[2], registry.get(call[1]).make, registry.error)
+
+
 def _make(name: str, arguments: str, make: Callable[..., T], error: type[DreamoptError]) -> T:
     try:
         call = ast.parse(f"f{arguments}", mode="eval").body
@@ -171,12 +220,17 @@ def _make(name: str, arguments: str, make: Callable[..., T], error: type[Dreamop
 
 
 def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        known = {c.__name__: c for c in (Constant, Linear, Geometric)}
-        if node.func.id not in known:
-            raise ValueError(f"there is no schedule {node.func.id}; there are {', '.join(known)}")
-        return known[node.func.id](*map(_value, node.args), **{str(k.arg): _value(k.value) for k in node.keywords})
-    return ast.literal_eval(node)
+    """Return a parameter: a Python literal, a schedule, or a part within a part, as in ``alpha(fourier(noise=2))``."""
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(_value(one) for one in node.elts)
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        return ast.literal_eval(node)
+    name, known = node.func.id, {c.__name__: c for c in SCHEDULES}
+    registry = next((r for r in (parametrizations, transforms, optimizers) if snake(name) in r.names()), None)
+    if name not in known and registry is None:
+        raise ValueError(f"there is no schedule {name}; there are {', '.join(known)}")
+    make: Callable[..., Any] = known[name] if registry is None else registry.get(name).make
+    return make(*map(_value, node.args), **{str(k.arg): _value(k.value) for k in node.keywords})
 
 
 def split(text: str, sign: str) -> list[str]:

@@ -21,11 +21,15 @@ numbers: ``2 * Channel("conv4", 7) - Channel("conv4", 8)``. Printing one gives t
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, Self, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError, TargetError
@@ -55,6 +59,54 @@ class Layers(Protocol):
 
     def find_label(self, label: str) -> int:
         """Return the number of the class with this name."""
+
+    def look(self, picture: Guide, layers: Sequence[str], size: tuple[int, ...] | None = None) -> dict[str, Tensor]:
+        """Return the activations, (1, ...) by layer, of a picture scaled to cover (H, W) ``size`` and cut to its middle."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture in memory as an objective's parameter: immutable, compared by its values.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (H, W, 3).
+    data : bytes
+        RGB, 0 to 255.
+    """
+
+    shape: tuple[int, ...]
+    data: bytes = dataclasses.field(repr=False)
+
+    def array(self) -> NDArray[np.uint8]:
+        """Return the picture, (H, W, 3), RGB, uint8."""
+        return np.frombuffer(self.data, dtype=np.uint8).reshape(self.shape)
+
+    def __str__(self) -> str:
+        return f"<picture {self.shape[1]}x{self.shape[0]} {hashlib.sha256(self.data).hexdigest()[:8]}>"
+
+
+Guide = str | Picture
+"""A picture that guides an objective: a file's path, or one in memory."""
+
+
+def frozen_picture(picture: object) -> Guide:
+    """Return a path as a string, and an array (H, W, 3), RGB, 0 to 255, as an immutable `Picture`.
+
+    Raises
+    ------
+    ObjectiveError
+        For anything else.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return os.fspath(picture)
+    if isinstance(picture, Picture):
+        return picture
+    array = np.asarray(picture.detach().cpu() if isinstance(picture, Tensor) else picture)
+    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0 or not np.issubdtype(array.dtype, np.number):
+        raise ObjectiveError(f"a picture is a file's path or an array (H, W, 3), RGB, 0 to 255, not one of shape {array.shape}")
+    return Picture(array.shape, np.clip(np.rint(array), 0, 255).astype(np.uint8).tobytes())
 
 
 class Objective:
@@ -104,6 +156,15 @@ class Objective:
     def item(self, index: int) -> Objective:
         """Return the objective that item ``index`` alone has; itself unless it prescribes units per item."""
         return self
+
+    @property
+    def coupled(self) -> bool:
+        """Whether an item's score depends on the other items on purpose, so that it has none alone (diversity)."""
+        return False
+
+    def reached(self, acts: Activations) -> Tensor | None:
+        """Return (N,), whether each item's unit is the highest of its layer now; None where that has no meaning."""
+        return None
 
     def __call__(self, acts: Activations) -> Tensor:
         """Return `value`, checked to be one finite-shaped number per item."""
@@ -170,6 +231,15 @@ class Scaled(Objective):
         """Bind the term."""
         return dataclasses.replace(self, term=self.term.bind(network, size))
 
+    @property
+    def coupled(self) -> bool:
+        """As the term."""
+        return self.term.coupled
+
+    def reached(self, acts: Activations) -> Tensor | None:
+        """As the term, where the factor looks for more of it."""
+        return self.term.reached(acts) if self.factor > 0 else None
+
     def item(self, index: int) -> Objective:
         """Return the factor times the term's item."""
         return dataclasses.replace(self, term=self.term.item(index))
@@ -209,6 +279,16 @@ class Sum(Objective):
         agreed(self.terms)
         return Sum(tuple(term.bind(network, size) for term in self.terms))
 
+    @property
+    def coupled(self) -> bool:
+        """Whether any term is."""
+        return any(term.coupled for term in self.terms)
+
+    def reached(self, acts: Activations) -> Tensor | None:
+        """Whether every term that can say so has reached it."""
+        said = [one for one in (term.reached(acts) for term in self.terms) if one is not None]
+        return torch.stack(said).all(0) if said else None
+
     def item(self, index: int) -> Objective:
         """Return the sum of the terms' items."""
         return Sum(tuple(term.item(index) for term in self.terms))
@@ -247,9 +327,19 @@ class Each(Objective):
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Objective:
         """Bind every item's objective."""
         for one in self.items:
+            if one.coupled:
+                raise ObjectiveError(f"objective {one} compares the items of a batch and cannot be that of a single item")
             if one.batch not in (None, 1):
                 raise ObjectiveError(f"objective {one} is for a batch of {one.batch} and cannot be that of a single item")
         return Each(tuple(one.bind(network, size) for one in self.items))
+
+    def reached(self, acts: Activations) -> Tensor | None:
+        """Whether each item's own objective has reached it; False where one cannot say so."""
+        said = [one.reached({k: acts[k][i : i + 1] for k in one.layers}) for i, one in enumerate(self.items)]
+        if all(one is None for one in said):
+            return None
+        like = next(one for one in said if one is not None)
+        return torch.cat([torch.zeros_like(like) if one is None else one for one in said])
 
     def item(self, index: int) -> Objective:
         """Return the objective of item ``index``."""
@@ -302,6 +392,16 @@ class UnitObjective(Objective):
                 raise TargetError(f"layer '{self.layer}' has no {what} {unit}: it has {shape[0]}, numbered 0 to {shape[0] - 1}")
         numbers = tuple(int(unit) for unit in units)
         return numbers if isinstance(self.unit, tuple) else numbers[0]
+
+
+def highest(activation: Tensor, unit: int | tuple[int, ...]) -> Tensor:
+    """Return (N,), whether each item's unit (its mean over space) is the highest of all units of ``activation`` (N, C, ...).
+
+    >>> highest(torch.tensor([[1.0, 3.0], [4.0, 2.0]]), 1)
+    tensor([ True, False])
+    """
+    means = activation.detach().flatten(2).mean(2) if activation.dim() > 2 else activation.detach()
+    return pick(means, unit) >= means.amax(1)
 
 
 def frozen_units(unit: object) -> Unit:

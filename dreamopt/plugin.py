@@ -1,4 +1,4 @@
-"""What objectives and regularizers share: how they are printed, and where they were written."""
+"""What all plugins share: how they are printed, and where they were written."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def literal(value: object) -> str:
 
 
 def call_string(plugin: object) -> str:
-    """Return ``Name(field=value, ...)`` of a frozen dataclass; fields at their default are left out."""
+    """Return ``Name(field=value, ...)`` of a frozen dataclass; fields at their default, and those with ``repr=False``, are left out."""
     if not dataclasses.is_dataclass(plugin):
         return f"{type(plugin).__name__}()"
     shown: list[str] = []
     for index, field in enumerate(dataclasses.fields(plugin)):
         value = getattr(plugin, field.name)
-        if field.init and (field.default is dataclasses.MISSING or value != field.default):
+        if field.init and field.repr and (field.default is dataclasses.MISSING or value != field.default):
             required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             shown.append(literal(value) if required and len(shown) == index else f"{field.name}={literal(value)}")
     return f"{type(plugin).__name__}({', '.join(shown)})"

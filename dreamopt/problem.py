@@ -4,12 +4,14 @@ The signs, said once: an objective is **maximised**, penalties are **subtracted*
 the negative of that, summed over the items of the batch. With parameters p, image x = x(p), transform T:
 
 .. math:: v_n(p) = O_n\bigl(a(T(x_n))\bigr) - \sum_k R_k(x_n), \qquad f(p) = -\sum_n v_n(p)
+
+With several views of each image, :math:`O_n` is averaged over as many draws of T.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as np
@@ -18,11 +20,12 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds
 from torch import Tensor
 
+from dreamopt.canvas import Canvas
 from dreamopt.diagnose import explain_dead
 from dreamopt.errors import DeadGradientError, ObjectiveError, RegularizerError, UsageError
-from dreamopt.grammar import parse, parse_regularizer
-from dreamopt.image.parametrization import Canvas, Parametrization
-from dreamopt.image.pixels import Pixels
+from dreamopt.grammar import parse, parse_parametrization, parse_regularizer, parse_transforms
+from dreamopt.image.parametrization import Parametrization
+from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.transform import Transform
 from dreamopt.network import Network, Size
 from dreamopt.objective import Objective, each
@@ -46,6 +49,8 @@ class Evaluation:
         (N, ...) of ``values.sum()`` with respect to the parameters.
     image_gradient : Tensor
         (N, C, H, W) the objective's part alone, at the image.
+    reached : Tensor or None
+        (N,) whether each item's unit is the highest of its layer, where the objective can tell.
     """
 
     values: Tensor
@@ -53,6 +58,7 @@ class Evaluation:
     penalties: Tensor
     gradient: Tensor
     image_gradient: Tensor
+    reached: Tensor | None = None
 
     def dead(self) -> list[int]:
         """Return the places in the batch of the items whose objective has a gradient of exactly zero."""
@@ -80,10 +86,13 @@ class Problem:
         Image size in pixels, or (height, width); the size in the net's file by default.
     batch : int, optional
         Number of items; by default as many as the objective prescribes, else 1.
-    parametrization : Parametrization, optional
-        `Pixels` by default.
-    transforms : sequence of Transform
-        Applied in this order before the net sees the image.
+    parametrization : Parametrization or str, optional
+        `Pixels` by default; a string as ``"fourier(noise=4)"``.
+    transforms : sequence of Transform or str
+        Applied in this order before the net sees the image; a string as in `dreamopt.grammar.parse_transforms`, for instance
+        ``"jitter(8)"`` or the name of a set, ``"lucid"``.
+    views : int
+        How many differently transformed views of each image the net sees at each step, at least 1; the score is their mean.
     items : sequence of int, optional
         The items' numbers in the whole job, for their random streams; 0, 1, ... by default. An item that is run alone
         gives the image it gives in a batch if it keeps its number.
@@ -123,26 +132,40 @@ class Problem:
         size: Size = None,
         *,
         batch: int | None = None,
-        parametrization: Parametrization | None = None,
-        transforms: Sequence[Transform] = (),
+        parametrization: Parametrization | str | None = None,
+        transforms: Sequence[Transform | str] | Transform | str = (),
+        views: int = 1,
         items: Sequence[int] | None = None,
     ) -> None:
         self.network = network
         shape = network.item_shape(size)
         self.size = shape[1:] if len(shape) == 3 else None
-        self.objective = _objective(objective).bind(network, self.size)
+        self.views = views
+        if views < 1:
+            raise UsageError(f"views must be at least 1, not {views}")
+        low, high = network.bounds_at(self.size) if network.is_picture else (None, None)
+        grey = abs(network.scale) if network.is_picture else 1.0
+        like = torch.zeros((), dtype=network.dtype, device=network.device)
+        order = network.channel_order if network.is_picture and shape[0] >= 3 else ""
+        self.canvas = Canvas(shape, low, high, grey, like, order)
+        self.transforms = tuple(_transforms(transforms))
+        self.seen = self._seen_size()
+        self.objective = _objective(objective).bind(network, self.seen)
         made = [_regularizer(r) for r in ([regularizers] if isinstance(regularizers, Regularizer | str) else regularizers)]
         self.penalties = tuple(r for r in made if isinstance(r, Penalty))
         self.projections = tuple(r for r in made if isinstance(r, Projection))
-        self.transforms = tuple(transforms)
-        self.parametrization = Pixels() if parametrization is None else parametrization
+        self.parametrization = _parametrization(Pixels() if parametrization is None else parametrization)
         self.n = self._count(batch, items)
         self.items = tuple(range(self.n)) if items is None else tuple(items)
-        low, high = network.bounds_at(self.size) if network.is_picture else (None, None)
-        grey = abs(network.scale) if network.is_picture else 1.0
-        self.canvas = Canvas(shape, low, high, grey, torch.zeros((), dtype=network.dtype, device=network.device))
         self.shape = (self.n, *self.parametrization.shape(self.canvas))
         self._start_checked = False
+
+    def _seen_size(self) -> tuple[int, ...] | None:
+        """Return (H, W) of what the net sees: transforms may grow and cut the image."""
+        if self.size is None or not self.transforms:
+            return self.size
+        image = self._changed(self.canvas.like.expand(1, *self.canvas.shape), streams(0, [0], 0), Moment())
+        return tuple(image.shape[2:])
 
     def _count(self, batch: int | None, items: Sequence[int] | None) -> int:
         said = {"the objective": self.objective.batch, "batch": batch, "items": None if items is None else len(items)}
@@ -210,25 +233,33 @@ class Problem:
         seed : int
             For the transforms.
         """
-        moment = moment or Moment()
-        image = self.parametrization.image(params, self.canvas)
-        return self._score(image, moment, seed) - self._penalty(image, moment)
+        moment = self._told(moment)
+        image, alpha = self.parametrization.image(params, self.canvas), self.parametrization.alpha(params, self.canvas)
+        return self._score(image, alpha, moment, seed)[0] - self._penalty(image, moment)
 
     def evaluate(self, params: Tensor, moment: Moment | None = None, seed: int = 0) -> Evaluation:
         """Return values and gradients; parameters as in `value`."""
-        moment = moment or Moment()
+        moment = self._told(moment)
         leaf = params.detach().requires_grad_()
         with torch.enable_grad():
             made = self.parametrization.image(leaf, self.canvas)
+            veil = self.parametrization.alpha(leaf, self.canvas)
             image = made.detach().requires_grad_()
-            score = self._score(image, moment, seed)
-            image_gradient = _gradient(score, image)
+            alpha = None if veil is None else veil.detach().requires_grad_()
+            score, reached = self._score(image, alpha, moment, seed)
+            image_gradient, *more = _gradients(score, [image] if alpha is None else [image, alpha])
             # Apart from the objective's, so that a dead objective is not hidden behind a living penalty.
             penalty = self._penalty(image, moment)
-            total = image_gradient - _gradient(penalty, image) if self.penalties else image_gradient
-            gradient = total if made is leaf else torch.autograd.grad(made, leaf, total)[0]
+            total = image_gradient - _gradients(penalty, [image])[0] if self.penalties else image_gradient
+            if veil is not None:
+                (gradient,) = torch.autograd.grad([made, veil], leaf, [total, *more])
+            else:
+                gradient = total if made is leaf else torch.autograd.grad(made, leaf, total)[0]
         score, penalty = score.detach(), penalty.detach()
-        return Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient)
+        return Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, reached)
+
+    def _told(self, moment: Moment | None) -> Moment:
+        return replace(Moment() if moment is None else moment, canvas=self.canvas)
 
     def check_start(self, params: Tensor, seed: int = 0) -> None:
         """Raise DeadGradientError if the objective's gradient is exactly zero for any item; checked once per problem."""
@@ -237,7 +268,8 @@ class Problem:
 
     def explain(self, params: Tensor, index: int, seed: int = 0) -> str:
         """Return one sentence on why the gradient of the item in place ``index`` is zero at these parameters."""
-        image = self._transformed(self.images(params), Moment(), seed)[index : index + 1]
+        place = index * self.views
+        image = self._transformed(self.images(params), self._told(None), seed)[place : place + 1]
         return explain_dead(self.network, self.objective.item(index), image)
 
     def _refuse_dead(self, params: Tensor, found: Evaluation, seed: int = 0) -> None:
@@ -292,12 +324,23 @@ class Problem:
         return given.to(dtype=self.network.dtype, device=self.network.device).reshape(self.shape)
 
     def _transformed(self, image: Tensor, moment: Moment, seed: int) -> Tensor:
-        for transform in self.transforms:
-            image = transform(image, self.streams(seed, moment.step))
+        """Return what the net sees, (N views, C, H', W'), all views of an item side by side."""
+        many = [stream.fork(view, view) for stream in self.streams(seed, moment.step) for view in range(self.views)]
+        return self._changed(image if self.views == 1 else image.repeat_interleave(self.views, 0), many, moment)
+
+    def _changed(self, image: Tensor, drawn: Sequence[Stream], moment: Moment) -> Tensor:
+        for place, transform in enumerate(self.transforms):
+            image = transform(image, [stream.fork(place) for stream in drawn], moment)
         return image
 
-    def _score(self, image: Tensor, moment: Moment, seed: int) -> Tensor:
-        return self.objective(self.network.activations(self._transformed(image, moment, seed), self.objective.layers))
+    def _score(self, image: Tensor, alpha: Tensor | None, moment: Moment, seed: int) -> tuple[Tensor, Tensor | None]:
+        if alpha is not None:
+            image = self.parametrization.composite(image, alpha, self.streams(seed, moment.step), self.canvas)
+        acts = self.network.activations(self._transformed(image, moment, seed), self.objective.layers)
+        by_view = [{name: a[view :: self.views] for name, a in acts.items()} for view in range(self.views)] if self.views > 1 else [acts]
+        score = self.objective(by_view[0]) if self.views == 1 else torch.stack([self.objective(one) for one in by_view]).mean(0)
+        reached = self.objective.reached(by_view[0])
+        return score if alpha is None else self.parametrization.judge(score, alpha), reached
 
     def _penalty(self, image: Tensor, moment: Moment) -> Tensor:
         values = image.new_zeros(image.shape[0])
@@ -312,16 +355,17 @@ class Problem:
             "regularizers": [str(r) for r in (*self.penalties, *self.projections)],
             "size": None if self.size is None else list(self.size),
             "items": list(self.items),
-            "parametrization": repr(self.parametrization),
-            "transforms": [repr(t) for t in self.transforms],
+            "parametrization": str(self.parametrization),
+            "transforms": [str(t) for t in self.transforms],
+            "views": self.views,
         }
 
 
-def _gradient(values: Tensor, image: Tensor) -> Tensor:
+def _gradients(values: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
     if not values.requires_grad:
-        return torch.zeros_like(image)
-    (found,) = torch.autograd.grad(values.sum(), image, allow_unused=True)
-    return torch.zeros_like(image) if found is None else found
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    found = torch.autograd.grad(values.sum(), leaves, allow_unused=True)
+    return [torch.zeros_like(leaf) if one is None else one for one, leaf in zip(found, leaves, strict=True)]
 
 
 def _made(text: Any, kind: type[Any], read: Callable[[str], Any], error: type[Exception]) -> Any:
@@ -343,3 +387,20 @@ def _regularizer(regularizer: Regularizer | str) -> Regularizer:
     if not isinstance(made, Penalty | Projection):
         raise RegularizerError(f"{made!r} is neither a Penalty nor a Projection")
     return made
+
+
+def _parametrization(parametrization: Parametrization | str) -> Parametrization:
+    made = parse_parametrization(parametrization) if isinstance(parametrization, str) else parametrization
+    if not isinstance(made, Parametrization):
+        raise UsageError(f"{made!r} is no parametrization; give one of dreamopt.image, or its string")
+    return made
+
+
+def _transforms(transforms: Sequence[Transform | str] | Transform | str) -> Iterator[Transform]:
+    for one in [transforms] if isinstance(transforms, Transform | str) else transforms:
+        if isinstance(one, str):
+            yield from parse_transforms(one)
+        elif isinstance(one, Transform):
+            yield one
+        else:
+            raise UsageError(f"{one!r} is no transform; give one of dreamopt.image, or its string")

@@ -1,7 +1,7 @@
-"""Names of objectives and regularizers: file stems of this package, plugins of other packages, and your own.
+"""Names of objectives, regularizers, optimizers, parametrizations and transforms: file stems, plugins of other packages, your own.
 
-Three sources, looked up in this order: what was registered in this process, the files of `dreamopt.objectives` and
-`dreamopt.regularizers` (``class_score.py`` holds ``ClassScore``), and entry points of the groups of the same names::
+Three sources, looked up in this order: what was registered in this process, the files of the plugins' folder
+(``objectives/class_score.py`` holds ``ClassScore``), and entry points of the group ``dreamopt.KIND``::
 
     [project.entry-points."dreamopt.objectives"]
     energy = "mypackage.energy:Energy"
@@ -17,22 +17,27 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from dreamopt.errors import DreamoptError, ObjectiveError, RegularizerError
+from dreamopt.errors import DreamoptError, ObjectiveError, RegularizerError, UsageError
 from dreamopt.function import from_function
+from dreamopt.image.parametrization import Parametrization
+from dreamopt.image.sets import SETS
+from dreamopt.image.transform import Transform
 from dreamopt.objective import Objective
+from dreamopt.optimizer import LineSearch, Optimizer
 from dreamopt.regularizer import Penalty, Projection, Regularizer
 
 P = TypeVar("P")
+Contract = Mapping[type, Mapping[str, tuple[str, ...]]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Plugin(Generic[P]):
-    """One name that makes an objective or a regularizer.
+    """One name that makes a part.
 
     Parameters
     ----------
@@ -63,18 +68,25 @@ class Registry(Generic[P]):
 
     Parameters
     ----------
+    kind : str
+        What one of them is called; with an "s" and after "dreamopt." it is the entry-point group.
     package : str
-        The package whose files are the built-in ones; also the entry-point group.
+        The package whose files are the built-in ones.
     base : type
         What a plugin must be a subclass of.
     error : type
         The error for a plugin that breaks the contract.
+    methods : mapping of type to mapping
+        For each kind of base class the methods that a plugin must define, with their parameters (none: a property).
     """
 
-    def __init__(self, package: str, base: type[P], error: type[DreamoptError]) -> None:
+    def __init__(self, kind: str, package: str, base: type[P], error: type[DreamoptError], methods: Contract) -> None:
+        self.kind = kind
+        self.group = f"dreamopt.{kind}s"
         self.package = package
         self.base = base
         self.error = error
+        self.methods = methods
         self._own: dict[str, Plugin[P]] = {}
         self._found: dict[str, Plugin[P]] = {}
 
@@ -107,9 +119,12 @@ class Registry(Generic[P]):
             raise self.error(f"{label} must be a subclass of {self.base.__module__}.{self.base.__name__}")
         if not (dataclasses.is_dataclass(plugin) and plugin.__dataclass_params__.frozen):  # type: ignore[attr-defined]  # no stub has it
             raise self.error(f"{label} must be immutable: decorate it with @dataclass(frozen=True)")
-        for method, parameters in _contract(plugin):
+        base = next((base for base in self.methods if issubclass(plugin, base)), None)
+        if base is None:
+            raise self.error(f"{label} must be a subclass of {' or '.join(base.__name__ for base in self.methods)}")
+        for method, parameters in self.methods[base].items():
             found = inspect.getattr_static(plugin, method)
-            if any(found is inspect.getattr_static(base, method) for base in (Objective, Penalty, Projection) if hasattr(base, method)):
+            if found is inspect.getattr_static(base, method):
                 raise self.error(f"{label} must define {method}")
             if parameters and len(inspect.signature(found).parameters) != len(parameters):
                 raise self.error(f"{label}.{method} must take ({', '.join(parameters)})")
@@ -143,10 +158,10 @@ class Registry(Generic[P]):
                 return dataclasses.replace(self.check(self._import(point)), name=key)
         near = difflib.get_close_matches(key, self.names(), n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise self.error(f"no {self.package.rpartition('.')[2][:-1]} is called '{name}'{hint}; there are {', '.join(self.names())}")
+        raise self.error(f"no {self.kind} is called '{name}'{hint}; there are {', '.join(self.names())}")
 
     def _points(self) -> list[EntryPoint]:
-        return list(entry_points(group=self.package))
+        return list(entry_points(group=self.group))
 
     def _import(self, point: EntryPoint) -> Any:
         try:
@@ -168,15 +183,6 @@ def _stems(package: str) -> tuple[str, ...]:
     return tuple(m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__))
 
 
-def _contract(plugin: type) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the methods that a plugin class must define, with their parameters."""
-    if issubclass(plugin, Objective):
-        return [("layers", ()), ("value", ("self", "acts"))]
-    if issubclass(plugin, Penalty):
-        return [("penalty", ("self", "image", "moment"))]
-    return [("project", ("self", "image", "moment"))]
-
-
 def _file(plugin: Any) -> str:
     try:
         found = inspect.getsourcefile(plugin)
@@ -185,7 +191,29 @@ def _file(plugin: Any) -> str:
     return found or str(getattr(plugin, "__module__", "<unknown file>"))
 
 
-objectives: Registry[Objective] = Registry("dreamopt.objectives", Objective, ObjectiveError)
+_VALUE = {"layers": (), "value": ("self", "acts")}
+_REGULARIZERS: Contract = {Penalty: {"penalty": ("self", "image", "moment")}, Projection: {"project": ("self", "image", "moment")}}
+_STEP = {"step": ("self", "params", "gradient", "state", "moment", "unit")}
+_SEARCH = {"search": ("self", "evaluate", "params", "gradient", "state", "moment", "unit", "bounds")}
+_MADE = {"shape": ("self", "canvas"), "start": ("self", "canvas", "streams"), "image": ("self", "params", "canvas")}
+_CHANGE = {"apply": ("self", "image", "streams", "moment")}
+
+objectives: Registry[Objective] = Registry("objective", "dreamopt.objectives", Objective, ObjectiveError, {Objective: _VALUE})
 """All objectives by name."""
-regularizers: Registry[Regularizer] = Registry("dreamopt.regularizers", Regularizer, RegularizerError)
+regularizers: Registry[Regularizer] = Registry("regularizer", "dreamopt.regularizers", Regularizer, RegularizerError, _REGULARIZERS)
 """All regularizers by name."""
+optimizers: Registry[Optimizer] = Registry(
+    "optimizer", "dreamopt.optimize.optimizers", Optimizer, UsageError, {LineSearch: _SEARCH, Optimizer: _STEP}
+)
+"""All optimizers by name."""
+parametrizations: Registry[Parametrization] = Registry(
+    "parametrization", "dreamopt.image.parametrizations", Parametrization, UsageError, {Parametrization: _MADE}
+)
+"""All parametrizations by name."""
+transforms: Registry[Transform] = Registry("transform", "dreamopt.image.transforms", Transform, UsageError, {Transform: _CHANGE})
+"""All transforms by name."""
+
+
+def transform_sets() -> Mapping[str, tuple[str, ...]]:
+    """Return the named sets of transforms, each a sequence of strings in the order in which they are applied."""
+    return SETS

@@ -19,8 +19,11 @@ at a moment.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
@@ -41,6 +44,7 @@ __all__ = [
     "Total",
     "at",
     "needs",
+    "per_picture",
     "smallest",
 ]
 
@@ -69,7 +73,7 @@ class Penalty(Regularizer):
 
     def __call__(self, image: Tensor, moment: Moment | None = None) -> Tensor:
         """Return `penalty`, checked to be one number per item."""
-        values = self.penalty(image, moment or Moment())
+        values = self.penalty(image, Moment() if moment is None else moment)
         if not isinstance(values, Tensor) or values.shape != image.shape[:1]:
             got = tuple(values.shape) if isinstance(values, Tensor) else repr(values)
             raise RegularizerError(
@@ -114,7 +118,7 @@ class Projection(Regularizer):
     def __call__(self, image: Tensor, moment: Moment | None = None) -> Tensor:
         """Return `project`, checked to keep the shape."""
         with torch.no_grad():
-            mended = self.project(image, moment or Moment())
+            mended = self.project(image, Moment() if moment is None else moment)
         if not isinstance(mended, Tensor) or mended.shape != image.shape:
             got = tuple(mended.shape) if isinstance(mended, Tensor) else repr(mended)
             raise RegularizerError(f"{origin(self)}: projection {self} must return an image of shape {tuple(image.shape)}, not {got}")
@@ -159,6 +163,21 @@ class Total(Penalty):
     def __str__(self) -> str:
         parts = list(map(str, self.terms))
         return parts[0] + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in parts[1:])
+
+
+def per_picture(image: Tensor, function: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> Tensor:
+    """Return the images changed one by one by a function of arrays, for libraries that know no tensors.
+
+    Parameters
+    ----------
+    image : Tensor
+        (N, C, H, W).
+    function : callable
+        Called with each item as an array (H, W, C) of float64 and with its place in the batch; returns one of the same shape.
+    """
+    arrays = image.detach().to("cpu", torch.float64).permute(0, 2, 3, 1).numpy()
+    made = [np.ascontiguousarray(function(np.ascontiguousarray(one), i)) for i, one in enumerate(arrays)]
+    return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).to(image)
 
 
 def needs(name: str, value: Number, least: float, *, strictly: bool = False) -> None:

@@ -6,6 +6,8 @@ this step. A schedule only looks at the `Moment`, so it is the same for every it
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from dreamopt.canvas import Canvas
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,22 @@ class Moment:
     steps : int
         How many steps the climb (or the octave) has, at least 1.
     gradient : Tensor, optional
-        (N, C, H, W), the ascent gradient at the image before this step, for projections that look at it.
+        (N, C, H, W), the objective's gradient at the image before this step, for projections that look at it.
+    canvas : Canvas, optional
+        The space the image lives in: black, white, the length of a grey level.
+    octave, octaves : int
+        Number of the octave (or stage), from 0, and how many there are.
+    values : Tensor, optional
+        (N,) what was maximised, before this step; for optimizers whose step depends on it.
     """
 
     step: int = 0
     steps: int = 1
     gradient: Tensor | None = None
+    canvas: Canvas | None = None
+    octave: int = 0
+    octaves: int = 1
+    values: Tensor | None = None
 
     def progress(self, inclusive: bool = False) -> float:
         """Return ``step / steps``, or ``step / (steps - 1)`` so that the last step gives 1."""
@@ -111,8 +125,53 @@ class Geometric(Schedule):
         return float(self.start * (self.end / self.start) ** moment.progress(self.inclusive))
 
 
-Number = float | Schedule
-"""What a parameter that may be scheduled takes."""
+@dataclass(frozen=True)
+class PerOctave(Schedule):
+    """One of ``values``, each a number or a schedule, for each octave; the last one goes on where there are more octaves.
+
+    >>> PerOctave((4.0, 2.0))(Moment(step=3, steps=10, octave=1, octaves=2))
+    2.0
+    """
+
+    values: tuple[Number, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+        if not self.values:
+            raise UsageError("PerOctave needs at least one value")
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the octave's value."""
+        return at(self.values[min(moment.octave, len(self.values) - 1)], moment)
+
+
+@dataclass(frozen=True)
+class Pieces(Schedule):
+    """Numbers that change at given steps: ``values[k]`` from step ``starts[k]`` on; ``starts`` begins with 0 and rises.
+
+    >>> [Pieces((0, 3), (1.0, 0.1))(Moment(step, 5)) for step in range(5)]
+    [1.0, 1.0, 1.0, 0.1, 0.1]
+    """
+
+    starts: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("starts", "values"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        rises = all(a < b for a, b in zip(self.starts, self.starts[1:], strict=False))
+        if not self.starts or self.starts[0] != 0 or not rises or len(self.starts) != len(self.values):
+            raise UsageError(f"Pieces needs as many rising starts, from 0, as values, not {self.starts} and {self.values}")
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the piece's value."""
+        return float(self.values[bisect_right(self.starts, moment.step) - 1])
+
+
+Number = float | Schedule | Callable[[Moment], float]
+"""What a parameter that may be scheduled takes: a number, a schedule, or any function of the moment."""
+SCHEDULES = (Constant, Linear, Geometric, PerOctave, Pieces)
+"""The schedules that have a name in strings."""
 
 
 def at(number: Number, moment: Moment) -> float:
@@ -121,7 +180,7 @@ def at(number: Number, moment: Moment) -> float:
     >>> at(0.5, Moment(3, 4)), at(Linear(1, 0), Moment(3, 4))
     (0.5, 0.25)
     """
-    return number(moment) if isinstance(number, Schedule) else float(number)
+    return float(number(moment)) if callable(number) else float(number)
 
 
 def smallest(number: Number) -> float:
@@ -130,4 +189,8 @@ def smallest(number: Number) -> float:
         return number.value
     if isinstance(number, Linear | Geometric):
         return min(number.start, number.end)
-    return float("nan") if isinstance(number, Schedule) else float(number)
+    if isinstance(number, PerOctave):
+        return min(map(smallest, number.values))
+    if isinstance(number, Pieces):
+        return min(number.values)
+    return float("nan") if callable(number) else float(number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,11 +28,22 @@ class Stream:
         The item's number in the whole job; an item rendered alone keeps its number.
     step : int
         Number of the step, from 0.
+    branch : tuple of int
+        Tells apart draws of one item at one step: the view (of several that are averaged), the transform's place in the list.
     """
 
     seed: int
     item: int
     step: int = 0
+    branch: tuple[int, ...] = ()
+
+    def fork(self, *branch: int) -> Stream:
+        """Return a stream whose numbers have nothing to do with this one's; a fork of zeros is the stream itself.
+
+        >>> Stream(0, 3).fork(0, 0) == Stream(0, 3), Stream(0, 3).fork(1, 0).branch
+        (True, (1, 0))
+        """
+        return replace(self, branch=(*self.branch, *branch)) if any(branch) else self
 
     def generator(self, purpose: str) -> np.random.Generator:
         """Return a fresh generator for ``purpose``; the same name always gives the same numbers.
@@ -41,13 +52,17 @@ class Stream:
         True
         """
         # hash() of a string changes from one Python process to the next; crc32 does not.
-        entropy = (self.seed, self.item, self.step, zlib.crc32(purpose.encode()))
+        entropy = (self.seed, self.item, self.step, zlib.crc32(purpose.encode()), *self.branch)
         return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
 
     def normal(self, purpose: str, shape: Sequence[int], like: Tensor) -> Tensor:
         """Return standard normal numbers of ``shape`` with the dtype and device of ``like``."""
         values = self.generator(purpose).standard_normal(tuple(shape))
         return torch.from_numpy(values).to(dtype=like.dtype, device=like.device)
+
+    def uniform(self, purpose: str, low: float, high: float, count: int) -> list[float]:
+        """Return ``count`` numbers drawn evenly from ``low`` to below ``high``."""
+        return [float(v) for v in self.generator(purpose).uniform(low, high, size=count)]
 
     def integers(self, purpose: str, low: int, high: int, count: int) -> list[int]:
         """Return ``count`` integers, each drawn evenly from ``low`` to ``high``, both included."""

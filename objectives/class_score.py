@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamopt.errors import TargetError
-from dreamopt.objective import Activations, Layers, Unit, UnitObjective, frozen_units, pick, target_string
+from dreamopt.objective import Activations, Layers, Unit, UnitObjective, frozen_units, highest, pick, target_string
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class ClassScore(UnitObjective):
         a = acts[self.layer]
         unit = self.checked_unit(tuple(a.shape[1:]))
         return pick(a, unit).reshape(a.shape[0], -1).mean(1)
+
+    def reached(self, acts: Activations) -> Tensor:
+        """Whether the unit is the highest of its layer."""
+        return highest(acts[self.layer], self.checked_unit(tuple(acts[self.layer].shape[1:])))
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> ClassScore:
         """Turn names into numbers and check them.

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -137,6 +137,23 @@ def read_picture(path: str | Path) -> Picture:
             deep = np.asarray(upright, dtype=np.float64) / 257.0  # 65535 becomes 255
             upright = Image.fromarray(np.clip(np.rint(deep), 0, 255).astype(np.uint8))
         return np.array(upright.convert("RGB"))
+
+
+def covering(picture: npt.NDArray[Any], size: Sequence[int]) -> Picture:
+    """Return a picture (H, W, 3) scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
+
+    >>> covering(np.zeros((30, 20, 3), dtype=np.uint8), (12, 16)).shape
+    (12, 16, 3)
+    """
+    height, width = (int(v) for v in size)
+    if picture.shape[:2] == (height, width):
+        return np.asarray(picture, dtype=np.uint8)
+    image = Image.fromarray(np.asarray(picture, dtype=np.uint8))
+    factor = max(height / image.height, width / image.width)
+    across, down = max(width, round(image.width * factor)), max(height, round(image.height * factor))
+    left, top = (across - width) // 2, (down - height) // 2
+    scaled = image.resize((across, down), Image.Resampling.LANCZOS)
+    return np.asarray(scaled.crop((left, top, left + width, top + height)))
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

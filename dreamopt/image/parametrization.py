@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 
+from dreamopt.canvas import Canvas, Shape
+from dreamopt.errors import UsageError
+from dreamopt.plugin import call_string
+from dreamopt.schedule import Moment
 from dreamopt.streams import Stream
 
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Canvas:
-    """The space in which images live, as a parametrization sees it.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        One item: (C, H, W), or (K,) where the net takes a vector.
-    low, high : Tensor or None
-        What stands for black and white, broadcastable to ``shape``; None where nothing bounds the input.
-    grey_level : float
-        Length of one grey level (of 255) in this space; 1 for a vector.
-    like : Tensor
-        Any tensor of the net's dtype and device.
-    """
-
-    shape: Shape
-    low: Tensor | None
-    high: Tensor | None
-    grey_level: float
-    like: Tensor
+__all__ = ["Canvas", "Parametrization", "Shape"]
 
 
 class Parametrization:
-    """Numbers from which images are made; subclasses are frozen dataclasses of settings, the numbers stay outside."""
+    """Numbers from which images are made; subclasses are frozen dataclasses of settings, the numbers stay outside.
+
+    `shape`, `start` and `image` must be written; everything else has a default.
+    """
 
     def shape(self, canvas: Canvas) -> Shape:
         """Return the shape of one item's parameters."""
@@ -59,5 +42,35 @@ class Parametrization:
         raise AssertionError(f"{type(self).__name__} does not say what image it makes")
 
     def params(self, image: Tensor, canvas: Canvas) -> Tensor:
-        """Return parameters whose image comes nearest to ``image``: the way back, for given starts and projections."""
-        raise AssertionError(f"{type(self).__name__} does not say how an image becomes parameters")
+        """Return parameters whose image comes nearest to ``image``: the way back, for given starts and projections.
+
+        Raises
+        ------
+        UsageError
+            Where there is no way back.
+        """
+        raise UsageError(f"{self} cannot be started from an image, nor mended between steps: it has no way back from an image")
+
+    @property
+    def coupled(self) -> bool:
+        """Whether items share numbers on purpose, so that an item of a batch is not what it would be alone."""
+        return False
+
+    def settle(self, params: Tensor, canvas: Canvas, moment: Moment) -> Tensor:
+        """Return the parameters mended after a step, before they are cut to their bounds; called without autograd."""
+        return params
+
+    def alpha(self, params: Tensor, canvas: Canvas) -> Tensor | None:
+        """Return the images' opacity, (N, 1, H, W) from 0 to 1, differentiable; None where they have none."""
+        return None
+
+    def composite(self, image: Tensor, alpha: Tensor, streams: Sequence[Stream], canvas: Canvas) -> Tensor:
+        """Return the images laid over a background, (N, C, H, W), as the net is to see them; asked only where there is an `alpha`."""
+        raise AssertionError(f"{type(self).__name__} does not say what stands behind its images")
+
+    def judge(self, score: Tensor, alpha: Tensor) -> Tensor:
+        """Return the objective's score (N,) with the opacity weighed in; asked only where there is an `alpha`."""
+        return score
+
+    def __str__(self) -> str:
+        return call_string(self)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
+from dreamopt.canvas import Canvas
+from dreamopt.errors import UsageError
+from dreamopt.plugin import call_string, origin
+from dreamopt.schedule import Moment
 from dreamopt.streams import Stream
+
+Fill = float | str
+"""What lies outside the picture: "mean" (0 of the input space), "grey" (halfway from black to white), or a grey level 0-255."""
 
 
 class Transform:
@@ -16,14 +24,44 @@ class Transform:
     searched stays as it is.
     """
 
-    def __call__(self, image: Tensor, streams: Sequence[Stream]) -> Tensor:
-        """Return the changed images, (N, C, H', W').
+    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+        """Return the changed images, (N, C, H', W'), of a size that depends on the size of ``image`` alone.
 
         Parameters
         ----------
         image : Tensor
             (N, C, H, W), the net's input space.
         streams : sequence of Stream
-            One for each item; draw with a purpose of your own.
+            One for each item; draw with a purpose of your own. Each place in a problem's list of transforms has streams of its
+            own, so that a transform that stands there twice draws twice.
+        moment : Moment
+            The step, for scheduled numbers; ``moment.canvas`` knows black, white and the grey level.
         """
         raise AssertionError(f"{type(self).__name__} does not say what it changes")
+
+    def __call__(self, image: Tensor, streams: Sequence[Stream], moment: Moment | None = None) -> Tensor:
+        """Return `apply`, checked to keep items and channels."""
+        changed = self.apply(image, streams, Moment() if moment is None else moment)
+        if not isinstance(changed, Tensor) or changed.dim() != 4 or changed.shape[:2] != image.shape[:2]:
+            got = tuple(changed.shape) if isinstance(changed, Tensor) else repr(changed)
+            raise UsageError(f"{origin(self)}: transform {self} must return images of shape {tuple(image.shape[:2])} + (H, W), not {got}")
+        return changed
+
+    def __str__(self) -> str:
+        return call_string(self)
+
+
+def fill_value(fill: Fill, image: Tensor, canvas: Canvas | None) -> Tensor:
+    """Return what lies outside the picture, (C, 1, 1), in the net's input space.
+
+    >>> fill_value("mean", torch.ones(1, 2, 3, 4), None).flatten()
+    tensor([0., 0.])
+    """
+    zeros = image.new_zeros(image.shape[1], 1, 1)
+    if fill == "mean":
+        return zeros
+    if canvas is None or canvas.low is None or canvas.high is None:
+        raise UsageError(f"fill {fill!r} needs a net that sees pictures; 'mean' always goes")
+    part = 0.5 if fill == "grey" else float(fill) / 255.0
+    ends = [bound.to(image).reshape(bound.shape[0], -1).mean(1)[:, None, None] for bound in (canvas.low, canvas.high)]
+    return torch.lerp(ends[0], ends[1], part).expand_as(zeros)

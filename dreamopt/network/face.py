@@ -13,8 +13,10 @@ from torch import Tensor
 
 from dreamopt.backends.base import Backend, LayerInfo, Shape
 from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError
+from dreamopt.image.files import covering, read_picture
 from dreamopt.network.labels import find_label
 from dreamopt.network.space import InputSpace, input_space
+from dreamopt.objective import Guide, Picture
 
 Size = int | Sequence[int] | None
 """An input size: pixels of a square's side, (H, W), or None for the size in the net's file."""
@@ -214,6 +216,37 @@ class Network:
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
         return self._picture().from_rgb(picture).to(dtype=self.dtype, device=self.device)
+
+    def look(self, picture: Guide | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
+        """Return the values of layers for a picture, without a gradient.
+
+        Parameters
+        ----------
+        picture : str, Picture or array
+            A file's path, or a picture (H, W, 3), RGB, 0-255.
+        layers : sequence of str
+            Their names.
+        size : int or (int, int), optional
+            The input's size; the picture is scaled to cover it and cut to its middle. None is the size in the net's file.
+
+        Returns
+        -------
+        dict of str to Tensor
+            (1, C, H, W) or (1, K) by name.
+
+        Raises
+        ------
+        ImageError
+            For a file that cannot be read as a picture, or a net whose input is none.
+        """
+        self._picture()
+        if isinstance(picture, str):
+            whole = read_picture(picture)
+        else:
+            whole = picture.array() if isinstance(picture, Picture) else np.asarray(picture)
+        x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]
+        with torch.no_grad():
+            return {name: value.detach() for name, value in self.activations(x, layers).items()}
 
     def hash(self) -> str:
         """Return the sha256 of the weights, in hexadecimal; computed once."""

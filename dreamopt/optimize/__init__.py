@@ -1,11 +1,11 @@
 """Optimizers, and the one loop in which they climb."""
 
-from dreamopt.optimize.adam import Adam
-from dreamopt.optimize.ascent import Ascent
 from dreamopt.optimize.loop import run
-from dreamopt.optimize.optimizer import Optimizer, State
+from dreamopt.optimize.optimizers.adam import Adam
+from dreamopt.optimize.optimizers.ascent import Ascent
 from dreamopt.optimize.result import Callback, Progress, Result
-from dreamopt.schedule import Constant, Geometric, Linear, Moment, Schedule
+from dreamopt.optimizer import LineSearch, Optimizer, State
+from dreamopt.schedule import Constant, Geometric, Linear, Moment, PerOctave, Pieces, Schedule
 
 __all__ = [
     "Adam",
@@ -13,9 +13,12 @@ __all__ = [
     "Callback",
     "Constant",
     "Geometric",
+    "LineSearch",
     "Linear",
     "Moment",
     "Optimizer",
+    "PerOctave",
+    "Pieces",
     "Progress",
     "Result",
     "Schedule",

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
-from dreamopt.optimize.adam import Adam
-from dreamopt.optimize.optimizer import Optimizer, per_item
+from dreamopt.optimize.optimizers.adam import Adam
 from dreamopt.optimize.result import Callback, Progress, Result
+from dreamopt.optimizer import Optimizer, per_item
 from dreamopt.problem import Evaluation, Problem
 from dreamopt.schedule import Moment
 

@@ -4,13 +4,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from dreamopt.errors import UsageError
-from dreamopt.image.fourier import Fourier
-from dreamopt.image.jitter import Jitter
 from dreamopt.image.parametrization import Parametrization
-from dreamopt.image.pixels import Pixels
+from dreamopt.image.parametrizations.fourier import Fourier
+from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.transform import Transform
+from dreamopt.image.transforms.jitter import Jitter
 from dreamopt.optimize import Adam, Ascent
-from dreamopt.optimize.optimizer import Optimizer
+from dreamopt.optimizer import Optimizer
 
 STEP_SIZES = {"adam": 4.0, "ascent": 2.0}
 """Grey levels per step where `Settings.lr` is None."""

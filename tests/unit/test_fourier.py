@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.fourier import Fourier
 from dreamopt.image.parametrization import Canvas
+from dreamopt.image.parametrizations.fourier import Fourier
 from dreamopt.streams import streams
 
 

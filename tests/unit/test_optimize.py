@@ -8,8 +8,8 @@ import torch
 
 from dreamopt.backends.function import FunctionBackend
 from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
-from dreamopt.image.jitter import Jitter
-from dreamopt.image.pixels import Pixels
+from dreamopt.image.parametrizations.pixels import Pixels
+from dreamopt.image.transforms.jitter import Jitter
 from dreamopt.network import Network
 from dreamopt.objectives import Channel, Neuron
 from dreamopt.optimize import Adam, Ascent, Linear, Progress, run

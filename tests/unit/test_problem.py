@@ -6,8 +6,8 @@ import torch
 from scipy import optimize
 
 from dreamopt.errors import DeadGradientError, DreamoptError, ImageError, ObjectiveError, RegularizerError, TargetError, UsageError
-from dreamopt.image.jitter import Jitter
-from dreamopt.image.pixels import Pixels
+from dreamopt.image.parametrizations.pixels import Pixels
+from dreamopt.image.transforms.jitter import Jitter
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.objectives import Channel, ClassScore, Neuron

@@ -84,7 +84,7 @@ def test_plugins_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.syspath_prepend(str(tmp_path))
     points = [("peak", "guest:Peak"), ("broken", "guest:Missing"), ("nothing", "no_such_module:X"), ("odd", "guest:dataclass")]
     found = [EntryPoint(name, value, "dreamopt.objectives") for name, value in points]
-    fresh: Registry[Objective] = Registry("dreamopt.objectives", Objective, ObjectiveError)
+    fresh: Registry[Objective] = Registry("objective", "dreamopt.objectives", Objective, ObjectiveError, objectives.methods)
     monkeypatch.setattr(fresh, "_points", lambda: found)
     assert {"peak", "channel", "neuron"} <= set(fresh.names())
     plugin = fresh.get("peak")

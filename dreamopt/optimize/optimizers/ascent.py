@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.optimize.optimizer import Optimizer, State, per_item
+from dreamopt.optimizer import Optimizer, State, per_item
 from dreamopt.schedule import Moment, Number, at, smallest
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.image.transform import Transform
+from dreamopt.schedule import Moment
 from dreamopt.streams import Stream
 
 
@@ -39,7 +40,7 @@ class Jitter(Transform):
         if self.pixels < 0:
             raise UsageError(f"jitter must be at least 0 pixels, not {self.pixels}")
 
-    def __call__(self, image: Tensor, streams: Sequence[Stream]) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
         """Return each item rolled by its own offsets."""
         if self.pixels == 0:
             return image

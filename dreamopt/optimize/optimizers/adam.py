@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.optimize.optimizer import Optimizer, State
+from dreamopt.optimizer import Optimizer, State
 from dreamopt.schedule import Moment, Number, at, smallest
 
 
