@@ -164,7 +164,7 @@ class Problem:
         """Return (H, W) of what the net sees: transforms may grow and cut the image."""
         if self.size is None or not self.transforms:
             return self.size
-        image = self._changed(self.canvas.like.expand(1, *self.canvas.shape), streams(0, [0], 0), Moment())
+        image = self._changed(self.canvas.like.expand(1, *self.canvas.shape), [(Stream(0, 0), 0)], self._told(None))
         return tuple(image.shape[2:])
 
     def _count(self, batch: int | None, items: Sequence[int] | None) -> int:
@@ -325,12 +325,12 @@ class Problem:
 
     def _transformed(self, image: Tensor, moment: Moment, seed: int) -> Tensor:
         """Return what the net sees, (N views, C, H', W'), all views of an item side by side."""
-        many = [stream.fork(view, view) for stream in self.streams(seed, moment.step) for view in range(self.views)]
-        return self._changed(image if self.views == 1 else image.repeat_interleave(self.views, 0), many, moment)
+        drawn = [(stream, view) for stream in self.streams(seed, moment.step) for view in range(self.views)]
+        return self._changed(image if self.views == 1 else image.repeat_interleave(self.views, 0), drawn, moment)
 
-    def _changed(self, image: Tensor, drawn: Sequence[Stream], moment: Moment) -> Tensor:
+    def _changed(self, image: Tensor, drawn: Sequence[tuple[Stream, int]], moment: Moment) -> Tensor:
         for place, transform in enumerate(self.transforms):
-            image = transform(image, [stream.fork(place) for stream in drawn], moment)
+            image = transform(image, [stream.fork(moment.octave, view, place) for stream, view in drawn], moment)
         return image
 
     def _score(self, image: Tensor, alpha: Tensor | None, moment: Moment, seed: int) -> tuple[Tensor, Tensor | None]:
