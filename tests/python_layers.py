@@ -25,6 +25,22 @@ class Tenfold(caffe.Layer):
             bottom[0].diff[...] = 10 * top[0].diff
 
 
+class Thirds(caffe.Layer):
+    """y = x / 3, in place only: it gives its top no shape."""
+
+    def setup(self, bottom, top):
+        pass
+
+    def reshape(self, bottom, top):
+        pass
+
+    def forward(self, bottom, top):
+        top[0].data[...] /= 3
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] /= 3
+
+
 class Power(Tenfold):
     """y = x^p, with p in param_str; remembers x."""
 

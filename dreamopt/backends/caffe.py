@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dreamopt.backends.base import LayerInfo, Shape
 from dreamopt.backends.channel import PART, Answer, Array, CaffeAbortedError, Channel, WorkerLostError, as_float32
+from dreamopt.backends.python_layers import Source, find_source, is_installed, require_permission, wanted_sources, why_not
 from dreamopt.backends.surgery import Piece, Surgery, Value
 from dreamopt.engine.layer import layer_class
 from dreamopt.engine.loading import WeightsReport
@@ -46,6 +47,8 @@ class CaffeBackend:
         Caffe's phase.
     seed : int
         For the fillers of layers without weights: Caffe's own, so the numbers are not the engine's.
+    allow_python_layers : bool
+        Let Caffe import and run the classes that Python layers name. Their modules' source is sent where Caffe is elsewhere.
 
     Raises
     ------
@@ -66,14 +69,13 @@ class CaffeBackend:
         *,
         phase: str = "TEST",
         seed: int = 0,
+        allow_python_layers: bool = False,
     ) -> None:
         self._surgery = Surgery(definition)
         inputs = self._surgery.inputs
         if not inputs:
             raise NetError(f"net '{definition.name}' has no input: nothing can be optimized")
-        python = next((step for step in self._surgery.steps if step.param.type == "Python"), None)
-        if python is not None:
-            raise NetError(f"{python.where}: layer '{python.param.name}' is a Python layer, whose code is not run")
+        self._python = require_permission(self._surgery.steps, allow_python_layers)
         self.channel = channel
         self.name = channel.name
         self.net_name = definition.name
@@ -245,6 +247,8 @@ class CaffeBackend:
         if generation == self._loaded:
             return
         self._known.clear()
+        if self._python:
+            self._send_modules()
         stored = self._here and not self.channel.shares_files
         path = self._weights
         if stored:
@@ -264,6 +268,39 @@ class CaffeBackend:
                 self.channel.ask({"op": "file", "name": name, "first": first}, [np.frombuffer(part, np.uint8)])
                 part, first = stream.read(PART), False
         return name
+
+    def _send_modules(self) -> None:
+        """Let the worker import the Python layers' classes; a worker elsewhere gets the source of what it lacks."""
+        named = [(step.param.python_param.module, step.param.python_param.layer) for step in self._python]
+        sent: set[str] = set()
+
+        def send(sources: Sequence[Source]) -> None:
+            for source in sources:
+                if source.name not in sent:
+                    header = {"op": "module", "name": source.name, "package": source.package, "path": source.path}
+                    self.channel.ask(header, [np.frombuffer(source.text, np.uint8)])
+                    sent.add(source.name)
+
+        if not self.channel.shares_files:
+            # First the modules that the layers name, so that they are the ones that the engine would run.
+            for module, _ in named:
+                send(wanted_sources(module))
+        while True:
+            told, _ = self.channel.ask({"op": "classes", "classes": named})
+            if not told:
+                return
+            missing = told.get("missing")
+            source = None if missing is None or missing in sent or self.channel.shares_files else find_source(missing)
+            if source is None or is_installed(source):
+                break
+            send([source])
+        step, (module, layer) = self._python[told["index"]], named[told["index"]]
+        if told["problem"] is None:
+            sent_not = "; the program itself is not sent, so put the class into a module of its own" if module == "__main__" else ""
+            why = f"its module '{module}' has no class '{layer}' that derives from caffe.Layer{sent_not}"
+        else:
+            why = why_not(module, told["problem"], missing, self.channel.where)
+        raise NetError(f"{step.where}: layer '{step.param.name}' (Python): {why}")
 
     # ---- what the net is made of
 
@@ -329,7 +366,8 @@ def _flops(step: Any, bottoms: Sequence[Shape], tops: Sequence[Shape], phase: st
     """Return what the engine's layer of this type says; 0 for a type that it does not have."""
     try:
         layer = layer_class(step.param.type, step.param.name, step.where)(step.param, phase, step.where)
-        layer.setup(bottoms)
+        if step.param.type != "Python":  # whose code is Caffe's to run
+            layer.setup(bottoms)
         return layer.flops(bottoms, tops)
     except NetError:
         return 0

@@ -10,6 +10,7 @@ its worker died, which is what matters with a library that aborts.
 """
 
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ import signal
 import struct
 import sys
 import tempfile
+import traceback
+import types
 
 if __name__ == "__main__" and "OPENBLAS_CORETYPE" not in os.environ and os.path.exists("/proc/cpuinfo"):
     with open("/proc/cpuinfo") as cpuinfo:
@@ -40,6 +43,56 @@ class RefusedError(Exception):
         self.kind = kind
 
 
+class Shipped(object):
+    """Finds and loads the modules whose source the other side sent."""
+
+    def __init__(self):
+        self.sources = {}
+        self.missed = []
+
+    def find_spec(self, name, path=None, target=None):
+        """Find a module, under Python 3."""
+        if self._has(name):
+            return importlib.util.spec_from_loader(name, self, origin=self.sources[name][0], is_package=self.sources[name][1])
+        return None
+
+    def create_module(self, spec):
+        """Leave it to Python."""
+
+    def exec_module(self, module):
+        """Run a module's source."""
+        path, _, text = self.sources[module.__name__]
+        module.__file__ = path
+        exec(compile(text, path, "exec"), module.__dict__)
+
+    def get_source(self, name):
+        """Return the source, for tracebacks."""
+        return self.sources[name][2].decode("utf-8", "replace")
+
+    def find_module(self, name, path=None):
+        """Find a module, under Python 2.7."""
+        return self if self._has(name) else None
+
+    def load_module(self, name):
+        """Make and run a module, under Python 2.7."""
+        module = sys.modules[name] = types.ModuleType(name)
+        module.__loader__ = self
+        module.__package__ = name if self.sources[name][1] else name.rpartition(".")[0]
+        if self.sources[name][1]:
+            module.__path__ = []
+        try:
+            self.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+
+    def _has(self, name):
+        if name not in self.sources and name.rpartition(".")[0] in self.sources:
+            self.missed.append(name)
+        return name in self.sources
+
+
 class Worker(object):
     """One base net, which holds the weights, and the pieces cut out of it, which share them.
 
@@ -60,6 +113,7 @@ class Worker(object):
         self.pieces = {}
         self.used = []
         self.folder = None
+        self.shipped = Shipped()
 
     def answer(self, header, arrays):
         """Return the header and the arrays that answer a request."""
@@ -99,6 +153,37 @@ class Worker(object):
             self.folder = tempfile.mkdtemp(prefix="dreamopt-")
         with open(os.path.join(self.folder, header["name"]), "wb" if header["first"] else "ab") as stream:
             stream.write(arrays[0].tobytes())
+        return {}, []
+
+    def do_module(self, header, arrays):
+        """Take the source of a module that a Python layer needs."""
+        if self.shipped not in sys.meta_path:
+            sys.meta_path.insert(0, self.shipped)
+        self.shipped.sources[str(header["name"])] = (str(header["path"]), header["package"], arrays[0].tobytes())
+        return {}, []
+
+    def do_classes(self, header, arrays):
+        """Import the classes of the Python layers; tell which one cannot be, why, and which module is missing for it.
+
+        Caffe would import them too, but it prints the reason and raises nothing that tells it.
+        """
+        for i, (module, layer) in enumerate(header["classes"]):
+            missing, problem = None, None
+            del self.shipped.missed[:]
+            try:
+                made = getattr(importlib.import_module(str(module)), layer, None)
+                if not (isinstance(made, type) and issubclass(made, self.caffe.Layer)):
+                    return {"index": i, "problem": None}, []
+            except ImportError as error:
+                problem = "%s: %s" % (type(error).__name__, error)
+                if self.shipped.missed:
+                    missing = self.shipped.missed[-1]
+                elif "No module named" in str(error):
+                    missing = getattr(error, "name", None) or str(error).split()[-1]
+            except Exception as error:
+                problem = described(error)
+            if problem is not None:
+                return {"index": i, "problem": problem, "missing": missing}, []
         return {}, []
 
     def do_load(self, header, arrays):
@@ -221,6 +306,14 @@ class Worker(object):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def described(error):
+    """Return what an exception says, and the line it comes from where that is not in here."""
+    here = traceback.extract_tb(sys.exc_info()[2])
+    text = "%s: %s" % (type(error).__name__, error) if str(error) else type(error).__name__
+    path, line, name = here[-1][:3]
+    return text if len(here) < 2 or path == here[0][0] else "%s (%s:%d, in %s)" % (text, path, line, name)
+
+
 def _shape(blob):
     return [int(size) for size in blob.data.shape]
 
@@ -262,7 +355,8 @@ def main():
     """Answer requests on standard input until it ends."""
     answers = os.fdopen(os.dup(1), "wb")
     requests = os.fdopen(os.dup(0), "rb")
-    os.dup2(2, 1)  # what Caffe prints must not fall into the answers
+    os.dup2(2, 1)  # what Caffe and Python layers print must not fall into the answers
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other side's to handle; this one ends with its pipe
     os.environ["GLOG_logtostderr"] = "1"
     os.environ["GLOG_minloglevel"] = "0"  # what it says while it makes a net tells which layer it dies of
@@ -300,7 +394,7 @@ def main():
         except RefusedError as problem:
             answer, found = {"error": str(problem), "kind": problem.kind}, []
         except Exception as problem:
-            answer, found = {"error": "%s: %s" % (type(problem).__name__, problem), "kind": "raised"}, []
+            answer, found = {"error": described(problem), "kind": "raised"}, []
         send(answer, found)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
 from dreamopt.backends.base import LayerInfo, Shape
+from dreamopt.caffe import alias
 from dreamopt.engine.net import Net
 from dreamopt.engine.program import Program
 from dreamopt.errors import NetError
@@ -73,9 +75,21 @@ class EngineBackend:
         seed: int = 0,
         phase: str = "TEST",
         strict: bool = False,
+        allow_python_layers: bool = False,
     ) -> EngineBackend:
         """Read a net and its weights; parameters as `dreamopt.load_net`'s."""
-        return cls(Net(prototxt, weights=weights, phase=phase, device=device, seed=seed, input_shape=input_shape, strict=strict))
+        with alias.lent() if allow_python_layers else nullcontext():
+            net = Net(
+                prototxt,
+                weights=weights,
+                phase=phase,
+                device=device,
+                seed=seed,
+                input_shape=input_shape,
+                strict=strict,
+                allow_python_layers=allow_python_layers,
+            )
+        return cls(net)
 
     @property
     def origin(self) -> str:

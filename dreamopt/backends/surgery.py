@@ -10,8 +10,9 @@ What it takes to make Caffe 1.0 compute an exact gradient of several values at o
   their ``lr_mult`` says (Caffe, src/caffe/net.cpp, Net::Init), which costs about as much as the gradient wanted. So each
   input passes through a ``Bias`` of one zero, the only learnable layer; every other weight has ``lr_mult: 0``.
 - **The cut.** Only layers between the inputs and the values wanted are in the piece.
-- **In place.** A layer that overwrites what is wanted or given is pulled apart. All others stay as the file has them, since where
-  several of them follow each other Caffe's gradient depends on it (see `dreamopt.engine.overwritten`).
+- **In place.** A layer that overwrites what is wanted or given is pulled apart; a Python layer, which may rely on being in
+  place, gets a copy to overwrite. All others stay as the file has them, since where several of them follow each other
+  Caffe's gradient depends on it (see `dreamopt.engine.overwritten`).
 
 The meaning of names is that of `dreamopt.engine.values.Values`.
 """
@@ -164,7 +165,7 @@ class Surgery:
         for i in needed:
             param = self.steps[i].param
             if param.type != "Input":
-                layer = self._layer(i, names, readers, {*given, *wanted}, weights.get(param.name, 0))
+                layer = self._layer(piece, i, names, readers, {*given, *wanted}, weights.get(param.name, 0))
                 piece.layers.append(layer)
                 if moved.intersection(self.reads[i]):
                     moved |= {(i, j) for j in range(len(layer.top))}
@@ -225,11 +226,13 @@ class Surgery:
         return names
 
     def _layer(
-        self, i: int, names: dict[Value, str], readers: Mapping[Value, int], kept: Collection[Value], weights: int
+        self, piece: Piece, i: int, names: dict[Value, str], readers: Mapping[Value, int], kept: Collection[Value], weights: int
     ) -> LayerParameter:
         layer = LayerParameter()
         layer.CopyFrom(self.steps[i].param)
-        del layer.include[:], layer.exclude[:], layer.propagate_down[:], layer.loss_weight[:], layer.blobs[:]
+        del layer.include[:], layer.exclude[:], layer.loss_weight[:], layer.blobs[:]
+        if layer.type != "Python":  # whose code is told of it, and the engine's is too
+            del layer.propagate_down[:]
         if layer.type.endswith("Loss"):
             layer.loss_weight.extend([0.0] * len(layer.top))
         while len(layer.param) < weights:
@@ -239,15 +242,20 @@ class Surgery:
         taken = set(names.values())
         layer.bottom[:] = [names[value] for value in self.reads[i]]
         for j, top in enumerate(self.steps[i].param.top):
-            stays = j == 0 and self._in_place(i) and readers[self.reads[i][0]] == 1 and self.reads[i][0] not in kept
-            name = names[self.reads[i][0]] if stays else top
+            value = self.reads[i][j] if self._in_place(i, j) else None
+            stays = value is not None and readers[value] == 1 and value not in kept
+            name = layer.bottom[j] if stays else top
             if not stays and (name in taken or name == AUTOMATIC):
                 name = f"{_MINE}value_{i}_{j}"
             names[i, j] = layer.top[j] = name
             taken.add(name)
+            if layer.type == "Python" and value is not None and not stays:
+                # What it does in place may not work apart: its reshape need not shape the top. It gets a copy to overwrite.
+                piece.layers.append(LayerParameter(name=f"{name}_copy", type="Power", bottom=[layer.bottom[j]], top=[name]))
+                layer.bottom[j] = name
         return layer
 
-    def _in_place(self, i: int) -> bool:
-        """Return whether a layer overwrites what it reads."""
+    def _in_place(self, i: int, j: int) -> bool:
+        """Return whether top ``j`` of a layer overwrites what the layer reads."""
         param = self.steps[i].param
-        return bool(param.bottom and param.top) and param.bottom[0] == param.top[0]
+        return (j == 0 or param.type == "Python") and j < len(param.bottom) and param.bottom[j] == param.top[j]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import sys
+from collections.abc import Iterator
 
 # pycaffe's modules, and what stands for each.
 _MODULES = {
@@ -31,3 +34,17 @@ def install() -> None:
     >>> import caffe  # doctest: +SKIP
     """
     sys.modules.update({name: importlib.import_module(ours) for name, ours in _MODULES.items()})
+
+
+@contextlib.contextmanager
+def lent() -> Iterator[None]:
+    """Let ``import caffe`` mean dreamopt's for a while, where this Python has no Caffe: modules of Python layers derive from it."""
+    if "caffe" in sys.modules or importlib.util.find_spec("caffe") is not None:
+        yield
+        return
+    install()
+    try:
+        yield
+    finally:
+        for name in _MODULES:
+            sys.modules.pop(name, None)

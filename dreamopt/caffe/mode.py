@@ -7,9 +7,9 @@ import warnings
 
 import torch
 
+from dreamopt.engine.python_layer import PERMISSION
 from dreamopt.errors import BackendError, DreamoptWarning
 
-_PYTHON_LAYERS = "DREAMOPT_ALLOW_PYTHON_LAYERS"
 _gpu = False
 _index = 0
 _seed = 0
@@ -57,12 +57,7 @@ def allow_python_layers(allow: bool = True) -> None:
 
     The environment variable ``DREAMOPT_ALLOW_PYTHON_LAYERS=1`` does the same.
     """
-    os.environ[_PYTHON_LAYERS] = "1" if allow else "0"
-
-
-def python_layers_allowed() -> bool:
-    """Return whether Python layers may run."""
-    return os.environ.get(_PYTHON_LAYERS, "0") not in ("", "0")
+    os.environ[PERMISSION] = "1" if allow else "0"
 
 
 def device() -> torch.device:

@@ -16,6 +16,7 @@ from dreamopt.engine import Blob
 from dreamopt.engine import net as engine
 from dreamopt.engine.loading import weights_of
 from dreamopt.engine.node import Rule
+from dreamopt.engine.python_layer import python_layers_allowed
 from dreamopt.errors import ShapeError, UsageError
 from dreamopt.schema import write_weights
 
@@ -33,7 +34,7 @@ class Net(engine.Net):
 
     def __init__(self, network_file: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("seed", mode.seed())
-        kwargs.setdefault("allow_python_layers", mode.python_layers_allowed())
+        kwargs.setdefault("allow_python_layers", python_layers_allowed())
         # A Python data layer that may not run becomes an input where the caller tells its shape, and is refused otherwise.
         kwargs.setdefault("keep", ("DummyData",) if "input_shape" in kwargs else ("DummyData", "Python"))
         super().__init__(network_file, *args, **kwargs)

@@ -48,8 +48,8 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
         if param.type == "Python" and not allow_python_layers:
             raise NetError(
                 f"{step.where}: layer '{param.name}' (Python) runs code of the module '{param.python_param.module}': pass"
-                " allow_python_layers=True to Net if you trust it (caffe.allow_python_layers() and python -m dreamopt.caffe"
-                " --allow-python-layers allow it for every net)"
+                " allow_python_layers=True if you trust it (caffe.allow_python_layers(), python -m dreamopt.caffe"
+                " --allow-python-layers and DREAMOPT_ALLOW_PYTHON_LAYERS=1 allow it for every net)"
             )
         kind = layer_class(param.type, param.name, step.where)
         if kind.is_loss and not param.top:

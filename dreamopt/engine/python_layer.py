@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from dreamopt.engine.blob import Blob
+
+PERMISSION = "DREAMOPT_ALLOW_PYTHON_LAYERS"
+"""Environment variable that lets Python layers run where a call does not say."""
+
+
+def python_layers_allowed() -> bool:
+    """Return whether the environment lets Python layers run."""
+    return os.environ.get(PERMISSION, "0") not in ("", "0")
 
 
 class BlobVec(list[Blob]):

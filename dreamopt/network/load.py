@@ -17,6 +17,7 @@ from dreamopt.backends.base import caffe_device, pick_device
 from dreamopt.backends.caffe import CaffeBackend
 from dreamopt.backends.channel import Channel
 from dreamopt.backends.engine import EngineBackend
+from dreamopt.backends.python_layers import permitted, read_with_python_data
 from dreamopt.errors import BackendError, DreamoptWarning, ModelError, UsageError
 from dreamopt.models import locate
 from dreamopt.network.face import Network
@@ -50,6 +51,7 @@ def load_net(
     seed: int = 0,
     phase: str = "TEST",
     strict: bool = False,
+    allow_python_layers: bool | None = None,
 ) -> Network:
     """Load a trained Caffe net as a differentiable function of pictures.
 
@@ -89,6 +91,9 @@ def load_net(
         Which layers are in the net.
     strict : bool
         Refuse fields that Caffe 1.0 does not have, instead of warning.
+    allow_python_layers : bool, optional
+        Import and run the classes that ``Python`` layers name; a net that has some is refused otherwise. By default as the
+        environment variable ``DREAMOPT_ALLOW_PYTHON_LAYERS`` says: ``1`` allows it.
 
     Returns
     -------
@@ -123,19 +128,26 @@ def load_net(
         prototxt_or_name, weights = found.prototxt, found.weights if weights is None else weights
         said = {key: getattr(found, key) if value is None else value for key, value in said.items()}
     computed: EngineBackend | CaffeBackend
+    allow = permitted(allow_python_layers)
+    if not isinstance(prototxt_or_name, NetDef) and (allow or backend not in ("auto", "engine")):
+        read = read_with_python_data if allow else read_net
+        prototxt_or_name = read(Path(prototxt_or_name), input_shape=input_shape, phase=phase, strict=strict)
     if backend in ("auto", "engine"):
         where = pick_device(device)
         computed = EngineBackend.load(
-            prototxt_or_name, weights, device=where, input_shape=input_shape, seed=seed, phase=phase, strict=strict
+            prototxt_or_name,
+            weights,
+            device=where,
+            input_shape=input_shape,
+            seed=seed,
+            phase=phase,
+            strict=strict,
+            allow_python_layers=allow,
         )
     else:
-        definition = (
-            prototxt_or_name
-            if isinstance(prototxt_or_name, NetDef)
-            else read_net(Path(prototxt_or_name), phase, strict=strict, input_shape=input_shape)
-        )
+        assert isinstance(prototxt_or_name, NetDef)
         channel = _caffe_channel(backend, python, device, timeout)
-        computed = CaffeBackend(definition, weights, channel, phase=phase, seed=seed)
+        computed = CaffeBackend(prototxt_or_name, weights, channel, phase=phase, seed=seed, allow_python_layers=allow)
     notes = _weights_notes(computed, weights, seed)
     names = read_labels(said["labels"])
     item = computed.input_shape

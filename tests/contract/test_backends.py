@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import dreamopt.caffe
 from dreamopt.backends.base import caffe_device
 from dreamopt.backends.caffe import CaffeBackend
 from dreamopt.backends.pycaffe import InProcess
 from dreamopt.engine.net import Net
-from dreamopt.errors import BackendError, DeadGradientError, ShapeError, TargetError, UsageError
+from dreamopt.errors import BackendError, DeadGradientError, NetError, ShapeError, TargetError, UsageError
 from dreamopt.network import Network, load_net
 from dreamopt.schema import read_net
 from tests.oracle.conftest import caffe_root
@@ -52,9 +53,7 @@ def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         if request.param == "engine":
             return load_net(path, weights)
         if request.param == "pycaffe":  # no Caffe here, but what has its face
-            import dreamopt.caffe as caffe
-
-            network = Network(CaffeBackend(read_net(path), weights, InProcess("cpu", caffe)))
+            network = Network(CaffeBackend(read_net(path), weights, InProcess("cpu", dreamopt.caffe), allow_python_layers=True))
         else:
             network = load_net(path, weights, backend="remote", python=["chroot", str(caffe_root()), "python3"], timeout=60)
         made.append(network)
@@ -69,7 +68,7 @@ def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def _files(folder: Path, name: str, text: str) -> tuple[Path, Path]:
     path, weights = folder / f"{name}.prototxt", folder / f"{name}.caffemodel"
     path.write_text(text)
-    Net(path, seed=3).save(weights)
+    Net(path, seed=3, allow_python_layers=True).save(weights)
     return path, weights
 
 
@@ -211,6 +210,73 @@ def test_the_dead_gradient_is_explained(make: Make) -> None:
 
     with pytest.raises(DeadGradientError, match="relu_low"):
         render(make("dead", PROTOTXT), "relu_low:0", size=(17, 19), steps=2)
+
+
+def python_layer(name: str, kind: str, bottoms: str, tops: str = "", extra: str = "", more: str = "") -> str:
+    ins, outs = (" ".join(f'{end}: "{b}"' for b in blobs.split()) for end, blobs in (("bottom", bottoms), ("top", tops or name)))
+    inner = f'module: "tests.python_layers" layer: "{kind}" {extra}'
+    return f'layer {{ name: "{name}" type: "Python" {ins} {outs} {more} python_param {{ {inner} }} }}\n'
+
+
+PYTHON = (
+    'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }\n'
+    + python_layer("thirds", "Thirds", "data", "data")
+    + 'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 4 kernel_size: 3 '
+    + 'pad: 1 weight_filler { type: "xavier" } } }\n'
+    + python_layer("again", "Thirds", "conv", "conv")
+    + python_layer("cube", "Power", "conv", extra='param_str: "3"')
+    + python_layer("sums", "Pair", "cube conv", "plus minus", more="propagate_down: true propagate_down: false")
+    + python_layer("bias", "Bias", "plus")
+    + 'layer { name: "end" type: "Eltwise" bottom: "bias" bottom: "minus" top: "end" }'
+)
+
+
+def test_python_layers(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DREAMOPT_ALLOW_PYTHON_LAYERS", "1")
+    net, truth = make("python", PYTHON), load_net(*_files(tmp_path, "python", PYTHON), allow_python_layers=True)
+    assert net.hash() == truth.hash()
+    assert [(i.name, i.shapes, i.in_place, i.params, i.flops) for i in net.layers] == [
+        (i.name, i.shapes, i.in_place, i.params, i.flops) for i in truth.layers
+    ]
+    assert net.shape_of("minus", (9, 7)) == (4, 9, 7)
+    names = ["data", "thirds", "conv", "again", "cube", "plus", "minus", "bias", "end"]
+    for chosen in (names, ["end"], ["conv"], ["again"], ["minus"]):
+        for linked in (False, True):
+            compare(net, truth, image(3, 3, 7, 6), chosen, linked)
+    x = image(3, 3, 7, 6).requires_grad_()
+    acts = net.activations(x, names)
+    conv = acts["again"].detach()
+    assert off(acts["end"].detach(), 2 * conv**3 + torch.arange(1, 5).reshape(1, 4, 1, 1)) < 1e-5
+    assert off(acts["again"].detach(), acts["conv"].detach() / 3) < 1e-6
+
+
+def test_python_layers_only_where_they_are_allowed(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DREAMOPT_ALLOW_PYTHON_LAYERS", "0")
+    path, weights = _files(tmp_path, "python", PYTHON)
+    sentence = r"python.prototxt:2: layer 'thirds' \(Python\) runs code of the module 'tests.python_layers': pass allow_python_layers=True"
+    with pytest.raises(NetError, match=sentence):
+        load_net(path, weights)
+    with pytest.raises(NetError, match=sentence):
+        CaffeBackend(read_net(path), weights, InProcess("cpu", dreamopt.caffe))
+
+
+def test_python_layers_that_bring_data(tmp_path: Path) -> None:
+    source = python_layer("source", "Counter", "", "data label", extra='param_str: "3"')
+    rest = python_layer("ten", "Tenfold", "data")
+    alone = tmp_path / "alone.prototxt"
+    alone.write_text(source + rest)
+    with pytest.raises(NetError, match=r"fills the blob 'data' with data whose size the file does not tell"):
+        load_net(alone, allow_python_layers=True)
+    for shape in ((1, 3, 5, 7), {"data": (1, 3, 5, 7)}):
+        net = load_net(alone, allow_python_layers=True, input_shape=shape)
+        assert bool((net.activations(torch.ones(1, 3, 5, 7), ["ten"])["ten"] == 10).all())
+    beside = tmp_path / "beside.prototxt"
+    picture = 'layer { name: "picture" type: "Input" top: "picture" input_param { shape { dim: 1 dim: 3 dim: 5 dim: 7 } } }\n'
+    beside.write_text(picture + source + rest + 'layer { name: "sum" type: "Eltwise" bottom: "picture" bottom: "ten" top: "sum" }')
+    net = load_net(beside, allow_python_layers=True)
+    assert net.backend.input_name == "picture"
+    counted = 10 * torch.arange(105.0).reshape(1, 3, 5, 7)
+    assert bool((net.activations(torch.ones(1, 3, 5, 7), ["sum"])["sum"] == 1 + counted).all())
 
 
 def test_function_backend() -> None:
