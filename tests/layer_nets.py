@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from google.protobuf import text_format
+from torch import Tensor
 
 from dreamopt.engine.layer import Layer, Shape, layer_class
 from dreamopt.schema.caffe_pb2 import NetParameter
@@ -33,3 +35,17 @@ def make_layer(text: str, shapes: Sequence[Shape], phase: str) -> tuple[Layer, l
     layer = layer_class(param.type, param.name, "test:1")(param, phase, "test:1")  # type: ignore[arg-type]
     layer.check_counts()
     return layer, [w.shape for w in layer.setup(shapes)]
+
+
+def ready(type_: str, params: str, shapes: Sequence[Shape], phase: str = "TEST") -> tuple[Layer, list[Tensor], list[Tensor]]:
+    """Make a layer with bottoms and weights of random numbers."""
+    torch.manual_seed(0)
+    layer, weights = make_layer(net_text(type_, params, shapes), list(shapes), phase)
+    return layer, [torch.randn(s, dtype=torch.float64) for s in shapes], [torch.rand(s, dtype=torch.float64) + 0.5 for s in weights]
+
+
+def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ()) -> Tensor:
+    """Compute the one top, and hold its shape against what the layer promised."""
+    (top,) = layer.forward(bottoms, weights)
+    assert [tuple(top.shape)] == [tuple(s) for s in layer.shape([tuple(x.shape) for x in bottoms])]
+    return top

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, NoReturn, TypeVar
 
 from torch import Tensor
 
+from dreamopt.engine.refused import REFUSED
 from dreamopt.errors import NetError, ShapeError, UnknownLayerError
 
 if TYPE_CHECKING:
@@ -254,8 +255,10 @@ def layer_class(type_: str, name: str, where: object) -> type[Layer]:
         found = getattr(importlib.import_module(f"dreamopt.engine.layers.{stem}"), type_, None)
         if isinstance(found, type) and issubclass(found, Layer):
             return register(found)
-    near = difflib.get_close_matches(type_, known_types(), n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
+    if type_ in REFUSED:
+        raise UnknownLayerError(f"{where}: layer '{name}' has the type '{type_}', which is not built in: {REFUSED[type_]}")
+    near = difflib.get_close_matches(type_, known_types(), n=3)
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     raise UnknownLayerError(
         f"{where}: layer '{name}' has the unknown type '{type_}'{hint}; known are {', '.join(known_types())}; "
         "add your own with @dreamopt.engine.register on a subclass of dreamopt.engine.Layer"

@@ -75,6 +75,11 @@ def make_inputs(
         else:
             if layer.type == "Input":
                 _reshape_input(layer, place, shapes, changes)
+            if layer.type == "HDF5Output":
+                changes.append(
+                    f"{place}: layer '{layer.name}' (HDF5Output) takes its bottoms, but the file"
+                    f" '{layer.hdf5_output_param.file_name}' is not written"
+                )
             param.layer.append(layer)
             kept.append(place)
     return kept
@@ -138,18 +143,25 @@ def _infer(layer: LayerParameter, index: int, place: Place, changes: list[str]) 
         memory = layer.memory_data_param
         wanted = (memory.batch_size, memory.channels, memory.height, memory.width)
         return None if 0 in wanted else wanted if index == 0 else wanted[:1]
-    if layer.type not in ("Data", "ImageData", "WindowData"):
-        return None
-    options: Any = {"Data": layer.data_param, "ImageData": layer.image_data_param, "WindowData": layer.window_data_param}[layer.type]
-    batch = options.batch_size
+    options: Any = {
+        "Data": layer.data_param,
+        "ImageData": layer.image_data_param,
+        "WindowData": layer.window_data_param,
+        "AnnotatedData": layer.data_param,  # SSD
+        "VideoData": layer.data_param,  # SSD
+        "ImageSegData": layer.image_data_param,  # DeepLab
+    }.get(layer.type)
+    batch = 0 if options is None else options.batch_size
     if batch == 0:
         return None
     if index > 0:
         return (batch,)
     crop = layer.transform_param.crop_size
     height, width = crop, crop
-    if crop == 0 and layer.type == "ImageData":
+    if crop == 0 and layer.type.startswith("Image"):
         height, width = layer.image_data_param.new_height, layer.image_data_param.new_width
+    elif crop == 0:
+        height, width = layer.transform_param.resize_param.height, layer.transform_param.resize_param.width
     if height == 0 or width == 0:
         return None
     return batch, _channels(layer, place, changes), height, width
@@ -157,7 +169,7 @@ def _infer(layer: LayerParameter, index: int, place: Place, changes: list[str]) 
 
 def _channels(layer: LayerParameter, place: Place, changes: list[str]) -> int:
     transform = layer.transform_param
-    if layer.type == "ImageData":
+    if layer.type.startswith("Image"):
         return 3 if layer.image_data_param.is_color else 1
     if transform.force_gray:
         return 1

@@ -26,8 +26,9 @@ _PASSING = {
 
 
 def needs_label(layer: LayerParameter) -> bool:
-    """Return whether a layer is a loss or a score, by Caffe's names and those of its forks (``...Loss``)."""
-    return layer.type.endswith(("Loss", "Accuracy")) or layer.type == "HDF5Output" or any(weight != 0 for weight in layer.loss_weight)
+    """Return whether a layer is a loss or a score, by Caffe's names and those of its forks (``...Loss``, SSD's DetectionEvaluate)."""
+    known = layer.type.endswith(("Loss", "Accuracy")) or layer.type in ("HDF5Output", "DetectionEvaluate")
+    return known or any(weight != 0 for weight in layer.loss_weight)
 
 
 def find_labels(layers: Sequence[LayerParameter], sources: Iterable[int]) -> tuple[set[int], dict[int, set[str]]]:

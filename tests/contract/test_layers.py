@@ -28,13 +28,14 @@ LABELS = {
     "LSTMUnit": 2,
     "MultinomialLogisticLoss": 1,
     "RNN": 1,
+    "PSROIPooling": 1,
     "ROIPooling": 1,
     "SigmoidCrossEntropyLoss": 1,
     "SoftmaxWithLoss": 1,
     "Upsample": 1,
 }
 """The bottom that holds labels, places or boxes, which are 0 and 1 here."""
-UNREACHED = {"InfogainLoss": 2}
+UNREACHED = {"InfogainLoss": 2, "Interp": 1}
 """Another bottom that no gradient reaches."""
 
 # type: (parameters, bottoms' shapes, number of tops, phase), a few of each
@@ -46,6 +47,7 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "BN": [
         ("bn_param { bn_mode: INFERENCE }", [MAP], 1, "TEST"),
         ("bn_param { bn_mode: LEARN }", [MAP], 1, "TEST"),
+        ("bn_param { moving_average: true }", [MAP], 1, "TEST"),
         ("", [MAP], 1, "TEST"),
     ],
     "BNLL": [("", [MAP], 1, "TEST")],
@@ -93,6 +95,7 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "Interp": [
         ("interp_param { height: 7 width: 9 }", [MAP], 1, "TEST"),
         ("interp_param { shrink_factor: 2 pad_beg: -1 }", [MAP], 1, "TEST"),
+        ("interp_param { pad_end: -1 }", [MAP, (1, 2, 7, 3)], 1, "TEST"),
     ],
     "LRN": [
         ("lrn_param { local_size: 3 alpha: 2 k: 1.5 }", [(2, 7, 3, 4)], 1, "TEST"),
@@ -101,11 +104,13 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "LSTM": [("recurrent_param { num_output: 2 }", [(3, 4, 5), (3, 4), (4, 6)], 1, "TEST")],
     "LSTMUnit": [("", [(1, 4, 3), (1, 4, 12), (1, 4)], 2, "TEST")],
     "Log": [("log_param { base: 2 scale: 0.5 shift: 2 }", [MAP], 1, "TEST")],
+    "Mish": [("", [MAP], 1, "TEST")],
     "MVN": [("", [MAP], 1, "TEST"), ("mvn_param { normalize_variance: false across_channels: true }", [MAP], 1, "TEST")],
     "Normalize": [
         ("", [MAP], 1, "TEST"),
         ("norm_param { across_spatial: false channel_shared: false eps: 0.1 }", [MAP], 1, "TEST"),
     ],
+    "NormalizeBBox": [("normalize_bbox_param { across_spatial: false channel_shared: false eps: 0.1 }", [MAP], 1, "TEST")],
     "MultinomialLogisticLoss": [("", [(4, 3), (4,)], 1, "TEST")],
     "PReLU": [("", [MAP], 1, "TEST"), ("prelu_param { channel_shared: true }", [MAP], 1, "TEST")],
     "Permute": [("permute_param { order: 0 order: 2 order: 3 order: 1 }", [MAP], 1, "TEST")],
@@ -121,16 +126,24 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     ],
     "Power": [("power_param { power: 3 scale: 0.5 shift: 2 }", [MAP], 1, "TEST"), ("power_param { power: 2 }", [MAP], 1, "TEST")],
     "PriorBox": [("prior_box_param { min_size: 2 max_size: 3 aspect_ratio: 2 }", [MAP, (2, 3, 9, 8)], 1, "TEST")],
+    "PSROIPooling": [
+        ("psroi_pooling_param { output_dim: 2 group_size: 3 spatial_scale: 2 }", [(2, 18, 5, 4), (4, 5)], 1, "TEST"),
+    ],
     "Python": [('python_param { module: "tests.python_layers" layer: "Tenfold" }', [MAP], 1, "TEST")],
     "ROIPooling": [("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 2 }", [MAP, (4, 5)], 1, "TEST")],
     "RNN": [("recurrent_param { num_output: 2 }", [(3, 4, 5), (3, 4), (4, 6)], 1, "TEST")],
     "ReLU": [("", [MAP], 1, "TEST"), ("relu_param { negative_slope: 0.3 }", [MAP], 1, "TEST")],
     "ReLU6": [("", [MAP], 1, "TEST"), ("relu6_param { negative_slope: 0.3 }", [MAP], 1, "TEST")],
     "Reduction": [("reduction_param { operation: SUMSQ axis: 1 coeff: 0.5 }", [MAP], 1, "TEST")],
+    "Reorg": [
+        ("reorg_param { stride: 2 }", [(2, 4, 6, 8)], 1, "TEST"),
+        ("reorg_param { stride: 2 reverse: true }", [(2, 12, 5, 3)], 1, "TEST"),
+    ],
     "Reshape": [("reshape_param { axis: 1 shape { dim: 5 dim: -1 } }", [MAP], 1, "TEST")],
     "SPP": [
         ("spp_param { pool: AVE pyramid_height: 2 }", [MAP], 1, "TEST"),
         ("spp_param { pyramid_height: 3 }", [(2, 3, 7, 6)], 1, "TEST"),
+        ("spp_param { pool: STOCHASTIC pyramid_height: 2 }", [(2, 3, 4, 6)], 1, "TEST"),
     ],
     "Scale": [("scale_param { bias_term: true }", [MAP], 1, "TEST"), ("scale_param { axis: 0 }", [MAP, (2, 3)], 1, "TEST")],
     "ShuffleChannel": [("shuffle_channel_param { group: 3 }", [(2, 6, 5, 4)], 1, "TEST")],
@@ -145,7 +158,11 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "TanH": [("", [MAP], 1, "TEST")],
     "Threshold": [("", [MAP], 1, "TEST")],
     "Tile": [("tile_param { tiles: 3 }", [MAP], 1, "TEST")],
-    "Upsample": [("", [MAP, MAP], 1, "TEST"), ("upsample_param { upsample_h: 7 upsample_w: 9 }", [MAP, MAP], 1, "TEST")],
+    "Upsample": [
+        ("", [MAP, MAP], 1, "TEST"),
+        ("upsample_param { scale: 3 }", [MAP], 1, "TEST"),
+        ("upsample_param { upsample_h: 7 upsample_w: 9 }", [MAP, MAP], 1, "TEST"),
+    ],
 }
 CASES = [pytest.param(type_, *example, id=f"{type_}-{i}") for type_, examples in EXAMPLES.items() for i, example in enumerate(examples)]
 
@@ -168,7 +185,7 @@ def make(type_: str, params: str, shapes: list[Shape], tops: int, phase: str) ->
         return torch.tensor(values.reshape(shape))
 
     bottoms = [numbers(s) for s in shapes]
-    if type_ in LABELS:
+    if LABELS.get(type_, len(bottoms)) < len(bottoms):
         bottoms[LABELS[type_]] = (bottoms[LABELS[type_]] > 0).double()
     return layer, bottoms, [numbers(s) for s in weights]
 

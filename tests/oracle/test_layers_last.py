@@ -1,13 +1,18 @@
 """The remaining layer types of Caffe 1.0, against real Caffe."""
 
+from __future__ import annotations
+
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import dreamopt.caffe
 from dreamopt.engine.layer import Shape
-from tests.oracle.compare import check, normal
-from tests.oracle.harness import Array, Oracle
+from tests.oracle.compare import TOLERANCE, check, normal, note
+from tests.oracle.harness import Array, Oracle, relative_error
 
 MAP = (2, 3, 7, 6)
 
@@ -58,6 +63,42 @@ def test_infogain_loss(oracle: Oracle, loss: str, shape: Shape, labels: Shape, a
     k = shape[axis]
     params = f"infogain_loss_param {{ axis: {axis} }} loss_param {{ {loss} }}"
     check(oracle, "InfogainLoss", params, shape, labels, (1, 1, k, k), draw=whole(k, 1), only_first=True)
+
+
+INFOGAIN = """
+with open("h.binaryproto", "wb") as f:
+    f.write(caffe.io.array_to_blobproto(inputs["h"]).SerializeToString())
+with open("net.prototxt", "w") as f:
+    f.write("force_backward: false\\n" + arguments["net"])
+net = caffe.Net("net.prototxt", caffe.TEST)
+net.blobs["x"].data[...] = inputs["x"]
+net.blobs["l"].data[...] = inputs["l"]
+net.forward()
+for name in ("loss", "p"):
+    result[name] = net.blobs[name].data.copy()
+net.backward()
+result["x"] = net.blobs["x"].diff.copy()
+"""
+
+
+@pytest.mark.parametrize("weight", [1, 0.25])
+def test_infogain_loss_of_a_file_with_its_softmax(oracle: Oracle, tmp_path: Path, weight: float) -> None:
+    text = f"""
+        layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 4 dim: 6 dim: 2 dim: 3 }} }} }}
+        layer {{ name: "l" type: "Input" top: "l" input_param {{ shape {{ dim: 4 dim: 1 dim: 2 dim: 3 }} }} }}
+        layer {{ name: "none" type: "Bias" bottom: "x" top: "x" }}
+        layer {{ name: "loss" type: "InfogainLoss" bottom: "x" bottom: "l" top: "loss" top: "p" loss_weight: {weight} loss_weight: 0
+                infogain_loss_param {{ source: "h.binaryproto" }} loss_param {{ ignore_label: 2 }} }}
+    """
+    rng = np.random.default_rng(0)
+    inputs = {"x": normal(rng, (4, 6, 2, 3)), "l": rng.integers(0, 6, (4, 1, 2, 3)).astype(np.float32), "h": normal(rng, (1, 1, 6, 6))}
+    theirs = oracle.script(INFOGAIN, inputs=inputs, arguments={"net": text})
+    ours: dict[str, Array] = {}
+    with contextlib.chdir(tmp_path):
+        exec(INFOGAIN, {"caffe": dreamopt.caffe, "inputs": inputs, "arguments": {"net": text}, "result": ours})
+    for name, expected in theirs.items():
+        assert note("InfogainLoss of a file", relative_error(ours[name], expected)) <= TOLERANCE, name
+    assert np.abs(theirs["x"]).max() > 0
 
 
 @pytest.mark.parametrize("pool", ["MAX", "AVE"])

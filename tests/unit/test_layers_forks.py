@@ -7,27 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from dreamopt.engine import Net
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import Shape
 from dreamopt.errors import NetError
 from dreamopt.schema import parse_net
-from tests.layer_nets import make_layer, net_text
-
-
-def ready(type_: str, params: str, shapes: Sequence[Shape], phase: str = "TEST") -> tuple[Layer, list[Tensor], list[Tensor]]:
-    """Make a layer with bottoms and weights of random numbers."""
-    torch.manual_seed(0)
-    layer, weights = make_layer(net_text(type_, params, shapes), list(shapes), phase)
-    return layer, [torch.randn(s, dtype=torch.float64) for s in shapes], [torch.rand(s, dtype=torch.float64) + 0.5 for s in weights]
-
-
-def run(layer: Layer, bottoms: Sequence[Tensor], weights: Sequence[Tensor] = ()) -> Tensor:
-    """Compute the one top, and hold its shape against what the layer promised."""
-    (top,) = layer.forward(bottoms, weights)
-    assert [tuple(top.shape)] == [tuple(s) for s in layer.shape([tuple(x.shape) for x in bottoms])]
-    return top
+from tests.layer_nets import make_layer, net_text, ready, run
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from dreamopt.engine import Net
 from dreamopt.errors import NetError
 from dreamopt.schema import parse_net
-from tests.layer_nets import make_layer, net_text
+from tests.layer_nets import make_layer, net_text, ready, run
 
 
 def test_a_parameter_and_its_top_are_one_memory() -> None:
@@ -88,3 +88,44 @@ def test_infogain_loss_reads_its_matrix_from_a_file(tmp_path: Path) -> None:
 def test_errors_say_what_is_allowed(type_: str, params: str, shapes: list[tuple[int, ...]], tops: int, sentence: str) -> None:
     with pytest.raises(NetError, match=sentence):
         make_layer(net_text(type_, params, shapes, tops), shapes, "TEST")[0].shape(shapes)
+
+
+def test_hdf5_output_tells_that_nothing_is_written() -> None:
+    text = """
+        layer { name: "d" type: "Input" top: "d" top: "l" input_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "out" type: "HDF5Output" bottom: "d" bottom: "l" hdf5_output_param { file_name: "features.h5" } }
+    """
+    definition = parse_net(text)
+    assert definition.changes == ["<text>:3: layer 'out' (HDF5Output) takes its bottoms, but the file 'features.h5' is not written"]
+    assert Net(definition).forward() == {}
+
+
+@pytest.mark.parametrize("height", [1, 2, 3])
+def test_spp_with_stochastic_pooling_is_that_pooling_at_each_level(height: int) -> None:
+    shape = (2, 3, 4, 8)
+    spp, (x,), _ = ready("SPP", f"spp_param {{ pool: STOCHASTIC pyramid_height: {height} }}", [shape])
+    x = x.abs()
+    levels = []
+    for level in range(height):
+        h, w = 4 // 2**level, 8 // 2**level
+        params = f"pooling_param {{ pool: STOCHASTIC kernel_h: {h} kernel_w: {w} stride_h: {h} stride_w: {w} }}"
+        levels.append(run(ready("Pooling", params, [shape])[0], [x]))
+    expected = levels[0] if height == 1 else torch.cat([y.flatten(1) for y in levels], 1)
+    torch.testing.assert_close(run(spp, [x]), expected)
+    whole = x.flatten(2)
+    torch.testing.assert_close(levels[0].flatten(2)[..., 0], (whole**2).sum(2) / whole.sum(2))
+
+
+def test_a_layer_without_bottoms_and_weights_is_passed_by_on_the_way_back() -> None:
+    text = """
+        layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: "constant" value: 2 } } }
+        layer { name: "y" type: "Power" bottom: "d" top: "y" power_param { power: 2 } }
+    """
+    net = Net(parse_net(text, keep=["DummyData"]))
+    assert (net.forward()["y"] == 4).all()
+    net.blobs["y"].diff[...] = 3
+    net.backward()
+    assert (net.blobs["d"].diff == 12).all()
+    net.blobs["d"].diff[...] = 5
+    assert net.backward(start="d") == {}
+    assert (net.blobs["d"].diff == 5).all()

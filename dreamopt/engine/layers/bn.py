@@ -11,37 +11,46 @@ from dreamopt.schema.caffe_pb2 import FillerParameter
 
 
 class BN(Layer):
-    """Batch normalisation with a scale and a shift for each channel (axis 1), in the two forms that forks gave it.
+    """Batch normalisation with a scale and a shift for each channel (axis 1), in the three forms that forks gave it.
 
     SegNet's and ENet's, where ``bn_mode``, ``scale_filler`` or ``shift_filler`` is given, has the weights scale and shift.
     INFERENCE is ``y = scale x + shift``, the statistics being inside the two. LEARN is
     ``y = scale (x - mean) / sqrt(var + 1e-9) + shift`` with the batch's own (biased) statistics, in TEST too.
+
+    That of BVLC's pull request 1965, where ``var_eps``, ``decay`` or ``moving_average`` is given, has the weights scale, shift, mean
+    and variance: ``y = scale (x - mean) / sqrt(variance + var_eps) + shift``, in TEST with ``moving_average`` by the stored
+    statistics, else by the batch's own.
 
     PSPNet's has the weights slope, bias, mean and variance: ``y = slope (x - mean) / sqrt(variance + eps) + bias``. It runs
     in TEST, or with ``frozen: true``; training statistics are left to Caffe. Not in Caffe 1.0.
 
     References
     ----------
-    alexgkendall/caffe-segnet, BNLayer; yjxiong/caffe and hszhao/PSPNet, BNLayer.
+    alexgkendall/caffe-segnet, BNLayer; yjxiong/caffe and hszhao/PSPNet, BNLayer; ChenglongChen/batch_normalization,
+    BNLayer.
     """
 
     channels: int
     segnet: bool
+    moving: bool
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want two or four weights of shape (1, C, 1, 1)."""
         p = self.param.bn_param
         if len(bottoms[0]) < 2:
             self.fail(f"the bottom has shape {text(bottoms[0])}; allowed are 2 axes and more")
-        self.segnet = any(p.HasField(field) for field in ("bn_mode", "scale_filler", "shift_filler"))
-        if not self.segnet and self.phase == "TRAIN" and not p.frozen:
+        self.moving = any(p.HasField(field) for field in ("var_eps", "decay", "moving_average"))
+        self.segnet = not self.moving and any(p.HasField(field) for field in ("bn_mode", "scale_filler", "shift_filler"))
+        if not self.segnet and not self.moving and self.phase == "TRAIN" and not p.frozen:
             self.fail("it works in TEST, and with frozen: true; in TRAIN its statistics are left to Caffe")
-        if p.eps < 0:
-            self.fail(f"eps is {p.eps:g}; allowed is 0 and more")
+        for name in ("eps", "var_eps"):
+            if getattr(p, name) < 0:
+                self.fail(f"{name} is {getattr(p, name):g}; allowed is 0 and more")
         self.channels = bottoms[0][1]
         shape, one = (1, self.channels, 1, 1), FillerParameter(type="constant", value=1)
-        if self.segnet:
-            return [Weight(shape, p.scale_filler if p.HasField("scale_filler") else one), Weight(shape, p.shift_filler)]
+        if self.segnet or self.moving:
+            own = [Weight(shape, p.scale_filler if p.HasField("scale_filler") else one), Weight(shape, p.shift_filler)]
+            return own if self.segnet else [*own, Weight(shape), Weight(shape, one)]
         slope = p.slope_filler if p.HasField("slope_filler") else one
         return [Weight(shape, slope), Weight(shape, p.bias_filler), Weight(shape), Weight(shape, one)]
 
@@ -57,11 +66,11 @@ class BN(Layer):
         scale, shift, *stored = (w.reshape(-1, *[1] * (x.dim() - 2)) for w in weights)
         if self.segnet and p.bn_mode == p.INFERENCE:
             return [x * scale + shift]
-        if self.segnet:
+        stands = p.moving_average and self.phase == "TEST" if self.moving else not self.segnet
+        if not stands:
             axes = [axis for axis in range(x.dim()) if axis != 1]
             var, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
-            eps = 1e-9
         else:
             mean, var = (w.detach() for w in stored)
-            eps = p.eps
+        eps = p.var_eps if self.moving else 1e-9 if self.segnet else p.eps
         return [(x - mean) / (var + eps).sqrt() * scale + shift]

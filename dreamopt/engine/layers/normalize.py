@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dreamopt.engine.layer import Layer, Shape, Weight
 from dreamopt.engine.layers._axes import text
-from dreamopt.schema.caffe_pb2 import FillerParameter
+from dreamopt.schema.caffe_pb2 import FillerParameter, NormalizeParameter
 
 
 class Normalize(Layer):
@@ -22,9 +22,14 @@ class Normalize(Layer):
 
     channels: int
 
+    @property
+    def options(self) -> NormalizeParameter:
+        """The layer's parameters."""
+        return self.param.norm_param
+
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want the scale, () or (C,)."""
-        p = self.param.norm_param
+        p = self.options
         if len(bottoms[0]) < 2:
             self.fail(f"the bottom has shape {text(bottoms[0])}; allowed are 2 axes and more")
         if p.eps < 0:
@@ -41,7 +46,7 @@ class Normalize(Layer):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Divide by the norm, and scale."""
-        p, x, scale = self.param.norm_param, bottoms[0], weights[0]
+        p, x, scale = self.options, bottoms[0], weights[0]
         axes = tuple(range(1, x.dim())) if p.across_spatial else (1,)
         norm = ((x * x).sum(axes, keepdim=True) + p.eps).sqrt()
         return [x / norm * (scale if p.channel_shared else scale.reshape(-1, *[1] * (x.dim() - 2)))]

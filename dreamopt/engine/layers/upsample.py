@@ -10,23 +10,33 @@ from dreamopt.engine.layers._axes import same_rank, text
 
 
 class Upsample(Layer):
-    """The first bottom's values at the places that the second names, ``y width + x`` in a larger map of zeros.
+    """A larger map: the values at the places that a mask names (SegNet's), or each repeated over a square (YOLO v3's).
 
-    The second bottom is the mask, the second top of a MAX `Pooling`. The top's size is ``upsample_h`` by ``upsample_w``,
-    or the bottom's times ``scale`` (``scale_h``, ``scale_w``), less one row or column with ``pad_out_h`` or ``pad_out_w``.
-    Of several values for one place the last counts, and has the gradient. Not in Caffe 1.0.
+    With a mask, the second bottom, a value of the first goes to place ``y width + x`` of a map of zeros; the mask is the second
+    top of a MAX `Pooling`. The top's size is ``upsample_h`` by ``upsample_w``, or the bottom's times ``scale`` (``scale_h``,
+    ``scale_w``; default 2), less one row or column with ``pad_out_h`` or ``pad_out_w``. Of several values for one place the last
+    counts, and has the gradient.
+
+    Without a mask, each value fills a square of ``scale`` by ``scale`` (default 1, as that fork's). Not in Caffe 1.0.
 
     References
     ----------
-    alexgkendall/caffe-segnet, UpsampleLayer; Badrinarayanan et al., SegNet, 2015.
+    alexgkendall/caffe-segnet, UpsampleLayer; Badrinarayanan et al., SegNet, 2015. ChenYingpeng/darknet2caffe, UpsampleLayer.
     """
 
-    bottoms = (2, 2)
+    bottoms = (1, 2)
     scale: Shape
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the size."""
         p = self.param.upsample_param
+        if len(bottoms) == 1:
+            factor = p.scale if p.HasField("scale") else 1
+            self.scale = (factor, factor)
+            others = [field.name for field, _ in p.ListFields() if field.name != "scale"]
+            if others or factor < 1:
+                self.fail(f"without a mask it takes a scale of 1 and more, but has {', '.join(others) or 'scale 0'}")
+            return ()
         for one in ("upsample", "scale"):
             if p.HasField(f"{one}_h") != p.HasField(f"{one}_w"):
                 self.fail(f"{one}_h and {one}_w have to be given together")
@@ -53,12 +63,14 @@ class Upsample(Layer):
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Check that each value has its place."""
         same_rank(self, bottoms[0], 4, "Upsample")
-        if bottoms[0] != bottoms[1]:
+        if len(bottoms) == 2 and bottoms[0] != bottoms[1]:
             self.fail(f"the bottom has shape {text(bottoms[0])}, the mask {text(bottoms[1])}; they have to be equal")
         return [(*bottoms[0][:2], *self.size(bottoms[0]))]
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Put the values where they belong."""
+        if len(bottoms) == 1:
+            return [bottoms[0].repeat_interleave(self.scale[0], 2).repeat_interleave(self.scale[1], 3)]
         x, (height, width) = bottoms[0], self.size(bottoms[0].shape)
         values, places = x.flatten(2), bottoms[1].detach().flatten(2).long()
         if places.numel() and not 0 <= int(places.min()) <= int(places.max()) < height * width:

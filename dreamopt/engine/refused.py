@@ -1,0 +1,22 @@
+"""Well-known layer types of public forks that are not built in, and what to do instead."""
+
+_BOXES = "it chooses boxes, which has no gradient; put an Input layer for boxes (item, x1, y1, x2, y2) in its place"
+_OWN = "register a class of your own with @dreamopt.engine.register on a subclass of dreamopt.engine.Layer"
+
+REFUSED = {
+    "Proposal": _BOXES,
+    "RPNProposal": _BOXES,
+    "ProposalLayer": _BOXES,
+    "BoxOutput": _BOXES,
+    "ROIAlign": f"forks disagree on how many points of a part it takes and whether it averages them; {_OWN}",
+    "Region": "it reads boxes out of YOLO's last map, which has no gradient; leave it out, and aim at its bottom",
+    "Yolo": "it reads boxes out of YOLO's last map, which has no gradient; leave it out, and aim at its bottom",
+    "YoloDetectionOutput": "it reads boxes out of YOLO's last map, which has no gradient; leave it out, and aim at its bottom",
+    "Yolov3DetectionOutput": "it reads boxes out of YOLO's last maps, which has no gradient; leave it out, and aim at its bottoms",
+    "BoxAnnotatorOHEM": "it chooses examples for training; leave it out",
+    "Correlation": f"FlowNet's layers of two pictures are not among those that dreamopt has; {_OWN}",
+    "FlowWarp": f"FlowNet's layers of two pictures are not among those that dreamopt has; {_OWN}",
+    "DenseCRF": f"it runs mean field inference, which is not among what dreamopt has; leave it out, or {_OWN}",
+    "MultiStageMeanfield": f"it runs mean field inference, which is not among what dreamopt has; leave it out, or {_OWN}",
+}
+"""By type: the end of a sentence that says why, and what helps."""
