@@ -75,11 +75,9 @@ def make_inputs(
         else:
             if layer.type == "Input":
                 _reshape_input(layer, place, shapes, changes)
-            if layer.type == "HDF5Output":
-                changes.append(
-                    f"{place}: layer '{layer.name}' (HDF5Output) takes its bottoms, but the file"
-                    f" '{layer.hdf5_output_param.file_name}' is not written"
-                )
+            if layer.type in ("HDF5Output", "MatWrite"):
+                file = f"the file '{layer.hdf5_output_param.file_name}'" if layer.type == "HDF5Output" else "its file"
+                changes.append(f"{place}: layer '{layer.name}' ({layer.type}) takes its bottoms, but {file} is not written")
             param.layer.append(layer)
             kept.append(place)
     return kept

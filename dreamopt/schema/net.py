@@ -9,6 +9,7 @@ from pathlib import Path
 from dreamopt.errors import NetError, PrototxtError, UsageError
 from dreamopt.schema.caffe_pb2 import TEST, TRAIN, NetParameter
 from dreamopt.schema.check import check_structure
+from dreamopt.schema.dialects import use_caffes_words
 from dreamopt.schema.inputs import GivenShape, make_inputs
 from dreamopt.schema.place import Place
 from dreamopt.schema.sniff import foreign, is_text
@@ -169,6 +170,7 @@ def _finish(
         raise NetError(f"{top}: the net has no layers (a solver's file names its net in the field 'net')")
     changes = list(unknown)
     upgraded, kept = upgrade(param, places, top, changes)
+    use_caffes_words(upgraded, kept, changes)
     if phase is not None:
         upgraded.state.phase = _PHASES[phase]
     upgraded.state.level = level

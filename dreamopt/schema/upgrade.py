@@ -18,6 +18,7 @@ _ODD_TYPES = {
     "NONE": "",
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",
+    "BN": "BN",
     "BNLL": "BNLL",
     "HDF5_DATA": "HDF5Data",
     "HDF5_OUTPUT": "HDF5Output",
@@ -35,6 +36,7 @@ _MOVED_TO_TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
 _DATA_PARAMS = {
     V1LayerParameter.DATA: "data_param",
     V1LayerParameter.IMAGE_DATA: "image_data_param",
+    V1LayerParameter.IMAGE_SEG_DATA: "image_data_param",
     V1LayerParameter.WINDOW_DATA: "window_data_param",
 }
 

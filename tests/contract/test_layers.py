@@ -13,7 +13,18 @@ from dreamopt.engine.layer import Layer, Shape, known_types, layer_class
 from tests.layer_nets import make_layer, net_text
 
 MAP = (2, 3, 5, 4)
-WITHOUT_GRADIENT = {"Accuracy", "ArgMax", "DetectionOutput", "DummyData", "HDF5Output", "Input", "PriorBox", "Silence", "Threshold"}
+WITHOUT_GRADIENT = {
+    "Accuracy",
+    "ArgMax",
+    "DetectionOutput",
+    "DummyData",
+    "HDF5Output",
+    "Input",
+    "MatWrite",
+    "PriorBox",
+    "Silence",
+    "Threshold",
+}
 STATISTICS = {"BN", "BatchNorm"}
 """Types with weights that no gradient reaches, and that are not negative."""
 LABELS = {
@@ -104,6 +115,7 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "LSTM": [("recurrent_param { num_output: 2 }", [(3, 4, 5), (3, 4), (4, 6)], 1, "TEST")],
     "LSTMUnit": [("", [(1, 4, 3), (1, 4, 12), (1, 4)], 2, "TEST")],
     "Log": [("log_param { base: 2 scale: 0.5 shift: 2 }", [MAP], 1, "TEST")],
+    "MatWrite": [("", [MAP, (2, 3)], 0, "TEST")],
     "Mish": [("", [MAP], 1, "TEST")],
     "MVN": [("", [MAP], 1, "TEST"), ("mvn_param { normalize_variance: false across_channels: true }", [MAP], 1, "TEST")],
     "Normalize": [

@@ -204,3 +204,48 @@ def test_an_unknown_type_names_those_that_come_near() -> None:
     text = 'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 2 } } } layer { name: "it" type: "Normalise" bottom: "d" top: "t" }'
     with pytest.raises(UnknownLayerError, match=r"unknown type 'Normalise' \(did you mean Normalize.*\); known are .*register"):
         Net(parse_net(text))
+
+
+def test_deeplab_of_2014_loads_as_it_is() -> None:
+    text = """
+        layers { top: 'data' top: 'label' top: 'data_dim' name: 'data' type: IMAGE_SEG_DATA
+                 image_data_param { root_folder: 'x' source: 'y' batch_size: 1 } transform_param { crop_size: 33 mean_value: 104 }
+                 include { phase: TEST } }
+        layers { bottom: 'data' top: 'conv' name: 'conv' type: CONVOLUTION
+                 convolution_param { num_output: 4 kernel_size: 3 pad: 2 hole: 2 weight_filler { type: 'xavier' } } }
+        layers { bottom: 'conv' top: 'interp' name: 'interp' type: INTERP interp_param { zoom_factor: 8 } }
+        layers { bottom: 'conv' top: 'shrunk' name: 'shrunk' type: INTERP interp_param { shrink_factor: 4 } }
+        layers { bottom: 'interp' bottom: 'data_dim' name: 'mat' type: MAT_WRITE include { phase: TEST } }
+        layers { bottom: 'conv' bottom: 'label' top: 'accuracy' name: 'accuracy' type: SEG_ACCURACY }
+    """
+    definition = parse_net(text)
+    assert any("hole became dilation 2" in change for change in definition.changes)
+    assert any("'mat' (MatWrite) takes its bottoms, but its file is not written" in change for change in definition.changes)
+    net = Net(definition)
+    net.blobs["data"].data[...] = np.random.default_rng(0).normal(size=(1, 3, 33, 33))
+    assert net.forward()["shrunk"].shape == (1, 4, 9, 9)
+    assert net.blobs["interp"].shape == (1, 4, 257, 257)
+    w, b = (torch.tensor(blob.data) for blob in net.params["conv"])
+    expected = torch.nn.functional.conv2d(torch.tensor(net.blobs["data"].data), w, b, padding=2, dilation=2)
+    np.testing.assert_allclose(net.blobs["conv"].data, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_holes_of_two_sizes() -> None:
+    head = 'layer {{ name: "d" type: "Input" top: "d" input_param {{ shape {{ dim: 1 dim: 2 dim: 9 dim: 11 }} }} }}'
+    params = "num_output: 3 kernel_size: 3 hole: 2 hole_w: 4"
+    text = head + 'layer {{ name: "c" type: "Convolution" bottom: "d" top: "c" convolution_param {{ {} }} }}'
+    assert Net(parse_net(text.format(params))).blobs["c"].shape == (1, 3, 5, 3)
+    with pytest.raises(NetError, match="has dilation and hole"):
+        parse_net(text.format(params + " dilation: 2"))
+
+
+@pytest.mark.parametrize(("mode", "size"), [("true", (4, 3)), ("false", (3, 2))])
+def test_pooling_with_ceil_mode(mode: str, size: tuple[int, int]) -> None:
+    text = """
+        layer {{ name: "d" type: "Input" top: "d" input_param {{ shape {{ dim: 1 dim: 2 dim: 8 dim: 6 }} }} }}
+        layer {{ name: "p" type: "Pooling" bottom: "d" top: "p" pooling_param {{ kernel_size: 3 stride: 2 ceil_mode: {} {} }} }}
+    """
+    net = Net(parse_net(text.format(mode, "")))
+    assert net.blobs["p"].shape == (1, 2, *size)
+    with pytest.raises(NetError, match="has round_mode and ceil_mode"):
+        parse_net(text.format(mode, "round_mode: CEIL"))
