@@ -219,6 +219,18 @@ def _make(name: str, arguments: str, make: Callable[..., T], error: type[Dreamop
         raise error(f"'{name}{arguments}' does not fit: {problem}") from problem
 
 
+def parse_value(text: str) -> Any:
+    """Return a parameter's value: a Python literal, a schedule, a part; anything else is the text itself.
+
+    >>> parse_value("0.5"), parse_value("Linear(2, 1)"), parse_value("photo.jpg")
+    (0.5, Linear(start=2, end=1, inclusive=False), 'photo.jpg')
+    """
+    try:
+        return _value(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError):
+        return text.strip()
+
+
 def _value(node: ast.expr) -> Any:
     """Return a parameter: a Python literal, a schedule, or a part within a part, as in ``alpha(fourier(noise=2))``."""
     if isinstance(node, ast.Tuple | ast.List):
