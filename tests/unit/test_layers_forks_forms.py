@@ -249,3 +249,35 @@ def test_pooling_with_ceil_mode(mode: str, size: tuple[int, int]) -> None:
     assert net.blobs["p"].shape == (1, 2, *size)
     with pytest.raises(NetError, match="has round_mode and ceil_mode"):
         parse_net(text.format(mode, "round_mode: CEIL"))
+
+
+@pytest.mark.parametrize("background", [-1, 0, 2])
+def test_detections_with_a_box_for_each_class(background: int) -> None:
+    n, classes = 4, 3
+    params = f"num_classes: 3 share_location: false background_label_id: {background} nms_param {{ nms_threshold: 1 }} code_type: CORNER"
+    layer, (moved, scores, _), _ = ready("DetectionOutput", f"detection_output_param {{ {params} }}", [(2, 48), (2, 12), (1, 2, 16)])
+    corners = torch.rand(n, 2, dtype=torch.float64)
+    priors = torch.stack([torch.cat([corners, corners + 1], 1), torch.full((n, 4), 0.5, dtype=torch.float64)]).reshape(1, 2, 16)
+    expected = []
+    for item in range(2):
+        for c in (c for c in range(classes) if c != background):
+            best_first = sorted(range(n), key=lambda p: -float(scores[item, p * classes + c]))
+            for p in best_first:
+                at = (p * classes + c) * 4
+                box = [float(priors[0, 0, p * 4 + k] + 0.5 * moved[item, at + k]) for k in range(4)]
+                expected.append([item, c, float(scores[item, p * classes + c]), *box])
+    np.testing.assert_allclose(run(layer, [moved, scores, priors])[0, 0].numpy(), expected, rtol=1e-9)
+
+
+def test_prior_boxes_of_several_sizes_with_oblong_pictures_and_steps() -> None:
+    params = "min_size: 6 min_size: 9 aspect_ratio: 3 img_h: 20 img_w: 40 step_h: 5 step_w: 8 offset: 0.25 variance: 0.3"
+    layer, bottoms, _ = ready("PriorBox", f"prior_box_param {{ {params} }}", [(2, 3, 2, 4), (2, 3, 30, 50)])
+    expected = []
+    for i, j in np.ndindex(2, 4):
+        cx, cy = (j + 0.25) * 8, (i + 0.25) * 5
+        for size in (6, 9):
+            for w, h in ((size, size), (size * 3**0.5, size / 3**0.5), (size / 3**0.5, size * 3**0.5)):
+                expected += [(cx - w / 2) / 40, (cy - h / 2) / 20, (cx + w / 2) / 40, (cy + h / 2) / 20]
+    y = run(layer, bottoms).numpy()
+    np.testing.assert_allclose(y[0, 0], expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(y[0, 1], 0.3, rtol=1e-6)
