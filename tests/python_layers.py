@@ -114,6 +114,32 @@ class Counter(caffe.Layer):
         pass
 
 
+class Recorder(caffe.Layer):
+    """A source that has neither bottoms nor weights, and keeps account of its turns."""
+
+    def setup(self, bottom, top):
+        self.calls = []
+        top[0].reshape(2, 3, 5, 4)
+
+    def reshape(self, bottom, top):
+        pass
+
+    def forward(self, bottom, top):
+        self.calls.append("forward")
+        top[0].data[...] = 5
+
+    def backward(self, top, propagate_down, bottom):
+        self.calls.append("backward" + str(len(propagate_down)))
+
+
+class Weighty(Recorder):
+    """A source that has a weight."""
+
+    def setup(self, bottom, top):
+        Recorder.setup(self, bottom, top)
+        self.blobs.add_blob(3)
+
+
 class Phase(caffe.Layer):
     """Writes the phase; has no backward pass."""
 

@@ -15,6 +15,11 @@ from dreamopt.schema import caffe_pb2
 
 Array = npt.NDArray[Any]
 
+
+class DatumShapeError(ShapeError, ValueError):
+    """An array that is no datum; a ValueError too, as in pycaffe."""
+
+
 __all__ = [
     "Transformer",
     "array_to_blobproto",
@@ -32,7 +37,7 @@ __all__ = [
 
 def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> Array:
     """Return the data (or the diff) of a BlobProto as an array of its shape, legacy 4-D shapes included."""
-    values = np.array(blob.diff if return_diff else blob.data)
+    values = np.array(blob.diff if return_diff else blob.data, np.float64)
     legacy = any(blob.HasField(f) for f in ("num", "channels", "height", "width"))
     return values.reshape((blob.num, blob.channels, blob.height, blob.width) if legacy else tuple(blob.shape.dim))
 
@@ -62,11 +67,11 @@ def array_to_datum(arr: Array, label: int | None = None) -> caffe_pb2.Datum:
 
     Raises
     ------
-    ShapeError
+    DatumShapeError
         If the array has not three axes.
     """
     if arr.ndim != 3:
-        raise ShapeError(f"a datum holds (channels, height, width), but the array's shape is {arr.shape}")
+        raise DatumShapeError(f"a datum holds (channels, height, width), but the array's shape is {arr.shape}")
     datum = caffe_pb2.Datum(channels=arr.shape[0], height=arr.shape[1], width=arr.shape[2])
     if arr.dtype == np.uint8:
         datum.data = arr.tobytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +39,7 @@ class Net(engine.Net):
         # A Python data layer that may not run becomes an input where the caller tells its shape, and is refused otherwise.
         kwargs.setdefault("keep", ("DummyData",) if "input_shape" in kwargs else ("DummyData", "Python"))
         super().__init__(network_file, *args, **kwargs)
+        self._callbacks: dict[str, list[Callable[[int], object]]] = {}
 
     @property
     def device(self) -> torch.device:
@@ -78,6 +80,51 @@ class Net(engine.Net):
     def set_input_arrays(self, data: npt.NDArray[Any], labels: npt.NDArray[Any]) -> NoReturn:
         """Raise a UsageError: a MemoryData layer is an input here."""
         raise UsageError("a MemoryData layer is read as an input here: write the data into net.blobs[name].data, or pass it to forward()")
+
+    # Callbacks: functions of a layer's number, its place in `_layer_names`, called as often as they were added.
+
+    def before_forward(self, callback: Callable[[int], object]) -> None:
+        """Let ``callback(i)`` be called before layer ``i`` runs forward."""
+        self._call("before_forward", callback)
+
+    def after_forward(self, callback: Callable[[int], object]) -> None:
+        """Let ``callback(i)`` be called after layer ``i`` has run forward."""
+        self._call("after_forward", callback)
+
+    def before_backward(self, callback: Callable[[int], object]) -> None:
+        """Let ``callback(i)`` be called before layer ``i`` runs backward."""
+        self._call("before_backward", callback)
+
+    def after_backward(self, callback: Callable[[int], object]) -> None:
+        """Let ``callback(i)`` be called after layer ``i`` has run backward."""
+        self._call("after_backward", callback)
+
+    def _call(self, when: str, callback: Callable[[int], object]) -> None:
+        if not callable(callback):
+            raise UsageError(f"{when} takes a function of a layer's number, not {callback!r}")
+        self._callbacks.setdefault(when, []).append(callback)
+
+    def _tell(self, when: str, i: int) -> None:
+        for callback in self._callbacks.get(when, ()):
+            callback(i)
+
+    def _forward(self, first: int, last: int) -> None:
+        if not self._callbacks:
+            super()._forward(first, last)
+            return
+        for i in range(first, last + 1):
+            self._tell("before_forward", i)
+            super()._forward(i, i)
+            self._tell("after_forward", i)
+
+    def _backward(self, first: int, last: int, rules: Mapping[str, Rule] | None = None) -> None:
+        if not self._callbacks:
+            super()._backward(first, last, rules)
+            return
+        for i in range(first, last - 1, -1):
+            self._tell("before_backward", i)
+            super()._backward(i, i, rules)
+            self._tell("after_backward", i)
 
     # The two calls that the deep visualization toolbox's fork of Caffe adds.
 

@@ -27,7 +27,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDAr
     Returns
     -------
     ndarray
-        (H, W, 3) RGB, or (H, W, 1). An alpha channel is dropped.
+        (H, W, 3) RGB, or (H, W, 1). An alpha channel is dropped, and all but the first picture of an animation.
 
     Raises
     ------
@@ -42,8 +42,10 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDAr
         image = img_as_float(imread(os.fspath(filename)))
     except (OSError, ValueError) as e:
         raise ImageError(f"{os.fspath(filename)} cannot be read as a picture: {e}") from None
-    if image.ndim == 3 and image.shape[2] == 4:
-        image = image[:, :, :3]
+    if image.ndim == 4:
+        image = image[0]  # of a GIF's pictures
+    if image.ndim == 3 and image.shape[2] in (2, 4):
+        image = image[:, :, :3] if image.shape[2] == 4 else image[:, :, 0]
     if not color and image.ndim == 3:
         image = rgb2gray(image)
     if image.ndim == 2:
@@ -64,7 +66,7 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> n
     new_dims : (int, int)
         Height and width wanted.
     interp_order : int
-        Order of the interpolating spline, 0 to 5; 1 is linear.
+        Order of the interpolating spline, 0 to 5; 1 is linear. Beyond that, scikit-image's versions differ at the edges.
 
     Returns
     -------

@@ -40,6 +40,7 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
         Naming the layer, its file and line.
     """
     nodes: list[Node] = []
+    node: Node
     blobs: dict[str, Blob] = {}
     available: set[str] = set()
     owners: dict[str, tuple[Layer, Blob]] = {}
@@ -67,7 +68,8 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
             if name != AUTOMATIC:
                 available.add(name)
         if isinstance(layer, HandLayer):
-            node: Node = HandNode(layer, bottoms, tops, step.added)
+            node = made = HandNode(layer, bottoms, tops, step.added)
+            made.forced = net.param.force_backward
             node.weights = layer.begin(bottoms, tops)
             for i, blob in enumerate(node.weights):
                 blob.name = f"{layer.name}[{i}]"

@@ -99,7 +99,15 @@ class _ByHand(torch.autograd.Function):
 
 
 class HandNode(Node):
-    """A `HandLayer` in its net."""
+    """A `HandLayer` in its net.
+
+    Attributes
+    ----------
+    forced : bool
+        Whether the net's file says ``force_backward``: then a layer with neither bottoms nor weights has its turn too.
+    """
+
+    forced: bool = False
 
     @property
     def hand(self) -> HandLayer:
@@ -117,8 +125,8 @@ class HandNode(Node):
         self.hand.run(self.bottoms, self.tops)
 
     def backward(self, device: torch.device) -> None:
-        """Let the layer write its bottoms' diffs; one with neither bottoms nor weights is not called."""
-        if self.bottoms or self.weights:
+        """Let the layer write its bottoms' diffs; one with neither bottoms nor weights only where that is forced."""
+        if self.bottoms or self.weights or self.forced:
             self.hand.run_back(self.tops, self.hand.wanted(), self.bottoms)
 
     def settle_weight_diffs(self) -> None:

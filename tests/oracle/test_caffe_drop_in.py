@@ -170,6 +170,119 @@ def test_python_layers(name: str, layers_module: bytes, oracle: Oracle, tmp_path
     same(run_ours(PYTHON_SCRIPT, tmp_path, arguments=arguments), theirs)
 
 
+TURNS = python_layer("source", "Recorder", tops="a") + "".join(
+    [
+        python_layer("weighty", "Weighty", tops="b"),
+        python_layer("ten", "Tenfold", "b"),
+        'layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "ten" bottom: "b" top: "sum" }\n',
+        'layer { name: "loss" type: "Reduction" bottom: "sum" top: "loss" loss_weight: 2 }\n',
+    ]
+)
+
+TURNS_SCRIPT = """
+import sys
+sys.path.insert(0, ".")
+for forced in ("", "force_backward: true "):
+    with open("net.prototxt", "w") as f:
+        f.write(forced + arguments["text"])
+    net = caffe.Net("net.prototxt", caffe.TEST)
+    seen = []
+    for when in ("before_forward", "after_forward", "before_backward", "after_backward"):
+        for again in range(2):
+            call = lambda i, when=when, again=again: seen.append("%s %d %d" % (when, again, i))
+            result[forced + when + str(again)] = np.array(str(getattr(net, when)(call)))
+    class Callback(object):
+        def __call__(self, i):
+            seen.append("object %d %s" % (i, type(i).__name__))
+            if net._layer_names[i] == "ten":
+                net.blobs["ten"].data[...] += 7
+    net.after_forward(Callback())
+    for step in (lambda: net.forward(), lambda: net.backward(), lambda: net.forward(end="ten"), lambda: net.forward(start="ten", end="sum"),
+            lambda: net.backward(start="sum", end="ten"), lambda: net.reshape(), lambda: net.forward_all(), lambda: net.forward(blobs=["b"])):
+        try:
+            step()
+        except Exception as error:
+            seen.append("raised")
+        seen.append("|")
+    result[forced + "seen"] = np.array(seen)
+    result[forced + "sum"] = net.blobs["sum"].data.copy()
+    result[forced + "calls"] = np.array([" ".join(layer.calls) for layer in net.layers if hasattr(layer, "calls")])
+    def stop(i):
+        if i == 2:
+            raise KeyError("stop")
+    net.before_forward(stop)
+    del seen[:]
+    try:
+        net.forward()
+    except KeyError as error:
+        seen.append(str(error))
+    result[forced + "stopped"] = np.array(seen)
+sys.path.pop(0)
+sys.modules.pop("their_layers", None)
+"""
+
+
+def test_callbacks_and_whose_turn_it_is(layers_module: bytes, oracle: Oracle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DREAMOPT_ALLOW_PYTHON_LAYERS", "1")
+    arguments = {"text": TURNS}
+    theirs = oracle.script(TURNS_SCRIPT, {"their_layers.py": layers_module}, arguments=arguments)
+    assert "backward" not in theirs["calls"][0]
+    assert "backward" in theirs["force_backward: true calls"][0]
+    same(run_ours(TURNS_SCRIPT, tmp_path, arguments=arguments), theirs)
+
+
+PICTURES = """
+import skimage.io
+from PIL import Image
+imread = skimage.io.imread
+if not hasattr(caffe, "allow_python_layers"):  # Debian's scikit-image has another name for this than its Caffe
+    skimage.io.imread = lambda name, as_grey=False: imread(name, as_gray=as_grey)
+rng = np.random.RandomState(0)
+bytes4 = rng.randint(0, 256, (7, 9, 4)).astype(np.uint8)
+pictures = {"rgb.png": Image.fromarray(bytes4[..., :3]), "rgba.png": Image.fromarray(bytes4), "grey.png": Image.fromarray(bytes4[..., 0]),
+    "grey alpha.png": Image.fromarray(bytes4[..., :2]), "palette.png": Image.fromarray(bytes4[..., :3]).quantize(17), "bits.png": Image.fromarray(bytes4[..., 0]).convert("1"),
+    "deep.png": Image.fromarray(bytes4[..., 0].astype(np.uint16) * 200 + 3), "rgb.bmp": Image.fromarray(bytes4[..., :3]), "a.gif": Image.fromarray(bytes4[..., :3]).quantize(9),
+    "float.tif": Image.fromarray(rng.rand(5, 6).astype(np.float32))}
+for name, picture in pictures.items():
+    picture.save(name)
+    for color in (True, False) if "a.gif" != name and "alpha" not in name and name != "rgba.png" else (True,):
+        result["load %s %d" % (name, color)] = caffe.io.load_image(name, color)
+skimage.io.imread = imread
+for channels in (1, 2, 3, 4, 5):
+    for dims in ((5, 7), (14, 18), (7, 9), (21, 4), (3, 2)):
+        for order in (0, 1) if channels in (1, 3) else (0, 1, 3):
+            for what, picture in (("float", rng.normal(3, 50, (7, 9, channels))), ("bytes", rng.randint(0, 256, (7, 9, channels)).astype(np.uint8)), ("flat", np.full((7, 9, channels), 2.5))):
+                result["resize %d %s %d %s" % (channels, dims, order, what)] = caffe.io.resize_image(picture, dims, interp_order=order)
+for dims in ((3, 4), (7, 9), (5, 5), np.array([5, 6])):
+    result["crops %s" % (dims,)] = caffe.io.oversample([rng.rand(7, 9, 3), rng.rand(7, 9, 3)], dims)
+for name, array in (("bytes", bytes4[:2, :3]), ("float", rng.rand(2, 3, 4)), ("int", rng.randint(-9, 9, (2, 3, 4))), ("bool", rng.rand(2, 3, 4) > 0.5), ("zero", np.zeros((2, 3, 4), np.uint8))):
+    for label in (None, 5, 0):
+        datum = caffe.io.array_to_datum(array, label)
+        result["datum %s %s" % (name, label)] = np.array(datum.SerializeToString().hex())
+        result["array %s %s" % (name, label)] = caffe.io.datum_to_array(datum)
+for shape in ((), (3,), (2, 3), (2, 3, 4, 5), (1, 2, 3, 4, 5)):
+    array = np.asarray(rng.normal(0, 1, shape))
+    for diff in (None, 2 * array):
+        blob = caffe.io.array_to_blobproto(array, None if diff is None else np.asarray(diff))
+        result["blob %s %s" % (shape, diff is None)] = np.array(blob.SerializeToString().hex())
+        result["from blob %s %s" % (shape, diff is None)] = caffe.io.blobproto_to_array(blob, diff is not None)
+vector = caffe.io.arraylist_to_blobprotovector_str([np.ones((2, 3)), np.zeros((4, 1, 2))])
+result["vector"] = np.array(vector.hex())
+result["of a vector"] = caffe.io.blobprotovector_str_to_arraylist(vector)[1]
+for wrong in (np.ones((2, 3)), np.ones((1, 2, 3, 4))):
+    try:
+        caffe.io.array_to_datum(wrong)
+    except ValueError:
+        result["refused %d" % wrong.ndim] = np.array(1)
+for name in list(result):
+    result["type of " + name] = np.array(result[name].dtype.kind + str(result[name].itemsize if result[name].dtype.kind != "U" else ""))
+"""
+
+
+def test_pictures_and_messages(oracle: Oracle, tmp_path: Path) -> None:
+    same(run_ours(PICTURES, tmp_path), oracle.script(PICTURES))
+
+
 DUMMY = """
 with open("net.prototxt", "w") as f:
     f.write('''force_backward: true
@@ -205,17 +318,18 @@ def test_dummy_data_with_a_loss(oracle: Oracle, tmp_path: Path) -> None:
 
 
 DETECT = """
-caffe.io.load_image = np.load  # Debian's scikit-image is too new for its Caffe
+load_image, caffe.io.load_image = caffe.io.load_image, np.load  # Debian's scikit-image is too new for its Caffe
 net = caffe.Detector("net.prototxt", "net.caffemodel", mean=np.array([104.0, 117.0, 123.0]), raw_scale=255.0, channel_swap=(2, 1, 0))
 found = net.detect_windows([("a.npy", np.array([[3, 5, 90, 70], [20, 30, 110, 121]])), ("a.npy", np.array([[0, 0, 60, 60]]))])
 result["prediction"] = np.array([d["prediction"] for d in found])
 result["window"] = np.array([d["window"] for d in found])
 result["crop_dims"] = np.array(net.crop_dims)
+caffe.io.load_image = load_image
 """
 
 
 def test_detection_of_windows(oracle: Oracle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dreamopt.caffe.io, "load_image", None)
+    monkeypatch.setattr(dreamopt.caffe.io, "load_image", None)  # which the script sets, and which comes back here
     from dreamopt.data import PROTOTXT, WEIGHTS
 
     ys, xs = np.mgrid[:120, :130]
@@ -232,8 +346,7 @@ def test_the_face_is_whole(oracle: Oracle) -> None:
     theirs = oracle.script(code)
     modules = {"classifier", "coord_map", "detector", "net_spec", "pycaffe"}
     assert set(theirs["names"]) - modules <= set(dir(dreamopt.caffe))
-    callbacks = {"after_backward", "after_forward", "before_backward", "before_forward"}
     inner = {"_bottom_ids", "_top_ids", "_blob_loss_weights", "_set_input_arrays"}
     made = {"_blob_names", "_layer_names", "blobs", "bottom_names", "inputs", "layer_dict", "layers", "outputs", "params", "top_names"}
     public = {name for name in theirs["net"] if not name.startswith("__")}
-    assert public - callbacks - inner - made <= set(dir(dreamopt.caffe.Net))
+    assert public - inner - made <= set(dir(dreamopt.caffe.Net))
