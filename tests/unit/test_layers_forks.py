@@ -128,7 +128,14 @@ def test_bn_of_segnet() -> None:
     assert torch.autograd.gradcheck(lambda x, a, b: layer.forward([x], [a, b])[0], fixed)
 
 
-@pytest.mark.parametrize(("params", "phase"), [("", "TEST"), ("bn_param { frozen: true eps: 0.01 }", "TRAIN")])
+@pytest.mark.parametrize(
+    ("params", "phase"),
+    [
+        ("", "TEST"),
+        ("bn_param { frozen: true eps: 0.01 }", "TRAIN"),
+        ("bn_param { slope_filler { value: 1 } moving_average: true eps: 0.01 }", "TEST"),
+    ],
+)
 def test_bn_of_pspnet(params: str, phase: str) -> None:
     layer, (x,), weights = ready("BN", params, [(2, 3, 5, 4)], phase)
     slope, bias, mean, variance = (w.flatten() for w in weights)

@@ -17,9 +17,10 @@ class BN(Layer):
     INFERENCE is ``y = scale x + shift``, the statistics being inside the two. LEARN is
     ``y = scale (x - mean) / sqrt(var + 1e-9) + shift`` with the batch's own (biased) statistics, in TEST too.
 
-    That of BVLC's pull request 1965, where ``var_eps``, ``decay`` or ``moving_average`` is given, has the weights scale, shift, mean
-    and variance: ``y = scale (x - mean) / sqrt(variance + var_eps) + shift``, in TEST with ``moving_average`` by the stored
-    statistics, else by the batch's own.
+    That of BVLC's pull request 1965, where ``var_eps``, ``decay`` or ``moving_average`` is given, and no ``slope_filler`` or
+    ``bias_filler``, has the weights scale, shift, mean and variance:
+    ``y = scale (x - mean) / sqrt(variance + var_eps) + shift``, in TEST with ``moving_average`` by the stored statistics, else
+    by the batch's own.
 
     PSPNet's has the weights slope, bias, mean and variance: ``y = slope (x - mean) / sqrt(variance + eps) + bias``. It runs
     in TEST, or with ``frozen: true``; training statistics are left to Caffe. Not in Caffe 1.0.
@@ -39,7 +40,8 @@ class BN(Layer):
         p = self.param.bn_param
         if len(bottoms[0]) < 2:
             self.fail(f"the bottom has shape {text(bottoms[0])}; allowed are 2 axes and more")
-        self.moving = any(p.HasField(field) for field in ("var_eps", "decay", "moving_average"))
+        psp = p.HasField("slope_filler") or p.HasField("bias_filler")
+        self.moving = not psp and any(p.HasField(field) for field in ("var_eps", "decay", "moving_average"))
         self.segnet = not self.moving and any(p.HasField(field) for field in ("bn_mode", "scale_filler", "shift_filler"))
         if not self.segnet and not self.moving and self.phase == "TRAIN" and not p.frozen:
             self.fail("it works in TEST, and with frozen: true; in TRAIN its statistics are left to Caffe")
