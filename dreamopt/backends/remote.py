@@ -55,7 +55,10 @@ class Remote:
     shares_files = False
 
     def __init__(self, python: str | Sequence[str], device: int | str, timeout: float) -> None:
-        self.command = shlex.split(python) if isinstance(python, str) else [os.fspath(part) for part in python]
+        try:
+            self.command = shlex.split(python) if isinstance(python, str) else [os.fspath(part) for part in python]
+        except ValueError as error:
+            raise UsageError(f"python is {python!r}, which is no command: {error}") from None
         if not self.command:
             raise UsageError("python is an empty command; give what starts a Python with Caffe, such as 'chroot /srv/caffe python3'")
         if not timeout > 0:

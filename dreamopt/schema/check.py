@@ -9,14 +9,15 @@ import difflib
 from collections.abc import Sequence
 
 from dreamopt.errors import NetError
-from dreamopt.schema.caffe_pb2 import NetParameter
+from dreamopt.schema.caffe_pb2 import TRAIN, LayerParameter, NetParameter
 from dreamopt.schema.place import Place
 
 
-def check_structure(param: NetParameter, places: Sequence[Place]) -> None:
+def check_structure(param: NetParameter, places: Sequence[Place], left_out: Sequence[tuple[LayerParameter, Place]] = ()) -> None:
     """Refuse a net in which a bottom comes from nowhere or a top is made twice.
 
-    A layer may write the blob it reads if both stand at the same index: that is Caffe's in-place computation.
+    A layer may write the blob it reads if both stand at the same index: that is Caffe's in-place computation. Of the layers
+    ``left_out`` by their rules, an error tells which would have made a blob that is missing.
 
     Raises
     ------
@@ -30,7 +31,7 @@ def check_structure(param: NetParameter, places: Sequence[Place]) -> None:
             raise NetError(f'{place}: {name} has no type: give one, such as type: "Convolution"')
         for i, blob in enumerate(layer.bottom):
             if blob not in maker:
-                _refuse_bottom(param, places, blob, place.of("bottom", i), name, list(maker))
+                _refuse_bottom(param, places, left_out, blob, place.of("bottom", i), name, list(maker))
         for i, blob in enumerate(layer.top):
             in_place = i < len(layer.bottom) and layer.bottom[i] == blob
             if blob in maker and not in_place:
@@ -42,13 +43,29 @@ def check_structure(param: NetParameter, places: Sequence[Place]) -> None:
             maker[blob] = (layer.name, place)
 
 
-def _refuse_bottom(param: NetParameter, places: Sequence[Place], blob: str, where: Place, name: str, known: Sequence[str]) -> None:
+def _refuse_bottom(
+    param: NetParameter,
+    places: Sequence[Place],
+    left_out: Sequence[tuple[LayerParameter, Place]],
+    blob: str,
+    where: Place,
+    name: str,
+    known: Sequence[str],
+) -> None:
     for layer, place in zip(param.layer, places, strict=True):
         if blob in layer.top:
             raise NetError(
                 f"{where}: {name} reads '{blob}', which only layer '{layer.name}' further down ({place}) makes; "
                 "a layer comes after those it reads from"
             )
+    makers = [f"'{layer.name}' ({place})" for layer, place in left_out if blob in layer.top]
+    if makers:
+        state = param.state
+        stages = f"stages {list(state.stage)}" if state.stage else "no stages"
+        raise NetError(
+            f"{where}: {name} reads '{blob}', which {' and '.join(makers)} would make, but that is left out by its include or exclude "
+            f"rules in the phase {'TRAIN' if state.phase == TRAIN else 'TEST'} at level {state.level} with {stages}; choose others"
+        )
     near = difflib.get_close_matches(blob, known, n=3, cutoff=0.5) or list(known)[-3:]
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; no layer above makes any blob"
     raise NetError(f"{where}: {name} reads the unknown blob '{blob}'{hint}")

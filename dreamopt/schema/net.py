@@ -175,14 +175,17 @@ def _finish(
         upgraded.state.phase = _PHASES[phase]
     upgraded.state.level = level
     upgraded.state.stage.extend(stages)
+    everything = list(zip(upgraded.layer, kept, strict=True))
     kept = filter_layers(upgraded, kept)
+    there = {id(place) for place in kept}
+    left_out = [(layer, place) for layer, place in everything if id(place) not in there]
     if not kept:
         raise NetError(
             f"{top}: no layer is left in the phase {'TRAIN' if upgraded.state.phase == TRAIN else 'TEST'} at level {level}: "
             "see their include and exclude"
         )
     kept = make_inputs(upgraded, kept, input_shape, changes, keep)
-    check_structure(upgraded, kept)
+    check_structure(upgraded, kept, left_out)
     return NetDef(upgraded, kept, changes, text)
 
 

@@ -20,6 +20,7 @@ from dreamopt.schema.tokens import END, NAME, NUMBER, STRING, SYMBOL, Tokens, un
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
 _LAYERS = ("layer", "layers")
 _MOST_UNKNOWN = 100
+_INTELS_ENGINES = ("MKL2017", "MKLDNN")  # Intel's Caffe: other code for the same numbers
 
 
 class Reading:
@@ -178,6 +179,8 @@ class Reading:
             value = word in ("true", "True", "t")
         elif kind == NAME and field.kind == "enum" and not negative:
             value = field.choices.get(word)
+            if value is None and field.name == "engine" and word in _INTELS_ENGINES and not self.strict:
+                value = field.choices["DEFAULT"]
         if value is not None and negative:
             value = -value
         if (

@@ -208,6 +208,8 @@ def test_commands_that_start_no_caffe(python: str, tmp_path: Path) -> None:
         start(python, device="cuda")
     with pytest.raises(UsageError, match="empty command"):
         start("")
+    with pytest.raises(UsageError, match=r"python is \"chroot '/srv\", which is no command: No closing quotation"):
+        start("chroot '/srv")
     with pytest.raises(WeightsError, match="no such file here, nor where Caffe runs"):
         start(python, weights="/nowhere/net.caffemodel")
     (tmp_path / "caffe.py").write_text("__version__ = '0.9'; TEST = 1\ndef set_mode_cpu(): pass\n")

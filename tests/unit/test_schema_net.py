@@ -194,6 +194,9 @@ REFUSED = {
     INPUT
     + 'layer {\nname: "r" type: "ReLU"\nbottom: "dat" top: "r" }': "n:4: layer 'r' (ReLU) reads the unknown blob 'dat'; did you mean 'data'?",
     'layer {\nname: "r" type: "ReLU"\nbottom: "dat" top: "r" }': "n:3: layer 'r' (ReLU) reads the unknown blob 'dat'; no layer above makes any blob",
+    'layer { name: "d" type: "Data" top: "x" include { stage: "train" } }\nlayer { name: "e" type: "Data" top: "x" include { phase: TRAIN } }\n'
+    'layer { name: "r" type: "ReLU" bottom: "x" top: "r" }': "n:3: layer 'r' (ReLU) reads 'x', which 'd' (n:1) and 'e' (n:2) would make, but that is "
+    "left out by its include or exclude rules in the phase TEST at level 0 with no stages; choose others",
     INPUT
     + 'layer { name: "r" type: "ReLU" bottom: "s" top: "r" }\nlayer { name: "s" type: "ReLU" bottom: "data" top: "s" }': "n:2: layer 'r' (ReLU) "
     "reads 's', which only layer 's' further down (n:3) makes",

@@ -231,3 +231,11 @@ def test_no_damage_to_a_net_breaks_the_reader(edits: list[tuple[int, int, str]])
     for at, cut, put in edits:
         text = text[:at] + put + text[at + cut :]
     survives(text)
+
+
+def test_intels_engines_are_the_default_one() -> None:
+    net = read('layer { name: "c" type: "Pooling" pooling_param { engine: MKL2017 stride: 3 } lrn_param { engine: MKLDNN } }')
+    assert net.layer[0].pooling_param.engine == net.layer[0].lrn_param.engine == 0
+    assert net.layer[0].pooling_param.stride == 3
+    with pytest.raises(PrototxtError, match="'engine' is 'MKL2017', but has to be one of DEFAULT, CAFFE, CUDNN"):
+        read('layer { name: "c" pooling_param { engine: MKL2017 } }', strict=True)
