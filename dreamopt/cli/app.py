@@ -14,7 +14,9 @@ COMMANDS = {
     "demo": "Render the embedded net's filters and classes, offline.",
     "inspect": "Show a net's layers, shapes, parameters and input.",
     "models": "List public Caffe models and fetch them.",
+    "presets": "List the published recipes that render knows.",
     "render": "Make the pictures that filters, neurons and classes like.",
+    "replay": "Make a picture again from what is written in it.",
 }
 
 

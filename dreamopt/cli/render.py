@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -23,20 +23,73 @@ def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[str], se
     """Return the command that makes the same pictures again: every setting said, no default left to a later version."""
     words = ["dreamopt", "render", "--net", net or "tiny"]
     for key, value in repeat.items():
-        if value is not None:
+        if isinstance(value, bool):
+            words += [f"--{key.replace('_', '-')}"] if value else []
+        elif value is not None:
             words += [f"--{key.replace('_', '-')}", str(value)]
     for target in targets:
         words += ["--target", target]
     told = settings.describe()
-    if told["size"] is not None:
-        size = told["size"]
-        told["size"] = f"{size[1]}x{size[0]}" if isinstance(size, list) else size
-    for regularizer in told.pop("regularizers"):
-        words += ["--regularizer", regularizer]
+    size = told.pop("size")
+    if size is not None:
+        words += ["--size", f"{size[1]}x{size[0]}" if isinstance(size, list) else str(size)]
+    for key, option in (("regularizers", "--regularizer"), ("transforms", "--transform")):
+        for text in told.pop(key):
+            words += [option, text]
+    stages = told.pop("stages")
+    if stages:
+        words += ["--set", f"stages={json.dumps(stages)}"]
     for key, value in told.items():
         if value is not None:
             words += [f"--{key.replace('_', '-')}", str(value)]
     return shlex.join([*words, "-o", out])
+
+
+SETTINGS_OPTIONS = (
+    click.option("--preset", metavar="NAME", help="A published recipe, see `dreamopt presets`; other options change it."),
+    click.option(
+        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Repeatable. Any setting or number: steps=64, tv.weight=0.1."
+    ),
+    click.option("--init", metavar="FILE", help="A picture to start from."),
+    click.option("--size", callback=_size, metavar="N|WxH", help="Pixels.  [default: of --init, else of the net's file]"),
+    click.option("--steps", type=int, help="Steps of the optimizer, in each octave or stage.  [default: 256]"),
+    click.option("--optimizer", metavar="TEXT", help="adam; ascent: DeepDream's normalised ascent; or another.  [default: adam]"),
+    click.option("--lr", type=float, help="Grey levels per step.  [default: 4 for adam, 2 for ascent]"),
+    click.option("--seed", type=int, help="Of the start and the transforms.  [default: 0]"),
+    click.option("--parametrization", metavar="TEXT", help="What is searched: fourier, pixels, or another.  [default: fourier]"),
+    click.option("--noise", type=float, help="Noise at the start, in grey levels.  [default: 4 for fourier, 10 for pixels]"),
+    click.option("--jitter", type=int, help="Roll the image by up to so many pixels before each step.  [default: 8]"),
+    click.option(
+        "--transform", "transforms", multiple=True, metavar="TEXT", help="Repeatable, after the jitter, as in 'rotate(5)' or 'lucid'."
+    ),
+    click.option("--views", type=int, help="Differently transformed views that each step averages over.  [default: 1]"),
+    click.option("--tv", type=float, help="Weight of the penalty on the sum of squared differences of neighbours.  [default: 0]"),
+    click.option("--l2", type=float, help="Weight of the penalty on the sum of squares.  [default: 0]"),
+    click.option("--decay", type=float, help="Part of the distance to the mean colour that goes after each step.  [default: 0]"),
+    click.option("--blur", type=float, help="Gaussian blur after every fourth step, in pixels; falls to a fifth.  [default: 1]"),
+    click.option(
+        "-r", "--regularizer", "regularizers", multiple=True, metavar="TEXT", help="Repeatable, as in 'gaussian_blur(Linear(2.5, 0.5))'."
+    ),
+    click.option("--redirected", type=int, help="Steps at the start with redirected ReLUs, against dead starts.  [default: 0]"),
+    click.option("--octaves", type=int, help="From small to large in so many sizes.  [default: 1]"),
+    click.option("--octave-scale", type=float, help="Ratio of their sizes.  [default: 1.4]"),
+    click.option("--batch-size", type=int, help="Targets climbed together; a matter of speed and memory.  [default: 8]"),
+)
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that `chosen_settings` takes."""
+    for option in reversed(SETTINGS_OPTIONS):
+        command = option(command)
+    return command
+
+
+def chosen_settings(preset: str | None, assignments: Sequence[str], **said: Any) -> Any:
+    """Return the settings of a preset (or the default ones), with what the options say instead."""
+    from dreamopt.recipes.preset import chosen
+
+    given = {key: value for key, value in said.items() if value is not None and value != ()}
+    return chosen(preset, given, assignments)
 
 
 @click.command("render")
@@ -58,26 +111,7 @@ def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[str], se
     metavar="FILE.png",
     help="The picture; of several targets the contact sheet, beside a folder of the same name with one picture each.",
 )
-@click.option("--size", callback=_size, metavar="N|WxH", help="Pixels.  [default: the size in the net's file]")
-@click.option("--steps", default=256, show_default=True, help="Steps of the optimizer.")
-@click.option(
-    "--optimizer", type=click.Choice(["adam", "ascent"]), default="adam", show_default=True, help="Adam, or DeepDream's normalised ascent."
-)
-@click.option("--lr", type=float, help="Grey levels per step.  [default: 4 for adam, 2 for ascent]")
-@click.option("--seed", default=0, show_default=True, help="Of the start and the jitter.")
-@click.option("--parametrization", type=click.Choice(["fourier", "pixels"]), default="fourier", show_default=True, help="What is searched.")
-@click.option("--noise", type=float, help="Noise at the start, in grey levels.  [default: 4 for fourier, 10 for pixels]")
-@click.option("--jitter", default=8, show_default=True, help="Roll the image by up to so many pixels before each step.")
-@click.option("--tv", default=0.0, show_default=True, help="Weight of the penalty on the sum of squared differences of neighbours.")
-@click.option("--l2", default=0.0, show_default=True, help="Weight of the penalty on the sum of squares.")
-@click.option("--decay", default=0.0, show_default=True, help="Part of the distance to the mean colour that goes after each step.")
-@click.option(
-    "--blur", default=1.0, show_default=True, help="Gaussian blur after every fourth step, in pixels; falls to a fifth at the end."
-)
-@click.option(
-    "-r", "--regularizer", "regularizers", multiple=True, metavar="TEXT", help="Repeatable, as in 'gaussian_blur(Linear(2.5, 0.5))'."
-)
-@click.option("--batch-size", default=8, show_default=True, help="Targets climbed together; a matter of speed and memory.")
+@settings_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths.")
 @net_options
@@ -89,16 +123,16 @@ def command(net: str | None, targets: tuple[str, ...], out: str, quiet: bool, as
     """
     from dreamopt.cli.net import NET_KEYS
     from dreamopt.cli.progress import interruptible, rendering
-    from dreamopt.recipes import Settings, expand, render
+    from dreamopt.recipes import expand, render
     from dreamopt.recipes.save import check_output, save
 
     check_output(out)
     said = {key: options.pop(key) for key in NET_KEYS}
-    settings = Settings(**options)
+    settings = chosen_settings(**options)
     network, repeat, source = open_network(net, **said)
     wanted = [target.text for target in expand(network, targets, settings.size)]
-    story = {"source": source, "command": again(net, repeat, wanted, settings, out)}
-    with interruptible() as stop, rendering(quiet, len(wanted), settings.steps) as report:
+    story = {"source": source, "load": {"net": net} | repeat, "command": again(net, repeat, wanted, settings, out)}
+    with interruptible() as stop, rendering(quiet, len(wanted), settings.total_steps) as report:
         rendered = render(network, targets, settings, story=story, callbacks=[report], stop=stop)
     if not rendered:
         raise KeyboardInterrupt

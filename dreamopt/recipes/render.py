@@ -9,16 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dreamopt import __version__
 from dreamopt.errors import DeadGradientError, UsageError
 from dreamopt.image.files import Picture
 from dreamopt.network import Network
-from dreamopt.objective import Objective
+from dreamopt.objective import Objective, each
 from dreamopt.optimize import Result, run
 from dreamopt.optimize.result import Callback, Progress
 from dreamopt.problem import Problem
-from dreamopt.recipes.settings import WAKING, Settings, Wake
+from dreamopt.recipes.legs import Leg, carried, choose_size, given_images, plan, pyramid
+from dreamopt.recipes.settings import NOISE, WAKING, Settings, Wake
 from dreamopt.recipes.targets import Target, expand, together
 
 FORMAT = 1
@@ -54,7 +56,7 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """A target with its number among equal targets, which names its random streams.
 
     So a picture does not depend on what else is rendered, and a target given twice gives two pictures.
@@ -127,13 +129,13 @@ def render(
     seen: Counter[str] = Counter()
     jobs = []
     for target in expand(network, targets, chosen.size):
-        jobs.append(_Job(target, seen[target.text]))
+        jobs.append(Job(target, seen[target.text]))
         seen[target.text] += 1
     done: dict[int, Rendered] = {}
     try:
         for batch in _batches(jobs, chosen.batch_size):
             places = [place for place, _ in batch]
-            made = _render_batch(network, [job for _, job in batch], chosen, dict(story or {}), callbacks, stop)
+            made = render_batch(network, [job for _, job in batch], chosen, dict(story or {}), callbacks, stop)
             done.update(zip(places, made, strict=True))
             if any(one.interrupted for one in made) or (stop is not None and stop()):
                 break
@@ -147,9 +149,9 @@ def render(
     return finished
 
 
-def _batches(jobs: Sequence[_Job], size: int) -> Iterator[list[tuple[int, _Job]]]:
+def _batches(jobs: Sequence[Job], size: int) -> Iterator[list[tuple[int, Job]]]:
     """Yield batches of targets that read the same layers: the net is run no further up than a target needs."""
-    groups: dict[tuple[str, ...], list[tuple[int, _Job]]] = {}
+    groups: dict[tuple[str, ...], list[tuple[int, Job]]] = {}
     for place, job in enumerate(jobs):
         groups.setdefault(job.target.objective.layers, []).append((place, job))
     for group in groups.values():
@@ -157,106 +159,182 @@ def _batches(jobs: Sequence[_Job], size: int) -> Iterator[list[tuple[int, _Job]]
             yield group[first : first + size]
 
 
-def _problem(network: Network, jobs: Sequence[_Job], settings: Settings, wake: Wake = WAKING[0]) -> Problem:
+def _problem(network: Network, jobs: Sequence[Job], leg: Leg, wake: Wake = WAKING[0]) -> Problem:
+    settings = leg.settings
+    objective = together([job.target for job in jobs])
+    if leg.layers:
+        objective = each([leg.aimed(network, job.target.given) for job in jobs])
     return Problem(
         network,
-        together([job.target for job in jobs]),
+        objective,
         settings.make_regularizers(),
-        settings.size,
+        leg.size,
         batch=len(jobs),
         parametrization=settings.make_parametrization(wake),
         transforms=settings.make_transforms(),
+        views=settings.views,
         items=[job.item for job in jobs],
     )
 
 
-def _wake(network: Network, jobs: Sequence[_Job], settings: Settings) -> tuple[torch.Tensor, list[Wake], dict[int, str]]:
-    """Return starts, how each was drawn, and why those are dead that no start woke."""
-    problem = _problem(network, jobs, settings)
-    start = problem.start(settings.seed)
-    drawn = [WAKING[0]] * len(jobs)
-    dead = problem.evaluate(start, seed=settings.seed).dead()
-    for wake in WAKING[1:]:
+@dataclass
+class _Batch:
+    """Targets that climb together: where they start, and what became of those that cannot climb."""
+
+    jobs: Sequence[Job]
+    legs: list[Leg]
+    start: Tensor
+    wakes: list[Wake]
+    dead: dict[int, str]
+    bases: list[Tensor] | None = None
+
+    def alive(self) -> list[int]:
+        return [index for index in range(len(self.jobs)) if index not in self.dead]
+
+
+def _begin(network: Network, jobs: Sequence[Job], settings: Settings) -> _Batch:
+    """Return a batch at its start, with louder starts for the targets that the first does not wake."""
+    legs = plan(settings, choose_size(network, settings, [job.target.objective for job in jobs]))
+    problem = _problem(network, jobs, legs[0])
+    images = given_images(network, settings, legs[-1].size if settings.octaves > 1 else legs[0].size, len(jobs))
+    if images is not None and settings.start_noise:
+        drawn = torch.stack([stream.normal("init", images.shape[1:], images) for stream in problem.streams(settings.seed, 0)])
+        images = images + settings.start_noise * problem.canvas.grey_level * drawn
+    bases = None
+    if settings.octaves > 1:
+        last = _problem(network, jobs, legs[-1])
+        bases = pyramid(last.images(last.start(settings.seed)) if images is None else images, legs)
+        images = bases[0]
+    start = problem.start(settings.seed) if images is None else problem.clip(problem.parametrization.params(images, problem.canvas))
+    batch = _Batch(jobs, legs, start, [WAKING[0]] * len(jobs), {}, bases)
+    _wake(network, batch, problem, settings, louder=settings.init is None and not settings.redirected)
+    return batch
+
+
+def _wake(network: Network, batch: _Batch, problem: Problem, settings: Settings, louder: bool) -> None:
+    jobs, leg = batch.jobs, batch.legs[0]
+    dead = [] if settings.redirected else problem.evaluate(batch.start, seed=settings.seed).dead()
+    for wake in WAKING[1:] if louder else ():
         if not dead:
             break
         asleep = [jobs[index] for index in dead]
-        other = _problem(network, asleep, settings, wake)
-        climbed = _problem(network, asleep, settings)
-        louder = climbed.parametrization.params(other.images(other.start(settings.seed + wake.more_seed)), climbed.canvas)
-        still = set(climbed.evaluate(louder, seed=settings.seed).dead())
+        other, climbed = _problem(network, asleep, leg, wake), _problem(network, asleep, leg)
+        drawn = other.start(settings.seed + wake.more_seed)
+        if settings.parametrization in NOISE:
+            drawn = climbed.parametrization.params(other.images(drawn), climbed.canvas)
+        still = set(climbed.evaluate(drawn, seed=settings.seed).dead())
         for place, index in enumerate(dead):
             if place not in still:
-                start[index], drawn[index] = louder[place], wake
+                batch.start[index], batch.wakes[index] = drawn[place], wake
         dead = [index for place, index in enumerate(dead) if place in still]
-    return start, drawn, {index: problem.explain(start, index, settings.seed) for index in dead}
+    batch.dead = {index: problem.explain(batch.start, index, settings.seed) for index in dead}
 
 
-def _render_batch(
+def render_batch(
     network: Network,
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     settings: Settings,
     story: Mapping[str, Any],
     callbacks: Sequence[Callback],
     stop: Callable[[], bool] | None,
 ) -> list[Rendered]:
-    start, drawn, dead = _wake(network, jobs, settings)
-    alive = [index for index in range(len(jobs)) if index not in dead]
-    stopped = False
+    """Render targets that climb together; parameters as `render`'s."""
+    batch = _begin(network, jobs, settings)
+    made: list[Rendered | None] = [None] * len(jobs)
+    for index in batch.dead:
+        problem = _problem(network, [jobs[index]], batch.legs[0])
+        result = run(problem, settings.make_optimizer(), 0, seed=settings.seed, start=batch.start[index : index + 1])
+        made[index] = _rendered(_Climbed(result, result, result.images, 0, False), 0, batch, index, settings, story)
+    alive = batch.alive()
+    if alive:
+        climbed = _climb(network, batch, settings, callbacks, stop)
+        for place, index in enumerate(alive):
+            made[index] = _rendered(climbed, place, batch, index, settings, story)
+    return [one for one in made if one is not None]
+
+
+@dataclass
+class _Climbed:
+    """What the climbs of a batch gave: the first and the last result, the images, all steps made, whether it was cut short."""
+
+    first: Result
+    last: Result
+    images: Tensor
+    steps: int
+    cut: bool
+
+
+def _climb(network: Network, batch: _Batch, settings: Settings, callbacks: Sequence[Callback], stop: Callable[[], bool] | None) -> _Climbed:
+    alive = batch.alive()
+    jobs = [batch.jobs[index] for index in alive]
+    bases = None if batch.bases is None else [base[alive] for base in batch.bases]
+    stopped, steps, first = False, 0, None
+    start, images, last = batch.start[alive], None, None
 
     def asked(_: Progress) -> bool:
         nonlocal stopped
         stopped = stop is not None and stop()
         return stopped
 
-    made: list[Rendered | None] = [None] * len(jobs)
-    for index, why in dead.items():
-        problem = _problem(network, [jobs[index]], settings)
-        result = run(problem, settings.make_optimizer(), 0, seed=settings.seed, start=start[index : index + 1])
-        made[index] = _rendered(result, 0, jobs, index, settings, story, drawn[index], why, False)
-    if alive:
-        problem = _problem(network, [jobs[index] for index in alive], settings)
-        hooks = (*callbacks, asked)
-        result = run(problem, settings.make_optimizer(), settings.steps, seed=settings.seed, start=start[alive], callbacks=hooks)
-        cut = result.interrupted or (stopped and result.steps < settings.steps)
-        for place, index in enumerate(alive):
-            made[index] = _rendered(result, place, jobs, index, settings, story, drawn[index], None, cut)
-    return [one for one in made if one is not None]
+    for leg in batch.legs:
+        problem = _problem(network, jobs, leg)
+        if last is not None and images is not None:
+            begin = carried(images, leg, bases)
+            if begin is images and type(problem.parametrization) is type(last.problem.parametrization):
+                start = last.params
+            else:
+                start = problem.clip(problem.parametrization.params(begin, problem.canvas))
+        last = run(
+            problem,
+            leg.settings.make_optimizer(),
+            leg.settings.steps,
+            seed=settings.seed,
+            start=start,
+            callbacks=(*callbacks, asked),
+        )
+        first = last if first is None else first
+        steps += last.steps
+        cut = last.interrupted or (stopped and (last.steps < leg.settings.steps or leg is not batch.legs[-1]))
+        images = last.best_images if cut else last.images
+        if cut:
+            return _Climbed(first, last, images, steps, True)
+    assert first is not None
+    assert last is not None
+    assert images is not None
+    return _Climbed(first, last, images, steps, False)
 
 
-def _rendered(
-    result: Result,
-    place: int,
-    jobs: Sequence[_Job],
-    index: int,
-    settings: Settings,
-    story: Mapping[str, Any],
-    wake: Wake,
-    dead: str | None,
-    cut: bool,
-) -> Rendered:
-    network, job = result.problem.network, jobs[index]
-    image = (result.best_images if cut else result.images)[place : place + 1]
-    picture: Picture = network.to_rgb(image).round().to(torch.uint8)[0].cpu().numpy()
+def _rendered(climbed: _Climbed, place: int, batch: _Batch, index: int, settings: Settings, story: Mapping[str, Any]) -> Rendered:
+    result, job, wake, cut = climbed.last, batch.jobs[index], batch.wakes[index], climbed.cut
+    network, dead = result.problem.network, batch.dead.get(index)
+    picture: Picture = network.to_rgb(climbed.images[place : place + 1]).round().to(torch.uint8)[0].cpu().numpy()
     value = float(result.best_values[place] if cut else result.values[place])
     told = result.describe(place)
+    reached = told["results"][0]
+    noise = settings.start_noise
     metadata = {
         "dreamopt": __version__,
         "format": FORMAT,
         "recipe": "render",
         "target": job.target.text,
         "label": job.target.label,
-        "settings": settings.describe() | {"size": told["size"]},
+        "settings": settings.describe() | {"size": list(batch.legs[-1 if settings.octaves > 1 else 0].size)},
         "item": job.item,
-        "batch": [other.target.text for other in jobs],
+        "batch": [str(other.target.given) for other in batch.jobs],
+        "items": [other.item for other in batch.jobs],
         "place_in_batch": index,
-        "start": {"noise": settings.start_noise * wake.factor, "power": wake.power, "seed": settings.seed + wake.more_seed},
-        "value": told["results"][0]["value"] if not cut else told["results"][0]["best_value"],
-        "first_value": _finite(result.history[0][place]) if len(result.history) else None,
-        "best_value": told["results"][0]["best_value"],
-        "best_step": told["results"][0]["best_step"],
-        "steps_made": result.steps,
+        "start": {
+            "noise": None if noise is None else noise * wake.factor,
+            "power": wake.power,
+            "seed": settings.seed + wake.more_seed,
+        },
+        "value": reached["best_value"] if cut else reached["value"],
+        "first_value": _finite(climbed.first.history[0][place]) if len(climbed.first.history) else None,
+        "best_value": reached["best_value"],
+        "best_step": reached["best_step"],
+        "steps_made": climbed.steps,
         "interrupted": cut,
-        "stopped": told["results"][0]["stopped"],
+        "stopped": reached["stopped"],
         "dead": dead,
         "problem": {key: told[key] for key in ("regularizers", "parametrization", "transforms", "optimizer")},
         "net": told["network"],

@@ -1,21 +1,25 @@
 """What a rendering is told to do, in one frozen, checked object that goes into the picture's metadata."""
 
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from dreamopt.errors import UsageError
+from dreamopt.grammar import parse_optimizer, parse_parametrization, parse_regularizer, parse_transforms
+from dreamopt.image import Jitter
 from dreamopt.image.parametrization import Parametrization
-from dreamopt.image.parametrizations.fourier import Fourier
-from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.transform import Transform
-from dreamopt.image.transforms.jitter import Jitter
-from dreamopt.optimize import Adam, Ascent
 from dreamopt.optimizer import Optimizer
 
 STEP_SIZES = {"adam": 4.0, "ascent": 2.0}
-"""Grey levels per step where `Settings.lr` is None."""
+"""Grey levels per step of the optimizers given by these plain names, where `Settings.lr` is None."""
 NOISE = {"fourier": 4.0, "pixels": 10.0}
-"""Grey levels of noise at the start where `Settings.noise` is None."""
+"""Grey levels of noise at the start of the parametrizations given by these plain names, where `Settings.noise` is None."""
+LAYOUT = ("layer", "zoom")
+"""What a stage may say beside settings."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +40,34 @@ WAKING = (Wake(), *(Wake(12.0, 2.0, seed) for seed in range(6)), *(Wake(36.0, 1.
 class Settings:
     """Everything but the net and the targets that decides a rendering.
 
+    Optimizer, parametrization, regularizers and transforms are strings as `dreamopt.grammar` reads them: ``"adam"``,
+    ``"ascent(1.5, norm='mean')"``, ``"pixels(noise=20)"``, ``"total_variation(1e-5)"``, ``"lucid"``.
+
     Parameters
     ----------
     size : int or (int, int) or None
-        Pixels of a side, or (H, W); None: the size in the net's file.
+        Pixels of a side, or (H, W); None: that of ``init`` where the net can take it, else the size in the net's file.
     steps : int
-        At least 1. More steps sharpen and saturate.
-    optimizer : {"adam", "ascent"}
-        Adam, or ascent by the gradient over its mean size (DeepDream's step).
+        At least 1, of each octave or stage. More steps sharpen and saturate.
+    optimizer : str
+        For instance "adam", or "ascent" for steps of the gradient over its mean size (DeepDream's).
     lr : float or None
-        Grey levels (of 255) per step, above 0; None: 4 for Adam, 2 for ascent.
+        The optimizer's step size, above 0, in grey levels (of 255); None: 4 for "adam", 2 for "ascent", else the optimizer's own.
     seed : int
         At least 0.
-    parametrization : {"fourier", "pixels"}
-        What is searched: the image's spectrum, or its pixels.
+    parametrization : str
+        What is searched: "fourier", the image's spectrum, or "pixels", or another of `dreamopt.image`.
     noise : float or None
-        Spread of the start about the mean colour in grey levels; None: 4 for "fourier", 10 for "pixels".
+        Spread of the start about the mean colour in grey levels; None: 4 for "fourier", 10 for "pixels", 0 with ``init``, else
+        the parametrization's own.
+    init : str or None
+        File of a picture to start from.
     jitter : int
         The image is rolled by up to so many pixels before every step; 0: not at all.
+    transforms : tuple of str
+        Further ones, after the jitter.
+    views : int
+        How many differently transformed views of the image each step averages over.
     tv, l2 : float
         Weights of the penalties on the sums of squared differences and of squares, in units of the target per square of the
         net's input (a squared grey level where its scale is 1); 0: none.
@@ -63,58 +77,117 @@ class Settings:
         Gaussian blur after every fourth step, in pixels at the start, falling evenly to a fifth of that at the end; 0: none. It
         keeps the grain down that gradients favour, so that shapes come first.
     regularizers : tuple of str
-        Further ones, as `dreamopt.grammar.parse_regularizer` reads them.
+        Further ones.
+    redirected : int
+        For so many steps at the start, gradients that ReLUs stop for a whole item are redirected (Lucid's rule); 0: not at all.
+    octaves : int
+        At least 1: the picture is made from small to large, each octave ``octave_scale`` times the one before, the last of ``size``.
+    octave_scale : float
+        Above 1.
+    stages : sequence of mapping
+        One after the other on the same picture; each holds settings of its own, and may hold ``layer`` (names of layers, the
+        first that the net has takes the place of the target's) and ``zoom`` (the picture is enlarged so much before it).
     batch_size : int
         Targets climbed together, at least 1. A matter of speed and memory.
     """
 
     size: int | tuple[int, int] | None = None
     steps: int = 256
-    optimizer: Literal["adam", "ascent"] = "adam"
+    optimizer: str = "adam"
     lr: float | None = None
     seed: int = 0
-    parametrization: Literal["fourier", "pixels"] = "fourier"
+    parametrization: str = "fourier"
     noise: float | None = None
+    init: str | None = None
     jitter: int = 8
+    transforms: tuple[str, ...] = ()
+    views: int = 1
     tv: float = 0.0
     l2: float = 0.0
     decay: float = 0.0
     blur: float = 1.0
     regularizers: tuple[str, ...] = ()
+    redirected: int = 0
+    octaves: int = 1
+    octave_scale: float = 1.4
+    stages: tuple[Mapping[str, Any], ...] = ()
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        if self.optimizer not in STEP_SIZES:
-            raise UsageError(f"the optimizer must be {' or '.join(STEP_SIZES)}, not '{self.optimizer}'")
-        if self.parametrization not in NOISE:
-            raise UsageError(f"the parametrization must be {' or '.join(NOISE)}, not '{self.parametrization}'")
-        for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0), ("jitter", 0), ("tv", 0), ("l2", 0), ("decay", 0), ("blur", 0)):
-            if not getattr(self, name) >= least:
-                raise UsageError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        for name in ("transforms", "regularizers"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        if isinstance(self.size, Sequence):
+            object.__setattr__(self, "size", tuple(self.size))
+        object.__setattr__(self, "stages", tuple(dict(stage) for stage in self.stages))
+        least = {"steps": 1, "batch_size": 1, "views": 1, "octaves": 1}
+        least |= dict.fromkeys(("seed", "jitter", "tv", "l2", "decay", "blur", "redirected"), 0)
+        for name, low in least.items():
+            if not getattr(self, name) >= low:
+                raise UsageError(f"{name} must be at least {low}, not {getattr(self, name)}")
+        if not self.octave_scale > 1:
+            raise UsageError(f"octave_scale must be above 1, not {self.octave_scale}")
+        if self.octaves > 1 and self.stages:
+            raise UsageError("octaves and stages cannot be combined: stages grow the picture by their zoom")
+        for number, stage in enumerate(self.stages):
+            wrong = sorted(set(stage) - {*LAYOUT, *STAGED})
+            if wrong:
+                raise UsageError(f"stage {number} has no setting {wrong[0]!r}; a stage has {', '.join([*LAYOUT, *STAGED])}")
+        # Made once here, so that what is wrong in a string is said before anything is loaded.
+        for one in (self, *(self.stage(number) for number in range(len(self.stages)))):
+            one.make_optimizer()
+            one.make_parametrization(WAKING[0])
+            one.make_transforms()
+            for text in one.make_regularizers():
+                parse_regularizer(text)
+
+    def stage(self, number: int) -> Settings:
+        """Return the settings of one stage; without stages those of the one there is."""
+        if not self.stages:
+            return self
+        own = {key: value for key, value in self.stages[number].items() if key not in LAYOUT}
+        return dataclasses.replace(self, stages=(), **own)
 
     @property
-    def step_size(self) -> float:
-        """Grey levels per step."""
-        return STEP_SIZES[self.optimizer] if self.lr is None else self.lr
+    def climbs(self) -> int:
+        """How many climbs follow each other: octaves or stages."""
+        return max(self.octaves, len(self.stages))
 
     @property
-    def start_noise(self) -> float:
-        """Grey levels of noise at the start."""
-        return NOISE[self.parametrization] if self.noise is None else self.noise
+    def total_steps(self) -> int:
+        """Steps of all climbs together."""
+        return sum(self.stage(number).steps for number in range(len(self.stages))) if self.stages else self.octaves * self.steps
+
+    @property
+    def step_size(self) -> float | None:
+        """The optimizer's step size where these settings say it; None where it is the optimizer's own."""
+        return STEP_SIZES.get(self.optimizer) if self.lr is None else self.lr
+
+    @property
+    def start_noise(self) -> float | None:
+        """Grey levels of noise at the start where these settings say it; None where it is the parametrization's own."""
+        if self.noise is None and self.init is not None:
+            return 0.0
+        return NOISE.get(self.parametrization) if self.noise is None else self.noise
 
     def make_optimizer(self) -> Optimizer:
         """Return the optimizer."""
-        return Adam(self.step_size) if self.optimizer == "adam" else Ascent(self.step_size)
+        made = parse_optimizer(self.optimizer)
+        return made if self.step_size is None else _with(made, "step_size", self.step_size, "lr", self.optimizer)
 
     def make_parametrization(self, wake: Wake) -> Parametrization:
         """Return what is searched, with the start's spread."""
-        noise = self.start_noise * wake.factor
-        # The power shapes the start alone: the climb goes on in the spectrum of `Fourier()`.
-        return Fourier(noise=noise, power=wake.power) if self.parametrization == "fourier" else Pixels(noise=noise)
+        made = parse_parametrization(self.parametrization)
+        noise = self.start_noise
+        if noise is not None and self.init is None:
+            made = _with(made, "noise", noise * wake.factor, "noise", self.parametrization)
+        # The power shapes the start alone: the climb goes on in the spectrum of the settings.
+        return dataclasses.replace(made, power=wake.power) if self.parametrization == "fourier" else made  # type: ignore[type-var]
 
     def make_transforms(self) -> list[Transform]:
         """Return the transforms."""
-        return [Jitter(self.jitter)] if self.jitter else []
+        more = [transform for text in self.transforms for transform in parse_transforms(text)]
+        return [Jitter(self.jitter), *more] if self.jitter else more
 
     def make_regularizers(self) -> list[str]:
         """Return the regularizers' strings."""
@@ -126,5 +199,15 @@ class Settings:
 
     def describe(self) -> dict[str, Any]:
         """Return all settings with defaults filled in, fit for JSON."""
-        size = list(self.size) if isinstance(self.size, tuple) else self.size
-        return asdict(self) | {"size": size, "lr": self.step_size, "noise": self.start_noise, "regularizers": list(self.regularizers)}
+        told = asdict(self) | {"lr": self.step_size, "noise": self.start_noise}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in told.items()}
+
+
+STAGED = ("steps", "optimizer", "lr", "jitter", "transforms", "views", "tv", "l2", "decay", "blur", "regularizers")
+"""Settings that a stage may have of its own."""
+
+
+def _with(part: Any, field: str, value: float, option: str, text: str) -> Any:
+    if field not in type(part).__dataclass_fields__:
+        raise UsageError(f"{option} was given, but {text} has no {field}; it has {', '.join(type(part).__dataclass_fields__) or 'nothing'}")
+    return dataclasses.replace(part, **{field: value})

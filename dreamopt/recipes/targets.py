@@ -26,11 +26,19 @@ class Target:
         Bound to the network.
     label : str or None
         The class's name, where the target is a unit of a layer with as many units as there are labels.
+    source : Objective or None
+        As it was given, for pictures of another size: a neuron in the centre is at another place there.
     """
 
     text: str
     objective: Objective
     label: str | None = None
+    source: Objective | None = None
+
+    @property
+    def given(self) -> Objective:
+        """The objective as it was given, before it was bound."""
+        return self.objective if self.source is None else self.source
 
     @property
     def slug(self) -> str:
@@ -107,12 +115,12 @@ def expand(network: Network, targets: str | Objective | Sequence[str | Objective
     if not objectives:
         raise UsageError("name at least one target, for instance conv4:7.")
     bound = [objective.bind(network, network.item_shape(size)[1:] or None) for objective in objectives]
-    return [Target(str(whole), whole, _label(network, whole, size)) for whole in bound]
+    return [Target(str(whole), whole, _label(network, whole, size), source) for whole, source in zip(bound, objectives, strict=True)]
 
 
 def together(targets: Sequence[Target]) -> Objective:
     """Return the objective of a batch in which item i climbs target i; one gather where all are channels of one layer."""
-    objectives = [target.objective for target in targets]
+    objectives = [target.given for target in targets]
     first = objectives[0]
     if len(objectives) > 1 and isinstance(first, Channel):
         alike = [one for one in objectives if type(one) is Channel and one.layer == first.layer and isinstance(one.unit, int)]

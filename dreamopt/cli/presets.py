@@ -1,0 +1,40 @@
+"""``dreamopt presets``: published recipes by name."""
+
+import json
+
+import click
+
+from dreamopt.cli.output import console
+
+
+@click.group("presets", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List the published recipes that `dreamopt render --preset NAME` knows; `presets show NAME` says every number."""
+    if context.invoked_subcommand is not None:
+        return
+    from rich.table import Table
+
+    from dreamopt.recipes.preset import presets
+
+    found = presets()
+    if as_json:
+        told = [{"name": one.name, "title": one.title, "source": one.source, "example": one.example} for one in found]
+        click.echo(json.dumps(told, indent=2))
+        return
+    table = Table("name", "what it is", "a target for it", box=None, pad_edge=False)
+    for one in found:
+        table.add_row(one.name, one.title, one.example)
+    console().print(table)
+
+
+@command.command("show")
+@click.argument("name")
+def show(name: str) -> None:
+    """Print a preset's settings as JSON, with its source and what differs from the publication."""
+    from dreamopt.recipes.preset import preset
+
+    one = preset(name)
+    told = {"name": one.name, "title": one.title, "source": one.source, "example": one.example, "notes": one.notes}
+    click.echo(json.dumps(told | {"settings": one.settings.describe()}, indent=2))
