@@ -115,6 +115,7 @@ layers { layer { name: "odd" type: "relu" num_output: 3 kernelsize: 2 pool: MAX 
     )
 )
 
+OUR_NUMBERS = 8809000  # fields and enum values from here on are forks', which Caffe 1.0 lacks
 _EXTRAS = {
     "DATA": 'data_param { source: "s" scale: 2 mean_file: "m" crop_size: 3 mirror: true batch_size: 2 }',
     "IMAGE_DATA": "image_data_param { scale: .5 crop_size: 3 }",
@@ -127,10 +128,13 @@ _EXTRAS = {
 }
 V1 = 'input: "x" input: "y" input_shape { dim: 2 dim: 3 } input_shape { dim: 7 }\n' + "".join(
     f'layers {{ name: "{name.lower()}" type: {name} bottom: "b{i}" top: "t{i}" {_EXTRAS.get(name, "")} }}\n'
-    for i, name in enumerate(caffe_pb2.V1LayerParameter.LayerType.keys())
+    for i, (name, number) in enumerate(caffe_pb2.V1LayerParameter.LayerType.items())
+    if number < OUR_NUMBERS
 )
 V1_PARAMS = "layers { " + " ".join(
-    f"{field.name} {{ }}" for field in caffe_pb2.V1LayerParameter.DESCRIPTOR.fields if field.name.endswith("_param")
+    f"{field.name} {{ }}"
+    for field in caffe_pb2.V1LayerParameter.DESCRIPTOR.fields
+    if field.name.endswith("_param") and field.number < OUR_NUMBERS
 ) + " } layers { name: 'last' }"  # fmt: skip
 BATCH_NORM = """
 layer { name: "a" type: "BatchNorm" param { lr_mult: 0 } param { lr_mult: 0 } param { lr_mult: 0 } }
@@ -282,8 +286,12 @@ FORKS = {
     "bn_param": "BNParameter",
     "upsample_param": "UpsampleParameter",
     "interp_param": "InterpParameter",
+    "psroi_pooling_param": "PSROIPoolingParameter",
+    "reorg_param": "ReorgParameter",
+    "normalize_bbox_param": "NormalizeParameter",
 }
-FORK_MESSAGES = {*FORKS.values(), "NonMaximumSuppressionParameter", "SaveOutputParameter"}  # the two are parts of DetectionOutput's
+# parts of DetectionOutput's, and of TransformationParameter
+FORK_MESSAGES = {*FORKS.values(), "NonMaximumSuppressionParameter", "SaveOutputParameter", "ResizeParameter"}
 
 
 def test_descriptors_are_caffes(oracle: Oracle) -> None:
@@ -301,7 +309,9 @@ result["descriptors"] = np.frombuffer(file.SerializeToString(), np.uint8)
     ours = descriptor_pb2.FileDescriptorProto()
     caffe_pb2.DESCRIPTOR.CopyToProto(ours)
     extra = {key for key in _facts(ours, ".dreamopt.schema.") if key.split(".")[0] in FORK_MESSAGES}
-    extra |= {f"LayerParameter.{field}" for field in FORKS}
+    extra |= {*(f"LayerParameter.{field}" for field in FORKS), "TransformationParameter.resize_param"}
+    for message in ours.message_type:
+        extra |= {f"{message.name}.{field.name}" for field in message.field if field.number >= OUR_NUMBERS}
     assert {k: v for k, v in _facts(ours, ".dreamopt.schema.").items() if k not in extra} == {
         k: v for k, v in _facts(theirs, ".caffe.").items() if not k.startswith("Solver")
     }
@@ -325,5 +335,5 @@ def _facts(file: descriptor_pb2.FileDescriptorProto, prefix: str) -> dict[str, o
                 field.options.packed,
             )
         for enum in message.enum_type:
-            facts[f"{message.name}.{enum.name}"] = {value.name: value.number for value in enum.value}
+            facts[f"{message.name}.{enum.name}"] = {value.name: value.number for value in enum.value if value.number < OUR_NUMBERS}
     return facts
