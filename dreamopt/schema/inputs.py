@@ -120,6 +120,7 @@ def _input(layer: LayerParameter, place: Place, blobs: Sequence[str], shapes: Ma
     made.exclude.extend(layer.exclude)
     if layer.HasField("transform_param"):
         made.transform_param.CopyFrom(layer.transform_param)  # mean and scale: how this input wants to be made
+        made.transform_param.ClearField("resize_param")  # which the shape tells, and Caffe 1.0 does not know
     for blob in blobs:
         shape = shapes.get(blob)
         if shape is None:

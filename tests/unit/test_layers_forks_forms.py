@@ -161,6 +161,8 @@ def test_a_test_net_of_ssd_loads_as_it_is() -> None:
     with pytest.warns(DreamoptWarning, match="detection_evaluate_param|annotated_data_param"):
         definition = parse_net(text)
     assert any("'detection_eval' (DetectionEvaluate) is left out" in change for change in definition.changes)
+    assert list(definition.param.layer[0].transform_param.mean_value) == [104, 117, 123]
+    assert not definition.param.layer[0].transform_param.HasField("resize_param")
     net = Net(definition)
     assert net.inputs == ["data"]
     assert net.blobs["data"].shape == (2, 3, 20, 24)
