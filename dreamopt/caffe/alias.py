@@ -24,8 +24,13 @@ _MODULES = {
 }
 
 
-def install() -> None:
+def install(old_names: bool = False) -> None:
     """Make ``import caffe``, and imports of pycaffe's modules, mean dreamopt's, in this process from now on.
+
+    Parameters
+    ----------
+    old_names : bool
+        Also add what old scripts use of other libraries and today's versions lack: ``np.float``, ``scipy.misc.imread`` ...
 
     Examples
     --------
@@ -34,6 +39,10 @@ def install() -> None:
     >>> import caffe  # doctest: +SKIP
     """
     sys.modules.update({name: importlib.import_module(ours) for name, ours in _MODULES.items()})
+    if old_names:
+        from dreamopt.caffe.old_names import install as add_old_names
+
+        add_old_names()
 
 
 @contextlib.contextmanager

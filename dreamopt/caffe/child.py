@@ -5,6 +5,6 @@ import os
 from dreamopt.caffe import alias, script
 
 if __name__ == "__mp_main__":
-    alias.install()
+    alias.install(old_names=True)
     __file__ = os.environ[script.SCRIPT]
     script.execute(__file__, globals())

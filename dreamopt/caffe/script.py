@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dreamopt.caffe import alias
+from dreamopt.caffe.old_names import script_builtins
 
 SCRIPT = "DREAMOPT_CAFFE_SCRIPT"
 """Environment variable that tells a process which the script starts by multiprocessing what to run before its work."""
@@ -25,12 +26,13 @@ def execute(path: str, scope: dict[str, Any]) -> None:
     except SyntaxError as error:
         error.add_note("If this script is for Python 2, translate it first: 2to3 -w -n SCRIPT")
         raise
+    scope["__builtins__"] = script_builtins()
     exec(code, scope)
 
 
 def run_script(path: str, arguments: Sequence[str]) -> None:
     """Run a script as ``python SCRIPT ARGUMENTS`` would, with ``caffe`` meaning dreamopt's."""
-    alias.install()
+    alias.install(old_names=True)
     main = types.ModuleType("__main__")
     main.__file__ = path
     # Processes that multiprocessing spawns import what this names: `dreamopt.caffe.child`, which runs the script in turn.
@@ -45,6 +47,6 @@ def run_script(path: str, arguments: Sequence[str]) -> None:
 
 def run_module(name: str, arguments: Sequence[str]) -> None:
     """Run a module as ``python -m NAME ARGUMENTS`` would, with ``caffe`` meaning dreamopt's."""
-    alias.install()
+    alias.install(old_names=True)
     sys.argv[:] = [name, *arguments]
     runpy.run_module(name, run_name="__main__", alter_sys=True)
