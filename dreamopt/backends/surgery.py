@@ -11,8 +11,9 @@ What it takes to make Caffe 1.0 compute an exact gradient of several values at o
   input passes through a ``Bias`` of one zero, the only learnable layer; every other weight has ``lr_mult: 0``.
 - **The cut.** Only layers between the inputs and the values wanted are in the piece.
 - **In place.** A layer that overwrites what is wanted or given is pulled apart; a Python layer, which may rely on being in
-  place, gets a copy to overwrite. All others stay as the file has them, since where several of them follow each other
-  Caffe's gradient depends on it (see `dreamopt.engine.overwritten`).
+  place, gets a copy to overwrite. So is one that overwrites what Caffe's backward pass would read again: its own bottom
+  (Power), or what a layer below has to find (a ReLU below a BatchNorm), since Caffe's gradient is not the derivative there.
+  All others, a ReLU upon a convolution above all, stay as the file has them.
 
 The meaning of names is that of `dreamopt.engine.values.Values`.
 """
@@ -24,6 +25,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dreamopt.engine.graph import Step, insert_splits
+from dreamopt.engine.layer import Layer, layer_class
+from dreamopt.errors import UnknownLayerError
 from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, net_text
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 
@@ -100,6 +103,9 @@ class Surgery:
                 self.by_blob[name] = reads[0] if step.param.type == "Split" else (i, j)
             if step.param.top:
                 self.by_layer.setdefault(step.param.name, self.by_blob[step.param.top[0]])
+            if len(step.param.top) > 1:
+                for j, name in enumerate(step.param.top):
+                    self.by_layer.setdefault(f"{step.param.name}[{j}]", self.by_blob[name])
         self.inputs: dict[str, Shape] = {}
         for step in self.steps:
             if step.param.type == "Input":
@@ -244,6 +250,7 @@ class Surgery:
         for j, top in enumerate(self.steps[i].param.top):
             value = self.reads[i][j] if self._in_place(i, j) else None
             stays = value is not None and readers[value] == 1 and value not in kept
+            stays = stays and (layer.type == "Python" or self._may_stay(i, readers, kept))
             name = layer.bottom[j] if stays else top
             if not stays and (name in taken or name == AUTOMATIC):
                 name = f"{_MINE}value_{i}_{j}"
@@ -259,3 +266,27 @@ class Surgery:
         """Return whether top ``j`` of a layer overwrites what the layer reads."""
         param = self.steps[i].param
         return (j == 0 or param.type == "Python") and j < len(param.bottom) and param.bottom[j] == param.top[j]
+
+    def _may_stay(self, i: int, readers: Mapping[Value, int], kept: Collection[Value]) -> bool:
+        """Return whether nobody misses what the layer overwrites: all values in that memory, which others may have shared on."""
+        mine = self._kind(i)
+        value = self.reads[i][0]
+        if not mine.keeps_values and mine.spoils_itself:
+            return False
+        while readers[value] == 1 and value not in kept:
+            below = self._kind(value[0])
+            if not (below.keeps_values or self._in_place(value[0], 0)):
+                return mine.keeps_values or not below.rereads
+            if below.rereads and not (below.keeps_values or mine.keeps_values):
+                return False
+            value = self.reads[value[0]][0]
+        return False
+
+    def _kind(self, i: int) -> Layer:
+        """Return the engine's layer, which knows what Caffe's backward pass reads."""
+        param, where = self.steps[i].param, self.steps[i].where
+        try:
+            kind = layer_class(param.type, param.name, where)
+        except UnknownLayerError:
+            kind = Layer  # a fork's own: nothing is known of it
+        return kind(param, self.definition.phase, where)

@@ -16,7 +16,6 @@ from dreamopt.engine.layers.lrn import LRN
 from dreamopt.engine.layers.pooling import Pooling
 from dreamopt.engine.layers.relu import ReLU
 from dreamopt.engine.layers.scale import Scale
-from dreamopt.engine.overwritten import Overwritten, find_overwritten
 from dreamopt.engine.tape import Kernel, Tape
 from dreamopt.engine.values import Value
 
@@ -53,9 +52,7 @@ def plan(steps: Sequence[Step], wanted: Collection[Value]) -> Tape:
 
 class _Plan:
     def __init__(self, steps: Sequence[Step], wanted: Collection[Value]) -> None:
-        self.late = find_overwritten(steps)
         self.steps, self.wanted = [s for s in steps if s.node.layer.type != "Input"], wanted
-        self.kept = {*wanted, *(v for late in self.late.values() for v in late)}
         self.readers: dict[Value, list[Step]] = {}
         for step in self.steps:
             for v in step.reads:
@@ -67,10 +64,7 @@ class _Plan:
     def _only_reader(self, v: Value) -> Step | None:
         """Return the step that alone reads a value, and only that value."""
         found = self.readers.get(v, [])
-        return found[0] if len(found) == 1 and len(found[0].reads) == 1 and v not in self.kept else None
-
-    def _is_relu(self, step: Step | None) -> bool:
-        return step is not None and _is_relu(step.node.layer) and step.index not in self.late
+        return found[0] if len(found) == 1 and len(found[0].reads) == 1 and v not in self.wanted else None
 
     def _chain(self, step: Step) -> _Chain | None:
         layer = step.node.layer
@@ -85,7 +79,7 @@ class _Plan:
             folded.append(after.node)
             write = (after.index, 0)
             after = self._only_reader(write)
-        if after is not None and self._is_relu(after):
+        if after is not None and _is_relu(after.node.layer):
             return _Chain(Branch(step.node, tuple(folded)), geometry, step.reads[0], (after.index, 0), True)
         return _Chain(Branch(step.node, tuple(folded)), geometry, step.reads[0], write, False)
 
@@ -111,8 +105,6 @@ class _Plan:
     def _kernel(self, step: Step) -> Kernel:
         node, layer = step.node, step.node.layer
         writes = [(step.index, j) for j in range(len(node.tops))]
-        if step.index in self.late:
-            return Overwritten(layer, step.reads, writes, self.late[step.index])
         if step.index in self.chains:
             return self._convolve(step)
         if type(layer) is Pooling and _is_max(layer):
@@ -123,7 +115,7 @@ class _Plan:
             return Join(layer.axis, step.reads, writes)
         if type(layer) is Eltwise and _is_sum(layer):
             after = self._only_reader(writes[0])
-            if after is not None and self._is_relu(after):
+            if after is not None and _is_relu(after.node.layer):
                 self.taken.add(after.index)
                 return Sum(step.reads, [(after.index, 0)], True)
             return Sum(step.reads, writes, False)

@@ -3,6 +3,9 @@
 `Net.forward` goes blob by blob, as scripts see it. A program goes straight: it knows the value that each layer writes
 (an in-place layer writes a new one), leaves out what nobody asked for, Splits and all that lies beyond, keeps images
 channels-last, and hands autograd one tape (`dreamopt.engine.tape`) in which the weights need no gradient.
+
+Its gradient is the derivative, everywhere. `Net.backward` keeps Caffe's numbers also where a layer in place has written over
+what another one's backward pass reads again, and they are none.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ from torch import Tensor
 
 from dreamopt.engine.allocator import keep_memory
 from dreamopt.engine.fused import plan
-from dreamopt.engine.overwritten import find_overwritten, run_overwritten
 from dreamopt.engine.values import Step, Value, Values
 from dreamopt.errors import UsageError
 
@@ -58,7 +60,6 @@ class Program:
             if step.node.layer.type == "Input"
             for j, name in enumerate(step.node.layer.param.top)
         }
-        self._late = find_overwritten(self.steps)
         self._tape = plan(self.steps, list(self.wanted.values()))
         self._checked: dict[tuple[Shape, ...], bool] = {}
 
@@ -97,20 +98,15 @@ class Program:
         if weights is None:
             found = self._tape(values)
             return {name: found[v] for name, v in self.wanted.items()}
-        late: dict[Value, Tensor] = {}
         for step in self.steps:
             layer = step.node.layer
             if layer.type == "Input":
-                continue
-            if step.index in self._late:
-                values[step.index, 0] = run_overwritten(layer, values[step.reads[0]], self._late[step.index], late)
                 continue
             own = weights.get(layer.name)
             if own is None:
                 own = [blob._data.read(blob.shape, self.device) for blob in step.node.weights]
             for j, out in enumerate(step.node.compute([values[v] for v in step.reads], own)):
                 values[step.index, j] = out
-        late |= {v: values[v].detach() for standing in self._late.values() for v in standing}
         return {name: values[v] for name, v in self.wanted.items()}
 
     def shapes(self, inputs: Mapping[str, Shape]) -> dict[str, Shape]:

@@ -30,8 +30,6 @@ class Kernel:
     """Whether what `backward` returns is new memory, so that other gradients may be added into it."""
     adds: ClassVar[bool] = False
     """Whether `backward` of this kernel, which reads one value, adds to a gradient that is already there."""
-    late: Sequence[Value] = ()
-    """Values that may be written after this kernel ran, and that `backward` is given: ``kept`` is then a pair."""
 
     def __init__(self, reads: Sequence[Value], writes: Sequence[Value]) -> None:
         self.reads = tuple(reads)
@@ -65,9 +63,8 @@ class Tape:
         self.wanted = list(dict.fromkeys(wanted))
         last = {v: i for i, kernel in enumerate(self.kernels) for v in kernel.reads}
         self._dies: list[list[Value]] = [[] for _ in self.kernels]
-        stay = {*self.wanted, *(v for kernel in self.kernels for v in kernel.late)}
         for v, i in last.items():
-            if v not in stay:
+            if v not in self.wanted:
                 self._dies[i].append(v)
 
     def __call__(self, inputs: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
@@ -88,10 +85,6 @@ class Tape:
             del outs, keep
             for v in dies:
                 values.pop(v)
-        if kept is not None:
-            for i, kernel in enumerate(self.kernels):
-                if kernel.late:
-                    kept[i] = kept[i], [values[v] for v in kernel.late]
         return [values[v] for v in self.wanted]
 
     def _backward(self, kept: Sequence[Any], seeds: Sequence[Tensor | None]) -> dict[Value, Tensor]:

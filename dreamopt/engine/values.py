@@ -28,7 +28,8 @@ class Values:
     """Which layer wrote what each bottom reads, and what the names of layers and blobs mean.
 
     A layer's name means what that layer wrote: with ``relu5`` running in place on the blob ``conv5``, ``conv5`` is the
-    value before it and ``relu5`` the value after it. A blob's name that is no layer's means the blob's last value.
+    value before it and ``relu5`` the value after it. Of a layer with several tops, that is the first one; ``slice[0]``, ``slice[1]``
+    ... mean each. A blob's name that is no layer's means the blob's last value.
     """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
@@ -43,6 +44,9 @@ class Values:
                 self.by_blob[name] = reads[0] if node.layer.type == "Split" else (i, j)
             if node.layer.param.top:
                 self.by_layer.setdefault(node.layer.name, self.by_blob[node.layer.param.top[0]])
+            if len(node.layer.param.top) > 1:
+                for j, name in enumerate(node.layer.param.top):
+                    self.by_layer.setdefault(f"{node.layer.name}[{j}]", self.by_blob[name])
 
     def find(self, name: str) -> Value:
         """Return the value that a name means.

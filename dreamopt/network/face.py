@@ -50,6 +50,7 @@ class Network:
         self.notes = tuple(notes)
         self._by_name = {info.name: info for info in reversed(backend.layers)}
         self._blobs = {top for info in backend.layers for top in info.tops}
+        self._blobs |= {f"{info.name}[{j}]" for info in backend.layers if len(info.tops) > 1 for j in range(len(info.tops))}
         self._hash: str | None = None
 
     @property
@@ -128,7 +129,7 @@ class Network:
         """Return the name under which a layer's or blob's value is asked for.
 
         A layer's name is what that layer wrote, so that with an in-place ReLU ``conv5`` is before it and ``relu5`` after
-        it; the name of a blob that is no layer's is the blob's last value.
+        it; the name of a blob that is no layer's is the blob's last value. ``slice[1]`` is a layer's second top.
 
         Raises
         ------

@@ -8,6 +8,7 @@ import torch
 
 from dreamopt.engine import Net
 from dreamopt.schema import parse_net
+from tests.oracle.apart import pull_apart
 from tests.oracle.compare import TOLERANCE, note
 from tests.oracle.harness import Array, Oracle, relative_error
 
@@ -88,11 +89,15 @@ def check(oracle: Oracle, text: str, start: str | None, end: str | None, seed: i
         error = note("in place backward", off(net.blobs[name].diff, theirs.diffs[name]))
         assert error <= TOLERANCE, f"diff of blob {name} is off by {error:.1e}"
     if start is None:
-        check_program(net, inputs["data"], end if end is not None else "both", theirs.diffs["data"], seeds)
+        layer = end if end is not None else "both"
+        own, names = pull_apart(text)
+        seeds = {names[layer, top]: seed for top, seed in seeds.items()}
+        derivative = oracle.run(own, weights=weights, inputs=inputs, seeds=seeds, end=end).diffs["data"]
+        check_program(net, inputs["data"], layer, derivative, seeds)
 
 
 def check_program(net: Net, x: Array, layer: str, gradient: Array, seeds: dict[str, Array]) -> None:
-    """Compare the data's gradient by tape, and by autograd from layer to layer."""
+    """Compare the data's derivative, which Caffe makes without layers in place, by tape and by autograd from layer to layer."""
     for weights in (None, {}):
         data = torch.tensor(x, requires_grad=True)
         top = net.program([layer])({"data": data}, weights)[layer]

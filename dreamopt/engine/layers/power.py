@@ -13,8 +13,8 @@ from dreamopt.engine.layer import Elementwise
 class Power(Elementwise):
     """``y = (shift + scale x) ^ power``.
 
-    In place, Caffe's backward pass is broken, and this layer gives its numbers all the same: the bottom's diff is the
-    square of the derivative at y, whatever the top's diff was. Give the layer a top of its own where its gradient matters.
+    In place, Caffe's backward pass is broken, and `Net.backward` gives its numbers all the same: the bottom's diff is the
+    square of the derivative at y, whatever the top's diff was. A program's gradient is the derivative.
 
     References
     ----------
