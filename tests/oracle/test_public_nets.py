@@ -15,7 +15,7 @@ from dreamopt.schema import parse_net
 from tests.oracle import public_nets
 from tests.oracle.compare import TOLERANCE, note
 from tests.oracle.harness import Array, Oracle, relative_error
-from tests.oracle.random_nets import Case, compare_case
+from tests.oracle.random_compare import Case, compare_case
 from tests.oracle.test_nets import compare, random_weights
 
 NETS: list[Callable[[], str]] = [

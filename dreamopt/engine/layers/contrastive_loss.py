@@ -47,3 +47,8 @@ class ContrastiveLoss(Layer):
             slope = -short / (distance + _BESIDE_ZERO) * square
             apart = short.square() + slope - slope.detach()
         return [torch.where(similar, square, apart).sum() / (2 * n)]
+
+    @property
+    def remembers(self) -> bool:
+        """The differences, and their lengths."""
+        return True

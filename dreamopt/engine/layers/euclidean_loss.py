@@ -30,3 +30,8 @@ class EuclideanLoss(Layer):
         """Compute the loss."""
         a, b = bottoms
         return [(a - b.reshape(a.shape)).square().sum() / (2 * a.shape[0])]
+
+    @property
+    def remembers(self) -> bool:
+        """The difference."""
+        return True

@@ -64,3 +64,8 @@ class InfogainLoss(Layer):
         gained = (h[torch.where(counts, labels, 0)].movedim(2, 1) * log_p).sum(1)
         loss = -torch.where(counts, gained, 0).sum() / normaliser(self, outer, inner, float(counts.sum()), p.VALID)
         return [loss, torch.softmax(x, axis).detach()][: self.n_tops]
+
+    @property
+    def remembers(self) -> bool:
+        """The probabilities."""
+        return True

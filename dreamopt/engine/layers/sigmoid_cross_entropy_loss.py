@@ -35,3 +35,8 @@ class SigmoidCrossEntropyLoss(Layer):
         counts = t.long() != p.ignore_label if p.HasField("ignore_label") else torch.ones_like(t, dtype=torch.bool)
         n = normaliser(self, x.shape[0], x.shape[1:].numel(), float(counts.sum()), p.BATCH_SIZE)
         return [torch.where(counts, loss, 0).sum() / n]
+
+    @property
+    def remembers(self) -> bool:
+        """The sigmoids."""
+        return True

@@ -49,3 +49,8 @@ class SoftmaxWithLoss(Layer):
         log_p = log_p + (log_p.clamp(min=_TINY) - log_p).detach()
         loss = -torch.where(counts, log_p, 0).sum() / normaliser(self, outer, inner, float(counts.sum()), p.VALID)
         return [loss, torch.softmax(x, axis).detach()][: self.n_tops]
+
+    @property
+    def remembers(self) -> bool:
+        """The probabilities."""
+        return True
