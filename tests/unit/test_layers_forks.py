@@ -60,6 +60,23 @@ def test_relu6() -> None:
     assert run(layer, [x]).tolist() == pytest.approx([-0.5, 0, 0.5, 5.9, 6, 6])
 
 
+def test_dropout_that_scales_in_test() -> None:
+    params = "dropout_param { dropout_ratio: 0.25 scale_train: false }"
+    layer, (x,), _ = ready("Dropout", params, [(2, 3, 5, 4)])
+    assert torch.equal(run(layer, [x]), 0.75 * x)
+    layer, (x,), _ = ready("Dropout", params, [(50, 40)], "TRAIN")
+    y = run(layer, [x])
+    assert torch.equal(y[y != 0], x[y != 0])
+    assert (y == 0).double().mean().item() == pytest.approx(0.25, abs=0.05)
+    net = Net(parse_net(net_text("Dropout", params, [(2, 3)], in_place=True)))
+    data, top = net.blobs[net.inputs[0]], net.outputs[0]
+    data.data[...] = [[1, 2, 3], [4, 5, -6]]
+    assert net.forward()[top].tolist() == [[0.75, 1.5, 2.25], [3, 3.75, -4.5]]
+    net.blobs[top].diff[...] = [[8, 4, 2], [1, 0, -4]]
+    net.backward()
+    assert data.diff.tolist() == [[6, 3, 1.5], [0.75, 0, -3]]
+
+
 @pytest.mark.parametrize("group", [1, 2, 3, 6])
 def test_shuffle_channel(group: int) -> None:
     layer, (x,), _ = ready("ShuffleChannel", f"shuffle_channel_param {{ group: {group} }}", [(2, 6, 5, 4)])

@@ -11,6 +11,8 @@ from dreamopt.engine.layer import Elementwise, Shape, Weight
 class Dropout(Elementwise):
     """In TRAIN, each value is 0 with probability ``dropout_ratio``, else ``x / (1 - ratio)``; in TEST, ``y = x``.
 
+    With ``scale_train: false``, as Faster R-CNN's nets have it, the factor is in TEST: ``x`` in TRAIN, ``y = (1 - ratio) x`` in TEST.
+
     References
     ----------
     Caffe, src/caffe/layers/dropout_layer.cpp, DropoutLayer.
@@ -19,7 +21,7 @@ class Dropout(Elementwise):
     @property
     def keeps_values(self) -> bool:
         """Whether it is the identity."""
-        return self.phase == "TEST"
+        return self.phase == "TEST" and self.param.dropout_param.scale_train
 
     @property
     def remembers(self) -> bool:
@@ -35,6 +37,9 @@ class Dropout(Elementwise):
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
+        p = self.param.dropout_param
         if self.phase == "TEST":
-            return x
-        return torch.nn.functional.dropout(x, self.param.dropout_param.dropout_ratio, training=True)
+            return x if p.scale_train else x * (1 - p.dropout_ratio)
+        if not p.scale_train:
+            return x * (torch.rand_like(x) >= p.dropout_ratio)
+        return torch.nn.functional.dropout(x, p.dropout_ratio, training=True)
