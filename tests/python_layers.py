@@ -41,6 +41,17 @@ class Thirds(caffe.Layer):
         bottom[0].diff[...] /= 3
 
 
+class Square(Thirds):
+    """y = -x^2, in place only: its gradient needs what it wrote."""
+
+    def forward(self, bottom, top):
+        self.sign = np.sign(bottom[0].data)
+        top[0].data[...] *= -top[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] *= -2 * self.sign * np.sqrt(-top[0].data)
+
+
 class Power(Tenfold):
     """y = x^p, with p in param_str; remembers x."""
 

@@ -10,9 +10,9 @@ What it takes to make Caffe 1.0 compute an exact gradient of several values at o
   their ``lr_mult`` says (Caffe, src/caffe/net.cpp, Net::Init), which costs about as much as the gradient wanted. So each
   input passes through a ``Bias`` of one zero, the only learnable layer; every other weight has ``lr_mult: 0``.
 - **The cut.** Only layers between the inputs and the values wanted are in the piece.
-- **In place.** A layer that overwrites what is wanted or given is pulled apart; a Python layer, which may rely on being in
-  place, gets a copy to overwrite. So is one that overwrites what Caffe's backward pass would read again: its own bottom
-  (Power), or what a layer below has to find (a ReLU below a BatchNorm), since Caffe's gradient is not the derivative there.
+- **In place.** A layer that overwrites what is wanted or given is pulled apart. So is one that overwrites what Caffe's backward
+  pass would read again: its own bottom (Power), or what a layer below has to find (a ReLU below a BatchNorm), since Caffe's
+  gradient is not the derivative there. A Python layer, which may rely on being in place, always gets a copy to overwrite.
   All others, a ReLU upon a convolution above all, stay as the file has them.
 
 The meaning of names is that of `dreamopt.engine.values.Values`.
@@ -250,7 +250,7 @@ class Surgery:
         for j, top in enumerate(self.steps[i].param.top):
             value = self.reads[i][j] if self._in_place(i, j) else None
             stays = value is not None and readers[value] == 1 and value not in kept
-            stays = stays and (layer.type == "Python" or self._may_stay(i, readers, kept))
+            stays = stays and layer.type != "Python" and self._may_stay(i, readers, kept)
             name = layer.bottom[j] if stays else top
             if not stays and (name in taken or name == AUTOMATIC):
                 name = f"{_MINE}value_{i}_{j}"

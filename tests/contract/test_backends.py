@@ -223,6 +223,9 @@ PYTHON = (
     + python_layer("thirds", "Thirds", "data", "data")
     + 'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 4 kernel_size: 3 '
     + 'pad: 1 weight_filler { type: "xavier" } } }\n'
+    + 'layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" relu_param { negative_slope: 0.5 } }\n'
+    + python_layer("square", "Square", "conv", "conv")
+    + 'layer { name: "after" type: "ReLU" bottom: "conv" top: "conv" relu_param { negative_slope: -0.25 } }\n'
     + python_layer("again", "Thirds", "conv", "conv")
     + python_layer("cube", "Power", "conv", extra='param_str: "3"')
     + python_layer("sums", "Pair", "cube conv", "plus minus", more="propagate_down: true propagate_down: false")
@@ -240,14 +243,17 @@ def test_python_layers(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ]
     assert net.shape_of("minus", (9, 7)) == (4, 9, 7)
     names = ["data", "thirds", "conv", "again", "cube", "plus", "minus", "bias", "end"]
-    for chosen in (names, ["end"], ["conv"], ["again"], ["minus"]):
+    for chosen in (names, ["end"], ["conv"], ["square"], ["after"], ["again"], ["minus"]):
         for linked in (False, True):
             compare(net, truth, image(3, 3, 7, 6), chosen, linked)
     x = image(3, 3, 7, 6).requires_grad_()
     acts = net.activations(x, names)
-    conv = acts["again"].detach()
-    assert off(acts["end"].detach(), 2 * conv**3 + torch.arange(1, 5).reshape(1, 4, 1, 1)) < 1e-5
-    assert off(acts["again"].detach(), acts["conv"].detach() / 3) < 1e-6
+    conv, again = acts["conv"].detach(), acts["again"].detach()
+    assert off(acts["end"].detach(), 2 * again**3 + torch.arange(1, 5).reshape(1, 4, 1, 1)) < 1e-5
+    assert off(again, torch.where(conv > 0, conv, conv / 2).square() / 12) < 1e-6
+    acts = net.activations(x, ["conv", "again"], linked=True)
+    (slope,) = torch.autograd.grad(acts["again"].sum(), acts["conv"])
+    assert off(slope, torch.where(conv > 0, conv, conv / 4) / 6) < 1e-5
 
 
 def test_python_layers_only_where_they_are_allowed(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ class Python(HandLayer):
     bottoms = (0, None)
     tops = (0, None)
     instance: Any = None
+    rereads = True  # nobody knows what its code looks at
 
     def open(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> list[Blob]:
         """Import the module, make the object and call its ``setup``."""
