@@ -289,17 +289,18 @@ class CaffeBackend:
             told, _ = self.channel.ask({"op": "classes", "classes": named})
             if not told:
                 return
-            missing = told.get("missing")
-            source = None if missing is None or missing in sent or self.channel.shares_files else find_source(missing)
-            if source is None or is_installed(source):
+            missing: list[str] = told.get("missing", [])
+            lacking = [] if self.channel.shares_files else [find_source(name) for name in missing if name not in sent]
+            mine = [source for source in lacking if source is not None and not is_installed(source)]
+            if not mine:
                 break
-            send([source])
+            send(mine[:1])
         step, (module, layer) = self._python[told["index"]], named[told["index"]]
         if told["problem"] is None:
             sent_not = "; the program itself is not sent, so put the class into a module of its own" if module == "__main__" else ""
             why = f"its module '{module}' has no class '{layer}' that derives from caffe.Layer{sent_not}"
         else:
-            why = why_not(module, told["problem"], missing, self.channel.where)
+            why = why_not(module, told["problem"], missing[-1] if missing else None, self.channel.where)
         raise NetError(f"{step.where}: layer '{step.param.name}' (Python): {why}")
 
     # ---- what the net is made of

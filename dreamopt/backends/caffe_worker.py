@@ -53,7 +53,9 @@ class Shipped(object):
     def find_spec(self, name, path=None, target=None):
         """Find a module, under Python 3."""
         if self._has(name):
-            return importlib.util.spec_from_loader(name, self, origin=self.sources[name][0], is_package=self.sources[name][1])
+            from importlib.util import spec_from_loader  # which Python 2.7 does not have, nor call this
+
+            return spec_from_loader(name, self, origin=self.sources[name][0], is_package=self.sources[name][1])
         return None
 
     def create_module(self, spec):
@@ -163,12 +165,12 @@ class Worker(object):
         return {}, []
 
     def do_classes(self, header, arrays):
-        """Import the classes of the Python layers; tell which one cannot be, why, and which module is missing for it.
+        """Import the classes of the Python layers; tell which one cannot be, why, and what may be missing for it.
 
         Caffe would import them too, but it prints the reason and raises nothing that tells it.
         """
         for i, (module, layer) in enumerate(header["classes"]):
-            missing, problem = None, None
+            missing, problem = [], None
             del self.shipped.missed[:]
             try:
                 made = getattr(importlib.import_module(str(module)), layer, None)
@@ -176,10 +178,9 @@ class Worker(object):
                     return {"index": i, "problem": None}, []
             except ImportError as error:
                 problem = "%s: %s" % (type(error).__name__, error)
-                if self.shipped.missed:
-                    missing = self.shipped.missed[-1]
-                elif "No module named" in str(error):
-                    missing = getattr(error, "name", None) or str(error).split()[-1]
+                missing = self.shipped.missed[::-1]
+                if "No module named" in str(error):
+                    missing.append(getattr(error, "name", None) or str(error).split()[-1])
             except Exception as error:
                 problem = described(error)
             if problem is not None:
