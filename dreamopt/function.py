@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
 from dreamopt.objective import Activations, Objective
-from dreamopt.plugin import literal
+from dreamopt.plugin import literal, origin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +28,15 @@ class Function(Objective):
         Keyword arguments of every call.
     name : str
         The name in strings.
+    compares : bool
+        Whether an item's score depends on the other items on purpose.
     """
 
     function: Callable[..., Tensor]
     inputs: tuple[str, ...]
     parameters: tuple[tuple[str, Any], ...] = ()
     name: str = ""
+    compares: bool = False
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -44,12 +47,22 @@ class Function(Objective):
         """Call the function."""
         return self.function(*(acts[layer] for layer in self.inputs), **dict(self.parameters))
 
+    @property
+    def coupled(self) -> bool:
+        """As said when it was made."""
+        return self.compares
+
+    def written_in(self) -> str:
+        """Return the function's file."""
+        found = inspect.getsourcefile(self.function) if inspect.isfunction(self.function) else None
+        return origin(self.function) if found is None else found
+
     def __str__(self) -> str:
         arguments = [literal(layer) for layer in self.inputs] + [f"{k}={literal(v)}" for k, v in self.parameters]
         return f"{self.name or self.function.__name__}({', '.join(arguments)})"
 
 
-def from_function(function: Callable[..., Tensor], name: str | None = None) -> Callable[..., Function]:
+def from_function(function: Callable[..., Tensor], name: str | None = None, *, coupled: bool = False) -> Callable[..., Function]:
     """Turn a function of activations into a maker of objectives.
 
     Parameters
@@ -58,6 +71,8 @@ def from_function(function: Callable[..., Tensor], name: str | None = None) -> C
         ``function(a, b, ..., **parameters)``: one positional parameter per layer read, each (N, C, ...); returns (N,).
     name : str, optional
         The name in strings; the function's own by default.
+    coupled : bool
+        Whether it compares the items of a batch on purpose, so that an item has no score alone.
 
     Returns
     -------
@@ -85,7 +100,7 @@ def from_function(function: Callable[..., Tensor], name: str | None = None) -> C
     def make(*layers: str, **parameters: Any) -> Function:
         if count and len(layers) != count:
             raise ObjectiveError(f"objective {label} reads {count} layer(s), but was given {len(layers)}: {', '.join(layers) or 'none'}")
-        return Function(function, layers, tuple(parameters.items()), label)
+        return Function(function, layers, tuple(parameters.items()), label, coupled)
 
     make.__name__ = label
     return make

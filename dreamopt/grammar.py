@@ -9,6 +9,9 @@ Objectives, from the loosest to the tightest binding::
     conv4:7,9                  channel 7 for item 0, channel 9 for item 1
     conv4:7@3,5                the neuron in row 3, column 5; conv4:7,9@3,5;4,4 gives each item its own place
     conv4:7@centre             the neuron in the middle
+    conv4:7@(3,5;4,4)          the mean of several neurons; conv4:7,9@(3,5;4,4);(1,1) gives each item its own list
+    inception_4c/output        a layer alone: its energy, DeepDream's objective
+    conv4:7 / 3                a term divided by a number; / stands between spaces, too
     fc8:tabby cat              the class of that name
     fc8:"7","a | b"            names in double quotes, for a list of them or for one with special signs
     Name("conv4", power=2)     any objective by name, with Python literals
@@ -29,8 +32,8 @@ from typing import Any, TypeVar
 from dreamopt.errors import DreamoptError, ObjectiveError, RegularizerError
 from dreamopt.image.parametrization import Parametrization
 from dreamopt.image.transform import Transform
-from dreamopt.objective import Objective, each
-from dreamopt.objectives import Channel, ClassScore, Neuron
+from dreamopt.objective import BARE_LAYER, Objective, each
+from dreamopt.objectives import Channel, ClassScore, Energy, Neuron, Places
 from dreamopt.optimizer import Optimizer
 from dreamopt.registry import Registry, objectives, optimizers, parametrizations, regularizers, snake, transform_sets, transforms
 from dreamopt.regularizer import Penalty, Regularizer
@@ -39,10 +42,13 @@ from dreamopt.schedule import SCHEDULES
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*(.+)", re.DOTALL)
+_DIVIDED = re.compile(r"(.+)\s/\s+([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.DOTALL)
 _CALL = re.compile(r"([^\W\d]\w*)\s*(\(.*\))", re.DOTALL)
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _QUOTED = re.compile(rf"(.+?):\s*((?:{_STRING}|\d+)(?:\s*,\s*(?:{_STRING}|\d+))*)", re.DOTALL)
-_PLACES = re.compile(r"(.+)@(cent(?:re|er)|\d+\s*,\s*\d+(?:\s*;\s*\d+\s*,\s*\d+)*)", re.DOTALL)
+_PAIRS = r"\d+\s*,\s*\d+(?:\s*;\s*\d+\s*,\s*\d+)*"
+_LIST = rf"\(\s*{_PAIRS}\s*\)"
+_PLACES = re.compile(rf"(.+)@\s*(cent(?:re|er)|{_PAIRS}|{_LIST}(?:\s*;\s*{_LIST})*)", re.DOTALL)
 
 
 def parse(text: str) -> Objective:
@@ -87,6 +93,8 @@ def _term(text: str, whole: str) -> Objective:
         return -_term(text[1:], whole)
     if found := _NUMBER.fullmatch(text):
         return float(found[1]) * _term(found[2], whole)
+    if found := _DIVIDED.fullmatch(text):
+        return _term(found[1], whole) / float(found[2])
     if text.startswith("(") and _closing(text) == len(text) - 1:
         return parse(text[1:-1])
     if (call := _CALL.fullmatch(text)) and _closing(call[2]) == len(call[2]) - 1:
@@ -99,9 +107,13 @@ def _unit(text: str) -> Objective:
     if found := _QUOTED.fullmatch(body):
         layer, units = found[1], [json.loads(u) for u in re.findall(rf"{_STRING}|\d+", found[2])]
     else:
+        if place is None and BARE_LAYER.fullmatch(body):
+            return Energy(body)
         layer, colon, unit = body.rpartition(":")
         if not (colon and layer.strip() and unit.strip()):
-            raise ObjectiveError(f"target '{text}' must be LAYER:UNIT, for instance 'conv4:7', 'conv4:7@3,5' or 'fc8:tabby cat'")
+            raise ObjectiveError(
+                f"target '{text}' must be LAYER:UNIT, for instance 'conv4:7', 'conv4:7@3,5' or 'fc8:tabby cat', or a LAYER alone"
+            )
         # A negative number is a number out of range, and no label.
         units = [int(unit) if re.fullmatch(r"\s*-\d+\s*", unit) else unit.strip()]
     layer = layer.strip()
@@ -110,9 +122,17 @@ def _unit(text: str) -> Objective:
         return ClassScore(layer, chosen) if any(isinstance(u, str) for u in units) else Channel(layer, chosen)
     if place.startswith("cent"):
         return Neuron(layer, chosen)
-    pairs = [tuple(int(v) for v in pair.split(",")) for pair in place.split(";")]
+    if place.startswith("("):
+        lists = tuple(_pairs(group) for group in re.findall(r"\(([^)]*)\)", place))
+        return Places(layer, chosen, lists[0] if len(lists) == 1 else lists)
+    pairs = _pairs(place)
     ys, xs = zip(*pairs, strict=True)
     return Neuron(layer, chosen, ys[0], xs[0]) if len(pairs) == 1 else Neuron(layer, chosen, ys, xs)
+
+
+def _pairs(text: str) -> tuple[tuple[int, int], ...]:
+    numbers = [[int(v) for v in pair.split(",")] for pair in text.split(";")]
+    return tuple((y, x) for y, x in numbers)
 
 
 def parse_regularizer(text: str) -> Regularizer:
@@ -212,10 +232,14 @@ def _make(name: str, arguments: str, make: Callable[..., T], error: type[Dreamop
         given = [_value(node) for node in call.args]
         named = {str(keyword.arg): _value(keyword.value) for keyword in call.keywords}
     except (SyntaxError, ValueError) as problem:
+        if "<picture " in arguments:
+            raise error(f"'{name}{arguments}' names a picture that was only in memory; save it, and give its file's path") from problem
         raise error(f"the parameters of '{name}{arguments}' must be Python literals or schedules: {problem}") from problem
     try:
         return make(*given, **named)
-    except TypeError as problem:
+    except DreamoptError:
+        raise
+    except (TypeError, ValueError) as problem:
         raise error(f"'{name}{arguments}' does not fit: {problem}") from problem
 
 

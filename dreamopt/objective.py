@@ -21,22 +21,25 @@ numbers: ``2 * Channel("conv4", 7) - Channel("conv4", 8)``. Printing one gives t
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Protocol, Self, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamopt.errors import ObjectiveError, TargetError
+from dreamopt.errors import DreamoptError, ObjectiveError, TargetError
+from dreamopt.guides import Guide as Guide
+from dreamopt.guides import Picture as Picture
+from dreamopt.guides import frozen_picture as frozen_picture
 from dreamopt.plugin import call_string, literal, number_string, origin
 
 T = TypeVar("T")
 _PLAIN_LABEL = re.compile(r"[^\W\d](?:[\w,.']|[ -](?=[\w.']))*")
+BARE_LAYER = re.compile(r"""[^\s:@|()"*+-][^\s:@|()"*]*""")
+"""A layer's name that can stand alone in a string, for its energy."""
 
 Unit = int | str | tuple[int | str, ...]
 """A unit's number or label, or one for each item."""
@@ -62,51 +65,6 @@ class Layers(Protocol):
 
     def look(self, picture: Guide, layers: Sequence[str], size: tuple[int, ...] | None = None) -> dict[str, Tensor]:
         """Return the activations, (1, ...) by layer, of a picture scaled to cover (H, W) ``size`` and cut to its middle."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A picture in memory as an objective's parameter: immutable, compared by its values.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (H, W, 3).
-    data : bytes
-        RGB, 0 to 255.
-    """
-
-    shape: tuple[int, ...]
-    data: bytes = dataclasses.field(repr=False)
-
-    def array(self) -> NDArray[np.uint8]:
-        """Return the picture, (H, W, 3), RGB, uint8."""
-        return np.frombuffer(self.data, dtype=np.uint8).reshape(self.shape)
-
-    def __str__(self) -> str:
-        return f"<picture {self.shape[1]}x{self.shape[0]} {hashlib.sha256(self.data).hexdigest()[:8]}>"
-
-
-Guide = str | Picture
-"""A picture that guides an objective: a file's path, or one in memory."""
-
-
-def frozen_picture(picture: object) -> Guide:
-    """Return a path as a string, and an array (H, W, 3), RGB, 0 to 255, as an immutable `Picture`.
-
-    Raises
-    ------
-    ObjectiveError
-        For anything else.
-    """
-    if isinstance(picture, str | os.PathLike):
-        return os.fspath(picture)
-    if isinstance(picture, Picture):
-        return picture
-    array = np.asarray(picture.detach().cpu() if isinstance(picture, Tensor) else picture)
-    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0 or not np.issubdtype(array.dtype, np.number):
-        raise ObjectiveError(f"a picture is a file's path or an array (H, W, 3), RGB, 0 to 255, not one of shape {array.shape}")
-    return Picture(array.shape, np.clip(np.rint(array), 0, 255).astype(np.uint8).tobytes())
 
 
 class Objective:
@@ -166,15 +124,27 @@ class Objective:
         """Return (N,), whether each item's unit is the highest of its layer now; None where that has no meaning."""
         return None
 
+    def written_in(self) -> str:
+        """Return the file in which the objective was written, for errors."""
+        return origin(self)
+
     def __call__(self, acts: Activations) -> Tensor:
         """Return `value`, checked to be one finite-shaped number per item."""
         n = next(iter(acts.values())).shape[0]
         if self.batch is not None and self.batch != n:
             raise ObjectiveError(f"objective {self} is for a batch of {self.batch}, but the batch has {n} items")
-        values = self.value(acts)
+        try:
+            values = self.value(acts)
+        except DreamoptError:
+            raise
+        except Exception as problem:
+            if not getattr(problem, "__notes__", None):
+                problem.add_note(f"in the value of objective {self}, written in {self.written_in()}")
+            raise
         if not isinstance(values, Tensor) or values.shape != (n,):
             got = tuple(values.shape) if isinstance(values, Tensor) else repr(values)
-            raise ObjectiveError(f"{origin(self)}: objective {self} must return one value per item, a tensor of shape ({n},), not {got}")
+            what = f"{self.written_in()}: objective {self}"
+            raise ObjectiveError(f"{what} must return one value per item, a tensor of shape ({n},), not {got}")
         return values
 
     def __add__(self, other: object) -> Objective:
@@ -189,9 +159,16 @@ class Objective:
         return self + -other if isinstance(other, Objective) else NotImplemented
 
     def __mul__(self, factor: object) -> Objective:
-        return Scaled(float(factor), self) if isinstance(factor, int | float) else NotImplemented
+        return Scaled(_factor(factor), self) if isinstance(factor, Real) else NotImplemented
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: object) -> Objective:
+        if not isinstance(divisor, Real):
+            return NotImplemented
+        if divisor == 0:
+            raise ObjectiveError(f"objective {self} cannot be divided by 0")
+        return self * (1 / float(divisor))
 
     def __radd__(self, other: object) -> Objective:
         # sum() starts from 0.
@@ -199,6 +176,12 @@ class Objective:
 
     def __str__(self) -> str:
         return call_string(self)
+
+
+def _factor(number: Real) -> float:
+    if not math.isfinite(factor := float(number)):
+        raise ObjectiveError(f"an objective is multiplied by a finite number, not by {factor}")
+    return factor
 
 
 def terms(objective: Objective) -> tuple[Objective, ...]:
@@ -245,7 +228,7 @@ class Scaled(Objective):
         return dataclasses.replace(self, term=self.term.item(index))
 
     def __mul__(self, factor: object) -> Objective:
-        return Scaled(self.factor * factor, self.term) if isinstance(factor, int | float) else NotImplemented
+        return Scaled(self.factor * _factor(factor), self.term) if isinstance(factor, Real) else NotImplemented
 
     __rmul__ = __mul__
 
@@ -291,7 +274,7 @@ class Sum(Objective):
 
     def item(self, index: int) -> Objective:
         """Return the sum of the terms' items."""
-        return Sum(tuple(term.item(index) for term in self.terms))
+        return Sum(tuple(part for term in self.terms for part in terms(term.item(index))))
 
     def __str__(self) -> str:
         parts = [f"({term})" if isinstance(term, Each) else str(term) for term in self.terms]
@@ -392,6 +375,30 @@ class UnitObjective(Objective):
                 raise TargetError(f"layer '{self.layer}' has no {what} {unit}: it has {shape[0]}, numbered 0 to {shape[0] - 1}")
         numbers = tuple(int(unit) for unit in units)
         return numbers if isinstance(self.unit, tuple) else numbers[0]
+
+
+def columns(activation: Tensor) -> Tensor:
+    """Return ``activation`` (N, C, ...) as (N, C, P), one column of channels for each of P places; (N, K) has one place.
+
+    >>> columns(torch.zeros(2, 3, 4, 5)).shape, columns(torch.zeros(2, 3)).shape
+    (torch.Size([2, 3, 20]), torch.Size([2, 3, 1]))
+    """
+    channels = activation.shape[1] if activation.dim() > 1 else 1
+    return activation.reshape(activation.shape[0], channels, -1)
+
+
+def chosen(what: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise ObjectiveError with what is allowed if ``value`` is not."""
+    if value not in allowed:
+        raise ObjectiveError(f"{what} must be {', '.join(map(literal, allowed[:-1]))} or {literal(allowed[-1])}, not {value!r}")
+
+
+def frozen_layers(layer: object) -> str | tuple[str, ...]:
+    """Return a layer's name, or a sequence of them as a tuple; ObjectiveError for anything else."""
+    names = layer if isinstance(layer, str) else tuple(layer) if isinstance(layer, Iterable) else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ObjectiveError(f"a layer's name, or a sequence of them, is expected, not {layer!r}")
+    return names
 
 
 def highest(activation: Tensor, unit: int | tuple[int, ...]) -> Tensor:

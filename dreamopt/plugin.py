@@ -22,7 +22,7 @@ def literal(value: object) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if dataclasses.is_dataclass(value):
-        return call_string(value)
+        return call_string(value) if type(value).__str__ is object.__str__ else str(value)
     if isinstance(value, tuple | list):
         return "(" + ", ".join(map(literal, value)) + ("," if len(value) == 1 else "") + ")"
     return repr(value)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError, TargetError
-from dreamopt.objective import Activations, Layers, Unit, UnitObjective, frozen_units, per_item, pick, target_string
+from dreamopt.objective import Activations, Layers, Unit, UnitObjective, frozen_units, highest, per_item, pick, target_string
 
 Place = int | tuple[int, ...] | None
 
@@ -48,7 +48,7 @@ class Neuron(UnitObjective):
     def __post_init__(self) -> None:
         object.__setattr__(self, "unit", frozen_units(self.unit))
         for axis in ("y", "x"):
-            object.__setattr__(self, axis, _place(axis, getattr(self, axis)))
+            object.__setattr__(self, axis, frozen_place(axis, getattr(self, axis)))
         if (self.y is None) != (self.x is None):
             raise ObjectiveError(f"a neuron of layer '{self.layer}' needs both y and x, or neither for the centre")
         if len({len(v) for v in (self.unit, self.y, self.x) if isinstance(v, tuple)}) > 1:
@@ -71,8 +71,14 @@ class Neuron(UnitObjective):
         unit = self.checked_unit(shape)
         if len(shape) == 1:
             return pick(a, unit)
-        y, x = self._checked_place(shape)
+        y, x = checked_place(self.layer, shape, self.y, self.x)
         return pick_place(pick(a, unit), y, x)
+
+    def reached(self, acts: Activations) -> Tensor:
+        """Whether the channel is the highest at its place."""
+        a = acts[self.layer]
+        y, x = checked_place(self.layer, tuple(a.shape[1:]), self.y, self.x)
+        return highest(a if a.dim() == 2 else pick_place(a, y, x), self.checked_unit(tuple(a.shape[1:])))
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Neuron:
         """Check the layer, the unit and the place, and resolve the centre.
@@ -87,23 +93,8 @@ class Neuron(UnitObjective):
         if not shape:
             raise TargetError(f"layer '{layer}' has no channels: it is a single number")
         bound = dataclasses.replace(self, layer=layer)
-        y, x = bound._checked_place(shape)
+        y, x = checked_place(layer, shape, self.y, self.x)
         return dataclasses.replace(bound, unit=bound.checked_unit(shape), y=y, x=x)
-
-    def _checked_place(self, shape: tuple[int, ...]) -> tuple[Place, Place]:
-        if len(shape) == 1:
-            if self.y is not None:
-                raise TargetError(f"layer '{self.layer}' is flat, {shape[0]} units without a place; leave out y and x")
-            return None, None
-        if len(shape) != 3:
-            raise TargetError(f"layer '{self.layer}' has items of shape {shape}; a neuron needs (C, H, W) or (K,)")
-        if self.y is None:
-            return shape[1] // 2, shape[2] // 2
-        for axis, given, count in (("row y", self.y, shape[1]), ("column x", self.x, shape[2])):
-            for value in given if isinstance(given, tuple) else (given,):
-                if value is not None and not 0 <= value < count:
-                    raise TargetError(f"layer '{self.layer}' has no {axis} = {value}: it has {count}, numbered 0 to {count - 1}")
-        return self.y, self.x
 
     def __str__(self) -> str:
         if self.y is None:
@@ -114,14 +105,32 @@ class Neuron(UnitObjective):
         return target_string(self.layer, self.unit) + "@" + ";".join(places)
 
 
-def pick_place(plane: Tensor, y: Place, x: Place) -> Tensor:
-    """Return (N,): each item's value of ``plane`` (N, H, W) at its row and column."""
+def checked_place(layer: str, shape: tuple[int, ...], y: Place, x: Place) -> tuple[Place, Place]:
+    """Return row and column, the centre resolved, each known to lie in a layer's items of ``shape``; TargetError otherwise."""
+    if len(shape) == 1:
+        if y is not None:
+            raise TargetError(f"layer '{layer}' is flat, {shape[0]} units without a place; leave out y and x")
+        return None, None
+    if len(shape) != 3:
+        raise TargetError(f"layer '{layer}' has items of shape {shape}; a neuron needs (C, H, W) or (K,)")
+    if y is None:
+        return shape[1] // 2, shape[2] // 2
+    for axis, given, count in (("row y", y, shape[1]), ("column x", x, shape[2])):
+        for value in given if isinstance(given, tuple) else (given,):
+            if value is not None and not 0 <= value < count:
+                raise TargetError(f"layer '{layer}' has no {axis} = {value}: it has {count}, numbered 0 to {count - 1}")
+    return y, x
+
+
+def pick_place(planes: Tensor, y: Place, x: Place) -> Tensor:
+    """Return (N, ...): each item's values of ``planes`` (N, ..., H, W) at its row and column."""
     if isinstance(y, tuple) or isinstance(x, tuple):
-        return torch.stack([plane[i, per_item(y, i), per_item(x, i)] for i in range(plane.shape[0])])
-    return plane[:, y, x]
+        return torch.stack([planes[i, ..., per_item(y, i), per_item(x, i)] for i in range(planes.shape[0])])
+    return planes[..., y, x]
 
 
-def _place(axis: str, value: int | Sequence[int] | None) -> Place:
+def frozen_place(axis: str, value: int | Sequence[int] | None) -> Place:
+    """Return a row or column, or a sequence of them as a tuple, checked to be whole numbers; ObjectiveError otherwise."""
     if value is None:
         return None
     clean = frozen_units(value)

@@ -194,7 +194,7 @@ class TestDeadGradients:
         (lambda: Problem(NETWORK, "fc:tabby"), TargetError, "no class is called 'tabby' among the 7 labels; did you mean tabby cat"),
         (lambda: Problem(NETWORK, "fc:crane"), TargetError, r"'crane' is ambiguous: 2 \(crane\), 4 \(crane\)"),
         (lambda: Problem(NETWORK, Channel("fc", "crane")), TargetError, "only ClassScore takes label names"),
-        (lambda: Problem(NETWORK, "conv2"), ObjectiveError, "must be LAYER:UNIT"),
+        (lambda: Problem(NETWORK, "conv 2"), ObjectiveError, "must be LAYER:UNIT"),
         (lambda: Problem(NETWORK, 7), ObjectiveError, "7 is no objective"),
         (lambda: Problem(NETWORK, []), ObjectiveError, "at least one objective"),
         (lambda: Problem(NETWORK, Channel("conv2", (1, 2)), batch=3), UsageError, "the objective says 2, batch says 3"),

@@ -156,6 +156,10 @@ def test_values_of_the_wrong_shape_are_refused_with_the_file() -> None:
         'fc8:"a - b | c","7"',
         'fc8:"potter\'s wheel (clay)"',
         'fc8:"say ""'.replace('""', '\\"x\\""'),
+        "conv4:7@(3,5;4,4)",
+        "conv4:7,9@(3,5;4,4);(1,1)",
+        "conv4",
+        "0.5*inception_4c/output - conv1-relu | -a",
         "-conv4:7 + 2*(a:1 - 0.125*b:2)",
         "1e-05*conv4:7",
         "conv4:7 | 2*fc8:3 - a:1 | -b:2",
@@ -168,6 +172,7 @@ def test_strings_come_back(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "same"),
     [(" conv4 : 7 ", "conv4:7"), ("2 * conv4:7", "2*conv4:7"), ("conv4:7@center", "conv4:7@centre"), ("conv4:7 + -b:2", "conv4:7 - b:2"),
+     ("conv4:7 / 4", "0.25*conv4:7"), ("2*(a:1 + b) / -4", "-0.5*(a:1 + b)"), (" Energy('a/b') ", "a/b"), ("a:1@ ( 2,3 )", "a:1@(2,3)"),
      ("- conv4:7", "-conv4:7"), ("((a:1))", "a:1"), ("channel('a', 1)", "a:1"), ("Neuron('a', 1, y=2, x=3)", "a:1@2,3")],
 )  # fmt: skip
 def test_strings_may_be_loose(text: str, same: str) -> None:
@@ -178,7 +183,8 @@ def test_strings_may_be_loose(text: str, same: str) -> None:
     ("text", "message"),
     [
         ("", "a term is missing"),
-        ("conv4", "must be LAYER:UNIT"),
+        ("conv 4", "must be LAYER:UNIT.* or a LAYER alone"),
+        ("conv4@3,5", "must be LAYER:UNIT"),
         (":7", "must be LAYER:UNIT"),
         ("conv4:", "must be LAYER:UNIT"),
         ("conv4:7 | ", "a term is missing in the target"),
@@ -187,6 +193,9 @@ def test_strings_may_be_loose(text: str, same: str) -> None:
         ("channel('a', open('x'))", "must be Python literals or schedules"),
         ("channel(", "must be LAYER:UNIT"),
         ("conv4:7,9@1,2;3,4;5,6", "for different numbers of items"),
+        ("conv4:7,9@(1,2);(3,4);(5,6)", "2 units and 3 lists of places are for different batches"),
+        ("conv4:7 / 0", "cannot be divided by 0"),
+        ("Guide('conv4', <picture 3x2 abcd>)", "a picture that was only in memory; save it"),
     ],
 )
 def test_strings_that_make_no_sense(text: str, message: str) -> None:

@@ -1,0 +1,194 @@
+"""What objectives are given from outside: pictures and vectors, immutable and printable, and the tensors made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamopt.errors import ObjectiveError
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture in memory as an objective's parameter: immutable, compared by its values.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (H, W, 3).
+    data : bytes
+        RGB, 0 to 255.
+    """
+
+    shape: tuple[int, ...]
+    data: bytes = dataclasses.field(repr=False)
+
+    def array(self) -> NDArray[np.uint8]:
+        """Return the picture, (H, W, 3), RGB, uint8."""
+        return np.frombuffer(self.data, dtype=np.uint8).reshape(self.shape)
+
+    def __str__(self) -> str:
+        return f"<picture {self.shape[1]}x{self.shape[0]} {hashlib.sha256(self.data).hexdigest()[:8]}>"
+
+
+Guide = str | Picture
+"""A picture that guides an objective: a file's path, or one in memory."""
+Vector = str | tuple[float, ...]
+"""Numbers that guide an objective: the path of a .npy file, or the numbers themselves, nested by axis."""
+
+
+def frozen_picture(picture: object) -> Guide:
+    """Return a path as a string, and an array (H, W, 3), RGB, 0 to 255, as an immutable `Picture`.
+
+    Raises
+    ------
+    ObjectiveError
+        For anything else.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return os.fspath(picture)
+    if isinstance(picture, Picture):
+        return picture
+    array = np.asarray(picture.detach().cpu() if isinstance(picture, Tensor) else picture)
+    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0 or not np.issubdtype(array.dtype, np.number):
+        raise ObjectiveError(f"a picture is a file's path or an array (H, W, 3), RGB, 0 to 255, not one of shape {array.shape}")
+    return Picture(array.shape, np.clip(np.rint(array), 0, 255).astype(np.uint8).tobytes())
+
+
+def frozen_pictures(picture: object) -> Guide | tuple[Guide, ...]:
+    """Return one picture, or a sequence of them with one for each item as a tuple; an array (N, H, W, 3) is a sequence too.
+
+    >>> frozen_pictures(["a.jpg", np.zeros((2, 4, 3))])
+    ('a.jpg', Picture(shape=(2, 4, 3)))
+    """
+    many = isinstance(picture, tuple | list) or (isinstance(picture, np.ndarray | Tensor) and picture.ndim == 4)
+    if not many:
+        return frozen_picture(picture)
+    pictures = tuple(frozen_picture(one) for one in picture)  # type: ignore[attr-defined]  # a sequence, as just seen
+    if not pictures:
+        raise ObjectiveError("a list of pictures needs at least one")
+    return pictures
+
+
+def frozen_vectors(values: object, axes: int = 1) -> Vector | tuple[Vector, ...]:
+    """Return a path as a string and numbers as nested tuples; with one axis more, or of several paths, one for each item.
+
+    Parameters
+    ----------
+    values : str, path, array, or a sequence of these
+        Numbers with ``axes`` axes, or paths of such .npy files.
+    axes : int
+        How many axes one has: 1 for a vector (C,), 3 for a tensor (C, H, W).
+
+    Raises
+    ------
+    ObjectiveError
+        For numbers with another count of axes, or that are not finite.
+
+    Examples
+    --------
+    >>> frozen_vectors(np.eye(2)), frozen_vectors("v.npy"), frozen_vectors([1, 2.5])
+    (((1.0, 0.0), (0.0, 1.0)), 'v.npy', (1.0, 2.5))
+    """
+    if isinstance(values, str | os.PathLike):
+        return os.fspath(values)
+    if isinstance(values, tuple | list) and any(isinstance(one, str | os.PathLike) for one in values):
+        vectors = tuple(frozen_vectors(one, axes) for one in values)
+        if any(len(vectors_of(one, axes)) > 1 for one in vectors):
+            raise ObjectiveError("of several vectors each is for one item: a path, or numbers for that item alone")
+        return vectors  # type: ignore[return-value]  # each is one vector, as just seen
+    try:
+        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
+    except (TypeError, ValueError) as problem:
+        raise ObjectiveError(f"a vector is the path of a .npy file, or numbers, not {values!r}") from problem
+    if array.ndim not in (axes, axes + 1) or array.size == 0:
+        raise ObjectiveError(f"a vector has {axes} axes here, or {axes + 1} with one vector for each item, not the shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ObjectiveError(f"a vector's numbers must be finite; {int((~np.isfinite(array)).sum())} of {array.size} are not")
+    frozen: Vector = _tuples(array.tolist())
+    return frozen
+
+
+def vectors_of(vectors: Vector | tuple[Vector, ...], axes: int = 1) -> tuple[Vector, ...]:
+    """Return the vectors of a parameter made by `frozen_vectors`, one or one for each item.
+
+    >>> vectors_of((1.0, 2.0)), vectors_of(((1.0, 2.0), "v.npy"))
+    (((1.0, 2.0),), ((1.0, 2.0), 'v.npy'))
+    """
+    return vectors if per_item_vectors(vectors, axes) else (vectors,)  # type: ignore[return-value]
+
+
+def per_item_vectors(vectors: Vector | tuple[Vector, ...], axes: int = 1) -> bool:
+    """Return whether a parameter made by `frozen_vectors` has a vector for each item."""
+    depth, inner, paths = 0, vectors, False
+    while isinstance(inner, tuple):
+        paths = paths or any(isinstance(one, str) for one in inner)
+        depth, inner = depth + 1, inner[0]  # type: ignore[assignment]
+    return paths or depth > axes
+
+
+def read_vector(vector: Vector, axes: int = 1) -> Tensor:
+    """Return a vector, or the one in a .npy file, as a float64 tensor of so many axes; leading axes of length 1 are dropped.
+
+    Raises
+    ------
+    ObjectiveError
+        For a file that is missing, no .npy file, or of another shape, and for numbers that are not finite or all zero.
+    """
+    name = f"vector '{vector}'" if isinstance(vector, str) else "a vector"
+    if isinstance(vector, str):
+        try:
+            found = np.load(vector, allow_pickle=False)
+            if not isinstance(found, np.ndarray):
+                raise ValueError("it is an archive of several arrays")
+            array = found.astype(np.float64)
+        except (OSError, ValueError, EOFError) as problem:
+            raise ObjectiveError(f"{name} cannot be read as a .npy file of numbers: {problem}") from problem
+    else:
+        array = np.asarray(vector, dtype=np.float64)
+    while array.ndim > axes and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != axes:
+        raise ObjectiveError(f"{name} must have {axes} axes, but its shape is {array.shape}; for a batch give one path for each item")
+    if not np.isfinite(array).all():
+        raise ObjectiveError(f"{name} holds numbers that are not finite")
+    if not array.any():
+        raise ObjectiveError(f"{name} is zero everywhere, which is no direction")
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+class Held:
+    """Tensors that an objective keeps from `bind` on, one a layer, (1, ...) or one for each item, (N, ...).
+
+    They are moved to the activations' type and device once, so that a step copies nothing.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        In the order of the objective's layers.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._tensors = tuple(tensors)
+
+    def like(self, activation: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors with the type and device of ``activation``."""
+        if any(t.dtype != activation.dtype or t.device != activation.device for t in self._tensors):
+            self._tensors = tuple(t.to(activation) for t in self._tensors)
+        return self._tensors
+
+    def item(self, index: int) -> Held:
+        """Return what item ``index`` is given."""
+        return Held([t[index : index + 1] if t.shape[0] > 1 else t for t in self._tensors])
+
+
+def _tuples(values: Any) -> Any:
+    return tuple(map(_tuples, values)) if isinstance(values, list) else values

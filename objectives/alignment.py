@@ -1,0 +1,77 @@
+"""How alike neighbouring pictures of a batch are: for smooth rows of pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import ObjectiveError
+from dreamopt.objective import Activations, Layers, Objective, frozen_layers
+
+_REACH = 4
+
+
+@dataclass(frozen=True)
+class Alignment(Objective):
+    r"""Minus the distance between neighbouring pictures of a batch, so that a row of them changes smoothly.
+
+    .. math:: \sum_n s_n = -\sum_{d=1}^{4} \frac{1}{r^d} \sum_n \operatorname{mean}\bigl((a_n - a_{n+d})^2\bigr)
+
+    of which each of the two items of a pair gets one half. An item alone has none: render the row in one batch.
+
+    Parameters
+    ----------
+    layer : str or sequence of str
+        What is compared; the values of several layers are added.
+    ratio : float
+        r, above 0: how much less than the last each further neighbour counts.
+
+    References
+    ----------
+    .. [1] Mordvintsev et al., "Differentiable Image Parameterizations", 2018, on aligned interpolation.
+
+    Examples
+    --------
+    >>> from dreamopt.objectives import Interpolate
+    >>> print(Interpolate("conv4", 7, 9, 5) + 0.1 * Alignment("conv2"))
+    Interpolate("conv4", 7, 9, 5) + 0.1*Alignment("conv2")
+    """
+
+    layer: str | tuple[str, ...]
+    ratio: float = 2.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", frozen_layers(self.layer))
+        if not (isinstance(self.ratio, int | float) and 0 < self.ratio < math.inf):
+            raise ObjectiveError(f"ratio must be a number above 0, not {self.ratio!r}")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that are compared."""
+        return (self.layer,) if isinstance(self.layer, str) else self.layer
+
+    @property
+    def coupled(self) -> bool:
+        """It compares the items."""
+        return True
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return each item's half of what it differs from its neighbours."""
+        return torch.stack([self._differs(acts[layer]) for layer in self.layers]).sum(0)
+
+    def _differs(self, a: Tensor) -> Tensor:
+        n = a.shape[0]
+        total = a.new_zeros(n)
+        for d in range(1, min(_REACH, n - 1) + 1):
+            half = (a[:-d] - a[d:]).square().reshape(n - d, -1).mean(1) / (2 * self.ratio**d)
+            rest = a.new_zeros(d)
+            total = total - torch.cat((half, rest)) - torch.cat((rest, half))
+        return total
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Alignment:
+        """Check the layers; TargetError for an unknown one."""
+        names = tuple(network.resolve(layer) for layer in self.layers)
+        return Alignment(names[0] if isinstance(self.layer, str) else names, self.ratio)

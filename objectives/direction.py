@@ -1,0 +1,70 @@
+"""A direction in a layer's channels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import ObjectiveError
+from dreamopt.guided import VectorObjective
+from dreamopt.objective import Activations, columns
+
+_EPS = 1e-4
+_LEAST_COSINE = 0.1
+
+
+@dataclass(frozen=True)
+class Direction(VectorObjective):
+    r"""A direction in a layer's channels, averaged over space: the mean of several filters, or a concept's vector.
+
+    .. math:: s_n = \frac{1}{P} \sum_p (a_{n, p} \cdot v)\; \max(0.1,\, \cos(a_{n, p}, v))^q
+
+    Parameters
+    ----------
+    layer : str
+        What that layer wrote, (N, C, ...) or (N, K).
+    vector : sequence of float, str, or a sequence of these
+        C numbers, or the path of a .npy file of them; a sequence gives one to each item. Its length scales the value.
+    power : float
+        q, at least 0. Above 0, columns that point elsewhere count for less: the picture becomes more typical of the direction
+        and less strong in it.
+
+    References
+    ----------
+    .. [1] Olah et al., "The Building Blocks of Interpretability", 2018, and lucid's objectives.
+
+    Examples
+    --------
+    >>> print(Direction("conv1", (1, 0, -0.5), power=2))
+    Direction("conv1", (1.0, 0.0, -0.5), power=2)
+    """
+
+    power: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked_power(self.power)
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return each item's mean over space."""
+        a = acts[self.layer]
+        return along(columns(a), self.held(a)[:, :, None], self.power).mean(1)
+
+
+def along(a: Tensor, v: Tensor, power: float) -> Tensor:
+    """Return (N, P): the dot products of columns (N, C, P) with (1 or N, C, 1 or P), times their cosine to a power, at least 0.1."""
+    dot = (a * v).sum(1)
+    if power == 0:
+        return dot
+    lengths = (torch.linalg.vector_norm(a, dim=1) + _EPS) * (torch.linalg.vector_norm(v, dim=1) + _EPS)
+    cosine: Tensor = dot / lengths
+    return dot * torch.pow(cosine.clamp_min(_LEAST_COSINE), power)
+
+
+def checked_power(power: float) -> None:
+    """Raise ObjectiveError unless the cosine's power is a finite number of at least 0."""
+    if not (isinstance(power, int | float) and 0 <= power < math.inf):
+        raise ObjectiveError(f"the cosine's power must be a number of at least 0, not {power!r}")

@@ -1,0 +1,87 @@
+"""A direction in a layer's channels, at one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Self
+
+from torch import Tensor
+
+from dreamopt.errors import ObjectiveError
+from dreamopt.guided import VectorObjective
+from dreamopt.objective import Activations, Layers, per_item
+from dreamopt.objectives.direction import along, checked_power
+from dreamopt.objectives.neuron import Place, checked_place, frozen_place, pick_place
+
+
+@dataclass(frozen=True)
+class DirectionNeuron(VectorObjective):
+    r"""A direction in a layer's channels at one place of its grid.
+
+    .. math:: s_n = (a_{n, y, x} \cdot v)\; \max(0.1,\, \cos(a_{n, y, x}, v))^q
+
+    Parameters
+    ----------
+    layer : str
+        What that layer wrote, (N, C, H, W) or (N, K).
+    vector : sequence of float, str, or a sequence of these
+        C numbers, or the path of a .npy file of them; a sequence gives one to each item.
+    y, x : int or sequence of int, optional
+        Row and column from 0, or one for each item; None is the centre, ``H // 2`` and ``W // 2``. A flat layer has none.
+    power : float
+        q, at least 0; above 0 it asks for the direction more than for its strength.
+
+    Examples
+    --------
+    >>> print(DirectionNeuron("conv1", "concept.npy", 3, 5))
+    DirectionNeuron("conv1", "concept.npy", y=3, x=5)
+    """
+
+    y: Place = None
+    x: Place = None
+    power: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked_power(self.power)
+        for axis in ("y", "x"):
+            object.__setattr__(self, axis, frozen_place(axis, getattr(self, axis)))
+        if (self.y is None) != (self.x is None):
+            raise ObjectiveError(f"a place in layer '{self.layer}' needs both y and x, or neither for the centre")
+        if len({n for n in self._counts() if n is not None}) > 1:
+            raise ObjectiveError(f"vector, y and x of a direction of layer '{self.layer}' are for different numbers of items")
+
+    def _counts(self) -> list[int | None]:
+        return [super().batch, *(len(v) if isinstance(v, tuple) else None for v in (self.y, self.x))]
+
+    @property
+    def batch(self) -> int | None:
+        """The number of vectors or places, None where there is one for all items."""
+        return next((n for n in self._counts() if n is not None), None)
+
+    def item(self, index: int) -> Self:
+        """Return item ``index``'s direction and place."""
+        alone = super().item(index) if super().batch is not None else self
+        return dataclasses.replace(alone, y=per_item(self.y, index), x=per_item(self.x, index))
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Self:
+        """Read the vectors, check them and the place, and resolve the centre.
+
+        Raises
+        ------
+        TargetError
+            For an unknown layer, or a place out of range.
+        ObjectiveError
+            For a vector that does not fit.
+        """
+        bound = super().bind(network, size)
+        y, x = checked_place(bound.layer, network.shape_of(bound.layer, size), self.y, self.x)
+        return dataclasses.replace(bound, y=y, x=x)
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return each item's value at its place."""
+        a = acts[self.layer]
+        y, x = checked_place(self.layer, tuple(a.shape[1:]), self.y, self.x)
+        column = a if a.dim() == 2 else pick_place(a, y, x)
+        return along(column[:, :, None], self.held(a)[:, :, None], self.power)[:, 0]

@@ -1,0 +1,70 @@
+"""How alike the pictures of a batch are, to be subtracted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dreamopt.objective import Activations, Layers, Objective, columns, frozen_layers
+
+_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class Diversity(Objective):
+    r"""How alike the pictures of a batch are in style: **subtract** it to see the different facets of one unit.
+
+    With the columns :math:`A_n` (C, P) of item n and its Gram matrix of length 1:
+
+    .. math:: G_n = \frac{A_n A_n^T}{\lVert A_n A_n^T \rVert}, \qquad s_n = \frac{1}{B} \sum_{m \ne n} \langle G_n, G_m \rangle
+
+    It lies between 0 and 1; its sum over the batch is lucid's value. An item alone has none: render the facets in one batch.
+
+    Parameters
+    ----------
+    layer : str or sequence of str
+        What is compared; the values of several layers are added. A middle layer makes style differ, a high one content.
+
+    References
+    ----------
+    .. [1] Olah, Mordvintsev, Schubert, "Feature Visualization", 2017, on diversity.
+
+    Examples
+    --------
+    >>> from dreamopt.objectives import Channel
+    >>> print(Channel("conv4", 7) - 10 * Diversity("conv3"))
+    conv4:7 - 10*Diversity("conv3")
+    """
+
+    layer: str | tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", frozen_layers(self.layer))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that are compared."""
+        return (self.layer,) if isinstance(self.layer, str) else self.layer
+
+    @property
+    def coupled(self) -> bool:
+        """It compares the items."""
+        return True
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return each item's likeness to the others."""
+        return torch.stack([_alike(columns(acts[layer])) for layer in self.layers]).sum(0)
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Diversity:
+        """Check the layers; TargetError for an unknown one."""
+        names = tuple(network.resolve(layer) for layer in self.layers)
+        return Diversity(names[0] if isinstance(self.layer, str) else names)
+
+
+def _alike(a: Tensor) -> Tensor:
+    grams = functional.normalize((a @ a.transpose(1, 2)).flatten(1), dim=1, eps=_EPS)
+    dots = grams @ grams.T
+    return (dots - torch.diag(dots.diagonal())).sum(1) / a.shape[0]

@@ -1,0 +1,89 @@
+"""Dreaming towards a picture: DeepDream's guide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import ObjectiveError
+from dreamopt.guided import Guide as Given
+from dreamopt.guided import PictureObjective
+from dreamopt.objective import Activations, chosen, columns
+from dreamopt.objectives.energy import energy
+
+MATCH = ("columns", "channels")
+# Dot products of places with places are looked at in parts of at most so many.
+_AT_ONCE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Guide(PictureObjective):
+    r"""More of what a guide picture has, wherever the dream has something like it.
+
+    Matching ``columns``, each place of the dream follows the column b of the guide that is most like its own:
+
+    .. math:: s_n = \sum_p \max_q\; a_{n, p} \cdot b_q
+
+    whose gradient at place p is that best column, DeepDream's rule. Matching ``channels``, the layer's energy is weighted by how
+    much of each channel the guide has, :math:`w = v / \lVert v \rVert_1` with :math:`v = \sum_q b_q`, and its gradient is
+    :math:`w a / (\lVert w a \rVert + \epsilon)`, as in ``Energy(layer, "norm", w)``.
+
+    Parameters
+    ----------
+    layer : str or sequence of str
+        The layers in which the two are compared; the values of several are added.
+    picture : str, array or sequence of these
+        A file's path, or an array (H, W, 3), RGB, 0 to 255; a sequence gives one to each item.
+    match : {"columns", "channels"}
+        What is matched.
+
+    References
+    ----------
+    .. [1] Mordvintsev, Olah, Tyka, the DeepDream notebook, 2015: columns.
+    .. [2] Crowson, deep_dream, 2016: channels.
+
+    Examples
+    --------
+    >>> print(Guide("inception_3b/output", "flowers.jpg"))
+    Guide("inception_3b/output", "flowers.jpg")
+    """
+
+    match: str = "columns"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        chosen("match", self.match, MATCH)
+
+    def prepare(self, activation: Tensor, layer: str, picture: Given) -> Tensor:
+        """Return the guide's columns (1, C, Q), or its channels' weights (1, C)."""
+        b = columns(activation)
+        if not b.any():
+            raise ObjectiveError(f"picture {picture} leaves layer '{layer}' at zero everywhere, so that it cannot guide")
+        if self.match == "columns":
+            return b
+        v = b.sum(2)
+        return v / v.abs().sum(1, keepdim=True)
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return each item's likeness to the guide."""
+        known = self.held(acts[self.layers[0]])
+        alike = _followed if self.match == "columns" else _weighed
+        return torch.stack([alike(acts[layer], goal) for layer, goal in zip(self.layers, known, strict=True)]).sum(0)
+
+
+def _weighed(activation: Tensor, weights: Tensor) -> Tensor:
+    return energy(activation, weights, "norm")
+
+
+def _followed(activation: Tensor, guide: Tensor) -> Tensor:
+    a = columns(activation)
+    followed = torch.stack([_best(one.detach(), guide[i if guide.shape[0] > 1 else 0]) for i, one in enumerate(a)])
+    return (a * followed).sum((1, 2))
+
+
+def _best(a: Tensor, guide: Tensor) -> Tensor:
+    """Return (C, P): for each column of ``a`` (C, P) that one of ``guide`` (C, Q) with which its dot product is largest."""
+    step = max(1, _AT_ONCE // guide.shape[1])
+    return torch.cat([guide[:, (a[:, at : at + step].T @ guide).argmax(1)] for at in range(0, a.shape[1], step)], 1)

@@ -1,0 +1,55 @@
+"""Matching a picture's activations: what a layer still knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import ObjectiveError
+from dreamopt.guided import Guide, PictureObjective
+from dreamopt.objective import Activations
+
+
+@dataclass(frozen=True)
+class Inversion(PictureObjective):
+    r"""Minus the distance to a picture's activations: what the layer still knows of the picture.
+
+    .. math:: s_n = -\frac{\lVert \phi(x_n) - \phi_0 \rVert^2}{\lVert \phi_0 \rVert^2}
+
+    It is 0 for the picture itself and -1 for an image that leaves the layer at zero. Use it with total variation and the
+    alpha-norm, without transforms that move the image.
+
+    Parameters
+    ----------
+    layer : str or sequence of str
+        The layers that are matched; the values of several are added.
+    picture : str, array or sequence of these
+        A file's path, or an array (H, W, 3), RGB, 0 to 255; a sequence gives one to each item.
+
+    References
+    ----------
+    .. [1] Mahendran, Vedaldi, "Understanding Deep Image Representations by Inverting Them", 2015, equations 2 and 3.
+
+    Examples
+    --------
+    >>> print(Inversion("conv4", "photo.jpg"))
+    Inversion("conv4", "photo.jpg")
+    """
+
+    def prepare(self, activation: Tensor, layer: str, picture: Guide) -> Tensor:
+        """Return the activation, which must not be all zero."""
+        if not activation.any():
+            raise ObjectiveError(f"picture {picture} leaves layer '{layer}' at zero everywhere, so that there is nothing to match")
+        return activation
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return minus each item's distance."""
+        known = self.held(acts[self.layers[0]])
+        parts = [_square(acts[layer] - goal) / _square(goal) for layer, goal in zip(self.layers, known, strict=True)]
+        return -torch.stack(parts).sum(0)
+
+
+def _square(a: Tensor) -> Tensor:
+    return a.square().reshape(a.shape[0], -1).sum(1)

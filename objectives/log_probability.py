@@ -1,0 +1,78 @@
+"""A class's log-probability."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import TargetError
+from dreamopt.objective import Activations, Layers, Unit, UnitObjective, frozen_units, highest, per_item, pick
+from dreamopt.objectives.class_score import ClassScore
+
+
+@dataclass(frozen=True)
+class LogProbability(UnitObjective):
+    r"""The logarithm of one class's probability, the softmax taken here over the layer's units.
+
+    .. math:: s_n = a_{n, c_n} - \log \sum_k e^{a_{n, k}}
+
+    On a classifier that slides over the image, (N, K, H, W), it is averaged over space. Besides raising its class it pushes
+    all others down, in proportion to their probability.
+
+    Parameters
+    ----------
+    layer : str
+        The classifier's last layer **before** the softmax, for instance ``fc8``.
+    unit : int, str, or a sequence of these
+        The class's number, or its name when the network knows its labels; a sequence gives one to each item.
+    own_only : bool
+        Whether only the class's own part of the gradient is kept, ``1 - p``, as PPGN does; the other classes are then not
+        pushed down.
+
+    References
+    ----------
+    .. [1] Nguyen et al., "Plug & Play Generative Networks", 2017.
+
+    Examples
+    --------
+    >>> print(LogProbability("fc8", "tabby cat"))
+    LogProbability("fc8", "tabby cat")
+    """
+
+    layer: str
+    unit: Unit
+    own_only: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", frozen_units(self.unit))
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return each item's log-probability."""
+        a = acts[self.layer]
+        unit = self.checked_unit(tuple(a.shape[1:]))
+        if self.own_only:
+            own = torch.zeros_like(a, dtype=torch.bool)
+            for i in range(a.shape[0]):
+                own[i, per_item(unit, i)] = True
+            a = torch.where(own, a, a.detach())
+        return pick(torch.log_softmax(a, 1), unit).reshape(a.shape[0], -1).mean(1)
+
+    def reached(self, acts: Activations) -> Tensor:
+        """Whether the class is the highest of its layer."""
+        return highest(acts[self.layer], self.checked_unit(tuple(acts[self.layer].shape[1:])))
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> LogProbability:
+        """Turn names into numbers and check them.
+
+        Raises
+        ------
+        TargetError
+            For an unknown layer, a name that is no label or several, a number out of range, or a layer of one unit.
+        """
+        found = ClassScore(self.layer, self.unit).bind(network, size)
+        if network.shape_of(found.layer, size)[0] == 1:
+            raise TargetError(f"layer '{found.layer}' has one unit only, whose probability is always 1")
+        return dataclasses.replace(self, layer=found.layer, unit=found.unit)

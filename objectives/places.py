@@ -1,0 +1,138 @@
+"""One channel at several places of a single picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import ObjectiveError, TargetError
+from dreamopt.objective import Activations, Layers, Unit, UnitObjective, chosen, frozen_units, per_item, target_string
+from dreamopt.objectives.neuron import checked_place
+
+Pairs = tuple[tuple[int, int], ...]
+REDUCE = ("mean", "sum")
+
+
+@dataclass(frozen=True)
+class Places(UnitObjective):
+    r"""One channel at a list of places of one picture; ``"conv4:7@(3,5;4,4)"`` as a string.
+
+    .. math:: s_n = \frac{1}{|P_n|} \sum_{(y, x) \in P_n} a_{n, u_n, y, x}
+
+    Parameters
+    ----------
+    layer : str
+        What that layer wrote, (N, C, H, W).
+    unit : int or sequence of int
+        The channel; a sequence gives one to each item.
+    places : sequence of (int, int), or a sequence of these sequences
+        Rows and columns in the layer's own grid, from 0; a place that is named twice counts twice. A sequence of lists gives
+        one list to each item.
+    reduce : {"mean", "sum"}
+        Whether the places are averaged or added.
+
+    Examples
+    --------
+    >>> print(Places("conv4", 7, [(3, 5), (4, 4)]))
+    conv4:7@(3,5;4,4)
+    >>> print(Places("conv4", (7, 8), [[(3, 5), (4, 4)], [(0, 0)]]))
+    conv4:7,8@(3,5;4,4);(0,0)
+    """
+
+    layer: str
+    unit: Unit
+    places: Pairs | tuple[Pairs, ...]
+    reduce: str = "mean"
+
+    def __post_init__(self) -> None:
+        chosen("reduce", self.reduce, REDUCE)
+        object.__setattr__(self, "unit", frozen_units(self.unit))
+        object.__setattr__(self, "places", _frozen(self.places))
+        if isinstance(self.unit, tuple) and self._many and len(self.unit) != len(self.places):
+            raise ObjectiveError(f"{self.layer}: {len(self.unit)} units and {len(self.places)} lists of places are for different batches")
+
+    @property
+    def _many(self) -> bool:
+        return isinstance(self.places[0][0], tuple)
+
+    @property
+    def _lists(self) -> tuple[Pairs, ...]:
+        return self.places if self._many else (self.places,)  # type: ignore[return-value]  # as `_many` says
+
+    @property
+    def batch(self) -> int | None:
+        """The number of units or of lists of places, None where there is one for all items."""
+        return len(self.places) if self._many else super().batch
+
+    def item(self, index: int) -> Self:
+        """Return item ``index``'s unit and places."""
+        places = self._lists[index] if self._many else self.places
+        unit: Unit = self.unit[index] if isinstance(self.unit, tuple) else self.unit
+        return dataclasses.replace(self, unit=unit, places=places)
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return each item's mean or sum over its places."""
+        a = acts[self.layer]
+        unit, lists = self.checked_unit(tuple(a.shape[1:])), self._lists
+        found = []
+        for i in range(a.shape[0]):
+            ys, xs = zip(*lists[i if self._many else 0], strict=True)
+            found.append(a[i, per_item(unit, i)][list(ys), list(xs)])
+        return torch.stack([one.mean() if self.reduce == "mean" else one.sum() for one in found])
+
+    def reached(self, acts: Activations) -> Tensor:
+        """Whether the channel is the highest at these places together."""
+        a, unit = acts[self.layer].detach(), self.checked_unit(tuple(acts[self.layer].shape[1:]))
+        found = []
+        for i in range(a.shape[0]):
+            ys, xs = zip(*self._lists[i if self._many else 0], strict=True)
+            sums = a[i][:, list(ys), list(xs)].sum(1)
+            found.append(sums[per_item(unit, i)] >= sums.max())
+        return torch.stack(found)
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Places:
+        """Check the layer, the units and the places.
+
+        Raises
+        ------
+        TargetError
+            For an unknown layer, or a unit or place out of range.
+        """
+        layer = network.resolve(self.layer)
+        shape = network.shape_of(layer, size)
+        if len(shape) != 3:
+            raise TargetError(f"layer '{layer}' has items of shape {shape}; places need (C, H, W)")
+        for places in self._lists:
+            ys, xs = zip(*places, strict=True)
+            checked_place(layer, shape, ys, xs)
+        bound = dataclasses.replace(self, layer=layer)
+        return dataclasses.replace(bound, unit=bound.checked_unit(shape))
+
+    def __str__(self) -> str:
+        if self.reduce != "mean":
+            return super().__str__()
+        lists = ["(" + ";".join(f"{y},{x}" for y, x in places) + ")" for places in self._lists]
+        # A single list in a tuple is a batch of one, which only the call can say.
+        return super().__str__() if self._many and len(lists) == 1 else target_string(self.layer, self.unit) + "@" + ";".join(lists)
+
+
+def _frozen(places: Any) -> Pairs | tuple[Pairs, ...]:
+    try:
+        given = tuple(places)
+        if given and all(isinstance(place, Sequence) and place and isinstance(place[0], Sequence) for place in given):
+            return tuple(_pairs(one) for one in given)
+        return _pairs(given)
+    except (TypeError, ValueError) as problem:
+        raise ObjectiveError(f"places are pairs (row, column) of whole numbers, or lists of such pairs, not {places!r}") from problem
+
+
+def _pairs(places: Any) -> Pairs:
+    pairs = tuple((y.__index__(), x.__index__()) for y, x in places)
+    if not pairs:
+        raise ValueError("no place")
+    return pairs

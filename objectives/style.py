@@ -1,0 +1,74 @@
+"""Matching a picture's style: which channels answer together, wherever they do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import ObjectiveError
+from dreamopt.guided import Guide, PictureObjective, Vector, frozen_vectors
+from dreamopt.objective import Activations, columns
+
+
+@dataclass(frozen=True)
+class Style(PictureObjective):
+    r"""Minus the distance to a picture's Gram matrices: which channels answer together, wherever in the picture.
+
+    With the columns :math:`A` (C, P) of a layer:
+
+    .. math:: G = \frac{A A^T}{P}, \qquad s_n = -\sum_l w_l \operatorname{mean} \lvert G_{l, n} - G_{l, 0} \rvert
+
+    Parameters
+    ----------
+    layer : str or sequence of str
+        The layers that are matched, usually several from low to high.
+    picture : str, array or sequence of these
+        A file's path, or an array (H, W, 3), RGB, 0 to 255; a sequence gives one to each item.
+    weights : sequence of float, optional
+        One for each layer; 1 by default. High layers have small Gram matrices, and need more.
+    squared : bool
+        Whether the mean is of squares, as Gatys has it, and not of absolute differences.
+
+    References
+    ----------
+    .. [1] Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", 2015.
+    .. [2] Mordvintsev et al., "Differentiable Image Parameterizations", 2018: the absolute differences.
+
+    Examples
+    --------
+    >>> print(Style(("conv1", "conv3"), "starry.jpg", weights=(1, 10)))
+    Style(("conv1", "conv3"), "starry.jpg", weights=(1.0, 10.0))
+    """
+
+    weights: tuple[float, ...] | None = None
+    squared: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights is None:
+            return
+        weights: Vector | tuple[Vector, ...] = frozen_vectors(self.weights)
+        if isinstance(weights, str) or len(weights) != len(self.layers) or not all(isinstance(w, float) for w in weights):
+            raise ObjectiveError(f"weights are one number for each of the {len(self.layers)} layers, not {self.weights!r}")
+        object.__setattr__(self, "weights", weights)
+
+    def prepare(self, activation: Tensor, layer: str, picture: Guide) -> Tensor:
+        """Return the picture's Gram matrix."""
+        return gram(activation)
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return minus each item's distance."""
+        total = []
+        for i, (layer, goal) in enumerate(zip(self.layers, self.held(acts[self.layers[0]]), strict=True)):
+            differs = (gram(acts[layer]) - goal).flatten(1)
+            distance = (differs.square() if self.squared else differs.abs()).mean(1)
+            total.append(distance if self.weights is None else self.weights[i] * distance)
+        return -torch.stack(total).sum(0)
+
+
+def gram(activation: Tensor) -> Tensor:
+    """Return (N, C, C), the mean over space of the products of channels of activations (N, C, ...)."""
+    a = columns(activation)
+    return a @ a.transpose(1, 2) / a.shape[2]

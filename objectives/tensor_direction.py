@@ -1,0 +1,61 @@
+"""A direction at every place of a patch: what a tensor of activations asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from dreamopt.errors import ObjectiveError
+from dreamopt.guided import VectorObjective
+from dreamopt.objective import Activations
+from dreamopt.objectives.direction import along, checked_power
+
+
+@dataclass(frozen=True)
+class TensorDirection(VectorObjective):
+    r"""A direction of its own at every place of a patch in the layer's middle.
+
+    .. math:: s_n = \frac{1}{h w} \sum_{y, x} (a_{n, y, x} \cdot v_{y, x})\; \max(0.1,\, \cos(a_{n, y, x}, v_{y, x}))^q
+
+    where the activations are cut to the middle h x w places, from row ``(H - h) // 2`` and column ``(W - w) // 2`` on.
+
+    Parameters
+    ----------
+    layer : str
+        What that layer wrote, (N, C, H, W).
+    vector : array, str, or a sequence of these
+        Numbers (C, h, w), at most as large as the layer, or the path of a .npy file of them; a sequence gives one to each item.
+    power : float
+        q, at least 0; above 0 it asks for the directions more than for their strength.
+
+    Examples
+    --------
+    >>> print(TensorDirection("conv1", [[[0, 1]], [[2, 0]]]))
+    TensorDirection("conv1", (((0.0, 1.0),), ((2.0, 0.0),)))
+    """
+
+    axes: ClassVar[int] = 3
+
+    power: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked_power(self.power)
+
+    def check(self, shape: tuple[int, ...], vector: tuple[int, ...]) -> None:
+        """Raise ObjectiveError if the tensor does not fit into the layer."""
+        if len(shape) != 3 or vector[0] != shape[0] or vector[1] > shape[1] or vector[2] > shape[2]:
+            raise ObjectiveError(
+                f"layer '{self.layer}' has items of shape {shape}; a tensor of shape {vector} does not fit: "
+                "as many channels and at most as many rows and columns are needed"
+            )
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return each item's mean over the patch."""
+        a = acts[self.layer]
+        v = self.held(a)
+        h, w = v.shape[2:]
+        top, left = (a.shape[2] - h) // 2, (a.shape[3] - w) // 2
+        return along(a[:, :, top : top + h, left : left + w].flatten(2), v.flatten(2), self.power).mean(1)
