@@ -108,6 +108,8 @@ def compare_ranges(oracle: Oracle, case: Case, seed: int) -> None:
     """
     names = list(Net(parse_net(case.text, phase=case.phase)).layer_dict)
     first, last = (names[i] for i in sorted(np.random.default_rng(seed).integers(0, len(names), 2)))
+    if '"HingeLoss"' in case.text:
+        last = names[-1]  # it writes into its bottom's diff on the way forward, where a part of the net would find that
     _compare(oracle, case, seed, [(None, None), (first, last)], (last, first))
 
 
@@ -150,8 +152,8 @@ def draw_numbers(case: Case, rng: np.random.Generator, forwards: Sequence[Range]
     numbers.inputs = {name: draw_input(name, net.blobs[name].shape, rng) for name in net.inputs}
     for name, x in numbers.inputs.items():
         net.blobs[name].data[...] = x
-    for start, end in forwards:
-        net.forward(start=start, end=end)  # Filter's tops have their shapes only now
+    if any(node.layer.shape_follows_data for node in net.nodes):
+        net.forward()
     names = list(net.layer_dict)
     ran = names[: names.index(back[0]) + 1] if back[0] is not None else names
     tops = net.top_names[back[0]] if back[0] is not None else _ends(net, ran)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from dreamopt.errors import DreamoptError
 from tests.oracle.random_compare import Case
-from tests.oracle.random_nets import FILLER, Maker
+from tests.oracle.random_nets import FILLER, Maker, enter
 
 BACKLESS = ("ArgMax", "Threshold", "Accuracy")
 """Types without a backward pass: nothing above them may count in a loss."""
@@ -45,8 +45,8 @@ class WideMaker(Maker):
     def enter(self, name: str, *shape: int) -> str:
         """Add an input; the name's start says what numbers it gets (`draw_input`)."""
         name = f"{name}_{self.count}_{len(self.lines)}"
-        dims = " ".join(f"dim: {d}" for d in shape)
-        self.lines.append(f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}')
+        self.lines.append(enter(name, shape))
+        self.sizes[name] = shape
         return name
 
     def dense(self, blob: str, n: int | None = None, more: str = "") -> str:
@@ -116,7 +116,7 @@ def _dense(m: WideMaker, blob: str) -> list[str]:
 def _two_bottoms(m: WideMaker, blob: str) -> list[str]:
     factor = m.add("Reduction", [blob], "reduction_param { operation: MEAN axis: 2 }")[0]
     type_ = str(m.pick(["Scale", "Bias"]))
-    return m.add(type_, [blob, factor], f"{type_.lower()}_param {{ axis: 0 }}", in_place=m.rng.random() < 0.3)
+    return m.add(type_, [blob, factor], f"{type_.lower()}_param {{ axis: 0 }}")
 
 
 def _parameter(m: WideMaker, blob: str) -> list[str]:
@@ -128,7 +128,7 @@ def _parameter(m: WideMaker, blob: str) -> list[str]:
 def _constant(m: WideMaker, blob: str) -> list[str]:
     dims = " ".join(f"dim: {d}" for d in m.shapes[blob])
     one = m.add("DummyData", [], f"dummy_data_param {{ shape {{ {dims} }} data_filler {{ value: 0.7 }} }}")[0]
-    del m.shapes[one]  # without force_backward Caffe makes no diffs of what nothing is learnt from
+    m.sizes[one] = m.shapes.pop(one)  # without force_backward Caffe makes no diffs of what nothing is learnt from
     return m.add("Eltwise", [one, blob], f"eltwise_param {{ operation: {m.pick(['SUM', 'PROD', 'MAX'])} }}")
 
 
@@ -166,7 +166,10 @@ def _grow(m: WideMaker, blob: str) -> list[str]:
 
 
 def _recurrent(m: WideMaker, blob: str) -> list[str]:
-    steps, streams = m.shapes[blob][:2]
+    # a copy of its own: for its weights' diffs Caffe would read what a layer in place behind a Flatten writes there
+    blob = m.add("Power", [blob], "power_param { scale: 0.9 }")[0]
+    m.sizes[blob] = m.shapes.pop(blob)
+    steps, streams = m.sizes[blob][:2]
     reads = [blob, m.enter("cont", steps, streams)]
     if m.rng.random() < 0.3:
         reads.append(m.enter("static", streams, 3))
@@ -206,7 +209,7 @@ def _backless(m: WideMaker, blob: str) -> list[str]:
     else:
         (made,) = m.add(kind, [blob], "threshold_param { threshold: 0.2 }" if kind == "Threshold" else "argmax_param { axis: 1 }")
     del m.shapes[made]
-    return []
+    return m.add("Power", [blob], "power_param { scale: 1.1 }")  # so that what is below counts in a loss all the same
 
 
 def _chosen(m: WideMaker, blob: str) -> list[str]:
@@ -243,8 +246,7 @@ def make_wide_case(seed: int) -> Case:
     lossy = bool(seed % 2)
     maker = WideMaker(seed, lossy)
     shape = tuple(int(v) for v in maker.rng.integers((2, 2, 6, 5), (4, 4, 9, 8)))
-    dims = " ".join(f"dim: {d}" for d in shape)
-    maker.lines.append(f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}')
+    maker.lines.append(enter("data", shape))
     data = "data"
     if lossy:
         maker.lines = [maker.lines[0], 'layer { name: "first" type: "Bias" bottom: "data" top: "first" }']
@@ -255,12 +257,12 @@ def make_wide_case(seed: int) -> Case:
         maker.step()
     names = [f"l{i}" for i in range(maker.count)]
     end = str(maker.pick(names[1:])) if maker.rng.random() < 0.3 and not lossy else None
-    lines = _weighted(maker.lines) if lossy else maker.lines
+    lines = weighted(maker.lines) if lossy else maker.lines
     return Case("\n".join(lines), "TEST", None, end, given=not lossy)
 
 
-def _weighted(lines: list[str]) -> list[str]:
-    """Let what nobody reads count in the loss."""
+def weighted(lines: list[str]) -> list[str]:
+    """Let what nobody reads count in the loss; without ``force_backward`` Caffe goes back from there only."""
     bottoms = [re.findall(r'bottom: "([^"]*)"', line) for line in lines]
     tops = [re.findall(r'top: "([^"]*)"', line) for line in lines]
     read = {b for below, above in zip(bottoms, tops, strict=True) for b in below if b not in above}

@@ -50,7 +50,8 @@ class Maker:
         self.lines: list[str] = []
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.count = 0
-        self.shared: dict[str, int] = {}
+        self.sizes: dict[str, tuple[int, ...]] = {}
+        """The shapes of blobs that no further layer is to read."""
 
     def pick(self, things: Iterable[object]) -> object:
         all_ = list(things)
@@ -62,7 +63,8 @@ class Maker:
         names = [bottoms[0]] if in_place else [name if tops == 1 else f"{name}_{i}" for i in range(tops)]
         reads = " ".join(f'bottom: "{b}"' for b in bottoms)
         line = f'layer {{ name: "{name}" type: "{type_}" {reads} {" ".join(f"top: {chr(34)}{t}{chr(34)}" for t in names)} {rest} }}'
-        net = Net(parse_net("\n".join([*self.lines, line]), keep=["DummyData"]))
+        given = "\n".join(enter(b, (self.shapes | self.sizes)[b]) for b in dict.fromkeys(bottoms))
+        net = Net(parse_net(f"{given}\n{line}", keep=["DummyData"]))
         self.lines.append(line)
         self.count += 1
         for top in names:
@@ -141,13 +143,17 @@ class Maker:
                 self.chain(self.add("InnerProduct", [top], n)[0])
 
 
+def enter(name: str, shape: tuple[int, ...]) -> str:
+    """Return an Input layer."""
+    dims = " ".join(f"dim: {d}" for d in shape)
+    return f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}'
+
+
 def make_case(seed: int) -> Case:
     """Draw a net, and now and then a part of it to run."""
     maker = Maker(seed)
     n, c, h, w = (int(v) for v in maker.rng.integers((1, 1, 6, 5), (4, 4, 10, 9)))
-    maker.lines.append(
-        f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: {n} dim: {c} dim: {h} dim: {w} }} }} }}'
-    )
+    maker.lines.append(enter("data", (n, c, h, w)))
     maker.shapes["data"] = (n, c, h, w)
     maker.chain(maker.conv("data"))
     for _ in range(int(maker.rng.integers(3, 8))):

@@ -12,6 +12,7 @@ from google.protobuf import text_format
 
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 from tests.oracle.random_compare import Case
+from tests.oracle.random_layers import weighted
 
 
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:
@@ -62,9 +63,12 @@ def _without(net: NetParameter, i: int) -> list[LayerParameter]:
 def _with(case: Case, net: NetParameter, layers: list[LayerParameter]) -> Case:
     read = {bottom for layer in layers for bottom in layer.bottom}
     used = [layer for layer in layers if layer.type != "Input" or layer.top[0] in read]
-    lines = [] if not net.HasField("force_backward") else [f"force_backward: {str(net.force_backward).lower()}"]
-    lines += [f"layer {{ {text_format.MessageToString(layer, as_one_line=True)} }}" for layer in used]
-    return replace(case, text="\n".join(lines))
+    lossy = net.HasField("force_backward") and not net.force_backward
+    for layer in used:
+        if lossy and not layer.type.endswith("Loss"):
+            layer.ClearField("loss_weight")
+    lines = [f"layer {{ {text_format.MessageToString(layer, as_one_line=True)} }}" for layer in used]
+    return replace(case, text="\n".join(weighted(lines) if lossy else lines))
 
 
 def save(case: Case, name: str) -> Path:
