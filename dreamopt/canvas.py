@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from dreamopt.errors import UsageError
+
 Shape = tuple[int, ...]
+Colour = float | str | tuple[float, ...]
+"""A colour: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or three of them (red, green, blue)."""
+_NAMED = {"black": 0.0, "grey": 127.5, "white": 255.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +31,8 @@ class Canvas:
         Any tensor of the net's dtype and device.
     order : str
         "BGR" or "RGB" where a net sees colours, else "": the order of the first three channels.
+    window : (int, int), optional
+        Height and width in the net's file, where it takes pictures.
     """
 
     shape: Shape
@@ -33,3 +41,70 @@ class Canvas:
     grey_level: float
     like: Tensor
     order: str = ""
+    window: tuple[int, int] | None = None
+
+
+def checked_colour(colour: object) -> Colour:
+    """Return a colour, a list of three as a tuple, known to be well formed.
+
+    Raises
+    ------
+    UsageError
+        For anything that is no colour.
+
+    Examples
+    --------
+    >>> checked_colour([255, 0, 0])
+    (255, 0, 0)
+    """
+    if isinstance(colour, str) and (colour == "mean" or colour in _NAMED):
+        return colour
+    levels = tuple(colour) if isinstance(colour, tuple | list) else (colour,) * 3
+    good = tuple(v for v in levels if isinstance(v, int | float) and 0 <= v <= 255)
+    if len(good) != len(levels) or len(good) != 3:
+        raise UsageError(f"a colour is mean, black, grey, white, a grey level from 0 to 255, or (red, green, blue), not {colour!r}")
+    return good if isinstance(colour, tuple | list) else good[0]
+
+
+def paint(colour: Colour, image: Tensor, canvas: Canvas | None) -> Tensor:
+    """Return a colour in the net's input space, (C, 1, 1), or (C, H, W) where black differs from pixel to pixel.
+
+    Parameters
+    ----------
+    colour : float, str or tuple
+        As in `Colour`.
+    image : Tensor
+        (N, C, H, W), for the number of channels, size, dtype and device. Where a mean image of another size was subtracted,
+        its own mean stands for it.
+    canvas : Canvas or None
+        Knows black and white; not needed for "mean".
+
+    Raises
+    ------
+    UsageError
+        For a colour other than "mean" where the net's input has no black and white, and for three numbers without three channels.
+
+    Examples
+    --------
+    >>> paint("mean", torch.ones(1, 2, 3, 4), None).flatten()
+    tensor([0., 0.])
+    """
+    zeros = image.new_zeros(image.shape[1], 1, 1)
+    if colour == "mean":
+        return zeros
+    if canvas is None or canvas.low is None or canvas.high is None:
+        raise UsageError(f"colour {colour!r} needs a net that sees pictures; 'mean' always goes")
+    if isinstance(colour, tuple):
+        if image.shape[1] != 3 or len(colour) != 3:
+            raise UsageError(f"colour {colour} has 3 numbers, but the image has {image.shape[1]} channels; give one grey level")
+        levels = list(colour[::-1] if canvas.order == "BGR" else colour)
+    else:
+        levels = [_NAMED[colour] if isinstance(colour, str) else float(colour)] * image.shape[1]
+    part = image.new_tensor(levels)[:, None, None] / 255.0
+    low, high = (_fitted(bound.to(image), image) for bound in (canvas.low, canvas.high))
+    return torch.lerp(low, high, part) + zeros
+
+
+def _fitted(bound: Tensor, image: Tensor) -> Tensor:
+    fits = bound.dim() == 3 and bound.shape[1:] in ((1, 1), image.shape[2:])
+    return bound if fits else bound.reshape(bound.shape[0], -1).mean(1)[:, None, None]

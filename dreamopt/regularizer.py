@@ -26,11 +26,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamopt.canvas import Canvas, Colour, checked_colour, paint
 from dreamopt.errors import RegularizerError
+from dreamopt.filters import bilateral, gaussian, percentile, soft_box
 from dreamopt.plugin import call_string, number_string, origin
+from dreamopt.restoration import Rows, frozen_mask, mask_at, tv_bregman, wavelet
 from dreamopt.schedule import Constant, Geometric, Linear, Moment, Number, Schedule, at, smallest
 
 __all__ = [
+    "Canvas",
+    "Colour",
     "Constant",
     "Geometric",
     "Linear",
@@ -39,13 +44,28 @@ __all__ = [
     "Penalty",
     "Projection",
     "Regularizer",
+    "Rows",
     "Scaled",
     "Schedule",
     "Total",
+    "acts",
     "at",
+    "bilateral",
+    "checked_colour",
+    "frozen_mask",
+    "gaussian",
+    "grey_level",
+    "mask_at",
     "needs",
+    "needs_percent",
+    "needs_pictures",
+    "paint",
     "per_picture",
+    "percentile",
     "smallest",
+    "soft_box",
+    "tv_bregman",
+    "wavelet",
 ]
 
 
@@ -180,6 +200,19 @@ def per_picture(image: Tensor, function: Callable[[NDArray[np.float64], int], ND
     return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).to(image)
 
 
+def seen_box(gradient: Tensor) -> tuple[int, int, int, int]:
+    """Return (top, bottom, left, right) of the smallest box outside of which a gradient (C, H, W) is 0; all 0 where it is.
+
+    >>> seen_box(torch.tensor([[[0.0, 0.0, 0.0], [0.0, 2.0, 3.0]]]))
+    (1, 2, 1, 3)
+    """
+    alive = (gradient != 0).any(0)
+    rows, columns = alive.any(1).nonzero(), alive.any(0).nonzero()
+    if len(rows) == 0:
+        return 0, 0, 0, 0
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
 def needs(name: str, value: Number, least: float, *, strictly: bool = False) -> None:
     """Refuse a number, or a schedule that reaches one, below ``least`` (or equal to it, with ``strictly``).
 
@@ -191,3 +224,30 @@ def needs(name: str, value: Number, least: float, *, strictly: bool = False) -> 
     low = smallest(value)
     if low < least or (strictly and low == least):
         raise RegularizerError(f"{name} must be {'above' if strictly else 'at least'} {number_string(least)}, not {value}")
+
+
+def needs_percent(name: str, value: Number) -> None:
+    """Refuse a percentile that is not from 0 to 100."""
+    needs(name, value, 0)
+    if isinstance(value, int | float) and value > 100:
+        raise RegularizerError(f"{name} must be at most 100, not {value}")
+
+
+def needs_pictures(regularizer: Regularizer, image: Tensor) -> None:
+    """Refuse vectors (N, K), for regularizers that look at rows and columns."""
+    if image.dim() != 4:
+        raise RegularizerError(f"{regularizer} needs pictures (N, C, H, W), but the net's input has shape {tuple(image.shape)}")
+
+
+def grey_level(moment: Moment) -> float:
+    """Return the length of one grey level in the net's input space, 1 where nothing is known of it."""
+    return 1.0 if moment.canvas is None else moment.canvas.grey_level
+
+
+def acts(every: int, moment: Moment) -> bool:
+    """Return whether a projection that acts at steps 0, ``every``, 2 ``every``, ... acts now.
+
+    >>> [acts(3, Moment(step, 7)) for step in range(5)]
+    [True, False, False, True, False]
+    """
+    return moment.step % every == 0

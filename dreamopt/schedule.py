@@ -37,6 +37,8 @@ class Moment:
         Number of the octave (or stage), from 0, and how many there are.
     values : Tensor, optional
         (N,) what was maximised, before this step; for optimizers whose step depends on it.
+    start : Tensor, optional
+        (N, C, H, W), the image before the first step, for projections that stay near it.
     """
 
     step: int = 0
@@ -46,6 +48,7 @@ class Moment:
     octave: int = 0
     octaves: int = 1
     values: Tensor | None = None
+    start: Tensor | None = None
 
     def progress(self, inclusive: bool = False) -> float:
         """Return ``step / steps``, or ``step / (steps - 1)`` so that the last step gives 1."""

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Projection, at, needs
-
-# Narrower than this, the neighbours' weight is below 1e-21 of the centre's: nothing is left to do.
-_NARROWEST = 0.1
+from dreamopt.regularizer import Moment, Number, Projection, acts, at, gaussian, needs, needs_pictures
 
 
 @dataclass(frozen=True)
@@ -40,6 +34,7 @@ class GaussianBlur(Projection):
 
     Examples
     --------
+    >>> import torch
     >>> x = torch.zeros(1, 1, 1, 5)
     >>> x[..., 2] = 1
     >>> GaussianBlur(0.5)(x)
@@ -56,21 +51,5 @@ class GaussianBlur(Projection):
 
     def project(self, image: Tensor, moment: Moment) -> Tensor:
         """Return the blurred image, or the same one at a step between."""
-        sigma = at(self.sigma, moment)
-        if moment.step % self.every or sigma < _NARROWEST:
-            return image
-        radius = math.floor(4 * sigma + 0.5)
-        offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
-        kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-        kernel = (kernel / kernel.sum()).to(dtype=image.dtype, device=image.device)
-        n, c, h, w = image.shape
-        planes = image.reshape(n * c, 1, h, w)
-        planes = functional.conv2d(planes[:, :, _mirrored(h, radius, image.device)], kernel.reshape(1, 1, -1, 1))
-        planes = functional.conv2d(planes[:, :, :, _mirrored(w, radius, image.device)], kernel.reshape(1, 1, 1, -1))
-        return planes.reshape(n, c, h, w)
-
-
-def _mirrored(count: int, radius: int, device: torch.device) -> Tensor:
-    """Return where each position from ``-radius`` to ``count + radius - 1`` lies after mirroring at both edges, however often."""
-    position = torch.arange(-radius, count + radius, device=device) % (2 * count)
-    return torch.minimum(position, 2 * count - 1 - position)
+        needs_pictures(self, image)
+        return gaussian(image, at(self.sigma, moment)) if acts(self.every, moment) else image

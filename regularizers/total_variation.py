@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+from torch.nn import functional
 
-from dreamopt.regularizer import Moment, Number, Penalty, at, needs
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import Moment, Number, Penalty, at, needs, needs_pictures
 
 
 @dataclass(frozen=True)
 class TotalVariation(Penalty):
     r"""Subtract the total variation of the image, weighted.
 
-    With the forward differences :math:`d^x = x_{y, x+1} - x_{y, x}` and :math:`d^y = x_{y+1, x} - x_{y, x}`, which are 0
-    past the last column and row (the edge is repeated),
+    With the forward differences :math:`d^x = x_{y, x+1} - x_{y, x}` and :math:`d^y = x_{y+1, x} - x_{y, x}`,
 
     .. math::
 
@@ -36,7 +36,13 @@ class TotalVariation(Penalty):
         Sum |dx| and |dy| apart. With β = 1 this is TensorFlow's and Lucid's total variation.
     floor : float
         ε, above 0, in squared grey levels, where β < 2 and the derivative at 0 would be infinite: the sum is then over
-        :math:`\max(d_x^2 + d_y^2, \epsilon)^{\beta / 2} - \epsilon^{\beta / 2}`, in which a smaller difference costs nothing.
+        :math:`\max(d_x^2 + d_y^2, \epsilon)^{\beta / 2} - \epsilon^{\beta / 2}`, in which a smaller difference costs nothing. 1e-3
+        is cnn-vis' floor.
+    edge : str
+        What follows the last column and row: "replicate" (the same once more: no difference there) or "wrap" (the first ones:
+        pictures come out as tiles).
+    mean : bool
+        Divide by C H W, so that one weight fits every size (keras-vis' and tf-keras-vis' form).
 
     References
     ----------
@@ -45,6 +51,7 @@ class TotalVariation(Penalty):
 
     Examples
     --------
+    >>> import torch
     >>> x = torch.tensor([[[[0.0, 3.0], [4.0, 4.0]]]])
     >>> TotalVariation(1.0, beta=2)(x)
     tensor([26.])
@@ -56,20 +63,28 @@ class TotalVariation(Penalty):
     beta: float = 2.0
     anisotropic: bool = False
     floor: float = 1e-5
+    edge: str = "replicate"
+    mean: bool = False
 
     def __post_init__(self) -> None:
         needs("the weight of TotalVariation", self.weight, 0)
         needs("beta of TotalVariation", self.beta, 1)
         needs("the floor of TotalVariation", self.floor, 0, strictly=True)
+        if self.edge not in ("replicate", "wrap"):
+            raise RegularizerError(f"the edge of TotalVariation must be replicate or wrap, not {self.edge!r}")
 
     def penalty(self, image: Tensor, moment: Moment) -> Tensor:
         """Return λ times each item's total variation."""
-        down = image[:, :, 1:, :] - image[:, :, :-1, :]
-        right = image[:, :, :, 1:] - image[:, :, :, :-1]
-        weight = at(self.weight, moment)
+        needs_pictures(self, image)
+        weight = at(self.weight, moment) / (image[0].numel() if self.mean else 1)
+        if self.edge == "wrap":
+            down, right = image.roll(-1, 2) - image, image.roll(-1, 3) - image
+        else:
+            down = functional.pad(image[:, :, 1:] - image[:, :, :-1], (0, 0, 0, 1))
+            right = functional.pad(image[:, :, :, 1:] - image[:, :, :, :-1], (0, 1))
         if self.anisotropic:
             return weight * (down.abs().pow(self.beta).flatten(1).sum(1) + right.abs().pow(self.beta).flatten(1).sum(1))
-        square = torch.nn.functional.pad(down.square(), (0, 0, 0, 1)) + torch.nn.functional.pad(right.square(), (0, 1))
+        square = down.square() + right.square()
         if self.beta < 2:
             sizes = square.clamp(min=self.floor).pow(self.beta / 2) - float(self.floor ** (self.beta / 2))
         else:

@@ -1,0 +1,152 @@
+"""Filters that regularizers and transforms share; each item of a batch comes out as it would alone."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# Narrower than this, the neighbours' weight is below 1e-21 of the centre's: nothing is left to do.
+NARROWEST = 0.1
+
+
+def gaussian(image: Tensor, sigma: float) -> Tensor:
+    r"""Blur every channel with a Gaussian.
+
+    .. math:: x \leftarrow G_\sigma * x, \qquad G_\sigma(t) \propto e^{-t^2 / 2 \sigma^2}, \quad |t| \le \lfloor 4 \sigma + 1/2 \rfloor
+
+    along rows and columns, the picture mirrored at its edges (``d c b a | a b c d | d c b a``): the numbers of
+    ``scipy.ndimage.gaussian_filter`` with its defaults.
+
+    Parameters
+    ----------
+    image : Tensor
+        (N, C, H, W).
+    sigma : float
+        σ in pixels; below 0.1 the image stays as it is.
+
+    Returns
+    -------
+    Tensor
+        (N, C, H, W), differentiable.
+
+    Examples
+    --------
+    >>> x = torch.zeros(1, 1, 1, 5)
+    >>> x[..., 2] = 1
+    >>> gaussian(x, 0.5)
+    tensor([[[[2.6387e-04, 1.0645e-01, 7.8657e-01, 1.0645e-01, 2.6387e-04]]]])
+    """
+    if sigma < NARROWEST:
+        return image
+    radius = math.floor(4 * sigma + 0.5)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).to(dtype=image.dtype, device=image.device)
+    n, c, h, w = image.shape
+    rows, columns = _mirrored(h, radius, image.device), _mirrored(w, radius, image.device)
+    blurred = []
+    # One by one: a convolution of many planes may round otherwise than one of few.
+    for item in image:
+        planes = functional.conv2d(item[:, None, rows], kernel.reshape(1, 1, -1, 1))
+        blurred.append(functional.conv2d(planes[:, :, :, columns], kernel.reshape(1, 1, 1, -1)))
+    return torch.stack(blurred).reshape(n, c, h, w)
+
+
+def bilateral(image: Tensor, sigma_colour: float, sigma_space: float) -> Tensor:
+    r"""Replace every pixel by the mean of its neighbours, those of its own colour counting most.
+
+    .. math:: x_p \leftarrow \frac{1}{Z_p} \sum_q e^{-\|p - q\|^2 / 2 \sigma_s^2}\, e^{-\|x_p - x_q\|^2 / 2 \sigma_c^2}\, x_q
+
+    over a square of :math:`2 \lceil 3 \sigma_s \rceil + 1` pixels, the picture mirrored at its edges. All channels together are the
+    colour. (scikit-image's ``denoise_bilateral``, up to 0.26, lays its table of distances out for a square one pixel wider than the
+    one that it reads, and so weighs the wrong neighbours; this is the formula.)
+
+    Parameters
+    ----------
+    image : Tensor
+        (N, C, H, W).
+    sigma_colour : float
+        σ_c, above 0, in the image's values.
+    sigma_space : float
+        σ_s, above 0, in pixels.
+
+    Examples
+    --------
+    >>> bilateral(torch.tensor([[[[0.0, 4.0, 90.0]]]]), 10.0, 1.0).round()
+    tensor([[[[ 1.,  2., 90.]]]])
+    """
+    h, w = image.shape[2:]
+    radius = math.ceil(3 * sigma_space)
+    rows, columns = _mirrored(h, radius, image.device), _mirrored(w, radius, image.device)
+    wide = image[:, :, rows][:, :, :, columns]
+    total, weights = torch.zeros_like(image), torch.zeros_like(image[:, :1])
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            near = wide[:, :, radius + dy : radius + dy + h, radius + dx : radius + dx + w]
+            far = (near - image).square().sum(1, keepdim=True) / (2 * sigma_colour**2) + (dy * dy + dx * dx) / (2 * sigma_space**2)
+            weight = torch.exp(-far)
+            total, weights = total + weight * near, weights + weight
+    return total / weights
+
+
+def soft_box(image: Tensor, width: int) -> Tensor:
+    """Return the mean of each pixel's neighbours in a square, the square's rim counted half, what lies outside the image not at all.
+
+    Parameters
+    ----------
+    image : Tensor
+        (N, C, H, W).
+    width : int
+        Side of the square, odd: 3 gives the centre the weight 1 and each of its eight neighbours 1/2.
+
+    Examples
+    --------
+    >>> soft_box(torch.tensor([[[[0.0, 4.0, 0.0]]]]), 3).flatten()
+    tensor([1.3333, 2.0000, 1.3333])
+    """
+    kernel = image.new_full((width, width), 0.5)
+    kernel[1:-1, 1:-1] = 1.0
+    n, c, h, w = image.shape
+
+    def summed(planes: Tensor) -> Tensor:
+        return functional.conv2d(planes, kernel[None, None], padding=width // 2)
+
+    cover = summed(image.new_ones(1, 1, h, w))
+    return torch.stack([(summed(item[:, None]) / cover)[:, 0] for item in image]).reshape(n, c, h, w)
+
+
+def percentile(values: Tensor, percent: float) -> Tensor:
+    """Return the percentile of each row, between two ranks by a straight line: ``numpy.percentile``'s default.
+
+    Parameters
+    ----------
+    values : Tensor
+        (N, K).
+    percent : float
+        0 gives the least, 100 the greatest.
+
+    Returns
+    -------
+    Tensor
+        (N,).
+
+    Examples
+    --------
+    >>> percentile(torch.tensor([[4.0, 1.0, 2.0]]), 75)
+    tensor([3.])
+    """
+    ranked = values.sort(1).values
+    place = percent / 100.0 * (values.shape[1] - 1)
+    low = min(math.floor(place), values.shape[1] - 1)
+    high = min(low + 1, values.shape[1] - 1)
+    # lerp counts from the nearer end, as numpy does.
+    return torch.lerp(ranked[:, low], ranked[:, high], place - low)
+
+
+def _mirrored(count: int, radius: int, device: torch.device) -> Tensor:
+    """Return where each position from ``-radius`` to ``count + radius - 1`` lies after mirroring at both edges, however often."""
+    position = torch.arange(-radius, count + radius, device=device) % (2 * count)
+    return torch.minimum(position, 2 * count - 1 - position)

@@ -1,0 +1,95 @@
+"""Doors to scikit-image and Pillow for regularizers, which know tensors alone; both are loaded when first used.
+
+Arrays are one picture each, (H, W, C), float64.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamopt.errors import RegularizerError
+
+Array = NDArray[np.float64]
+
+
+def tv_bregman(picture: Array, weight: float, iterations: int, epsilon: float, isotropic: bool) -> Array:
+    """Return the picture denoised by split Bregman total variation, all channels stopping together."""
+    from skimage.restoration import denoise_tv_bregman
+
+    # The edge is mirrored at the second row and column, so a single one is read beyond its end; three alike say the same.
+    wide = np.repeat(np.repeat(picture, 3 if picture.shape[0] == 1 else 1, 0), 3 if picture.shape[1] == 1 else 1, 1)
+    # Without channel_axis the channels are independent but for the one stopping rule, as in scikit-image before 0.19.
+    made = np.asarray(denoise_tv_bregman(wide, weight, iterations, epsilon, isotropic), dtype=np.float64).reshape(wide.shape)
+    return made[: picture.shape[0], : picture.shape[1]]
+
+
+def wavelet(picture: Array, sigma: float | None, name: str, mode: str) -> Array:
+    """Return the picture with its wavelet coefficients shrunk (BayesShrink), each channel by itself."""
+    if importlib.util.find_spec("pywt") is None:
+        raise RegularizerError("wavelet denoising needs the package PyWavelets, which is not installed: pip install PyWavelets")
+    from skimage.restoration import denoise_wavelet
+
+    pywt = importlib.import_module("pywt")
+    if name not in pywt.wavelist(kind="discrete"):
+        raise RegularizerError(f"there is no discrete wavelet {name!r}; usual ones are db1 (Haar) to db8, sym4, coif1 and bior2.2")
+    if pywt.dwtn_max_level(picture.shape[:2], name) < 1:
+        return picture  # smaller than the wavelet: its coefficients would be the mirrored border's
+    planes = [picture[..., c] for c in range(picture.shape[2])]
+    # Without detail there is nothing to shrink, and the estimate of the noise divides by it.
+    made = [one if one.max() == one.min() else denoise_wavelet(one, sigma, name, mode, rescale_sigma=False) for one in planes]
+    return np.asarray(np.stack(made, -1), dtype=np.float64).reshape(picture.shape)
+
+
+Rows = tuple[tuple[float, ...], ...]
+
+
+def frozen_mask(mask: object) -> str | Rows:
+    """Return a stencil as a file's path, or its rows of numbers from 0 to 1 as nested tuples.
+
+    Raises
+    ------
+    RegularizerError
+        For anything else.
+    """
+    if isinstance(mask, str | os.PathLike):
+        return os.fspath(mask)
+    try:
+        array = np.asarray(mask, dtype=np.float64)
+    except (TypeError, ValueError) as problem:
+        raise RegularizerError("a stencil is the path of a picture, or an array (H, W) of numbers from 0 to 1") from problem
+    if array.ndim != 2 or array.size == 0 or not ((array >= 0) & (array <= 1)).all():
+        raise RegularizerError(f"a stencil is the path of a picture, or an array (H, W) from 0 to 1, not one of shape {array.shape}")
+    return tuple(tuple(map(float, row)) for row in array)
+
+
+@lru_cache(maxsize=8)
+def mask_at(mask: str | Rows, size: tuple[int, int]) -> Array:
+    """Return a stencil, (H, W) from 0 (outside) to 1 (inside), scaled to ``size``; a file is read once, its brightness counts.
+
+    Raises
+    ------
+    RegularizerError
+        For a file that is missing or no picture.
+    """
+    from PIL import Image
+
+    if isinstance(mask, str):
+        try:
+            with Image.open(mask) as opened:
+                array = np.asarray(opened.convert("L"), dtype=np.float64) / 255.0
+        except (OSError, ValueError) as problem:
+            raise RegularizerError(f"the stencil {mask} cannot be read as a picture: {problem}") from problem
+    else:
+        array = np.array(mask, dtype=np.float64)
+    if array.shape != tuple(size):
+        image = Image.fromarray(array.astype(np.float32)).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        array = np.asarray(image, dtype=np.float64)
+    made = np.array(np.clip(array, 0.0, 1.0))
+    made.setflags(write=False)
+    return made

@@ -1,0 +1,59 @@
+"""A bilateral filter between steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import Moment, Number, Projection, acts, at, bilateral, grey_level, needs, needs_pictures
+
+
+@dataclass(frozen=True)
+class Bilateral(Projection):
+    r"""Smooth the image where it is almost flat, and leave its edges.
+
+    .. math:: x_p \leftarrow \frac{1}{Z} \sum_q e^{-\|p - q\|^2 / 2 \sigma_s^2}\, e^{-\|x_p - x_q\|^2 / 2 \sigma_c^2}\, x_q
+
+    over the square of :math:`2 \lceil 3 \sigma_s \rceil + 1` pixels around p, the picture mirrored at its edges; all channels together
+    are the colour.
+
+    Parameters
+    ----------
+    sigma_colour : float or Schedule
+        σ_c in grey levels, above 0. Larger values smooth over stronger edges.
+    sigma_space : float or Schedule
+        σ_s in pixels, above 0. Larger values look farther.
+    every : int
+        Act at steps 0, ``every``, 2 ``every``, ...; at least 1.
+
+    References
+    ----------
+    .. [1] Tomasi, Manduchi, "Bilateral Filtering for Gray and Color Images", 1998.
+    .. [2] Tyka, "Class visualization with bilateral filters", 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.tensor([0.0, 4, 0, 4, 90, 90]).expand(1, 1, 6, 6)
+    >>> Bilateral(10, 2)(x)[0, 0, 3].round()
+    tensor([ 2.,  2.,  2.,  2., 90., 90.])
+    """
+
+    sigma_colour: Number = 12.0
+    sigma_space: Number = 1.0
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        needs("sigma_colour of Bilateral", self.sigma_colour, 0, strictly=True)
+        needs("sigma_space of Bilateral", self.sigma_space, 0, strictly=True)
+        if self.every < 1:
+            raise RegularizerError(f"every of Bilateral must be at least 1, not {self.every}")
+
+    def project(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the filtered image, or the same one at a step between."""
+        needs_pictures(self, image)
+        if not acts(self.every, moment):
+            return image
+        return bilateral(image, at(self.sigma_colour, moment) * grey_level(moment), at(self.sigma_space, moment))

@@ -1,0 +1,58 @@
+"""The image fades away from its centre."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.regularizer import Colour, Moment, Number, Projection, at, checked_colour, needs, needs_pictures, paint
+
+
+@dataclass(frozen=True)
+class CentreBias(Projection):
+    r"""Pull every pixel towards a colour, the harder the farther it lies from the centre.
+
+    .. math:: x_p \leftarrow x_p + \theta\, \bigl( 1 - e^{-r_p^2 / 2 \sigma^2} \bigr) (k - x_p)
+
+    with r the distance from the centre, 1 in the middle of each edge. It is `Decay` with a rate that is 0 at the centre and θ
+    far away: one big object in the middle grows, copies of it at the border do not. To leave the border
+    untouched instead, mask the gradient (the transform `GradientMask`).
+
+    Parameters
+    ----------
+    rate : float or Schedule
+        θ, from 0 (nothing) to 1 (the far border is erased at every step). Larger values fade faster.
+    sigma : float or Schedule
+        σ, above 0, in half widths of the picture. Larger values spare a larger middle; 0.5 is usual.
+    colour : str, float or tuple
+        k: "mean", "black", "grey", "white", a grey level 0-255, or (red, green, blue).
+
+    References
+    ----------
+    .. [1] Nguyen, Yosinski, Clune, "Multifaceted Feature Visualization", 2016, section 3.3 (which masks the gradient).
+
+    Examples
+    --------
+    >>> CentreBias(0.5, 0.5)(torch.full((1, 1, 1, 3), 100.0)).round()
+    tensor([[[[ 71., 100.,  71.]]]])
+    """
+
+    rate: Number
+    sigma: Number = 0.5
+    colour: Colour = "mean"
+
+    def __post_init__(self) -> None:
+        needs("the rate of CentreBias", self.rate, 0)
+        needs("sigma of CentreBias", self.sigma, 0, strictly=True)
+        object.__setattr__(self, "colour", checked_colour(self.colour))
+
+    def project(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the image, faded towards its border."""
+        needs_pictures(self, image)
+        h, w = image.shape[2:]
+        y, x = (((2 * torch.arange(k, dtype=torch.float64) + 1) / k - 1) for k in (h, w))
+        middle = torch.exp(-(y[:, None] ** 2 + x**2) / (2 * at(self.sigma, moment) ** 2))
+        fade = (at(self.rate, moment) * (1 - middle)).to(image)
+        return image + fade * (paint(self.colour, image, moment.canvas) - image)

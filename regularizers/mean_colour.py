@@ -1,0 +1,52 @@
+"""The distance of the image's mean colour from a given one, as a penalty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dreamopt.regularizer import Colour, Moment, Number, Penalty, at, checked_colour, needs, needs_pictures, paint
+
+
+@dataclass(frozen=True)
+class MeanColour(Penalty):
+    r"""Subtract the squared distance of the image's mean colour from a given colour, weighted.
+
+    .. math:: R(x_n) = \lambda \sum_c \Bigl( \frac{1}{HW} \sum_{y, x} x_{n, c, y, x} - k_c \Bigr)^2
+
+    It takes away a colour cast and leaves contrast, edges and texture alone. With ``pixelwise`` it is a prior on every
+    pixel, `L2` about the colour k and divided by H W:
+
+    .. math:: R(x_n) = \frac{\lambda}{HW} \sum_{c, y, x} (x_{n, c, y, x} - k_c)^2
+
+    Parameters
+    ----------
+    weight : float or Schedule
+        λ, at least 0, in units of the objective per squared grey level. Larger values pull harder towards the colour.
+    colour : str, float or tuple
+        k: "mean" (what the net subtracts), "black", "grey", "white", a grey level 0-255, or (red, green, blue).
+    pixelwise : bool
+        Hold every pixel to the colour, not their mean alone.
+
+    Examples
+    --------
+    >>> import torch
+    >>> MeanColour(0.5)(torch.tensor([[[[1.0, 5.0]]]]))
+    tensor([4.5000])
+    """
+
+    weight: Number
+    colour: Colour = "mean"
+    pixelwise: bool = False
+
+    def __post_init__(self) -> None:
+        needs("the weight of MeanColour", self.weight, 0)
+        object.__setattr__(self, "colour", checked_colour(self.colour))
+
+    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return λ times each item's squared distance from the colour."""
+        needs_pictures(self, image)
+        away = image - paint(self.colour, image, moment.canvas)
+        squares = away.square().mean((2, 3)) if self.pixelwise else away.mean((2, 3)).square()
+        return at(self.weight, moment) * squares.sum(1)

@@ -1,0 +1,76 @@
+"""The image stays in a ball around the start or the mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import Colour, Moment, Number, Projection, at, checked_colour, grey_level, needs, paint
+
+
+@dataclass(frozen=True)
+class NormBall(Projection):
+    r"""Bring the image back into a ball.
+
+    .. math:: x \leftarrow k + (x - k) \min\bigl(1, r / \|x - k\|_2\bigr) \qquad \text{or, for } L_\infty, \qquad
+              x \leftarrow k + \min(\max(x - k, -r), r)
+
+    the nearest point of the ball, for each item. Around the start it shows what a change too small to see can do (an adversarial
+    image); around the mean it fixes how much contrast the objective may spend.
+
+    Parameters
+    ----------
+    radius : float or Schedule
+        r, at least 0, in grey levels. Larger values allow more change.
+    norm : str
+        "l2": the length of the whole difference; "rms": the same per value, \|x - k\|_2 / √(C H W), so that one radius fits every
+        size; "linf": the largest difference of any value.
+    centre : str, float or tuple
+        k: "start" (the image before the first step), or a colour: "mean", "black", "grey", "white", a grey level, or (red, green, blue).
+
+    References
+    ----------
+    .. [1] tensorflow/lucid, ``optvis/param/unit_balls.py``.
+    .. [2] Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples", 2015.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[[3.0, -4.0]]]])
+    >>> NormBall(1, centre="mean")(x), NormBall(3.5, "linf", "mean")(x)
+    (tensor([[[[ 0.6000, -0.8000]]]]), tensor([[[[ 3.0000, -3.5000]]]]))
+    """
+
+    radius: Number
+    norm: str = "l2"
+    centre: Colour = "start"
+
+    def __post_init__(self) -> None:
+        needs("the radius of NormBall", self.radius, 0)
+        if self.norm not in ("l2", "rms", "linf"):
+            raise RegularizerError(f"the norm of NormBall must be l2, rms or linf, not {self.norm!r}")
+        if self.centre != "start":
+            object.__setattr__(self, "centre", checked_colour(self.centre))
+
+    def project(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the nearest image inside the ball."""
+        radius = at(self.radius, moment) * grey_level(moment)
+        centre = self._centre(image, moment)
+        away = image - centre
+        if self.norm == "linf":
+            inside, near = away.abs() <= radius, away.clamp(-radius, radius)
+        else:
+            length = torch.stack([one.square().sum().sqrt() for one in away]).reshape(-1, *[1] * (image.dim() - 1))
+            longest = radius * (away[0].numel() ** 0.5 if self.norm == "rms" else 1.0)
+            inside, near = (length <= longest).expand_as(away), away * (longest / length.clamp(min=torch.finfo(image.dtype).tiny))
+        # What is inside already stays to the last bit, which k + (x - k) would not.
+        return torch.where(inside, image, centre + near)
+
+    def _centre(self, image: Tensor, moment: Moment) -> Tensor:
+        if self.centre != "start":
+            return paint(self.centre, image, moment.canvas) if image.dim() == 4 else torch.zeros_like(image[:1])
+        if moment.start is None or moment.start.shape != image.shape:
+            raise RegularizerError(f"{self} needs the image that the climb began with, which only a loop over images gives")
+        return moment.start

@@ -1,0 +1,50 @@
+"""Values outside a range of grey levels are cut to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import Moment, Number, Projection, at, needs, needs_pictures, paint
+
+
+@dataclass(frozen=True)
+class RangeClip(Projection):
+    r"""Cut every value to a range of grey levels.
+
+    .. math:: x \leftarrow \min(\max(x, k(l)), k(h))
+
+    with k(v) the input of grey level v: black at 0, white at 255. Pixels are held between black and white anyway; this is for
+    narrower ranges, and for other parametrizations.
+
+    Parameters
+    ----------
+    low, high : float or Schedule
+        l and h, 0-255, l below h. A narrower range gives flatter pictures.
+
+    Examples
+    --------
+    >>> from dreamopt.regularizer import Canvas
+    >>> canvas = Canvas((1, 1, 2), torch.tensor(-100.0).reshape(1, 1, 1), torch.tensor(155.0).reshape(1, 1, 1), 1.0, torch.zeros(()))
+    >>> RangeClip(50, 200)(torch.tensor([[[[-99.0, 120.0]]]]), Moment(canvas=canvas))
+    tensor([[[[-50., 100.]]]])
+    """
+
+    low: Number = 0.0
+    high: Number = 255.0
+
+    def __post_init__(self) -> None:
+        needs("low of RangeClip", self.low, 0)
+        needs("high of RangeClip", self.high, 0)
+        plain = isinstance(self.low, int | float) and isinstance(self.high, int | float)
+        if plain and not at(self.low, Moment()) < at(self.high, Moment()) <= 255:
+            raise RegularizerError(f"low and high of RangeClip must rise within 0 to 255, not {self.low} and {self.high}")
+
+    def project(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the image cut to the range."""
+        needs_pictures(self, image)
+        low, high = (paint(at(level, moment), image, moment.canvas) for level in (self.low, self.high))
+        return torch.minimum(torch.maximum(image, torch.minimum(low, high)), torch.maximum(low, high))

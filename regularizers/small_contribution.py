@@ -1,0 +1,65 @@
+"""Pixels that do little for the objective become the mean colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import Moment, Number, Projection, acts, at, needs_percent, needs_pictures, percentile
+
+
+@dataclass(frozen=True)
+class SmallContribution(Projection):
+    r"""Set the pixels that contribute least to the objective to 0, the mean colour.
+
+    What the objective would change by if pixel (y, x) were set to 0 is, to first order,
+
+    .. math:: b_{y, x} = \sum_c g_{c, y, x} \cdot (-x_{c, y, x})
+
+    with g the objective's gradient at the image before the step. Set to 0 are pixels with \|b\| below its percentile, those
+    that matter least; with ``signed`` those with b itself below it, which hold the objective up most.
+
+    Parameters
+    ----------
+    percentile : float or Schedule
+        θ, 0 (nothing) to 100, over the pixels of each item. Larger values leave fewer pixels; Yosinski et al. use 90.
+    signed : bool
+        Compare b, not \|b\|: the toolbox's ``px_benefit_percentile`` beside its ``px_abs_benefit_percentile``.
+    every : int
+        Act at steps 0, ``every``, 2 ``every``, ...; at least 1.
+
+    References
+    ----------
+    .. [1] Yosinski, Clune, Nguyen, Fuchs, Lipson, "Understanding Neural Networks Through Deep Visualization", 2015,
+       section 3, "Clipping pixels with small contribution".
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[[1.0, -5.0, 3.0]]]])
+    >>> SmallContribution(50)(x, Moment(gradient=torch.tensor([[[[9.0, 1.0, 2.0]]]])))
+    tensor([[[[1., 0., 3.]]]])
+    """
+
+    percentile: Number
+    signed: bool = False
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        needs_percent("the percentile of SmallContribution", self.percentile)
+        if self.every < 1:
+            raise RegularizerError(f"every of SmallContribution must be at least 1, not {self.every}")
+
+    def project(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the image without the pixels that matter least."""
+        needs_pictures(self, image)
+        if moment.gradient is None or moment.gradient.shape != image.shape:
+            raise RegularizerError(f"{self} needs the gradient of the step before it, which only a loop over images gives")
+        if not acts(self.every, moment):
+            return image
+        benefit = (moment.gradient * -image).sum(1)
+        benefit = benefit if self.signed else benefit.abs()
+        least = percentile(benefit.flatten(1), at(self.percentile, moment))
+        return torch.where((benefit < least[:, None, None])[:, None], 0.0, image)

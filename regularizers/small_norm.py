@@ -1,0 +1,56 @@
+"""Pixels of little colour become the mean colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import Moment, Number, Projection, acts, at, needs_percent, needs_pictures, percentile
+
+
+@dataclass(frozen=True)
+class SmallNorm(Projection):
+    r"""Set the pixels with the smallest norms to 0, the mean colour.
+
+    .. math:: x_{y, x} \leftarrow 0 \quad \text{where} \quad \|x_{y, x}\|_2 < \mathrm{percentile}_\theta(\|x\|_2)
+
+    the norm over the colours of a pixel, the percentile over the pixels of each item. Only what differs most from the mean
+    stays, so that the object stands on a plain ground.
+
+    Parameters
+    ----------
+    percentile : float or Schedule
+        θ, 0 (nothing) to 100. Larger values leave fewer pixels; Yosinski et al. use 20 and 50.
+    every : int
+        Act at steps 0, ``every``, 2 ``every``, ...; at least 1.
+
+    References
+    ----------
+    .. [1] Yosinski, Clune, Nguyen, Fuchs, Lipson, "Understanding Neural Networks Through Deep Visualization", 2015,
+       section 3, "Clipping pixels with small norm".
+
+    Examples
+    --------
+    >>> SmallNorm(50)(torch.tensor([[[[1.0, -5.0, 3.0]]]]))
+    tensor([[[[ 0., -5.,  3.]]]])
+    """
+
+    percentile: Number
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        needs_percent("the percentile of SmallNorm", self.percentile)
+        if self.every < 1:
+            raise RegularizerError(f"every of SmallNorm must be at least 1, not {self.every}")
+
+    def project(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the image without its faintest pixels."""
+        needs_pictures(self, image)
+        if not acts(self.every, moment):
+            return image
+        norms = image.square().sum(1).sqrt()
+        least = percentile(norms.flatten(1), at(self.percentile, moment))
+        return torch.where((norms < least[:, None, None])[:, None], 0.0, image)

@@ -1,0 +1,55 @@
+"""Values near the mean become the mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import Moment, Number, Projection, acts, at, needs_percent, percentile
+
+
+@dataclass(frozen=True)
+class SmallValue(Projection):
+    r"""Set the smallest values of the image to 0, the mean, each channel of a pixel for itself.
+
+    .. math:: x_i \leftarrow 0 \quad \text{where} \quad |x_i| < \mathrm{percentile}_\theta(|x|)
+
+    the percentile over all values of each item. `SmallNorm` decides by pixel and so makes no new colours.
+
+    Parameters
+    ----------
+    percentile : float or Schedule
+        θ, 0 (nothing) to 100. Larger values leave fewer values.
+    every : int
+        Act at steps 0, ``every``, 2 ``every``, ...; at least 1.
+
+    References
+    ----------
+    .. [1] yosinski/deep-visualization-toolbox, ``optimize/gradient_optimizer.py``, ``small_val_percentile``.
+
+    Examples
+    --------
+    >>> SmallValue(50)(torch.tensor([[[[1.0, -5.0]], [[2.0, 3.0]]]]))
+    tensor([[[[ 0., -5.]],
+    <BLANKLINE>
+             [[ 0.,  3.]]]])
+    """
+
+    percentile: Number
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        needs_percent("the percentile of SmallValue", self.percentile)
+        if self.every < 1:
+            raise RegularizerError(f"every of SmallValue must be at least 1, not {self.every}")
+
+    def project(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the image without its smallest values."""
+        if not acts(self.every, moment):
+            return image
+        sizes = image.abs().flatten(1)
+        least = percentile(sizes, at(self.percentile, moment))
+        return torch.where((sizes < least[:, None]).reshape(image.shape), 0.0, image)

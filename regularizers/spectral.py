@@ -1,0 +1,79 @@
+"""The energy of the image's frequencies, weighed as nature has them, as a penalty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import Moment, Number, Penalty, at, needs, needs_pictures
+
+
+@dataclass(frozen=True)
+class Spectral(Penalty):
+    r"""Subtract the energy of the image's spectrum, each frequency weighed by its distance from 1/f.
+
+    .. math:: R(x_n) = \frac{\lambda}{HW} \sum_c \sum_{u, v} (2 f_{uv})^{2 \alpha}\, |\hat x_{n, c, u, v}|^2
+
+    with :math:`\hat x` the discrete Fourier transform and f the frequency in cycles per pixel, 1/2 at the finest stripes. Up to
+    a constant it is minus the logarithm of a Gaussian prior under which amplitudes fall as :math:`1 / f^\alpha`, as those
+    of photographs do with α about 1. Asking the logarithm of each amplitude to be near the line would be the other way to say
+    it, but that has an infinite slope where a frequency is silent and calls for noise there; this one is convex, says only
+    "no more than nature has", and its gradient is a linear filter.
+
+    Parameters
+    ----------
+    weight : float or Schedule
+        λ, at least 0, in units of the objective per squared grey level: what `L2` would cost at f = 1/2. Larger values leave
+        coarser pictures.
+    alpha : float
+        α, at least 0. 1 is nature's and close to `TotalVariation` with β = 2; a larger one spares what is coarse and strikes
+        what is fine, 0 counts all contrast alike.
+    edge : str
+        "mirror" (the picture continues as in a mirror, so that only its own detail counts) or "wrap" (its left edge follows
+        its right one: a seam costs, and pictures come out as tiles).
+
+    References
+    ----------
+    .. [1] Field, "Relations between the statistics of natural images and the response properties of cortical cells", 1987.
+    .. [2] Torralba, Oliva, "Statistics of natural image categories", 2003.
+
+    Examples
+    --------
+    >>> import torch
+    >>> fine = torch.tensor([1.0, -1.0]).repeat(4).expand(1, 1, 8, 8)
+    >>> coarse = torch.tensor([1.0, 1, 1, 1, -1, -1, -1, -1]).expand(1, 1, 8, 8)
+    >>> Spectral(0.5, edge="wrap")(fine), Spectral(0.5, edge="wrap")(coarse)
+    (tensor([32.]), tensor([4.3431]))
+    """
+
+    weight: Number
+    alpha: float = 1.0
+    edge: str = "mirror"
+
+    def __post_init__(self) -> None:
+        needs("the weight of Spectral", self.weight, 0)
+        needs("alpha of Spectral", self.alpha, 0)
+        if self.edge not in ("mirror", "wrap"):
+            raise RegularizerError(f"the edge of Spectral must be mirror or wrap, not {self.edge!r}")
+
+    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return λ times each item's weighed energy."""
+        needs_pictures(self, image)
+        pixels = image.shape[2] * image.shape[3]
+        if self.edge == "mirror":
+            image = torch.cat([image, image.flip(2)], 2)
+            image = torch.cat([image, image.flip(3)], 3)
+            pixels *= 16  # the picture stands there four times, and each coefficient is four times as high
+        h, w = image.shape[2:]
+        like = {"dtype": image.dtype, "device": image.device}
+        squared = torch.fft.fftfreq(h, **like)[:, None].square() + torch.fft.rfftfreq(w, **like).square()
+        charge = torch.where(squared > 0, (4 * squared).pow(self.alpha), 0.0)
+        # rfft2 leaves out the mirror images of all columns but the first and, for an even width, the last.
+        charge[:, 1 : (w + 1) // 2] *= 2
+        spectrum = torch.fft.rfft2(image)
+        energy = spectrum.real.square() + spectrum.imag.square()
+        total: Tensor = (charge * energy).flatten(1).sum(1)
+        return at(self.weight, moment) / pixels * total
