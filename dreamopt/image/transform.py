@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from dreamopt.canvas import Canvas
+from dreamopt.canvas import Canvas, Colour, paint
 from dreamopt.errors import UsageError
 from dreamopt.plugin import call_string, origin
 from dreamopt.schedule import Moment
 from dreamopt.streams import Stream
 
-Fill = float | str
-"""What lies outside the picture: "mean" (0 of the input space), "grey" (halfway from black to white), or a grey level 0-255."""
+Fill = Colour
+"""What lies outside the picture: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or (red, green, blue)."""
 
 
 class Transform:
@@ -54,14 +53,8 @@ class Transform:
 def fill_value(fill: Fill, image: Tensor, canvas: Canvas | None) -> Tensor:
     """Return what lies outside the picture, (C, 1, 1), in the net's input space.
 
+    >>> import torch
     >>> fill_value("mean", torch.ones(1, 2, 3, 4), None).flatten()
     tensor([0., 0.])
     """
-    zeros = image.new_zeros(image.shape[1], 1, 1)
-    if fill == "mean":
-        return zeros
-    if canvas is None or canvas.low is None or canvas.high is None:
-        raise UsageError(f"fill {fill!r} needs a net that sees pictures; 'mean' always goes")
-    part = 0.5 if fill == "grey" else float(fill) / 255.0
-    ends = [bound.to(image).reshape(bound.shape[0], -1).mean(1)[:, None, None] for bound in (canvas.low, canvas.high)]
-    return torch.lerp(ends[0], ends[1], part).expand_as(zeros)
+    return paint(fill, image, canvas).mean((1, 2), keepdim=True)

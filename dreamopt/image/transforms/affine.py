@@ -1,0 +1,72 @@
+"""The image is turned, shifted, zoomed and sheared at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.canvas import checked_colour
+from dreamopt.errors import UsageError
+from dreamopt.image.transform import Fill, Transform, fill_value
+from dreamopt.image.warp import warp
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True)
+class Affine(Transform):
+    r"""Turn, shift, zoom and shear the image about its centre, in one interpolation; the size stays.
+
+    Each number is drawn evenly between its two ends. Bilinear, without averaging: for factors far below 1 use `Scale`.
+
+    Parameters
+    ----------
+    degrees : float
+        Turn by up to this angle either way, at least 0. torch-dreams uses 15.
+    shift : float
+        Shift by up to this part of the side either way, 0 to 1.
+    factors : (float, float)
+        Zoom by a factor from this range, above 0.
+    shear : float
+        Lean vertical lines by up to this angle either way, 0 to below 90.
+    fill : str, float or tuple
+        What comes in: "mean", "black", "grey", "white", a grey level 0-255, or (red, green, blue).
+
+    References
+    ----------
+    .. [1] Mayukhdeb/torch-dreams, ``RandomAffine``.
+    """
+
+    degrees: float = 15.0
+    shift: float = 0.0
+    factors: tuple[float, float] = (1.0, 1.0)
+    shear: float = 0.0
+    fill: Fill = "mean"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factors", tuple(self.factors))
+        object.__setattr__(self, "fill", checked_colour(self.fill))
+        if self.degrees < 0 or not 0 <= self.shift <= 1 or not 0 <= self.shear < 90:
+            raise UsageError(f"degrees, shift and shear of Affine must be at least 0 (shift to 1, shear below 90), not {self}")
+        if len(self.factors) != 2 or not 0 < self.factors[0] <= self.factors[1]:
+            raise UsageError(f"the factors of Affine must be (low, high), above 0, not {self.factors}")
+
+    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+        """Return each item under its own map."""
+        h, w = image.shape[2:]
+        outside, moved = fill_value(self.fill, image, moment.canvas), []
+        if self.degrees == self.shift == self.shear == 0 and min(self.factors) == max(self.factors) == 1:
+            return image
+        for one, stream in zip(image, streams, strict=True):
+            turn, down, right, lean, zoom = stream.uniform("affine", -1, 1, 5)
+            low, high = self.factors
+            cos, sin = math.cos(math.radians(turn * self.degrees)), math.sin(math.radians(turn * self.degrees))
+            slant, factor = math.tan(math.radians(lean * self.shear)), low + (high - low) * (zoom + 1) / 2
+            # Turned back, straightened (a column moves by slant a row), and zoomed back.
+            matrix = ((cos / factor, sin / factor), ((slant * cos - sin) / factor, (slant * sin + cos) / factor))
+            moved.append(warp(one, matrix, (down * self.shift * h, right * self.shift * w), outside))
+        return torch.stack(moved)

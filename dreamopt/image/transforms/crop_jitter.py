@@ -1,0 +1,52 @@
+"""Jitter by cropping: the image loses a few rows and columns, now on this side, now on that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.image.draw import Length, checked_length, pixels
+from dreamopt.image.transform import Transform
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True)
+class CropJitter(Transform):
+    r"""Crop to a window smaller by some pixels, at a random place.
+
+    .. math:: x'_{y, x} = x_{y + s_y,\ x + s_x}, \qquad s_y, s_x \sim U\{0, \ldots, p\}
+
+    The output is H - p by W - p (at least 1). Unlike `Jitter`, nothing comes back on the other side.
+
+    Parameters
+    ----------
+    pixels : int or float
+        p, at least 0; below 1 it is a part of the searched image's shorter side. Larger values shift more, and show the net less
+        of the image.
+
+    References
+    ----------
+    .. [1] tensorflow/lucid, ``optvis/transform.py``, ``jitter``.
+    """
+
+    pixels: Length = 8
+
+    def __post_init__(self) -> None:
+        checked_length("the pixels of CropJitter", self.pixels)
+
+    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+        """Return each item's own window."""
+        lost = pixels(self.pixels, image, moment)
+        if lost == 0:
+            return image
+        h, w = (max(1, side - lost) for side in image.shape[2:])
+        cropped = []
+        for one, stream in zip(image, streams, strict=True):
+            draw = stream.generator("crop_jitter")
+            top, left = (int(draw.integers(0, side - kept, endpoint=True)) for side, kept in zip(one.shape[1:], (h, w), strict=True))
+            cropped.append(one[:, top : top + h, left : left + w])
+        return torch.stack(cropped)

@@ -1,0 +1,64 @@
+"""The image is brought to a size without scaling it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dreamopt.canvas import checked_colour
+from dreamopt.image.draw import Side, checked_size, target_size
+from dreamopt.image.transform import Fill, Transform, fill_value
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True)
+class CropOrPad(Transform):
+    """Cut the middle out of a longer side, put a shorter one in the middle of a frame.
+
+    Last in a list of transforms that change the size, it gives nets with fully connected layers what they need.
+
+    Parameters
+    ----------
+    height, width : int or "net", optional
+        At least 1; a square without ``width``, the searched image's size without both.
+    fill : str, float or tuple
+        Of the frame: "mean", "black", "grey", "white", a grey level 0-255, or (red, green, blue).
+
+    References
+    ----------
+    .. [1] tensorflow/lucid, ``optvis/transform.py``, ``crop_or_pad_to``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> CropOrPad(1, 5)(torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]), [Stream(0, 0)])
+    tensor([[[[0., 1., 2., 0., 0.]],
+    <BLANKLINE>
+             [[0., 3., 4., 0., 0.]]]])
+    """
+
+    height: Side = None
+    width: int | None = None
+    fill: Fill = "mean"
+
+    def __post_init__(self) -> None:
+        checked_size("CropOrPad", self.height, self.width)
+        object.__setattr__(self, "fill", checked_colour(self.fill))
+
+    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+        """Return the images at their new size."""
+        n, c, h, w = image.shape
+        height, width = target_size(self.height, self.width, image, moment)
+        if (h, w) == (height, width):
+            return image
+        top, left = max(0, h - height) // 2, max(0, w - width) // 2
+        middle = image[:, :, top : top + height, left : left + width]
+        if middle.shape[2:] == (height, width):
+            return middle
+        framed = fill_value(self.fill, image, moment.canvas).expand(n, c, height, width).clone()
+        top, left = (height - middle.shape[2]) // 2, (width - middle.shape[3]) // 2
+        framed[:, :, top : top + middle.shape[2], left : left + middle.shape[3]] = middle
+        return framed

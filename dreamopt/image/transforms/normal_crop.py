@@ -1,0 +1,66 @@
+"""A window whose place is drawn about the canvas' middle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import UsageError
+from dreamopt.image.draw import Side, checked_size, target_size
+from dreamopt.image.transform import Transform
+from dreamopt.schedule import Moment, Number, at, smallest
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True)
+class NormalCrop(Transform):
+    r"""Show the net a window of its own size out of a larger canvas, mostly from the middle.
+
+    .. math:: s \sim \min(\max(N(f\, d, \sigma d), 0), d), \qquad d = \text{canvas} - \text{window}
+
+    rounded down, for each axis; what lies outside the window has no gradient at this step.
+
+    Parameters
+    ----------
+    height, width : int or "net", optional
+        The window, at least 1; a square without ``width``; by default the size in the net's file. A side longer than the canvas is
+        the canvas'.
+    spread : float or Schedule
+        σ, at least 0: 0.3 in deepdraw and MFV, 0.1 in MFV's last stages. Larger values visit the border more often.
+    down, right : float or Schedule
+        f for each axis, 0 to 1: where the middle of the visits lies.
+
+    References
+    ----------
+    .. [1] Øygard, "Visualizing GoogLeNet Classes", 2015 (auduno/deepdraw, ``deepdraw.ipynb``).
+    .. [2] Nguyen, Yosinski, Clune, "Multifaceted Feature Visualization", 2016.
+    """
+
+    height: Side = "net"
+    width: int | None = None
+    spread: Number = 0.3
+    down: Number = 0.5
+    right: Number = 0.5
+
+    def __post_init__(self) -> None:
+        checked_size("NormalCrop", self.height, self.width)
+        if smallest(self.spread) < 0:
+            raise UsageError(f"the spread of NormalCrop must be at least 0, not {self.spread}")
+        if smallest(self.down) < 0 or smallest(self.right) < 0:
+            raise UsageError(f"down and right of NormalCrop must be from 0 to 1, not {self.down} and {self.right}")
+
+    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+        """Return each item's own window."""
+        asked = target_size(self.height, self.width, image, moment)
+        sides = [min(wanted, side) for wanted, side in zip(asked, image.shape[2:], strict=True)]
+        places, cropped = (at(self.down, moment), at(self.right, moment)), []
+        for one, stream in zip(image, streams, strict=True):
+            normal, start = stream.generator("normal_crop").standard_normal(2), []
+            for k in range(2):
+                spare = one.shape[k + 1] - sides[k]
+                start.append(int(min(max(places[k] * spare + at(self.spread, moment) * spare * float(normal[k]), 0.0), float(spare))))
+            cropped.append(one[:, start[0] : start[0] + sides[0], start[1] : start[1] + sides[1]])
+        return torch.stack(cropped)

@@ -1,0 +1,71 @@
+"""The image gets a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.canvas import checked_colour
+from dreamopt.image.draw import Length, checked_length, pixels
+from dreamopt.image.transform import Fill, Transform, fill_value
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True)
+class Pad(Transform):
+    """Put a frame around the image, so that transforms that follow do not push it out.
+
+    Parameters
+    ----------
+    pixels : int or float
+        Width of the frame on each side, at least 0; below 1 it is a part of the searched image's shorter side.
+    fill : str, float or tuple
+        "mean", "black", "grey", "white", a grey level 0-255, (red, green, blue); or "reflect" (the image in a mirror, its last
+        row not repeated), "replicate" (its last row again and again).
+
+    References
+    ----------
+    .. [1] tensorflow/lucid, ``optvis/transform.py``, ``pad``.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+    >>> Pad(1)(x, [Stream(0, 0)])[0, 0, 1]
+    tensor([0., 1., 2., 3., 0.])
+    >>> Pad(3, "reflect")(x, [Stream(0, 0)])[0, 0, 1]
+    tensor([2., 3., 2., 1., 2., 3., 2., 1., 2.])
+    """
+
+    pixels: Length = 12
+    fill: Fill = "mean"
+
+    def __post_init__(self) -> None:
+        checked_length("the pixels of Pad", self.pixels)
+        if self.fill not in ("reflect", "replicate"):
+            object.__setattr__(self, "fill", checked_colour(self.fill))
+
+    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+        """Return the framed images, (N, C, H + 2 pixels, W + 2 pixels)."""
+        width = pixels(self.pixels, image, moment)
+        if width == 0:
+            return image
+        n, c, h, w = image.shape
+        if self.fill in ("reflect", "replicate"):
+            rows, columns = (outer(side, width, str(self.fill), image.device) for side in (h, w))
+            return image[:, :, rows][:, :, :, columns]
+        framed = fill_value(self.fill, image, moment.canvas).expand(n, c, h + 2 * width, w + 2 * width).clone()
+        framed[:, :, width : width + h, width : width + w] = image
+        return framed
+
+
+def outer(side: int, width: int, how: str, device: torch.device) -> Tensor:
+    """Return which pixel stands at each place from -``width`` to beyond the other end, mirrored as often as needed."""
+    place = torch.arange(-width, side + width, device=device)
+    if how == "replicate" or side == 1:
+        return place.clamp(0, side - 1)
+    place = place % (2 * side - 2)
+    return torch.minimum(place, 2 * side - 2 - place)

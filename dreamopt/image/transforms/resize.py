@@ -1,0 +1,48 @@
+"""The image is scaled to a size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.image.draw import Side, checked_size, target_size
+from dreamopt.image.resample import resample
+from dreamopt.image.transform import Transform
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True)
+class Resize(Transform):
+    """Scale the whole image to a size, bilinear.
+
+    Parameters
+    ----------
+    height, width : int or "net", optional
+        At least 1; a square without ``width``, the searched image's size without both.
+    antialias : bool
+        Average over all pixels that fall into one where the image shrinks; without it, some are skipped and get no gradient.
+
+    Examples
+    --------
+    >>> Resize(1, 2)(torch.tensor([[[[0.0, 2.0, 4.0, 8.0]]]]), [Stream(0, 0)])
+    tensor([[[[1.4286, 5.4286]]]])
+    """
+
+    height: Side = None
+    width: int | None = None
+    antialias: bool = True
+
+    def __post_init__(self) -> None:
+        checked_size("Resize", self.height, self.width)
+
+    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+        """Return the images at their new size."""
+        h, w = image.shape[2:]
+        size = target_size(self.height, self.width, image, moment)
+        if (h, w) == size:
+            return image
+        return torch.stack([resample(one, (0, 0, h, w), size, outside=None, antialias=self.antialias) for one in image])

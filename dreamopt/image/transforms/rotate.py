@@ -1,0 +1,65 @@
+"""The image is turned about its centre."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.canvas import checked_colour
+from dreamopt.image.draw import Choices, checked_choices, drawn
+from dreamopt.image.transform import Fill, Transform, fill_value
+from dreamopt.image.warp import warp
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True)
+class Rotate(Transform):
+    """Turn the image by a random angle about its centre; the size stays. Bilinear.
+
+    Parameters
+    ----------
+    degrees : sequence of float, optional
+        One is drawn, all equally likely (repeat one to make it likelier); positive turns counter-clockwise, as one looks at the
+        picture. A wider spread makes features that stand upright less.
+    between : (float, float), optional
+        Draw evenly from this range instead.
+    fill : str, float or tuple
+        What comes in at the corners: "mean", "black", "grey", "white", a grey level 0-255, or (red, green, blue).
+
+    References
+    ----------
+    .. [1] tensorflow/lucid, ``optvis/transform.py``, ``random_rotate`` (which takes π for 3.14).
+
+    Examples
+    --------
+    >>> Rotate([90])(torch.tensor([[[[0.0, 1.0], [0.0, 0.0]]]]), [Stream(0, 0)]).round()
+    tensor([[[[1., 0.],
+              [0., 0.]]]])
+    """
+
+    degrees: Choices | None = None
+    between: tuple[float, float] | None = None
+    fill: Fill = "mean"
+
+    def __post_init__(self) -> None:
+        degrees, between = checked_choices("Rotate", self.degrees, self.between)
+        object.__setattr__(self, "degrees", degrees)
+        object.__setattr__(self, "between", between)
+        object.__setattr__(self, "fill", checked_colour(self.fill))
+
+    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+        """Return each item turned by its own angle."""
+        outside, turned = fill_value(self.fill, image, moment.canvas), []
+        for one, stream in zip(image, streams, strict=True):
+            (angle,) = drawn(stream, "rotate", self.degrees, self.between)
+            if angle == 0:
+                turned.append(one)
+                continue
+            cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+            turned.append(warp(one, ((cos, sin), (-sin, cos)), (0.0, 0.0), outside))
+        return torch.stack(turned)

@@ -1,0 +1,76 @@
+"""The image is zoomed about its centre."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.canvas import checked_colour
+from dreamopt.errors import UsageError
+from dreamopt.image.draw import Choices, checked_choices, drawn
+from dreamopt.image.resample import resample
+from dreamopt.image.transform import Fill, Transform, fill_value
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True)
+class Scale(Transform):
+    """Zoom by a random factor about the centre; the size stays: a larger picture is cut, a smaller one gets a frame.
+
+    Bilinear. Lucid's own changes the size instead, which a batch whose items each have a factor of their own cannot.
+
+    Parameters
+    ----------
+    factors : sequence of float, optional
+        One is drawn, all equally likely; above 0, 1 leaves the image as it is. A wider spread makes features of more sizes.
+    between : (float, float), optional
+        Draw evenly from this range instead.
+    fill : str, float or tuple
+        What lies around a smaller picture: "mean", "black", "grey", "white", a grey level 0-255, or (red, green, blue).
+    apart : bool
+        Draw a factor for the height and one for the width (torch-dreams' random resize).
+    antialias : bool
+        Average over all pixels that fall into one, which matters for factors below about 0.7; plain bilinear interpolation, as in
+        the published sets, skips some.
+
+    References
+    ----------
+    .. [1] tensorflow/lucid, ``optvis/transform.py``, ``random_scale``.
+
+    Examples
+    --------
+    >>> Scale([2])(torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]]), [Stream(0, 0)])
+    tensor([[[[1.7500, 2.2500, 2.7500, 3.2500]]]])
+    """
+
+    factors: Choices | None = None
+    between: tuple[float, float] | None = None
+    fill: Fill = "mean"
+    apart: bool = False
+    antialias: bool = False
+
+    def __post_init__(self) -> None:
+        factors, between = checked_choices("Scale", self.factors, self.between)
+        object.__setattr__(self, "factors", factors)
+        object.__setattr__(self, "between", between)
+        object.__setattr__(self, "fill", checked_colour(self.fill))
+        if min(factors or between or ()) <= 0:
+            raise UsageError(f"the factors of Scale must be above 0, not {self.factors or self.between}")
+
+    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+        """Return each item zoomed by its own factor."""
+        h, w = image.shape[2:]
+        outside, zoomed = fill_value(self.fill, image, moment.canvas), []
+        for one, stream in zip(image, streams, strict=True):
+            values = drawn(stream, "scale", self.factors, self.between, 2 if self.apart else 1)
+            if all(value == 1 for value in values):
+                zoomed.append(one)
+                continue
+            height, width = h / values[0], w / values[-1]
+            box = ((h - height) / 2, (w - width) / 2, height, width)
+            zoomed.append(resample(one, box, (h, w), outside=outside, antialias=self.antialias))
+        return torch.stack(zoomed)

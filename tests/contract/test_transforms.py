@@ -1,0 +1,226 @@
+"""What every transform holds, by existing: item by item, true gradients, its own stream, strings, any shape."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from dreamopt.canvas import Canvas
+from dreamopt.errors import UsageError
+from dreamopt.grammar import parse_transforms
+from dreamopt.image import (
+    Affine,
+    Blur,
+    CenterCrop,
+    CropJitter,
+    CropOrPad,
+    Flip,
+    GradientMask,
+    Jitter,
+    Noise,
+    NormalCrop,
+    Pad,
+    RandomCropResize,
+    Resize,
+    Rotate,
+    Scale,
+    Transform,
+    Translate,
+)
+from dreamopt.image.sets import SETS
+from dreamopt.registry import transforms
+from dreamopt.schedule import Linear, Moment
+from dreamopt.streams import Stream, streams
+
+# A new file in dreamopt/image/transforms/ fails here until it has an entry; the first of each draws.
+EXAMPLES: dict[str, list[Transform]] = {
+    "affine": [Affine(), Affine(20, 0.2, (0.8, 1.3), 10, "grey")],
+    "blur": [Blur(between=(0.3, 1.5)), Blur([0.5, 1])],
+    "center_crop": [CenterCrop(), CenterCrop(3), CenterCrop(3, 4)],
+    "crop_jitter": [CropJitter(2), CropJitter(0.4)],
+    "crop_or_pad": [CropOrPad(), CropOrPad(7, 4, "white"), CropOrPad(3)],
+    "flip": [Flip(), Flip(0.3, "vertical"), Flip(axes="both")],
+    "gradient_mask": [GradientMask(0.15), GradientMask(1, outside=True)],
+    "jitter": [Jitter(3)],
+    "noise": [Noise(8), Noise(uniform=4), Noise(Linear(8, 1), Linear(4, 1))],
+    "normal_crop": [NormalCrop(3), NormalCrop(3, 4, Linear(0.3, 0.1), 0.2, 0.9)],
+    "pad": [Pad(2), Pad(0.4, "grey"), Pad(3, "reflect"), Pad(3, "replicate"), Pad(1, (255, 128, 0))],
+    "random_crop_resize": [RandomCropResize(), RandomCropResize(4, 6, between=(0.25, 0.3), fill="grey", antialias=False)],
+    "resize": [Resize(), Resize(3, 9), Resize(11, antialias=False)],
+    "rotate": [Rotate([-10, 5, 10]), Rotate(between=(-15, 15), fill="black")],
+    "scale": [Scale([0.9, 1.1, 1.2]), Scale(between=(0.5, 1.2), fill=30, apart=True, antialias=True)],
+    "translate": [Translate(-2, 2), Translate(0, 3, "black"), Translate(-3, 4, "reflect"), Translate(-1, 2, "replicate")],
+}
+NOTHING: list[Transform] = [
+    Affine(0),
+    Blur([0]),
+    CenterCrop(),
+    CropJitter(0),
+    CropOrPad(),
+    Flip(0),
+    GradientMask(0),
+    Jitter(0),
+    Noise(),
+    NormalCrop(50),
+    Pad(0),
+    RandomCropResize(part=1, spread=0, centre_spread=0),
+    Resize(),
+    Rotate([0]),
+    Scale([1]),
+    Translate(0, 0),
+]
+DRAWING = {"affine", "blur", "crop_jitter", "flip", "jitter", "noise", "normal_crop", "random_crop_resize", "rotate", "scale", "translate"}
+ALL = [pytest.param(t, id=str(t)) for examples in EXAMPLES.values() for t in examples]
+N, C, H, W = 2, 3, 5, 8
+
+
+def canvas(c: int = C, h: int = H, w: int = W) -> Canvas:
+    mean = torch.tensor([104.0, 117.0, 123.0, 90.0, 80.0])[:c, None, None].double()
+    return Canvas((c, h, w), -0.5 * mean, 0.5 * (255 - mean), 0.5, torch.zeros((), dtype=torch.float64), "BGR" if c >= 3 else "")
+
+
+MOMENT = Moment(step=2, steps=8, canvas=canvas())
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    return 20 * torch.randn(N, C, H, W, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def drawn(step: int = 2) -> list[Stream]:
+    return streams(5, range(3, 3 + N), step)
+
+
+def test_every_transform_has_an_example() -> None:
+    assert sorted(EXAMPLES) == transforms.names()
+    for plugin in transforms:
+        assert all(type(one) is plugin.make for one in EXAMPLES[plugin.name])
+    assert {type(one) for one in NOTHING} == {plugin.make for plugin in transforms}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("transform", ALL)
+def test_an_item_alone_is_the_item_of_a_batch_bit_for_bit(transform: Transform, image: torch.Tensor, dtype: torch.dtype) -> None:
+    image = image.to(dtype)
+    both, kept = transform(image, drawn(), MOMENT), image.clone()
+    assert both.dtype == dtype
+    for i in range(N):
+        assert torch.equal(both[i : i + 1], transform(image[i : i + 1], drawn()[i : i + 1], MOMENT))
+    assert torch.equal(both, transform(image, drawn(), MOMENT))
+    assert torch.equal(image, kept)
+
+
+@pytest.mark.parametrize("transform", ALL)
+def test_the_size_depends_on_the_images_size_alone(transform: Transform, image: torch.Tensor) -> None:
+    sizes = {
+        transform(scale * image, streams(seed, range(N), step), MOMENT).shape for seed in range(4) for step in (0, 7) for scale in (0, 1)
+    }
+    assert len(sizes) == 1
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_draws_are_the_items_and_the_steps_own(name: str, image: torch.Tensor) -> None:
+    transform, same = EXAMPLES[name][0], image[:1].expand(12, -1, -1, -1)
+    over_items = transform(same, streams(5, range(12)), MOMENT)
+    over_steps = torch.cat([transform(same[:1], streams(5, [0], step), MOMENT) for step in range(12)])
+    over_places = torch.cat([transform(same[:1], [Stream(5, 0).fork(place)], MOMENT) for place in range(12)])
+    for made in (over_items, over_steps, over_places):
+        assert bool((made != made[:1]).any()) == (name in DRAWING)
+
+
+@pytest.mark.parametrize("transform", [t for t in ALL if not isinstance(t.values[0], GradientMask)])
+def test_gradients_are_those_of_finite_differences(transform: Transform, image: torch.Tensor) -> None:
+    assert torch.autograd.gradcheck(lambda x: transform(x, drawn(), MOMENT), image.requires_grad_())
+
+
+@pytest.mark.parametrize("transform", ALL)
+def test_odd_images(transform: Transform) -> None:
+    for n, c, h, w in ((1, 1, 1, 1), (2, 4, 1, 3), (3, 2, 6, 1), (1, 5, 2, 7)):
+        if isinstance(getattr(transform, "fill", None), tuple) and c != 3:
+            continue
+        moment, image = Moment(canvas=canvas(c, h, w)), torch.randn(n, c, h, w, dtype=torch.float64)
+        out = transform(image, streams(0, range(n)), moment)
+        assert torch.isfinite(out).all()
+        assert out.shape[:2] == (n, c)
+        assert min(out.shape[2:]) >= 1
+
+
+@pytest.mark.parametrize("transform", [pytest.param(t, id=str(t)) for t in NOTHING])
+def test_numbers_that_ask_for_nothing_change_nothing(transform: Transform, image: torch.Tensor) -> None:
+    assert torch.equal(transform(image, drawn(), MOMENT), image)
+    assert torch.equal(transform(image, drawn(), Moment()), image)
+
+
+@pytest.mark.parametrize("transform", ALL)
+def test_printing_gives_the_string_that_makes_it(transform: Transform) -> None:
+    assert parse_transforms(str(transform)) == [transform]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        transform.pixels = 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(SETS))
+def test_sets_are_strings_of_their_parts(name: str) -> None:
+    parts = parse_transforms(name)
+    assert len(parts) == len(SETS[name])
+    assert [parse_transforms(str(part)) for part in parts] == [[part] for part in parts]
+
+
+@pytest.mark.parametrize("name", sorted(SETS))
+@pytest.mark.parametrize(("h", "w"), [(33, 48), (64, 51)])
+def test_sets_give_the_searched_images_size_with_a_gradient(name: str, h: int, w: int) -> None:
+    moment, parts = Moment(canvas=canvas(3, h, w)), parse_transforms(name)
+    image = (20 * torch.randn(N, 3, h, w, generator=torch.Generator().manual_seed(1))).requires_grad_()
+
+    def seen(x: torch.Tensor, own: list[Stream]) -> torch.Tensor:
+        for place, part in enumerate(parts):
+            x = part(x, [stream.fork(place) for stream in own], moment)
+        return x
+
+    out = seen(image, drawn())
+    assert out.shape == image.shape
+    assert torch.equal(out[1:], seen(image[1:], drawn()[1:]))
+    assert not torch.equal(out[0], seen(image[:1].detach(), drawn(3)[:1])[0])
+    out.sum().backward()
+    assert image.grad is not None
+    assert image.grad[:, :, h // 2, w // 2].abs().min() > 0
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Affine(-1), "must be at least 0"),
+        (lambda: Affine(factors=(0, 1)), "factors of Affine must be \\(low, high\\), above 0, not \\(0, 1\\)"),
+        (lambda: Blur(), "Blur draws from a list of values or from between"),
+        (lambda: Blur([-1]), "sigma of Blur must be at least 0, not \\(-1,\\)"),
+        (lambda: CenterCrop(0), "size of CenterCrop must be whole numbers from 1"),
+        (lambda: CenterCrop(width=3), "CenterCrop needs a height beside the width 3"),
+        (lambda: CropJitter(2.5), "pixels of CropJitter must be a whole number of pixels from 0, or a part of the side below 1, not 2.5"),
+        (lambda: Flip(2), "probability of Flip must be from 0 to 1, not 2"),
+        (lambda: Flip(axes="x"), "must be horizontal, vertical or both, not 'x'"),
+        (lambda: Jitter(-1), "at least 0 pixels, not -1"),
+        (lambda: Noise(-1), "noise must be at least 0"),
+        (lambda: NormalCrop(3, spread=-1), "spread of NormalCrop must be at least 0"),
+        (lambda: Pad(-1), "pixels of Pad must be a whole number"),
+        (lambda: Pad(1, "blue"), "a colour is mean, black, grey, white, a grey level from 0 to 255"),
+        (lambda: Pad(1, 300), "not 300"),
+        (lambda: RandomCropResize(part=0), "part of RandomCropResize must be above 0"),
+        (lambda: RandomCropResize(between=(0.3, 0.2)), "between of RandomCropResize must be \\(low, high\\)"),
+        (lambda: Rotate([1], between=(0, 1)), "give one of the two"),
+        (lambda: Scale([0]), "factors of Scale must be above 0"),
+        (lambda: Scale(between=(2, 1)), "between of Scale must be \\(low, high\\), not \\(2, 1\\)"),
+        (lambda: Translate(2, 1), "whole numbers from low to high, not from 2 to 1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(make: object, message: str) -> None:
+    assert callable(make)
+    with pytest.raises(UsageError, match=message):
+        make()
+
+
+def test_a_fill_needs_black_and_white(image: torch.Tensor) -> None:
+    with pytest.raises(UsageError, match="colour 'grey' needs a net that sees pictures"):
+        Pad(1, "grey")(image, drawn())
+    with pytest.raises(UsageError, match="has 3 numbers, but the image has 2 channels"):
+        Pad(1, (1, 2, 3))(image[:, :2], drawn(), MOMENT)
+    with pytest.raises(UsageError, match="leaves nothing of an image of 5 x 8 to change"):
+        GradientMask(3)(image, drawn(), MOMENT)
