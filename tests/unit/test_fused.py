@@ -180,3 +180,15 @@ def test_real_nets_where_they_stand(shared: Path) -> None:
     net = Net(shared / "nets/googlenet.prototxt", seed=1)
     x = torch.randn(1, 3, 131, 98, generator=torch.Generator().manual_seed(7)) * 50
     check(both(net, ["inception_4c/output"], x))
+
+
+def test_each_top_of_a_layer_has_a_name_also_where_it_is_overwritten() -> None:
+    text = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 5 dim: 3 } } }'
+    text += 'layer { name: "cut" type: "Slice" bottom: "data" top: "a" top: "b" slice_param { slice_point: 2 } }'
+    text += 'layer { name: "squared" type: "Power" bottom: "b" top: "b" power_param { power: 2 } }'
+    x = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    found = Net(parse_net(text)).program(["cut", "cut[0]", "cut[1]", "squared"])({"data": x})
+    for name, expected in {"cut": x[:, :2], "cut[0]": x[:, :2], "cut[1]": x[:, 2:], "squared": x[:, 2:] ** 2}.items():
+        torch.testing.assert_close(found[name], expected)
+    (grad,) = torch.autograd.grad(found["squared"].sum(), x)
+    torch.testing.assert_close(grad[:, 2:], 2 * x[:, 2:].detach())
