@@ -76,9 +76,8 @@ class Interpolate(Objective):
     def value(self, acts: Activations) -> Tensor:
         """Return each item's weighted sum."""
         first, second = (end(acts) for end in self.ends)
-        # In float64 as in `item`, so that both round to the same numbers.
-        w = torch.arange(self.count, dtype=torch.float64, device=first.device) / (self.count - 1)
-        return (1 - w).to(first) * first + w.to(first) * second
+        weights = [n / (self.count - 1) for n in range(self.count)]
+        return torch.stack([(1 - w) * first[n] + w * second[n] for n, w in enumerate(weights)])
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Interpolate:
         """Check both channels.

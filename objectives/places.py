@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError, TargetError
-from dreamopt.objective import Activations, Layers, Unit, UnitObjective, chosen, frozen_units, per_item, target_string
+from dreamopt.objective import Activations, Layers, Unit, UnitObjective, chosen, frozen_units, highest, per_item, target_string
 from dreamopt.objectives.neuron import checked_place
 
 Pairs = tuple[tuple[int, int], ...]
@@ -64,6 +64,9 @@ class Places(UnitObjective):
     def _lists(self) -> tuple[Pairs, ...]:
         return self.places if self._many else (self.places,)  # type: ignore[return-value]  # as `_many` says
 
+    def _list(self, index: int) -> Pairs:
+        return self._lists[index if self._many else 0]
+
     @property
     def batch(self) -> int | None:
         """The number of units or of lists of places, None where there is one for all items."""
@@ -71,29 +74,21 @@ class Places(UnitObjective):
 
     def item(self, index: int) -> Self:
         """Return item ``index``'s unit and places."""
-        places = self._lists[index] if self._many else self.places
         unit: Unit = self.unit[index] if isinstance(self.unit, tuple) else self.unit
-        return dataclasses.replace(self, unit=unit, places=places)
+        return dataclasses.replace(self, unit=unit, places=self._list(index))
 
     def value(self, acts: Activations) -> Tensor:
         """Return each item's mean or sum over its places."""
         a = acts[self.layer]
-        unit, lists = self.checked_unit(tuple(a.shape[1:])), self._lists
-        found = []
-        for i in range(a.shape[0]):
-            ys, xs = zip(*lists[i if self._many else 0], strict=True)
-            found.append(a[i, per_item(unit, i)][list(ys), list(xs)])
+        unit = self.checked_unit(tuple(a.shape[1:]))
+        found = [torch.stack([a[i, per_item(unit, i), y, x] for y, x in self._list(i)]) for i in range(a.shape[0])]
         return torch.stack([one.mean() if self.reduce == "mean" else one.sum() for one in found])
 
     def reached(self, acts: Activations) -> Tensor:
         """Whether the channel is the highest at these places together."""
-        a, unit = acts[self.layer].detach(), self.checked_unit(tuple(acts[self.layer].shape[1:]))
-        found = []
-        for i in range(a.shape[0]):
-            ys, xs = zip(*self._lists[i if self._many else 0], strict=True)
-            sums = a[i][:, list(ys), list(xs)].sum(1)
-            found.append(sums[per_item(unit, i)] >= sums.max())
-        return torch.stack(found)
+        a = acts[self.layer].detach()
+        sums = [torch.stack([a[i, :, y, x] for y, x in self._list(i)]).sum(0) for i in range(a.shape[0])]
+        return highest(torch.stack(sums), self.checked_unit(tuple(a.shape[1:])))
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Places:
         """Check the layer, the units and the places.
@@ -123,11 +118,11 @@ class Places(UnitObjective):
 
 def _frozen(places: Any) -> Pairs | tuple[Pairs, ...]:
     try:
-        given = tuple(places)
+        given = tuple(places.tolist() if hasattr(places, "tolist") else places)
         if given and all(isinstance(place, Sequence) and place and isinstance(place[0], Sequence) for place in given):
             return tuple(_pairs(one) for one in given)
         return _pairs(given)
-    except (TypeError, ValueError) as problem:
+    except (AttributeError, TypeError, ValueError) as problem:
         raise ObjectiveError(f"places are pairs (row, column) of whole numbers, or lists of such pairs, not {places!r}") from problem
 
 
