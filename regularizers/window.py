@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Projection, seen_box
+from dreamopt.regularizer import Moment, Projection, needs_pictures, seen_box
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Window(Projection):
 
     def project(self, image: Tensor, moment: Moment) -> Tensor:
         """Return the images mended in their boxes; without a gradient the whole images."""
+        needs_pictures(self, image)
         if moment.gradient is None:
             return self.projection(image, moment)
         mended = image.clone()

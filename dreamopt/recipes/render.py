@@ -291,6 +291,8 @@ def _climb(network: Network, batch: _Batch, settings: Settings, callbacks: Seque
             seed=settings.seed,
             start=start,
             callbacks=(*callbacks, asked),
+            octave=leg.number,
+            octaves=leg.count,
         )
         first = last if first is None else first
         steps += last.steps

@@ -180,7 +180,9 @@ class Settings:
         made = parse_parametrization(self.parametrization)
         noise = self.start_noise
         if noise is not None and self.init is None:
-            made = _with(made, "noise", noise * wake.factor, "noise", self.parametrization)
+            # Louder starts are louder than a start without noise, too.
+            louder = noise * wake.factor if wake == WAKING[0] else max(noise, NOISE["pixels"]) * wake.factor
+            made = _with(made, "noise", louder, "noise", self.parametrization)
         # The power shapes the start alone: the climb goes on in the spectrum of the settings.
         return dataclasses.replace(made, power=wake.power) if self.parametrization == "fourier" else made  # type: ignore[type-var]
 
