@@ -71,8 +71,8 @@ def write_png(path: str | Path, picture: Picture, metadata: Mapping[str, Any] | 
     ----------
     path : str or Path
         Where to; an existing file is replaced in one step.
-    picture : ndarray, (H, W, 3), uint8
-        RGB.
+    picture : ndarray, (H, W, 3) or (H, W, 4), uint8
+        RGB, or RGBA.
     metadata : mapping, optional
         Anything JSON can hold; stored as one international text chunk (iTXt) under the keyword ``dreamopt``.
 
@@ -86,8 +86,8 @@ def write_png(path: str | Path, picture: Picture, metadata: Mapping[str, Any] | 
     ImageError
         When the picture is of another form, or the file cannot be written.
     """
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ImageError(f"a picture to write is (H, W, 3) of uint8, not {picture.shape} of {picture.dtype}.")
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4):
+        raise ImageError(f"a picture to write is (H, W, 3) or (H, W, 4) of uint8, not {picture.shape} of {picture.dtype}.")
     chunks = PngImagePlugin.PngInfo()
     if metadata is not None:
         chunks.add_itxt(KEY, json.dumps(metadata, ensure_ascii=False, sort_keys=True))

@@ -1,7 +1,10 @@
 """A trained net and how pictures become its input: a differentiable function *image -> activations*."""
 
+from dreamopt.image.nets import register_loader
 from dreamopt.network.face import Network, Size
 from dreamopt.network.load import BACKENDS, EMBEDDED, load_net
 from dreamopt.network.space import InputSpace
+
+register_loader(load_net)  # for parametrizations that are given a generator by its files
 
 __all__ = ["BACKENDS", "EMBEDDED", "InputSpace", "Network", "Size", "load_net"]

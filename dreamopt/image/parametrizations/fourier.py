@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import ImageError, UsageError
+from dreamopt.canvas import Colour
+from dreamopt.errors import UsageError
+from dreamopt.image.given import Init, given_images, held
+from dreamopt.image.items import by_item, standardized
+from dreamopt.image.palette import Palette, picture_canvas
 from dreamopt.image.parametrization import Canvas, Parametrization, Shape
 from dreamopt.streams import Stream
 
-# Directions in which the colours of photographs vary, longest first: grey, red against blue, green against both. Symmetric in
-# its first and last row on purpose, so that it is the same for BGR and RGB.
-_COLOURS = ((0.265, 0.09, 0.025), (0.27, 0.0, -0.05), (0.265, -0.09, 0.025))
-_MARGIN = 1e-3  # of the range: how near to black and white a given image may come, where the sigmoid has no inverse
+_NOISE = 4.0
+_EPSILON = 1e-4
 
 
 @dataclass(frozen=True)
@@ -35,84 +38,103 @@ class Fourier(Parametrization):
 
     Parameters
     ----------
-    noise : float
-        Spread of the start about the mean colour, in grey levels, at least 0. Larger values wake more neurons.
+    noise : float, optional
+        Spread of the start about the mean colour or about ``init``, in grey levels, at least 0. Larger values wake more
+        neurons. None is 4 (under ``standardize`` 63.75, a spectrum of variance 1), and 0 where there is an ``init``.
     power : float
         α, at least 0. 1 is the spectrum of photographs, 0 treats all frequencies alike, more than 1 makes smoother pictures.
-    decorrelate : bool
-        Whether M mixes the channels of a net with three.
+    decorrelate : bool or str
+        M: see `dreamopt.image.palette.Palette`; "lucid" and "xplique" are theirs.
+    init : path, array or tensor, optional
+        The image to start from; see `dreamopt.image.given.Init`.
+    sigmoid : bool
+        Whether values are drawn in between black and white, or cut there (they then have no gradient beyond).
+    centre : Colour
+        What p = 0 looks like: "mean", "grey", a grey level, or (red, green, blue). "grey" is Lucid's, and without sigmoid
+        (122.4, 117.3, 104.55).
+    scaling : {"unit", "lucid"}
+        How long p is. Under "lucid" the factor of s is 1/4 (for Lucid's :math:`\sqrt{HW}` and its unscaled inverse transform),
+        so that Lucid's and Xplique's numbers stand: a step of 0.05 is 12.75 grey levels, and ``noise=2.55`` their start, N(0, 0.01).
+    standardize : bool
+        Whether spectrum and plane are brought to mean 0 and deviation 1 at each evaluation, as Horama does; only their forms
+        are searched then, and a given image comes back with its contrast changed.
+    values : (float, float), optional
+        b and w, where they are not black and white; in the net's input space.
 
     References
     ----------
     .. [1] Olah, Mordvintsev, Schubert, "Feature Visualization", Distill 2017, section "Preconditioning and Parameterization".
+    .. [2] tensorflow/lucid, ``optvis/param/spatial.py`` and ``color.py``; serre-lab/Horama, ``fourier_fv.py``.
     """
 
-    noise: float = 4.0
+    noise: float | None = None
     power: float = 1.0
-    decorrelate: bool = True
+    decorrelate: bool | str = True
+    init: Init = None
+    sigmoid: bool = True
+    centre: Colour = "mean"
+    scaling: Literal["unit", "lucid"] = "unit"
+    standardize: bool = False
+    values: tuple[float, float] | None = None
+    _palette: Palette = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not (self.noise >= 0 and self.power >= 0):
+        if not ((self.noise is None or self.noise >= 0) and self.power >= 0):
             raise UsageError(f"noise and power of Fourier must be at least 0, not {self.noise} and {self.power}")
+        if self.scaling not in ("unit", "lucid"):
+            raise UsageError(f"scaling of Fourier must be 'unit' or 'lucid', not {self.scaling!r}")
+        object.__setattr__(self, "init", held(self.init))
+        object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid, self.values))
 
     def shape(self, canvas: Canvas) -> Shape:
         """Return (C, H, W // 2 + 1, 2): real and imaginary parts of half a spectrum."""
-        if len(canvas.shape) != 3 or canvas.low is None or canvas.high is None:
-            raise ImageError(f"Fourier makes pictures, but the net's input is a vector of {canvas.shape}; use Pixels")
-        channels, height, width = canvas.shape
+        channels, height, width = picture_canvas(canvas, "Fourier")
         return (channels, height, width // 2 + 1, 2)
 
     def unit(self, canvas: Canvas) -> float:
-        """Return the change of all frequencies that moves a pixel by about one grey level: the sigmoid's slope is 1/4."""
-        return 4.0 / 255.0
+        """Return the change of all frequencies that moves a pixel by about one grey level; under "lucid" 1/255."""
+        return self._palette.unit if self.scaling == "unit" else 1.0 / 255.0
 
     def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
-        """Return frequencies drawn evenly, item by item."""
+        """Return frequencies drawn evenly, item by item, about those of the given image."""
         shape = self.shape(canvas)
-        return torch.stack([stream.normal("fourier", shape, canvas.like) for stream in streams]) * (self.noise * self.unit(canvas))
+        noise = self.noise
+        if noise is None:
+            noise = 0.0 if self.init is not None else 1.0 / self.unit(canvas) if self.standardize else _NOISE
+        drawn = torch.stack([stream.normal("fourier", shape, canvas.like) for stream in streams]) * (noise * self.unit(canvas))
+        init = held(self.init)
+        return drawn if init is None else self.params(given_images(init, canvas, len(streams)), canvas) + drawn
 
     def image(self, params: Tensor, canvas: Canvas) -> Tensor:
         """Return the images of spectra."""
-        height, width = canvas.shape[1:]
-        spectrum = torch.view_as_complex(params.contiguous()) * self._scale(canvas)
-        plane = torch.fft.irfft2(spectrum, s=(height, width), norm="ortho")
-        mix = self._mix(canvas)
-        if mix is not None:
-            plane = torch.einsum("oc,nchw->nohw", mix, plane)
-        low, high = self._ends(canvas)
-        return torch.lerp(low, high, torch.sigmoid(plane + self._offset(canvas)))  # exact at both ends, as a sum is not
+        scale = self._scale(canvas)
+        return by_item(lambda one: self._palette.paint(self._plane(one, scale, canvas), canvas), params)
+
+    def _plane(self, params: Tensor, scale: Tensor, canvas: Canvas) -> Tensor:
+        if self.standardize:
+            params = standardized(params, _EPSILON)
+        spectrum = torch.complex(params[..., 0], params[..., 1]) * scale
+        plane: Tensor = torch.fft.irfft2(spectrum, s=canvas.shape[1:], norm="ortho")
+        return standardized(plane, _EPSILON) if self.standardize else plane
 
     def params(self, image: Tensor, canvas: Canvas) -> Tensor:
         """Return the spectra of images; exact but for values at black and white, which are drawn in by a thousandth."""
-        low, high = self._ends(canvas)
-        plane = torch.logit((image - low) / (high - low), eps=_MARGIN) - self._offset(canvas)
-        mix = self._mix(canvas)
-        if mix is not None:
-            plane = torch.einsum("oc,nchw->nohw", torch.linalg.inv(mix), plane)
-        return torch.view_as_real(torch.fft.rfft2(plane, norm="ortho") / self._scale(canvas))
+        scale = self._scale(canvas)
 
-    def _ends(self, canvas: Canvas) -> tuple[Tensor, Tensor]:
-        assert canvas.low is not None
-        assert canvas.high is not None
-        return canvas.low, canvas.high
+        def spectrum(one: Tensor) -> Tensor:
+            return torch.view_as_real(torch.fft.rfft2(self._palette.plane(one, canvas), norm="ortho") / scale)
 
-    def _offset(self, canvas: Canvas) -> Tensor:
-        low, high = self._ends(canvas)
-        middle = torch.where((low < 0) & (high > 0), -low / (high - low), 0.5)
-        return torch.logit(middle, eps=_MARGIN)
+        return by_item(spectrum, image)
 
     def _scale(self, canvas: Canvas) -> Tensor:
         height, width = canvas.shape[1:]
-        down, across = torch.fft.fftfreq(height, dtype=torch.float64), torch.fft.rfftfreq(width, dtype=torch.float64)
-        frequency = torch.hypot(down[:, None], across).clamp(min=1.0 / max(height, width))
-        scale = frequency**-self.power
+        scale = frequencies(height, width).clamp(min=1.0 / max(height, width)) ** -self.power
         # Real and imaginary part each have variance 1, hence the 2.
-        scale = scale / math.sqrt(2.0 * float(scale.square().mean()))
+        scale = scale / (4.0 if self.scaling == "lucid" else math.sqrt(2.0 * float(scale.square().mean())))
         return scale.to(dtype=canvas.like.dtype, device=canvas.like.device)
 
-    def _mix(self, canvas: Canvas) -> Tensor | None:
-        if canvas.shape[0] != 3 or not self.decorrelate:
-            return None
-        colours = torch.tensor(_COLOURS, dtype=torch.float64)
-        mix: Tensor = colours / colours.norm(dim=0).max()
-        return mix.to(dtype=canvas.like.dtype, device=canvas.like.device)
+
+def frequencies(height: int, width: int) -> Tensor:
+    """Return the length of each frequency of half a spectrum, (H, W // 2 + 1), in cycles per pixel, float64."""
+    down, across = torch.fft.fftfreq(height, dtype=torch.float64), torch.fft.rfftfreq(width, dtype=torch.float64)
+    return torch.hypot(down[:, None], across)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import ImageError, UsageError
+from dreamopt.canvas import Colour, checked_colour, paint
+from dreamopt.errors import UsageError
+from dreamopt.image.given import Init, given_images, held
 from dreamopt.image.parametrization import Canvas, Parametrization, Shape
 from dreamopt.streams import Stream
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Pixels(Parametrization):
     r"""The image itself, within black and white.
 
@@ -21,24 +24,33 @@ class Pixels(Parametrization):
 
     Parameters
     ----------
-    init : Tensor, optional
-        m: (C, H, W), or (N, C, H, W) with one for each item, in the net's input space. None is 0, the mean colour (or
-        middle grey where 0 is not between black and white), and 0 for a vector.
+    init : path, array or tensor, optional
+        m: a picture's path, an array (H, W, 3) RGB 0-255, or a tensor (C, H, W), or (N, C, H, W) with one for each item, in the
+        net's input space. None is ``centre``, and 0 for a vector.
     noise : float, optional
         σ, at least 0, in grey levels (for a vector, in its own units). None is 10 (for a vector 1) where there is no
         ``init``, and 0 where there is one. Larger values wake more neurons, and leave more of the noise in the result.
+    centre : Colour
+        m where there is no ``init``: "mean" is 0, the mean colour (or grey where 0 is not between black and white); 200 is
+        Øygard's, who starts from N(200, 8).
+    uniform : bool
+        Whether n is drawn evenly from -1 to 1 instead: ``Pixels(noise=127.5, centre="grey", uniform=True)`` is U(0, 255).
 
     References
     ----------
     .. [1] Yosinski et al., "Understanding Neural Networks Through Deep Visualization", 2015 (start: N(0, 10) about the mean).
     """
 
-    init: Tensor | None = None
+    init: Init = None
     noise: float | None = None
+    centre: Colour = "mean"
+    uniform: bool = False
 
     def __post_init__(self) -> None:
         if self.noise is not None and not self.noise >= 0:
             raise UsageError(f"noise of Pixels must be at least 0, not {self.noise}")
+        object.__setattr__(self, "init", held(self.init))
+        object.__setattr__(self, "centre", checked_colour(self.centre))
 
     def shape(self, canvas: Canvas) -> Shape:
         """Return the image's own shape."""
@@ -59,23 +71,27 @@ class Pixels(Parametrization):
         if noise is None:
             noise = 0.0 if self.init is not None else 10.0 if len(canvas.shape) == 3 else 1.0
         if noise > 0:
-            drawn = torch.stack([stream.normal("pixels", canvas.shape, canvas.like) for stream in streams])
+            drawn = torch.stack([self._drawn(stream, canvas) for stream in streams])
             base = base + noise * canvas.grey_level * drawn
         return base if canvas.low is None or canvas.high is None else base.clamp(canvas.low, canvas.high)
 
+    def _drawn(self, stream: Stream, canvas: Canvas) -> Tensor:
+        if not self.uniform:
+            return stream.normal("pixels", canvas.shape, canvas.like)
+        values = stream.uniform("pixels", -1.0, 1.0, math.prod(canvas.shape))
+        return torch.tensor(values, dtype=canvas.like.dtype, device=canvas.like.device).reshape(canvas.shape)
+
     def _base(self, canvas: Canvas, n: int) -> Tensor:
-        if self.init is None:
-            middle = torch.zeros(canvas.shape, dtype=canvas.like.dtype, device=canvas.like.device)
-            if canvas.low is not None and canvas.high is not None:
-                inside = (canvas.low < 0) & (canvas.high > 0)
-                middle = torch.where(inside, middle, (canvas.low + canvas.high) / 2)
-            return middle.expand(n, *canvas.shape).clone()
-        given = self.init.detach().to(dtype=canvas.like.dtype, device=canvas.like.device)
-        if given.shape not in ((*canvas.shape,), (n, *canvas.shape)):
-            raise ImageError(
-                f"the image to start from has shape {tuple(given.shape)}, but {canvas.shape} or {(n, *canvas.shape)} is needed"
-            )
-        return given.expand(n, *canvas.shape).clone()
+        init = held(self.init)
+        if init is not None:
+            return given_images(init, canvas, n)
+        middle = torch.zeros(canvas.shape, dtype=canvas.like.dtype, device=canvas.like.device)
+        if self.centre != "mean":
+            middle = middle + paint(self.centre, middle[None], canvas)
+        elif canvas.low is not None and canvas.high is not None:
+            inside = (canvas.low < 0) & (canvas.high > 0)
+            middle = torch.where(inside, middle, (canvas.low + canvas.high) / 2)
+        return middle.expand(n, *canvas.shape).clone()
 
     def image(self, params: Tensor, canvas: Canvas) -> Tensor:
         """Return the parameters."""

@@ -1,0 +1,169 @@
+"""Alpha: an opacity is searched beside the image, over backgrounds that change; what does not matter becomes transparent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dreamopt.errors import UsageError
+from dreamopt.image.items import by_item, joined
+from dreamopt.image.palette import picture_canvas
+from dreamopt.image.parametrization import Canvas, Parametrization, Shape
+from dreamopt.image.parametrizations.fourier import Fourier
+from dreamopt.image.parametrizations.shared import padded_bounds
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream
+
+_SPECTRUM = Fourier()
+_BEHIND = Fourier(scaling="lucid", centre="grey", decorrelate="lucid")
+_WINDOW = ((-1, -1, 0.5), (-1, 0, 0.5), (-1, 1, 0.5), (0, -1, 0.5), (0, 0, 1.0), (0, 1, 0.5), (1, -1, 0.5), (1, 0, 0.5), (1, 1, 0.5))
+
+
+@dataclass(frozen=True)
+class Alpha(Parametrization):
+    r"""Search an image and its opacity; the net sees both over a background that is drawn anew at each step.
+
+    .. math::
+
+        \text{seen} = \alpha y + (1 - \alpha)\, z, \qquad
+        \text{judged} = (1 - \bar\alpha)\, O - \tfrac{\lambda}{2} \sum_i (\alpha_i - \operatorname{blur}(\alpha)_i)^2
+
+    with y the image of another parametrization, z a picture of noise with the spectrum of photographs, of its own for each item
+    and step, and the blur a window of 3 by 3 that has no gradient. Whatever shows through must not matter to the unit, so the
+    unit pays for every pixel that it wants to be seen. With a score below 0 the first factor would ask for more opacity, not
+    less; with objectives that can be negative, ``favour=0`` is the better choice.
+
+    Parameters
+    ----------
+    of : Parametrization
+        What makes y; its strings nest, as in ``alpha(fourier(noise=2))``.
+    opacity : Parametrization
+        What makes α, on a canvas of one channel from 0 to 1: `Fourier` ends in a sigmoid, as Lucid's does.
+    background : float
+        Spread of z's frequencies, at least 0, in Lucid's units; 0.5 gives about 50 grey levels at 128 pixels, 0 plain grey.
+    favour : float
+        By how much opacity is judged: 0 not at all, 1 as above; the factor is 1 - favour times the mean of α.
+    smooth : float
+        λ, at least 0. Larger values even the opacity out.
+
+    References
+    ----------
+    .. [1] Mordvintsev, Pezzotti, Schubert, Olah, "Differentiable Image Parameterizations", Distill 2018, "Semi-transparent
+       patterns". tensorflow/lucid, ``optvis/transform.py``, ``recipes/feature_visualization.py``.
+
+    Examples
+    --------
+    >>> print(Alpha(Fourier(noise=2), smooth=0))
+    Alpha(of=Fourier(noise=2), smooth=0)
+    """
+
+    of: Parametrization = _SPECTRUM
+    opacity: Parametrization = _SPECTRUM
+    background: float = 0.5
+    favour: float = 1.0
+    smooth: float = 0.1
+
+    def __post_init__(self) -> None:
+        for part in (self.of, self.opacity):
+            if not isinstance(part, Parametrization) or type(part).alpha is not Parametrization.alpha:
+                raise UsageError(f"Alpha takes parametrizations without an opacity of their own, not {part}")
+        if self.opacity.coupled:
+            raise UsageError(f"the opacity of Alpha belongs to each item alone, which {self.opacity} does not allow")
+        for name in ("background", "favour", "smooth"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} of Alpha must be at least 0, not {getattr(self, name)}")
+
+    @property
+    def coupled(self) -> bool:
+        """Whether the images are."""
+        return self.of.coupled
+
+    def shape(self, canvas: Canvas) -> Shape:
+        """Return (P,): the image's parameters, then the opacity's."""
+        picture_canvas(canvas, "Alpha")
+        return (math.prod(self.of.shape(canvas)) + math.prod(self.opacity.shape(_veil(canvas))),)
+
+    def unit(self, canvas: Canvas) -> float:
+        """Return the image's unit; the opacity's parameters are counted in it too."""
+        return self.of.unit(canvas)
+
+    def bounds(self, canvas: Canvas) -> tuple[Tensor | None, Tensor | None]:
+        """Return the bounds of both parts."""
+        total, ends = self.shape(canvas)[0], []
+        veil, mine = _veil(canvas), padded_bounds(self.of, canvas, self.shape(canvas)[0])
+        for own, end, free in zip(mine, self.opacity.bounds(veil), (-math.inf, math.inf), strict=True):
+            full = canvas.like.new_full((total,), free) if own is None else own
+            if end is not None:
+                shape = self.opacity.shape(veil)
+                full[-math.prod(shape) :] = end.expand(shape).reshape(-1) * self._ratio(canvas)
+            ends.append(None if own is None and end is None else full)
+        return ends[0], ends[1]
+
+    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+        """Return the start of both; the opacity starts about a half."""
+        # The opacity draws from a branch of its own, or it would repeat the image's first channel.
+        veil = self.opacity.start(_veil(canvas), [stream.fork(1) for stream in streams])
+        return joined([self.of.start(canvas, streams), veil * self._ratio(canvas)])
+
+    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+        """Return the images as they are where nothing shows through."""
+        return self.of.image(self._parts(params, canvas)[0], canvas)
+
+    def alpha(self, params: Tensor, canvas: Canvas) -> Tensor:
+        """Return the opacity, (N, 1, H, W) from 0 to 1."""
+        return self.opacity.image(self._parts(params, canvas)[1], _veil(canvas))
+
+    def composite(self, image: Tensor, alpha: Tensor, streams: Sequence[Stream], canvas: Canvas) -> Tensor:
+        """Return the images over the noise of this step."""
+        frequencies = torch.stack([stream.normal("background", _BEHIND.shape(canvas), canvas.like) for stream in streams])
+        behind = _BEHIND.image(frequencies * self.background, canvas)
+        return behind + alpha * (image - behind)
+
+    def judge(self, score: Tensor, alpha: Tensor) -> Tensor:
+        """Return the score with the opacity weighed in."""
+        rows = list(torch.split(alpha, 1))
+        seen = torch.stack([row.mean() for row in rows])
+        rough = torch.stack([(row - _blurred(row.detach())).square().sum() for row in rows])
+        return score * (1 - self.favour * seen) - 0.5 * self.smooth * rough
+
+    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+        """Return parameters of images that are opaque: a thousandth short of it, where the sigmoid has no inverse."""
+        veil = image.new_ones(image.shape[0], 1, *canvas.shape[1:])
+        return joined([self.of.params(image, canvas), self.opacity.params(veil, _veil(canvas)) * self._ratio(canvas)])
+
+    def settle(self, params: Tensor, canvas: Canvas, moment: Moment) -> Tensor:
+        """Return the parameters with both parts settled."""
+        mine, veil = self._parts(params, canvas)
+        settled = self.opacity.settle(veil, _veil(canvas), moment) * self._ratio(canvas)
+        return joined([self.of.settle(mine, canvas, moment), settled])
+
+    def _ratio(self, canvas: Canvas) -> float:
+        return self.of.unit(canvas) / self.opacity.unit(_veil(canvas))
+
+    def _parts(self, params: Tensor, canvas: Canvas) -> tuple[Tensor, Tensor]:
+        mine, veil = self.of.shape(canvas), self.opacity.shape(_veil(canvas))
+        count = math.prod(mine)
+        return params[:, :count].reshape(-1, *mine), params[:, count:].reshape(-1, *veil) / self._ratio(canvas)
+
+
+def _veil(canvas: Canvas) -> Canvas:
+    """Return the opacity's canvas: one channel from 0 to 1."""
+    ends = canvas.like.new_zeros(1, 1, 1), canvas.like.new_ones(1, 1, 1)
+    return replace(canvas, shape=(1, *canvas.shape[1:]), low=ends[0], high=ends[1], grey_level=1 / 255, order="")
+
+
+def _blurred(alpha: Tensor) -> Tensor:
+    """Return the mean over 3 by 3 pixels, the middle one counted twice; at the edge over those that there are."""
+
+    def summed(values: Tensor) -> Tensor:
+        height, width = values.shape[2:]
+        padded = functional.pad(values, (1, 1, 1, 1))
+        parts = [weight * padded[:, :, 1 + y : 1 + y + height, 1 + x : 1 + x + width] for y, x, weight in _WINDOW]
+        return torch.stack(parts).sum(0)
+
+    return by_item(lambda one: summed(one) / summed(torch.ones_like(one)), alpha)

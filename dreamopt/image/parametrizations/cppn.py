@@ -1,0 +1,141 @@
+"""CPPN: a small network paints the picture from each pixel's place; its weights are searched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from dreamopt.canvas import Colour
+from dreamopt.errors import UsageError
+from dreamopt.image.items import by_item
+from dreamopt.image.palette import Palette, picture_canvas
+from dreamopt.image.parametrization import Canvas, Parametrization, Shape
+from dreamopt.streams import Stream
+
+_REACH = math.sqrt(3.0)  # numbers spread evenly over [-√3, √3] have variance 1
+_NARROW, _WIDE = 0.67, 0.6  # roughly the spread of atan and of its square
+
+
+@dataclass(frozen=True)
+class CPPN(Parametrization):
+    r"""Search the weights of a compositional pattern-producing network.
+
+    .. math::
+
+        h^0 = (x, y) \in [-\sqrt 3, \sqrt 3]^2, \quad a = \arctan(W_k h^k + b_k), \quad
+        h^{k+1} = \Bigl(\frac{a}{0.67}, \frac{a^2}{0.6}\Bigr), \quad
+        \text{colour} = \operatorname{sigmoid}(t_0 + W_L h^L + b_L)
+
+    The longer side of the picture spans the whole range. The picture is a smooth function of the place, so the same weights
+    draw it at any size (`redraw`); there is no grain at all, and edges run as far as a few dozen neurons can bend them. It wants
+    many small steps: 0.005 in each weight, about 1.3 grey levels of `Adam`, for several hundred steps.
+
+    Parameters
+    ----------
+    layers : int
+        L, the hidden layers, at least 1. More of them make more intricate pictures.
+    width : int
+        Neurons of each, at least 1; each has two outputs.
+    noise : float
+        Spread of the start about the mean colour, in grey levels, at least 0. At 0 the last layer's weights are 0, and the
+        first picture is flat; the hidden weights are N(0, 1 / inputs) in any case.
+    centre : Colour
+        What a last layer of zeros looks like: see `dreamopt.image.palette.Palette`. "grey" is Lucid's.
+
+    References
+    ----------
+    .. [1] Stanley, "Compositional pattern producing networks", 2007; Mordvintsev, Pezzotti, Schubert, Olah, "Differentiable Image
+       Parameterizations", Distill 2018. tensorflow/lucid, ``optvis/param/cppn.py``.
+    """
+
+    layers: int = 8
+    width: int = 24
+    noise: float = 0.0
+    centre: Colour = "mean"
+    _palette: Palette = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.layers < 1 or self.width < 1:
+            raise UsageError(f"layers and width of CPPN must be at least 1, not {self.layers} and {self.width}")
+        if not self.noise >= 0:
+            raise UsageError(f"noise of CPPN must be at least 0, not {self.noise}")
+        object.__setattr__(self, "_palette", Palette(False, self.centre))
+
+    def sizes(self, canvas: Canvas) -> list[tuple[int, int]]:
+        """Return each layer's (outputs, inputs)."""
+        channels, _, _ = picture_canvas(canvas, "CPPN")
+        return [(self.width, 2 if k == 0 else 2 * self.width) for k in range(self.layers)] + [(channels, 2 * self.width)]
+
+    def shape(self, canvas: Canvas) -> Shape:
+        """Return (P,): for each layer its weights, row by row, then its biases."""
+        return (sum(outputs * (inputs + 1) for outputs, inputs in self.sizes(canvas)),)
+
+    def unit(self, canvas: Canvas) -> float:
+        """Return 1/255: a weight changes the picture in its own way, so only the order of magnitude is that of a grey level."""
+        return 1.0 / 255.0
+
+    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+        """Return weights drawn item by item; biases are 0."""
+        sizes, rows = self.sizes(canvas), []
+        for stream in streams:
+            parts = []
+            for k, (outputs, inputs) in enumerate(sizes):
+                spread = math.sqrt(1.0 / inputs) * (1.0 if k < self.layers else self.noise * self._palette.unit)
+                parts += [stream.normal(f"cppn {k}", (outputs * inputs,), canvas.like) * spread, canvas.like.new_zeros(outputs)]
+            rows.append(torch.cat(parts))
+        return torch.stack(rows)
+
+    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+        """Return the pictures that the weights draw on the canvas."""
+        places, sizes = self._places(canvas), self.sizes(canvas)
+
+        def one(row: Tensor) -> Tensor:
+            values, position = places, 0
+            for k, (outputs, inputs) in enumerate(sizes):
+                middle = position + outputs * inputs
+                weights, biases = row[0, position:middle].reshape(outputs, inputs), row[0, middle : middle + outputs]
+                values, position = torch.addmm(biases[:, None], weights, values), middle + outputs
+                if k < self.layers:
+                    bent = values.atan()
+                    values = torch.cat([bent / _NARROW, bent.square() / _WIDE])
+            return self._palette.paint(values.reshape(1, *canvas.shape), canvas)
+
+        return by_item(one, params)
+
+    def redraw(self, params: Tensor, canvas: Canvas, size: tuple[int, int]) -> Tensor:
+        """Return the same pictures at another size (H, W), in the input space; best of the same ratio of sides.
+
+        >>> from dreamopt.streams import streams
+        >>> low, high = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
+        >>> small = Canvas((1, 5, 5), low, high, 1 / 255, low)
+        >>> weights = CPPN(noise=20).start(small, streams(0, [0]))
+        >>> large = CPPN().redraw(weights, small, (9, 9))  # every second pixel is one of the small picture's
+        >>> torch.allclose(large[..., ::2, ::2], CPPN().image(weights, small), atol=1e-5)
+        True
+        """
+        ends = [None if end is None else end.mean((-2, -1), keepdim=True) for end in (canvas.low, canvas.high)]
+        return self.image(params, replace(canvas, shape=(canvas.shape[0], *size), low=ends[0], high=ends[1]))
+
+    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+        """Refuse: no weights can be read off a picture."""
+        raise UsageError(
+            "a CPPN cannot start from an image, nor be mended between steps: no weights can be read off a picture; "
+            "use Pixels, Fourier or Laplacian, or leave the projections out"
+        )
+
+    def _places(self, canvas: Canvas) -> Tensor:
+        """Return x and y of every pixel, (2, H W)."""
+        height, width = canvas.shape[1:]
+        longest = max(height, width) - 1
+        x, y = (_line(side, longest) for side in (width, height))
+        rows, columns = torch.meshgrid(y, x, indexing="ij")
+        return torch.stack([columns, rows]).flatten(1).to(dtype=canvas.like.dtype, device=canvas.like.device)
+
+
+def _line(side: int, longest: int) -> Tensor:
+    reach = _REACH * (side - 1) / longest if longest else 0.0
+    return torch.linspace(-reach, reach, side, dtype=torch.float64) if side > 1 else torch.zeros(1, dtype=torch.float64)

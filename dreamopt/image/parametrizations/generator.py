@@ -1,0 +1,212 @@
+"""Generator: a net that makes images is in between; its input, the code, is searched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dreamopt.errors import ImageError, UsageError
+from dreamopt.image.given import Held, held
+from dreamopt.image.nets import ImageNet, load_image_net
+from dreamopt.image.palette import picture_canvas
+from dreamopt.image.parametrization import Canvas, Parametrization, Shape
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream
+
+_LUMINANCE = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Generator(Parametrization):
+    r"""Search the code from which a generator net makes the image (DGN-AM).
+
+    .. math:: x = b + g\,\bigl(\operatorname{fit}(G(h)) / s + \mu\bigr), \qquad h^0 \sim N(0, \sigma^2), \qquad
+        h \leftarrow \lambda \operatorname{clip}(h, 0, u) \text{ after each step}
+
+    with G's output in its own space, (grey levels in its channel order - μ) times s, put into that of the net that looks at it: b
+    is its black, g its grey level. The generator has seen photographs, so only what looks like one can be found. Images are
+    left as G makes them, also where they go beyond black and white.
+
+    Parameters
+    ----------
+    net : str or Network
+        The generator: a prototxt's path (or any name that `dreamopt.load_net` knows), or a loaded net, which no string makes again.
+    weights : str, optional
+        Its weights' path; random ones without.
+    layer : str, optional
+        The layer whose value is the image, (1, H, W) or (3, H, W); the last one by default.
+    noise : float
+        σ, at least 0. 0 starts from the code 0, the generator's mean picture.
+    upper : float or str, optional
+        u, above 0: one number, or the path of a text file with one for each unit, as the published ``act_range/3x/fc6.txt``. None:
+        the code is not clipped.
+    lower : float, optional
+        The other end of the clip, 0 by default; used only with ``upper``.
+    decay : float
+        λ, from 0 to 1; after the clip, as published. Smaller ones keep the code nearer to the mean picture.
+    mean : float or tuple of float
+        μ: one number, or one for each channel of G, in its order.
+    scale : float
+        s, not 0.
+    order : {"BGR", "RGB"}
+        Of G's channels.
+    fit : {"crop", "resize"}
+        Whether an image larger than the canvas is cut to its middle or made smaller; one that is too small in either
+        direction is enlarged in both cases. Sides keep their ratio.
+    init : array, tensor or path, optional
+        The code to start from, (K,) or (N, K); a path to a ``.npy`` file. The noise is added if it is said.
+
+    References
+    ----------
+    .. [1] Nguyen, Dosovitskiy, Yosinski, Brox, Clune, "Synthesizing the preferred inputs for neurons in neural networks via deep
+       generator networks", 2016. Evolving-AI-Lab/synthesizing, ``act_max.py`` (200 steps of `Ascent`, 8 to 0 in units of the code).
+
+    Examples
+    --------
+    >>> print(Generator("upconv.prototxt", "upconv.caffemodel", upper=30.0))
+    Generator("upconv.prototxt", weights="upconv.caffemodel", upper=30.0)
+    """
+
+    net: str | ImageNet
+    weights: str | None = None
+    layer: str | None = None
+    noise: float | None = None
+    upper: float | str | None = None
+    lower: float = 0.0
+    decay: float = 0.99
+    mean: float | tuple[float, ...] = (104.0, 117.0, 123.0)
+    scale: float = 1.0
+    order: Literal["BGR", "RGB"] = "BGR"
+    fit: Literal["crop", "resize"] = "crop"
+    init: str | os.PathLike[str] | np.ndarray | Tensor | Held | None = None
+    _upper: Tensor | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.noise is not None and not self.noise >= 0:
+            raise UsageError(f"noise of Generator must be at least 0, not {self.noise}")
+        if not 0 <= self.decay <= 1:
+            raise UsageError(f"decay of Generator must be from 0 to 1, not {self.decay}")
+        if self.scale == 0 or self.order not in ("BGR", "RGB") or self.fit not in ("crop", "resize"):
+            raise UsageError(
+                f"Generator needs a scale other than 0, order BGR or RGB, fit crop or resize, not {self.scale}, {self.order}, {self.fit}"
+            )
+        for name in ("net", "weights"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+        object.__setattr__(self, "init", held(self.init))
+        upper = None if self.upper is None else _numbers(self.upper)
+        if upper is not None and not bool((upper > self.lower).all()):
+            raise UsageError(
+                f"upper of Generator must be above lower, which is {self.lower}, in every unit; it goes down to {upper.min():g}"
+            )
+        object.__setattr__(self, "_upper", upper)
+
+    def network(self, canvas: Canvas) -> ImageNet:
+        """Return the generator, loaded on the canvas' device if it was given by name."""
+        return load_image_net(self.net, self.weights, canvas.like.device) if isinstance(self.net, str) else self.net
+
+    def shape(self, canvas: Canvas) -> Shape:
+        """Return the code's shape, mostly (K,)."""
+        picture_canvas(canvas, "Generator")
+        return tuple(self.network(canvas).input_shape)
+
+    def unit(self, canvas: Canvas) -> float:
+        """Return 1: steps are counted in the code's own units, as published."""
+        return 1.0
+
+    def bounds(self, canvas: Canvas) -> tuple[Tensor | None, Tensor | None]:
+        """Return the clip's ends."""
+        if self._upper is None:
+            return None, None
+        upper, shape = self._upper.to(dtype=canvas.like.dtype, device=canvas.like.device), self.shape(canvas)
+        if upper.numel() not in (1, int(np.prod(shape))):
+            raise UsageError(
+                f"upper of Generator has {upper.numel()} numbers, but the code has {int(np.prod(shape))}; give one, or one for each"
+            )
+        upper = upper.expand(int(np.prod(shape))).reshape(shape)
+        return torch.full_like(upper, self.lower), upper
+
+    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+        """Return codes drawn item by item, about the one given."""
+        shape, init = self.shape(canvas), held(self.init)
+        noise = (1.0 if init is None else 0.0) if self.noise is None else self.noise
+        drawn = torch.stack([stream.normal("generator", shape, canvas.like) for stream in streams]) * noise
+        return drawn if init is None else drawn + self._code(init, shape, len(streams)).to(drawn)
+
+    def _code(self, init: str | Held, shape: Shape, n: int) -> Tensor:
+        if isinstance(init, str) and not init.endswith(".npy"):
+            raise UsageError(f"a generator cannot start from the picture '{init}': no code can be read off an image; give a code, as .npy")
+        try:
+            code = np.load(init, allow_pickle=False) if isinstance(init, str) else init.array()
+        except (OSError, ValueError) as problem:
+            raise ImageError(f"the code {init} cannot be read: {problem}") from problem
+        if code.shape not in (shape, (n, *shape)):
+            raise UsageError(f"the code to start from has shape {code.shape}, but {shape} or {(n, *shape)} is needed")
+        return torch.from_numpy(np.array(code, dtype=np.float64)).expand(n, *shape)
+
+    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+        """Return what the generator makes of codes, in the canvas' space."""
+        channels, height, width = picture_canvas(canvas, "Generator")
+        net = self.network(canvas)
+        layer = net.layers[-1].name if self.layer is None else self.layer
+        made = net.activations(params.to(dtype=net.dtype, device=net.device), [layer])[layer].to(params)
+        if made.dim() != 4 or made.shape[1] not in (1, 3):
+            raise UsageError(f"layer '{layer}' of the generator gives {tuple(made.shape[1:])}, which is no picture; name another as layer")
+        mean = made.new_tensor(self.mean).reshape(-1, 1, 1)
+        if len(mean) not in (1, made.shape[1]):
+            raise UsageError(f"mean of Generator has {len(mean)} numbers, but its images have {made.shape[1]} channels")
+        grey = made / self.scale + mean
+        assert canvas.low is not None
+        return canvas.low + canvas.grey_level * self._recoloured(self._fitted(grey, (height, width)), channels, canvas)
+
+    def _fitted(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        height, width = image.shape[2:]
+        factor = max(size[0] / height, size[1] / width)
+        if factor > 1 or (factor < 1 and self.fit == "resize"):
+            grown = max(size[0], round(height * factor)), max(size[1], round(width * factor))
+            image = functional.interpolate(image, size=grown, mode="bilinear", align_corners=False, antialias=factor < 1)
+        top, left = (image.shape[2] - size[0]) // 2, (image.shape[3] - size[1]) // 2
+        return image[:, :, top : top + size[0], left : left + size[1]]
+
+    def _recoloured(self, image: Tensor, channels: int, canvas: Canvas) -> Tensor:
+        if image.shape[1] == channels and (channels == 1 or canvas.order in ("", self.order)):
+            return image
+        if image.shape[1] == 3 and channels == 3:
+            return image.flip(1)
+        if image.shape[1] == 3 and channels == 1:
+            weights = image.new_tensor(_LUMINANCE[::-1] if self.order == "BGR" else _LUMINANCE).reshape(-1, 1, 1)
+            return (image * weights).sum(1, keepdim=True)
+        if image.shape[1] == 1:
+            return image.expand(-1, channels, -1, -1)
+        raise UsageError(f"the generator makes {image.shape[1]} channels, but the net sees {channels}")
+
+    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+        """Refuse: no code can be read off an image."""
+        raise UsageError(
+            "a generator cannot start from an image, nor be mended between steps: no code can be read off a picture; "
+            "give a code as init, and use penalties, or its own bounds and decay"
+        )
+
+    def settle(self, params: Tensor, canvas: Canvas, moment: Moment) -> Tensor:
+        """Return the codes clipped, then decayed."""
+        low, high = self.bounds(canvas)
+        return (params if low is None else params.clamp(low, high)) * self.decay
+
+
+def _numbers(upper: float | str) -> Tensor:
+    if not isinstance(upper, str):
+        return torch.tensor([float(upper)], dtype=torch.float64)
+    try:
+        return torch.tensor(
+            [float(word) for word in Path(upper).read_text(encoding="utf-8").replace(",", " ").split()], dtype=torch.float64
+        )
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"{upper} cannot be read as numbers, one for each unit of the code: {problem}") from problem

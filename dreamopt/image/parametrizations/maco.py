@@ -1,0 +1,132 @@
+"""Maco: only the phases of the image's frequencies are searched; how strong they are is taken from photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dreamopt.canvas import Colour
+from dreamopt.errors import UsageError
+from dreamopt.image.given import Init, given_images, held
+from dreamopt.image.items import by_item, standardized
+from dreamopt.image.palette import Palette, in_order, mixing, picture_canvas
+from dreamopt.image.parametrization import Canvas, Parametrization, Shape
+from dreamopt.image.spectrum import magnitudes
+from dreamopt.streams import Stream
+
+
+@dataclass(frozen=True)
+class Maco(Parametrization):
+    r"""Search the phases of the spectrum, with the magnitudes of photographs (magnitude-constrained optimization).
+
+    .. math::
+
+        x = b + (w - b)\,\operatorname{sigmoid}\Bigl(t_0 + M \operatorname{std}\bigl(
+        \mathcal{F}^{-1}(m\, e^{i \operatorname{std}(\varphi)})\bigr)\Bigr), \qquad
+        \operatorname{std}(v) = \frac{v - \bar v}{\sigma(v) + \epsilon}
+
+    with M the colours' mixing matrix and m the mean strength of each frequency in photographs, in these colours. The picture has
+    the grain and the contrast of a photograph whatever the net would rather have; it wants large pictures (several hundred pixels),
+    crops as transforms, and strong steps: Xplique's NAdam of 1.0 is 63.75 grey levels.
+
+    Parameters
+    ----------
+    pictures : str, optional
+        Where m is measured: a folder, a glob as ``"photos/*.jpg"``, or a ``.npy`` file of strengths (C, h, w), in the mixed
+        channels and in the order of `torch.fft.rfft2`, as Xplique ships one. None: the photographs in scikit-image's folder.
+    noise : float
+        Spread of the phases at the start, at least 0, in radians. 1 is the published one; 0 puts a single blot into the corners.
+    epsilon : float
+        ε, above 0. 1e-5 is Xplique's, 1e-4 Horama's.
+    standardize : bool
+        Whether the phases are standardised. Without it they are free, and a climb can start from an image.
+    init : path, array or tensor, optional
+        The image whose phases are the start; wants ``standardize=False``, and shows that image with the magnitudes m.
+    decorrelate : bool or str
+        M: see `dreamopt.image.palette.Palette`.
+    centre : Colour
+        What a flat plane looks like; "grey" is the published one.
+    values : (float, float), optional
+        b and w in the net's input space, black and white by default; (-1, 1) is Xplique's, (-2.5, 2.5) Horama's.
+
+    References
+    ----------
+    .. [1] Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained Optimization", 2023, section 3.
+    .. [2] deel-ai/xplique, ``features_visualizations/maco.py``; serre-lab/Horama, ``maco_fv.py``.
+
+    Examples
+    --------
+    >>> print(Maco(epsilon=1e-4, values=(-2.5, 2.5)))
+    Maco(epsilon=0.0001, values=(-2.5, 2.5))
+    """
+
+    pictures: str | None = None
+    noise: float = 1.0
+    epsilon: float = 1e-5
+    standardize: bool = True
+    init: Init = None
+    decorrelate: bool | str = "xplique"
+    centre: Colour = "grey"
+    values: tuple[float, float] | None = None
+    _palette: Palette = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not (self.noise >= 0 and self.epsilon > 0):
+            raise UsageError(f"noise of Maco must be at least 0 and epsilon above 0, not {self.noise} and {self.epsilon}")
+        if self.init is not None:
+            self._need_free_phases()
+        object.__setattr__(self, "init", held(self.init))
+        object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, True, self.values))
+
+    def shape(self, canvas: Canvas) -> Shape:
+        """Return (C, H, W // 2 + 1): a phase for each frequency."""
+        channels, height, width = picture_canvas(canvas, "Maco")
+        return (channels, height, width // 2 + 1)
+
+    def unit(self, canvas: Canvas) -> float:
+        """Return the turn of all phases that moves a pixel by about one grey level: the sigmoid's slope is 1/4."""
+        return self._palette.unit
+
+    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+        """Return phases drawn item by item, or those of the given image, turned by noise if any other than 1 is asked for."""
+        shape, init = self.shape(canvas), held(self.init)
+        if init is not None:
+            return self.params(given_images(init, canvas, len(streams)), canvas)
+        return torch.stack([stream.normal("maco", shape, canvas.like) for stream in streams]) * self.noise
+
+    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+        """Return the images of phases."""
+        strengths = self._strengths(canvas)
+
+        def one(phase: Tensor) -> Tensor:
+            if self.standardize:
+                phase = standardized(phase, self.epsilon)
+            plane = torch.fft.irfft2(torch.polar(strengths.expand_as(phase), phase), s=canvas.shape[1:], norm="ortho")
+            return self._palette.paint(standardized(plane, self.epsilon), canvas)
+
+        return by_item(one, params)
+
+    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+        """Return the phases of images; their image has the magnitudes of photographs, and so is not the one given."""
+        self._need_free_phases()
+        return by_item(lambda one: torch.fft.rfft2(self._palette.plane(one, canvas), norm="ortho").angle(), image)
+
+    def _need_free_phases(self) -> None:
+        if self.standardize:
+            raise UsageError(
+                "Maco cannot start from an image, nor be mended between steps, while its phases are standardised: those of an image "
+                "spread wider; say standardize=False, or use Fourier"
+            )
+
+    def _strengths(self, canvas: Canvas) -> Tensor:
+        channels, height, width = picture_canvas(canvas, "Maco")
+        mix = mixing(self.decorrelate, canvas)
+        # Pictures are red, green, blue; the canvas' own order is only that of the rows.
+        directions = None if mix is None else tuple(map(tuple, in_order(mix, canvas).tolist()))
+        found = magnitudes(self.pictures, channels, (height, width), directions)
+        if channels == 3 and directions is None:
+            found = in_order(found, canvas)
+        return found.to(dtype=canvas.like.dtype, device=canvas.like.device)

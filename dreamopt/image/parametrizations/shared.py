@@ -1,0 +1,155 @@
+"""Shared: coarse components that all items of a batch have in common, under what each item has of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dreamopt.errors import UsageError
+from dreamopt.image.items import by_item, joined
+from dreamopt.image.palette import Palette, mixed_colours, mixing, picture_canvas
+from dreamopt.image.parametrization import Canvas, Parametrization, Shape
+from dreamopt.image.parametrizations.fourier import Fourier
+from dreamopt.image.parametrizations.laplacian import checked_factors, enlarged
+from dreamopt.schedule import Moment
+from dreamopt.streams import Stream
+
+_SPECTRUM = Fourier()
+_MARGIN = 1e-6  # of the range: how near to black and white the own image may come before it is drawn in
+
+
+@dataclass(frozen=True)
+class Shared(Parametrization):
+    r"""Search images that agree in their large shapes: interpolations, diverse views, frames.
+
+    .. math::
+
+        x_n = \operatorname{sigmoid}\Bigl(\operatorname{logit}(y_n) + M \sum_k \operatorname{up}_k\bigl(\bar p_{n,k}\bigr)\Bigr), \qquad
+        \bar p_{n,k} = \sum_c w_{nc} \frac{\sum_m w_{mc}\, p_{m,k}}{\sum_m w_{mc}}
+
+    in parts of the range from black to white, with :math:`y_n` the image of the item's own parametrization, and
+    up\ :sub:`k` the bilinear enlargement from (⌈H/k⌉, ⌈W/k⌉). w spreads ``cells`` components evenly along the batch, and an
+    item takes from the nearest two by its place between them; with one cell :math:`\bar p` is the mean over all items.
+
+    Each item keeps a copy of the shared numbers, and what is shared is the copies' mean, so that parameters stay (N, ...)
+    and optimizers need to know nothing. A step of one copy moves all items by its N-th part; under `Adam` the copies, whose
+    gradients are alike, move together. An item of a batch is on purpose not what it would be alone.
+
+    Parameters
+    ----------
+    of : Parametrization
+        What each item has of its own; its strings nest, as in ``shared(fourier(noise=2))``.
+    factors : tuple of int
+        k of each shared level, at least 1. Smaller ones make the items agree in more than their large shapes.
+    cells : int
+        How many components lie along the batch, at least 1. With more, only neighbours agree.
+    noise : float
+        Spread of what is shared at the start, in grey levels for each level, at least 0.
+
+    References
+    ----------
+    .. [1] Mordvintsev, Pezzotti, Schubert, Olah, "Differentiable Image Parameterizations", Distill 2018, "Aligned feature
+       visualization interpolation". tensorflow/lucid, ``optvis/param/lowres.py``, ``recipes/image_interpolation_params.py``.
+
+    Examples
+    --------
+    >>> print(Shared(Fourier(noise=2), factors=(16,)))
+    Shared(of=Fourier(noise=2), factors=(16,))
+    """
+
+    of: Parametrization = _SPECTRUM
+    factors: tuple[int, ...] = (8, 16, 32)
+    cells: int = 1
+    noise: float = 4.0
+
+    def __post_init__(self) -> None:
+        factors = checked_factors(self.factors, "Shared")
+        if not isinstance(self.of, Parametrization) or type(self.of).alpha is not Parametrization.alpha:
+            raise UsageError(f"Shared goes over a parametrization without opacity, not over {self.of}; write alpha(shared(...))")
+        if self.cells < 1 or not self.noise >= 0:
+            raise UsageError(f"cells of Shared must be at least 1 and noise at least 0, not {self.cells} and {self.noise}")
+        object.__setattr__(self, "factors", factors)
+
+    @property
+    def coupled(self) -> bool:
+        """Return True: that is what it is for."""
+        return True
+
+    def sizes(self, canvas: Canvas) -> list[Shape]:
+        """Return each shared level's (C, H, W)."""
+        channels, height, width = picture_canvas(canvas, "Shared")
+        return [(channels, -(-height // k), -(-width // k)) for k in self.factors]
+
+    def shape(self, canvas: Canvas) -> Shape:
+        """Return (P,): the item's own parameters, then its copy of each shared level."""
+        return (math.prod(self.of.shape(canvas)) + sum(map(math.prod, self.sizes(canvas))),)
+
+    def unit(self, canvas: Canvas) -> float:
+        """Return the own parametrization's unit; shared numbers are counted in it too."""
+        return self.of.unit(canvas)
+
+    def bounds(self, canvas: Canvas) -> tuple[Tensor | None, Tensor | None]:
+        """Return the own parameters' bounds, and none for what is shared."""
+        return padded_bounds(self.of, canvas, self.shape(canvas)[0])
+
+    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+        """Return the own start, and copies drawn item by item, lengthened so that their mean has the spread asked for."""
+        count = sum(map(math.prod, self.sizes(canvas)))
+        drawn = torch.stack([stream.normal("shared", (count,), canvas.like) for stream in streams])
+        spread = self.noise * self.unit(canvas) * math.sqrt(max(1.0, len(streams) / self.cells))
+        return joined([self.of.start(canvas, streams), drawn * spread])
+
+    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+        """Return the images, each from its own parameters and everybody's copies."""
+        own, copies = self._parts(params, canvas)
+        low, high = Palette().ends(canvas)
+        part = (self.of.image(own, canvas) - low) / (high - low)
+        mixed = self._together(params.shape[0], copies) @ copies
+        planes = by_item(lambda row: self._plane(row, canvas), mixed)
+        return torch.lerp(low, high, torch.sigmoid(torch.logit(part, eps=_MARGIN) + planes))
+
+    def _plane(self, row: Tensor, canvas: Canvas) -> Tensor:
+        sizes = self.sizes(canvas)
+        levels: tuple[Tensor, ...] = torch.split(row, [math.prod(size) for size in sizes], 1)
+        total = torch.stack([enlarged(level.reshape(1, *size), canvas) for level, size in zip(levels, sizes, strict=True)]).sum(0)
+        # A shared number is as long as an own one, whatever that is; the sigmoid's slope is 1/4.
+        return mixed_colours(total * (Palette().unit / self.unit(canvas)), mixing(True, canvas))
+
+    def _together(self, n: int, like: Tensor) -> Tensor:
+        """Return the matrix (N, N) from the copies to what each item is given."""
+        unmixed = torch.eye(min(self.cells, n), dtype=torch.float64)
+        weights = functional.interpolate(unmixed[:, None], size=n, mode="linear", align_corners=False)[:, 0]
+        return (weights.T @ (weights / weights.sum(1, keepdim=True))).to(like)
+
+    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+        """Return parameters with nothing shared: each item's image is all its own."""
+        own = self.of.params(image, canvas)
+        return joined([own, own.new_zeros(len(own), sum(map(math.prod, self.sizes(canvas))))])
+
+    def settle(self, params: Tensor, canvas: Canvas, moment: Moment) -> Tensor:
+        """Return the parameters with the own ones settled."""
+        own, copies = self._parts(params, canvas)
+        return joined([self.of.settle(own, canvas, moment), copies])
+
+    def _parts(self, params: Tensor, canvas: Canvas) -> tuple[Tensor, Tensor]:
+        shape = self.of.shape(canvas)
+        own = params[:, : math.prod(shape)].reshape(-1, *shape)
+        return own, params[:, math.prod(shape) :]
+
+
+def padded_bounds(inner: Parametrization, canvas: Canvas, count: int) -> tuple[Tensor | None, Tensor | None]:
+    """Return the bounds of a parametrization whose numbers come first among ``count``, and none for the rest."""
+    ends = []
+    for end, free in zip(inner.bounds(canvas), (-math.inf, math.inf), strict=True):
+        if end is not None:
+            full = end.new_full((count,), free)
+            shape = inner.shape(canvas)
+            full[: math.prod(shape)] = end.expand(shape).reshape(-1)
+            end = full
+        ends.append(end)
+    return ends[0], ends[1]
