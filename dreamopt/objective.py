@@ -4,7 +4,7 @@ An objective is an immutable score of activations, one number per item of the ba
 frozen dataclass with `layers` (which activations it reads) and `value` (the score); everything else has a default::
 
     @dataclass(frozen=True)
-    class Energy(Objective):
+    class Loudest(Objective):
         layer: str
 
         @property
@@ -12,9 +12,10 @@ frozen dataclass with `layers` (which activations it reads) and `value` (the sco
             return (self.layer,)
 
         def value(self, acts):
-            return acts[self.layer].square().flatten(1).mean(1)
+            return acts[self.layer].flatten(1).amax(1)
 
-`bind` is called once, when a Problem is made; `value` at every step. Objectives add, subtract and are multiplied by
+`bind` is called once, when a Problem is made; `value` at every step. `dreamopt.guided` has the bases of objectives that are
+given a picture or a vector. Objectives add, subtract and are multiplied by
 numbers: ``2 * Channel("conv4", 7) - Channel("conv4", 8)``. Printing one gives the string that makes it again.
 """
 
