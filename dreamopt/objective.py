@@ -14,9 +14,9 @@ frozen dataclass with `layers` (which activations it reads) and `value` (the sco
         def value(self, acts):
             return acts[self.layer].flatten(1).amax(1)
 
-`bind` is called once, when a Problem is made; `value` at every step. `dreamopt.guided` has the bases of objectives that are
-given a picture or a vector. Objectives add, subtract and are multiplied by
-numbers: ``2 * Channel("conv4", 7) - Channel("conv4", 8)``. Printing one gives the string that makes it again.
+`bind` is called once, when a Problem is made; `value` at every step. Objectives add, subtract, and are multiplied and divided
+by numbers: ``2 * Channel("conv4", 7) - Channel("conv4", 8)``. Printing one gives the string that makes it again. Bases of
+objectives that are given a picture or a vector stand in `dreamopt.guided`.
 """
 
 from __future__ import annotations
