@@ -10,8 +10,8 @@ With several views of each image, :math:`O_n` is averaged over as many draws of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -28,6 +28,7 @@ from dreamopt.image.parametrization import Parametrization
 from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.transform import Transform
 from dreamopt.network import Network, Size
+from dreamopt.network.face import Redirect
 from dreamopt.objective import Objective, each
 from dreamopt.regularizer import Moment, Penalty, Projection, Regularizer
 from dreamopt.streams import Stream, streams
@@ -51,6 +52,10 @@ class Evaluation:
         (N, C, H, W) the objective's part alone, at the image.
     reached : Tensor or None
         (N,) whether each item's unit is the highest of its layer, where the objective can tell.
+    redirected : Tensor or None
+        (N,) whether each item's gradient was redirected at a ReLU that stopped it; None where the rule did not hold.
+    redirected_at : mapping of str to Tensor
+        The same for each ReLU, by the layer's name.
     """
 
     values: Tensor
@@ -59,6 +64,8 @@ class Evaluation:
     gradient: Tensor
     image_gradient: Tensor
     reached: Tensor | None = None
+    redirected: Tensor | None = None
+    redirected_at: Mapping[str, Tensor] = field(default_factory=dict)
 
     def dead(self) -> list[int]:
         """Return the places in the batch of the items whose objective has a gradient of exactly zero."""
@@ -96,6 +103,10 @@ class Problem:
     items : sequence of int, optional
         The items' numbers in the whole job, for their random streams; 0, 1, ... by default. An item that is run alone
         gives the image it gives in a batch if it keeps its number.
+    redirected : int
+        For so many steps at the start, at least 0, gradients of which a ReLU lets nothing of an item's through are
+        redirected (Lucid's rule, which wakes dead starts; Lucid's number is 16). Called as a function, the first so many
+        calls count as these steps. 0 by default: the gradient is the derivative.
 
     Attributes
     ----------
@@ -136,6 +147,7 @@ class Problem:
         transforms: Sequence[Transform | str] | Transform | str = (),
         views: int = 1,
         items: Sequence[int] | None = None,
+        redirected: int = 0,
     ) -> None:
         self.network = network
         shape = network.item_shape(size)
@@ -143,11 +155,15 @@ class Problem:
         self.views = views
         if views < 1:
             raise UsageError(f"views must be at least 1, not {views}")
+        self.redirected = redirected
+        if redirected < 0:
+            raise UsageError(f"redirected must be a number of steps, at least 0, not {redirected}")
         low, high = network.bounds_at(self.size) if network.is_picture else (None, None)
         grey = abs(network.scale) if network.is_picture else 1.0
         like = torch.zeros((), dtype=network.dtype, device=network.device)
         order = network.channel_order if network.is_picture and shape[0] >= 3 else ""
-        self.canvas = Canvas(shape, low, high, grey, like, order)
+        file = network.input_shape
+        self.canvas = Canvas(shape, low, high, grey, like, order, (file[1], file[2]) if network.is_picture else None)
         self.transforms = tuple(_transforms(transforms))
         self.seen = self._seen_size()
         self.objective = _objective(objective).bind(network, self.seen)
@@ -159,6 +175,7 @@ class Problem:
         self.items = tuple(range(self.n)) if items is None else tuple(items)
         self.shape = (self.n, *self.parametrization.shape(self.canvas))
         self._start_checked = False
+        self._calls = 0
 
     def _seen_size(self) -> tuple[int, ...] | None:
         """Return (H, W) of what the net sees: transforms may grow and cut the image."""
@@ -238,15 +255,22 @@ class Problem:
         return self._score(image, alpha, moment, seed)[0] - self._penalty(image, moment)
 
     def evaluate(self, params: Tensor, moment: Moment | None = None, seed: int = 0) -> Evaluation:
-        """Return values and gradients; parameters as in `value`."""
+        """Return values and gradients; parameters as in `value`.
+
+        The gradient is the derivative, unless ReLUs are `redirected` at this step.
+        """
         moment = self._told(moment)
+        return self._evaluate(params, moment, seed, moment.step < self.redirected)
+
+    def _evaluate(self, params: Tensor, moment: Moment, seed: int, redirecting: bool) -> Evaluation:
+        redirect = Redirect(params.shape[0] * self.views) if redirecting else None
         leaf = params.detach().requires_grad_()
         with torch.enable_grad():
             made = self.parametrization.image(leaf, self.canvas)
             veil = self.parametrization.alpha(leaf, self.canvas)
             image = made.detach().requires_grad_()
             alpha = None if veil is None else veil.detach().requires_grad_()
-            score, reached = self._score(image, alpha, moment, seed)
+            score, reached = self._score(image, alpha, moment, seed, redirect)
             image_gradient, *more = _gradients(score, [image] if alpha is None else [image, alpha])
             # Apart from the objective's, so that a dead objective is not hidden behind a living penalty.
             penalty = self._penalty(image, moment)
@@ -256,7 +280,14 @@ class Problem:
             else:
                 gradient = total if made is leaf else torch.autograd.grad(made, leaf, total)[0]
         score, penalty = score.detach(), penalty.detach()
-        return Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, reached)
+        found = Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, reached)
+        return found if redirect is None else self._with_redirected(found, redirect)
+
+    def _with_redirected(self, found: Evaluation, redirect: Redirect) -> Evaluation:
+        # An item is all of its views.
+        at = {layer: acted.reshape(-1, self.views).any(1) for layer, acted in redirect.acted.items()}
+        none = torch.zeros(len(found.values), dtype=torch.bool, device=found.values.device)
+        return replace(found, redirected=torch.stack([none, *at.values()]).any(0), redirected_at=at)
 
     def _told(self, moment: Moment | None) -> Moment:
         return replace(Moment() if moment is None else moment, canvas=self.canvas)
@@ -276,7 +307,8 @@ class Problem:
         dead = found.dead()
         if dead:
             more = f" (and {len(dead) - 1} more of {self.n} items)" if len(dead) > 1 else ""
-            raise DeadGradientError(self.explain(params, dead[0], seed) + more)
+            also = "; redirected ReLUs do not wake it" if self.redirected else ""
+            raise DeadGradientError(self.explain(params, dead[0], seed) + also + more)
         self._start_checked = True
 
     @overload
@@ -305,7 +337,8 @@ class Problem:
             At the first call, if the gradient of any item is exactly zero.
         """
         tensor = self._tensor(params)
-        found = self.evaluate(tensor)
+        found = self._evaluate(tensor, self._told(None), 0, self._calls < self.redirected)
+        self._calls += 1
         if not self._start_checked:
             self._refuse_dead(tensor, found)
         if isinstance(params, Tensor):
@@ -333,10 +366,12 @@ class Problem:
             image = transform(image, [stream.fork(moment.octave, view, place) for stream, view in drawn], moment)
         return image
 
-    def _score(self, image: Tensor, alpha: Tensor | None, moment: Moment, seed: int) -> tuple[Tensor, Tensor | None]:
+    def _score(
+        self, image: Tensor, alpha: Tensor | None, moment: Moment, seed: int, redirect: Redirect | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         if alpha is not None:
             image = self.parametrization.composite(image, alpha, self.streams(seed, moment.step), self.canvas)
-        acts = self.network.activations(self._transformed(image, moment, seed), self.objective.layers)
+        acts = self.network.activations(self._transformed(image, moment, seed), self.objective.layers, redirect=redirect)
         by_view = [{name: a[view :: self.views] for name, a in acts.items()} for view in range(self.views)] if self.views > 1 else [acts]
         score = self.objective(by_view[0]) if self.views == 1 else torch.stack([self.objective(one) for one in by_view]).mean(0)
         reached = self.objective.reached(by_view[0])
@@ -372,6 +407,7 @@ def _made(text: Any, kind: type[Any], read: Callable[[str], Any], error: type[Ex
     made = read(text) if isinstance(text, str) else text
     if not isinstance(made, kind):
         raise error(f"{made!r} is no {kind.__name__.lower()}; give one of dreamopt.{kind.__name__.lower()}s, or its string")
+            "redirected": self.redirected,
     return made
 
 

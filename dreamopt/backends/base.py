@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dreamopt.engine.redirect import Redirect as Redirect  # for rooms that may not look into the engine
 from dreamopt.errors import BackendError
 
 Shape = tuple[int, ...]
@@ -89,11 +90,13 @@ class Backend(Protocol):
     def dtype(self) -> torch.dtype:
         """The numbers' type: float32, but for toy nets."""
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
         """Return the named layers' values, differentiable with respect to ``x`` (N, ...).
 
         A layer's name is what that layer wrote; a blob's name that is no layer's is the blob's last value. ``linked``
         asks for their gradients with respect to each other too, which may take the slow way to the same numbers.
+        ``redirect``, made for N items, lets gradients (of what is maximised) through where a ReLU would stop all of an
+        item's, and records it once they are computed. It may take the slow way too.
         """
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:

@@ -20,6 +20,7 @@ from dreamopt.backends.python_layers import Source, find_source, is_installed, r
 from dreamopt.backends.surgery import Piece, Surgery, Value
 from dreamopt.engine.layer import layer_class
 from dreamopt.engine.loading import WeightsReport
+from dreamopt.engine.redirect import Redirect
 from dreamopt.errors import BackendError, NetError, ShapeError
 from dreamopt.schema import NetDef, read_weights
 
@@ -78,6 +79,10 @@ class CaffeBackend:
         self._python = require_permission(self._surgery.steps, allow_python_layers)
         self.channel = channel
         self.name = channel.name
+        self._beyond = list(dict.fromkeys(self._surgery.steps[i].param.name for i in self._surgery.beyond))
+        if self._surgery.beyond:
+            kept = {id(step) for i, step in enumerate(self._surgery.steps) if i not in self._surgery.beyond}
+            self._python = [step for step in self._python if id(step) in kept]
         self.net_name = definition.name
         self.input_name = next((name for name, shape in inputs.items() if len(shape) == 4), next(iter(inputs)))
         self.input_shape: Shape = inputs[self.input_name][1:]
@@ -92,7 +97,7 @@ class CaffeBackend:
         self._loaded = 0
         self._known: set[str] = set()
         self._tickets = itertools.count()
-        self._pieces: dict[tuple[tuple[Value, ...], tuple[Value, ...]], Piece] = {}
+        self._pieces: dict[tuple[tuple[Value, ...], tuple[Value, ...], bool], Piece] = {}
         self._shapes: dict[tuple[tuple[str, ...], Shape], dict[str, Shape]] = {}
         self._hash: str | None = None
         told = self._run(lambda: self._base)
@@ -100,10 +105,12 @@ class CaffeBackend:
             self.weights_hash()  # now, since Caffe moves their statistics in each pass, even where it does not use them
         self._counts = {name: len(shapes) for name, shapes in told["params"]}
         self.layers = self._infos(told)
-        self.weights_report = _report(list(self._counts), in_file, self._weights, self._here)
+        in_net = [name for name in in_file if name not in self._beyond]
+        self.weights_report = _report(list(self._counts), in_net, self._weights, self._here)
         self.changes = [*definition.changes]
         self.changes += [f"input '{name}' {shape} is fed zeros" for name, shape in inputs.items() if name != self.input_name]
 
+        self.changes += [f"{why}; it is left out, with what needs it" for why in dict.fromkeys(self._surgery.beyond.values())]
     @property
     def origin(self) -> str:
         """Which Caffe it is, in words."""
@@ -121,7 +128,7 @@ class CaffeBackend:
         """Layers of the weights file that the net does not have."""
         return list(self.weights_report.unused)
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
         """Return the named values for inputs (N, ...); runs only the layers that they need.
 
         ``linked`` makes one piece for each value, out of the values next below it.
@@ -131,11 +138,13 @@ class CaffeBackend:
         found: dict[Value, Tensor] = {source: x}
         wanted = [value for value in dict.fromkeys(values.values()) if value != source]
         if linked:
-            for value in sorted(wanted):
+            # A ReLU's rule needs all of the gradient from above, which comes in parts where several pieces hold the ReLU.
+            cuts = set() if redirect is None else self._surgery.gated(wanted) - {source}
+            for value in sorted({*wanted, *cuts}):
                 given = self._surgery.frontier(value, found)
-                self._pass(found, given, [value], x)
+                self._pass(found, given, [value], x, redirect)
         elif wanted:
-            self._pass(found, [source], wanted, x)
+            self._pass(found, [source], wanted, x, redirect)
         return {name: found[value] for name, value in values.items()}
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
@@ -154,7 +163,12 @@ class CaffeBackend:
     def weights_hash(self) -> str:
         """Return the sha256 of every layer's name and weights; the engine's is the same for the same weights."""
         if self._hash is None:
-            self._hash = str(self._run(lambda: self.channel.ask({"op": "hash"}))[0]["sha256"])
+            stored = {layer.name: layer.blobs for layer in read_weights(Path(self._weights or ""))} if self._here and self._beyond else {}
+            given = [(name, blob) for name in self._beyond for blob in stored.get(name, ())]
+            order = [step.param.name for step in self._surgery.steps]
+            request = {"op": "hash", "order": order, "given": [name for name, _ in given]}
+            told, _ = self._run(lambda: self.channel.ask(request, [as_float32(blob) for _, blob in given]))
+            self._hash = str(told["sha256"])
         return self._hash
 
     def close(self) -> None:
@@ -163,29 +177,38 @@ class CaffeBackend:
 
     # ---- passes
 
-    def _pass(self, found: dict[Value, Tensor], given: Sequence[Value], wanted: Sequence[Value], x: Tensor) -> None:
-        piece = self._piece(given, wanted)
-        found.update(zip(wanted, _Pass.apply(self, piece, x.shape[0], *(found[value] for value in given)), strict=True))  # type: ignore[no-untyped-call]
+    def _pass(
+        self, found: dict[Value, Tensor], given: Sequence[Value], wanted: Sequence[Value], x: Tensor, redirect: Redirect | None
+    ) -> None:
+        piece = self._piece(given, wanted, redirect is not None)
+        made = _Pass.apply(self, piece, x.shape[0], redirect, *(found[value] for value in given))  # type: ignore[no-untyped-call]
+        found.update(zip(wanted, made, strict=True))
 
-    def _piece(self, given: Sequence[Value], wanted: Sequence[Value]) -> Piece:
-        key = (tuple(given), tuple(wanted))
+    def _piece(self, given: Sequence[Value], wanted: Sequence[Value], redirected: bool = False) -> Piece:
+        key = (tuple(given), tuple(wanted), redirected)
         if key not in self._pieces:
-            self._pieces[key] = self._surgery.cut(given, wanted, self._counts)
+            self._pieces[key] = self._surgery.cut(given, wanted, self._counts, redirected)
         return self._pieces[key]
 
     def forward(self, piece: Piece, arrays: Sequence[Array], batch: int) -> tuple[int, list[Array]]:
         """Run a piece; return the values wanted, and a ticket for the backward pass."""
         return self._run(lambda: self._forward(piece, arrays, batch))
 
-    def backward(self, piece: Piece, arrays: Sequence[Array], batch: int, ticket: int, seeds: dict[str, Array]) -> list[Array]:
-        """Return the gradients of the values given; the piece runs forward again if it has forgotten that pass."""
+    def backward(
+        self, piece: Piece, arrays: Sequence[Array], batch: int, ticket: int, seeds: dict[str, Array]
+    ) -> tuple[list[Array], dict[str, list[bool]]]:
+        """Return the gradients of the values given, and for which items each layer was redirected.
 
-        def work(ticket: int = ticket) -> list[Array]:
-            request = {"op": "backward", "id": _id(piece), "outputs": piece.taps, "above": piece.above, "wanted": piece.diffs}
+        The piece runs forward again if it has forgotten that pass.
+        """
+
+        def work(ticket: int = ticket) -> tuple[list[Array], dict[str, list[bool]]]:
+            request: dict[str, Any] = {"op": "backward", "id": _id(piece), "gates": piece.gates, "batch": batch}
+            request |= {"outputs": piece.taps, "above": piece.above, "wanted": piece.diffs}
             for _ in range(2):
                 told, found = self.channel.ask({**request, "ticket": ticket, "seeds": list(seeds)}, list(seeds.values()))
                 if "stale" not in told:
-                    return [diff.copy() for diff in found]
+                    return [diff.copy() for diff in found], told["acted"]
                 ticket, _values = self._forward(piece, arrays, batch)
             raise BackendError(f"{self.channel.where} forgets its forward passes; end what else uses it")
 
@@ -232,15 +255,19 @@ class CaffeBackend:
         """Do some work with a worker that has the net; once more with a new one if it is lost on the way."""
         with self._lock:
             try:
-                self._ready()
-                return work()
-            except WorkerLostError as lost:
-                _log.warning("%s; it is started again, and the run goes on", lost)
-            try:
-                self._ready()
-                return work()
-            except WorkerLostError as lost:
-                raise BackendError(f"{lost}, twice in the same pass") from lost
+                try:
+                    self._ready()
+                    return work()
+                except WorkerLostError as lost:
+                    _log.warning("%s; it is started again, and the run goes on", lost)
+                try:
+                    self._ready()
+                    return work()
+                except WorkerLostError as lost:
+                    raise BackendError(f"{lost}, twice in the same pass") from lost
+            except CaffeAbortedError as aborted:
+                place = next((str(step.where) for step in self._surgery.steps if step.param.name == aborted.layer), "")
+                raise aborted.at(place) from None
 
     def _ready(self) -> None:
         generation = self.channel.generation
@@ -309,11 +336,16 @@ class CaffeBackend:
         blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in told["blobs"].items()}
         params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in told["params"]}
         infos = []
-        for step in self._surgery.steps:
+        for i, step in enumerate(self._surgery.steps):
             layer = step.param
             bottoms = [blobs.get(name, ()) for name in layer.bottom]
             tops = [blobs.get(name, blobs.get(layer.bottom[0], ()) if layer.bottom else ()) for name in layer.top]
             batch = max(1, blobs[self.input_name][0])
+            if step.added:  # Caffe adds none where only one reader is left
+                blobs |= {top: blobs.get(top, bottoms[0]) for top in layer.top}
+            if i in self._surgery.beyond:
+                made, params[layer.name] = _unbuilt(step, bottoms, self._phase)
+                blobs |= dict(zip(layer.top, made, strict=False))
             infos.append(
                 LayerInfo(
                     name=layer.name,
@@ -335,12 +367,12 @@ class _Pass(torch.autograd.Function):
     """One piece, forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, backend: CaffeBackend, piece: Piece, batch: int, *given: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, backend: CaffeBackend, piece: Piece, batch: int, redirect: Redirect | None, *given: Tensor) -> tuple[Tensor, ...]:
         """Run it."""
         ctx.set_materialize_grads(False)
         arrays = [as_float32(value.detach().cpu().numpy()) for value in given]
         ctx.ticket, values = backend.forward(piece, arrays, batch)
-        ctx.backend, ctx.piece, ctx.batch = backend, piece, batch
+        ctx.backend, ctx.piece, ctx.batch, ctx.redirect = backend, piece, batch, redirect
         ctx.save_for_backward(*given)
         outputs = tuple(torch.from_numpy(value) for value in values)
         ctx.mark_non_differentiable(*(out for out, moved in zip(outputs, piece.moved, strict=True) if not moved))
@@ -353,14 +385,26 @@ class _Pass(torch.autograd.Function):
         given = ctx.saved_tensors
         seeds = {tap: as_float32(grad.numpy()) for tap, grad in zip(ctx.piece.taps, grads, strict=True) if grad is not None}
         if not seeds:
-            return (None,) * (3 + len(given))
+            return (None,) * (4 + len(given))
         arrays = [as_float32(value.detach().cpu().numpy()) for value in given]
-        diffs = ctx.backend.backward(ctx.piece, arrays, ctx.batch, ctx.ticket, seeds)
-        return (None, None, None, *(torch.from_numpy(diff).to(value.device) for diff, value in zip(diffs, given, strict=True)))
+        diffs, acted = ctx.backend.backward(ctx.piece, arrays, ctx.batch, ctx.ticket, seeds)
+        for layer, items in acted.items():
+            ctx.redirect.note(layer, torch.tensor(items))
+        return (None, None, None, None, *(torch.from_numpy(diff).to(value.device) for diff, value in zip(diffs, given, strict=True)))
 
 
 def _id(piece: Piece) -> str:
-    return f"{piece.given}{piece.wanted}"
+    return f"{piece.given}{piece.wanted}{' redirected' if piece.gates else ''}"
+
+
+def _unbuilt(step: Any, bottoms: Sequence[Shape], phase: str) -> tuple[list[Shape], int]:
+    """Return the tops' shapes and the number of weights that a layer beyond this Caffe has, as far as the engine can tell."""
+    try:
+        layer = layer_class(step.param.type, step.param.name, step.where)(step.param, phase, step.where)
+        count = 0 if step.param.type == "Python" else sum(int(np.prod(weight.shape)) for weight in layer.setup(bottoms))
+        return [tuple(shape) for shape in layer.shape(bottoms)], count
+    except NetError:
+        return [], 0
 
 
 def _flops(step: Any, bottoms: Sequence[Shape], tops: Sequence[Shape], phase: str) -> int:

@@ -280,8 +280,20 @@ class Worker(object):
         for name, array in zip(header["seeds"], arrays):
             net.blobs[name].diff[...] = array
         layers = list(net._layer_names)
-        net._backward(len(layers) - 1, layers.index(header["above"]) + 1)
-        return {}, [net.blobs[name].diff for name in header["wanted"]]
+        acted = {}
+        start = len(layers) - 1
+        for name, low, high in reversed(header["gates"]):
+            name = name if isinstance(name, str) else name.encode("utf-8")  # under Python 2.7
+            at = layers.index(name)
+            net._backward(start, at)
+            items = _redirect(net.blobs[net.bottom_names[name][0]], net.blobs[net.top_names[name][0]], header["batch"], low, high)
+            if items is not None:
+                acted[name] = items
+            start = at - 1
+        end = layers.index(header["above"]) + 1
+        if start >= end:
+            net._backward(start, end)
+        return {"acted": acted}, [net.blobs[name].diff for name in header["wanted"]]
 
     def _piece(self, key):
         if key in self.pieces:
@@ -393,6 +405,30 @@ def main():
                 worker = Worker(caffe, note)
             answer, found = worker.answer(header, arrays)
         except RefusedError as problem:
+def _redirect(bottom, top, batch, low, high):
+    """Do as dreamopt.engine.redirect says to a layer that has run backward; return for which items it acted, None if not asked."""
+    rows = bottom.data.shape[0] if bottom.data.ndim else 0
+    if rows == 0 or rows % batch:
+        return None
+    passed = bottom.diff.reshape(batch, -1)
+    dead = ~(passed != 0).any(axis=1)
+    if not dead.any():
+        return [False] * batch
+    x, grad = bottom.data.reshape(batch, -1)[dead], top.diff.reshape(batch, -1)[dead]
+    blocked = np.zeros(x.shape, bool)
+    if low is not None:
+        blocked |= (x < low) & (grad < 0)
+    if high is not None:
+        blocked |= (x > high) & (grad > 0)
+    other = np.where(blocked, np.float32(0), grad)
+    acted = np.zeros(batch, bool)
+    acted[dead] = (other != 0).any(axis=1)
+    diff = np.array(bottom.diff).reshape(batch, -1)
+    diff[acted] = other[acted[dead]]
+    bottom.diff[...] = diff.reshape(bottom.diff.shape)
+    return acted.tolist()
+
+
             answer, found = {"error": str(problem), "kind": problem.kind}, []
         except Exception as problem:
             answer, found = {"error": described(problem), "kind": "raised"}, []

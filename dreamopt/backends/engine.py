@@ -14,6 +14,7 @@ from dreamopt.backends.base import LayerInfo, Shape
 from dreamopt.caffe import alias
 from dreamopt.engine.net import Net
 from dreamopt.engine.program import Program
+from dreamopt.engine.redirect import Redirect
 from dreamopt.errors import NetError
 from dreamopt.schema import NetDef
 
@@ -118,12 +119,12 @@ class EngineBackend:
             self._programs[key] = self.net.program(key)
         return self._programs[key]
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
         """Return the named values for inputs (N, ...); runs only the layers that they need."""
         inputs = {self.input_name: x}
         for name, shape in self._others.items():
             inputs[name] = torch.zeros((x.shape[0], *shape[1:]), dtype=x.dtype, device=x.device)
-        return self._program(layers)(inputs, {} if linked else None)
+        return self._program(layers)(inputs, {} if linked else None, redirect)
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
         """Return the named values' shapes for one item of that shape."""

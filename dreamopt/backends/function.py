@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from dreamopt.backends.base import LayerInfo, Shape
+from dreamopt.engine.redirect import Gate, Redirect
 
 Layer = tuple[str, str, Callable[[Tensor], Tensor]]
 """Name, type (for messages), and what it computes from the layer before it."""
+
+_GATES: dict[str, Gate] = {"ReLU": (0.0, math.inf), "ReLU6": (0.0, 6.0)}
 
 
 class FunctionBackend:
@@ -50,6 +54,7 @@ class FunctionBackend:
         device: str | torch.device = "cpu",
     ) -> None:
         self._functions = {name: function for name, _, function in layers}
+        self._kinds = {name: kind for name, kind, _ in layers}
         self.input_shape = input_shape
         self.dtype = dtype
         self.device = torch.device(device)
@@ -60,7 +65,7 @@ class FunctionBackend:
             LayerInfo(name, kind, (before,), (name,), (shapes[name],)) for before, (name, kind, _) in zip(names, layers, strict=False)
         ]
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
         """Return the named values; stops at the last one asked for."""
         left = set(layers)
         found = {self.input_name: x} if self.input_name in left else {}
@@ -68,7 +73,8 @@ class FunctionBackend:
         for name, function in self._functions.items():
             if not left:
                 break
-            x = function(x)
+            gate = None if redirect is None else _GATES.get(self._kinds[name])
+            x = function(x) if redirect is None or gate is None else redirect.through(name, gate, x, function)
             if name in left:
                 found[name] = x
                 left.remove(name)

@@ -13,13 +13,15 @@ What it takes to make Caffe 1.0 compute an exact gradient of several values at o
 - **In place.** A layer that overwrites what is wanted or given is pulled apart. So is one that overwrites what Caffe's backward
   pass would read again: its own bottom (Power), or what a layer below has to find (a ReLU below a BatchNorm), since Caffe's
   gradient is not the derivative there. A Python layer, which may rely on being in place, always gets a copy to overwrite.
-  All others, a ReLU upon a convolution above all, stay as the file has them.
+  All others, a ReLU upon a convolution above all, stay as the file has them, unless ReLUs are to be redirected: that takes
+  what they read (see `dreamopt.engine.redirect`).
 
 The meaning of names is that of `dreamopt.engine.values.Values`.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +63,8 @@ class Piece:
         The blobs where they are read, and seeded.
     moved : list of bool
         Which of them depend on ``given``.
+    gates : list of (str, float or None, float or None)
+        The layers whose backward pass is redirected where they stop it, and the bounds below and above which they are flat.
     """
 
     given: list[Value]
@@ -71,6 +75,7 @@ class Piece:
     zeros: dict[str, Shape] = field(default_factory=dict)
     taps: list[str] = field(default_factory=list)
     moved: list[bool] = field(default_factory=list)
+    gates: list[tuple[str, float | None, float | None]] = field(default_factory=list)
     layers: list[LayerParameter] = field(default_factory=list)
 
 
@@ -142,6 +147,15 @@ class Surgery:
         """
         net = self._net()
         for layer in self.definition.param.layer:
+    def gated(self, wanted: Collection[Value]) -> set[Value]:
+        """Return what the layers that can be redirected write, at and below some values."""
+        waiting, seen = list(wanted), set(wanted)
+        while waiting:
+            below = [value for value in self.reads[waiting.pop()[0]] if value not in seen]
+            waiting += below
+            seen.update(below)
+        return {value for value in seen if self._kind(value[0]).gate is not None}
+
             if layer.top or layer.type.endswith("Loss"):  # the others give nothing: Silence, HDF5Output
                 copied = net.layer.add()
                 copied.CopyFrom(layer)
@@ -153,7 +167,7 @@ class Surgery:
         clear_cudnn(net)
         return net_text(net)
 
-    def cut(self, given: Sequence[Value], wanted: Sequence[Value], weights: Mapping[str, int]) -> Piece:
+    def cut(self, given: Sequence[Value], wanted: Sequence[Value], weights: Mapping[str, int], redirected: bool = False) -> Piece:
         """Return the piece from the values ``given`` to the values ``wanted``.
 
         Parameters
@@ -171,7 +185,9 @@ class Surgery:
         for i in needed:
             param = self.steps[i].param
             if param.type != "Input":
-                layer = self._layer(piece, i, names, readers, {*given, *wanted}, weights.get(param.name, 0))
+                gate = self._kind(i).gate if redirected else None
+                kept = {*given, *wanted, *(self.reads[i] if gate is not None else ())}
+                layer = self._layer(piece, i, names, readers, kept, weights.get(param.name, 0))
                 piece.layers.append(layer)
                 if moved.intersection(self.reads[i]):
                     moved |= {(i, j) for j in range(len(layer.top))}
@@ -191,6 +207,8 @@ class Surgery:
             if layer.type == "Input":
                 layer.input_param.shape.add(dim=shapes[layer.top[0]])
         clear_fillers(net)
+        redirected : bool
+            Whether ReLUs are to be redirected.
         clear_cudnn(net)
         return net_text(net)
 
@@ -204,6 +222,9 @@ class Surgery:
         waiting, needed = list(piece.wanted), set()
         while waiting:
             value = waiting.pop()
+                    if gate is not None:
+                        low, high = (bound if math.isfinite(bound) else None for bound in gate)
+                        piece.gates.append((layer.name, low, high))
             if value not in piece.given and value[0] not in needed:
                 needed.add(value[0])
                 waiting += self.reads[value[0]]

@@ -136,6 +136,11 @@ class Layer:
         return bool(self.param.bottom and self.param.top) and self.param.bottom[0] == self.param.top[0]
 
     @property
+    def gate(self) -> tuple[float, float] | None:
+        """The bounds of the values whose gradient gets through, for a type that is flat beyond them; see `engine.redirect`."""
+        return None
+
+    @property
     def keeps_values(self) -> bool:
         """Whether the top holds the bottom's numbers, so that it makes no difference whether it is written over them."""
         return self.shares_data

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from dreamopt.engine.allocator import keep_memory
 from dreamopt.engine.fused import plan
+from dreamopt.engine.node import Node
 from dreamopt.engine.values import Step, Value, Values
 from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
-    from dreamopt.engine.node import Node
+    from dreamopt.engine.redirect import Redirect
 
 
 class Program:
@@ -63,7 +64,12 @@ class Program:
         self._tape = plan(self.steps, list(self.wanted.values()))
         self._checked: dict[tuple[Shape, ...], bool] = {}
 
-    def __call__(self, inputs: Mapping[str, Tensor], weights: Mapping[str, Sequence[Tensor]] | None = None) -> dict[str, Tensor]:
+    def __call__(
+        self,
+        inputs: Mapping[str, Tensor],
+        weights: Mapping[str, Sequence[Tensor]] | None = None,
+        redirect: Redirect | None = None,
+    ) -> dict[str, Tensor]:
         """Compute the wanted values.
 
         Parameters
@@ -75,6 +81,8 @@ class Program:
             Weights by layer name that stand in for the net's own, for training; the net's own serve where a layer is left
             out. Given, even empty, they make autograd go from layer to layer, so that the gradient between any two wanted
             values, and the gradient's own gradient, can be asked for. Without them a tape runs, which is faster.
+        redirect : Redirect, optional
+            How gradients go back through ReLUs that stop them; autograd goes from layer to layer with it too.
 
         Returns
         -------
@@ -95,17 +103,19 @@ class Program:
             x = inputs[name].to(self.device)
             values[at] = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         self._check({at: tuple(x.shape) for at, x in values.items()})
-        if weights is None:
+        if weights is None and redirect is None:
             found = self._tape(values)
             return {name: found[v] for name, v in self.wanted.items()}
+        compute = Node.compute if redirect is None else redirect.compute
         for step in self.steps:
             layer = step.node.layer
             if layer.type == "Input":
                 continue
-            own = weights.get(layer.name)
+            own = None if weights is None else weights.get(layer.name)
             if own is None:
                 own = [blob._data.read(blob.shape, self.device) for blob in step.node.weights]
-            for j, out in enumerate(step.node.compute([values[v] for v in step.reads], own)):
+            bottoms = [values[v] for v in step.reads]
+            for j, out in enumerate(compute(step.node, bottoms, own)):
                 values[step.index, j] = out
         return {name: values[v] for name, v in self.wanted.items()}
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dreamopt.backends.base import Backend, LayerInfo, Shape
+from dreamopt.backends.base import Redirect as Redirect
 from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError
 from dreamopt.image.files import covering, read_picture
 from dreamopt.network.labels import find_label
@@ -20,6 +21,9 @@ from dreamopt.objective import Guide, Picture
 
 Size = int | Sequence[int] | None
 """An input size: pixels of a square's side, (H, W), or None for the size in the net's file."""
+
+
+_LISTED = 12
 
 
 class Network:
@@ -50,7 +54,8 @@ class Network:
         self.notes = tuple(notes)
         self._by_name = {info.name: info for info in reversed(backend.layers)}
         self._blobs = {top for info in backend.layers for top in info.tops}
-        self._blobs |= {f"{info.name}[{j}]" for info in backend.layers if len(info.tops) > 1 for j in range(len(info.tops))}
+        numbered = {f"{info.name}[{j}]": info for info in backend.layers if len(info.tops) > 1 for j in range(len(info.tops))}
+        self._numbered = {name: info for name, info in numbered.items() if name not in self._by_name}
         self._hash: str | None = None
 
     @property
@@ -134,15 +139,27 @@ class Network:
         Raises
         ------
         TargetError
-            With the names that come near.
+            With the names that come near; or for a layer that writes several blobs, none of which has its name.
         """
-        if layer in self._by_name or layer in self._blobs:
+        if layer in self._by_name or layer in self._numbered or layer in self._blobs:
+            self._refuse_several(layer)
             return layer
-        names = [*self._by_name, *sorted(self._blobs - set(self._by_name))]
+        names = [*self._by_name, *self._numbered, *sorted(self._blobs - set(self._by_name))]
         lowered = {name.lower(): name for name in names}
         near = [lowered[n] for n in difflib.get_close_matches(layer.lower(), lowered, n=3)]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(info.name for info in self.layers if not info.added)}"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {self._some_layers()}"
         raise TargetError(f"the net has no layer '{layer}'; {hint}")
+
+    def _refuse_several(self, layer: str) -> None:
+        """Raise a TargetError for a layer's name that leaves open which of its tops is meant."""
+        info = self._by_name.get(layer)
+        if info is not None and len(info.tops) > 1 and info.type != "Split" and layer not in self._blobs:
+            raise TargetError(f"layer '{layer}' writes {', '.join(info.tops[:-1])} and {info.tops[-1]}: name one of them")
+
+    def _some_layers(self) -> str:
+        names = [info.name for info in self.layers if not info.added]
+        more = len(names) - _LISTED
+        return ", ".join(names[:_LISTED]) + (f", ... and {more} more (dreamopt inspect lists them)" if more > 0 else "")
 
     def shape_of(self, layer: str, size: Size = None) -> Shape:
         """Return one item's shape at a layer, (C, H, W) or (K,), for an input of this size.
@@ -164,7 +181,7 @@ class Network:
             why = f"layer '{name}' cannot be reached with an input of {item}: {problem}"
             raise ShapeError(f"{why}; use the file's size, {self.input_shape}, or a layer below") from problem
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
         """Return the values of layers for a batch of inputs, differentiable.
 
         Parameters
@@ -175,6 +192,9 @@ class Network:
             Their names; nothing beyond the topmost one is computed.
         linked : bool
             Whether gradients of one of these values with respect to another are wanted too, which may be slower.
+        redirect : Redirect, optional
+            Made for N items: the rule by which gradients pass ReLUs that stop them, which may be slower too. They have to
+            be those of what is **maximised**; where the rule has acted stands in it once they are computed.
 
         Returns
         -------
@@ -186,12 +206,16 @@ class Network:
             raise ShapeError(
                 f"the input must be of shape (N, {', '.join(map(str, self.input_shape))}) up to its size, not {tuple(x.shape)}"
             )
-        return self.backend.activations(x, list(dict.fromkeys(names)), linked=linked)
+        if redirect is None:  # which a backend of somebody's own need not know
+            return self.backend.activations(x, list(dict.fromkeys(names)), linked=linked)
+        if redirect.batch != x.shape[0]:
+            raise ShapeError(f"the rule of redirected ReLUs was made for {redirect.batch} items, but the input has {x.shape[0]}")
+        return self.backend.activations(x, list(dict.fromkeys(names)), linked=linked, redirect=redirect)
 
     def producers(self, layer: str) -> list[tuple[LayerInfo, str]]:
         """Return the layers that a layer reads, each with the name under which the value read is asked for."""
         order = list(self.layers)
-        reader = order.index(self._by_name[layer]) if layer in self._by_name else self._last_writer(layer)
+        reader = order.index(self.writer(layer))
         found = []
         for bottom in order[reader].bottoms:
             writer = self._last_writer(bottom, before=reader)
@@ -200,7 +224,8 @@ class Network:
 
     def writer(self, layer: str) -> LayerInfo:
         """Return the layer that wrote what ``layer`` names."""
-        return self._by_name[layer] if layer in self._by_name else self.layers[self._last_writer(layer)]
+        known = self._by_name.get(layer, self._numbered.get(layer))
+        return known if known is not None else self.layers[self._last_writer(layer)]
 
     def _last_writer(self, blob: str, before: int | None = None) -> int:
         writers = [i for i, info in enumerate(self.layers[:before]) if blob in info.tops]

@@ -37,7 +37,7 @@ layer { name: "masked" type: "Concat" bottom: "two" bottom: "mask" top: "masked"
 layer { name: "aside" type: "ReLU" bottom: "mask" top: "aside" }
 """
 )
-NAMES = ["conv1", "relu1", "left", "right", "both", "bn", "scale", "relu_bn", "sum", "one", "half", "two", "relu_two", "masked", "fc"]
+NAMES = ["conv1", "relu1", "left", "right", "both", "bn", "scale", "relu_bn", "sum", "one", "half[0]", "two", "relu_two", "masked", "fc"]
 LOWER = NAMES[:-1]
 Make = Callable[[str, str], Network]
 

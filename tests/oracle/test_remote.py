@@ -19,13 +19,17 @@ from dreamopt.backends.engine import EngineBackend
 from dreamopt.backends.remote import Remote
 from dreamopt.cli import cli
 from dreamopt.engine import Net
+from dreamopt.engine.redirect import Redirect
 from dreamopt.errors import BackendError, UsageError, WeightsError
 from dreamopt.network import Network, load_net
+from dreamopt.optimize import Adam, run
+from dreamopt.problem import Problem
 from dreamopt.recipes import Settings
 from dreamopt.recipes.render import render
 from dreamopt.schema import parse_net, read_net
 from tests.oracle.conftest import caffe_root
 from tests.oracle.random_nets import make_case
+from tests.redirected_nets import BATCH, CASES, Case, asked, gradient, inputs, made
 
 pytestmark = pytest.mark.oracle
 
@@ -275,3 +279,34 @@ def test_inspect_tells_the_backend(python: str) -> None:
     assert got.exit_code == 0, got.output
     assert "remote backend: Caffe 1.0.0 on the CPU, Python 3" in got.stdout
     assert "weights loaded" in got.stdout
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("case", [case for case in CASES if case.name != "relu6"], ids=lambda case: case.name)
+def test_redirected_relus(python: str, case: Case, linked: bool, tmp_path: Path) -> None:
+    path, weights = made(case, tmp_path)
+    net, x, redirect = load_net(path, weights, backend="remote", python=python, timeout=60), inputs(case), Redirect(BATCH)
+    leaf = torch.from_numpy(x).float().requires_grad_()
+    acts = net.activations(leaf, case.wanted, linked=linked, redirect=redirect)
+    total = torch.stack([(acts[name] * torch.from_numpy(asked(i)).float()).sum() for i, name in enumerate(case.wanted)]).sum()
+    found = torch.autograd.grad(total, leaf)[0].numpy()
+    backend(net).close()
+    expected, acted = gradient(case, x)
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+    assert {layer: items.tolist() for layer, items in redirect.acted.items()} == acted
+
+
+def test_dead_units_wake_as_with_the_engine(net: Network) -> None:
+    target = " | ".join(f"mixed4/1x1/relu:{unit}@6,6" for unit in (3, 6, 8, 0))
+    climbs = []
+    for one in (net, load_net(device="cpu")):
+        problem = Problem(one, target, redirected=16)
+        start = problem.start()
+        plain = Problem(one, target).evaluate(start)
+        assert plain.dead() == [0, 1, 2]
+        found = problem.evaluate(start)
+        assert found.redirected is not None
+        assert found.redirected.tolist() == [True, True, True, False]
+        climbs.append((found.gradient, torch.from_numpy(run(problem, Adam(), 12).history)))
+    for a, b in zip(*climbs, strict=True):
+        assert float((a - b).norm() / b.norm()) < 1e-4

@@ -10,6 +10,7 @@ from scipy import optimize
 
 import dreamopt
 from dreamopt.backends.base import pick_device
+from dreamopt.backends.function import FunctionBackend, Layer
 from dreamopt.errors import (
     BackendError,
     DeadGradientError,
@@ -236,6 +237,34 @@ def test_backends_and_devices(prototxt: Path) -> None:
         pick_device("cuda:99")
     assert pick_device("auto").type in ("cpu", "cuda")
     assert dreamopt.load_net is load_net
+
+
+def test_a_layer_of_several_tops_has_to_be_named_by_one(tmp_path: Path) -> None:
+    slices = """layer { name: "halves" type: "Slice" bottom: "data" top: "one" top: "two" slice_param { axis: 1 slice_point: 2 } }
+layer { name: "first" type: "Slice" bottom: "two" top: "first" top: "rest" slice_param { axis: 1 slice_point: 1 } }
+layer { name: "relu" type: "ReLU" bottom: "one" top: "one" }"""
+    path = tmp_path / "slices.prototxt"
+    path.write_text('layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 5 dim: 3 dim: 4 } } }\n' + slices)
+    net = load_net(path, device="cpu")
+    with pytest.raises(TargetError, match="layer 'halves' writes one and two: name one of them"):
+        net.shape_of("halves")
+    assert net.shape_of("halves[1]") == (3, 3, 4)
+    assert net.shape_of("first") == (1, 3, 4), "whose first top has its name"
+    assert net.writer("halves[1]").name == "halves"
+    x = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
+    acts = net.activations(x, ["halves[0]", "one"])
+    assert torch.equal(acts["halves[0]"], x[:, :2])
+    assert torch.equal(acts["one"], x[:, :2].relu())
+
+
+def test_an_unknown_layer_of_a_large_net() -> None:
+    layers: list[Layer] = [(f"step{i:02}", "Power", lambda x: 2 * x) for i in range(30)]
+    with pytest.raises(
+        TargetError, match=r"no layer 'zzz'; it has data, step00, .*step10, \.\.\. and 19 more \(dreamopt inspect lists them\)$"
+    ):
+        Network(FunctionBackend(layers, (2, 3, 4))).resolve("zzz")
+    with pytest.raises(TargetError, match=r"it has data, step00, step01$"):
+        Network(FunctionBackend(layers[:2], (2, 3, 4))).resolve("zzz")
 
 
 def test_a_real_net(shared: Path) -> None:

@@ -31,6 +31,11 @@ class Clip(Elementwise):
         return torch.clamp(x, p.min, p.max)
 
     @property
+    def gate(self) -> tuple[float, float] | None:
+        """Open between the bounds: some nets' ReLU6 is written as a Clip."""
+        return (self.param.clip_param.min, self.param.clip_param.max)
+
+    @property
     def spoils_itself(self) -> bool:
         """No top lies beyond the bounds."""
         return True

@@ -1,5 +1,6 @@
 """PReLU."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -29,3 +30,8 @@ class PReLU(Elementwise):
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
         return torch.nn.functional.prelu(x, weights[0].reshape(-1))
+
+    @property
+    def gate(self) -> tuple[float, float] | None:
+        """Open above 0; below it too, wherever the slope that was learned is not 0."""
+        return (0.0, math.inf)

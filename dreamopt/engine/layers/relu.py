@@ -1,5 +1,6 @@
 """ReLU."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -24,6 +25,11 @@ class ReLU(Elementwise):
         if slope == 0:
             return torch.relu(x)
         return torch.nn.functional.leaky_relu(x, slope)
+
+    @property
+    def gate(self) -> tuple[float, float] | None:
+        """Open above 0; with a slope below it, nothing is flat."""
+        return (0.0, math.inf) if self.param.relu_param.negative_slope == 0 else None
 
     @property
     def spoils_itself(self) -> bool:

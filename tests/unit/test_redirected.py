@@ -1,0 +1,221 @@
+"""Redirected ReLUs: the rule against plain numpy, item by item, on every backend; problems and climbs that it wakes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import dreamopt.caffe
+from dreamopt.backends.caffe import CaffeBackend
+from dreamopt.backends.function import FunctionBackend
+from dreamopt.backends.pycaffe import InProcess
+from dreamopt.engine.redirect import Redirect
+from dreamopt.errors import DeadGradientError, ShapeError, UsageError
+from dreamopt.network import Network, load_net
+from dreamopt.optimize import Adam, run
+from dreamopt.problem import Problem
+from dreamopt.schedule import Moment
+from dreamopt.schema import read_net
+from tests.redirected_nets import BATCH, CASES, Case, asked, gradient, inputs, made
+
+
+def network(case: Case, folder: Path, backend: str) -> Network:
+    path, weights = made(case, folder)
+    if backend == "engine":
+        return load_net(path, weights, device="cpu")
+    return Network(CaffeBackend(read_net(path), weights, InProcess("cpu", dreamopt.caffe)))
+
+
+def ask(net: Network, case: Case, x: Tensor, redirect: Redirect | None, linked: bool = False) -> Tensor:
+    leaf = x.clone().requires_grad_()
+    acts = net.activations(leaf, case.wanted, linked=linked, redirect=redirect)
+    total = torch.stack([(acts[name] * torch.from_numpy(asked(i)).float()).sum() for i, name in enumerate(case.wanted)]).sum()
+    return torch.autograd.grad(total, leaf)[0]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("backend", ["engine", "pycaffe"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_rule_in_plain_numpy(case: Case, backend: str, linked: bool, tmp_path: Path) -> None:
+    net, x = network(case, tmp_path, backend), inputs(case)
+    expected, acted = gradient(case, x)
+    plain, _ = gradient(case, x, rule=False)
+    assert any(any(items) for items in acted.values())
+    redirect = Redirect(BATCH)
+    found = ask(net, case, torch.from_numpy(x).float(), redirect, linked)
+    assert np.abs(found.numpy() - expected).max() < 1e-5 * np.abs(expected).max()
+    assert {layer: items.tolist() for layer, items in redirect.acted.items()} == acted
+    off = ask(net, case, torch.from_numpy(x).float(), None, linked)
+    assert np.abs(off.numpy() - plain).max() < 1e-5 * np.abs(expected).max(), "without the rule, the derivative"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_an_item_that_is_alive_keeps_its_bits(case: Case, tmp_path: Path) -> None:
+    net, x = network(case, tmp_path, "engine"), torch.from_numpy(inputs(case)).float()
+    redirect = Redirect(BATCH)
+    found, plain = ask(net, case, x, redirect, linked=True), ask(net, case, x, None, linked=True)
+    acted = redirect.any()
+    assert acted is not None
+    assert torch.equal(found[~acted], plain[~acted])
+    assert not any(torch.equal(found[i], plain[i]) for i in range(BATCH) if acted[i])
+
+
+def test_an_item_alone_is_the_item_in_its_batch(tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.name == "branches")
+    net, x = network(case, tmp_path, "engine"), torch.from_numpy(inputs(case)).float()
+    for i in range(BATCH):
+        redirect, all_of_it = Redirect(1), Redirect(BATCH)
+        leaf, whole = x[i : i + 1].clone().requires_grad_(), x.clone().requires_grad_()
+        (alone,) = torch.autograd.grad(net.activations(leaf, ["top"], redirect=redirect)["top"].sum(), leaf)
+        (together,) = torch.autograd.grad(net.activations(whole, ["top"], redirect=all_of_it)["top"].sum(), whole)
+        torch.testing.assert_close(alone[0], together[i])
+        assert {k: bool(v[0]) for k, v in redirect.acted.items()} == {k: bool(v[i]) for k, v in all_of_it.acted.items()}
+
+
+@pytest.mark.parametrize(("gate", "x", "grad", "expected"), [
+    ((0.0, math.inf), [-1.0, -1.0, 0.0, 0.0], [2.0, -3.0, 5.0, -7.0], [2.0, 0.0, 5.0, -7.0]),
+    ((0.0, 6.0), [-1.0, -1.0, 7.0, 7.0], [2.0, -3.0, 5.0, -7.0], [2.0, 0.0, 0.0, -7.0]),
+    ((0.0, 6.0), [0.0, 0.0, 6.0, 6.0], [2.0, -3.0, 5.0, -7.0], [2.0, -3.0, 5.0, -7.0]),
+])  # fmt: skip
+def test_what_is_blocked(gate: tuple[float, float], x: list[float], grad: list[float], expected: list[float]) -> None:
+    leaf, redirect = torch.tensor([x], requires_grad=True), Redirect(1)
+    y = redirect.through("relu", gate, leaf, torch.relu if gate[1] > 6 else torch.nn.functional.relu6)
+    y.backward(torch.tensor([grad]))
+    assert leaf.grad is not None
+    assert leaf.grad.tolist() == [expected]
+    assert redirect.acted["relu"].tolist() == [True]
+
+
+def test_what_is_not_finite_is_left_alone() -> None:
+    leaf, redirect = torch.tensor([[-1.0, 2.0]], requires_grad=True), Redirect(1)
+    redirect.through("relu", (0.0, math.inf), leaf, torch.relu).backward(torch.tensor([[5.0, math.nan]]))
+    assert leaf.grad is not None
+    assert leaf.grad[0, 0] == 0
+    assert redirect.acted["relu"].tolist() == [False]
+
+
+def test_what_presses_everything_down_does_not_act() -> None:
+    leaf, redirect = torch.tensor([[-1.0, -2.0]], requires_grad=True), Redirect(1)
+    redirect.through("relu", (0.0, math.inf), leaf, torch.relu).backward(torch.tensor([[-5.0, 0.0]]))
+    assert leaf.grad is not None
+    assert leaf.grad.tolist() == [[0, 0]]
+    assert redirect.acted["relu"].tolist() == [False]
+
+
+def test_rows_that_are_no_items() -> None:
+    """A layer whose rows are several for each item, and one whose rows have nothing to do with them."""
+    x = torch.tensor([[-1.0], [-1.0], [-1.0], [2.0]], requires_grad=True)
+    two, three = Redirect(2), Redirect(3)
+    for redirect, expected in ((two, [[1.0], [1.0], [0.0], [1.0]]), (three, [[0.0], [0.0], [0.0], [1.0]])):
+        (found,) = torch.autograd.grad(redirect.through("relu", (0.0, math.inf), x, torch.relu).sum(), x)
+        assert found.tolist() == expected
+    assert two.acted["relu"].tolist() == [True, False]
+    assert three.acted == {}
+    assert three.any() is None
+
+
+def test_the_count_of_items_has_to_fit(tmp_path: Path) -> None:
+    net = network(CASES[0], tmp_path, "engine")
+    with pytest.raises(ShapeError, match="made for 4 items, but the input has 6"):
+        net.activations(torch.zeros(BATCH, 7), ["c"], redirect=Redirect(4))
+
+
+# A ReLU that lets nothing of unit 1 through at the start, and one of unit 0 that lives.
+FACTOR = torch.tensor([1.0, -1.0, -1.0]).reshape(1, 3, 1, 1)
+
+
+def sleeper(start: float = 60.0) -> Network:
+    layers = [
+        ("low", "Power", lambda x: x * FACTOR - start * (FACTOR < 0)),
+        ("relu", "ReLU", torch.relu),
+        ("top", "Power", lambda x: 2 * x),
+    ]
+    return Network(FunctionBackend(layers, (3, 4, 5)))
+
+
+class TestProblems:
+    def test_a_dead_start_is_woken_and_climbs(self) -> None:
+        with pytest.raises(DeadGradientError, match=r"layer 'relu' \(ReLU\)"):
+            Problem(sleeper(), "top:1").x0()
+        problem = Problem(sleeper(), "top:1", redirected=16)
+        assert len(problem.x0()) == 60
+        result = run(problem, Adam(step_size=5.0), 24, start=problem.start() * 0)
+        assert result.history[0, 0] == 0
+        assert result.values[0] > 10
+
+    def test_item_by_item(self) -> None:
+        problem = Problem(sleeper(), "top:0 | top:1 | top:2", redirected=4)
+        params = problem.start() * 0 + 1
+        found = problem.evaluate(params)
+        plain = Problem(sleeper(), "top:0 | top:1 | top:2").evaluate(params)
+        assert found.redirected is not None
+        assert found.redirected.tolist() == [False, True, True]
+        assert {layer: acted.tolist() for layer, acted in found.redirected_at.items()} == {"relu": [False, True, True]}
+        assert torch.equal(found.gradient[0], plain.gradient[0])
+        assert torch.equal(found.values, plain.values)
+        assert plain.dead() == [1, 2]
+        assert found.dead() == []
+        assert plain.redirected is None
+        assert plain.redirected_at == {}
+
+    def test_only_for_so_many_steps(self) -> None:
+        problem = Problem(sleeper(), "top:1", redirected=4)
+        params = problem.start() * 0
+        told = [problem.evaluate(params, Moment(step, 9)).redirected for step in (3, 4)]
+        assert told[0] is not None
+        assert told[0].tolist() == [True]
+        assert told[1] is None
+        assert problem.evaluate(params, Moment(4, 9)).dead() == [0]
+
+    def test_an_item_is_all_its_views(self) -> None:
+        problem = Problem(sleeper(), "top:0 | top:1", views=3, redirected=1)
+        found = problem.evaluate(problem.start() * 0 + 1)
+        assert found.redirected is not None
+        assert found.redirected.tolist() == [False, True]
+
+    def test_calls_count_as_steps(self) -> None:
+        problem = Problem(sleeper(), "top:1", redirected=2)
+        x = problem.x0() * 0
+        slopes = [np.abs(problem(x)[1]).max() for _ in range(3)]
+        assert slopes[0] == slopes[1] > 0 == slopes[2]
+
+    def test_the_value_is_left_alone(self) -> None:
+        problem = Problem(sleeper(), "top:1", redirected=2)
+        params = (problem.start() * 0).requires_grad_()
+        assert not torch.autograd.grad(problem.value(params).sum(), params)[0].any()
+
+    def test_what_it_does_not_wake_is_said(self) -> None:
+        with pytest.raises(DeadGradientError, match=r"layer 'relu' \(ReLU\).*redirected ReLUs do not wake it"):
+            Problem(sleeper(), "-1*top:1", redirected=16).x0()
+
+    def test_it_is_described(self) -> None:
+        assert Problem(sleeper(), "top:1", redirected=7).describe()["redirected"] == 7
+        assert Problem(sleeper(), "top:1").describe()["redirected"] == 0
+        with pytest.raises(UsageError, match="redirected must be a number of steps, at least 0, not -1"):
+            Problem(sleeper(), "top:1", redirected=-1)
+
+
+def test_dead_units_of_the_embedded_net_wake_and_climb() -> None:
+    net = load_net(device="cpu")
+    target = " | ".join(f"mixed4/1x1/relu:{unit}@6,6" for unit in (3, 6, 8, 0))
+    start = Problem(net, target).start()
+    assert Problem(net, target).evaluate(start).dead() == [0, 1, 2]
+    result = run(Problem(net, target, redirected=16), Adam(), 32)
+    assert result.dead == {}
+    assert (result.history[0, :3] == 0).all()
+    assert (result.values > 1).all()
+
+
+def test_a_dead_unit_of_squeezenet_wakes_and_climbs(shared: Path) -> None:
+    folder = shared / "models" / "squeezenet"
+    net = load_net(folder / "deploy.prototxt", folder / "squeezenet.caffemodel", device="cpu")
+    target = "fire5/relu_conv1x1_2:2@3,3"
+    with pytest.raises(DeadGradientError, match="fire5/relu_conv1x1_2"):
+        run(Problem(net, target, size=(97, 83), items=[2]), Adam(), 4)
+    result = run(Problem(net, target, size=(97, 83), items=[2], redirected=16), Adam(), 20)
+    assert result.history[0, 0] == 0 < result.values[0]
