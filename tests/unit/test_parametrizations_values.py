@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image import CPPN, Alpha, Fourier, Laplacian, Maco, Pixels, Shared
 from dreamopt.image.files import read_picture, write_png
+from dreamopt.image.given import Held, given_images
 from dreamopt.image.opacity import laid_on, with_opacity
 from dreamopt.image.parametrization import Canvas
 from dreamopt.image.spectrum import magnitudes, picture_files
@@ -247,6 +248,39 @@ def test_maco_starts_from_an_image_s_phases_where_they_are_free() -> None:
         Maco(init=image[0])
 
 
+def test_a_picture_is_given_in_many_forms(tmp_path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    single = canvas(1, order="")
+    luminance = picture @ np.array([0.299, 0.587, 0.114])
+    shown = given_images(Held(picture), single, 2) + 104
+    np.testing.assert_allclose(shown, np.broadcast_to(luminance, (2, 1, 8, 12)), rtol=1e-12)
+    np.testing.assert_allclose(given_images(Held(picture[..., 0]), single, 1) + 104, picture[None, None, ..., 0])
+    np.testing.assert_allclose(grey(given_images(Held(picture[..., :1]), canvas(), 1), canvas()), picture[..., :1].repeat(3, 2))
+    four = canvas(4)
+    assert four.low is not None
+    deep = np.random.default_rng(1).integers(0, 256, (8, 12, 4), dtype=np.uint8)
+    found = (given_images(Held(deep), four, 1) - four.low)[0]
+    np.testing.assert_allclose(found, np.moveaxis(deep[..., [2, 1, 0, 3]], 2, 0))
+    write_png(tmp_path / "large.png", np.repeat(np.repeat(picture, 4, 0), 4, 1))
+    np.testing.assert_allclose(grey(given_images(str(tmp_path / "large.png"), canvas(), 1), canvas()).mean(), picture.mean(), atol=1)
+    for wrong, space in ((deep, canvas()), (np.zeros((3, 4, 4)), four)):
+        with pytest.raises(ImageError, match="does not fit the canvas"):
+            given_images(Held(wrong), space, 1)
+    with pytest.raises(ImageError, match=r"a vector of \(7,\); give a tensor"):
+        given_images(Held(picture), Canvas((7,), None, None, 1.0, torch.zeros(())), 1)
+    with pytest.raises(ImageError, match="cannot be read"):
+        given_images(str(tmp_path / "gone.png"), canvas(), 1)
+
+
+def test_an_image_in_memory_does_not_change_with_its_array() -> None:
+    values = torch.zeros(3, 8, 12, dtype=torch.float64)
+    pixels = Pixels(init=values)
+    values += 5
+    assert not pixels.start(canvas(), streams(0, [0])).any()
+    assert hash(pixels) == hash(Pixels(init=torch.zeros(3, 8, 12, dtype=torch.float64)))
+    assert Pixels(init=np.zeros((8, 12, 3))) != Pixels(init=torch.zeros(8, 12, 3, dtype=torch.float64))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -265,7 +299,7 @@ def test_maco_starts_from_an_image_s_phases_where_they_are_free() -> None:
         (lambda: Alpha(Alpha()), r"without an opacity of their own, not Alpha\(\)"),
         (lambda: Alpha(opacity=Shared()), r"belongs to each item alone, which Shared\(\) does not allow"),
         (lambda: Alpha(smooth=-1), "smooth of Alpha must be at least 0, not -1"),
-        (lambda: Maco(epsilon=0), "noise of Maco must be at least 0 and epsilon above 0, not 1.0 and 0"),
+        (lambda: Maco(epsilon=0), "noise of Maco must be at least 0 and epsilon above 0, not None and 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(make: object, message: str) -> None:

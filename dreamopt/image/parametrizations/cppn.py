@@ -94,14 +94,18 @@ class CPPN(Parametrization):
         places, sizes = self._places(canvas), self.sizes(canvas)
 
         def one(row: Tensor) -> Tensor:
-            values, position = places, 0
+            bent, values, position = places, places, 0
             for k, (outputs, inputs) in enumerate(sizes):
                 middle = position + outputs * inputs
                 weights, biases = row[0, position:middle].reshape(outputs, inputs), row[0, middle : middle + outputs]
-                values, position = torch.addmm(biases[:, None], weights, values), middle + outputs
-                if k < self.layers:
-                    bent = values.atan()
-                    values = torch.cat([bent / _NARROW, bent.square() / _WIDE])
+                position = middle + outputs
+                if k == 0:
+                    values = torch.addmm(biases[:, None], weights, places)
+                else:
+                    # The two halves of the inputs apart, so that they need not be written side by side for every pixel.
+                    values = torch.addmm(biases[:, None], weights[:, : self.width] / _NARROW, bent)
+                    values = torch.addmm(values, weights[:, self.width :] / _WIDE, bent.square())
+                bent = values.atan() if k < self.layers else values
             return self._palette.paint(values.reshape(1, *canvas.shape), canvas)
 
         return by_item(one, params)

@@ -37,8 +37,9 @@ class Maco(Parametrization):
     pictures : str, optional
         Where m is measured: a folder, a glob as ``"photos/*.jpg"``, or a ``.npy`` file of strengths (C, h, w), in the mixed
         channels and in the order of `torch.fft.rfft2`, as Xplique ships one. None: the photographs in scikit-image's folder.
-    noise : float
-        Spread of the phases at the start, at least 0, in radians. 1 is the published one; 0 puts a single blot into the corners.
+    noise : float, optional
+        Spread of the phases at the start, at least 0, in radians. None is the published 1, and 0 about an ``init``; without one, 0
+        puts a single blot into the corners.
     epsilon : float
         ε, above 0. 1e-5 is Xplique's, 1e-4 Horama's.
     standardize : bool
@@ -64,7 +65,7 @@ class Maco(Parametrization):
     """
 
     pictures: str | None = None
-    noise: float = 1.0
+    noise: float | None = None
     epsilon: float = 1e-5
     standardize: bool = True
     init: Init = None
@@ -74,7 +75,7 @@ class Maco(Parametrization):
     _palette: Palette = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not (self.noise >= 0 and self.epsilon > 0):
+        if not ((self.noise is None or self.noise >= 0) and self.epsilon > 0):
             raise UsageError(f"noise of Maco must be at least 0 and epsilon above 0, not {self.noise} and {self.epsilon}")
         if self.init is not None:
             self._need_free_phases()
@@ -91,11 +92,11 @@ class Maco(Parametrization):
         return self._palette.unit
 
     def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
-        """Return phases drawn item by item, or those of the given image, turned by noise if any other than 1 is asked for."""
+        """Return phases drawn item by item, about those of the given image."""
         shape, init = self.shape(canvas), held(self.init)
-        if init is not None:
-            return self.params(given_images(init, canvas, len(streams)), canvas)
-        return torch.stack([stream.normal("maco", shape, canvas.like) for stream in streams]) * self.noise
+        noise = (1.0 if init is None else 0.0) if self.noise is None else self.noise
+        drawn = torch.stack([stream.normal("maco", shape, canvas.like) for stream in streams]) * noise
+        return drawn if init is None else self.params(given_images(init, canvas, len(streams)), canvas) + drawn
 
     def image(self, params: Tensor, canvas: Canvas) -> Tensor:
         """Return the images of phases."""
