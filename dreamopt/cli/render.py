@@ -112,19 +112,38 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], **said: Any)
     help="The picture; of several targets the contact sheet, beside a folder of the same name with one picture each.",
 )
 @settings_options
+@click.option(
+    "--checkpoint",
+    "every",
+    type=click.IntRange(min=0),
+    metavar="STEPS",
+    help="Keep the climb every so many steps; 0: never.  [default: every 30 s]",
+)
+@click.option("--resume", is_flag=True, help="Take up a rendering that was cut short, with the same options.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths.")
 @net_options
-def command(net: str | None, targets: tuple[str, ...], out: str, quiet: bool, as_json: bool, **options: Any) -> None:
+def command(
+    net: str | None,
+    targets: tuple[str, ...],
+    out: str,
+    quiet: bool,
+    as_json: bool,
+    every: int | None,
+    resume: bool,
+    **options: Any,
+) -> None:
     """Make the pictures that filters, neurons and classes of a net like.
 
     One target gives one PNG; several give one each and a contact sheet. The paths go to stdout. Every PNG tells in its metadata
-    how it was made, with the command that makes it again. Ctrl-C writes the best so far and exits with 130.
+    how it was made, with the command that makes it again. Ctrl-C writes the best so far and exits with 130; `--resume` goes on from
+    there, and from where a crash left it.
     """
     from dreamopt.cli.net import NET_KEYS
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.recipes import expand, render
     from dreamopt.recipes.save import check_output, save
+    from dreamopt.recipes.shelf import Shelf
 
     check_output(out)
     said = {key: options.pop(key) for key in NET_KEYS}
@@ -132,8 +151,11 @@ def command(net: str | None, targets: tuple[str, ...], out: str, quiet: bool, as
     network, repeat, source = open_network(net, **said)
     wanted = [target.text for target in expand(network, targets, settings.size)]
     story = {"source": source, "load": {"net": net} | repeat, "command": again(net, repeat, wanted, settings, out)}
+    shelf = None
+    if every != 0 or resume:
+        shelf = Shelf(f"{out}.checkpoint", every or None, None if every else 30.0, resume)
     with interruptible() as stop, rendering(quiet, len(wanted), settings.total_steps) as report:
-        rendered = render(network, targets, settings, story=story, callbacks=[report], stop=stop)
+        rendered = render(network, targets, settings, story=story, callbacks=[report], stop=stop, shelf=shelf)
     if not rendered:
         raise KeyboardInterrupt
     singles, sheet = save(rendered, out, title=network_title(source), wanted=len(wanted))
@@ -148,7 +170,9 @@ def command(net: str | None, targets: tuple[str, ...], out: str, quiet: bool, as
             click.echo(f"dreamopt: warning: {one.target.text} shows only its start: {one.dead}", err=True)
     interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(wanted)
     if interrupted:
-        click.echo(f"dreamopt: interrupted; {len(rendered)} of {len(wanted)} pictures written, the best so far.", err=True)
+        click.echo(
+            f"dreamopt: interrupted; {len(rendered)} of {len(wanted)} pictures written, the best so far. --resume goes on.", err=True
+        )
         click.get_current_context().exit(130)
 
 

@@ -6,6 +6,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,11 +17,12 @@ from dreamopt.errors import DeadGradientError, UsageError
 from dreamopt.image.files import Picture
 from dreamopt.network import Network
 from dreamopt.objective import Objective, each
-from dreamopt.optimize import Result, run
+from dreamopt.optimize import Checkpoint, Result, run
 from dreamopt.optimize.result import Callback, Progress
 from dreamopt.problem import Problem
 from dreamopt.recipes.legs import Leg, carried, choose_size, given_images, plan, pyramid
 from dreamopt.recipes.settings import NOISE, WAKING, Settings, Wake
+from dreamopt.recipes.shelf import Shelf
 from dreamopt.recipes.targets import Target, expand, together
 
 FORMAT = 1
@@ -74,6 +76,7 @@ def render(
     story: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callback] = (),
     stop: Callable[[], bool] | None = None,
+    shelf: Shelf | None = None,
     **changes: Any,
 ) -> list[Rendered]:
     """Render the pictures that targets like.
@@ -93,6 +96,8 @@ def render(
         Called with a `dreamopt.optimize.Progress` after each step of each batch.
     stop : callable, optional
         Asked after each step; once it returns True, the running batch ends with the best it had and no other begins.
+    shelf : Shelf, optional
+        Where the rendering is kept while it goes on; it is empty again when all is done.
     **changes
         Fields of `Settings`, for instance ``steps=64``.
 
@@ -132,10 +137,16 @@ def render(
         jobs.append(Job(target, seen[target.text]))
         seen[target.text] += 1
     done: dict[int, Rendered] = {}
+    if shelf is not None:
+        shelf.open({"targets": [str(job.target.given) for job in jobs], "settings": chosen.describe(), "weights": network.hash()})
     try:
-        for batch in _batches(jobs, chosen.batch_size):
-            places = [place for place, _ in batch]
-            made = render_batch(network, [job for _, job in batch], chosen, dict(story or {}), callbacks, stop)
+        for number, batch in enumerate(_batches(jobs, chosen.batch_size)):
+            places, batch_jobs = [place for place, _ in batch], [job for _, job in batch]
+            made = _taken_up(shelf, number, batch_jobs)
+            if made is None:
+                made = render_batch(network, batch_jobs, chosen, dict(story or {}), callbacks, stop, shelf=shelf, number=number)
+            if shelf is not None and not any(one.interrupted for one in made):
+                shelf.finish(number, [(one.picture, one.metadata) for one in made])
             done.update(zip(places, made, strict=True))
             if any(one.interrupted for one in made) or (stop is not None and stop()):
                 break
@@ -144,9 +155,22 @@ def render(
             raise
         done = {place: replace(one, interrupted=True) for place, one in done.items()}
     finished = [done[place] for place in sorted(done)]
+    if shelf is not None and len(finished) == len(jobs) and not any(one.interrupted for one in finished):
+        shelf.close()
     if finished and all(one.dead is not None for one in finished):
         raise DeadGradientError(str(finished[0].dead))
     return finished
+
+
+def _taken_up(shelf: Shelf | None, number: int, jobs: Sequence[Job]) -> list[Rendered] | None:
+    kept = None if shelf is None else shelf.finished(number, len(jobs))
+    if kept is None:
+        return None
+    values = [float("nan") if told["value"] is None else told["value"] for _, told in kept]
+    return [
+        Rendered(job.target, picture, value, told, dead=told["dead"])
+        for job, (picture, told), value in zip(jobs, kept, values, strict=True)
+    ]
 
 
 def _batches(jobs: Sequence[Job], size: int) -> Iterator[list[tuple[int, Job]]]:
@@ -235,8 +259,11 @@ def render_batch(
     jobs: Sequence[Job],
     settings: Settings,
     story: Mapping[str, Any],
-    callbacks: Sequence[Callback],
-    stop: Callable[[], bool] | None,
+    callbacks: Sequence[Callback] = (),
+    stop: Callable[[], bool] | None = None,
+    *,
+    shelf: Shelf | None = None,
+    number: int = 0,
 ) -> list[Rendered]:
     """Render targets that climb together; parameters as `render`'s."""
     batch = _begin(network, jobs, settings)
@@ -247,7 +274,7 @@ def render_batch(
         made[index] = _rendered(_Climbed(result, result, result.images, 0, False), 0, batch, index, settings, story)
     alive = batch.alive()
     if alive:
-        climbed = _climb(network, batch, settings, callbacks, stop)
+        climbed = _climb(network, batch, settings, callbacks, stop, None if shelf is None else partial(shelf.climb, number))
         for place, index in enumerate(alive):
             made[index] = _rendered(climbed, place, batch, index, settings, story)
     return [one for one in made if one is not None]
@@ -264,7 +291,14 @@ class _Climbed:
     cut: bool
 
 
-def _climb(network: Network, batch: _Batch, settings: Settings, callbacks: Sequence[Callback], stop: Callable[[], bool] | None) -> _Climbed:
+def _climb(
+    network: Network,
+    batch: _Batch,
+    settings: Settings,
+    callbacks: Sequence[Callback],
+    stop: Callable[[], bool] | None,
+    kept: Callable[[int], Checkpoint] | None,
+) -> _Climbed:
     alive = batch.alive()
     jobs = [batch.jobs[index] for index in alive]
     bases = None if batch.bases is None else [base[alive] for base in batch.bases]
@@ -293,6 +327,8 @@ def _climb(network: Network, batch: _Batch, settings: Settings, callbacks: Seque
             callbacks=(*callbacks, asked),
             octave=leg.number,
             octaves=leg.count,
+            checkpoint=None if kept is None else kept(leg.number),
+            resume=kept is not None,
         )
         first = last if first is None else first
         steps += last.steps

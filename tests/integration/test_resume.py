@@ -1,0 +1,120 @@
+"""Renderings that were cut: Ctrl-C, crashes and kill -9 lose little, and what is taken up ends in the same pixels."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import dreamopt
+from dreamopt.cli import cli
+from dreamopt.errors import UsageError
+from dreamopt.image.files import read_metadata, read_picture
+from dreamopt.optimize import Progress
+from dreamopt.recipes.settings import Settings
+from dreamopt.recipes.shelf import Shelf
+
+TARGETS = ["conv2:3", "scores:stars", "conv2:5@centre"]
+QUICK = {"size": 32, "steps": 12, "batch_size": 2, "jitter": 3}
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+class CrashError(Exception):
+    pass
+
+
+def crash_at(step: int) -> object:
+    made = 0
+
+    def callback(progress: Progress) -> None:
+        nonlocal made
+        made += 1
+        if made == step:
+            raise CrashError
+
+    return callback
+
+
+@pytest.fixture(scope="module")
+def network() -> dreamopt.Network:
+    return dreamopt.load_net(device="cpu")
+
+
+@pytest.mark.parametrize("changes", [{}, {"octaves": 3, "steps": 4}, {"stages": [{"steps": 5}, {"steps": 7, "zoom": 1.25}]}], ids=str)
+@pytest.mark.parametrize("step", [1, 5, 13, 20])
+def test_a_crash_at_any_step_ends_in_the_same_pixels(network, tmp_path: Path, changes, step: int) -> None:
+    settings = Settings(**(QUICK | changes))
+    whole = dreamopt.render(network, TARGETS, settings)
+    with pytest.raises(CrashError):
+        dreamopt.render(network, TARGETS, settings, callbacks=[crash_at(step)], shelf=Shelf(tmp_path / "kept", every=2))
+    shelf, made = Shelf(tmp_path / "kept", every=2, resume=True), []
+    again = dreamopt.render(network, TARGETS, settings, callbacks=[lambda progress: made.append(1) and None], shelf=shelf)
+    assert len(made) <= 24 - (step - 1) + 2  # two batches of 12 steps; at most two steps are made twice
+    for one, other in zip(again, whole, strict=True):
+        assert np.array_equal(one.picture, other.picture)
+        assert one.metadata["value"] == other.metadata["value"]
+        assert one.metadata["steps_made"] == other.metadata["steps_made"] == 12
+    assert not (tmp_path / "kept").exists()
+
+
+def test_something_else_is_not_taken_up(network, tmp_path: Path) -> None:
+    with pytest.raises(CrashError):
+        dreamopt.render(network, TARGETS[:1], callbacks=[crash_at(3)], shelf=Shelf(tmp_path / "kept", every=1), **QUICK)
+    with pytest.raises(UsageError, match="keeps a rendering with other settings"):
+        dreamopt.render(network, TARGETS[:1], shelf=Shelf(tmp_path / "kept", resume=True), **(QUICK | {"seed": 1}))
+    with pytest.raises(UsageError, match="nothing to resume in"):
+        dreamopt.render(network, TARGETS[:1], shelf=Shelf(tmp_path / "other", resume=True), **QUICK)
+    dreamopt.render(network, TARGETS[:1], shelf=Shelf(tmp_path / "kept", every=1), **QUICK)
+    assert (tmp_path / "kept.old" / "job.json").is_file()  # what was kept of the other one is moved aside, not lost
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.7, 1.5])
+def test_kill_9_loses_at_most_the_steps_since_the_last_keeping(tmp_path: Path, wait: float) -> None:
+    words = ["render", "-t", "mixed4:3", "--size", 48, "--steps", 400, "--device", "cpu", "--checkpoint", 5, "-q"]
+    command = [sys.executable, "-m", "dreamopt", *map(str, words), "-o", str(tmp_path / "a.png")]
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    kept = tmp_path / "a.png.checkpoint"
+    until = time.monotonic() + 60
+    while not list(kept.glob("batch0-leg0")) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(wait)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert kept.exists()
+    finished = subprocess.run(
+        [*command, "--resume"], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    whole = subprocess.run(
+        [*command[:-1], str(tmp_path / "b.png")], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, check=False
+    )
+    assert whole.returncode == 0
+    assert np.array_equal(read_picture(tmp_path / "a.png"), read_picture(tmp_path / "b.png"))
+    assert not kept.exists()
+
+
+def test_replay_gives_the_same_pixels(tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+    words = ["-t", "conv2:3", "-t", "scores:stars", "-t", "conv2:3", "--size", "40x32", "--steps", 5, "--octaves", 2, "--device", "cpu"]
+    assert call("render", *words, "-o", out, "-q").exit_code == 0
+    for name in ("conv2-3", "scores-27", "conv2-3-2"):
+        picture = next((tmp_path / "a").glob(f"{name}.png"), None)
+        if picture is None:  # whatever number the class has
+            picture = next((tmp_path / "a").glob("scores-*.png"))
+        result = call("replay", picture, "-o", tmp_path / "again.png")
+        assert result.exit_code == 0, result.output
+        assert result.stdout == f"{tmp_path / 'again.png'}\n"
+        assert "the same pixels" in result.stderr
+        assert np.array_equal(read_picture(picture), read_picture(tmp_path / "again.png"))
+        assert read_metadata(picture)["settings"] == read_metadata(tmp_path / "again.png")["settings"]
+    refused = call("replay", out)
+    assert refused.exit_code == 2
+    assert "is a contact sheet" in refused.stderr
