@@ -392,6 +392,7 @@ class Problem:
             "parametrization": str(self.parametrization),
             "transforms": [str(t) for t in self.transforms],
             "views": self.views,
+            "redirected": self.redirected,
         }
 
 
@@ -406,7 +407,6 @@ def _made(text: Any, kind: type[Any], read: Callable[[str], Any], error: type[Ex
     made = read(text) if isinstance(text, str) else text
     if not isinstance(made, kind):
         raise error(f"{made!r} is no {kind.__name__.lower()}; give one of dreamopt.{kind.__name__.lower()}s, or its string")
-            "redirected": self.redirected,
     return made
 
 

@@ -321,7 +321,7 @@ class CaffeBackend:
         blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in told["blobs"].items()}
         params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in told["params"]}
         infos = []
-        for i, step in enumerate(self._surgery.steps):
+        for step in self._surgery.steps:
             layer = step.param
             bottoms = [blobs.get(name, ()) for name in layer.bottom]
             tops = [blobs.get(name, blobs.get(layer.bottom[0], ()) if layer.bottom else ()) for name in layer.top]

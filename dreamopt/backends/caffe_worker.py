@@ -327,6 +327,30 @@ def described(error):
     return text if len(here) < 2 or path == here[0][0] else "%s (%s:%d, in %s)" % (text, path, line, name)
 
 
+def _redirect(bottom, top, batch, low, high):
+    """Do as dreamopt.engine.redirect says to a layer that has run backward; return for which items it acted, None if not asked."""
+    rows = bottom.data.shape[0] if bottom.data.ndim else 0
+    if rows == 0 or rows % batch:
+        return None
+    passed = bottom.diff.reshape(batch, -1)
+    dead = ~(passed != 0).any(axis=1)
+    if not dead.any():
+        return [False] * batch
+    x, grad = bottom.data.reshape(batch, -1)[dead], top.diff.reshape(batch, -1)[dead]
+    blocked = np.zeros(x.shape, bool)
+    if low is not None:
+        blocked |= (x < low) & (grad < 0)
+    if high is not None:
+        blocked |= (x > high) & (grad > 0)
+    other = np.where(blocked, np.float32(0), grad)
+    acted = np.zeros(batch, bool)
+    acted[dead] = (other != 0).any(axis=1)
+    diff = np.array(bottom.diff).reshape(batch, -1)
+    diff[acted] = other[acted[dead]]
+    bottom.diff[...] = diff.reshape(bottom.diff.shape)
+    return acted.tolist()
+
+
 def _shape(blob):
     return [int(size) for size in blob.data.shape]
 
@@ -405,30 +429,6 @@ def main():
                 worker = Worker(caffe, note)
             answer, found = worker.answer(header, arrays)
         except RefusedError as problem:
-def _redirect(bottom, top, batch, low, high):
-    """Do as dreamopt.engine.redirect says to a layer that has run backward; return for which items it acted, None if not asked."""
-    rows = bottom.data.shape[0] if bottom.data.ndim else 0
-    if rows == 0 or rows % batch:
-        return None
-    passed = bottom.diff.reshape(batch, -1)
-    dead = ~(passed != 0).any(axis=1)
-    if not dead.any():
-        return [False] * batch
-    x, grad = bottom.data.reshape(batch, -1)[dead], top.diff.reshape(batch, -1)[dead]
-    blocked = np.zeros(x.shape, bool)
-    if low is not None:
-        blocked |= (x < low) & (grad < 0)
-    if high is not None:
-        blocked |= (x > high) & (grad > 0)
-    other = np.where(blocked, np.float32(0), grad)
-    acted = np.zeros(batch, bool)
-    acted[dead] = (other != 0).any(axis=1)
-    diff = np.array(bottom.diff).reshape(batch, -1)
-    diff[acted] = other[acted[dead]]
-    bottom.diff[...] = diff.reshape(bottom.diff.shape)
-    return acted.tolist()
-
-
             answer, found = {"error": str(problem), "kind": problem.kind}, []
         except Exception as problem:
             answer, found = {"error": described(problem), "kind": "raised"}, []

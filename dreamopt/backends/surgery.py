@@ -121,6 +121,15 @@ class Surgery:
         """Return the value that the name of a layer or a blob means."""
         return self.by_layer[name] if name in self.by_layer else self.by_blob[name]
 
+    def gated(self, wanted: Collection[Value]) -> set[Value]:
+        """Return what the layers that can be redirected write, at and below some values."""
+        waiting, seen = list(wanted), set(wanted)
+        while waiting:
+            below = [value for value in self.reads[waiting.pop()[0]] if value not in seen]
+            waiting += below
+            seen.update(below)
+        return {value for value in seen if self._kind(value[0]).gate is not None}
+
     def source(self, name: str) -> Value:
         """Return the value that an Input layer gives to a blob, which layers in place may overwrite later."""
         return next((i, list(s.param.top).index(name)) for i, s in enumerate(self.steps) if s.param.type == "Input" and name in s.param.top)
@@ -147,15 +156,6 @@ class Surgery:
         """
         net = self._net()
         for layer in self.definition.param.layer:
-    def gated(self, wanted: Collection[Value]) -> set[Value]:
-        """Return what the layers that can be redirected write, at and below some values."""
-        waiting, seen = list(wanted), set(wanted)
-        while waiting:
-            below = [value for value in self.reads[waiting.pop()[0]] if value not in seen]
-            waiting += below
-            seen.update(below)
-        return {value for value in seen if self._kind(value[0]).gate is not None}
-
             if layer.top or layer.type.endswith("Loss"):  # the others give nothing: Silence, HDF5Output
                 copied = net.layer.add()
                 copied.CopyFrom(layer)
@@ -176,6 +176,8 @@ class Surgery:
             With none in both.
         weights : mapping of str to int
             How many weights each layer has.
+        redirected : bool
+            Whether ReLUs are to be redirected.
         """
         piece = Piece(list(given), list(wanted))
         needed = self._needed(piece)
@@ -191,6 +193,9 @@ class Surgery:
                 piece.layers.append(layer)
                 if moved.intersection(self.reads[i]):
                     moved |= {(i, j) for j in range(len(layer.top))}
+                    if gate is not None:
+                        low, high = (bound if math.isfinite(bound) else None for bound in gate)
+                        piece.gates.append((layer.name, low, high))
             for value in piece.wanted:
                 if value[0] == i:
                     tap = f"{_MINE}tap_{value[0]}_{value[1]}"
@@ -207,8 +212,6 @@ class Surgery:
             if layer.type == "Input":
                 layer.input_param.shape.add(dim=shapes[layer.top[0]])
         clear_fillers(net)
-        redirected : bool
-            Whether ReLUs are to be redirected.
         clear_cudnn(net)
         return net_text(net)
 
@@ -222,9 +225,6 @@ class Surgery:
         waiting, needed = list(piece.wanted), set()
         while waiting:
             value = waiting.pop()
-                    if gate is not None:
-                        low, high = (bound if math.isfinite(bound) else None for bound in gate)
-                        piece.gates.append((layer.name, low, high))
             if value not in piece.given and value[0] not in needed:
                 needed.add(value[0])
                 waiting += self.reads[value[0]]
