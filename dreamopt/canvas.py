@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -59,11 +61,12 @@ def checked_colour(colour: object) -> Colour:
     """
     if isinstance(colour, str) and (colour == "mean" or colour in _NAMED):
         return colour
-    levels = tuple(colour) if isinstance(colour, tuple | list) else (colour,) * 3
-    good = tuple(v for v in levels if isinstance(v, int | float) and 0 <= v <= 255)
-    if len(good) != len(levels) or len(good) != 3:
+    many = list(colour) if isinstance(colour, Iterable) and not isinstance(colour, str) else [colour]
+    # Plain numbers: numpy's would be printed by their own names.
+    levels = tuple(int(v) if isinstance(v, Integral) else float(v) for v in many if isinstance(v, Real) and 0 <= float(v) <= 255)
+    if len(levels) != len(many) or len(levels) != (3 if isinstance(colour, Iterable) else 1):
         raise UsageError(f"a colour is mean, black, grey, white, a grey level from 0 to 255, or (red, green, blue), not {colour!r}")
-    return good if isinstance(colour, tuple | list) else good[0]
+    return levels if len(levels) == 3 else levels[0]
 
 
 def paint(colour: Colour, image: Tensor, canvas: Canvas | None) -> Tensor:

@@ -50,8 +50,8 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
     blurred = []
     # One by one: a convolution of many planes may round otherwise than one of few.
     for item in image:
-        planes = functional.conv2d(item[:, None, rows], kernel.reshape(1, 1, -1, 1))
-        blurred.append(functional.conv2d(planes[:, :, :, columns], kernel.reshape(1, 1, 1, -1)))
+        planes = functional.conv2d(taken(item[:, None], 2, rows), kernel.reshape(1, 1, -1, 1))
+        blurred.append(functional.conv2d(taken(planes, 3, columns), kernel.reshape(1, 1, 1, -1)))
     return torch.stack(blurred).reshape(n, c, h, w)
 
 
@@ -81,7 +81,7 @@ def bilateral(image: Tensor, sigma_colour: float, sigma_space: float) -> Tensor:
     h, w = image.shape[2:]
     radius = math.ceil(3 * sigma_space)
     rows, columns = _mirrored(h, radius, image.device), _mirrored(w, radius, image.device)
-    wide = image[:, :, rows][:, :, :, columns]
+    wide = taken(taken(image, 2, rows), 3, columns)
     total, weights = torch.zeros_like(image), torch.zeros_like(image[:, :1])
     for dy in range(-radius, radius + 1):
         for dx in range(-radius, radius + 1):
@@ -107,15 +107,20 @@ def soft_box(image: Tensor, width: int) -> Tensor:
     >>> soft_box(torch.tensor([[[[0.0, 4.0, 0.0]]]]), 3).flatten()
     tensor([1.3333, 2.0000, 1.3333])
     """
-    kernel = image.new_full((width, width), 0.5)
-    kernel[1:-1, 1:-1] = 1.0
-    n, c, h, w = image.shape
+    h, w = image.shape[2:]
 
     def summed(planes: Tensor) -> Tensor:
-        return functional.conv2d(planes, kernel[None, None], padding=width // 2)
+        # Half the square and half the one without its rim; each a sum along columns, then along rows.
+        return 0.5 * (_box(planes, width // 2) + _box(planes, width // 2 - 1))
 
-    cover = summed(image.new_ones(1, 1, h, w))
-    return torch.stack([(summed(item[:, None]) / cover)[:, 0] for item in image]).reshape(n, c, h, w)
+    return summed(image) / summed(image.new_ones(1, 1, h, w))
+
+
+def _box(planes: Tensor, reach: int) -> Tensor:
+    h, w = planes.shape[2:]
+    wide = functional.pad(planes, (reach, reach, reach, reach))
+    rows = sum((wide[:, :, k : k + h] for k in range(1, 2 * reach + 1)), wide[:, :, :h])
+    return sum((rows[:, :, :, k : k + w] for k in range(1, 2 * reach + 1)), rows[:, :, :, :w])
 
 
 def percentile(values: Tensor, percent: float) -> Tensor:
@@ -138,12 +143,23 @@ def percentile(values: Tensor, percent: float) -> Tensor:
     >>> percentile(torch.tensor([[4.0, 1.0, 2.0]]), 75)
     tensor([3.])
     """
-    ranked = values.sort(1).values
     place = percent / 100.0 * (values.shape[1] - 1)
     low = min(math.floor(place), values.shape[1] - 1)
-    high = min(low + 1, values.shape[1] - 1)
+    lower, upper = (values.kthvalue(rank + 1, 1).values for rank in (low, min(low + 1, values.shape[1] - 1)))
     # lerp counts from the nearer end, as numpy does.
-    return torch.lerp(ranked[:, low], ranked[:, high], place - low)
+    return torch.lerp(lower, upper, place - low)
+
+
+def taken(image: Tensor, dim: int, places: Tensor) -> Tensor:
+    """Return ``image`` with what stands at ``places`` along one axis; a place may come more than once.
+
+    >>> taken(torch.tensor([[5, 6, 7]]), 1, torch.tensor([2, 2, 0]))
+    tensor([[7, 7, 5]])
+    """
+    if image.device.type == "cpu":
+        return image.index_select(dim, places)
+    # On a GPU the gradient of index_select is summed in an order that changes from run to run; that of indexing is not.
+    return image[(slice(None),) * dim + (places,)]
 
 
 def _mirrored(count: int, radius: int, device: torch.device) -> Tensor:

@@ -88,5 +88,5 @@ class TotalVariation(Penalty):
         if self.beta < 2:
             sizes = square.clamp(min=self.floor).pow(self.beta / 2) - float(self.floor ** (self.beta / 2))
         else:
-            sizes = square.pow(self.beta / 2)
+            sizes = square if self.beta == 2 else square.pow(self.beta / 2)
         return weight * sizes.flatten(1).sum(1)

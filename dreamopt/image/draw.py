@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from numbers import Integral, Real
+
 from torch import Tensor
 
 from dreamopt.errors import UsageError
@@ -24,15 +27,16 @@ def checked_choices(name: str, choices: object, between: object) -> tuple[Choice
     if (choices is None) == (between is None):
         raise UsageError(f"{name} draws from a list of values or from between=(low, high); give one of the two")
     given = choices if between is None else between
-    values = tuple(given) if isinstance(given, tuple | list) else (given,)
-    numbers = tuple(v for v in values if isinstance(v, int | float))
-    if not values or len(numbers) != len(values):
+    many = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    # Plain numbers: numpy's would be printed by their own names.
+    values = tuple(int(v) if isinstance(v, Integral) else float(v) for v in many if isinstance(v, Real))
+    if not many or len(values) != len(many):
         raise UsageError(f"{name} draws from numbers, not {given!r}")
     if between is None:
-        return numbers, None
-    if len(numbers) != 2 or numbers[0] > numbers[1]:
+        return values, None
+    if len(values) != 2 or values[0] > values[1]:
         raise UsageError(f"between of {name} must be (low, high), not {given!r}")
-    return None, (numbers[0], numbers[1])
+    return None, (values[0], values[1])
 
 
 def drawn(stream: Stream, purpose: str, choices: Choices | None, between: tuple[float, float] | None, count: int = 1) -> list[float]:

@@ -287,6 +287,13 @@ def test_values_of_a_list_are_drawn_evenly_and_repeated_ones_more_often() -> Non
     assert 900 < int((turned[:, 0, 0, 0] > 0.5).sum()) < 1100
 
 
+def test_numbers_of_numpy_become_plain_ones() -> None:
+    scale = Scale(np.linspace(0.75, 1.25, 3), fill=np.array([10, 20, 30]))  # type: ignore[arg-type]
+    assert str(scale) == "Scale(factors=(0.75, 1.0, 1.25), fill=(10, 20, 30))"
+    assert parse_transforms(str(scale)) == [scale]
+    assert str(Pad(1, np.float32(60))) == "Pad(pixels=1, fill=60.0)"  # type: ignore[arg-type]
+
+
 def test_the_sets_have_the_published_numbers() -> None:
     pad, jitter, scale, rotate, last, fit = parse_transforms("lucid")
     assert (pad, jitter, last) == (Pad(12, "grey"), CropJitter(8), CropJitter(4))

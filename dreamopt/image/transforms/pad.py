@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.canvas import checked_colour
+from dreamopt.filters import taken
 from dreamopt.image.draw import Length, checked_length, pixels
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.schedule import Moment
@@ -56,7 +57,7 @@ class Pad(Transform):
         n, c, h, w = image.shape
         if self.fill in ("reflect", "replicate"):
             rows, columns = (outer(side, width, str(self.fill), image.device) for side in (h, w))
-            return image[:, :, rows][:, :, :, columns]
+            return taken(taken(image, 2, rows), 3, columns)
         framed = fill_value(self.fill, image, moment.canvas).expand(n, c, h + 2 * width, w + 2 * width).clone()
         framed[:, :, width : width + h, width : width + w] = image
         return framed

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dreamopt.canvas import checked_colour
 from dreamopt.errors import UsageError
+from dreamopt.filters import taken
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.transforms.pad import outer
 from dreamopt.schedule import Moment
@@ -54,7 +55,7 @@ class Translate(Transform):
                 continue
             if self.fill in ("reflect", "replicate"):
                 rows, columns = (_shifted(side, s, str(self.fill), image.device) for side, s in zip(sides, shifts, strict=True))
-                moved.append(one[:, rows][:, :, columns])
+                moved.append(taken(taken(one, 1, rows), 2, columns))
                 continue
             made = fill_value(self.fill, image, moment.canvas).expand_as(one).clone()
             to, source = zip(*(_overlap(side, s) for side, s in zip(sides, shifts, strict=True)), strict=True)
