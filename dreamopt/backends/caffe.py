@@ -73,10 +73,16 @@ class CaffeBackend:
         allow_python_layers: bool = False,
     ) -> None:
         self._surgery = Surgery(definition)
+        hello = channel.hello
+        self._surgery.fit(hello["types"], hello["fields"], f"Caffe {hello['version']} in {channel.where}")
         inputs = self._surgery.inputs
         if not inputs:
             raise NetError(f"net '{definition.name}' has no input: nothing can be optimized")
         self._python = require_permission(self._surgery.steps, allow_python_layers)
+        self._beyond = list(dict.fromkeys(self._surgery.steps[i].param.name for i in self._surgery.beyond))
+        if self._surgery.beyond:
+            kept = {id(step) for i, step in enumerate(self._surgery.steps) if i not in self._surgery.beyond}
+            self._python = [step for step in self._python if id(step) in kept]
         self.channel = channel
         self.name = channel.name
         self.net_name = definition.name
@@ -101,8 +107,10 @@ class CaffeBackend:
             self.weights_hash()  # now, since Caffe moves their statistics in each pass, even where it does not use them
         self._counts = {name: len(shapes) for name, shapes in told["params"]}
         self.layers = self._infos(told)
-        self.weights_report = _report(list(self._counts), in_file, self._weights, self._here)
+        in_net = [name for name in in_file if name not in self._beyond]
+        self.weights_report = _report(list(self._counts), in_net, self._weights, self._here)
         self.changes = [*definition.changes]
+        self.changes += [f"{why}; it is left out, with what needs it" for why in dict.fromkeys(self._surgery.beyond.values())]
         self.changes += [f"input '{name}' {shape} is fed zeros" for name, shape in inputs.items() if name != self.input_name]
 
     @property
@@ -157,7 +165,12 @@ class CaffeBackend:
     def weights_hash(self) -> str:
         """Return the sha256 of every layer's name and weights; the engine's is the same for the same weights."""
         if self._hash is None:
-            self._hash = str(self._run(lambda: self.channel.ask({"op": "hash"}))[0]["sha256"])
+            stored = {layer.name: layer.blobs for layer in read_weights(Path(self._weights or ""))} if self._here and self._beyond else {}
+            given = [(name, blob) for name in self._beyond for blob in stored.get(name, ())]
+            order = [step.param.name for step in self._surgery.steps]
+            request = {"op": "hash", "order": order, "given": [name for name, _ in given]}
+            told, _ = self._run(lambda: self.channel.ask(request, [as_float32(blob) for _, blob in given]))
+            self._hash = str(told["sha256"])
         return self._hash
 
     def close(self) -> None:
@@ -244,15 +257,19 @@ class CaffeBackend:
         """Do some work with a worker that has the net; once more with a new one if it is lost on the way."""
         with self._lock:
             try:
-                self._ready()
-                return work()
-            except WorkerLostError as lost:
-                _log.warning("%s; it is started again, and the run goes on", lost)
-            try:
-                self._ready()
-                return work()
-            except WorkerLostError as lost:
-                raise BackendError(f"{lost}, twice in the same pass") from lost
+                try:
+                    self._ready()
+                    return work()
+                except WorkerLostError as lost:
+                    _log.warning("%s; it is started again, and the run goes on", lost)
+                try:
+                    self._ready()
+                    return work()
+                except WorkerLostError as lost:
+                    raise BackendError(f"{lost}, twice in the same pass") from lost
+            except CaffeAbortedError as aborted:
+                place = next((str(step.where) for step in self._surgery.steps if step.param.name == aborted.layer), "")
+                raise aborted.at(place) from None
 
     def _ready(self) -> None:
         generation = self.channel.generation
@@ -321,9 +338,14 @@ class CaffeBackend:
         blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in told["blobs"].items()}
         params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in told["params"]}
         infos = []
-        for step in self._surgery.steps:
+        for i, step in enumerate(self._surgery.steps):
             layer = step.param
             bottoms = [blobs.get(name, ()) for name in layer.bottom]
+            if step.added:  # Caffe adds none where only one reader is left
+                blobs |= {top: blobs.get(top, bottoms[0]) for top in layer.top}
+            if i in self._surgery.beyond:
+                made, params[layer.name] = _unbuilt(step, bottoms, self._phase)
+                blobs |= dict(zip(layer.top, made, strict=False))
             tops = [blobs.get(name, blobs.get(layer.bottom[0], ()) if layer.bottom else ()) for name in layer.top]
             batch = max(1, blobs[self.input_name][0])
             infos.append(
@@ -375,6 +397,16 @@ class _Pass(torch.autograd.Function):
 
 def _id(piece: Piece) -> str:
     return f"{piece.given}{piece.wanted}{' redirected' if piece.gates else ''}"
+
+
+def _unbuilt(step: Any, bottoms: Sequence[Shape], phase: str) -> tuple[list[Shape], int]:
+    """Return the tops' shapes and the number of weights that a layer beyond this Caffe has, as far as the engine can tell."""
+    try:
+        layer = layer_class(step.param.type, step.param.name, step.where)(step.param, phase, step.where)
+        count = 0 if step.param.type == "Python" else sum(int(np.prod(weight.shape)) for weight in layer.setup(bottoms))
+        return [tuple(shape) for shape in layer.shape(bottoms)], count
+    except NetError:
+        return [], 0
 
 
 def _flops(step: Any, bottoms: Sequence[Shape], tops: Sequence[Shape], phase: str) -> int:

@@ -21,6 +21,11 @@ import tempfile
 import traceback
 import types
 
+try:
+    import fcntl
+except ImportError:  # there are systems without
+    fcntl = None
+
 if __name__ == "__main__" and "OPENBLAS_CORETYPE" not in os.environ and os.path.exists("/proc/cpuinfo"):
     with open("/proc/cpuinfo") as cpuinfo:
         if "avx2" in cpuinfo.read():
@@ -32,6 +37,9 @@ import numpy as np
 MAGIC = b"\0dreamopt caffe worker 1\n"
 KEPT_PIECES = 12
 NEEDED_TYPES = ("Input", "Bias", "Power")
+NEEDED_NAMES = ("layer_type_list", "Net", "TEST", "TRAIN", "set_mode_cpu", "set_mode_gpu", "set_device")
+NEEDED_METHODS = ("_forward", "_backward", "copy_from", "share_with", "reshape")
+FOLDERS = "dreamopt-caffe-"
 LAYER_MARK = "dreamopt: layer "
 
 
@@ -110,15 +118,19 @@ class Worker(object):
         self.caffe = caffe
         self.note = note
         self.gpu = None
-        self.phase = caffe.TEST
+        self.phase = None
         self.base = None
         self.pieces = {}
         self.used = []
         self.folder = None
+        self.trusted = False
         self.shipped = Shipped()
 
     def answer(self, header, arrays):
         """Return the header and the arrays that answer a request."""
+        if not self.trusted:
+            require_young(self.caffe)
+            self.trusted = True
         if self.gpu is None:
             self.caffe.set_mode_cpu()
         else:  # in each request, since Caffe's mode belongs to a thread
@@ -128,13 +140,8 @@ class Worker(object):
 
     def do_hello(self, header, arrays):
         """Take the device (a GPU's number, "cpu", or "auto": try GPU 0 in a child) and tell versions."""
-        types = getattr(self.caffe, "layer_type_list", None)
-        version = getattr(self.caffe, "__version__", "of unknown version")
-        known = list(types()) if types is not None else []
-        lacking = [kind for kind in NEEDED_TYPES if kind not in known]
-        if lacking:
-            why = "it lacks the layer types " + ", ".join(lacking) if known else "it has no layer_type_list()"
-            raise RefusedError("old", "Caffe %s is too old: %s; Caffe 1.0 (2017) or newer is needed" % (version, why))
+        version = version_of(self.caffe)
+        clear_abandoned()
         device = header["device"]
         if device != "cpu":
             index = 0 if device == "auto" else device
@@ -147,13 +154,15 @@ class Worker(object):
             "python": ".".join(str(part) for part in sys.version_info[:3]),
             "numpy": np.__version__,
             "gpu": self.gpu,
+            "types": list(self.caffe.layer_type_list()),
+            "fields": fields_of(self.caffe),
         }, []
 
     def do_file(self, header, arrays):
         """Add a part to a file of this worker's."""
         if self.folder is None:
-            self.folder = tempfile.mkdtemp(prefix="dreamopt-")
-        with open(os.path.join(self.folder, header["name"]), "wb" if header["first"] else "ab") as stream:
+            self.folder = Folder()
+        with open(os.path.join(self.folder.path, header["name"]), "wb" if header["first"] else "ab") as stream:
             stream.write(arrays[0].tobytes())
         return {}, []
 
@@ -193,7 +202,7 @@ class Worker(object):
         self.phase = self.caffe.TRAIN if header["phase"] == "TRAIN" else self.caffe.TEST
         path = header["weights"]
         if path is not None and header["stored"]:
-            path = os.path.join(self.folder, path)
+            path = os.path.join(self.folder.path, path)
         if path is not None and not os.path.exists(path):
             raise RefusedError("weights", "%s: there is no such file here, nor where Caffe runs" % path)
         if hasattr(self.caffe, "set_random_seed"):
@@ -204,7 +213,7 @@ class Worker(object):
                 self.base.copy_from(str(path))
         finally:
             if self.folder is not None:
-                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.remove()
                 self.folder = None
         return {
             "params": [[name, [_shape(blob) for blob in blobs]] for name, blobs in self.base.params.items()],
@@ -213,13 +222,15 @@ class Worker(object):
 
     def do_hash(self, header, arrays):
         """Return the sha256 of every layer's name and weights, as the engine's."""
+        weights = dict((name, [blob.data for blob in blobs]) for name, blobs in self.base.params.items())
+        for name, array in zip(header["given"], arrays):  # of layers that are beyond this Caffe
+            weights.setdefault(name, []).append(array)
         digest = hashlib.sha256()
-        for name, blobs in self.base.params.items():
-            for blob in blobs:
-                shape = _shape(blob)
-                dims = "(%s%s)" % (", ".join(str(size) for size in shape), "," if len(shape) == 1 else "")
+        for name in header["order"]:
+            for array in weights.pop(name, ()):
+                dims = "(%s%s)" % (", ".join(str(int(size)) for size in array.shape), "," if array.ndim == 1 else "")
                 digest.update((name + dims).encode("utf-8"))
-                digest.update(np.ascontiguousarray(blob.data).tobytes())
+                digest.update(np.ascontiguousarray(array).tobytes())
         return {"sha256": digest.hexdigest()}, []
 
     def do_piece(self, header, arrays):
@@ -309,14 +320,81 @@ class Worker(object):
         blob.data[...] = array
 
     def _net(self, text):
-        folder = tempfile.mkdtemp(prefix="dreamopt-")
+        folder = Folder()
         try:
-            path = os.path.join(folder, "net.prototxt")
+            path = os.path.join(folder.path, "net.prototxt")
             with open(path, "wb") as stream:
                 stream.write(text.encode("utf-8"))
             return self.caffe.Net(path, self.phase)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
+
+
+class Folder(object):
+    """A temporary folder, with a lock that tells later workers whether it is still somebody's: a killed one cannot remove it."""
+
+    def __init__(self):
+        self.path = tempfile.mkdtemp(prefix=FOLDERS)
+        self.lock = os.open(os.path.join(self.path, "lock"), os.O_RDWR | os.O_CREAT)
+        if fcntl is not None:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def remove(self):
+        """Delete it."""
+        os.close(self.lock)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def clear_abandoned():
+    """Delete the folders of this user's workers that were killed."""
+    here = tempfile.gettempdir()
+    for name in os.listdir(here) if fcntl is not None else ():
+        path = os.path.join(here, name)
+        if not name.startswith(FOLDERS) or os.path.islink(path):
+            continue
+        try:
+            if os.stat(path).st_uid != os.getuid():
+                continue
+            with open(os.path.join(path, "lock")) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+        except (IOError, OSError):  # it is in use, or about to be, or gone
+            pass
+
+
+def version_of(caffe):
+    """Return what a Caffe calls itself."""
+    return str(getattr(caffe, "__version__", "of unknown version"))
+
+
+def require_young(caffe):
+    """Refuse a Caffe that lacks what is needed here."""
+    lacking = [name for name in NEEDED_NAMES if not hasattr(caffe, name)]
+    if not lacking:
+        lacking = ["Net." + name for name in NEEDED_METHODS if not hasattr(caffe.Net, name)]
+    if lacking:
+        why = "it has no " + ", ".join(lacking)
+    else:
+        known = list(caffe.layer_type_list())
+        lacking = [kind for kind in NEEDED_TYPES if kind not in known]
+        why = "it lacks the layer types " + ", ".join(lacking)
+    if lacking:
+        raise RefusedError("old", "Caffe %s is too old: %s; Caffe 1.0 (2017) or newer is needed" % (version_of(caffe), why))
+
+
+def fields_of(caffe):
+    """Return the names of the fields that this Caffe's layers have, by message; None where it does not tell."""
+    try:
+        waiting = [importlib.import_module(caffe.__name__ + ".proto.caffe_pb2").LayerParameter.DESCRIPTOR]
+    except (ImportError, AttributeError):
+        return None
+    found = {}
+    while waiting:
+        message = waiting.pop()
+        if message.name not in found:
+            found[message.name] = [field.name for field in message.fields]
+            waiting += [field.message_type for field in message.fields if field.message_type is not None]
+    return found
 
 
 def described(error):

@@ -68,7 +68,15 @@ class Channel(Protocol):
 
 
 class CaffeAbortedError(BackendError):
-    """Caffe aborted on a failed check, in the words that it gave."""
+    """Caffe aborted on a failed check, in the words that it gave, and in the layer that it was at, where that is known."""
+
+    def __init__(self, message: str, layer: str = "") -> None:
+        super().__init__(message)
+        self.layer = layer
+
+    def at(self, place: str) -> CaffeAbortedError:
+        """Return the same error with the layer's place in the user's file."""
+        return CaffeAbortedError(f"{place}: {self}" if place and not str(self).startswith(place) else str(self), self.layer)
 
 
 class Asked(Protocol):

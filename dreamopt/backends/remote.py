@@ -6,6 +6,7 @@ The worker may die at any time, since Caffe aborts the process on a failed check
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -29,8 +30,12 @@ _BOOTSTRAP = "import sys;exec(eval(sys.stdin.readline()))"
 _FATAL = re.compile(r"^F\d{4,8} [\d:.]+ +\d+ (\S+:\d+)\] (.*)", re.MULTILINE)
 _CREATING = re.compile(r"\] Creating [Ll]ayer (.*)$|^" + LAYER_MARK + "(.*)$", re.MULTILINE)
 _PARSER = re.compile(r"^\[libprotobuf ERROR [^\]]*\] (.*)$", re.MULTILINE)
+_SCRATCH = re.compile(r"\S*/dreamopt-caffe-\w+/net\.prototxt")
 _LOG_TAIL = 2**18
 _JUNK = 2**16  # bytes that a wrapper may print before the worker speaks
+_SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
+START_TIMEOUT = 60.0
+"""Seconds for which a Python that starts is waited for."""
 
 
 class Remote:
@@ -44,9 +49,13 @@ class Remote:
         A GPU's number, ``"cpu"`` or ``"auto"``.
     timeout : float
         Seconds after which an answer is not waited for any more.
+    start_timeout : float
+        The same for Python to start, and for Caffe to be imported then; at most ``timeout``.
 
     Raises
     ------
+    UsageError
+        For no command, or one that drops the words that are added to it.
     BackendError
         If the command does not start a Python with a Caffe that can do this.
     """
@@ -54,18 +63,21 @@ class Remote:
     name = "remote"
     shares_files = False
 
-    def __init__(self, python: str | Sequence[str], device: int | str, timeout: float) -> None:
+    def __init__(self, python: str | Sequence[str], device: int | str, timeout: float, start_timeout: float = START_TIMEOUT) -> None:
         try:
             self.command = shlex.split(python) if isinstance(python, str) else [os.fspath(part) for part in python]
         except ValueError as error:
             raise UsageError(f"python is {python!r}, which is no command: {error}") from None
         if not self.command:
             raise UsageError("python is an empty command; give what starts a Python with Caffe, such as 'chroot /srv/caffe python3'")
-        if not timeout > 0:
-            raise UsageError(f"timeout is {timeout:g} s, but has to be above 0")
+        for name, limit in (("timeout", timeout), ("start_timeout", start_timeout)):
+            if not limit > 0:
+                raise UsageError(f"{name} is {limit:g} s, but has to be above 0")
+        _require_words_passed_on(self.command)
         self.where = f"'{shlex.join(self.command)}'"
         self._device = device
         self._timeout = timeout
+        self._start_timeout = min(start_timeout, timeout)
         self._started = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._end: weakref.finalize[Any, Any] | None = None
@@ -85,12 +97,15 @@ class Remote:
 
     def ask(self, header: Header, arrays: Sequence[Array] = ()) -> Answer:
         """Send a request and wait for its answer."""
+        return self._ask(header, arrays, self._timeout)
+
+    def _ask(self, header: Header, arrays: Sequence[Array], timeout: float) -> Answer:
         process = self._process
         if process is None:
             raise WorkerLostError(f"{self.where} is not running")
         self._log.seek(0)
         self._log.truncate()
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + timeout
         try:
             for part in pack(header, arrays):
                 _write(process, part, deadline)
@@ -98,7 +113,7 @@ class Remote:
             answer, found = unpack(head, _read(process, _size(process, deadline), deadline))
         except TimeoutError:
             self.close()
-            raise WorkerLostError(f"{self.where} gave no answer for {self._timeout:g} s") from None
+            raise WorkerLostError(f"{self.where} gave no answer for {timeout:g} s") from None
         except (EOFError, BrokenPipeError):
             self._dead()
         except BaseException:
@@ -129,7 +144,7 @@ class Remote:
         self._process, self._end = process, weakref.finalize(self, _finish, process, self._log)
         assert process.stdin is not None
         os.set_blocking(process.stdin.fileno(), False)
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + self._start_timeout
         program = resources.files("dreamopt.backends").joinpath("caffe_worker.py").read_text(encoding="ascii")
         heard = b""
         try:
@@ -139,18 +154,25 @@ class Remote:
         except (EOFError, BrokenPipeError, TimeoutError) as problem:
             late = isinstance(problem, TimeoutError)
             status = "" if late else _status(process)
-            said = self._said().strip().splitlines()
+            said = (heard.decode(errors="replace") + "\n" + self._said()).strip().splitlines()
             self.close()
-            why = f"no answer for {self._timeout:g} s" if late else f"it ended {status}"
-            raise BackendError(f"{self.where} starts no Python with numpy: {why}{': ' + said[-1] if said else ''}") from None
+            if not late:
+                raise BackendError(
+                    f"{self.where} starts no Python with numpy: it ended {status}{': ' + said[-1] if said else ''}"
+                ) from None
+            printed = f"printed {said[-1]!r}" if said else "printed nothing"
+            raise BackendError(
+                f"{self.where} started no Python within {self._start_timeout:g} s (it {printed}): the command has to pass on standard input"
+                " and two more words, -c and a line of Python; load_net(start_timeout=...) waits longer"
+            ) from None
         if not heard.endswith(MAGIC):
             self.close()
             raise BackendError(f"{self.where} starts no Python: it printed {heard[:60]!r}")
         self._started += 1
         try:
-            return self.ask({"op": "hello", "device": self._device, "trust": False})[0]
+            return self._ask({"op": "hello", "device": self._device, "trust": False}, (), self._start_timeout)[0]
         except WorkerLostError as problem:
-            raise BackendError(str(problem)) from None
+            raise BackendError(f"{problem}, asked to import Caffe") from None
         except BackendError as problem:
             words = None if self._process is None else _FATAL.search(self._said())
             self.close()
@@ -169,14 +191,28 @@ class Remote:
         layer = "".join(layers[-1]) if layers else ""
         parser = _PARSER.findall(said[: fatal.start()])
         words = " ".join(said[fatal.start(2) :].split("*** Check failure", 1)[0].split())
-        raise CaffeAbortedError(
-            f"Caffe aborted{f' in layer {layer!r}' if layer else ''}: {'; '.join([*parser, words])} ({fatal[1]}, in {self.where})"
-        )
+        words = _SCRATCH.sub("the net", "; ".join([*parser, words]))
+        raise CaffeAbortedError(f"Caffe aborted{f' in layer {layer!r}' if layer else ''}: {words} ({fatal[1]}, in {self.where})", layer)
 
     def _said(self) -> str:
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - _LOG_TAIL))
         return self._log.read().decode(errors="replace")
+
+
+def _require_words_passed_on(command: Sequence[str]) -> None:
+    """Refuse a shell's line that drops the words behind it: the Python that it starts would wait for a program for ever."""
+    if os.path.basename(command[0]) == "ssh":  # whose shell reads all words anew
+        return
+    for i, (shell, option) in enumerate(itertools.pairwise(command)):
+        if os.path.basename(shell) in _SHELLS and re.fullmatch("-[a-z]*c", option) and i + 2 < len(command):
+            line, last = command[i + 2], i + 3 == len(command)
+            rest_alone = ("$@" in line or "$*" in line) and "$0" not in line and "$1" not in line
+            if "$" not in line or (last and rest_alone):  # the first word behind the line is its $0
+                raise UsageError(
+                    f"{shlex.join(command)!r} drops the words that are added to it (-c and a line of Python); let the shell pass them on,"
+                    f""" as in {shell} {option} 'exec python3 "$@"' {os.path.basename(shell)}"""
+                )
 
 
 def _finish(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:

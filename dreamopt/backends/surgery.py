@@ -28,8 +28,8 @@ from dataclasses import dataclass, field
 
 from dreamopt.engine.graph import Step, insert_splits
 from dreamopt.engine.layer import Layer, layer_class
-from dreamopt.errors import UnknownLayerError
-from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, net_text
+from dreamopt.errors import BackendError, UnknownLayerError
+from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, clear_unknown, net_text
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 
 Shape = tuple[int, ...]
@@ -111,11 +111,37 @@ class Surgery:
             if len(step.param.top) > 1:
                 for j, name in enumerate(step.param.top):
                     self.by_layer.setdefault(f"{step.param.name}[{j}]", self.by_blob[name])
+        self.beyond: dict[int, str] = {}
         self.inputs: dict[str, Shape] = {}
         for step in self.steps:
             if step.param.type == "Input":
                 shapes = [tuple(shape.dim) for shape in step.param.input_param.shape]
                 self.inputs |= {top: shapes[k if len(shapes) > 1 else 0] for k, top in enumerate(step.param.top)}
+
+    def fit(self, types: Collection[str], fields: Mapping[str, Collection[str]] | None, caffe: str) -> None:
+        """Keep to what a Caffe has: layers beyond it, and all that reads them, are in no prototxt.
+
+        Settings that it does not know go where they say nothing, or its layer of that type would not read them.
+
+        Parameters
+        ----------
+        types : collection of str
+            The layer types that it has.
+        fields : mapping of str to collection of str, or None
+            The names of the fields that it has, by message; None if it does not tell.
+        caffe : str
+            What messages call it.
+        """
+        self.beyond = {}
+        for i, step in enumerate(self.steps):
+            layer = f"{step.where}: layer '{step.param.name}' ({step.param.type})"
+            below = [self.beyond[at] for at, _ in self.reads[i] if at in self.beyond]
+            if below:
+                self.beyond[i] = below[0]
+            elif step.param.type not in types:
+                self.beyond[i] = f"{layer}: {caffe} has no layers of this type"
+            elif fields is not None and (lost := clear_unknown(step.param, fields)):
+                self.beyond[i] = f"{layer}: {caffe} has no {' and no '.join(lost)}"
 
     def find(self, name: str) -> Value:
         """Return the value that the name of a layer or a blob means."""
@@ -155,10 +181,13 @@ class Surgery:
             Layers whose weights come from a file: nothing is drawn for them.
         """
         net = self._net()
-        for layer in self.definition.param.layer:
-            if layer.top or layer.type.endswith("Loss"):  # the others give nothing: Silence, HDF5Output
+        mine = [i for i, step in enumerate(self.steps) if not step.added]
+        for i, layer in zip(mine, self.definition.param.layer, strict=True):
+            if i not in self.beyond and (layer.top or layer.type.endswith("Loss")):  # the others give nothing: Silence, HDF5Output
                 copied = net.layer.add()
-                copied.CopyFrom(layer)
+                copied.CopyFrom(self.steps[i].param)
+                copied.bottom[:], copied.loss_weight[:] = layer.bottom, layer.loss_weight  # Caffe adds its Splits itself
+                copied.top[:] = layer.top
                 del copied.include[:], copied.exclude[:]
                 if layer.name in loaded:
                     alone = NetParameter(layer=[copied])
@@ -228,6 +257,9 @@ class Surgery:
             if value not in piece.given and value[0] not in needed:
                 needed.add(value[0])
                 waiting += self.reads[value[0]]
+        refused = [self.beyond[i] for i in sorted(needed) if i in self.beyond]
+        if refused:
+            raise BackendError(f"{refused[0]}; the backend 'engine' may have it, and targets that do not need this layer work")
         return sorted(needed)
 
     def _inputs(self, piece: Piece, needed: Sequence[int]) -> dict[Value, str]:

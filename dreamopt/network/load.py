@@ -29,6 +29,8 @@ BACKENDS = ("auto", "engine", "pycaffe", "remote")
 """Names of the backends that `load_net` knows."""
 TIMEOUT = 600.0
 """Seconds for which a remote Caffe is waited for."""
+START_TIMEOUT = 60.0
+"""Seconds for which a Python with it may take to start."""
 EMBEDDED = "tiny"
 """Name of the small net that the package carries."""
 
@@ -42,6 +44,7 @@ def load_net(
     backend: str = "auto",
     python: str | Sequence[str] | None = None,
     timeout: float = TIMEOUT,
+    start_timeout: float = START_TIMEOUT,
     device: str | torch.device = "auto",
     mean: StrPath | ArrayLike | None = None,
     channel_order: str | None = None,
@@ -71,6 +74,8 @@ def load_net(
         For ``"remote"``: the command that starts a Python with Caffe and numpy, such as ``"chroot /srv/caffe python3"``.
     timeout : float
         For ``"remote"``: seconds after which an answer is not waited for any more, and Caffe started again.
+    start_timeout : float
+        For ``"remote"``: seconds within which the command has to start its Python, and that to import Caffe.
     device : str
         ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     mean : number, sequence, array or path, optional
@@ -146,7 +151,7 @@ def load_net(
         )
     else:
         assert isinstance(prototxt_or_name, NetDef)
-        channel = _caffe_channel(backend, python, device, timeout)
+        channel = _caffe_channel(backend, python, device, timeout, start_timeout)
         computed = CaffeBackend(prototxt_or_name, weights, channel, phase=phase, seed=seed, allow_python_layers=allow)
     notes = _weights_notes(computed, weights, seed)
     names = read_labels(said["labels"])
@@ -173,7 +178,9 @@ def embedded() -> tuple[Path, Path, dict[str, Any]]:
     return data.PROTOTXT, data.WEIGHTS, {"mean": ZOO_MEAN, "channel_order": "BGR", "scale": 1.0, "labels": data.LABELS}
 
 
-def _caffe_channel(backend: str, python: str | Sequence[str] | None, device: str | torch.device, timeout: float) -> Channel:
+def _caffe_channel(
+    backend: str, python: str | Sequence[str] | None, device: str | torch.device, timeout: float, start_timeout: float
+) -> Channel:
     number = caffe_device(device)
     if backend == "pycaffe":
         from dreamopt.backends.pycaffe import InProcess
@@ -183,7 +190,7 @@ def _caffe_channel(backend: str, python: str | Sequence[str] | None, device: str
 
     if python is None:
         raise UsageError("backend 'remote' needs python, the command that starts a Python with Caffe, as 'chroot /srv/caffe python3'")
-    return Remote(python, number, timeout)
+    return Remote(python, number, timeout, start_timeout)
 
 
 def _is_name(text: str) -> bool:

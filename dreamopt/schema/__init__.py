@@ -5,7 +5,7 @@ from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.mean import read_mean
 from dreamopt.schema.net import NetDef, parse_net, read_net
 from dreamopt.schema.place import Place
-from dreamopt.schema.text import clear_cudnn, clear_fillers, net_text
+from dreamopt.schema.text import clear_cudnn, clear_fillers, clear_unknown, net_text
 from dreamopt.schema.weights import read_weights
 from dreamopt.schema.write import write_weights
 
@@ -15,6 +15,7 @@ __all__ = [
     "Place",
     "clear_cudnn",
     "clear_fillers",
+    "clear_unknown",
     "net_text",
     "parse_net",
     "read_mean",

@@ -205,7 +205,7 @@ def test_commands_that_start_no_caffe(python: str, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"'/nowhere/python' cannot be started \(No such file or directory: /nowhere/python\)"):
         start("/nowhere/python")
     with pytest.raises(BackendError, match="starts no Python with numpy: it ended with status 3: oh no"):
-        start(["sh", "-c", "echo oh no >&2; exit 3"])
+        start(["sh", "-c", 'echo oh no >&2; exit 3 "$@"', "sh"])
     with pytest.raises(BackendError, match="has no Caffe that can be imported: No module named 'caffe'"):
         start([sys.executable])
     with pytest.raises(BackendError, match=r"cannot use GPU 0 \(Cannot use GPU in CPU-only Caffe: check mode.\)"):

@@ -1,0 +1,72 @@
+"""Nets with layers and words of forks on a real Caffe that has none of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from dreamopt.cli import cli
+from dreamopt.engine import Net
+from dreamopt.errors import BackendError
+from dreamopt.network import load_net
+from tests.forks import SSD
+from tests.oracle.conftest import caffe_root
+
+pytestmark = pytest.mark.oracle
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("forks")
+    path, weights = folder / "ssd.prototxt", folder / "ssd.caffemodel"
+    path.write_text(SSD)
+    Net(path, seed=5).save(weights)
+    return path, weights
+
+
+def test_what_does_not_need_them_is_the_engines(files: tuple[Path, Path]) -> None:
+    net = load_net(*files, backend="remote", python=f"chroot {caffe_root()} python3")
+    truth = load_net(*files, device="cpu")
+    x = torch.randn(2, 3, 21, 19, generator=torch.Generator().manual_seed(1))
+    names = ["conv1", "relu1", "drop", "conv2"]
+    found = []
+    for one in (net, truth):
+        seen = x.clone().requires_grad_()
+        acts = one.activations(seen, names)
+        sums = [(i + 1) * act.square().sum() for i, act in enumerate(acts.values())]
+        found.append([*acts.values(), torch.autograd.grad(torch.stack(sums).sum(), seen)[0]])
+    for a, b in zip(*found, strict=True):
+        assert float((a - b).detach().norm() / b.detach().norm()) < 1e-5
+    assert net.layers == truth.layers
+    assert net.hash() == truth.hash()
+    with pytest.raises(
+        BackendError, match=rf"^{files[0]}:8: layer 'norm' \(Normalize\): Caffe 1\.0\.0 in 'chroot .*' has no layers of this"
+    ):
+        net.activations(x, ["conv2", "perm"])
+    with pytest.raises(
+        BackendError, match=rf"^{files[0]}:14: layer 'drop2' \(Dropout\): Caffe .* has no dropout_param\.scale_train: false; "
+    ):
+        net.activations(x, ["last"])
+    net.backend.close()  # type: ignore[attr-defined]
+
+
+def test_render_below_them(files: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "o.png"
+    words = ["render", "--net", str(files[0]), "--weights", str(files[1]), "-t", "conv1:1", "--steps", "2", "-q", "-o", str(out)]
+    got = CliRunner().invoke(cli, [*words, "--backend", "remote", "--python", f"chroot {caffe_root()} python3"])
+    assert got.exit_code == 0, got.output
+    assert out.exists()
+
+
+def test_an_abort_names_the_users_line(tmp_path: Path) -> None:
+    path = tmp_path / "sum.prototxt"
+    path.write_text("""
+        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 5 dim: 7 } } }
+        layer { name: "cut" type: "Pooling" bottom: "data" top: "cut" pooling_param { kernel_size: 2 } }
+        layer { name: "sum" type: "Eltwise" bottom: "data" bottom: "cut" top: "sum" }
+    """)
+    with pytest.raises(BackendError, match=rf"^{path}:4: Caffe aborted in layer 'sum': Check failed: "):
+        load_net(path, backend="remote", python=f"chroot {caffe_root()} python3")
