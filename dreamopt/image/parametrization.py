@@ -51,6 +51,13 @@ class Parametrization:
         """
         raise UsageError(f"{self} cannot be started from an image, nor mended between steps: it has no way back from an image")
 
+    def mended(self, params: Tensor, image: Tensor, canvas: Canvas) -> Tensor:
+        """Return parameters like ``params`` whose image is ``image``, after a projection changed it; by default those of `params`.
+
+        To be written where an image does not say all: an opacity stays, what items share stays shared.
+        """
+        return self.params(image, canvas)
+
     @property
     def coupled(self) -> bool:
         """Whether items share numbers on purpose, so that an item of a batch is not what it would be alone."""

@@ -136,6 +136,12 @@ class Alpha(Parametrization):
         veil = image.new_ones(image.shape[0], 1, *canvas.shape[1:])
         return joined([self.of.params(image, canvas), self.opacity.params(veil, _veil(canvas)) * self._ratio(canvas)])
 
+    def mended(self, params: Tensor, image: Tensor, canvas: Canvas) -> Tensor:
+        """Return parameters of the mended images, with the opacity as it is."""
+        mine, _ = self._parts(params, canvas)
+        kept = params[:, math.prod(mine.shape[1:]) :]
+        return joined([self.of.mended(mine, image, canvas), kept])
+
     def settle(self, params: Tensor, canvas: Canvas, moment: Moment) -> Tensor:
         """Return the parameters with both parts settled."""
         mine, veil = self._parts(params, canvas)

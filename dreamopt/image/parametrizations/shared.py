@@ -107,10 +107,15 @@ class Shared(Parametrization):
     def image(self, params: Tensor, canvas: Canvas) -> Tensor:
         """Return the images, each from its own parameters and everybody's copies."""
         own, copies = self._parts(params, canvas)
+        return self._shifted(self.of.image(own, canvas), self._common(copies, canvas), canvas)
+
+    def _common(self, copies: Tensor, canvas: Canvas) -> Tensor:
+        mixed = self._together(len(copies), copies) @ copies
+        return by_item(lambda row: self._plane(row, canvas), mixed)
+
+    def _shifted(self, image: Tensor, planes: Tensor, canvas: Canvas) -> Tensor:
         low, high = Palette().ends(canvas)
-        part = (self.of.image(own, canvas) - low) / (high - low)
-        mixed = self._together(params.shape[0], copies) @ copies
-        planes = by_item(lambda row: self._plane(row, canvas), mixed)
+        part = (image - low) / (high - low)
         return torch.lerp(low, high, torch.sigmoid(torch.logit(part, eps=_MARGIN) + planes))
 
     def _plane(self, row: Tensor, canvas: Canvas) -> Tensor:
@@ -130,6 +135,11 @@ class Shared(Parametrization):
         """Return parameters with nothing shared: each item's image is all its own."""
         own = self.of.params(image, canvas)
         return joined([own, own.new_zeros(len(own), sum(map(math.prod, self.sizes(canvas))))])
+
+    def mended(self, params: Tensor, image: Tensor, canvas: Canvas) -> Tensor:
+        """Return parameters of the mended images, with what is shared as it is."""
+        own, copies = self._parts(params, canvas)
+        return joined([self.of.mended(own, self._shifted(image, -self._common(copies, canvas), canvas), canvas), copies])
 
     def settle(self, params: Tensor, canvas: Canvas, moment: Moment) -> Tensor:
         """Return the parameters with the own ones settled."""
