@@ -40,6 +40,8 @@ class Transform:
 
     def __call__(self, image: Tensor, streams: Sequence[Stream], moment: Moment | None = None) -> Tensor:
         """Return `apply`, checked to keep items and channels."""
+        if image.dim() != 4:
+            raise UsageError(f"transform {self} needs pictures (N, C, H, W), but the net's input has shape {tuple(image.shape)}")
         changed = self.apply(image, streams, Moment() if moment is None else moment)
         if not isinstance(changed, Tensor) or changed.dim() != 4 or changed.shape[:2] != image.shape[:2]:
             got = tuple(changed.shape) if isinstance(changed, Tensor) else repr(changed)

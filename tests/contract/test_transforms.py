@@ -158,6 +158,12 @@ def test_printing_gives_the_string_that_makes_it(transform: Transform) -> None:
         transform.pixels = 3  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("transform", ALL)
+def test_vectors_are_refused_in_a_sentence(transform: Transform) -> None:
+    with pytest.raises(UsageError, match=r"needs pictures \(N, C, H, W\), but the net's input has shape \(2, 7\)"):
+        transform(torch.zeros(2, 7), drawn(), Moment())
+
+
 @pytest.mark.parametrize("name", sorted(SETS))
 def test_sets_are_strings_of_their_parts(name: str) -> None:
     parts = parse_transforms(name)
