@@ -19,7 +19,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
     return int(parts[0]) if len(parts) == 1 else (int(parts[1]), int(parts[0]))
 
 
-def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[str], settings: Any, out: str) -> str:
+def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[Any], variants: int, settings: Any, out: str) -> str:
     """Return the command that makes the same pictures again: every setting said, no default left to a later version."""
     words = ["dreamopt", "render", "--net", net or "tiny"]
     for key, value in repeat.items():
@@ -27,8 +27,13 @@ def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[str], se
             words += [f"--{key.replace('_', '-')}"] if value else []
         elif value is not None:
             words += [f"--{key.replace('_', '-')}", str(value)]
-    for target in targets:
-        words += ["--target", target]
+    # `expand` gives each target so many times in a row.
+    place = 0
+    while place < len(targets):
+        words += ["--target", targets[place].text]
+        place += targets[place].objective.batch or variants if targets[place].coupled else variants
+    if variants > 1:
+        words += ["--variants", str(variants)]
     told = settings.describe()
     size = told.pop("size")
     if size is not None:
@@ -40,7 +45,9 @@ def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[str], se
     if stages:
         words += ["--set", f"stages={json.dumps(stages)}"]
     for key, value in told.items():
-        if value is not None:
+        if isinstance(value, bool):
+            words += [f"--{key}"] if value else []
+        elif value is not None:
             words += [f"--{key.replace('_', '-')}", str(value)]
     return shlex.join([*words, "-o", out])
 
@@ -73,6 +80,7 @@ SETTINGS_OPTIONS = (
     click.option("--redirected", type=int, help="Steps at the start with redirected ReLUs, against dead starts.  [default: 0]"),
     click.option("--octaves", type=int, help="From small to large in so many sizes.  [default: 1]"),
     click.option("--octave-scale", type=float, help="Ratio of their sizes.  [default: 1.4]"),
+    click.option("--transparency", is_flag=True, default=None, help="Clear where no gradient came to."),
     click.option("--batch-size", type=int, help="Targets climbed together; a matter of speed and memory.  [default: 8]"),
 )
 
@@ -111,6 +119,7 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], **said: Any)
     metavar="FILE.png",
     help="The picture; of several targets the contact sheet, beside a folder of the same name with one picture each.",
 )
+@click.option("--variants", default=1, show_default=True, type=click.IntRange(min=1), help="Pictures of each target.")
 @settings_options
 @click.option(
     "--checkpoint",
@@ -129,6 +138,7 @@ def command(
     out: str,
     quiet: bool,
     as_json: bool,
+    variants: int,
     every: int | None,
     resume: bool,
     **options: Any,
@@ -149,13 +159,14 @@ def command(
     said = {key: options.pop(key) for key in NET_KEYS}
     settings = chosen_settings(**options)
     network, repeat, source = open_network(net, **said)
-    wanted = [target.text for target in expand(network, targets, settings.size)]
-    story = {"source": source, "load": {"net": net} | repeat, "command": again(net, repeat, wanted, settings, out)}
+    expanded = expand(network, targets, settings.size, variants)
+    wanted = [target.text for target in expanded]
+    story = {"source": source, "load": {"net": net} | repeat, "command": again(net, repeat, expanded, variants, settings, out)}
     shelf = None
     if every != 0 or resume:
         shelf = Shelf(f"{out}.checkpoint", every or None, None if every else 30.0, resume)
     with interruptible() as stop, rendering(quiet, len(wanted), settings.total_steps) as report:
-        rendered = render(network, targets, settings, story=story, callbacks=[report], stop=stop, shelf=shelf)
+        rendered = render(network, targets, settings, story=story, callbacks=[report], stop=stop, shelf=shelf, variants=variants)
     if not rendered:
         raise KeyboardInterrupt
     singles, sheet = save(rendered, out, title=network_title(source), wanted=len(wanted))

@@ -86,7 +86,7 @@ def contact_sheet(sections: Sequence[Section], *, columns: int | None = None, ti
         if len(section.pictures) != len(section.labels):
             raise ImageError(f"a contact sheet section of {len(section.pictures)} pictures has {len(section.labels)} labels.")
     for picture in pictures:
-        if picture.shape != (height, width, 3):
+        if picture.shape not in ((height, width, 3), (height, width, 4)):
             raise ImageError(f"a contact sheet's pictures are all of one size, not {picture.shape} beside {(height, width, 3)}.")
     most = max(len(section.pictures) for section in sections)
     across = max(columns_for(most, width, height), min(4, most)) if columns is None else max(1, min(columns, most))
@@ -116,7 +116,8 @@ def contact_sheet(sections: Sequence[Section], *, columns: int | None = None, ti
         if name:
             draw.text((gap, start + round(size * 0.3)), fit(name, heading, sheet_width - 2 * gap), fill=INK, font=heading)
         for picture, label, (left, above) in zip(section.pictures, section.labels, spots, strict=True):
-            sheet.paste(Image.fromarray(picture), (left, above))
+            whole = Image.fromarray(picture)
+            sheet.paste(whole, (left, above), whole if whole.mode == "RGBA" else None)
             for number, text in enumerate(label.split("\n")):
                 place = (left, above + height + 1 + number * line)
                 draw.text(place, fit(text, font, width), fill=FAINT if number else INK, font=font)

@@ -9,21 +9,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from dreamopt import __version__
 from dreamopt.errors import DeadGradientError, UsageError
 from dreamopt.image.files import Picture
 from dreamopt.network import Network
-from dreamopt.objective import Objective, each
-from dreamopt.optimize import Checkpoint, Result, run
-from dreamopt.optimize.result import Callback, Progress
-from dreamopt.problem import Problem
-from dreamopt.recipes.legs import Leg, carried, choose_size, given_images, plan, pyramid
-from dreamopt.recipes.settings import NOISE, WAKING, Settings, Wake
+from dreamopt.objective import Objective
+from dreamopt.optimize import run
+from dreamopt.optimize.result import Callback
+from dreamopt.recipes.climbs import Batch, Climbed, Job, begin, climb, make_problem
+from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.shelf import Shelf
-from dreamopt.recipes.targets import Target, expand, together
+from dreamopt.recipes.targets import Target, expand
 
 FORMAT = 1
 """Version of the metadata's form."""
@@ -57,17 +56,6 @@ class Rendered:
     dead: str | None = None
 
 
-@dataclass(frozen=True)
-class Job:
-    """A target with its number among equal targets, which names its random streams.
-
-    So a picture does not depend on what else is rendered, and a target given twice gives two pictures.
-    """
-
-    target: Target
-    item: int
-
-
 def render(
     network: Network,
     targets: str | Objective | Sequence[str | Objective],
@@ -77,6 +65,7 @@ def render(
     callbacks: Sequence[Callback] = (),
     stop: Callable[[], bool] | None = None,
     shelf: Shelf | None = None,
+    variants: int = 1,
     **changes: Any,
 ) -> list[Rendered]:
     """Render the pictures that targets like.
@@ -98,6 +87,8 @@ def render(
         Asked after each step; once it returns True, the running batch ends with the best it had and no other begins.
     shelf : Shelf, optional
         Where the rendering is kept while it goes on; it is empty again when all is done.
+    variants : int
+        How many pictures of each target, at least 1, each from a start of its own.
     **changes
         Fields of `Settings`, for instance ``steps=64``.
 
@@ -133,7 +124,7 @@ def render(
     chosen = replace(settings if settings is not None else Settings(), **changes)
     seen: Counter[str] = Counter()
     jobs = []
-    for target in expand(network, targets, chosen.size):
+    for target in expand(network, targets, chosen.size, variants):
         jobs.append(Job(target, seen[target.text]))
         seen[target.text] += 1
     done: dict[int, Rendered] = {}
@@ -175,83 +166,16 @@ def _taken_up(shelf: Shelf | None, number: int, jobs: Sequence[Job]) -> list[Ren
 
 def _batches(jobs: Sequence[Job], size: int) -> Iterator[list[tuple[int, Job]]]:
     """Yield batches of targets that read the same layers: the net is run no further up than a target needs."""
-    groups: dict[tuple[str, ...], list[tuple[int, Job]]] = {}
+    groups: dict[object, list[tuple[int, Job]]] = {}
     for place, job in enumerate(jobs):
-        groups.setdefault(job.target.objective.layers, []).append((place, job))
+        key: object = id(job.target) if job.target.coupled else job.target.objective.layers
+        groups.setdefault(key, []).append((place, job))
     for group in groups.values():
+        if group[0][1].target.coupled:
+            yield group
+            continue
         for first in range(0, len(group), size):
             yield group[first : first + size]
-
-
-def _problem(network: Network, jobs: Sequence[Job], leg: Leg, wake: Wake = WAKING[0]) -> Problem:
-    settings = leg.settings
-    objective = together([job.target for job in jobs])
-    if leg.layers:
-        objective = each([leg.aimed(network, job.target.given) for job in jobs])
-    return Problem(
-        network,
-        objective,
-        settings.make_regularizers(),
-        leg.size,
-        batch=len(jobs),
-        parametrization=settings.make_parametrization(wake),
-        transforms=settings.make_transforms(),
-        views=settings.views,
-        items=[job.item for job in jobs],
-    )
-
-
-@dataclass
-class _Batch:
-    """Targets that climb together: where they start, and what became of those that cannot climb."""
-
-    jobs: Sequence[Job]
-    legs: list[Leg]
-    start: Tensor
-    wakes: list[Wake]
-    dead: dict[int, str]
-    bases: list[Tensor] | None = None
-
-    def alive(self) -> list[int]:
-        return [index for index in range(len(self.jobs)) if index not in self.dead]
-
-
-def _begin(network: Network, jobs: Sequence[Job], settings: Settings) -> _Batch:
-    """Return a batch at its start, with louder starts for the targets that the first does not wake."""
-    legs = plan(settings, choose_size(network, settings, [job.target.objective for job in jobs]))
-    problem = _problem(network, jobs, legs[0])
-    images = given_images(network, settings, legs[-1].size if settings.octaves > 1 else legs[0].size, len(jobs))
-    if images is not None and settings.start_noise:
-        drawn = torch.stack([stream.normal("init", images.shape[1:], images) for stream in problem.streams(settings.seed, 0)])
-        images = images + settings.start_noise * problem.canvas.grey_level * drawn
-    bases = None
-    if settings.octaves > 1:
-        last = _problem(network, jobs, legs[-1])
-        bases = pyramid(last.images(last.start(settings.seed)) if images is None else images, legs)
-        images = bases[0]
-    start = problem.start(settings.seed) if images is None else problem.clip(problem.parametrization.params(images, problem.canvas))
-    batch = _Batch(jobs, legs, start, [WAKING[0]] * len(jobs), {}, bases)
-    _wake(network, batch, problem, settings, louder=settings.init is None and not settings.redirected)
-    return batch
-
-
-def _wake(network: Network, batch: _Batch, problem: Problem, settings: Settings, louder: bool) -> None:
-    jobs, leg = batch.jobs, batch.legs[0]
-    dead = [] if settings.redirected else problem.evaluate(batch.start, seed=settings.seed).dead()
-    for wake in WAKING[1:] if louder else ():
-        if not dead:
-            break
-        asleep = [jobs[index] for index in dead]
-        other, climbed = _problem(network, asleep, leg, wake), _problem(network, asleep, leg)
-        drawn = other.start(settings.seed + wake.more_seed)
-        if settings.parametrization in NOISE:
-            drawn = climbed.parametrization.params(other.images(drawn), climbed.canvas)
-        still = set(climbed.evaluate(drawn, seed=settings.seed).dead())
-        for place, index in enumerate(dead):
-            if place not in still:
-                batch.start[index], batch.wakes[index] = drawn[place], wake
-        dead = [index for place, index in enumerate(dead) if place in still]
-    batch.dead = {index: problem.explain(batch.start, index, settings.seed) for index in dead}
 
 
 def render_batch(
@@ -266,86 +190,27 @@ def render_batch(
     number: int = 0,
 ) -> list[Rendered]:
     """Render targets that climb together; parameters as `render`'s."""
-    batch = _begin(network, jobs, settings)
+    batch = begin(network, jobs, settings)
     made: list[Rendered | None] = [None] * len(jobs)
     for index in batch.dead:
-        problem = _problem(network, [jobs[index]], batch.legs[0])
+        problem = make_problem(network, [jobs[index]], batch.legs[0])
         result = run(problem, settings.make_optimizer(), 0, seed=settings.seed, start=batch.start[index : index + 1])
-        made[index] = _rendered(_Climbed(result, result, result.images, 0, False), 0, batch, index, settings, story)
+        made[index] = _rendered(Climbed(result, result, result.images, 0, False), 0, batch, index, settings, story)
     alive = batch.alive()
     if alive:
-        climbed = _climb(network, batch, settings, callbacks, stop, None if shelf is None else partial(shelf.climb, number))
+        climbed = climb(network, batch, settings, callbacks, stop, None if shelf is None else partial(shelf.climb, number))
         for place, index in enumerate(alive):
             made[index] = _rendered(climbed, place, batch, index, settings, story)
     return [one for one in made if one is not None]
 
 
-@dataclass
-class _Climbed:
-    """What the climbs of a batch gave: the first and the last result, the images, all steps made, whether it was cut short."""
-
-    first: Result
-    last: Result
-    images: Tensor
-    steps: int
-    cut: bool
-
-
-def _climb(
-    network: Network,
-    batch: _Batch,
-    settings: Settings,
-    callbacks: Sequence[Callback],
-    stop: Callable[[], bool] | None,
-    kept: Callable[[int], Checkpoint] | None,
-) -> _Climbed:
-    alive = batch.alive()
-    jobs = [batch.jobs[index] for index in alive]
-    bases = None if batch.bases is None else [base[alive] for base in batch.bases]
-    stopped, steps, first = False, 0, None
-    start, images, last = batch.start[alive], None, None
-
-    def asked(_: Progress) -> bool:
-        nonlocal stopped
-        stopped = stop is not None and stop()
-        return stopped
-
-    for leg in batch.legs:
-        problem = _problem(network, jobs, leg)
-        if last is not None and images is not None:
-            begin = carried(images, leg, bases)
-            if begin is images and type(problem.parametrization) is type(last.problem.parametrization):
-                start = last.params
-            else:
-                start = problem.clip(problem.parametrization.params(begin, problem.canvas))
-        last = run(
-            problem,
-            leg.settings.make_optimizer(),
-            leg.settings.steps,
-            seed=settings.seed,
-            start=start,
-            callbacks=(*callbacks, asked),
-            octave=leg.number,
-            octaves=leg.count,
-            checkpoint=None if kept is None else kept(leg.number),
-            resume=kept is not None,
-        )
-        first = last if first is None else first
-        steps += last.steps
-        cut = last.interrupted or (stopped and (last.steps < leg.settings.steps or leg is not batch.legs[-1]))
-        images = last.best_images if cut else last.images
-        if cut:
-            return _Climbed(first, last, images, steps, True)
-    assert first is not None
-    assert last is not None
-    assert images is not None
-    return _Climbed(first, last, images, steps, False)
-
-
-def _rendered(climbed: _Climbed, place: int, batch: _Batch, index: int, settings: Settings, story: Mapping[str, Any]) -> Rendered:
+def _rendered(climbed: Climbed, place: int, batch: Batch, index: int, settings: Settings, story: Mapping[str, Any]) -> Rendered:
     result, job, wake, cut = climbed.last, batch.jobs[index], batch.wakes[index], climbed.cut
     network, dead = result.problem.network, batch.dead.get(index)
     picture: Picture = network.to_rgb(climbed.images[place : place + 1]).round().to(torch.uint8)[0].cpu().numpy()
+    opacity = climbed.opacity(place)
+    if opacity is not None:
+        picture = np.dstack([picture, opacity])
     value = float(result.best_values[place] if cut else result.values[place])
     told = result.describe(place)
     reached = told["results"][0]

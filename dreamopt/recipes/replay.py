@@ -10,11 +10,13 @@ import torch
 
 from dreamopt import __version__
 from dreamopt.errors import UsageError
+from dreamopt.grammar import parse
 from dreamopt.network import Network
 from dreamopt.optimize.result import Callback
-from dreamopt.recipes.render import FORMAT, Job, Rendered, render_batch
+from dreamopt.recipes.climbs import Job
+from dreamopt.recipes.render import FORMAT, Rendered, render_batch
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.targets import expand
+from dreamopt.recipes.targets import one_target
 
 
 def check_story(metadata: Mapping[str, Any], path: object = "the picture") -> None:
@@ -61,8 +63,8 @@ def replay(
     if network.hash() != metadata["net"]["weights_sha256"]:
         raise UsageError("the net's weights are not those that the picture was made with: their hashes differ")
     settings = Settings(**metadata["settings"])
-    targets = expand(network, metadata["batch"], settings.size)
-    jobs = [Job(target, item) for target, item in zip(targets, metadata["items"], strict=True)]
+    targets = {text: one_target(network, parse(text), settings.size) for text in metadata["batch"]}
+    jobs = [Job(targets[text], item) for text, item in zip(metadata["batch"], metadata["items"], strict=True)]
     story = {key: metadata[key] for key in ("source", "load", "command") if key in metadata}
     place: int = metadata["place_in_batch"]
     return render_batch(network, jobs, settings, story, callbacks, stop)[place]

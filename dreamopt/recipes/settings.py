@@ -87,6 +87,8 @@ class Settings:
     stages : sequence of mapping
         One after the other on the same picture; each holds settings of its own, and may hold ``layer`` (names of layers, the
         first that the net has takes the place of the target's) and ``zoom`` (the picture is enlarged so much before it).
+    transparency : bool
+        Whether the picture is clear where no gradient came to: its opacity is the sum of their sizes (MaCo's).
     batch_size : int
         Targets climbed together, at least 1. A matter of speed and memory.
     """
@@ -111,6 +113,7 @@ class Settings:
     octaves: int = 1
     octave_scale: float = 1.4
     stages: tuple[Mapping[str, Any], ...] = ()
+    transparency: bool = False
     batch_size: int = 8
 
     def __post_init__(self) -> None:

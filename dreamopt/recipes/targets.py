@@ -36,6 +36,11 @@ class Target:
     source: Objective | None = None
 
     @property
+    def coupled(self) -> bool:
+        """Whether its pictures are compared with each other, and can only be made together."""
+        return self.objective.coupled
+
+    @property
     def given(self) -> Objective:
         """The objective as it was given, before it was bound."""
         return self.objective if self.source is None else self.source
@@ -73,7 +78,13 @@ def _label(network: Network, objective: Objective, size: Size) -> str | None:
     return network.labels[objective.unit]
 
 
-def expand(network: Network, targets: str | Objective | Sequence[str | Objective], size: Size = None) -> list[Target]:
+def one_target(network: Network, objective: Objective, size: Size = None) -> Target:
+    """Return the target of an objective, bound to the network for an input of this size."""
+    whole = objective.bind(network, network.item_shape(size)[1:] or None)
+    return Target(str(whole), whole, _label(network, whole, size), objective)
+
+
+def expand(network: Network, targets: str | Objective | Sequence[str | Objective], size: Size = None, variants: int = 1) -> list[Target]:
     """Return one bound target per picture.
 
     Parameters
@@ -85,11 +96,13 @@ def expand(network: Network, targets: str | Objective | Sequence[str | Objective
         items counts as one target for each.
     size : int or (int, int), optional
         The input's size in pixels.
+    variants : int
+        How many pictures of each target, at least 1, each from a start of its own.
 
     Returns
     -------
     list of Target
-        In the order given.
+        In the order given; an objective that compares the items of a batch stands there once for each item, the same object.
 
     Raises
     ------
@@ -111,17 +124,26 @@ def expand(network: Network, targets: str | Objective | Sequence[str | Objective
             objectives += [parse(f"{layer}:{unit}{many['place'] or ''}") for unit in _units(many["units"], shape[0], layer)]
             continue
         whole = parse(one) if isinstance(one, str) else one
-        objectives += [whole] if whole.batch is None else [whole.item(index) for index in range(whole.batch)]
+        objectives += [whole] if whole.batch is None or whole.coupled else [whole.item(index) for index in range(whole.batch)]
     if not objectives:
         raise UsageError("name at least one target, for instance conv4:7.")
-    bound = [objective.bind(network, network.item_shape(size)[1:] or None) for objective in objectives]
-    return [Target(str(whole), whole, _label(network, whole, size), source) for whole, source in zip(bound, objectives, strict=True)]
+    found = []
+    for objective in objectives:
+        target, count = one_target(network, objective, size), variants
+        if target.coupled and objective.batch is not None:
+            count = objective.batch
+        if target.coupled and count < 2:
+            raise UsageError(f"{objective} compares pictures with each other; ask for several of them with --variants 4 (variants=4)")
+        found += [target] * count
+    return found
 
 
 def together(targets: Sequence[Target]) -> Objective:
     """Return the objective of a batch in which item i climbs target i; one gather where all are channels of one layer."""
     objectives = [target.given for target in targets]
     first = objectives[0]
+    if targets[0].coupled:
+        return first
     if len(objectives) > 1 and isinstance(first, Channel):
         alike = [one for one in objectives if type(one) is Channel and one.layer == first.layer and isinstance(one.unit, int)]
         if len(alike) == len(objectives):

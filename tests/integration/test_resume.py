@@ -1,6 +1,7 @@
 """Renderings that were cut: Ctrl-C, crashes and kill -9 lose little, and what is taken up ends in the same pixels."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -118,3 +119,48 @@ def test_replay_gives_the_same_pixels(tmp_path: Path) -> None:
     refused = call("replay", out)
     assert refused.exit_code == 2
     assert "is a contact sheet" in refused.stderr
+
+
+def test_variants_and_coupled_targets_replay(tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+    words = [
+        "-t",
+        "conv2:3 - 1e-3*Diversity('conv2')",
+        "-t",
+        "conv2:1",
+        "--variants",
+        2,
+        "--size",
+        32,
+        "--steps",
+        3,
+        "--device",
+        "cpu",
+        "-q",
+    ]
+    result = call("render", *words, "-o", out)
+    assert result.exit_code == 0, result.output
+    pictures = [Path(line) for line in result.stdout.splitlines()[:-1]]
+    assert len(pictures) == 4
+    assert not np.array_equal(read_picture(pictures[0]), read_picture(pictures[1]))
+    command = shlex.split(read_metadata(pictures[0])["command"])
+    assert command.count("--target") == 2
+    command[command.index("-o") + 1] = str(tmp_path / "b.png")
+    again = call(*command[1:])
+    assert again.exit_code == 0, again.output
+    for one, other in zip(pictures, again.stdout.splitlines(), strict=False):
+        assert np.array_equal(read_picture(one), read_picture(other))
+        assert "the same pixels" in call("replay", one, "-o", tmp_path / "c.png", "-q").stderr
+
+
+def test_a_coupled_target_needs_several_pictures(network) -> None:
+    with pytest.raises(UsageError, match="ask for several of them with --variants"):
+        dreamopt.render(network, "conv2:3 - Diversity('conv2')", steps=1)
+
+
+def test_opacity_is_in_the_picture(network, tmp_path: Path) -> None:
+    [one] = dreamopt.render(network, "conv2:3", steps=2, size=32, parametrization="alpha(fourier())")
+    assert one.picture.shape == (32, 32, 4)
+    [one, _] = dreamopt.render(network, ["conv2:3", "conv2:4"], steps=2, size=32, transparency=True)
+    assert one.picture.shape == (32, 32, 4)
+    assert 0 < (one.picture[..., 3] < 255).mean() < 1
