@@ -56,7 +56,11 @@ EXAMPLES: dict[str, list[Regularizer]] = {
     "l1": [L1(0.3), L1(Pieces((0, 2), (0.3, 0.1)), mean=True)],
     "linf": [Linf(0.3)],
     "lp_norm": [LpNorm(0.3), LpNorm(0.3, p=1, mean=True), LpNorm(0.3, p=6, floor=1e-3)],
-    "alpha_norm": [AlphaNorm(0.3, scale=10), AlphaNorm(0.3, alpha=1.5, scale=20), AlphaNorm(0.3, alpha=3, scale=20, mean=True, colour=True)],
+    "alpha_norm": [
+        AlphaNorm(0.3, scale=10),
+        AlphaNorm(0.3, alpha=1.5, scale=20),
+        AlphaNorm(0.3, alpha=3, scale=20, mean=True, colour=True),
+    ],
     "mean_colour": [MeanColour(0.3), MeanColour(0.3, pixelwise=True), MeanColour(0.3, colour="grey"), MeanColour(0.3, 17.5)],
     "blur_difference": [BlurDifference(0.3, follow=True), BlurDifference(0.3), BlurDifference(Linear(1, 0), width=5)],
     "boundary_complexity": [BoundaryComplexity(0.3), BoundaryComplexity(0.3, 1, 0.5), BoundaryComplexity(0.3, 2, colour="grey")],
