@@ -1,4 +1,4 @@
-"""Why a gradient is zero: which layer, on the way from the objective down to the image, lets nothing through."""
+"""Why a gradient is zero, or a value not finite: which layer, between the image and the objective, does it."""
 
 from __future__ import annotations
 
@@ -59,6 +59,65 @@ def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
     return f"{what}: it vanishes on its way down from {', '.join(objective.layers)}; start from another seed or with more noise"
 
 
+def explain_nonfinite(network: Network, objective: Objective, image: Tensor) -> str:
+    """Return one clause on the first layer whose values, or else whose gradients, are not finite.
+
+    Values are looked at from the image up, gradients from the objective down.
+
+    Parameters
+    ----------
+    network : Network
+        The net.
+    objective : Objective
+        Of the one item, bound to the network.
+    image : Tensor
+        (views, C, H, W), the input as the net saw it, finite.
+    """
+    if not bool(torch.isfinite(image).all()):
+        return "the transforms make an image that is not finite"
+    for view in range(len(image)):
+        found = _nonfinite(network, objective, image[view : view + 1])
+        if found is not None:
+            return found
+    return "what is not finite does not show again when the item is computed alone"
+
+
+def _nonfinite(network: Network, objective: Objective, image: Tensor) -> str | None:
+    below = _below(network, objective)
+    x = image.detach().requires_grad_()
+    names = list(dict.fromkeys([*objective.layers, *(key for reads in below.values() for _, key in reads)]))
+    with torch.enable_grad():
+        acts = network.activations(x, names, linked=True)
+        for info, reads in reversed(below.items()):
+            key = next((key for key in _names(info) if key in acts and _strange(acts[key])), None)
+            if key is not None:
+                most = max((float(acts[read].detach().abs().max()) for _, read in reads), default=float(x.detach().abs().max()))
+                return (
+                    f"{info} is the first whose values are not finite ({_strange(acts[key])}); what it reads goes up to {most:.3g} in size"
+                )
+        value = objective({layer: acts[layer] for layer in objective.layers}).sum()
+        if not bool(torch.isfinite(value)):
+            return f"{objective} is {value.item()}, though the activations that it reads are finite"
+        attached = {name: act for name, act in acts.items() if act.requires_grad}
+        if not value.requires_grad or not attached:
+            return None
+        found = torch.autograd.grad(value, list(attached.values()), allow_unused=True)
+    grads = {name: grad for name, grad in zip(attached, found, strict=True) if grad is not None}
+    if any(_strange(grads[layer]) for layer in objective.layers if layer in grads):
+        return f"the gradient of {objective} with respect to the activations that it reads is not finite"
+    for info, reads in below.items():
+        key = next((key for _, key in reads if key in grads and _strange(grads[key])), None)
+        if key is not None:
+            return f"{info} is the first, from the objective down, that hands on a gradient that is not finite ({_strange(grads[key])})"
+    return None
+
+
+def _strange(values: Tensor) -> str:
+    """Return how many values are not finite, in words; nothing where all are."""
+    count = int((~torch.isfinite(values)).sum())
+    return f"{count} of {values.numel()}" if count else ""
+
+
 def _below(network: Network, objective: Objective) -> dict[LayerInfo, list[tuple[LayerInfo, str]]]:
     """Return the layers from the objective down to the input, topmost first, each with the values it reads."""
     waiting, seen = list(objective.layers), {}
@@ -83,6 +142,8 @@ def _alive(grad: Tensor | None) -> bool:
 def _reason(
     info: LayerInfo, reads: list[tuple[LayerInfo, str]], acts: Mapping[str, Tensor], grads: Mapping[str, Tensor | None], top: str
 ) -> str:
+    if info.stops:
+        return f", since its propagate_down is false for {' and '.join(map(repr, info.stops))}"
     grad, read = grads[top], acts[reads[0][1]]
     if info.type == "ReLU" and grad is not None and grad.shape == read.shape:
         wanted = read[grad != 0]
@@ -97,6 +158,8 @@ def _reason(
 
 
 def _advice(info: LayerInfo, reads: list[tuple[LayerInfo, str]]) -> str:
+    if info.stops:
+        return f"aim at '{reads[0][1]}', which is below it, or take propagate_down out of the file"
     if info.type == "ReLU":
         return f"aim at '{reads[0][1]}', which is before it, or start from another seed or with more noise"
     if info.type in _LINEAR and len(reads) == 1:

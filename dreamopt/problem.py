@@ -10,6 +10,7 @@ With several views of each image, :math:`O_n` is averaged over as many draws of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
@@ -21,7 +22,7 @@ from scipy.optimize import Bounds
 from torch import Tensor
 
 from dreamopt.canvas import Canvas
-from dreamopt.diagnose import explain_dead
+from dreamopt.diagnose import explain_dead, explain_nonfinite
 from dreamopt.errors import DeadGradientError, ObjectiveError, RegularizerError, UsageError
 from dreamopt.grammar import parse, parse_parametrization, parse_regularizer, parse_transforms
 from dreamopt.image.parametrization import Parametrization
@@ -301,6 +302,20 @@ class Problem:
         place = index * self.views
         image = self._transformed(self.images(params), self._told(None), seed)[place : place + 1]
         return explain_dead(self.network, self.objective.item(index), image)
+
+    def explain_nonfinite(self, params: Tensor, index: int, moment: Moment, seed: int = 0) -> str:
+        """Return one clause on where the first values that are not finite come from, for the item in place ``index``."""
+        moment, image = self._told(moment), self.images(params)
+        if not bool(torch.isfinite(params[index]).all()):
+            return "the step before it led to parameters that are not finite"
+        if not bool(torch.isfinite(image[index]).all()):
+            return f"{self.parametrization} makes an image that is not finite"
+        seen = self._transformed(image, moment, seed)[index * self.views : (index + 1) * self.views]
+        for penalty in self.penalties:
+            value = float(penalty(image, moment)[index])
+            if not math.isfinite(value):
+                return f"the penalty {penalty} is {value}"
+        return explain_nonfinite(self.network, self.objective.item(index), seen)
 
     def _refuse_dead(self, params: Tensor, found: Evaluation, seed: int = 0) -> None:
         dead = found.dead()

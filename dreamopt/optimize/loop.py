@@ -5,53 +5,23 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
+from dreamopt.optimize.checkpoint import Checkpoint
+from dreamopt.optimize.climb import Ground, Point, is_finite, shortened, taken_in
+from dreamopt.optimize.keeper import Keeper, identity
 from dreamopt.optimize.optimizers.adam import Adam
+from dreamopt.optimize.patience import Patience
+from dreamopt.optimize.record import Record, begun
 from dreamopt.optimize.result import Callback, Progress, Result
-from dreamopt.optimizer import Optimizer, per_item
+from dreamopt.optimizer import LineSearch, Optimizer, State, per_item
 from dreamopt.problem import Evaluation, Problem
 from dreamopt.schedule import Moment
-
-# On a GPU, asking whether any item is left waits for it; so it is asked only now and then.
-_LOOK_EVERY = 16
-
-
-class _Record:
-    """What is kept of a climb while it goes on; stays on the device."""
-
-    def __init__(self, params: Tensor) -> None:
-        n = params.shape[0]
-        self.best_params = params.clone()
-        self.best_values = torch.full((n,), -torch.inf, dtype=params.dtype, device=params.device)
-        self.best_steps = torch.full((n,), -1, dtype=torch.int64, device=params.device)
-        self.active = torch.ones(n, dtype=torch.bool, device=params.device)
-        self.stopped_at = torch.full((n,), -1, dtype=torch.int64, device=params.device)
-        self.bad_value = torch.zeros(n, dtype=torch.bool, device=params.device)
-        self.history: list[Tensor] = []
-
-    def note(self, step: int, params: Tensor, values: Tensor, gradient: Tensor | None = None) -> None:
-        """Take in the values of ``params``, measured after ``step`` steps."""
-        self.history.append(values)
-        good = torch.isfinite(values)
-        better = good & self.active & (values > self.best_values)
-        self.best_values = torch.where(better, values, self.best_values)
-        self.best_params = torch.where(per_item(better, params), params, self.best_params)
-        self.best_steps = torch.where(better, step, self.best_steps)
-        sound = good if gradient is None else good & torch.isfinite(gradient).flatten(1).all(1)
-        stops = self.active & ~sound
-        self.stopped_at = torch.where(stops, step, self.stopped_at)
-        self.bad_value |= stops & ~good
-        self.active &= sound
-
-    def reasons(self) -> list[str | None]:
-        """Return for each item why it was stopped."""
-        pairs = zip(self.stopped_at.tolist(), self.bad_value.tolist(), strict=True)
-        return [None if at < 0 else f"the {'value' if value else 'gradient'} after {at} steps is not finite" for at, value in pairs]
 
 
 def run(
@@ -62,12 +32,21 @@ def run(
     seed: int = 0,
     start: Tensor | None = None,
     callbacks: Sequence[Callback] = (),
+    patience: Patience | None = None,
+    transparency: bool = False,
+    octave: int = 0,
+    octaves: int = 1,
+    checkpoint: Checkpoint | None = None,
+    resume: bool = False,
 ) -> Result:
     """Climb a problem.
 
-    Each step: values and gradient, the optimizer's step, the problem's projections in their order, the cut to the bounds,
-    the callbacks. Items do not touch each other: one whose value or gradient is no longer finite stops with the best it
-    had, the others go on.
+    Each step: values and gradient, the optimizer's step, the problem's projections in their order, what the
+    parametrization mends, the cut to the bounds, the callbacks. A `LineSearch` makes several steps at once.
+
+    Items do not touch each other. One whose value or gradient is no longer finite goes back to where it was before its
+    last step, and takes steps of half the size from then on; after eight halvings it stops with the best it had, and the
+    others go on.
 
     Parameters
     ----------
@@ -83,6 +62,17 @@ def run(
         (N, ...) parameters to start from; by default the parametrization's own start.
     callbacks : sequence of callable
         Called with a `Progress` after each step; one that returns True ends the climb.
+    patience : Patience, optional
+        When an item that gets no better stops, with the best it had; by default none does.
+    transparency : bool
+        Whether the sizes of the gradients at the image are summed over the steps: where the objective has looked.
+    octave, octaves : int
+        Which stage of several this climb is, from 0, for schedules that depend on it.
+    checkpoint : Checkpoint, optional
+        Where the climb is kept every few steps, at its end, and on Ctrl-C.
+    resume : bool
+        Whether a climb that is kept there is taken up; where none is, it begins. The result has the same bits as that of
+        a climb that was never cut, on the same machine with the same number of threads.
 
     Returns
     -------
@@ -92,58 +82,168 @@ def run(
     Warns
     -----
     DreamoptWarning
-        For each item, of several, whose gradient is exactly zero at the start.
+        For each item, of several, whose gradient is exactly zero at the start; if the checkpoint cannot be written.
 
     Raises
     ------
     DeadGradientError
         If that is so for all items; the message names the layer that stopped the gradient.
+    OptimizeError
+        For a checkpoint that is damaged, or of another climb.
+    UsageError
+        For numbers out of range.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from dreamopt.backends.function import FunctionBackend
+    >>> from dreamopt.network import Network
+    >>> net = Network(FunctionBackend([("half", "Power", lambda x: x / 2)], (1, 4, 5)))
+    >>> problem = Problem(net, "half:0", ["l2(0.01)"])
+    >>> kept = Checkpoint(tempfile.mkdtemp() + "/climb", every=4)
+    >>> first = run(problem, steps=12, checkpoint=kept, callbacks=[lambda progress: progress.step == 6])
+    >>> rest = run(problem, steps=12, checkpoint=kept, resume=True)
+    >>> first.steps, rest.steps, rest.resumed_at, torch.equal(rest.images, run(problem, steps=12).images)
+    (7, 12, 7, True)
     """
     if steps < 0 or seed < 0:
         raise UsageError(f"steps and seed must be at least 0, not {steps} and {seed}")
-    optimizer = Adam() if optimizer is None else optimizer
+    if not 0 <= octave < octaves:
+        raise UsageError(f"octave must be from 0 to {octaves - 1}, not {octave}")
+    if resume and checkpoint is None:
+        raise UsageError("resume needs a checkpoint to take the climb up from")
+    climb = _Climb(problem, Adam() if optimizer is None else optimizer, steps, seed, octave, octaves)
+    climb.patience = patience
     began = time.perf_counter()
     params = _checked_start(problem, start, seed)
-    state, record, made, interrupted = optimizer.start(params), _Record(params), 0, False
-    dead: dict[int, str] = {}
+    point = Point(0, params, climb.optimizer.start(params), begun(params, problem.images(params) if transparency else None))
+    keeper = None
+    if checkpoint is not None:
+        checkpoint.check()
+        told = identity(problem, climb.optimizer, params, steps=steps, seed=seed, octave=(octave, octaves), patience=str(patience))
+        keeper = Keeper(checkpoint, told, climb.stride)
+        point = keeper.resumed(climb.optimizer, point) if resume else point
+    climb.point, resumed_at, interrupted = point, point.step, False
     try:
-        for step in range(steps):
-            moment = Moment(step, steps)
-            found = problem.evaluate(params, moment, seed)
-            if step == 0:
-                dead = _dead(problem, params, found, seed)
-            record.note(step, params, found.values, found.gradient)
-            moved, state = optimizer.step(params, found.gradient, state, moment, problem.unit)
-            moved = problem.clip(_projected(problem, moved, Moment(step, steps, found.image_gradient)))
-            params = torch.where(per_item(record.active, params), moved, params)
-            made = step + 1
-            progress = Progress(problem, step, steps, found.values, record.best_values, params)
+        climb.go(callbacks, keeper)
+        stands = climb.point
+        climb.measure_end()
+    except KeyboardInterrupt:
+        stands, interrupted = climb.point, True
+    if keeper is not None:
+        # Without the values at the end: who takes it up goes on from here, and measures his own.
+        keeper.keep(stands, with_ground=stands.step < steps)
+    return _result(climb, interrupted, resumed_at, time.perf_counter() - began)
+
+
+class _Climb:
+    """One run: what it was asked for, and where it stands; `point` is replaced whole, so that Ctrl-C finds it in order."""
+
+    point: Point
+
+    def __init__(self, problem: Problem, optimizer: Optimizer, steps: int, seed: int, octave: int, octaves: int) -> None:
+        self.problem = problem
+        self.optimizer = optimizer
+        self.stride = optimizer.stride if isinstance(optimizer, LineSearch) else 1
+        self.steps = steps
+        self.seed = seed
+        self.octave = octave
+        self.octaves = octaves
+        self.patience: Patience | None = None
+
+    def moment(self, step: int, values: Tensor | None = None, gradient: Tensor | None = None) -> Moment:
+        return Moment(step, max(self.steps, 1), gradient, self.problem.canvas, self.octave, self.octaves, values)
+
+    def go(self, callbacks: Sequence[Callback], keeper: Keeper | None) -> None:
+        """Make the steps that are left."""
+        while self.point.step < self.steps and self.point.record.any_active:
+            point = self.point
+            moment = self.moment(point.step)
+            found = self.problem.evaluate(point.params, moment, self.seed)
+            record = point.record
+            if point.step == 0:
+                record = replace(record, dead=_dead(self.problem, point.params, found, self.seed))
+            finite = is_finite(found)
+            record = record.noted(point.step, point.params, found.values, found.reached, self.patience, finite)
+            record = record.with_redirected(found.redirected, found.redirected_at)
+            ground, record, sure = taken_in(self.problem, self.optimizer, point, found, record, moment, self.seed, finite)
+            if keeper is not None and keeper.due(point.step):
+                keeper.keep(point, with_ground=not sure)
+            if not record.any_active:
+                self.point = replace(point, params=ground.params, record=record)
+                break
+            params, state = self.stepped(ground, record, moment)
+            self.point = Point(min(point.step + self.stride, self.steps), params, state, record, ground)
+            progress = Progress(self.problem, self.point.step - 1, self.steps, found.values, record.best_values, params)
             answers = [callback(progress) for callback in callbacks]
             if any(answers):
                 break
-            if (params.device.type == "cpu" or made % _LOOK_EVERY == 0) and not bool(record.active.any()):
-                break
+
+    def stepped(self, ground: Ground, record: Record, moment: Moment) -> tuple[Tensor, State]:
+        """Return the parameters and the optimizer's memory after one step, or one search."""
+        problem, optimizer, step = self.problem, self.optimizer, moment.step
+        told = self.moment(step, ground.values)
+        if isinstance(optimizer, LineSearch):
+
+            def evaluate(params: Tensor) -> tuple[Tensor, Tensor]:
+                found = problem.evaluate(params, moment, self.seed)
+                return found.values, found.gradient
+
+            bounds = problem.parametrization.bounds(problem.canvas)
+            moved, state = optimizer.search(evaluate, ground.params, ground.gradient, ground.state, told, problem.unit, bounds)
+        else:
+            moved, state = optimizer.step(ground.params, ground.gradient, ground.state, told, problem.unit)
+        moved = shortened(record, ground.params, moved)
         with torch.no_grad():
-            record.note(made, params, problem.value(params, Moment(made, max(steps, 1)), seed))
-    except KeyboardInterrupt:
-        interrupted = True
+            moved = _projected(problem, moved, self.moment(step, ground.values, ground.image_gradient))
+            moved = problem.clip(problem.parametrization.settle(moved, problem.canvas, told))
+        if not record.all_active:
+            moved = torch.where(per_item(record.active, moved), moved, ground.params)
+        return moved, state
+
+    def measure_end(self) -> None:
+        """Measure where the climb has come to, unless nobody has moved since."""
+        point, problem, moment = self.point, self.problem, self.moment(self.point.step)
+        record, reached = point.record, None
+        if record.stopped and not record.any_active:
+            return
+        if record.tells and bool((record.first_steps < 0).any()):
+            reached = problem.evaluate(point.params, moment, self.seed).reached
+        with torch.no_grad():
+            values = problem.value(point.params, moment, self.seed)
+        self.point = replace(point, record=record.noted(point.step, point.params, values, reached))
+
+
+def _result(climb: _Climb, interrupted: bool, resumed_at: int, seconds: float) -> Result:
+    point, problem = climb.point, climb.problem
+    record, n = point.record, problem.n
     best = record.best_values.to(torch.float64).cpu().numpy()
-    history = torch.stack(record.history).to(torch.float64).cpu().numpy() if record.history else np.zeros((0, problem.n))
+    rows = record.history[: record.rows]
+    history = torch.stack([values for _, values in rows]).to(torch.float64).cpu().numpy() if rows else np.zeros((0, n))
+    first_steps = record.first_steps.cpu().numpy()
     return Result(
         problem=problem,
-        params=params,
-        best_params=record.best_params,
+        params=point.params,
+        best_params=record.best_params.clone(),
         best_values=np.where(np.isfinite(best), best, np.nan),
         best_steps=record.best_steps.cpu().numpy(),
         history=history,
-        steps=made,
-        asked=steps,
-        seed=seed,
-        optimizer=str(optimizer),
+        measured=np.array([step for step, _ in rows], dtype=np.int64),
+        steps=point.step,
+        asked=climb.steps,
+        seed=climb.seed,
+        optimizer=str(climb.optimizer),
         interrupted=interrupted,
-        stopped=record.reasons(),
-        dead=dead,
-        seconds=time.perf_counter() - began,
+        stopped=[record.stopped.get(k) for k in range(n)],
+        dead=record.dead,
+        setbacks=record.setbacks,
+        redirected=None if record.redirected is None else record.redirected.cpu().numpy(),
+        redirected_at={layer: counts.cpu().numpy() for layer, counts in record.redirected_at.items() if bool(counts.any())},
+        first_params=record.first_params.clone() if record.tells else None,
+        first_steps=first_steps,
+        transparency=record.transparency,
+        resumed_at=resumed_at,
+        seconds=seconds,
     )
 
 
@@ -160,7 +260,7 @@ def _dead(problem: Problem, params: Tensor, found: Evaluation, seed: int) -> dic
     if len(dead) == problem.n:
         raise DeadGradientError(dead[0] + (f" (the gradients of all {problem.n} items are zero)" if problem.n > 1 else ""))
     for place, why in dead.items():
-        warnings.warn(f"item {problem.items[place]}: {why}", DreamoptWarning, stacklevel=3)
+        warnings.warn(f"item {problem.items[place]}: {why}", DreamoptWarning, stacklevel=4)
     return dead
 
 

@@ -70,7 +70,10 @@ class Result:
     best_steps : ndarray
         (N,) how many steps had been made there; -1 where no value was measured.
     history : ndarray
-        (evaluations, N) values before each step and, unless the climb was cut short, after the last one.
+        (measurements, N) values before each step (for a line search, before each search) and, unless the climb was cut
+        short, after the last one.
+    measured : ndarray
+        (measurements,) how many steps had been made at each row of ``history``.
     steps, asked : int
         Steps made, and steps asked for.
     seed : int
@@ -80,11 +83,26 @@ class Result:
     interrupted : bool
         Whether Ctrl-C ended the climb.
     stopped : list of str or None
-        For each item, why it was stopped early (a value or gradient that is not finite).
+        For each item, why it was stopped early (a value or gradient that is not finite, or no progress).
     dead : mapping of int to str
         By place in the batch, why an item's gradient was exactly zero at the start.
+    setbacks : mapping of int to str
+        By place in the batch, what first made an item step back, and take smaller steps from then on.
+    redirected : ndarray or None
+        (N,) at how many steps gradients of each item were redirected at ReLUs that stopped them; None if they could not be.
+    redirected_at : mapping of str to ndarray
+        The same for each ReLU where it happened, by the layer's name.
+    first_params : Tensor or None
+        (N, ...) the first parameters at which each item's unit was the highest of its layer; None where the objective
+        cannot tell, and where an item never got there its start.
+    first_steps : ndarray
+        (N,) how many steps had been made there; -1 where the unit never was the highest.
+    transparency : Tensor or None
+        (N, C, H, W) the sum over the steps of the size of the objective's gradient at the image, if it was asked for.
+    resumed_at : int
+        How many steps had been made when this run took the climb up; 0 for one from the start.
     seconds : float
-        Wall time.
+        Wall time of this run.
     """
 
     problem: Problem
@@ -100,6 +118,14 @@ class Result:
     interrupted: bool = False
     stopped: list[str | None] = field(default_factory=list)
     dead: Mapping[int, str] = field(default_factory=dict)
+    setbacks: Mapping[int, str] = field(default_factory=dict)
+    redirected: NDArray[np.int64] | None = None
+    redirected_at: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    first_params: Tensor | None = None
+    first_steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    measured: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    transparency: Tensor | None = None
+    resumed_at: int = 0
     seconds: float = 0.0
 
     def _cut_short(self) -> NDArray[np.bool_]:
@@ -116,6 +142,11 @@ class Result:
     def best_images(self) -> Tensor:
         """(N, C, H, W) the images with the highest values."""
         return self.problem.images(self.best_params)
+
+    @cached_property
+    def first_images(self) -> Tensor | None:
+        """(N, C, H, W) the images of ``first_params``, None where there are none."""
+        return None if self.first_params is None else self.problem.images(self.first_params)
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -145,8 +176,12 @@ class Result:
                 "value": _number(self.values[i]),
                 "best_value": _number(self.best_values[i]),
                 "best_step": int(self.best_steps[i]),
+                "first_step": int(self.first_steps[i]) if self.first_params is not None else None,
                 "stopped": self.stopped[i],
+                "setback": self.setbacks.get(i),
                 "dead": self.dead.get(i),
+                "redirected": 0 if self.redirected is None else int(self.redirected[i]),
+                "redirected_at": {layer: int(steps[i]) for layer, steps in self.redirected_at.items() if steps[i]},
             }
             for i in chosen
         ]

@@ -1,13 +1,38 @@
 """What every optimizer holds, by existing: uphill, pure, item by item, whatever the scale of the input."""
 
 import dataclasses
+import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import Bounds, minimize
 
-from dreamopt.errors import UsageError
-from dreamopt.optimize import Adam, Ascent, Constant, Geometric, Linear, Moment, Optimizer
+from dreamopt.errors import OptimizeError, UsageError
+from dreamopt.grammar import parse_optimizer
+from dreamopt.optimize import (
+    LBFGS,
+    Adam,
+    AdamW,
+    Ascent,
+    Constant,
+    Geometric,
+    Linear,
+    LineSearch,
+    Moment,
+    Momentum,
+    NAdam,
+    Optimizer,
+    Pieces,
+    Plain,
+    Progressive,
+    Progressive01,
+    RMSprop,
+    Scipy,
+    State,
+    Torch,
+)
 from dreamopt.registry import optimizers
 from dreamopt.schedule import at
 
@@ -22,17 +47,78 @@ EXAMPLES: dict[str, list[Optimizer]] = {
         Ascent(1, momentum=0.9),
         Ascent(0.1, norm="none", momentum=0.5),
     ],
+    "AdamW": [AdamW(weight_decay=0), AdamW(Linear(3, 1), weight_decay=0.05)],
+    "NAdam": [NAdam(), NAdam(1, 0.8, 0.95, 1e-3, 0.1)],
+    "RMSprop": [RMSprop(), RMSprop(2, 0.9, 1e-3, inside=False), RMSprop(norm="l2")],
+    "Plain": [Plain(0.1)],
+    "Momentum": [Momentum(0.1), Momentum(Pieces((0, 3), (1, 0.1)), 0.5, "mean", reset=True)],
+    "Progressive": [Progressive(2, 0.1), Progressive(Linear(20, 1), 1e8)],
+    "Progressive01": [Progressive01(0.5, 0.01, 0.2)],
+    "LBFGS": [LBFGS(), LBFGS(0.5, 3, 2, "none")],
+    "Scipy": [
+        *(Scipy(name) for name in ("CG", "BFGS", "Newton-CG", "L-BFGS-B", "TNC", "SLSQP", "trust-constr", "trust-ncg", "trust-krylov")),
+        *(Scipy(name, renew=2) for name in ("dogleg", "trust-exact")),
+        Scipy(renew=3, maxcor=4),
+    ],
+    "Torch": [
+        *(Torch(name) for name in ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adafactor")),
+        *(Torch(name, lr=0.1) for name in ("SGD", "ASGD")),
+        Torch("SGD", Linear(0.2, 0.1), momentum=0.9, nesterov=True),
+    ],
 }
 ALL = [pytest.param(o, id=str(o)) for examples in EXAMPLES.values() for o in examples]
+DECAYS = ("AdamW(step_size=Linear(3, 1), weight_decay=0.05)", 'Torch("AdamW")', 'Torch("ASGD", lr=0.1)')
+STILL = [pytest.param(o, id=str(o)) for examples in EXAMPLES.values() for o in examples if str(o) not in DECAYS]
+"""Those that move only along a gradient: no weight decay."""
+Question = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def question(params: torch.Tensor, unit: float = 1.0) -> Question:
+    """Return values and gradient of -(p - target)^2 / 2 in grey levels, with targets of its own for each number."""
+    target = torch.linspace(-9, 7, params[0].numel(), dtype=params.dtype).reshape(params.shape[1:])
+
+    def evaluate(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        far = target - p / unit
+        # Row by row: a sum over a batch may run in another order than one over an item.
+        return torch.stack([-row.square().sum() / 2 for row in far]), far / unit
+
+    return evaluate
+
+
+def one_step(
+    optimizer: Optimizer, evaluate: Question, params: torch.Tensor, state: State, step: int, steps: int, unit: float
+) -> tuple[torch.Tensor, State]:
+    values, gradient = evaluate(params)
+    moment = Moment(step, steps, values=values)
+    if isinstance(optimizer, LineSearch):
+        return optimizer.search(evaluate, params, gradient, state, moment, unit, (None, None))
+    return optimizer.step(params, gradient, state, moment, unit)
+
+
+def flat(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [one for key in sorted(value) for one in flat(value[key])]
+    if isinstance(value, list | tuple):
+        return [one for member in value for one in flat(member)]
+    return [value]
+
+
+def same(one: object, other: object) -> bool:
+    pairs = zip(flat(one), flat(other), strict=True)
+    return all(torch.equal(a.nan_to_num(7), b.nan_to_num(7)) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)  # type: ignore[union-attr]
+
+
+def copy(state: object) -> object:
+    kept = io.BytesIO()
+    torch.save(state, kept)
+    return torch.load(io.BytesIO(kept.getvalue()), weights_only=True)
 
 
 def climb(optimizer: Optimizer, params: torch.Tensor, steps: int = 6, unit: float = 1.0) -> torch.Tensor:
-    """Climb -(p - target)^2 / 2 in grey levels, with targets of its own for each item and number."""
-    target = torch.linspace(-9, 7, params[0].numel(), dtype=params.dtype).reshape(params.shape[1:])
-    state = optimizer.start(params)
-    for step in range(steps):
-        gradient = (target - params / unit) / unit
-        params, state = optimizer.step(params, gradient, state, Moment(step, steps), unit)
+    evaluate, state = question(params, unit), optimizer.start(params)
+    stride = optimizer.stride if isinstance(optimizer, LineSearch) else 1
+    for step in range(0, steps, stride):
+        params, state = one_step(optimizer, evaluate, params, state, step, steps, unit)
     return params
 
 
@@ -47,18 +133,52 @@ def test_every_optimizer_has_an_example() -> None:
 
 @pytest.mark.parametrize("optimizer", ALL)
 def test_goes_uphill_and_touches_nothing(optimizer: Optimizer, params: torch.Tensor) -> None:
-    gradient = torch.randn_like(params)
-    state = optimizer.start(params)
-    kept = [t.clone() for t in (params, gradient, *state.values())]
-    moved, after = optimizer.step(params, gradient, state, Moment(0, 4), 1.0)
-    assert ((moved - params) * gradient).flatten(1).sum(1).min() > 0
-    assert moved.shape == params.shape
-    assert moved.dtype == params.dtype
-    for now, before in zip((params, gradient, *state.values()), kept, strict=True):
-        assert torch.equal(now, before)
-    assert after.keys() == state.keys()
-    again, _ = optimizer.step(params, gradient, state, Moment(0, 4), 1.0)
-    assert torch.equal(moved, again)
+    evaluate, state = question(params), optimizer.start(params)
+    for step in range(3):
+        kept = copy([params, dict(state)])
+        moved, after = one_step(optimizer, evaluate, params, state, step, 4, 1.0)
+        if step == 0:
+            assert ((moved - params) * evaluate(params)[1]).flatten(1).sum(1).min() > 0
+        assert moved.shape == params.shape
+        assert moved.dtype == params.dtype
+        assert same([params, dict(state)], kept)
+        assert after.keys() == state.keys()
+        again, after_again = one_step(optimizer, evaluate, params, state, step, 4, 1.0)
+        assert torch.equal(moved, again)
+        assert same(dict(after), dict(after_again))
+        params, state = moved, after
+
+
+@pytest.mark.parametrize("optimizer", ALL)
+def test_a_memory_that_was_kept_in_a_file_goes_on_the_same(optimizer: Optimizer, params: torch.Tensor) -> None:
+    evaluate, state = question(params), optimizer.start(params)
+    for step in range(3):
+        params, state = one_step(optimizer, evaluate, params, state, step, 4, 1.0)
+    read = copy(dict(state))
+    assert same(dict(state), read)
+    assert isinstance(read, dict)
+    for one, other in zip(*(one_step(optimizer, evaluate, params, s, 3, 4, 1.0) for s in (state, read)), strict=True):
+        assert same(one, other)
+
+
+@pytest.mark.parametrize("optimizer", ALL)
+def test_memories_are_chosen_item_by_item(optimizer: Optimizer, params: torch.Tensor) -> None:
+    evaluate, before = question(params), optimizer.start(params)
+    _, early = one_step(optimizer, evaluate, params, before, 0, 4, 1.0)
+    moved, late = one_step(optimizer, evaluate, params + 1, early, 1, 4, 1.0)
+    mixed = optimizer.choose(torch.tensor([True, False, True]), late, early)
+    went, _ = one_step(optimizer, evaluate, moved, mixed, 2, 4, 1.0)
+    for i, state in enumerate((late, early, late)):
+        expected, _ = one_step(optimizer, evaluate, moved, state, 2, 4, 1.0)
+        torch.testing.assert_close(went[i], expected[i], rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("optimizer", ALL)
+def test_a_printed_optimizer_is_read_again(optimizer: Optimizer) -> None:
+    read = parse_optimizer(str(optimizer))
+    assert read == optimizer
+    assert str(read) == str(optimizer)
+    assert hash(read) == hash(optimizer)
 
 
 @pytest.mark.parametrize("optimizer", ALL)
@@ -74,16 +194,23 @@ def test_steps_are_grey_levels_at_any_scale(optimizer: Optimizer, params: torch.
     torch.testing.assert_close(climb(optimizer, params * unit, unit=unit) / unit, climb(optimizer, params))
 
 
-@pytest.mark.parametrize("optimizer", ALL)
+@pytest.mark.parametrize("optimizer", STILL)
 def test_no_gradient_no_step(optimizer: Optimizer, params: torch.Tensor) -> None:
-    moved, _ = optimizer.step(params, torch.zeros_like(params), optimizer.start(params), Moment(), 1.0)
-    assert torch.equal(moved, params)
+    evaluate = question(params)
+
+    def flat_in_the_middle(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, gradient = evaluate(p)
+        return values, gradient * torch.tensor([1.0, 0.0, 1.0], dtype=p.dtype).reshape(3, 1, 1, 1)
+
+    moved, _ = one_step(optimizer, flat_in_the_middle, params, optimizer.start(params), 0, 6, 0.3)
+    assert torch.equal(moved[1], params[1])
+    assert not torch.equal(moved[0], params[0])
 
 
 @pytest.mark.parametrize("optimizer", ALL)
 def test_optimizers_cannot_be_changed(optimizer: Optimizer) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        optimizer.step_size = 3  # type: ignore[attr-defined]
+        setattr(optimizer, dataclasses.fields(optimizer)[0].name, 3)  # type: ignore[arg-type]
 
 
 def test_adam_is_torchs(params: torch.Tensor) -> None:
@@ -95,6 +222,195 @@ def test_adam_is_torchs(params: torch.Tensor) -> None:
         theirs.grad = (2 - theirs.detach()).sin()
         reference.step()
     torch.testing.assert_close(mine, theirs.detach(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "reference"),
+    [
+        (AdamW(0.3, 0.8, 0.95, 1e-3, 0.1), lambda p: torch.optim.AdamW([p], 0.3, (0.8, 0.95), 1e-3, 0.1, maximize=True)),
+        (NAdam(0.3, 0.8, 0.95, 1e-3, 0.01), lambda p: torch.optim.NAdam([p], 0.3, (0.8, 0.95), 1e-3, 0, 0.01, maximize=True)),
+        (RMSprop(0.3, 0.8, 1e-3, inside=False), lambda p: torch.optim.RMSprop([p], 0.3, 0.8, 1e-3, maximize=True)),
+        (Momentum(0.3, 0.7), lambda p: torch.optim.SGD([p], 0.3, 0.7, maximize=True)),
+        (Plain(0.3), lambda p: torch.optim.SGD([p], 0.3, maximize=True)),
+        (Torch("RAdam", 0.3, betas=(0.8, 0.95)), lambda p: torch.optim.RAdam([p], 0.3, (0.8, 0.95), maximize=True)),
+        (Torch("Adagrad", 0.3, lr_decay=0.1), lambda p: torch.optim.Adagrad([p], 0.3, 0.1, maximize=True)),
+        (Torch("SGD", 0.3, momentum=0.5, weight_decay=0.1), lambda p: torch.optim.SGD([p], 0.3, 0.5, weight_decay=0.1)),
+    ],
+    ids=str,
+)
+def test_the_numbers_are_torchs(optimizer: Optimizer, reference: Callable[..., torch.optim.Optimizer], params: torch.Tensor) -> None:
+    mine, theirs = params.clone(), params.clone().requires_grad_()
+    state, other = optimizer.start(mine), reference(theirs)
+    sign = 1 if other.defaults["maximize"] else -1
+    for step in range(20):
+        mine, state = optimizer.step(mine, (2 - mine).sin(), state, Moment(step, 20), 1.0)
+        theirs.grad = sign * (2 - theirs.detach()).sin()
+        other.step()
+    # torch keeps the product of NAdam's momenta in single precision.
+    accuracy = 1e-6 if isinstance(optimizer, NAdam) else 1e-12
+    torch.testing.assert_close(mine, theirs.detach(), rtol=accuracy, atol=accuracy)
+
+
+def wavy(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a function with many hilltops, and its gradient."""
+    leaf = p.detach().requires_grad_()
+    wide = torch.linspace(0.5, 2, p[0].numel(), dtype=p.dtype).reshape(p.shape[1:])
+    values = ((leaf * wide).cos() - 0.05 * leaf.square()).flatten(1).sum(1)
+    (gradient,) = torch.autograd.grad(values.sum(), leaf)
+    return values.detach(), gradient
+
+
+# Without a line search nobody has asked for the gradient at a search's end, and the next one leaves out a pair.
+@pytest.mark.parametrize(("search", "starts", "renew"), [("strong_wolfe", (0, 5, 10), 5), ("none", (0,), 15)])
+def test_lbfgs_is_torchs(search: str, starts: tuple[int, ...], renew: int, params: torch.Tensor) -> None:
+    optimizer = LBFGS(0.9, renew, 4, search)  # type: ignore[arg-type]
+    mine, state = params, optimizer.start(params)
+    for step in starts:
+        values, gradient = wavy(mine)
+        mine, state = optimizer.search(wavy, mine, gradient, state, Moment(step, 15, values=values), 1.0, (None, None))
+    for i in range(3):
+        leaf = params[i].flatten().clone().requires_grad_()
+        scale = wavy(params[i : i + 1])[1].abs().max()
+        other = torch.optim.LBFGS([leaf], 0.9, renew, history_size=4, line_search_fn=None if search == "none" else search)
+
+        def closure(leaf: torch.Tensor = leaf, scale: torch.Tensor = scale) -> torch.Tensor:
+            value, slope = wavy(leaf.reshape(1, *params.shape[1:]))
+            leaf.grad = -slope.flatten() / scale
+            return -value[0] / scale
+
+        for _ in starts:
+            other.step(closure)
+        torch.testing.assert_close(mine[i].flatten(), leaf.detach(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP", "trust-constr"])
+def test_scipys_methods_are_scipys(method: str, params: torch.Tensor) -> None:
+    low, high, bounded = -1.5, torch.full(params.shape[1:], 1.7, dtype=params.dtype), method not in ("CG", "BFGS")
+    params = params.clamp(low, 1.7)
+    values, gradient = wavy(params)
+    bounds = (torch.tensor(low, dtype=params.dtype), high)
+    mine, _ = Scipy(method, 7).search(wavy, params, gradient, {}, Moment(0, 99, values=values), 1.0, bounds)
+    if bounded:
+        assert (mine >= low - 1e-12).all()
+        assert (mine <= 1.7 + 1e-12).all()
+    for i in range(3):
+        scale, seen, count = float(gradient[i].abs().max()), [], 0
+
+        def f(x: np.ndarray, scale: float = scale, seen: list = seen) -> tuple[float, np.ndarray]:
+            value, slope = wavy(torch.from_numpy(x.copy()).reshape(1, *params.shape[1:]))
+            seen.append((-float(value[0]) / scale, x.copy()))
+            return seen[-1][0], -slope.flatten().numpy() / scale
+
+        def stop(x: np.ndarray) -> None:
+            nonlocal count
+            count += 1
+            if method == "TNC" and count == 7:
+                raise InterruptedError
+
+        more = {"bounds": Bounds(np.full(40, low), np.full(40, 1.7))} if bounded else {}
+        try:
+            with np.errstate(all="ignore"):
+                minimize(f, params[i].flatten().numpy(), jac=True, method=method, callback=stop if method == "TNC" else None,
+                         options={"maxfun": 700} if method == "TNC" else {"maxiter": 7}, **more)  # fmt: skip
+        except InterruptedError:
+            pass
+        best = min(seen, key=lambda pair: pair[0])
+        np.testing.assert_allclose(mine[i].flatten().numpy(), best[1], rtol=1e-7, atol=1e-7)
+        assert best[0] < seen[0][0]
+
+
+def test_items_that_search_differently_long_do_not_touch(params: torch.Tensor) -> None:
+    """One starts on its hilltop, one is a step away, one is far: each asks another number of questions."""
+    target = torch.linspace(-9, 7, 40, dtype=params.dtype).reshape(params.shape[1:])
+    starts = torch.stack([target, target + 1e-9 * params[0], params[2] * 50])
+    asked: list[int] = []
+
+    def counted(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        asked.append(len(p))
+        return question(params)(p)
+
+    for optimizer in (Scipy(), Scipy("BFGS"), LBFGS()):
+        together = optimizer.search(counted, starts, counted(starts)[1], optimizer.start(starts), Moment(0, 50), 0.25, (None, None))[0]
+        assert set(asked) == {3}
+        for i in range(3):
+            alone = starts[i : i + 1]
+            expected = optimizer.search(
+                question(params), alone, question(params)(alone)[1], optimizer.start(alone), Moment(0, 50), 0.25, (None, None)
+            )
+            torch.testing.assert_close(together[i : i + 1], expected[0], rtol=0, atol=0)
+
+
+def test_a_search_stays_on_the_side_where_values_are_finite(params: torch.Tensor) -> None:
+    def cliff(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return p.flatten(1).sum(1) + (3 - p).sqrt().flatten(1).sum(1), 1 - 0.5 / (3 - p).sqrt()
+
+    starts = params.clamp(max=2.0)
+    for optimizer in (Scipy(), Scipy("CG"), Scipy("BFGS"), LBFGS(), Scipy("trust-ncg")):
+        moved, _ = optimizer.search(cliff, starts, cliff(starts)[1], optimizer.start(starts), Moment(0, 20), 1.0, (None, None))
+        assert torch.isfinite(cliff(moved)[0]).all()
+        assert (cliff(moved)[0] > cliff(starts)[0] + 1).all()
+
+
+def test_a_question_that_fails_ends_all_searches(params: torch.Tensor) -> None:
+    import threading
+
+    before, left = threading.active_count(), [3]
+
+    def breaks(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return question(p)(p)
+
+    for optimizer in (Scipy("CG"), LBFGS(), Scipy("TNC")):
+        left[0] = 2
+        with pytest.raises(KeyboardInterrupt):
+            optimizer.search(breaks, params, question(params)(params)[1], optimizer.start(params), Moment(0, 20), 1.0, (None, None))
+        assert threading.active_count() == before
+
+
+def test_yosinskis_progress(params: torch.Tensor) -> None:
+    """As in the toolbox: lr = min(max_lr, desired / |g|^2), and for probabilities what is desired shrinks."""
+    g = torch.randn_like(params)
+    squares = g.square().sum((1, 2, 3))
+    g[2] *= 1e-4
+    moved, _ = Progressive(2.0, 100.0).step(params, g, {}, Moment(), 1.0)
+    for i, rate in enumerate((2 / squares[0], 2 / squares[1], torch.tensor(100.0).double())):
+        torch.testing.assert_close(moved[i], params[i] + rate * g[i])
+    values = torch.tensor([0.2, 0.95, 1.5]).double()
+    moved, _ = Progressive01(0.3, 1e8, 0.5).step(params, g, {}, Moment(values=values), 1.0)
+    for i, gain in enumerate((0.3, 0.5 * 0.05, 0.0)):
+        torch.testing.assert_close(((moved - params) * g)[i].sum(), torch.tensor(gain).double())
+    with pytest.raises(OptimizeError, match="needs the values before the step"):
+        Progressive01().step(params, g, {}, Moment(), 1.0)
+
+
+def test_cnn_vis_and_keras_vis_rmsprop(params: torch.Tensor) -> None:
+    g = torch.randn(2, *params.shape, dtype=params.dtype)
+    for optimizer, units in (
+        (RMSprop(0.7, 0.95, 0.01), g),
+        (RMSprop(0.7, 0.95, 0.01, norm="l2"), g / torch.linalg.vector_norm(g, dim=(2, 3, 4), keepdim=True)),
+    ):
+        x, state, cache = params, optimizer.start(params), torch.zeros_like(params)
+        expected = params
+        for step in range(2):
+            x, state = optimizer.step(x, g[step], state, Moment(step, 2), 1.0)
+            cache = 0.95 * cache + 0.05 * units[step] ** 2
+            expected = expected + 0.7 * units[step] / (cache + 0.01).sqrt()
+        torch.testing.assert_close(x, expected)
+
+
+def test_momentum_is_cleared_when_the_learning_rate_changes(params: torch.Tensor) -> None:
+    g = torch.randn(4, *params.shape, dtype=params.dtype)
+    rates = (0.5, 0.5, 0.1, 0.1)
+    for reset in (False, True):
+        optimizer = Momentum(Pieces((0, 2), (0.5, 0.1)), 0.9, reset=reset)
+        x, state, m, expected = params, optimizer.start(params), torch.zeros_like(params), params
+        for step in range(4):
+            x, state = optimizer.step(x, g[step], state, Moment(step, 4), 1.0)
+            m = rates[step] * g[step] + (0 if reset and step == 2 else 0.9) * m
+            expected = expected + m
+        torch.testing.assert_close(x, expected)
 
 
 def test_momentum_is_torchs(params: torch.Tensor) -> None:
@@ -131,11 +447,44 @@ def test_schedules() -> None:
         (lambda: Adam(beta2=1), "beta2 of Adam must be from 0 to below 1, not 1"),
         (lambda: Adam(epsilon=0), "epsilon of Adam must be above 0"),
         (lambda: Ascent(-1), "step of Ascent must be above 0, not -1"),
-        (lambda: Ascent(norm="max"), "must be mean, l2, std or none, not 'max'"),  # type: ignore[arg-type]
+        (lambda: Ascent(norm="max"), "must be mean, window, l2, std or none, not 'max'"),  # type: ignore[arg-type]
         (lambda: Ascent(momentum=1), "momentum of Ascent must be from 0 to below 1, not 1"),
+        (lambda: AdamW(weight_decay=-1), "weight_decay of AdamW must be at least 0, not -1"),
+        (lambda: AdamW(0), "step of AdamW must be above 0, not 0"),
+        (lambda: NAdam(beta1=1), "beta1 of NAdam must be from 0 to below 1, not 1"),
+        (lambda: RMSprop(decay=1), "decay of RMSprop must be from 0 to below 1"),
+        (lambda: Progressive(0), "step of Progressive must be above 0"),
+        (lambda: Progressive01(late=0), "step of Progressive01 must be above 0"),
+        (lambda: LBFGS(history=0), "history of LBFGS must be at least 1, not 0"),
+        (lambda: LBFGS(line_search="armijo"), "must be strong_wolfe or none, not 'armijo'"),  # type: ignore[arg-type]
+        (lambda: Scipy("Nelder-Mead"), "scipy's Nelder-Mead uses no gradient"),
+        (lambda: Scipy("downhill"), "no method 'downhill' that Scipy can use; there are BFGS, CG, dogleg, L-BFGS-B, Newton-CG,"),
+        (lambda: Scipy(maxiter=3), "Scipy sets maxiter itself"),
+        (lambda: Scipy(renew=0), "renew of Scipy must be a whole number of at least 1, not 0"),
+        (lambda: Torch("Adum"), "torch.optim has no class 'Adum'; it has ASGD, Adadelta"),
+        (lambda: Torch("SparseAdam"), "cannot climb an image: SparseAdam does not support dense gradients"),
+        (lambda: Torch("Muon"), "cannot climb an image: Muon only supports 2D"),
+        (lambda: Torch("LBFGS"), "is done by the optimizer LBFGS"),
+        (lambda: Torch("SGD", maximize=True), "takes no option maximize"),
+        (lambda: Torch("SGD", beta=1), "cannot climb an image: .*unexpected keyword argument 'beta'"),
+        (lambda: Torch("SGD", lr=0), "step of torch.optim.SGD must be above 0, not 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(UsageError, match=message):
         make()
+
+
+def test_a_matrix_too_large_is_refused() -> None:
+    params = torch.zeros(1, 3, 50, 61)
+    for method, most in (("BFGS", 5000), ("dogleg", 256)):
+        with pytest.raises(UsageError, match=f"{method} keeps a matrix of 9150 x 9150 numbers for 9150 parameters; up to {most}"):
+            Scipy(method).search(question(params), params, params + 1, {}, Moment(0, 5), 1.0, (None, None))
+
+
+def test_options_that_a_method_does_not_take(params: torch.Tensor) -> None:
+    gradient = question(params)(params)[1]
+    for optimizer, why in ((Scipy(maxls="many"), "'<=' not supported|str"), (Scipy("CG", maxls=3), "Unknown solver options: maxls")):
+        with pytest.raises(UsageError, match=f"{optimizer.method} does not take these options: .*({why})"):
+            optimizer.search(question(params), params, gradient, {}, Moment(0, 5), 1.0, (None, None))

@@ -1,4 +1,4 @@
-"""The loop: best and last, item by item, projections, callbacks, Ctrl-C, values that are not finite, dead starts."""
+"""The loop: best and last, item by item, projections, callbacks, Ctrl-C, dead starts, patience, line searches."""
 
 import json
 
@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from dreamopt.backends.function import FunctionBackend
 from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
 from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.transforms.jitter import Jitter
-from dreamopt.network import Network
 from dreamopt.objectives import Channel, Neuron
-from dreamopt.optimize import Adam, Ascent, Linear, Progress, run
+from dreamopt.optimize import LBFGS, Adam, Ascent, Linear, Moment, Optimizer, Patience, Plain, Progress, Scipy, Torch, run
 from dreamopt.problem import Problem
 from dreamopt.regularizers import Decay, GaussianBlur, TotalVariation
 from tests.toy import toy_network
@@ -39,9 +37,17 @@ def test_climbs_within_the_bounds(optimizer: Adam | Ascent) -> None:
 
 @pytest.mark.parametrize(
     ("optimizer", "regularizers"),
-    [(Adam(), []), (Ascent(momentum=0.5), ["gaussian_blur(0.6, every=3)", "decay(0.01)"]), (Adam(), ["l2(1e-5)", "total_variation(1e-5)"])],
+    [
+        (Torch("RAdam"), []),
+        (LBFGS(renew=3), []),
+        (Scipy(renew=5), ["decay(0.01)"]),
+        (Scipy("CG", 3), []),
+        (Adam(), []),
+        (Ascent(momentum=0.5), ["gaussian_blur(0.6, every=3)", "decay(0.01)"]),
+        (Adam(), ["l2(1e-5)", "total_variation(1e-5)"]),
+    ],
 )
-def test_item_i_of_n_is_item_i_alone(optimizer: Adam | Ascent, regularizers: list[str]) -> None:
+def test_item_i_of_n_is_item_i_alone(optimizer: Optimizer, regularizers: list[str]) -> None:
     def climb(objective: object, items: list[int]) -> object:
         return run(Problem(NETWORK, objective, regularizers, transforms=[Jitter(4)], items=items), optimizer, 12, seed=5)  # type: ignore[arg-type]
 
@@ -133,34 +139,6 @@ def test_callbacks_see_the_climb_and_may_end_it() -> None:
     assert result.history.shape == (5, 4)
 
 
-def test_an_item_that_is_not_finite_stops_and_the_others_go_on() -> None:
-    def square_root_past_four(x: torch.Tensor) -> torch.Tensor:
-        return (4 - x).sqrt()
-
-    network = Network(FunctionBackend([("root", "Power", square_root_past_four)], (1, 2, 3), dtype=torch.float64))
-    starts = torch.stack([torch.full((1, 2, 3), 3.0), torch.full((1, 2, 3), 100.0)]).double()
-    problem = Problem(network, -Channel("root", 0), batch=2, parametrization=Pixels(starts, noise=0))
-    both = run(problem, Ascent(0.4), 9)
-    assert both.stopped == ["the value after 3 steps is not finite", "the value after 0 steps is not finite"]
-    assert both.best_steps.tolist() == [2, -1]
-    torch.testing.assert_close(both.images[0], torch.full((1, 2, 3), 3.8).double())
-    assert both.steps < 9
-    lone = run(Problem(network, -Channel("root", 0), parametrization=Pixels(starts[0], noise=0)), Ascent(0.4), 9)
-    assert torch.equal(lone.images[0], both.images[0])
-    mixed = run(problem, Ascent(0.1), 9)
-    assert mixed.stopped[0] is None
-    assert np.isfinite(mixed.values[0])
-    json.dumps(mixed.describe(), allow_nan=False)
-
-
-def test_a_gradient_that_is_not_finite_stops_too() -> None:
-    network = Network(FunctionBackend([("root", "Power", lambda x: (x - 3).clamp(min=0).sqrt())], (1, 2, 3), dtype=torch.float64))
-    problem = Problem(network, Channel("root", 0), parametrization=Pixels(torch.full((1, 2, 3), 3.0), noise=0))
-    result = run(problem, Adam(), 4)
-    assert result.stopped == ["the gradient after 0 steps is not finite"]
-    assert torch.equal(result.images, torch.full((1, 1, 2, 3), 3.0).double())
-
-
 def test_dead_items_are_named() -> None:
     problem = Problem(NETWORK, "conv2:1 | dead:3 | fc:1")
     with pytest.warns(DreamoptWarning, match=r"item 1: the gradient of dead:3 is exactly zero: layer 'dead' \(ReLU\)"):
@@ -189,6 +167,127 @@ def test_a_given_start_is_not_changed() -> None:
         run(problem, start=start[:1])
     with pytest.raises(UsageError, match="at least 0, not -1 and 0"):
         run(problem, steps=-1)
+
+
+def test_a_line_search_counts_its_iterations_and_sees_one_draw_each() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    class Watched(Jitter):
+        def apply(self, image, streams, moment):
+            asked.append(tuple(stream.step for stream in streams))
+            return super().apply(image, streams, moment)
+
+    problem = Problem(NETWORK, UNITS, transforms=[Watched(2)])
+    seen: list[int] = []
+    asked.clear()
+    result = run(problem, Scipy(renew=4), 10, callbacks=[lambda p: seen.append(p.step)])
+    assert result.measured.tolist() == [0, 4, 8, 10]
+    assert seen == [3, 7, 9]
+    assert (result.steps, result.asked) == (10, 10)
+    assert list(dict.fromkeys(asked)) == [(s,) * 4 for s in (0, 4, 8, 10)]
+    assert len(asked) > 10
+    assert set(result.best_steps.tolist()) <= {0, 4, 8, 10}
+
+
+@pytest.mark.parametrize("optimizer", [Scipy(), Scipy("TNC"), Scipy("CG"), LBFGS()], ids=str)
+def test_line_searches_keep_the_bounds(optimizer: Optimizer) -> None:
+    start = torch.full((4, 3, 11, 13), 110.0)
+    result = run(Problem(NETWORK, UNITS), optimizer, 30, start=start)
+    low, high = NETWORK.bounds
+    assert ((result.params >= low) & (result.params <= high)).all()
+    assert ((result.params == low) | (result.params == high)).any()
+    assert (result.values > result.history[0]).all()
+
+
+def test_an_item_without_patience_left_stops_with_its_best() -> None:
+    problem = Problem(NETWORK, UNITS)
+    free = run(problem, Plain(2e5), 40)
+    bound = run(problem, Plain(2e5), 40, patience=Patience(3, relative=0.05))
+    last = [bound.history[: s + 1, i] for i, s in enumerate([40] * 4)]
+    assert any(bound.stopped)
+    for i, why in enumerate(bound.stopped):
+        best, since, stop = free.history[0, i], 0, None
+        for step in range(1, 40):
+            value = free.history[step, i]
+            if value > best + 0.05 * abs(best):
+                best, since = value, step
+            elif step - since >= 3:
+                stop = step
+                break
+        assert why == (None if stop is None else f"no better value within 3 steps, after {stop} steps")
+        if stop is not None:
+            np.testing.assert_array_equal(bound.history[: stop + 1, i], free.history[: stop + 1, i])
+            assert bound.values[i] == free.history[: stop + 1, i].max()
+            torch.testing.assert_close(bound.images[i], bound.best_images[i], rtol=0, atol=0)
+            assert (last[i][stop + 1 :] == last[i][stop]).all()
+    with pytest.raises(UsageError, match="steps of Patience must be at least 1, not 0"):
+        Patience(0)
+
+
+def test_all_items_without_patience_end_the_climb() -> None:
+    result = run(Problem(NETWORK, UNITS), Adam(), 400, patience=Patience(2, improvement=1e9))
+    assert result.steps == 2
+    assert result.stopped == ["no better value within 2 steps, after 2 steps"] * 4
+
+
+def test_the_first_picture_in_which_the_unit_leads_is_kept() -> None:
+    result = run(Problem(NETWORK, "fc:2 | fc:5 | fc:0"), Adam(), 25, seed=1)
+    scores: list[np.ndarray] = []
+    run(result.problem, Adam(), 25, seed=1, callbacks=[lambda p: scores.append(p.images())])
+    before = [result.problem.start(1), *scores]
+    for i, unit in enumerate((2, 5, 0)):
+        leads = [int(NETWORK.activations(x[i : i + 1], ["fc"])["fc"].argmax()) == unit for x in before]
+        first = leads.index(True) if any(leads) else -1
+        assert result.first_steps[i] == first
+        assert result.first_params is not None
+        torch.testing.assert_close(result.first_params[i], before[max(first, 0)][i], rtol=0, atol=0)
+        assert result.describe(i)["results"][0]["first_step"] == first
+    assert result.first_steps.max() > 0
+    assert result.first_images is not None
+    energy = run(Problem(NETWORK, "conv2:1@centre"), Adam(), 1)
+    assert energy.first_images is None or energy.first_steps.shape == (1,)
+
+
+def test_transparency_is_the_sum_of_the_gradients_sizes() -> None:
+    problem = Problem(NETWORK, UNITS, [TotalVariation(1e-5)], transforms=[Jitter(2)])
+    places: list[torch.Tensor] = [problem.start(4)]
+    result = run(problem, Adam(), 5, seed=4, transparency=True, callbacks=[lambda p: places.append(p.images())])
+    expected = sum(problem.evaluate(x, Moment(i, 5), 4).image_gradient.abs() for i, x in enumerate(places[:5]))
+    torch.testing.assert_close(result.transparency, expected)
+    assert run(problem, Adam(), 1).transparency is None
+
+
+def test_what_the_parts_are_told_of_the_moment() -> None:
+    told: list[tuple[str, Moment]] = []
+
+    class Told(Pixels):
+        def settle(self, params, canvas, moment):
+            told.append(("settle", moment))
+            return params * 0.5
+
+    class Watching(Plain):
+        def step(self, params, gradient, state, moment, unit):
+            told.append(("step", moment))
+            return super().step(params, gradient, state, moment, unit)
+
+    class Mends(Decay):
+        def project(self, image, moment):
+            told.append(("project", moment))
+            return super().project(image, moment)
+
+    problem = Problem(NETWORK, UNITS, [Mends(0.1)], parametrization=Told())
+    result = run(problem, Watching(7.0), 2, octave=1, octaves=3)
+    assert [name for name, _ in told] == ["step", "project", "settle"] * 2
+    for name, moment in told:
+        assert (moment.octave, moment.octaves, moment.steps) == (1, 3, 2)
+        assert moment.canvas is problem.canvas
+        assert (moment.gradient is not None) == (name == "project")
+        np.testing.assert_array_equal(moment.values, result.history[moment.step])
+    start = problem.start()
+    expected = problem.clip(0.5 * 0.9 * (start + 7 * problem.evaluate(start).gradient))
+    torch.testing.assert_close(run(problem, Plain(7.0), 1).params, expected)
+    with pytest.raises(UsageError, match="octave must be from 0 to 1, not 2"):
+        run(problem, octave=2, octaves=2)
 
 
 def test_a_description_is_json() -> None:

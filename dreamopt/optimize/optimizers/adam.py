@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
+from dreamopt.optimize.sizes import check_memory, check_positive, check_step, each
 from dreamopt.optimizer import Optimizer, State
-from dreamopt.schedule import Moment, Number, at, smallest
+from dreamopt.schedule import Moment, Number, at
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,10 @@ class Adam(Optimizer):
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        if smallest(self.step_size) <= 0:
-            raise UsageError(f"the step of Adam must be above 0, not {self.step_size}")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{name} of Adam must be from 0 to below 1, not {getattr(self, name)}")
-        if not self.epsilon > 0:
-            raise UsageError(f"epsilon of Adam must be above 0, not {self.epsilon}")
+        name = type(self).__name__
+        check_step(name, self.step_size)
+        check_memory(name, beta1=self.beta1, beta2=self.beta2)
+        check_positive(name, epsilon=self.epsilon)
 
     def start(self, params: Tensor) -> State:
         """Return both means at 0, and the count of steps."""
@@ -61,8 +58,8 @@ class Adam(Optimizer):
         mean = state["mean"].lerp(gradient, 1 - self.beta1)
         square = state["square"].mul(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
         count = state["count"] + 1
-        # All items of a climb have made the same number of steps.
-        t = float(count[0])
-        rate = at(self.step_size, moment) * unit / (1 - self.beta1**t)
-        size = (square / (1 - self.beta2**t)).sqrt_().add_(self.epsilon / unit)
+        # The same for all items, but for one that has stepped back.
+        made = count.tolist()
+        rate = each([at(self.step_size, moment) * unit / (1 - self.beta1**t) for t in made], params)
+        size = (square / each([1 - self.beta2**t for t in made], params)).sqrt_().add_(self.epsilon / unit)
         return params + rate * mean / size, {"mean": mean, "square": square, "count": count}

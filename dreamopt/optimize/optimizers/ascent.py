@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
-from dreamopt.optimizer import Optimizer, State, per_item
-from dreamopt.schedule import Moment, Number, at, smallest
+from dreamopt.optimize.sizes import Norm, check_memory, check_norm, check_step, normalized
+from dreamopt.optimizer import Optimizer, State
+from dreamopt.schedule import Moment, Number, at
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,14 @@ class Ascent(Optimizer):
     step_size : float or Schedule
         η, above 0, in grey levels (for ``norm="l2"`` the length of the whole step; for ``"none"`` grey levels squared per unit
         of the objective). 1.5 is DeepDream's.
-    norm : {"mean", "l2", "std", "none"}
+    norm : {"mean", "window", "l2", "std", "none"}
         ν: mean of \|g\|, the Euclidean norm, the standard deviation, or 1. A gradient of zero stays zero.
     momentum : float
         μ, from 0 to below 1. Larger values even the path out and lengthen it, up to 1 / (1 - μ) times.
+
+    See Also
+    --------
+    Plain : the gradient as it is. Momentum : the form in which the learning rate stands inside the memory.
 
     References
     ----------
@@ -38,16 +41,13 @@ class Ascent(Optimizer):
     """
 
     step_size: Number = 1.5
-    norm: Literal["mean", "l2", "std", "none"] = "mean"
+    norm: Norm = "mean"
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        if smallest(self.step_size) <= 0:
-            raise UsageError(f"the step of Ascent must be above 0, not {self.step_size}")
-        if self.norm not in ("mean", "l2", "std", "none"):
-            raise UsageError(f"norm of Ascent must be mean, l2, std or none, not '{self.norm}'")
-        if not 0 <= self.momentum < 1:
-            raise UsageError(f"momentum of Ascent must be from 0 to below 1, not {self.momentum}")
+        check_step("Ascent", self.step_size)
+        check_norm("Ascent", self.norm)
+        check_memory("Ascent", momentum=self.momentum)
 
     def start(self, params: Tensor) -> State:
         """Return the momentum before the first step."""
@@ -55,23 +55,8 @@ class Ascent(Optimizer):
 
     def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
         """Step along the normalized gradient."""
-        direction = gradient
-        if self.norm == "none":
-            # A gradient per grey level is `unit` times one per parameter, and moves the parameter by `unit` more.
-            direction = gradient * unit
-        else:
-            size = per_item(_sizes(gradient.flatten(1), self.norm), gradient)
-            direction = torch.where(size > 0, gradient / torch.where(size > 0, size, 1), 0)
+        direction = normalized(gradient, self.norm, unit)
         if self.momentum:
             direction = self.momentum * state["momentum"] + direction
             state = {"momentum": direction}
         return params + at(self.step_size, moment) * unit * direction, state
-
-
-def _sizes(rows: Tensor, norm: str) -> Tensor:
-    # Item by item: a reduction over a whole batch may sum in another order than over one item.
-    if norm == "mean":
-        return torch.stack([row.abs().mean() for row in rows])
-    if norm == "l2":
-        return torch.stack([row.norm() for row in rows])
-    return torch.stack([row.std(correction=0) for row in rows])

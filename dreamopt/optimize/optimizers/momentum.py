@@ -1,0 +1,62 @@
+"""Momentum with the learning rate inside the memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.optimize.sizes import Norm, check_memory, check_norm, check_step, normalized
+from dreamopt.optimizer import Optimizer, State, per_item
+from dreamopt.schedule import Moment, Number, at
+
+
+@dataclass(frozen=True)
+class Momentum(Optimizer):
+    r"""Step by a memory of earlier steps, as Mahendran and Vedaldi's inversion and cnn-vis do.
+
+    .. math:: m \leftarrow \mu\, m + \eta\, u\, g / \nu(g), \qquad p \leftarrow p + m
+
+    with u one grey level in the parameters. As long as η stays the same, this is ``Ascent(η, norm, momentum=μ)``; when η
+    falls, the memory here keeps the length of the old steps, unless it is cleared.
+
+    Parameters
+    ----------
+    step_size : float or Schedule
+        η, above 0; in grey levels, for ``norm="none"`` in grey levels squared per unit of the objective.
+    momentum : float
+        μ, from 0 to below 1.
+    norm : {"none", "mean", "window", "l2", "std"}
+        ν, over each item by itself: 1, the mean of \|g\|, the Euclidean norm, or the standard deviation.
+    reset : bool
+        Whether the memory is cleared when η is not what it was at the step before. Meant for η in `Pieces`; with an η
+        that changes at every step there would be no memory.
+
+    References
+    ----------
+    .. [1] Mahendran, Vedaldi, "Understanding Deep Image Representations by Inverting Them", 2015, section 3.2 (momentum
+       0.9, cleared when the learning rate changes).
+    """
+
+    step_size: Number = 1.0
+    momentum: float = 0.9
+    norm: Norm = "none"
+    reset: bool = False
+
+    def __post_init__(self) -> None:
+        check_step("Momentum", self.step_size)
+        check_memory("Momentum", momentum=self.momentum)
+        check_norm("Momentum", self.norm)
+
+    def start(self, params: Tensor) -> State:
+        """Return an empty memory, and no learning rate yet."""
+        return {"momentum": torch.zeros_like(params), "rate": torch.full((params.shape[0],), torch.nan, dtype=torch.float64)}
+
+    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+        """Step by the memory."""
+        rate, memory, before = at(self.step_size, moment), state["momentum"], state["rate"]
+        if self.reset and any(one != rate for one in before.tolist()):
+            memory = torch.where(per_item((before == rate).to(memory.device), memory), memory, 0)
+        memory = self.momentum * memory + rate * unit * normalized(gradient, self.norm, unit)
+        return params + memory, {"momentum": memory, "rate": torch.full_like(before, rate)}

@@ -1,0 +1,40 @@
+"""Plain gradient ascent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dreamopt.optimize.sizes import check_step
+from dreamopt.optimizer import Optimizer, State
+from dreamopt.schedule import Moment, Number, at
+
+
+@dataclass(frozen=True)
+class Plain(Optimizer):
+    r"""Step along the gradient as it is: Yosinski's constant learning rate.
+
+    .. math:: p \leftarrow p + \eta\, u^2 g
+
+    with u one grey level in the parameters, so that η is the learning rate of a net whose input counts grey levels.
+
+    Parameters
+    ----------
+    step_size : float or Schedule
+        η, above 0, in grey levels squared per unit of the objective. The step's length follows the gradient's; 100 is
+        usual for the logits of nets that see 0-255.
+
+    References
+    ----------
+    .. [1] Yosinski et al., "Understanding Neural Networks Through Deep Visualization", 2015, table 1 (100).
+    """
+
+    step_size: Number = 100.0
+
+    def __post_init__(self) -> None:
+        check_step("Plain", self.step_size)
+
+    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+        """Step along the gradient."""
+        return params + at(self.step_size, moment) * unit * (gradient * unit), state

@@ -1,0 +1,54 @@
+"""Yosinski's "progress" policy: each step is to raise the value by the same amount."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.optimize.sizes import check_step, sizes
+from dreamopt.optimizer import Optimizer, State, per_item
+from dreamopt.schedule import Moment, Number, at
+
+
+@dataclass(frozen=True)
+class Progressive(Optimizer):
+    r"""Step along the gradient as far as should raise the value by ``desired``, if it were a straight line.
+
+    .. math:: p \leftarrow p + \min\Bigl(\eta_{max}, \frac{d}{\|u g\|^2}\Bigr)\, u^2 g
+
+    with u one grey level in the parameters, and the norm over each item by itself.
+
+    Parameters
+    ----------
+    desired : float or Schedule
+        d, above 0, in units of the objective. The gain at each step to first order, whatever the net's scale.
+    max_step : float or Schedule
+        η_max, above 0, in grey levels squared per unit of the objective: the most that the gradient is multiplied by, for
+        starts where it is small.
+
+    References
+    ----------
+    .. [1] Yosinski et al., "Understanding Neural Networks Through Deep Visualization", 2015, table 1 (desired 2 with at
+       most 100, or at most 1e8); deep-visualization-toolbox, ``gradient_optimizer.py``, policy "progress".
+    """
+
+    desired: Number = 2.0
+    max_step: Number = 100.0
+
+    def __post_init__(self) -> None:
+        for number in (self.desired, self.max_step):
+            check_step(type(self).__name__, number)
+
+    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+        """Step along the gradient, as far as the policy says."""
+        wanted = self.wanted(gradient, moment)
+        steepness = (sizes(gradient, "l2") * unit).square()
+        most = torch.full_like(steepness, at(self.max_step, moment))
+        rate = torch.minimum(most, wanted / torch.where(steepness > 0, steepness, 1))
+        return params + per_item(rate, gradient) * unit * (gradient * unit), state
+
+    def wanted(self, gradient: Tensor, moment: Moment) -> Tensor:
+        """Return the gain that is aimed at, (N,)."""
+        return gradient.new_full((gradient.shape[0],), at(self.desired, moment))

@@ -1,0 +1,50 @@
+"""Yosinski's "progress01" policy, for values between 0 and 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import OptimizeError
+from dreamopt.optimize.optimizers.progressive import Progressive
+from dreamopt.optimize.sizes import check_step
+from dreamopt.schedule import Moment, Number, at
+
+
+@dataclass(frozen=True)
+class Progressive01(Progressive):
+    r"""As `Progressive`, for a probability: the gain that is aimed at shrinks as the value nears 1.
+
+    .. math:: d = \min\bigl(d_{early},\; c\,(1 - v)\bigr)
+
+    with v the item's value (penalties subtracted) before the step, and d = 0 where it is above 1.
+
+    Parameters
+    ----------
+    desired : float or Schedule
+        d_early, above 0: the gain of the first steps.
+    max_step : float or Schedule
+        As of `Progressive`.
+    late : float or Schedule
+        c, above 0: which part of what is missing to 1 the late steps aim at.
+
+    References
+    ----------
+    .. [1] Yosinski et al., deep-visualization-toolbox, ``gradient_optimizer.py``, policy "progress01".
+    """
+
+    desired: Number = 0.1
+    late: Number = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_step(type(self).__name__, self.late)
+
+    def wanted(self, gradient: Tensor, moment: Moment) -> Tensor:
+        """Return the gain that is aimed at, (N,)."""
+        if moment.values is None:
+            raise OptimizeError(f"{self} needs the values before the step, which this loop does not tell it (Moment.values)")
+        missing = (1 - moment.values.to(gradient)).clamp(min=0)
+        return torch.minimum(at(self.late, moment) * missing, super().wanted(gradient, moment))

@@ -1,0 +1,43 @@
+"""What is handed through to another library: options in a frozen dataclass, and memory that the library writes to in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from dreamopt.plugin import literal
+
+Options = tuple[tuple[str, Any], ...]
+"""Names and values, in the order of the names."""
+
+
+def frozen(options: Mapping[str, Any]) -> Options:
+    """Return options that compare and hash by value.
+
+    >>> frozen({"lr": 2.0, "betas": [0.9, 0.99]})
+    (('betas', (0.9, 0.99)), ('lr', 2.0))
+    """
+    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in sorted(options.items()))
+
+
+def call(name: str, *given: object, **named: object) -> str:
+    """Return a call as it would be written.
+
+    >>> call("Torch", "SGD", nesterov=True)
+    'Torch("SGD", nesterov=True)'
+    """
+    return f"{name}({', '.join([*map(literal, given), *(f'{key}={literal(value)}' for key, value in named.items())])})"
+
+
+def copied(value: Any, like: Tensor) -> Any:
+    """Return a copy of a tensor, or of a list with tensors in it, on the device of ``like``; other values as they are.
+
+    Numbers with a point get the type of ``like``, but for lone counts, which keep theirs.
+    """
+    if isinstance(value, Tensor):
+        dtype = like.dtype if value.dim() and value.dtype.is_floating_point else value.dtype
+        device = like.device if value.dim() else value.device
+        return value.detach().to(device=device, dtype=dtype, copy=True)
+    return [copied(one, like) for one in value] if isinstance(value, list) else value

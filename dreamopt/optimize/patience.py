@@ -1,0 +1,46 @@
+"""When an item has climbed enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dreamopt.errors import UsageError
+from dreamopt.optimize.sizes import check_not_negative
+from dreamopt.plugin import call_string
+
+
+@dataclass(frozen=True)
+class Patience:
+    r"""Stop an item that has not got better for a while; each item by itself, the others go on.
+
+    A value v is better than the last better one b if
+
+    .. math:: v > b + \max(\text{improvement}, \text{relative} \cdot |b|)
+
+    Parameters
+    ----------
+    steps : int
+        How many steps without a better value are borne, at least 1. With transforms, values sway from draw to draw: give
+        it time.
+    improvement : float
+        At least 0, in units of the objective.
+    relative : float
+        At least 0, as a part of the value.
+
+    Examples
+    --------
+    >>> print(Patience(50, relative=0.01))
+    Patience(steps=50, relative=0.01)
+    """
+
+    steps: int = 64
+    improvement: float = 0.0
+    relative: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UsageError(f"steps of Patience must be at least 1, not {self.steps}")
+        check_not_negative("Patience", improvement=self.improvement, relative=self.relative)
+
+    def __str__(self) -> str:
+        return call_string(self)
