@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -76,17 +77,23 @@ class Redirect:
         return y
 
     def _rule(self, layer: str, gate: Gate, x: Tensor, grad: Tensor, passed: Tensor) -> Tensor:
-        if x.dim() == 0 or x.shape[0] == 0 or x.shape[0] % self.batch:
+        if x.dim() == 0 or x.numel() == 0 or x.shape[0] % self.batch:
             return passed  # its first axis has nothing to do with the items
+        dead = ~self._any(passed)
+        if dead.device.type == "cpu" and not bool(dead.any()):  # a GPU would have to be waited for
+            self.note(layer, dead)
+            return passed
         blocked = ((x < gate[0]) & (grad < 0)) | ((x > gate[1]) & (grad > 0))
         other = torch.where(blocked, 0, grad)
-        acted = self._any(other != 0) & ~self._any(passed != 0)
+        acted = dead & self._any(other)
         self.note(layer, acted)
         rows = acted.repeat_interleave(x.shape[0] // self.batch)
         return torch.where(rows.reshape(-1, *[1] * (x.dim() - 1)), other, passed)
 
-    def _any(self, found: Tensor) -> Tensor:
-        return found.reshape(self.batch, -1).any(1)
+    def _any(self, values: Tensor) -> Tensor:
+        # The largest size of each row: comparing and reshaping all values takes several times as long.
+        sizes = values if values.dim() == 1 else torch.linalg.vector_norm(values, ord=math.inf, dim=tuple(range(1, values.dim())))
+        return (sizes != 0).reshape(self.batch, -1).any(1)
 
     def note(self, layer: str, acted: Tensor) -> None:
         """Record for which items, (N,) bool, a layer was redirected."""

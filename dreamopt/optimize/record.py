@@ -180,7 +180,7 @@ def begun(params: Tensor, image: Tensor | None) -> Record:
 def recalled(plain: Mapping[str, Any], device: torch.device) -> Record:
     """Return the record that `Record.plain` was made from."""
     fields = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in plain.items()}
-    fields["redirected_at"] = {layer: counts.to(device) for layer, counts in fields.get("redirected_at", {}).items()}
+    fields["redirected_at"] = {layer: counts.to(device) for layer, counts in plain["redirected_at"].items()}
     measured, values = fields.pop("measured"), fields.pop("history").unbind(0)
     return Record(**fields | {"history": list(zip(measured, values, strict=True)), "halved": tuple(fields["halved"])})
 

@@ -17,7 +17,7 @@ from dreamopt.backends.pycaffe import InProcess
 from dreamopt.engine.redirect import Redirect
 from dreamopt.errors import DeadGradientError, ShapeError, UsageError
 from dreamopt.network import Network, load_net
-from dreamopt.optimize import Adam, run
+from dreamopt.optimize import Adam, Checkpoint, run
 from dreamopt.problem import Problem
 from dreamopt.schedule import Moment
 from dreamopt.schema import read_net
@@ -147,6 +147,28 @@ class TestProblems:
         result = run(problem, Adam(step_size=5.0), 24, start=problem.start() * 0)
         assert result.history[0, 0] == 0
         assert result.values[0] > 10
+
+    def test_the_result_tells_where_and_for_how_many_steps(self) -> None:
+        problem = Problem(sleeper(), "top:0 | top:1 | top:2", redirected=4)
+        result = run(problem, Adam(step_size=5.0), 9, start=problem.start() * 0 + 1)
+        assert result.redirected is not None
+        assert result.redirected.tolist() == [0, 4, 4]
+        assert {layer: steps.tolist() for layer, steps in result.redirected_at.items()} == {"relu": [0, 4, 4]}
+        told = [(one["redirected"], one["redirected_at"]) for one in result.describe()["results"]]
+        assert told == [(0, {}), (4, {"relu": 4}), (4, {"relu": 4})]
+        off = run(Problem(sleeper(), "top:0"), Adam(), 2)
+        assert off.redirected is None
+        assert off.describe(0)["results"][0]["redirected"] == 0
+
+    def test_a_climb_that_is_taken_up_counts_on(self, tmp_path: Path) -> None:
+        problem, kept = Problem(sleeper(), "top:0 | top:1", redirected=6), Checkpoint(tmp_path / "climb", every=1)
+        start = problem.start() * 0 + 1
+        run(problem, Adam(), 9, start=start, checkpoint=kept, callbacks=[lambda progress: progress.step == 3])
+        rest = run(problem, Adam(), 9, start=start, checkpoint=kept, resume=True)
+        assert rest.resumed_at == 4
+        assert rest.redirected is not None
+        assert rest.redirected.tolist() == [0, 6]
+        assert rest.redirected_at["relu"].tolist() == [0, 6]
 
     def test_item_by_item(self) -> None:
         problem = Problem(sleeper(), "top:0 | top:1 | top:2", redirected=4)
