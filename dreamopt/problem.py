@@ -254,13 +254,13 @@ class Problem:
         image, alpha = self.parametrization.image(params, self.canvas), self.parametrization.alpha(params, self.canvas)
         return self._score(image, alpha, moment, seed)[0] - self._penalty(image, moment)
 
-    def evaluate(self, params: Tensor, moment: Moment | None = None, seed: int = 0) -> Evaluation:
+    def evaluate(self, params: Tensor, moment: Moment | None = None, seed: int = 0, *, redirect: bool = True) -> Evaluation:
         """Return values and gradients; parameters as in `value`.
 
-        The gradient is the derivative, unless ReLUs are `redirected` at this step.
+        The gradient is the derivative, unless ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
         moment = self._told(moment)
-        return self._evaluate(params, moment, seed, moment.step < self.redirected)
+        return self._evaluate(params, moment, seed, redirect and moment.step < self.redirected)
 
     def _evaluate(self, params: Tensor, moment: Moment, seed: int, redirecting: bool) -> Evaluation:
         redirect = Redirect(params.shape[0] * self.views) if redirecting else None

@@ -19,6 +19,7 @@ from dreamopt.optimize.optimizers.adam import Adam
 from dreamopt.optimize.patience import Patience
 from dreamopt.optimize.record import Record, begun
 from dreamopt.optimize.result import Callback, Progress, Result
+from dreamopt.optimize.wake import walked
 from dreamopt.optimizer import LineSearch, Optimizer, State, per_item
 from dreamopt.problem import Evaluation, Problem
 from dreamopt.schedule import Moment
@@ -172,25 +173,32 @@ class _Climb:
             if not record.any_active:
                 self.point = replace(point, params=ground.params, record=record)
                 break
-            params, state = self.stepped(ground, record, moment)
+            params, state, record = self.stepped(ground, record, moment, found)
             self.point = Point(min(point.step + self.stride, self.steps), params, state, record, ground)
             progress = Progress(self.problem, self.point.step - 1, self.steps, found.values, record.best_values, params)
             answers = [callback(progress) for callback in callbacks]
             if any(answers):
                 break
 
-    def stepped(self, ground: Ground, record: Record, moment: Moment) -> tuple[Tensor, State]:
-        """Return the parameters and the optimizer's memory after one step, or one search."""
+    def stepped(self, ground: Ground, record: Record, moment: Moment, found: Evaluation) -> tuple[Tensor, State, Record]:
+        """Return the parameters, the optimizer's memory and the record after one step, or one search."""
         problem, optimizer, step = self.problem, self.optimizer, moment.step
         told = self.moment(step, ground.values)
         if isinstance(optimizer, LineSearch):
 
             def evaluate(params: Tensor) -> tuple[Tensor, Tensor]:
-                found = problem.evaluate(params, moment, self.seed)
+                found = problem.evaluate(params, moment, self.seed, redirect=False)
                 return found.values, found.gradient
 
-            bounds = problem.parametrization.bounds(problem.canvas)
-            moved, state = optimizer.search(evaluate, ground.params, ground.gradient, ground.state, told, problem.unit, bounds)
+            bounds, gradient = problem.parametrization.bounds(problem.canvas), ground.gradient
+            if found.redirected is not None:
+                gradient = torch.where(per_item(found.redirected, gradient), 0, gradient)
+            moved, state = optimizer.search(evaluate, ground.params, gradient, ground.state, told, problem.unit, bounds)
+            if found.redirected is not None:
+                asleep = found.redirected & record.active
+                stood = replace(found, gradient=ground.gradient, redirected=asleep)
+                on_foot, record = walked(problem, ground.params, stood, record, moment, self.seed, min(self.stride, self.steps - step))
+                moved = torch.where(per_item(asleep, moved), on_foot, moved)
         else:
             moved, state = optimizer.step(ground.params, ground.gradient, ground.state, told, problem.unit)
         moved = shortened(record, ground.params, moved)
@@ -199,7 +207,7 @@ class _Climb:
             moved = problem.clip(problem.parametrization.settle(moved, problem.canvas, told))
         if not record.all_active:
             moved = torch.where(per_item(record.active, moved), moved, ground.params)
-        return moved, state
+        return moved, state, record
 
     def measure_end(self) -> None:
         """Measure where the climb has come to, unless nobody has moved since."""

@@ -17,7 +17,7 @@ from dreamopt.backends.pycaffe import InProcess
 from dreamopt.engine.redirect import Redirect
 from dreamopt.errors import DeadGradientError, ShapeError, UsageError
 from dreamopt.network import Network, load_net
-from dreamopt.optimize import Adam, Checkpoint, run
+from dreamopt.optimize import LBFGS, Adam, Checkpoint, Optimizer, Scipy, run
 from dreamopt.problem import Problem
 from dreamopt.schedule import Moment
 from dreamopt.schema import read_net
@@ -159,6 +159,18 @@ class TestProblems:
         off = run(Problem(sleeper(), "top:0"), Adam(), 2)
         assert off.redirected is None
         assert off.describe(0)["results"][0]["redirected"] == 0
+
+    @pytest.mark.parametrize("optimizer", [LBFGS(renew=8), Scipy("L-BFGS-B"), Scipy("CG", renew=5)], ids=str)
+    def test_line_searches_walk_until_something_comes_through(self, optimizer: Optimizer) -> None:
+        problem = Problem(sleeper(12.0), "top:0 | top:1", redirected=16)
+        start = problem.start() * 0 + 1
+        result = run(problem, optimizer, 48, start=start)
+        assert result.redirected is not None
+        assert result.redirected.tolist() == [0, 3], "3 steps of 1.5 times 3 lead from -13 over 0"
+        assert result.redirected_at["relu"].tolist() == [0, 3]
+        assert (result.values > 50).all()
+        alone = run(Problem(sleeper(12.0), "top:0"), optimizer, 48, start=start[:1])
+        assert torch.equal(alone.params[0], result.params[0])
 
     def test_a_climb_that_is_taken_up_counts_on(self, tmp_path: Path) -> None:
         problem, kept = Problem(sleeper(), "top:0 | top:1", redirected=6), Checkpoint(tmp_path / "climb", every=1)
