@@ -1,7 +1,7 @@
 """The options that name a net, shared by the commands, and loading what they name."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,23 @@ NET_OPTIONS = (
     click.option(
         "--python", metavar="COMMAND", help="For --backend remote: what starts a Python with Caffe, as 'chroot /srv/caffe python3'."
     ),
+    click.option(
+        "--input-shape",
+        multiple=True,
+        metavar="[BLOB=]CxHxW",
+        help="Repeatable. Shape of the input (of one item, or NxCxHxW), where the file leaves it open or to change it.",
+    ),
+    click.option(
+        "--phase", type=click.Choice(["TEST", "TRAIN"], case_sensitive=False), help="Which layers are in the net.  [default: TEST]"
+    ),
+    click.option("--stage", multiple=True, metavar="NAME", help="Repeatable. Likewise, for the file's stage and not_stage rules."),
+    click.option("--level", type=int, help="Likewise, for its min_level and max_level.  [default: 0]"),
     click.option("--cache", metavar="DIR", help="Cache folder of fetched models."),
 )
-NET_KEYS = ("weights", "mean", "channel_order", "scale", "labels", "device", "backend", "python", "cache")
+NET_KEYS = (
+    *("weights", "mean", "channel_order", "scale", "labels", "device", "backend", "python"),
+    *("input_shape", "phase", "stage", "level", "cache"),
+)
 
 
 def net_options(command: Command) -> Command:
@@ -52,6 +66,23 @@ def _mean(text: str | None) -> str | list[float] | None:
         raise UsageError(f"--mean {text} is neither an existing file nor numbers with commas between them, as in 104,117,123") from None
 
 
+def _input_shape(texts: Sequence[str]) -> tuple[int, ...] | dict[str, tuple[int, ...]] | None:
+    """Return `load_net`'s ``input_shape``; fewer than four numbers are one item's."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        blob, _, sizes = text.rpartition("=")
+        parts = sizes.lower().split("x")
+        if not all(part.isdecimal() and int(part) > 0 for part in parts):
+            raise UsageError(f"--input-shape {text} is no shape; give CxHxW, as in 3x224x224, or BLOB=CxHxW")
+        if blob in shapes:
+            raise UsageError(f"--input-shape is given twice for {f'the blob {blob!r}' if blob else 'the first input'}")
+        shape = tuple(int(part) for part in parts)
+        shapes[blob] = shape if len(shape) > 3 else (1, *shape)
+    if "" in shapes and len(shapes) > 1:
+        raise UsageError("--input-shape is given for several inputs: say which is which, as in data=3x224x224")
+    return shapes.get("", shapes or None)
+
+
 def _file_hash(path: str | None) -> str | None:
     if path is None:
         return None
@@ -62,8 +93,10 @@ def _file_hash(path: str | None) -> str | None:
         return None
 
 
-def open_network(net: str | None, **said: Any) -> tuple["Network", dict[str, Any], dict[str, Any]]:
-    """Load the net that the options name.
+def open_network(
+    net: str | None, size: int | tuple[int, int] | None = None, **said: Any
+) -> tuple["Network", dict[str, Any], dict[str, Any]]:
+    """Load the net that the options name; ``size`` (pixels, or height and width) is that of an input that its file leaves open.
 
     Returns
     -------
@@ -89,6 +122,11 @@ def open_network(net: str | None, **said: Any) -> tuple["Network", dict[str, Any
         channel_order=options["channel_order"],
         scale=options["scale"],
         labels=options["labels"],
+        input_shape=_input_shape(said["input_shape"] or ()),
+        phase=said["phase"] or "TEST",
+        level=0 if said["level"] is None else said["level"],
+        stages=said["stage"] or (),
+        open_size=(size, size) if isinstance(size, int) else size,
     )
     repeat = {key: said[key] for key in NET_KEYS}
     source = {

@@ -26,7 +26,8 @@ def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[Any], va
         if isinstance(value, bool):
             words += [f"--{key.replace('_', '-')}"] if value else []
         elif value is not None:
-            words += [f"--{key.replace('_', '-')}", str(value)]
+            for one in value if isinstance(value, list | tuple) else (value,):
+                words += [f"--{key.replace('_', '-')}", str(one)]
     # `expand` gives each target so many times in a row.
     place = 0
     while place < len(targets):
@@ -59,6 +60,7 @@ SETTINGS_OPTIONS = (
     ),
     click.option("--init", metavar="FILE", help="A picture to start from."),
     click.option("--size", callback=_size, metavar="N|WxH", help="Pixels.  [default: of --init, else of the net's file]"),
+    click.option("--usual-size", type=int, help="Pixels where neither of these says it and the net can take it, as a preset does."),
     click.option("--steps", type=int, help="Steps of the optimizer, in each octave or stage.  [default: 256]"),
     click.option("--optimizer", metavar="TEXT", help="adam; ascent: DeepDream's normalised ascent; or another.  [default: adam]"),
     click.option("--lr", type=float, help="Grey levels per step.  [default: 4 for adam, 2 for ascent]"),
@@ -158,7 +160,7 @@ def command(
     check_output(out)
     said = {key: options.pop(key) for key in NET_KEYS}
     settings = chosen_settings(**options)
-    network, repeat, source = open_network(net, **said)
+    network, repeat, source = open_network(net, settings.size, **said)
     expanded = expand(network, targets, settings.size, variants)
     wanted = [target.text for target in expanded]
     story = {"source": source, "load": {"net": net} | repeat, "command": again(net, repeat, expanded, variants, settings, out)}

@@ -28,8 +28,8 @@ def command(picture: str, out: str | None, quiet: bool) -> None:
     check_story(metadata, picture)
     path = check_output(Path(picture).with_name(Path(picture).stem + "-replay.png") if out is None else out)
     load = dict(metadata.get("load", {}))
-    network, _, _ = open_network(load.pop("net", None), **{key: load.get(key) for key in NET_KEYS})
     settings = Settings(**metadata["settings"])
+    network, _, _ = open_network(load.pop("net", None), settings.size, **{key: load.get(key) for key in NET_KEYS})
     with interruptible() as stop, rendering(quiet, len(metadata["batch"]), settings.total_steps) as report:
         again = replay(network, metadata, callbacks=[report], stop=stop)
     click.echo(write_png(path, again.picture, again.metadata))

@@ -53,6 +53,9 @@ def load_net(
     input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     seed: int = 0,
     phase: str = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    open_size: tuple[int, int] | None = None,
     strict: bool = False,
     allow_python_layers: bool | None = None,
 ) -> Network:
@@ -94,6 +97,13 @@ def load_net(
         For the fillers of layers without weights.
     phase : {"TEST", "TRAIN"}
         Which layers are in the net.
+    level : int
+        The same, for the file's ``min_level`` and ``max_level``.
+    stages : sequence of str
+        The same, for its ``stage`` and ``not_stage``.
+    open_size : (int, int), optional
+        Height and width of the input where neither ``input_shape`` nor the file tells and its channels are known, by the
+        data layer or the mean.
     strict : bool
         Refuse fields that Caffe 1.0 does not have, instead of warning.
     allow_python_layers : bool, optional
@@ -134,23 +144,28 @@ def load_net(
         said = {key: getattr(found, key) if value is None else value for key, value in said.items()}
     computed: EngineBackend | CaffeBackend
     allow = permitted(allow_python_layers)
-    if not isinstance(prototxt_or_name, NetDef) and (allow or backend not in ("auto", "engine")):
+    if not isinstance(prototxt_or_name, NetDef):
         read = read_with_python_data if allow else read_net
-        prototxt_or_name = read(Path(prototxt_or_name), input_shape=input_shape, phase=phase, strict=strict)
+        prototxt_or_name = read(
+            Path(prototxt_or_name),
+            input_shape=input_shape,
+            phase=phase,
+            level=level,
+            stages=stages,
+            strict=strict,
+            open_item=None if open_size is None else (_channels(said["mean"]), *open_size),
+        )
     if backend in ("auto", "engine"):
         where = pick_device(device)
         computed = EngineBackend.load(
             prototxt_or_name,
             weights,
             device=where,
-            input_shape=input_shape,
             seed=seed,
             phase=phase,
-            strict=strict,
             allow_python_layers=allow,
         )
     else:
-        assert isinstance(prototxt_or_name, NetDef)
         channel = _caffe_channel(backend, python, device, timeout, start_timeout)
         computed = CaffeBackend(prototxt_or_name, weights, channel, phase=phase, seed=seed, allow_python_layers=allow)
     notes = _weights_notes(computed, weights, seed)
@@ -209,6 +224,13 @@ def _weights_notes(backend: EngineBackend | CaffeBackend, weights: StrPath | Non
         some = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
         notes.append(f"the weights file has layers that the net does not: {some}")
     return notes
+
+
+def _channels(mean: Any) -> int | None:
+    """Return how many channels a mean tells of."""
+    values = _mean(mean)
+    found = () if values is None else np.shape(values)
+    return None if len(found) not in (1, 3) or found == (1,) else found[0]
 
 
 def _mean(mean: Any) -> ArrayLike | None:

@@ -12,7 +12,10 @@ from dreamopt.schema.place import Place
 
 Shape = tuple[int, ...]
 GivenShape = Sequence[int] | Mapping[str, Sequence[int]] | None
+OpenItem = tuple[int | None, int, int] | None
+"""Channels (None: as the file says), height and width for pictures whose size the file leaves open."""
 _COUNT_LIMIT = 2**31 - 1
+_UNKNOWN_CHANNELS = ("HDF5Data", "Python", "DummyData", "MemoryData")
 
 
 def is_data_layer(layer: LayerParameter) -> bool:
@@ -21,7 +24,12 @@ def is_data_layer(layer: LayerParameter) -> bool:
 
 
 def make_inputs(
-    param: NetParameter, places: Sequence[Place], given: GivenShape, changes: list[str], keep: Collection[str] = ()
+    param: NetParameter,
+    places: Sequence[Place],
+    given: GivenShape,
+    changes: list[str],
+    keep: Collection[str] = (),
+    open_item: OpenItem = None,
 ) -> list[Place]:
     """Turn data layers into Input layers and leave out what needs their labels, in place; return the places of the layers left.
 
@@ -37,6 +45,8 @@ def make_inputs(
         Gets one sentence for each layer changed or left out.
     keep : collection of str
         Types of data layers that stay as they are.
+    open_item : tuple of int, optional
+        (C, H, W) for the first input if its shape is neither given nor in the file; C may be None where the file tells it.
 
     Raises
     ------
@@ -60,6 +70,8 @@ def make_inputs(
     kept: list[Place] = []
     del param.layer[:]
     for i, (layer, place) in enumerate(zip(layers, places, strict=True)):
+        if open_item is not None and inputs and inputs[0] in layer.top and i not in dropped and inputs[0] not in shapes:
+            _fill_open(layer, inputs[0], place, open_item, shapes, changes)
         if i in dropped:
             changes.append(f"{place}: layer '{layer.name}' ({layer.type}) is left out, for it needs labels or only serves what needs them")
         elif i in sources:
@@ -81,6 +93,23 @@ def make_inputs(
             param.layer.append(layer)
             kept.append(place)
     return kept
+
+
+def _fill_open(
+    layer: LayerParameter, blob: str, place: Place, item: tuple[int | None, int, int], shapes: dict[str, Shape], changes: list[str]
+) -> None:
+    """Give an input whose size the file leaves open the size that is wanted, if the number of its channels is known."""
+    channels, height, width = item
+    if layer.type == "Input":
+        told = bool(layer.input_param.shape)
+    else:
+        told = _infer(layer, list(layer.top).index(blob), place, []) is not None
+        unsure: list[str] = []
+        found = None if layer.type in _UNKNOWN_CHANNELS else _channels(layer, place, unsure)
+        channels = found if found is not None and not unsure else channels
+    if not told and channels is not None:
+        shapes[blob] = (1, channels, height, width)
+        changes.append(f"{place}: the size of '{blob}', which the file leaves open, is {channels}x{height}x{width}, as was asked for")
 
 
 def _without_label(layers: Sequence[LayerParameter]) -> set[int]:
@@ -128,7 +157,7 @@ def _input(layer: LayerParameter, place: Place, blobs: Sequence[str], shapes: Ma
         if shape is None:
             raise NetError(
                 f"{place}: layer '{layer.name}' ({layer.type}) fills the blob '{blob}' with data whose size the file does not tell; "
-                f"pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}}"
+                f"pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}} (--input-shape {blob}=3x224x224)"
             )
         made.input_param.shape.add(dim=shape)
     return made
@@ -206,7 +235,7 @@ def _reshape_input(layer: LayerParameter, place: Place, shapes: Mapping[str, Sha
         if shape is None and old is None:
             raise NetError(
                 f"{place}: layer '{layer.name}' (Input) gives no shape for '{blob}'; "
-                f"pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}}"
+                f"pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}} (--input-shape {blob}=3x224x224)"
             )
         if old is not None and shape is None:
             _check_input(old, layer, place)

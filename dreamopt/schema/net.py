@@ -10,7 +10,7 @@ from dreamopt.errors import NetError, PrototxtError, UsageError
 from dreamopt.schema.caffe_pb2 import TEST, TRAIN, NetParameter
 from dreamopt.schema.check import check_structure
 from dreamopt.schema.dialects import use_caffes_words
-from dreamopt.schema.inputs import GivenShape, make_inputs
+from dreamopt.schema.inputs import GivenShape, OpenItem, make_inputs
 from dreamopt.schema.place import Place
 from dreamopt.schema.sniff import foreign, is_text
 from dreamopt.schema.state import filter_layers
@@ -62,6 +62,7 @@ def read_net(
     *,
     input_shape: GivenShape = None,
     keep: Collection[str] = (),
+    open_item: OpenItem = None,
 ) -> NetDef:
     """Read a prototxt of any age and make it a net that can be built without data.
 
@@ -82,6 +83,8 @@ def read_net(
         where a data layer does not tell (Python and HDF5Data layers; Data without a crop).
     keep : collection of str
         Types of data layers that stay as they are.
+    open_item : tuple of int, optional
+        (C, H, W) of the first input if neither ``input_shape`` nor the file tells; C may be None where the file tells it.
 
     Returns
     -------
@@ -115,9 +118,9 @@ def read_net(
     """
     if isinstance(source, NetParameter):
         places = [Place("<net>", 0)] * (len(source.layer) + len(source.layers))
-        return _finish(source, places, Place("<net>", 0), "", phase, level, stages, input_shape, keep=keep)
+        return _finish(source, places, Place("<net>", 0), "", phase, level, stages, input_shape, keep=keep, open_item=open_item)
     path = Path(source)
-    return parse_net(_read_text(path), str(source), phase, level, stages, strict, input_shape=input_shape, keep=keep)
+    return parse_net(_read_text(path), str(source), phase, level, stages, strict, input_shape=input_shape, keep=keep, open_item=open_item)
 
 
 def parse_net(
@@ -130,6 +133,7 @@ def parse_net(
     *,
     input_shape: GivenShape = None,
     keep: Collection[str] = (),
+    open_item: OpenItem = None,
 ) -> NetDef:
     """Read a net from text; the rest is as in `read_net`.
 
@@ -139,7 +143,7 @@ def parse_net(
         What a prototxt holds.
     filename : str
         What errors call it.
-    phase, level, stages, strict, input_shape, keep
+    phase, level, stages, strict, input_shape, keep, open_item
         As in `read_net`.
 
     Examples
@@ -149,7 +153,7 @@ def parse_net(
     """
     param = NetParameter()
     reading = Reading(text, param, filename, strict=strict)
-    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown, keep)
+    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown, keep, open_item)
 
 
 def _finish(
@@ -163,6 +167,7 @@ def _finish(
     input_shape: GivenShape,
     unknown: Sequence[str] = (),
     keep: Collection[str] = (),
+    open_item: OpenItem = None,
 ) -> NetDef:
     if phase is not None and phase not in _PHASES:
         raise UsageError(f"phase is {phase!r}, but has to be 'TRAIN', 'TEST' or None for the file's own")
@@ -184,7 +189,7 @@ def _finish(
             f"{top}: no layer is left in the phase {'TRAIN' if upgraded.state.phase == TRAIN else 'TEST'} at level {level}: "
             "see their include and exclude"
         )
-    kept = make_inputs(upgraded, kept, input_shape, changes, keep)
+    kept = make_inputs(upgraded, kept, input_shape, changes, keep, open_item)
     check_structure(upgraded, kept, left_out)
     return NetDef(upgraded, kept, changes, text)
 
