@@ -38,6 +38,8 @@ class LayerInfo:
         Multiply-adds of one item's forward pass at the file's input size.
     added : bool
         Whether no file names it: a Split that Caffe adds.
+    stops : tuple of str
+        The bottoms to which it lets no gradient, since its ``propagate_down`` is false there.
     """
 
     name: str
@@ -50,6 +52,7 @@ class LayerInfo:
     params: int = 0
     flops: int = 0
     added: bool = False
+    stops: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"layer '{self.name}' ({', '.join(filter(None, (self.type, self.place)))})"

@@ -360,6 +360,7 @@ class CaffeBackend:
                     params=params.get(layer.name, 0),
                     flops=_flops(step, bottoms, tops, self._phase) // batch,
                     added=step.added,
+                    stops=self._surgery.stops(i),
                 )
             )
         return infos

@@ -61,6 +61,7 @@ class EngineBackend:
                 params=sum(blob.count for blob in node.weights),
                 flops=node.layer.flops([b.shape for b in node.bottoms], [t.shape for t in node.tops]) // batch,
                 added=node.added,
+                stops=tuple(node.layer.param.bottom[k] for k in sorted(node.stopped)),
             )
             for node in net.nodes
         ]

@@ -10,6 +10,9 @@ What it takes to make Caffe 1.0 compute an exact gradient of several values at o
   their ``lr_mult`` says (Caffe, src/caffe/net.cpp, Net::Init), which costs about as much as the gradient wanted. So each
   input passes through a ``Bias`` of one zero, the only learnable layer; every other weight has ``lr_mult: 0``.
 - **The cut.** Only layers between the inputs and the values wanted are in the piece.
+- **Stops.** A bottom whose ``propagate_down`` is false is read through a copy that stops the gradient, since Caffe's layers do not
+  all do so themselves: some do not ask, and memory that is shared, in place or by a Reshape, leads around them into a Split or
+  a Slice. For a label that depends on an input, on which Caffe's backward pass would abort, the layer is told.
 - **In place.** A layer that overwrites what is wanted or given is pulled apart. So is one that overwrites what Caffe's backward
   pass would read again: its own bottom (Power), or what a layer below has to find (a ReLU below a BatchNorm), since Caffe's
   gradient is not the derivative there. A Python layer, which may rely on being in place, always gets a copy to overwrite.
@@ -28,6 +31,7 @@ from dataclasses import dataclass, field
 
 from dreamopt.engine.graph import Step, insert_splits
 from dreamopt.engine.layer import Layer, layer_class
+from dreamopt.engine.stops import constant, stopped
 from dreamopt.errors import BackendError, UnknownLayerError
 from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, clear_unknown, net_text
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
@@ -218,7 +222,7 @@ class Surgery:
             if param.type != "Input":
                 gate = self._kind(i).gate if redirected else None
                 kept = {*given, *wanted, *(self.reads[i] if gate is not None else ())}
-                layer = self._layer(piece, i, names, readers, kept, weights.get(param.name, 0))
+                layer = self._layer(piece, i, names, readers, kept, weights.get(param.name, 0), moved)
                 piece.layers.append(layer)
                 if moved.intersection(self.reads[i]):
                     moved |= {(i, j) for j in range(len(layer.top))}
@@ -285,12 +289,20 @@ class Surgery:
         return names
 
     def _layer(
-        self, piece: Piece, i: int, names: dict[Value, str], readers: Mapping[Value, int], kept: Collection[Value], weights: int
+        self,
+        piece: Piece,
+        i: int,
+        names: dict[Value, str],
+        readers: Mapping[Value, int],
+        kept: Collection[Value],
+        weights: int,
+        moved: Collection[Value],
     ) -> LayerParameter:
         layer = LayerParameter()
         layer.CopyFrom(self.steps[i].param)
         del layer.include[:], layer.exclude[:], layer.loss_weight[:], layer.blobs[:]
-        if layer.type != "Python":  # whose code is told of it, and the engine's is too
+        forced = self.definition.param.force_backward
+        if layer.type != "Python" or forced:  # a Python layer's code is told of it, and the engine's is too
             del layer.propagate_down[:]
         if layer.type.endswith("Loss"):
             layer.loss_weight.extend([0.0] * len(layer.top))
@@ -300,8 +312,18 @@ class Surgery:
             param.lr_mult = 0
         taken = set(names.values())
         layer.bottom[:] = [names[value] for value in self.reads[i]]
+        kind = self._kind(i)
+        labels = constant(kind)
+        if any(self.reads[i][j] in moved for j in labels):
+            layer.propagate_down[:] = [value in moved and j not in labels for j, value in enumerate(self.reads[i])]
+        stops = stopped(kind, forced) - labels
+        for j in stops:
+            stop = LayerParameter(name=f"{_MINE}stop_{i}_{j}", type="Power", bottom=[layer.bottom[j]], propagate_down=[False])
+            layer.bottom[j] = stop.name
+            stop.top.append(stop.name)
+            piece.layers.append(stop)
         for j, top in enumerate(self.steps[i].param.top):
-            value = self.reads[i][j] if self._in_place(i, j) else None
+            value = self.reads[i][j] if self._in_place(i, j) and j not in stops else None
             stays = value is not None and readers[value] == 1 and value not in kept
             stays = stays and layer.type != "Python" and self._may_stay(i, readers, kept)
             name = layer.bottom[j] if stays else top
@@ -314,6 +336,10 @@ class Surgery:
                 piece.layers.append(LayerParameter(name=f"{name}_copy", type="Power", bottom=[layer.bottom[j]], top=[name]))
                 layer.bottom[j] = name
         return layer
+
+    def stops(self, i: int) -> tuple[str, ...]:
+        """Return the bottoms of a layer to which its ``propagate_down`` lets no gradient."""
+        return tuple(self.steps[i].param.bottom[j] for j in sorted(stopped(self._kind(i), self.definition.param.force_backward)))
 
     def _in_place(self, i: int, j: int) -> bool:
         """Return whether top ``j`` of a layer overwrites what the layer reads."""

@@ -108,14 +108,15 @@ class Net(engine.Net):
         for callback in self._callbacks.get(when, ()):
             callback(i)
 
-    def _forward(self, first: int, last: int) -> None:
+    def _forward(self, first: int, last: int) -> float:
         if not self._callbacks:
-            super()._forward(first, last)
-            return
+            return super()._forward(first, last)
+        loss = 0.0
         for i in range(first, last + 1):
             self._tell("before_forward", i)
-            super()._forward(i, i)
+            loss += super()._forward(i, i)
             self._tell("after_forward", i)
+        return loss
 
     def _backward(self, first: int, last: int, rules: Mapping[str, Rule] | None = None) -> None:
         if not self._callbacks:

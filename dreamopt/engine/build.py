@@ -10,6 +10,7 @@ from dreamopt.engine.graph import insert_splits
 from dreamopt.engine.hand import HandLayer, HandNode
 from dreamopt.engine.layer import layer_class
 from dreamopt.engine.node import Node
+from dreamopt.engine.stops import mark
 from dreamopt.errors import NetError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
                 available.add(name)
         if isinstance(layer, HandLayer):
             node = made = HandNode(layer, bottoms, tops, step.added)
-            made.forced = net.param.force_backward
+            made.forced = layer.forced = net.param.force_backward
             node.weights = layer.begin(bottoms, tops)
             for i, blob in enumerate(node.weights):
                 blob.name = f"{layer.name}[{i}]"
@@ -86,6 +87,7 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
             tops[0]._diff = first[0]._diff
         _seed_loss(node)
         nodes.append(node)
+    mark(nodes, net.param.force_backward)
     return nodes, blobs, sorted(available)
 
 
@@ -128,6 +130,7 @@ def _seed_loss(node: Node) -> None:
     if given and len(given) != layer.n_tops:
         layer.fail(f"there are {len(given)} loss_weight(s) for {layer.n_tops} top(s); allowed is one for each, or none")
     weights = given or ([float(layer.is_loss)] + [0.0] * layer.n_tops)[: layer.n_tops]
-    for top, weight in zip(node.tops, weights, strict=True):
+    for i, (top, weight) in enumerate(zip(node.tops, weights, strict=True)):
         if weight:
+            node.counted.add(i)
             top.diff[...] = weight

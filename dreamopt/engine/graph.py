@@ -38,7 +38,7 @@ def insert_splits(net: NetDef) -> list[Step]:
     Raises
     ------
     NetError
-        For a bottom that no earlier layer makes.
+        For a bottom that no earlier layer makes, or another number of ``propagate_down`` than of bottoms.
     """
     layers = list(net.param.layer)
     # Where the value that each bottom reads was made: (layer, top), the last one to write a name counts.
@@ -46,6 +46,11 @@ def insert_splits(net: NetDef) -> list[Step]:
     made: dict[str, tuple[int, int]] = {}
     readers: Counter[tuple[int, int]] = Counter()
     for i, layer in enumerate(layers):
+        if layer.propagate_down and len(layer.propagate_down) != len(layer.bottom):
+            raise NetError(
+                f"{net.places[i]}: layer '{layer.name}' has {len(layer.propagate_down)} propagate_down for {len(layer.bottom)} bottom(s);"
+                " allowed is one for each, or none"
+            )
         for j, bottom in enumerate(layer.bottom):
             if bottom not in made:
                 raise NetError(f"{net.places[i]}: layer '{layer.name}' reads the blob '{bottom}', which no layer before it makes")
@@ -74,7 +79,7 @@ def insert_splits(net: NetDef) -> list[Step]:
                 split = LayerParameter(name=f"{top}_{layer.name}_{j}_split", type="Split", bottom=[top])
                 split.top.extend(f"{split.name}_{k}" for k in range(n))
                 if j < len(original.loss_weight) and original.loss_weight[j]:
-                    split.loss_weight.append(original.loss_weight[j])
+                    split.loss_weight.extend([original.loss_weight[j]] + [0.0] * (n - 1))
                     layer.loss_weight[j] = 0
                     served[i, j] += 1
                 steps.append(Step(split, net.places[i], added=True))

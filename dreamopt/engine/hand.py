@@ -20,6 +20,8 @@ from dreamopt.engine.node import Node
 class HandLayer(Layer):
     """A layer that overrides `run`, and where needed `open`, `resize` and `run_back`; all of them are given the blobs."""
 
+    forced: bool = False
+    """Whether the net's file says ``force_backward``, which overrules ``propagate_down``."""
     _opened: Sequence[Blob] = ()
 
     def open(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> list[Blob]:
@@ -38,7 +40,8 @@ class HandLayer(Layer):
 
     def wanted(self) -> list[bool]:
         """Return for each bottom whether its diff is to be made; all are, unless ``propagate_down`` says otherwise."""
-        return list(self.param.propagate_down) or [True] * len(self.param.bottom)
+        told = [] if self.forced else list(self.param.propagate_down)
+        return told or [True] * len(self.param.bottom)
 
     # ---- the contract of a usual layer, over blobs that live for one call
 
@@ -126,7 +129,7 @@ class HandNode(Node):
 
     def backward(self, device: torch.device) -> None:
         """Let the layer write its bottoms' diffs; one with neither bottoms nor weights only where that is forced."""
-        if self.bottoms or self.weights or self.forced:
+        if not self.skipped and (self.bottoms or self.weights or self.forced):
             self.hand.run_back(self.tops, self.hand.wanted(), self.bottoms)
 
     def settle_weight_diffs(self) -> None:

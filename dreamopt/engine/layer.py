@@ -58,6 +58,8 @@ class Layer:
     """The same for their diffs (Reshape, Flatten)."""
     shape_follows_data: ClassVar[bool] = False
     """The tops' shapes depend on values, and `shape` says the largest ones; `forward` makes the actual ones (Filter)."""
+    no_gradient: ClassVar[tuple[int, ...]] = ()
+    """Bottoms that Caffe's backward pass aborts on where ``propagate_down`` is true: labels, selectors; -1 is the last one."""
     is_loss: ClassVar[bool] = False
     """Caffe seeds the first top's diff with a loss weight of 1."""
 
@@ -144,6 +146,11 @@ class Layer:
     def keeps_values(self) -> bool:
         """Whether the top holds the bottom's numbers, so that it makes no difference whether it is written over them."""
         return self.shares_data
+
+    @property
+    def always_propagates(self) -> bool:
+        """Whether Caffe's backward pass does not ask ``propagate_down``, and writes the bottoms' diffs where it is false too."""
+        return False
 
     @property
     def remembers(self) -> bool:

@@ -220,9 +220,12 @@ class Net:
         names = [*(self.inputs if end is None else self.bottom_names[end]), *(diffs or ())]
         return {name: self._blob(name).diff for name in names}
 
-    def _forward(self, first: int, last: int) -> None:
+    def _forward(self, first: int, last: int) -> float:
+        loss = 0.0
         for node in self.nodes[first : last + 1]:
             node.forward(self.device)
+            loss += node.loss(self.device)
+        return loss
 
     def _backward(self, first: int, last: int, rules: Mapping[str, Rule] | None = None) -> None:
         for node in reversed(self.nodes[last : first + 1]):

@@ -46,6 +46,14 @@ class Node:
     weights: list[Blob] = field(default_factory=list)
     borrowed: set[int] = field(default_factory=set)
     """Which of the weights are another layer's, by a ``param`` name."""
+    stopped: frozenset[int] = frozenset()
+    """The bottoms whose ``propagate_down`` is false."""
+    skipped: bool = False
+    """Whether no gradient comes to any of the tops, since their readers are stopped."""
+    impossible: int | None = None
+    """A bottom whose ``propagate_down`` is true, but which has no gradient."""
+    counted: set[int] = field(default_factory=set)
+    """The tops that count in the net's loss."""
     weight_diffs_read: bool = False
     """Whether a script reads the weights' diffs, so that each backward pass must add to them."""
     weight_diffs_lost: bool = False
@@ -126,18 +134,28 @@ class Node:
                 blob._data.write(w.detach())  # BatchNorm's running statistics, which it keeps in them
         return Graph(bottoms, weights, tops, [blob._data.version for blob in self.bottoms], left=[x.detach() for x in left])
 
+    def loss(self, device: torch.device) -> float:
+        """Return what the tops count in the net's loss: their values, weighed by what stands in their diffs, as in Caffe."""
+        tops = [self.tops[i] for i in sorted(self.counted)]
+        return sum(float((top._data.read(top.shape, device) * top._diff.read(top.shape, device)).sum()) for top in tops)
+
     def backward(self, device: torch.device) -> None:
-        """Write the bottoms' diffs from the tops' diffs; a bottom that no top depends on keeps its diff."""
-        if not self.bottoms:
+        """Write the bottoms' diffs from the tops' diffs; a bottom that no top depends on, or that is stopped, keeps its diff."""
+        if not self.bottoms or self.skipped:
             return
+        if self.impossible is not None:
+            self.layer.fail(
+                f"propagate_down is true for its bottom '{self.layer.param.bottom[self.impossible]}', which has no gradient;"
+                " allowed is false"
+            )
         self.reshape()
         graph = self._graph
         if graph is None or self._stale(graph):
             self._graph = graph = self._record(device)
         seeds = [top._diff.read(top.shape, device) for top in self.tops]
         found = self._pulled_back(graph, seeds, device) if self._reads_again(graph) else gradients(graph.tops, graph.bottoms, seeds)
-        for blob, grad in zip(self.bottoms, found, strict=True):
-            if grad is not None:
+        for i, (blob, grad) in enumerate(zip(self.bottoms, found, strict=True)):
+            if grad is not None and (i not in self.stopped or self.layer.always_propagates):
                 aliased = any(top._diff.aliases(grad) for top in self.tops)
                 blob._diff.write(grad.clone() if aliased else grad)
         if self.weights:
@@ -145,6 +163,8 @@ class Node:
 
     def backward_by(self, rule: Rule, device: torch.device) -> None:
         """Write the bottom's diff as ``rule`` makes it from the top's diff, for a layer of one bottom and one top."""
+        if self.skipped or self.stopped:
+            return
         (bottom,), (top,) = self.bottoms, self.tops
         bottom._diff.write(rule(top._diff.read(top.shape, device)))
 

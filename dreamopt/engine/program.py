@@ -4,8 +4,8 @@
 (an in-place layer writes a new one), leaves out what nobody asked for, Splits and all that lies beyond, keeps images
 channels-last, and hands autograd one tape (`dreamopt.engine.tape`) in which the weights need no gradient.
 
-Its gradient is the derivative, everywhere. `Net.backward` keeps Caffe's numbers also where a layer in place has written over
-what another one's backward pass reads again, and they are none.
+Its gradient is the derivative, everywhere; a bottom whose ``propagate_down`` is false counts as a constant. `Net.backward` keeps
+Caffe's numbers also where a layer in place has written over what another one's backward pass reads again, and they are none.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 from dreamopt.engine.allocator import keep_memory
 from dreamopt.engine.fused import plan
 from dreamopt.engine.node import Node
+from dreamopt.engine.stops import Stop, grounded
 from dreamopt.engine.values import Step, Value, Values
 from dreamopt.errors import UsageError
 
@@ -62,6 +63,7 @@ class Program:
             for j, name in enumerate(step.node.layer.param.top)
         }
         self._tape = plan(self.steps, list(self.wanted.values()))
+        self._stops = any(isinstance(step.node.layer, Stop) for step in self.steps)
         self._checked: dict[tuple[Shape, ...], bool] = {}
 
     def __call__(
@@ -101,6 +103,7 @@ class Program:
             if name not in inputs:
                 raise UsageError(f"the net's input '{name}' is missing; given were {', '.join(inputs) or 'none'}")
             x = inputs[name].to(self.device)
+            x = grounded(x) if self._stops else x
             values[at] = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         self._check({at: tuple(x.shape) for at, x in values.items()})
         if weights is None and redirect is None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from dreamopt.engine.blob import Blob
 from dreamopt.engine.names import find
-
-if TYPE_CHECKING:
-    from dreamopt.engine.node import Node
+from dreamopt.engine.node import Node
+from dreamopt.engine.stops import Stop, constant
 
 Value = tuple[int, int]
-"""What a layer wrote: (place of the layer in the net, place of the top)."""
+"""What a layer wrote: (place of the layer in the net, place of the top). A `Stop` has a negative place of its own."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,12 @@ class Values:
         self.by_layer: dict[str, Value] = {}
         self.by_blob: dict[str, Value] = {}
         for i, node in enumerate(nodes):
-            reads = tuple(self.by_blob[name] for name in node.layer.param.bottom)
-            self.steps.append(Step(node, i, reads))
+            reads = [self.by_blob[name] for name in node.layer.param.bottom]
+            for k in node.stopped - constant(node.layer):
+                before = Node(Stop.before(node.layer, k), [node.bottoms[k]], [Blob((0,))])
+                self.steps.append(Step(before, -1 - len(self.steps), (reads[k],)))
+                reads[k] = (self.steps[-1].index, 0)
+            self.steps.append(Step(node, i, tuple(reads)))
             for j, name in enumerate(node.layer.param.top):
                 # A Split's tops are its bottom; nothing is computed for them.
                 self.by_blob[name] = reads[0] if node.layer.type == "Split" else (i, j)

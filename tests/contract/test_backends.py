@@ -311,3 +311,32 @@ def test_arguments() -> None:
     for wrong in ("gpu", "meta"):
         with pytest.raises(BackendError, match=wrong):
             caffe_device(wrong)
+
+
+STOPPED = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 9 dim: 8 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 4 kernel_size: 3
+        weight_filler { type: "xavier" } } }
+layer { name: "wall" type: "ReLU" bottom: "conv" top: "conv" propagate_down: false }
+layer { name: "up" type: "Convolution" bottom: "conv" top: "up" convolution_param { num_output: 2 kernel_size: 3
+        weight_filler { type: "xavier" } } }
+"""
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_gradient_that_the_file_stops(make: Make, forced: bool) -> None:
+    from dreamopt.recipes.render import render
+
+    net = make(f"stopped{forced}", ("force_backward: true" if forced else "") + STOPPED)
+    assert {info.name: info.stops for info in net.layers if info.stops} == ({} if forced else {"wall": ("conv",)})
+    for names in (["up"], ["wall", "conv"], ["up", "conv"]):
+        found = []
+        for linked in (False, True):
+            x = image(2, 3, 9, 8).requires_grad_()
+            acts = net.activations(x, names, linked=linked)
+            found.append(torch.autograd.grad(torch.stack([act.square().sum() for act in acts.values()]).sum(), x)[0])
+        assert off(found[1], found[0]) < 1e-5
+        assert bool((found[0] != 0).any()) == (forced or "conv" in names)
+    if not forced:
+        with pytest.raises(DeadGradientError, match=r"'wall' .*lets nothing through, since its propagate_down is false for 'conv'"):
+            render(net, "up:0", size=(9, 8), steps=2)

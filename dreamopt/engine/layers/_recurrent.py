@@ -29,10 +29,16 @@ class Recurrent(Layer):
 
     bottoms = (2, None)
     tops = (1, None)
+    no_gradient = (1,)
     states: ClassVar[int] = 1
     """How many blobs go from one step to the next."""
     gates: ClassVar[int] = 1
     """How many values are summed from x and the state for each output."""
+
+    @property
+    def always_propagates(self) -> bool:
+        """Always: Caffe's backward pass does not look at ``propagate_down``."""
+        return True
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want W_x, b, for a static bottom W_static, W_h, and what the type adds."""

@@ -25,6 +25,11 @@ class BatchNorm(Layer):
     channels: int
     stored: bool
 
+    @property
+    def always_propagates(self) -> bool:
+        """Always: Caffe's backward pass does not look at ``propagate_down``."""
+        return True
+
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want the mean's sum (C,), the variance's sum (C,), and their weight (1,)."""
         p = self.param.batch_norm_param

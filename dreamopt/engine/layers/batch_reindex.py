@@ -17,6 +17,7 @@ class BatchReindex(Layer):
     """
 
     bottoms = (2, 2)
+    no_gradient = (1,)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return as many items as there are indices."""

@@ -16,6 +16,8 @@ class Embed(Layer):
     Caffe, src/caffe/layers/embed_layer.cpp, EmbedLayer.
     """
 
+    no_gradient = (0,)
+
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want W (input_dim, num_output) and, with ``bias_term``, b (num_output,)."""
         p = self.param.embed_param

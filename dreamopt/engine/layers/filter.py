@@ -21,6 +21,7 @@ class Filter(Layer):
 
     bottoms = (2, None)
     tops = (1, None)
+    no_gradient = (-1,)
     shape_follows_data = True
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:

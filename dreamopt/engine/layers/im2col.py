@@ -21,6 +21,11 @@ class Im2col(Layer):
     windows: Windows
     axis: int
 
+    @property
+    def always_propagates(self) -> bool:
+        """Always: Caffe's backward pass does not look at ``propagate_down``."""
+        return True
+
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Read the windows."""
         p = self.param.convolution_param

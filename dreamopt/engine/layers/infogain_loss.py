@@ -27,6 +27,7 @@ class InfogainLoss(Layer):
     bottoms = (2, 3)
     tops = (1, 2)
     is_loss = True
+    no_gradient = (1, 2)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Read H."""

@@ -27,6 +27,11 @@ class LRN(Layer):
     Caffe, src/caffe/layers/lrn_layer.cpp, CrossChannelForward_cpu, CrossChannelBackward_cpu and WithinChannelForward.
     """
 
+    @property
+    def always_propagates(self) -> bool:
+        """Across channels; within a channel, Caffe's backward pass looks at ``propagate_down``."""
+        return self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS
+
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the size."""
         n = self.param.lrn_param.local_size

@@ -22,6 +22,7 @@ class LSTMUnit(Layer):
 
     bottoms = (3, 3)
     tops = (2, 2)
+    no_gradient = (2,)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return c's shape twice."""

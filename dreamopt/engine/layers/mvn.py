@@ -23,6 +23,11 @@ class MVN(Layer):
     Caffe, src/caffe/layers/mvn_layer.cpp, MVNLayer.
     """
 
+    @property
+    def always_propagates(self) -> bool:
+        """Always: Caffe's backward pass does not look at ``propagate_down``."""
+        return True
+
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Check the axes."""
         if not 1 <= len(bottoms[0]) <= 4:

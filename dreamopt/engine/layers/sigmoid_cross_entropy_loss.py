@@ -21,6 +21,7 @@ class SigmoidCrossEntropyLoss(Layer):
 
     bottoms = (2, 2)
     is_loss = True
+    no_gradient = (1,)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return a number."""

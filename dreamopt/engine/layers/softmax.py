@@ -17,6 +17,11 @@ class Softmax(Layer):
     Caffe, src/caffe/layers/softmax_layer.cpp, SoftmaxLayer.
     """
 
+    @property
+    def always_propagates(self) -> bool:
+        """Always: Caffe's backward pass does not look at ``propagate_down``."""
+        return True
+
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Check the axis."""
         axis_of(self, self.param.softmax_param.axis, bottoms[0])

@@ -26,6 +26,7 @@ class SoftmaxWithLoss(Layer):
     bottoms = (2, 2)
     tops = (1, 2)
     is_loss = True
+    no_gradient = (1,)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return a number, and the shape of p."""
