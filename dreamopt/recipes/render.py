@@ -239,6 +239,7 @@ def _rendered(climbed: Climbed, place: int, batch: Batch, index: int, settings: 
         "interrupted": cut,
         "stopped": reached["stopped"],
         "dead": dead,
+        "redirected": {layer: int(steps[place]) for layer, steps in climbed.first.redirected_at.items() if steps[place]},
         "problem": {key: told[key] for key in ("regularizers", "parametrization", "transforms", "optimizer")},
         "net": told["network"],
         "made_with": {

@@ -19,6 +19,7 @@ from dreamopt.errors import DeadGradientError, ShapeError, UsageError
 from dreamopt.network import Network, load_net
 from dreamopt.optimize import LBFGS, Adam, Checkpoint, Optimizer, Scipy, run
 from dreamopt.problem import Problem
+from dreamopt.recipes.render import render
 from dreamopt.schedule import Moment
 from dreamopt.schema import read_net
 from tests.redirected_nets import BATCH, CASES, Case, asked, gradient, inputs, made
@@ -243,6 +244,16 @@ def test_dead_units_of_the_embedded_net_wake_and_climb() -> None:
     assert result.dead == {}
     assert (result.history[0, :3] == 0).all()
     assert (result.values > 1).all()
+
+
+def test_a_picture_tells_that_it_was_woken() -> None:
+    net = load_net(device="cpu")
+    told = {}
+    for redirected in (0, 16):
+        made = render(net, ["mixed4/1x1/relu:3@6,6", "mixed4/1x1/relu:0@6,6"], steps=24, redirected=redirected)
+        told[redirected] = [(one.dead is None, one.value > 0, list(one.metadata["redirected"])) for one in made]
+    assert told[0] == [(False, False, []), (True, True, [])], "no other start wakes it"
+    assert told[16] == [(True, True, ["mixed4/1x1/relu"]), (True, True, [])]
 
 
 def test_a_dead_unit_of_squeezenet_wakes_and_climbs(shared: Path) -> None:
