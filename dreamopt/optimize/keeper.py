@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,10 +22,18 @@ def identity(problem: Problem, optimizer: Optimizer, start: Tensor, **settings: 
     """Return what must be the same for a climb to be taken up: plain values, and the start in a few numbers."""
     told = problem.describe() | {"weights": problem.network.hash(), "backend": problem.network.backend.name}
     told |= {"optimizer": str(optimizer), "dtype": str(start.dtype), "shape": list(start.shape)}
+    told = {name: _lasting(value) for name, value in told.items()}
     rows = start.detach().flatten(1).double()
     # Numbers, not a hash: another machine may start some roundings away.
     marks = [[float(row.mean()), float(row.norm()), float(row[: len(row) // 2].norm())] for row in rows]
     return told | {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()} | {"start": marks}
+
+
+def _lasting(value: Any) -> Any:
+    """Return it without the places in memory that Python prints of functions, which no two processes share."""
+    if isinstance(value, list):
+        return [_lasting(one) for one in value]
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", value) if isinstance(value, str) else value
 
 
 def check_same(now: Mapping[str, Any], then: Mapping[str, Any], where: object) -> None:

@@ -184,6 +184,16 @@ def test_another_climbs_checkpoint_is_refused(change: dict[str, object], message
     assert kept.file.read_bytes() != before
 
 
+def test_a_schedule_that_is_a_function_is_known_again(tmp_path: Path) -> None:
+    kept = Checkpoint(tmp_path / "climb")
+    for step in (4, 12):
+        # A new function each time, as in a new process.
+        optimizer = Adam(lambda moment: 3 - 0.1 * moment.step)
+        result = run(problem(), optimizer, 12, checkpoint=kept, resume=True, callbacks=[cut_after(step)])  # type: ignore[list-item]
+    assert result.resumed_at == 4
+    assert result.optimizer.startswith("Adam(step_size=<function")
+
+
 def test_damaged_files_are_one_sentence(tmp_path: Path) -> None:
     kept = Checkpoint(tmp_path / "climb")
     run(problem(), Adam(), 3, checkpoint=kept)
