@@ -52,7 +52,7 @@ BAD_LAYERS: list[tuple[str, str, list[tuple[int, ...]], int, str]] = [
     ("Slice", "slice_param { slice_point: 4 slice_point: 2 }", [MAP], 3, "have to rise"),
     ("Slice", "slice_param { slice_point: 7 }", [MAP], 2, "have to rise"),
     ("Eltwise", "", [MAP, (2, 6, 5, 3)], 1, "have to be equal"),
-    ("Eltwise", "", [MAP], 1, "takes at least 2 bottom"),
+    ("Eltwise", "", [MAP], 1, r"the type takes at least 2 bottom\(s\), but there is 1$"),
     ("Eltwise", "eltwise_param { coeff: 1 }", [MAP, MAP], 1, "1 coeffs for 2 bottoms"),
     ("Eltwise", "eltwise_param { operation: PROD coeff: 1 coeff: 2 }", [MAP, MAP], 1, "coeff is given for PROD"),
     ("Flatten", "flatten_param { axis: 3 end_axis: 1 }", [MAP], 1, "comes before"),

@@ -80,7 +80,7 @@ class Layer:
         for what, names, (fewest, most) in (("bottom", self.param.bottom, self.bottoms), ("top", self.param.top, self.tops)):
             if len(names) < fewest or (most is not None and len(names) > most):
                 wanted = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
-                self.fail(f"a {self.type} layer takes {wanted} {what}(s), but has {len(names)}")
+                self.fail(f"the type takes {wanted} {what}(s), but there {'is' if len(names) == 1 else 'are'} {len(names)}")
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check and remember the parameters; return the weights wanted, in Caffe's order.

@@ -3,6 +3,8 @@
 _BOXES = "it chooses boxes, which has no gradient; put an Input layer for boxes (item, x1, y1, x2, y2) in its place"
 _OWN = "register a class of your own with @dreamopt.engine.register on a subclass of dreamopt.engine.Layer"
 
+_LEAVE = "it compares with labels, for training; leave it out"
+
 REFUSED = {
     "Proposal": _BOXES,
     "RPNProposal": _BOXES,
@@ -18,5 +20,15 @@ REFUSED = {
     "FlowWarp": f"FlowNet's layers of two pictures are not among those that dreamopt has; {_OWN}",
     "DenseCRF": f"it runs mean field inference, which is not among what dreamopt has; leave it out, or {_OWN}",
     "MultiStageMeanfield": f"it runs mean field inference, which is not among what dreamopt has; leave it out, or {_OWN}",
+    "L2Normalization": f"forks disagree on whether it divides by each place's norm or by the whole item's; Normalize has both, or {_OWN}",
+    "ImResize": f"it resizes heat maps by OpenPose's own cubic rule; Interp is bilinear, or {_OWN}",
+    "Nms": "it chooses peaks of heat maps, which has no gradient; leave it out, and aim at its bottom",
+    "SpatialTransformer": f"forks disagree on its grid and on what is outside the picture; {_OWN}",
+    "Transpose": f"forks disagree on the name of its parameter; Permute is the same for four axes, or {_OWN}",
+    "WarpCTC": _LEAVE,
+    "CtcLoss": _LEAVE,
+    "CTCLoss": _LEAVE,
+    "CTCDecoder": "it reads the best sequence out of scores, which has no gradient; leave it out, and aim at its bottom",
+    "MarginInnerProduct": f"it reads the labels and bends their scores for training; in its place put an InnerProduct, or {_OWN}",
 }
 """By type: the end of a sentence that says why, and what helps."""

@@ -6,23 +6,25 @@ from collections.abc import Iterable, Sequence
 
 from dreamopt.schema.caffe_pb2 import LayerParameter
 
-# Types without weights that may stand between a label and its loss.
-_PASSING = {
-    "Slice",
-    "Split",
-    "Concat",
-    "Reshape",
-    "Flatten",
-    "Power",
-    "Eltwise",
-    "Threshold",
-    "Reduction",
-    "Crop",
-    "Pooling",
-    "ArgMax",
-    "Tile",
-    "Python",
+# Types with weights, which somebody may want to look into: they do not stand between a label and its loss. All others may.
+_LEARNT = {
+    "Convolution",
+    "ConvolutionDepthwise",
+    "Deconvolution",
+    "DepthwiseConvolution",
+    "InnerProduct",
+    "Embed",
+    "LSTM",
+    "RNN",
+    "BatchNorm",
+    "BN",
+    "Bias",
+    "Normalize",
+    "PReLU",
+    "Parameter",
+    "Scale",
 }
+_RESIZING = ("Crop", "Interp")  # of the second bottom, they read the size alone
 
 
 def needs_label(layer: LayerParameter) -> bool:
@@ -98,7 +100,7 @@ def _only_for_losses(layers: Sequence[LayerParameter], readers: Readers, top: tu
             last = layer.type == "Python" and not any(readers.get((i, blob)) for blob in layer.top)
             if needs_label(layer) or layer.type == "Silence" or last:
                 found.add(i)
-            elif layer.type in _PASSING:
+            elif layer.type not in _LEARNT:
                 passing.append(i)
                 for blob in layer.top:
                     blobs.add((i, blob))
@@ -107,7 +109,8 @@ def _only_for_losses(layers: Sequence[LayerParameter], readers: Readers, top: tu
                 return None
     writers = _bottom_writers(layers)
     for i in passing:
-        if any(bottom not in blobs for bottom in writers[i]):
+        read = writers[i][:1] if layers[i].type in _RESIZING else writers[i]
+        if any(bottom not in blobs for bottom in read):
             return None
     return found | set(passing)
 

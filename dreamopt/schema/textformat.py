@@ -20,6 +20,7 @@ from dreamopt.schema.tokens import END, NAME, NUMBER, STRING, SYMBOL, Tokens, un
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
 _LAYERS = ("layer", "layers")
 _MOST_UNKNOWN = 100
+_MOST_LISTED, _NEAR_LISTED = 12, 5  # of a choice's names, in an error
 _INTELS_ENGINES = ("MKL2017", "MKLDNN")  # Intel's Caffe: other code for the same numbers
 
 
@@ -218,7 +219,11 @@ class Reading:
             given = f"'-{self._tokens.values[at + 1]}'"
         if field.kind == "enum":
             near = _close(given.strip("'\""), field.choices)
-            allowed = f"one of {', '.join(sorted(field.choices, key=lambda name: field.choices[name]))}"
+            names = sorted(field.choices, key=lambda name: field.choices[name])
+            if len(names) > _MOST_LISTED:
+                close = difflib.get_close_matches(given.strip("'\""), names, n=_NEAR_LISTED, cutoff=0.4)
+                names = [*(close or names[:_NEAR_LISTED]), f"another of Caffe's {len(names)}"]
+            allowed = f"one of {', '.join(names)}"
             hint = (
                 f" (did you mean {near}, without quotes?)"
                 if near and self._tokens.kinds[at] == STRING

@@ -116,7 +116,9 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "LSTMUnit": [("", [(1, 4, 3), (1, 4, 12), (1, 4)], 2, "TEST")],
     "Log": [("log_param { base: 2 scale: 0.5 shift: 2 }", [MAP], 1, "TEST")],
     "MatWrite": [("", [MAP, (2, 3)], 0, "TEST")],
+    "HSwish": [("", [MAP], 1, "TEST")],
     "Mish": [("", [MAP], 1, "TEST")],
+    "SpatialDropout": [("", [MAP], 1, "TEST"), ("dropout_param { scale_train: false }", [MAP], 1, "TEST")],
     "MVN": [("", [MAP], 1, "TEST"), ("mvn_param { normalize_variance: false across_channels: true }", [MAP], 1, "TEST")],
     "Normalize": [
         ("", [MAP], 1, "TEST"),

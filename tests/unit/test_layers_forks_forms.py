@@ -13,7 +13,7 @@ from dreamopt.engine.layer import Shape
 from dreamopt.engine.refused import REFUSED
 from dreamopt.errors import DreamoptWarning, NetError, UnknownLayerError
 from dreamopt.schema import parse_net, read_net
-from tests.layer_nets import ready, run
+from tests.layer_nets import make_layer, net_text, ready, run
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,27 @@ def test_interp_to_the_size_of_a_second_bottom() -> None:
     torch.testing.assert_close(run(layer, [x, like]), expected)
     with pytest.raises(NetError, match="the second bottom gives the size"):
         ready("Interp", "interp_param { zoom_factor: 2 }", [(2, 3, 6, 4), (1, 7, 11, 5)])
+
+
+def test_hswish() -> None:
+    layer, _, _ = ready("HSwish", "", [(2, 3)])
+    x = torch.tensor([-30.0, -1.2, 0.0, 0.7, 40.0], dtype=torch.float64)
+    torch.testing.assert_close(run(layer, [x]), x * ((x + 3).clamp(0, 6)) / 6)
+
+
+@pytest.mark.parametrize(("more", "factor"), [("", 1 / 0.75), ("scale_train: false", 1.0)])
+def test_spatial_dropout_drops_channels(more: str, factor: float) -> None:
+    torch.manual_seed(0)
+    param, shape = f"dropout_param {{ dropout_ratio: 0.25 {more} }}", (40, 30, 2, 3)
+    layer, _ = make_layer(net_text("SpatialDropout", param, [shape]), [shape], "TRAIN")
+    x = torch.rand(shape).add(1).log2().round().exp2()  # 1 and 2: no quotient is rounded
+    ratio = run(layer, [x]) / x
+    assert torch.equal(ratio.amin((2, 3)), ratio.amax((2, 3)))
+    of_channels = ratio[:, :, 0, 0]
+    torch.testing.assert_close(of_channels.unique(), torch.tensor([0.0, factor]))
+    assert abs((of_channels == 0).float().mean() - 0.25) < 0.05
+    still, _ = make_layer(net_text("SpatialDropout", param, [shape]), [shape], "TEST")
+    torch.testing.assert_close(run(still, [x]), x * (0.75 if more else 1))
 
 
 def test_mish() -> None:

@@ -150,6 +150,18 @@ layer { name: "loss" type: "Python" bottom: "c" bottom: "label" top: "loss" pyth
 layer { name: "plot" type: "Python" bottom: "c" bottom: "label" python_param { module: "m" layer: "P" } }
 layer { name: "own" type: "Python" bottom: "c" top: "own" python_param { module: "m" layer: "O" } }
 """
+DEEPLAB = """
+layer { name: "d" type: "ImageSegData" top: "data" top: "label" top: "size"
+  image_data_param { batch_size: 2 } transform_param { crop_size: 9 } }
+layer { name: "quiet" type: "Silence" bottom: "size" }
+layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 2 kernel_size: 3 } }
+layer { name: "shrink" type: "Interp" bottom: "label" top: "small" interp_param { shrink_factor: 8 pad_beg: -1 } }
+layer { name: "fit" type: "Interp" bottom: "small" bottom: "c" top: "fit" }
+layer { name: "fork" type: "LabelsOfAFork" bottom: "fit" top: "l1" top: "l2" }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "c" bottom: "l1" top: "loss" }
+layer { name: "acc" type: "SegAccuracy" bottom: "c" bottom: "small" top: "acc" }
+layer { name: "up" type: "Interp" bottom: "c" bottom: "data" top: "up" }
+"""
 CUT_OFF = 'layer { name: "i" type: "Input" top: "data" input_param { shape { dim: [1, 3, 7, 5] } } }\n' + CONV + LOSS
 
 
@@ -162,9 +174,10 @@ CUT_OFF = 'layer { name: "i" type: "Input" top: "data" input_param { shape { dim
         (LABEL_LAYER, "d:Input c:Convolution", {"data": (4, 3, 7, 7)}),
         (AUTOENCODER, "d:Input c:Convolution loss:EuclideanLoss", {"data": (2, 1, 5, 4)}),
         (PYTHON_LOSS, "d:Input c:Convolution own:Python", {"data": (4, 6)}),
+        (DEEPLAB, "d:Input c:Convolution up:Interp", {"data": (2, 3, 9, 9)}),
         (CUT_OFF, "i:Input conv:Convolution", {"data": (1, 3, 7, 5)}),
     ],
-    ids=["siamese", "labels in pieces", "two inputs", "label layer", "autoencoder", "python loss", "cut off"],
+    ids=["siamese", "labels in pieces", "two inputs", "label layer", "autoencoder", "python loss", "deeplab", "cut off"],
 )
 def test_only_what_serves_labels_is_left_out(text: str, kept: str, inputs: dict[str, tuple[int, ...]]) -> None:
     given = {name: shape for name, shape in (("data", (4, 6)), ("cont", (4, 1))) if inputs.get(name) == shape}

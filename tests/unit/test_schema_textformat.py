@@ -39,7 +39,10 @@ SAID = {
     'layer {\n  type: "X"\n  top: t\n  name: "later"\n}': "n.prototxt:3: layer 'later': 'top' is 't', but has to be a string in quotes",
     'layer {\n  name: "a"': "n.prototxt:1: layer 'a': the block that opens here has no closing '}'",
     'layers {\n  name: "a" type: "CONVOLUTION"\n}': "n.prototxt:2: layer 'a': 'type' is \"CONVOLUTION\" (did you mean CONVOLUTION, without quotes?), "
-    "but has to be one of NONE, ACCURACY,",
+    "but has to be one of CONVOLUTION, DECONVOLUTION,",
+    'layers { name: "up" type: UPSAMPLE }': "n.prototxt:1: layer 'up': 'type' is 'UPSAMPLE', but has to be one of ",
+    'layers { name: "roi" type: ROI_POOLING }': "n.prototxt:1: layer 'roi': 'type' is 'ROI_POOLING' (did you mean POOLING?), "
+    "but has to be one of POOLING, ",
     'name: "a\n': "n.prototxt:1: the string that starts here has no closing \" on its line",
     'name: "\\y"': "n.prototxt:1: in the string of 'name', '\\\\y' is no escape; known are ",
     'name: "\\xff"': "n.prototxt:1: the string of 'name' has the byte 0xff, which is not UTF-8",
@@ -239,3 +242,12 @@ def test_intels_engines_are_the_default_one() -> None:
     assert net.layer[0].pooling_param.stride == 3
     with pytest.raises(PrototxtError, match="'engine' is 'MKL2017', but has to be one of DEFAULT, CAFFE, CUDNN"):
         read('layer { name: "c" pooling_param { engine: MKL2017 } }', strict=True)
+
+
+@pytest.mark.parametrize("kind", ["UPSAMPLE", "CROP", "ROI_POOLING", "Q"])
+def test_of_many_names_the_near_ones_are_listed(kind: str) -> None:
+    with pytest.raises(PrototxtError) as caught:
+        Reading(f'layers {{ name: "it" type: {kind} }}', NetParameter(), "n.prototxt")
+    listed = str(caught.value).split("has to be one of ")[1].split(", ")
+    assert 2 <= len(listed) <= 6
+    assert listed[-1].startswith("another of Caffe's ")
