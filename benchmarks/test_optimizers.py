@@ -1,0 +1,53 @@
+"""How high each optimizer climbs in equally many steps, what it asks for that, and what the loop itself costs.
+
+``pytest benchmarks/test_optimizers.py``; the value and the number of evaluations stand beside the time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import dreamopt
+from dreamopt.backends.function import FunctionBackend
+from dreamopt.grammar import parse_optimizer
+from dreamopt.network import Network
+from dreamopt.optimize import run
+
+pytest.importorskip("pytest_benchmark")
+
+STEPS = 40
+NAMES = (
+    "adam", "nadam", "rmsprop", "ascent", "ascent(2, momentum=0.5)", "progressive", "lbfgs", 'lbfgs(line_search="none")', "scipy",
+    'scipy("CG")', 'torch("RAdam")', 'torch("Rprop")',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("jitter", [0, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_climb(name: str, jitter: int, benchmark: Any) -> None:
+    net = dreamopt.load_net()
+    transforms = [f"jitter({jitter})"] if jitter else []
+    problem = dreamopt.Problem(net, "conv2:3 | scores:stars", ["total_variation(1.5e-7)"], size=64, transforms=transforms)
+    asked, evaluate = [0], problem.evaluate
+
+    def counted(*args: Any, **more: Any) -> Any:
+        asked[0] += 1
+        return evaluate(*args, **more)
+
+    problem.evaluate = counted  # type: ignore[method-assign]
+    result = benchmark.pedantic(run, (problem, parse_optimizer(name), STEPS), rounds=1)
+    benchmark.group = f"climb, jitter {jitter}"
+    benchmark.extra_info |= {"values": [round(float(v), 3) for v in result.values], "evaluations": asked[0]}
+    assert (result.best_values > result.history[0]).all()
+
+
+@pytest.mark.parametrize("name", ["adam", "ascent", 'torch("Adam")'])
+def test_what_a_step_costs_beside_the_net(name: str, benchmark: Any) -> None:
+    """A net that computes next to nothing: what is left is the loop."""
+    net = Network(FunctionBackend([("same", "Power", lambda x: x)], (3, 17, 19), dtype=torch.float32))
+    problem = dreamopt.Problem(net, "same:0 | same:1 | same:2")
+    benchmark.group = "100 steps of the loop"
+    benchmark(run, problem, parse_optimizer(name), 100)
