@@ -117,6 +117,7 @@ def run(
     climb.patience = patience
     began = time.perf_counter()
     params = _checked_start(problem, start, seed)
+    climb.start = problem.images(params) if problem.projections else None
     point = Point(0, params, climb.optimizer.start(params), begun(params, problem.images(params) if transparency else None))
     keeper = None
     if checkpoint is not None:
@@ -151,9 +152,10 @@ class _Climb:
         self.octave = octave
         self.octaves = octaves
         self.patience: Patience | None = None
+        self.start: Tensor | None = None
 
     def moment(self, step: int, values: Tensor | None = None, gradient: Tensor | None = None) -> Moment:
-        return Moment(step, max(self.steps, 1), gradient, self.problem.canvas, self.octave, self.octaves, values)
+        return Moment(step, max(self.steps, 1), gradient, self.problem.canvas, self.octave, self.octaves, values, self.start)
 
     def go(self, callbacks: Sequence[Callback], keeper: Keeper | None) -> None:
         """Make the steps that are left."""
@@ -278,4 +280,4 @@ def _projected(problem: Problem, params: Tensor, moment: Moment) -> Tensor:
     image = problem.images(params)
     for projection in problem.projections:
         image = projection(image, moment)
-    return problem.parametrization.params(image, problem.canvas)
+    return problem.parametrization.mended(params, image, problem.canvas)
