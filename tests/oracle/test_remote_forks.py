@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
+from dreamopt.backends.channel import WorkerLostError
+from dreamopt.backends.remote import Remote
 from dreamopt.cli import cli
 from dreamopt.engine import Net
 from dreamopt.errors import BackendError
@@ -59,6 +64,24 @@ def test_render_below_them(files: tuple[Path, Path], tmp_path: Path) -> None:
     got = CliRunner().invoke(cli, [*words, "--backend", "remote", "--python", f"chroot {caffe_root()} python3"])
     assert got.exit_code == 0, got.output
     assert out.exists()
+
+
+def test_what_a_killed_worker_left_goes_with_the_next_start() -> None:
+    def folders() -> set[Path]:
+        return set((caffe_root() / "tmp").glob("dreamopt-caffe-*"))
+
+    before = folders()
+    channel = Remote(f"chroot {caffe_root()} python3", "cpu", 60.0)
+    channel.ask({"op": "file", "name": "weights.caffemodel", "first": True}, [np.zeros(11, np.uint8)])
+    (mine,) = folders() - before
+    assert (mine / "weights.caffemodel").stat().st_size == 11
+    assert channel.pid is not None
+    os.kill(channel.pid, signal.SIGKILL)
+    with pytest.raises(WorkerLostError):
+        channel.ask({"op": "hash"})
+    assert channel.generation == 2
+    assert mine not in folders()
+    channel.close()
 
 
 def test_an_abort_names_the_users_line(tmp_path: Path) -> None:
