@@ -316,7 +316,7 @@ class Surgery:
         labels = constant(kind)
         if any(self.reads[i][j] in moved for j in labels):
             layer.propagate_down[:] = [value in moved and j not in labels for j, value in enumerate(self.reads[i])]
-        stops = stopped(kind, forced) - labels
+        stops = stopped(self.steps[i].param, forced) - labels
         for j in stops:
             stop = LayerParameter(name=f"{_MINE}stop_{i}_{j}", type="Power", bottom=[layer.bottom[j]], propagate_down=[False])
             layer.bottom[j] = stop.name
@@ -339,7 +339,8 @@ class Surgery:
 
     def stops(self, i: int) -> tuple[str, ...]:
         """Return the bottoms of a layer to which its ``propagate_down`` lets no gradient."""
-        return tuple(self.steps[i].param.bottom[j] for j in sorted(stopped(self._kind(i), self.definition.param.force_backward)))
+        param = self.steps[i].param
+        return tuple(param.bottom[j] for j in sorted(stopped(param, self.definition.param.force_backward)))
 
     def _in_place(self, i: int, j: int) -> bool:
         """Return whether top ``j`` of a layer overwrites what the layer reads."""

@@ -10,7 +10,7 @@ from dreamopt.engine.graph import insert_splits
 from dreamopt.engine.hand import HandLayer, HandNode
 from dreamopt.engine.layer import layer_class
 from dreamopt.engine.node import Node
-from dreamopt.engine.stops import mark
+from dreamopt.engine.stops import mark, skipped
 from dreamopt.errors import NetError
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
     blobs: dict[str, Blob] = {}
     available: set[str] = set()
     owners: dict[str, tuple[Layer, Blob]] = {}
-    for step in insert_splits(net):
+    steps, forced = insert_splits(net), net.param.force_backward
+    for step, skips in zip(steps, skipped([step.param for step in steps], forced), strict=True):
         param = step.param
         if param.type == "Python" and not allow_python_layers:
             raise NetError(
@@ -70,24 +71,24 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
                 available.add(name)
         if isinstance(layer, HandLayer):
             node = made = HandNode(layer, bottoms, tops, step.added)
-            made.forced = layer.forced = net.param.force_backward
+            made.forced = layer.forced = forced
             node.weights = layer.begin(bottoms, tops)
             for i, blob in enumerate(node.weights):
                 blob.name = f"{layer.name}[{i}]"
         else:
             node = Node(layer, bottoms, tops, step.added)
             _set_up(node, seed)
+        mark(node, skips, forced)
         _share(node, owners)
         node.reshape()
         first = (*bottoms, *node.weights)[:1]  # whose memory tops may use; Parameter has no bottom, but a weight
         if layer.shares_data:
             for top in tops:
                 top._data = first[0]._data
-        if layer.shares_diff:
+        if layer.shares_diff and not (skips and layer.shares_diff_late):
             tops[0]._diff = first[0]._diff
         _seed_loss(node)
         nodes.append(node)
-    mark(nodes, net.param.force_backward)
     return nodes, blobs, sorted(available)
 
 

@@ -56,6 +56,8 @@ class Layer:
     """Caffe lets the tops use the bottom's own memory, so that writing one writes the other (Split, Reshape, Flatten)."""
     shares_diff: ClassVar[bool] = False
     """The same for their diffs (Reshape, Flatten)."""
+    shares_diff_late: ClassVar[bool] = False
+    """Caffe lets them do so in the backward pass only (Flatten), and so not in a layer that has none."""
     shape_follows_data: ClassVar[bool] = False
     """The tops' shapes depend on values, and `shape` says the largest ones; `forward` makes the actual ones (Filter)."""
     no_gradient: ClassVar[tuple[int, ...]] = ()

@@ -58,9 +58,9 @@ def grounded(x: Tensor) -> Tensor:
     return found
 
 
-def stopped(layer: Layer, forced: bool) -> frozenset[int]:
+def stopped(param: LayerParameter, forced: bool) -> frozenset[int]:
     """Return the bottoms of a layer to which its ``propagate_down`` lets no gradient, where ``force_backward`` does not overrule it."""
-    return frozenset() if forced else frozenset(i for i, wanted in enumerate(layer.param.propagate_down) if not wanted)
+    return frozenset() if forced else frozenset(i for i, wanted in enumerate(param.propagate_down) if not wanted)
 
 
 def constant(layer: Layer) -> frozenset[int]:
@@ -69,17 +69,25 @@ def constant(layer: Layer) -> frozenset[int]:
     return frozenset(i % n for i in layer.no_gradient if -n <= i < n)
 
 
-def mark(nodes: Sequence[Node], forced: bool) -> None:
-    """Tell each layer which bottoms it must leave, and whether no gradient comes to it at all.
+def skipped(params: Sequence[LayerParameter], forced: bool) -> list[bool]:
+    """Return which of the layers, in their order, no gradient comes to.
 
     A layer all of whose tops are left by their readers has no backward pass, and leaves its own bottoms (Caffe,
     src/caffe/net.cpp, Net::Init). A Split has one as long as one of its tops does, and adds what stands in the others.
     """
     left: set[str] = set()
-    for node in reversed(nodes):
-        param = node.layer.param
-        node.stopped = stopped(node.layer, forced)
-        node.skipped = bool(param.top) and left.issuperset(param.top)
-        left.update(name for i, name in enumerate(param.bottom) if node.skipped or i in node.stopped)
-        asked = [i for i, wanted in enumerate(param.propagate_down) if wanted and i in constant(node.layer)]
-        node.impossible = asked[0] if asked else None
+    found = []
+    for param in reversed(params):
+        skips = bool(param.top) and left.issuperset(param.top)
+        stops = stopped(param, forced)
+        left.update(name for i, name in enumerate(param.bottom) if skips or i in stops)
+        found.append(skips)
+    return found[::-1]
+
+
+def mark(node: Node, skips: bool, forced: bool) -> None:
+    """Tell a layer whether no gradient comes to it, and which of its bottoms it must leave."""
+    param = node.layer.param
+    node.skipped, node.stopped = skips, stopped(param, forced)
+    asked = [i for i, wanted in enumerate(param.propagate_down) if wanted and i in constant(node.layer)]
+    node.impossible = asked[0] if asked else None

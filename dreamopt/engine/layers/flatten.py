@@ -18,6 +18,7 @@ class Flatten(Layer):
 
     shares_data = True
     shares_diff = True
+    shares_diff_late = True
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the flattened shape."""

@@ -24,6 +24,11 @@ class LSTMUnit(Layer):
     tops = (2, 2)
     no_gradient = (2,)
 
+    @property
+    def always_propagates(self) -> bool:
+        """Where one of both has its gradient, Caffe's backward pass makes the other's too."""
+        return any(self.param.propagate_down[:2])
+
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return c's shape twice."""
         c, gates, cont = bottoms
