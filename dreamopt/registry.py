@@ -139,12 +139,18 @@ class Registry(Generic[P]):
         ObjectiveError, RegularizerError
             For an unknown name, with the known ones; for a plugin that breaks the contract, with its file.
         """
-        key = snake(name)
+        key = self._key(name)
         if key in self._own:
             return self._own[key]
         if key not in self._found:
             self._found[key] = self._load(key, name)
         return self._found[key]
+
+    def _key(self, name: str) -> str:
+        """Return the name in snake case; underscores may be left out or stand elsewhere, as in AdamW, adamw and adam_w."""
+        key = snake(name)
+        bare = key.replace("_", "")
+        return next((one for one in self.names() if one.replace("_", "") == bare), key) if key not in self._own else key
 
     def _load(self, key: str, name: str) -> Plugin[P]:
         if key in _stems(self.package):
