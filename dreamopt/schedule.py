@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 from dreamopt.errors import UsageError
@@ -171,9 +172,28 @@ class Pieces(Schedule):
         return float(self.values[bisect_right(self.starts, moment.step) - 1])
 
 
+@dataclass(frozen=True)
+class PerValue(Schedule):
+    r"""A number for each value of the image.
+
+    .. math:: v_i = n_i\, C H W
+
+    for steps and weights that belong to an image's squared length, and so to its size. Without an image to look at it is the number.
+
+    >>> PerValue(Linear(2.0, 1.0))(Moment(step=1, steps=2))
+    1.5
+    """
+
+    number: Number
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the number times the count of values."""
+        return at(self.number, moment) * (1 if moment.canvas is None else prod(moment.canvas.shape))
+
+
 Number = float | Schedule | Callable[[Moment], float]
 """What a parameter that may be scheduled takes: a number, a schedule, or any function of the moment."""
-SCHEDULES = (Constant, Linear, Geometric, PerOctave, Pieces)
+SCHEDULES = (Constant, Linear, Geometric, PerOctave, Pieces, PerValue)
 """The schedules that have a name in strings."""
 
 
@@ -196,4 +216,6 @@ def smallest(number: Number) -> float:
         return min(map(smallest, number.values))
     if isinstance(number, Pieces):
         return min(number.values)
+    if isinstance(number, PerValue):
+        return smallest(number.number)
     return float("nan") if callable(number) else float(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from dreamopt.errors import ShapeError, TargetError, UsageError
 from dreamopt.image.files import covering, read_picture
 from dreamopt.network import Network
 from dreamopt.objective import Objective
+from dreamopt.problem import Problem
 from dreamopt.recipes.settings import Settings
 
 Pair = tuple[int, int]
@@ -43,13 +45,13 @@ class Leg:
 
     def aimed(self, network: Network, objective: Objective) -> Objective:
         """Return the objective at this leg's layer, where it names one that the net has and that has the unit."""
-        for layer in self.layers:
-            if "layer" not in getattr(type(objective), "__dataclass_fields__", {}):
-                break
-            try:
-                return dataclasses.replace(objective, layer=layer).bind(network, self.size)  # type: ignore[type-var]
-            except (TargetError, ShapeError):
-                continue
+        for layer in self.layers if "layer" in getattr(type(objective), "__dataclass_fields__", {}) else ():
+            aimed: Objective = dataclasses.replace(objective, layer=layer)  # type: ignore[type-var]
+            # Where transforms cut windows out, the net sees its file's size, whatever the picture's is.
+            for size in (self.size, None):
+                with contextlib.suppress(TargetError, ShapeError):
+                    aimed.bind(network, size)
+                    return aimed
         return objective
 
 
@@ -71,18 +73,25 @@ def plan(settings: Settings, size: Pair) -> list[Leg]:
 
 
 def choose_size(network: Network, settings: Settings, objectives: Sequence[Objective]) -> Pair:
-    """Return the picture's (H, W): as set, else that of the picture to start from where the net can take it, else the file's."""
-    if settings.size is None and settings.init is not None:
+    """Return the picture's (H, W): as set; that of ``init``, or else the usual one, where the net can take it; else the file's."""
+    size = settings.size
+    if size is None and settings.init is not None:
         height, width = read_picture(settings.init).shape[:2]
-        try:
-            for layer in {layer for objective in objectives for layer in objective.layers}:
-                network.shape_of(layer, (height, width))
-        except ShapeError:
-            pass
-        else:
-            return height, width
-    shape = network.item_shape(settings.size)
+        size = (height, width) if takes(network, settings, objectives, (height, width)) else None
+    elif size is None and settings.usual_size is not None:
+        size = settings.usual_size if takes(network, settings, objectives, settings.usual_size) else None
+    shape = network.item_shape(size)
     return shape[1], shape[2]
+
+
+def takes(network: Network, settings: Settings, objectives: Sequence[Objective], size: int | Pair) -> bool:
+    """Return whether the objectives' layers can be reached with a picture of a size, as the first climb's transforms show it."""
+    try:
+        for objective in objectives:
+            Problem(network, objective, size=size, transforms=settings.stage(0).make_transforms())
+    except ShapeError:
+        return False
+    return True
 
 
 def given_images(network: Network, settings: Settings, size: Pair, count: int) -> Tensor | None:

@@ -47,6 +47,8 @@ class Settings:
     ----------
     size : int or (int, int) or None
         Pixels of a side, or (H, W); None: that of ``init`` where the net can take it, else the size in the net's file.
+    usual_size : int or None
+        Pixels of a side where neither ``size`` nor ``init`` says it and the net can take it: what a preset was made for.
     steps : int
         At least 1, of each octave or stage. More steps sharpen and saturate.
     optimizer : str
@@ -94,6 +96,7 @@ class Settings:
     """
 
     size: int | tuple[int, int] | None = None
+    usual_size: int | None = None
     steps: int = 256
     optimizer: str = "adam"
     lr: float | None = None
@@ -128,6 +131,8 @@ class Settings:
         for name, low in least.items():
             if not getattr(self, name) >= low:
                 raise UsageError(f"{name} must be at least {low}, not {getattr(self, name)}")
+        if self.usual_size is not None and self.usual_size < 1:
+            raise UsageError(f"usual_size must be at least 1 pixel, not {self.usual_size}")
         if not self.octave_scale > 1:
             raise UsageError(f"octave_scale must be above 1, not {self.octave_scale}")
         if self.octaves > 1 and self.stages:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dreamopt.errors import TargetError, UsageError
+from dreamopt.errors import ShapeError, TargetError, UsageError
 from dreamopt.grammar import parse
 from dreamopt.network import Network, Size
 from dreamopt.objective import Objective, each
@@ -78,9 +78,25 @@ def _label(network: Network, objective: Objective, size: Size) -> str | None:
     return network.labels[objective.unit]
 
 
+def _shape(network: Network, layer: str, size: Size) -> tuple[int, ...]:
+    try:
+        return network.shape_of(layer, size)
+    except ShapeError:
+        return network.shape_of(layer)
+
+
 def one_target(network: Network, objective: Objective, size: Size = None) -> Target:
-    """Return the target of an objective, bound to the network for an input of this size."""
-    whole = objective.bind(network, network.item_shape(size)[1:] or None)
+    """Return the target of an objective, bound to the network for an input of this size.
+
+    Where the objective's layers cannot be reached with it, it is bound for the size in the net's file: transforms may show the net
+    windows of a larger picture, and a problem without such transforms says what does not fit.
+    """
+    try:
+        whole = objective.bind(network, network.item_shape(size)[1:] or None)
+    except ShapeError:
+        if size is None:
+            raise
+        return one_target(network, objective)
     return Target(str(whole), whole, _label(network, whole, size), objective)
 
 
@@ -118,7 +134,7 @@ def expand(network: Network, targets: str | Objective | Sequence[str | Objective
         many = _MANY.fullmatch(one.strip()) if isinstance(one, str) else None
         if many is not None:
             layer = network.resolve(many["layer"])
-            shape = network.shape_of(layer, size)
+            shape = _shape(network, layer, size)
             if not shape:
                 raise TargetError(f"layer '{layer}' has no channels: it is a single number")
             objectives += [parse(f"{layer}:{unit}{many['place'] or ''}") for unit in _units(many["units"], shape[0], layer)]

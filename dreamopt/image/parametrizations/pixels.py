@@ -35,6 +35,9 @@ class Pixels(Parametrization):
         Øygard's, who starts from N(200, 8).
     uniform : bool
         Whether n is drawn evenly from -1 to 1 instead: ``Pixels(noise=127.5, centre="grey", uniform=True)`` is U(0, 255).
+    bounded : bool
+        Whether values are held between black and white, at the start and after each step. Without it penalties alone keep them
+        in range, and only the picture that is written is cut.
 
     References
     ----------
@@ -45,6 +48,7 @@ class Pixels(Parametrization):
     noise: float | None = None
     centre: Colour = "mean"
     uniform: bool = False
+    bounded: bool = True
 
     def __post_init__(self) -> None:
         if self.noise is not None and not self.noise >= 0:
@@ -62,7 +66,7 @@ class Pixels(Parametrization):
 
     def bounds(self, canvas: Canvas) -> tuple[Tensor | None, Tensor | None]:
         """Return black and white."""
-        return canvas.low, canvas.high
+        return (canvas.low, canvas.high) if self.bounded else (None, None)
 
     def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
         """Return noise about the mean colour or about the given image, cut to the bounds."""
@@ -73,7 +77,8 @@ class Pixels(Parametrization):
         if noise > 0:
             drawn = torch.stack([self._drawn(stream, canvas) for stream in streams])
             base = base + noise * canvas.grey_level * drawn
-        return base if canvas.low is None or canvas.high is None else base.clamp(canvas.low, canvas.high)
+        low, high = self.bounds(canvas)
+        return base if low is None or high is None else base.clamp(low, high)
 
     def _drawn(self, stream: Stream, canvas: Canvas) -> Tensor:
         if not self.uniform:

@@ -21,7 +21,9 @@ class NormalCrop(Transform):
 
     .. math:: s \sim \min(\max(N(f\, d, \sigma d), 0), d), \qquad d = \text{canvas} - \text{window}
 
-    rounded down, for each axis; what lies outside the window has no gradient at this step.
+    rounded down, for each axis; what lies outside the window has no gradient at this step. Inside, a gradient of 0 comes back as 1e-30,
+    so that steps and regularizers that mend the window (``ascent(norm="window")``, `Window`) find all of it, also where the target
+    sees but a part.
 
     Parameters
     ----------
@@ -63,4 +65,15 @@ class NormalCrop(Transform):
                 spare = one.shape[k + 1] - sides[k]
                 start.append(int(min(max(places[k] * spare + at(self.spread, moment) * spare * float(normal[k]), 0.0), float(spare))))
             cropped.append(one[:, start[0] : start[0] + sides[0], start[1] : start[1] + sides[1]])
-        return torch.stack(cropped)
+        shown = torch.stack(cropped)
+        if shown.requires_grad:
+            shown.register_hook(_traced)  # type: ignore[no-untyped-call]  # torch does not say
+        return shown
+
+
+def _traced(gradient: Tensor | None) -> Tensor | None:
+    """Return the gradient with its zeros made visible, in items that have any gradient: a dead item stays dead."""
+    if gradient is None:
+        return None
+    alive = (gradient != 0).flatten(1).any(1).reshape(-1, *[1] * (gradient.dim() - 1))
+    return torch.where(alive & (gradient == 0), 1e-30, gradient)
