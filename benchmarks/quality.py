@@ -68,7 +68,7 @@ def spectrum(picture: NDArray[np.uint8]) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Render targets under presets and print the table; with ``-o`` write the sheet too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--presets", nargs="*", help="names, each perhaps with changes: default,steps=128,tv.weight=1e-4")
+    parser.add_argument("--presets", nargs="*", help="names, each perhaps with changes: default;steps=128;tv.weight=1e-4")
     parser.add_argument("--targets", nargs="*", default=UNITS)
     parser.add_argument("-o", "--out", help="a contact sheet, a row for each preset")
     asked = parser.parse_args(arguments)
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = asked.presets or [one.name for one in presets() if one.name not in ("nguyen2016-dgn", "mahendran2015")]
     found = []
     for text in names:
-        name, *changes = text.split(",")
+        name, *changes = text.split(";")
         began = time.perf_counter()
         rendered = dreamopt.render(network, list(asked.targets), chosen(name, {}, changes))
         found.append((text, rendered, time.perf_counter() - began))
