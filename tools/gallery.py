@@ -1,0 +1,207 @@
+"""Make docs/gallery.md and its pictures from SqueezeNet: ``python -m tools.gallery``.
+
+Needs the reference models (``shared`` beside the repository, or DREAMOPT_SHARED). Each sheet is written when it is done, and one
+that is there already is left alone, so that the work can be cut and resumed; delete a sheet to have it made anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import dreamopt
+from benchmarks.cases import shared
+from benchmarks.quality import held_out, spectrum, variation
+from dreamopt.image.files import covering
+from dreamopt.image.sheet import Section, contact_sheet
+from dreamopt.image.spectrum import picture_files
+from dreamopt.recipes.preset import chosen, preset, presets
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "docs" / "images" / "gallery"
+SIZE = 160
+"""Of the pictures under presets: SqueezeNet takes any."""
+SMALL = 128
+UNITS = (
+    "fire3/concat:40",
+    "fire5/concat:64",
+    "fire7/concat:20",
+    "fire8/concat:101",
+    "pool_final:flamingo",
+    "pool_final:zebra",
+)
+LEFT_OUT = {
+    "nguyen2016-dgn": "needs a trained generator, and none is public in a form that could be fetched here",
+    "mahendran2015": "inverts pictures and has no units; see Inversion below",
+}
+CHANGES = {"maco2023": ["views=8"], "deepdream2015": []}
+"""What a preset is given beside its own: MaCo's 32 views a step would take hours on a CPU."""
+CAT = '"cat.png"'
+OBJECTIVES: Mapping[str, tuple[str, ...]] = {
+    "Channel": ("fire5/concat:64",),
+    "Neuron": ("fire5/concat:64@centre",),
+    "Places": ("fire5/concat:64@(2,2;9,9)",),
+    "ClassScore": ("pool_final:flamingo",),
+    "LogProbability": ('LogProbability("pool_final", "flamingo")',),
+    "Energy": ("fire5/concat",),
+    "Interpolate": ('Interpolate("fire5/concat", 64, other=20, count=4)',),
+    "Diversity": ('fire5/concat:64 - 3e-2*Diversity("fire5/concat")',),
+    "Caricature": (f'Caricature("fire6/concat", {CAT})',),
+    "Inversion": (f'Inversion("fire4/concat", {CAT})',),
+    "Style": (f'Style(("fire2/concat", "fire4/concat"), {CAT})',),
+    "Guide": (f'Guide("fire5/concat", {CAT})',),
+    "a negative": ("-fire5/concat:64",),
+    "a sum": ("fire5/concat:64 + fire3/concat:40",),
+}
+REGULARIZERS = (
+    "",
+    "l1(1e-6)",
+    "l2(1e-7)",
+    "alpha_norm(1e-17)",
+    "total_variation(1e-7)",
+    "blur_difference(1e-6)",
+    "boundary_complexity(1e-6)",
+    "mean_colour(1e-3)",
+    "spectral(1e-5)",
+    "decay(0.02)",
+    "gaussian_blur(0.5)",
+    "small_norm(40)",
+    "small_contribution(40)",
+    "small_value(40)",
+    "range_clip(64, 192)",
+    "norm_ball(20, 'rms', 'mean')",
+    "tv_bregman(0.1, every=4)",
+    "bilateral()",
+    "wavelet(every=4)",
+    "centre_bias(0.1)",
+)
+
+
+def saved(name: str, sheet: NDArray[np.uint8]) -> None:
+    """Write a sheet as JPEG, whole or not at all."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    scratch = PICTURES / f".{name}.part"
+    Image.fromarray(sheet).save(scratch, format="JPEG", quality=87)
+    scratch.replace(PICTURES / f"{name}.jpg")
+
+
+def row(pictures: Sequence[NDArray[np.uint8]], labels: Sequence[str], columns: int | None = None) -> NDArray[np.uint8]:
+    """Return a sheet of pictures of one size."""
+    plain = [np.ascontiguousarray(one[..., :3]) for one in pictures]
+    return contact_sheet([Section(plain, list(labels))], columns=columns or len(plain))
+
+
+def under_presets(network: dreamopt.Network, photo: str) -> None:
+    """Render the same six units under every preset, and write what was measured beside each sheet."""
+    for one in presets():
+        name = one.name
+        if name in LEFT_OUT or (PICTURES / f"{name}.jpg").exists():
+            continue
+        began = time.perf_counter()
+        fields = {"size": SIZE} | ({"init": photo} if name == "deepdream2015" else {})
+        rendered = dreamopt.render(network, list(UNITS), chosen(name, fields, CHANGES.get(name, [])))
+        pictures = [covering(np.ascontiguousarray(made.picture[..., :3]), (SIZE, SIZE)) for made in rendered]
+        told = [held_out(network, made.target.text, picture) for made, picture in zip(rendered, pictures, strict=True)]
+        measured = [*told, float(np.mean([variation(p) for p in pictures])), float(np.mean([spectrum(p) for p in pictures]))]
+        saved(name, row(pictures, [made.target.text for made in rendered]))
+        (PICTURES / f"{name}.txt").write_text(" ".join(f"{value:.4g}" for value in measured) + "\n", encoding="utf-8")
+        print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def of_objectives(network: dreamopt.Network, photo: str) -> None:
+    """Render each objective once, from the default settings."""
+    if (PICTURES / "objectives.jpg").exists():
+        return
+    pictures, labels = [], []
+    for name, targets in OBJECTIVES.items():
+        texts = [text.replace(CAT, f'"{photo}"') for text in targets]
+        more = {"variants": 2} if name == "Diversity" else {}
+        fields = {"regularizers": ("total_variation(2e-9)",), "jitter": 0, "blur": 0.0} if name == "Inversion" else {}
+        made = dreamopt.render(network, texts, steps=160, size=SMALL, **fields, **more)
+        pictures += [one.picture for one in made]
+        labels += [name if len(made) == 1 else f"{name} {number + 1}" for number in range(len(made))]
+        print(name, flush=True)
+    saved("objectives", row(pictures, labels, columns=6))
+
+
+def of_regularizers(network: dreamopt.Network) -> None:
+    """Render one class from pixels under each regularizer alone."""
+    if (PICTURES / "regularizers.jpg").exists():
+        return
+    pictures = []
+    for text in REGULARIZERS:
+        settings = {"parametrization": "pixels", "optimizer": "ascent", "blur": 0.0, "regularizers": (text,) if text else ()}
+        pictures.append(dreamopt.render(network, "pool_final:flamingo", steps=160, size=SMALL, **settings)[0].picture)
+        print(text or "none", flush=True)
+    saved("regularizers", row(pictures, [text or "none" for text in REGULARIZERS], columns=5))
+
+
+def page() -> str:
+    """Return the text of docs/gallery.md for the sheets that are there."""
+    lines = [
+        "# Gallery",
+        "",
+        "Made by `python -m tools.gallery` from SqueezeNet 1.1's ImageNet weights; every picture can be made again with the command below",
+        f"it. Units: {', '.join(f'`{unit}`' for unit in UNITS)}. Pictures are {SIZE} pixels wide; presets were written for 224 and more.",
+        "",
+        "## The same six units under every preset",
+        "",
+        "Three numbers for each: **held out**, the units' values under turns, sizes, shifts and blur that no preset trains with, as a part",
+        "of the best that any preset reached; **variation**, the mean difference of neighbours in grey levels (photographs: 10 to 20);",
+        "**spectrum**, how far the logarithm of the strengths of frequencies is from photographs' (0: the same mixture). See",
+        "`benchmarks/quality.py`.",
+        "",
+        "| preset | held out | variation | spectrum |",
+        "| --- | --- | --- | --- |",
+    ]
+    told = {path.stem: [float(v) for v in path.read_text(encoding="utf-8").split()] for path in sorted(PICTURES.glob("*.txt"))}
+    best = np.max([values[:-2] for values in told.values()], axis=0)
+    for name, values in told.items():
+        lines.append(f"| [{name}](#{name}) | {np.mean(np.array(values[:-2]) / best):.2f} | {values[-2]:.1f} | {values[-1]:.2f} |")
+    for name in told:
+        one = preset(name)
+        changes = "".join(f" --set {text}" for text in CHANGES.get(name, []))
+        photo = " --init cat.png" if name == "deepdream2015" else ""
+        lines += ["", f"### {name}", "", f"{one.title}. `--preset {name}{photo}{changes}`", "", f"![{name}](images/gallery/{name}.jpg)"]
+    lines += ["", "Not shown: " + "; ".join(f"`{name}` {why}" for name, why in LEFT_OUT.items()) + ".", ""]
+    lines += [
+        "## Objectives",
+        "",
+        "160 steps of the default settings (`cat.png` is scikit-image's cat; `Inversion` without jitter and blur):",
+        "",
+    ]
+    lines += [f"- {name}: {', '.join(f'`{text}`' for text in texts)}" for name, texts in OBJECTIVES.items()]
+    lines += ["", "![objectives](images/gallery/objectives.jpg)", "", "Formulas: [objectives.md](objectives.md).", ""]
+    lines += [
+        "## Regularizers",
+        "",
+        "The class `flamingo`, 160 steps of `--optimizer ascent --parametrization pixels --blur 0 -r TEXT`:",
+        "",
+    ]
+    lines += ["![regularizers](images/gallery/regularizers.jpg)", "", "Formulas: [regularizers.md](regularizers.md)."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Make what is missing, then the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--page", action="store_true", help="write the page alone")
+    asked = parser.parse_args()
+    if not asked.page:
+        folder = shared() / "models" / "squeezenet"
+        network = dreamopt.load_net(folder / "deploy.prototxt", folder / "squeezenet.caffemodel", labels=folder / "labels.txt")
+        photo = str(next(path for path in picture_files(None) if path.name == "chelsea.png"))
+        under_presets(network, photo)
+        of_objectives(network, photo)
+        of_regularizers(network)
+    (ROOT / "docs" / "gallery.md").write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
