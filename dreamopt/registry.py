@@ -17,6 +17,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -166,8 +167,8 @@ class Registry(Generic[P]):
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise self.error(f"no {self.kind} is called '{name}'{hint}; there are {', '.join(self.names())}")
 
-    def _points(self) -> list[EntryPoint]:
-        return list(entry_points(group=self.group))
+    def _points(self) -> tuple[EntryPoint, ...]:
+        return _installed(self.group, tuple(sys.path))
 
     def _import(self, point: EntryPoint) -> Any:
         try:
@@ -187,6 +188,12 @@ class Registry(Generic[P]):
 @cache
 def _stems(package: str) -> tuple[str, ...]:
     return tuple(m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__))
+
+
+@cache
+def _installed(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return a group's entry points; finding them reads a file of every installed package, and strings of parts ask often."""
+    return tuple(entry_points(group=group))
 
 
 def _file(plugin: Any) -> str:

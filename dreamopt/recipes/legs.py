@@ -73,7 +73,13 @@ def plan(settings: Settings, size: Pair) -> list[Leg]:
 
 
 def choose_size(network: Network, settings: Settings, objectives: Sequence[Objective]) -> Pair:
-    """Return the picture's (H, W): as set; that of ``init``, or else the usual one, where the net can take it; else the file's."""
+    """Return the picture's (H, W): as set; that of ``init``, or else the usual one, where the net can take it; else the file's.
+
+    Raises
+    ------
+    ShapeError
+        Where the smallest octave is no size for the objectives' layers.
+    """
     size = settings.size
     if size is None and settings.init is not None:
         height, width = read_picture(settings.init).shape[:2]
@@ -81,6 +87,12 @@ def choose_size(network: Network, settings: Settings, objectives: Sequence[Objec
     elif size is None and settings.usual_size is not None:
         size = settings.usual_size if takes(network, settings, objectives, settings.usual_size) else None
     shape = network.item_shape(size)
+    smallest = plan(settings, (shape[1], shape[2]))[0].size
+    if settings.octaves > 1 and not takes(network, settings, objectives, smallest):
+        raise ShapeError(
+            f"the first of {settings.octaves} octaves, {smallest[1]} x {smallest[0]} pixels, does not reach up to {objectives[0]}; "
+            "aim at a layer below those that want one size of input, or ask for fewer octaves or a larger size"
+        )
     return shape[1], shape[2]
 
 
@@ -88,7 +100,9 @@ def takes(network: Network, settings: Settings, objectives: Sequence[Objective],
     """Return whether the objectives' layers can be reached with a picture of a size, as the first climb's transforms show it."""
     try:
         for objective in objectives:
-            Problem(network, objective, size=size, transforms=settings.stage(0).make_transforms())
+            problem = Problem(network, objective, size=size, transforms=settings.stage(0).make_transforms())
+            for layer in problem.objective.layers:
+                network.shape_of(layer, problem.seen)
     except ShapeError:
         return False
     return True

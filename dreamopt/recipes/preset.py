@@ -168,6 +168,8 @@ def _part_changed(settings: Settings, part: str, parameter: str, text: str) -> S
             raise UsageError(
                 f"there is no part '{part}' to set {parameter} of; there are {', '.join(there)}, and all regularizers and transforms"
             )
+        made = (regularizers if kind == "regularizers" else transforms).get(name).make
+        _check_parameter(made, parameter)
         added = f"{name}({parameter}={literal(value)})"
         base[kind] = (*base[kind], added)
         stages = [stage | ({kind: [*stage[kind], added]} if kind in stage else {}) for stage in stages]
@@ -214,15 +216,19 @@ def _parts(settings: Settings) -> list[Any]:
 
 
 def _replaced(one: Any, parameter: str, value: Any) -> Any:
-    fields = type(one).__dataclass_fields__
-    if parameter not in fields:
-        raise UsageError(f"{type(one).__name__} has no parameter '{parameter}'; it has {', '.join(fields) or 'none'}")
+    _check_parameter(type(one), parameter)
     try:
         return dataclasses.replace(one, **{parameter: value})
     except (TypeError, ValueError) as problem:
         if isinstance(problem, DreamoptError):
             raise
         raise UsageError(f"{type(one).__name__} cannot have {parameter} = {value!r}: {problem}") from problem
+
+
+def _check_parameter(made: Any, parameter: str) -> None:
+    fields = getattr(made, "__dataclass_fields__", None)
+    if fields is not None and parameter not in fields:
+        raise UsageError(f"{made.__name__} has no parameter '{parameter}'; it has {', '.join(fields) or 'none'}")
 
 
 def _value(text: str) -> Any:

@@ -1,0 +1,193 @@
+"""Presets by name, what ``--set`` changes of them, and how the command line shows them."""
+
+import json
+import tomllib
+from importlib import resources
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from dreamopt.cli import cli
+from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.grammar import parse_regularizer
+from dreamopt.image import Jitter
+from dreamopt.recipes import Settings
+from dreamopt.recipes.preset import changed, chosen, preset, presets
+from dreamopt.regularizers import Decay, GaussianBlur, TotalVariation
+from dreamopt.schedule import Linear
+
+NAMES = [
+    "deepdream2015",
+    "default",
+    "lucid2017",
+    "maco2023",
+    "mahendran2015",
+    "nguyen2016-dgn",
+    "nguyen2016-mfv",
+    "oygard2015",
+    "oygard2015-coherent",
+    "oygard2015-filters",
+    "oygard2015-filters-vgg",
+    "simonyan2014",
+    "yosinski2015-1",
+    "yosinski2015-2",
+    "yosinski2015-3",
+    "yosinski2015-4",
+]
+
+
+def test_the_presets_are_all_there() -> None:
+    assert [one.name for one in presets()] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_says_what_it_is_and_where_it_was_read(name: str) -> None:
+    one = preset(name)
+    assert all((one.title, one.source, one.example, one.notes))
+    file = resources.files("dreamopt.recipes").joinpath("presets", f"{name}.toml")
+    told = tomllib.loads(file.read_text(encoding="utf-8"))
+    assert set(told) <= {"title", "source", "example", "notes", "size", "settings", "stages"}
+    # Told in full, the settings make themselves again.
+    described = one.settings.describe()
+    assert Settings(**described).describe() == described
+
+
+def test_the_default_preset_is_what_render_does_without_one() -> None:
+    assert preset("default").settings == Settings() == chosen(None, {})
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(
+        UsageError, match=r"no preset is called 'deepdream2016' \(did you mean deepdream2015\?\); there are deepdream2015, default"
+    ):
+        preset("deepdream2016")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "field", "value"),
+    [
+        ("steps=64", "steps", 64),
+        (" steps = 64", "steps", 64),
+        ("tv=1e-4", "tv", 1e-4),
+        ("size=[48, 40]", "size", (48, 40)),
+        ("size=(48, 40)", "size", (48, 40)),
+        ("usual_size=null", "usual_size", None),
+        ("init=a photo.jpg", "init", "a photo.jpg"),
+        ("optimizer=momentum(2.0, 0.5)", "optimizer", "momentum(2.0, 0.5)"),
+        ('transforms=["flip()", "pad(3)"]', "transforms", ("flip()", "pad(3)")),
+        ("transforms='flip()'", "transforms", ("flip()",)),
+        ('stages=[{"steps": 3}]', "stages", ({"steps": 3},)),
+    ],
+)
+def test_fields(assignment: str, field: str, value: Any) -> None:
+    assert getattr(changed(Settings(), [assignment]), field) == value
+
+
+def test_later_assignments_win() -> None:
+    assert changed(Settings(), ["steps=3", "steps=5"]).steps == 5
+
+
+def test_options_are_changed_by_assignments() -> None:
+    assert chosen("deepdream2015", {"steps": 3, "octaves": 2}, ["steps=7"]) == chosen("deepdream2015", {}, ["octaves=2", "steps=7"])
+
+
+@pytest.mark.parametrize(("alias", "name"), [("tv", "total_variation"), ("blur", "gaussian_blur"), ("TotalVariation", "total_variation")])
+def test_short_names(alias: str, name: str) -> None:
+    parameter = "sigma=0.5" if name == "gaussian_blur" else "weight=0.1"
+    assert changed(Settings(), [f"{alias}.{parameter}"]) == changed(Settings(), [f"{name}.{parameter}"])
+
+
+def test_a_part_that_stands_there_is_changed_and_the_rest_kept() -> None:
+    mended = changed(preset("yosinski2015-3").settings, ["blur.sigma=Linear(2.0, 0.5)"])
+    assert [parse_regularizer(text) for text in mended.make_regularizers()] == [Decay(0.0001), GaussianBlur(Linear(2.0, 0.5), every=4)]
+    assert (mended.optimizer, mended.steps, mended.parametrization) == ("Plain()", 999, "pixels(noise=10)")
+
+
+def test_numbers_of_their_own_become_parts() -> None:
+    """Blur, tv, jitter and the step size are fields; changed as parts, they must act once, not twice."""
+    mended = changed(Settings(tv=0.5), ["tv.beta=1.5", "blur.every=8", "jitter.pixels=3", "optimizer.step_size=7"])
+    parts = [parse_regularizer(text) for text in mended.make_regularizers()]
+    assert parts == [TotalVariation(0.5, beta=1.5), GaussianBlur(Linear(1.0, 0.2), every=8)]
+    assert mended.make_transforms() == [Jitter(3)]
+    assert mended.make_optimizer().step_size == 7  # type: ignore[attr-defined]  # of Adam
+
+
+def test_a_part_that_is_missing_is_added() -> None:
+    settings = preset("deepdream2015").settings
+    assert "total_variation" not in str(settings.regularizers)
+    mended = changed(settings, ["tv.weight=0.1", "rotate.degrees=[5]"])
+    assert mended.regularizers[:-1] == settings.regularizers
+    assert mended.regularizers[-1].startswith("total_variation(")
+    assert [type(one).__name__ for one in mended.make_transforms()] == ["Jitter", "Rotate"]
+
+
+def test_a_field_replaces_what_stages_say_of_it() -> None:
+    mended = changed(preset("oygard2015").settings, ["steps=4"])
+    assert [mended.stage(number).steps for number in range(4)] == [4, 4, 4, 4]
+    assert mended.total_steps == 16
+    assert mended.stage(2).optimizer == "ascent(Linear(6, 3), norm='window')"
+
+
+def test_a_part_is_changed_in_every_stage() -> None:
+    mended = changed(preset("oygard2015").settings, ["optimizer.step_size=2", "decay.rate=0.01"])
+    for number in range(4):
+        stage = mended.stage(number)
+        assert "norm='window'" in stage.optimizer.replace('"', "'")
+        assert stage.make_optimizer().step_size == 2  # type: ignore[attr-defined]  # of Ascent
+        assert stage.regularizers[-1].startswith("decay(")
+        assert len(stage.regularizers) == 3
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        ("steps", "--set takes KEY=VALUE, for instance steps=100 or tv.weight=0.1, not 'steps'"),
+        ("=3", "--set takes KEY=VALUE"),
+        ("step=3", r"there is no setting 'step' \(did you mean steps\?\)"),
+        ("steps=many", "many"),
+        ("steps=0", "steps must be at least 1, not 0"),
+        ("tv.wait=0.1", "has no parameter 'wait'; it has weight, beta"),
+        ("adam.wait=0.1", "Adam has no parameter 'wait'; it has step_size"),
+        ("nothing.weight=0.1", "there is no part 'nothing' to set weight of; there are adam, fourier, gaussian_blur, jitter"),
+        ("tv.weight=-1", "weight of TotalVariation must be at least 0, not -1"),
+        ("optimizer=climb()", "climb"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_sentence(assignment: str, sentence: str) -> None:
+    with pytest.raises(DreamoptError, match=sentence) as caught:
+        changed(Settings(), [assignment])
+    assert "\n" not in str(caught.value)
+
+
+def test_the_usual_size_is_a_number_of_pixels() -> None:
+    with pytest.raises(UsageError, match="usual_size must be at least 1 pixel, not 0"):
+        Settings(usual_size=0)
+
+
+def call(*words: str) -> Any:
+    result = CliRunner().invoke(cli, list(words))
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_command_line_lists_them() -> None:
+    listed = call("presets")
+    assert all(name in listed for name in NAMES)
+    told = json.loads(call("presets", "--json"))
+    assert [one["name"] for one in told] == NAMES
+    assert told[0] == {key: getattr(preset(NAMES[0]), key) for key in ("name", "title", "source", "example")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_command_line_shows_every_number(name: str) -> None:
+    told = json.loads(call("presets", "show", name))
+    one = preset(name)
+    assert (told["notes"], told["title"]) == (one.notes, one.title)
+    assert told["settings"] == json.loads(json.dumps(one.settings.describe()))
+
+
+def test_showing_an_unknown_one_is_an_error_of_one_line() -> None:
+    result = CliRunner().invoke(cli, ["presets", "show", "lucid2018"])
+    assert result.exit_code != 0
+    assert "did you mean lucid2017?" in result.output
