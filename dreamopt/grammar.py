@@ -262,7 +262,7 @@ def _value(node: ast.expr) -> Any:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         return ast.literal_eval(node)
     name, known = node.func.id, {c.__name__: c for c in SCHEDULES}
-    registry = next((r for r in (parametrizations, transforms, optimizers) if snake(name) in r.names()), None)
+    registry = next((r for r in (parametrizations, transforms, optimizers, regularizers) if snake(name) in r.names()), None)
     if name not in known and registry is None:
         raise ValueError(f"there is no schedule {name}; there are {', '.join(known)}")
     make: Callable[..., Any] = known[name] if registry is None else registry.get(name).make

@@ -163,7 +163,8 @@ class Problem:
         grey = abs(network.scale) if network.is_picture else 1.0
         like = torch.zeros((), dtype=network.dtype, device=network.device)
         order = network.channel_order if network.is_picture and shape[0] >= 3 else ""
-        self.canvas = Canvas(shape, low, high, grey, like, order)
+        file = network.input_shape
+        self.canvas = Canvas(shape, low, high, grey, like, order, (file[1], file[2]) if network.is_picture else None)
         self.transforms = tuple(_transforms(transforms))
         self.seen = self._seen_size()
         self.objective = _objective(objective).bind(network, self.seen)
