@@ -191,9 +191,29 @@ class PerValue(Schedule):
         return at(self.number, moment) * (1 if moment.canvas is None else prod(moment.canvas.shape))
 
 
+@dataclass(frozen=True)
+class PerGrey(Schedule):
+    r"""A number for each grey level, or power of one: the weight of a penalty, the same for nets that see 0-255 and 0-1.
+
+    .. math:: v_i = n_i / u^k
+
+    with u the length of a grey level in the net's input; 1 where nothing is known of it.
+
+    >>> PerGrey(0.5, power=2)(Moment())
+    0.5
+    """
+
+    number: Number
+    power: float = 1.0
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the number over the grey level's power."""
+        return at(self.number, moment) / (1.0 if moment.canvas is None else float(moment.canvas.grey_level**self.power))
+
+
 Number = float | Schedule | Callable[[Moment], float]
 """What a parameter that may be scheduled takes: a number, a schedule, or any function of the moment."""
-SCHEDULES = (Constant, Linear, Geometric, PerOctave, Pieces, PerValue)
+SCHEDULES = (Constant, Linear, Geometric, PerOctave, Pieces, PerValue, PerGrey)
 """The schedules that have a name in strings."""
 
 
@@ -216,6 +236,6 @@ def smallest(number: Number) -> float:
         return min(map(smallest, number.values))
     if isinstance(number, Pieces):
         return min(number.values)
-    if isinstance(number, PerValue):
+    if isinstance(number, PerValue | PerGrey):
         return smallest(number.number)
     return float("nan") if callable(number) else float(number)

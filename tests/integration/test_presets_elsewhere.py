@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import dreamopt
+import dreamopt.caffe as caffe
 from dreamopt.cli import cli
 from dreamopt.errors import DreamoptError, ShapeError
 from dreamopt.image.files import read_metadata, read_picture
@@ -59,6 +60,20 @@ def test_every_preset_runs_on_a_small_classifier(folder: Path, name: str) -> Non
         height, width = round(height * zoom), round(width * zoom)
     assert one.picture.shape == (height, width, 3)
     assert one.picture.std() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_net_that_sees_other_units_gives_the_same_picture(folder: Path, name: str) -> None:
+    """The same net, its first layer's weights 50 times as large and its input a 50th, is the same function of grey levels."""
+    net = caffe.Net(str(folder / "free.prototxt"), str(folder / "free.caffemodel"), caffe.TEST)
+    net.params["conv1"][0].data[...] *= 50
+    net.save(str(folder / "fine.caffemodel"))
+    fine = dreamopt.load_net(folder / "free.prototxt", folder / "fine.caffemodel", device="cpu", scale=0.02)
+    target = {"deepdream2015": "conv2", "mahendran2015": f'inversion("conv2", "{folder / "photo.png"}")'}.get(name, "conv2:2")
+    settings = chosen(name, {"steps": 3, "size": (33, 38)} | ({"views": 2} if name == "maco2023" else {}), changes(folder, name))
+    [coarse], [same] = (dreamopt.render(one, target, settings) for one in (network(folder, "free"), fine))
+    assert coarse.picture.std() > 0.5
+    assert np.abs(coarse.picture.astype(int) - same.picture).max() <= 1
 
 
 @pytest.mark.parametrize("name", NAMES)
