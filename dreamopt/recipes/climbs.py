@@ -71,7 +71,7 @@ class Batch:
 
 def begin(network: Network, jobs: Sequence[Job], settings: Settings) -> Batch:
     """Return a batch at its start, with louder starts for the targets that the first does not wake."""
-    legs = plan(settings, choose_size(network, settings, [job.target.objective for job in jobs]))
+    legs = plan(settings, choose_size(network, settings, [job.target.given for job in jobs]))
     problem = make_problem(network, jobs, legs[0])
     images = given_images(network, settings, legs[-1].size if settings.octaves > 1 else legs[0].size, len(jobs))
     if images is not None and settings.start_noise:

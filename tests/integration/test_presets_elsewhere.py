@@ -214,3 +214,14 @@ def test_the_generator_of_the_tests_makes_pictures(folder: Path) -> None:
     face = Face(folder / "generator.prototxt", folder / "generator.caffemodel")
     assert face.net.blobs["deconv0"].data.shape == (1, 3, 34, 52)
     assert json.loads(json.dumps(chosen("nguyen2016-dgn", {}, changes(folder, "nguyen2016-dgn")).describe()))["steps"] == 200
+
+
+def test_a_neuron_in_the_centre_has_a_place_in_every_octave(folder: Path) -> None:
+    seen: list[str] = []
+    dreamopt.render(
+        network(folder, "free"),
+        "conv2:2@centre",
+        chosen("deepdream2015", {"steps": 1, "octaves": 3, "size": (40, 52)}),
+        callbacks=[lambda progress: seen.append(str(progress.problem.objective)) and None],
+    )
+    assert seen == ["conv2:2@5,6", "conv2:2@7,9", "conv2:2@10,13"]
