@@ -25,7 +25,7 @@ from dreamopt.recipes.preset import chosen, preset, presets
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "images" / "gallery"
-SIZE = 160
+SIZE = 128
 """Of the pictures under presets: SqueezeNet takes any."""
 SMALL = 128
 UNITS = (
@@ -122,7 +122,7 @@ def of_objectives(network: dreamopt.Network, photo: str) -> None:
     for name, targets in OBJECTIVES.items():
         texts = [text.replace(CAT, f'"{photo}"') for text in targets]
         more = {"variants": 2} if name == "Diversity" else {}
-        fields = {"regularizers": ("total_variation(2e-9)",), "jitter": 0, "blur": 0.0} if name == "Inversion" else {}
+        fields = {"regularizers": ("total_variation(2e-9)",), "jitter": 0, "transforms": (), "blur": 0.0} if name == "Inversion" else {}
         made = dreamopt.render(network, texts, steps=160, size=SMALL, **fields, **more)
         pictures += [one.picture for one in made]
         labels += [name if len(made) == 1 else f"{name} {number + 1}" for number in range(len(made))]
@@ -136,7 +136,8 @@ def of_regularizers(network: dreamopt.Network) -> None:
         return
     pictures = []
     for text in REGULARIZERS:
-        settings = {"parametrization": "pixels", "optimizer": "ascent", "blur": 0.0, "regularizers": (text,) if text else ()}
+        settings = {"parametrization": "pixels", "optimizer": "ascent", "transforms": (), "blur": 0.0}
+        settings |= {"regularizers": (text,) if text else ()}
         pictures.append(dreamopt.render(network, "pool_final:flamingo", steps=160, size=SMALL, **settings)[0].picture)
         print(text or "none", flush=True)
     saved("regularizers", row(pictures, [text or "none" for text in REGULARIZERS], columns=5))

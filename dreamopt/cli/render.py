@@ -40,8 +40,11 @@ def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[Any], va
     if size is not None:
         words += ["--size", f"{size[1]}x{size[0]}" if isinstance(size, list) else str(size)]
     for key, option in (("regularizers", "--regularizer"), ("transforms", "--transform")):
-        for text in told.pop(key):
+        texts = told.pop(key)
+        for text in texts:
             words += [option, text]
+        if not texts:
+            words += ["--set", f"{key}=[]"]
     stages = told.pop("stages")
     if stages:
         words += ["--set", f"stages={json.dumps(stages)}"]
@@ -69,13 +72,17 @@ SETTINGS_OPTIONS = (
     click.option("--noise", type=float, help="Noise at the start, in grey levels.  [default: 4 for fourier, 10 for pixels]"),
     click.option("--jitter", type=int, help="Roll the image by up to so many pixels before each step.  [default: 8]"),
     click.option(
-        "--transform", "transforms", multiple=True, metavar="TEXT", help="Repeatable, after the jitter, as in 'rotate(5)' or 'lucid'."
+        "--transform",
+        "transforms",
+        multiple=True,
+        metavar="TEXT",
+        help="Repeatable, as 'lucid' or 'flip()'; after the jitter, instead of slight turns, sizes and noise.",
     ),
     click.option("--views", type=int, help="Differently transformed views that each step averages over.  [default: 1]"),
     click.option("--tv", type=float, help="Weight of the penalty on the sum of squared differences of neighbours.  [default: 0]"),
     click.option("--l2", type=float, help="Weight of the penalty on the sum of squares.  [default: 0]"),
     click.option("--decay", type=float, help="Part of the distance to the mean colour that goes after each step.  [default: 0]"),
-    click.option("--blur", type=float, help="Gaussian blur after every fourth step, in pixels; falls to a fifth.  [default: 1]"),
+    click.option("--blur", type=float, help="Gaussian blur after every fourth step, in pixels; falls to a fifth.  [default: 0.5]"),
     click.option(
         "-r", "--regularizer", "regularizers", multiple=True, metavar="TEXT", help="Repeatable, as in 'gaussian_blur(Linear(2.5, 0.5))'."
     ),

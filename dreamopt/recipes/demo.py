@@ -19,7 +19,7 @@ from dreamopt.recipes.settings import WAKING, Settings
 FILTERS_PER_LAYER = 8
 LAYERS = 6
 MIXING = {"Convolution", "Concat", "Eltwise"}
-SETTINGS = Settings(size=128, steps=160, optimizer="ascent", parametrization="pixels", blur=0.5, batch_size=16)
+SETTINGS = Settings(size=128, steps=160, optimizer="ascent", parametrization="pixels", transforms=(), blur=0.5, batch_size=16)
 """What shows the embedded net best, by eye: its gradients follow shapes, so plain pixels give bolder colours than a spectrum."""
 
 

@@ -118,7 +118,7 @@ def changed(settings: Settings, assignments: Iterable[str]) -> Settings:
     Examples
     --------
     >>> changed(Settings(), ["steps=64", "tv.weight=0.1"]).make_regularizers()
-    ['gaussian_blur(Linear(1.0, 0.2), every=4)', 'total_variation(weight=0.1)']
+    ['gaussian_blur(Linear(0.5, 0.1), every=4)', 'total_variation(weight=0.1)']
     """
     for text in assignments:
         key, equals, value = text.partition("=")

@@ -106,9 +106,9 @@ def test_a_part_that_stands_there_is_changed_and_the_rest_kept() -> None:
 
 def test_numbers_of_their_own_become_parts() -> None:
     """Blur, tv, jitter and the step size are fields; changed as parts, they must act once, not twice."""
-    mended = changed(Settings(tv=0.5), ["tv.beta=1.5", "blur.every=8", "jitter.pixels=3", "optimizer.step_size=7"])
+    mended = changed(Settings(tv=0.5, transforms=()), ["tv.beta=1.5", "blur.every=8", "jitter.pixels=3", "optimizer.step_size=7"])
     parts = [parse_regularizer(text) for text in mended.make_regularizers()]
-    assert parts == [TotalVariation(0.5, beta=1.5), GaussianBlur(Linear(1.0, 0.2), every=8)]
+    assert parts == [TotalVariation(0.5, beta=1.5), GaussianBlur(Linear(0.5, 0.1), every=8)]
     assert mended.make_transforms() == [Jitter(3)]
     assert mended.make_optimizer().step_size == 7  # type: ignore[attr-defined]  # of Adam
 
