@@ -4,7 +4,8 @@
 
 For each net and batch size: the layer's value and the picture's gradient on the device against those on the CPU, and the
 median time of the engine's program, of its layers one by one, and of plain torch. Without the reference nets the
-embedded net is used, so that a machine with nothing but the package can run it. ``--device cpu`` works too.
+embedded net is used, so that a machine with nothing but the package can run it. ``--device cpu`` works too. Then every
+objective, regularizer, parametrization, transform, optimizer and preset makes three steps on both (`benchmarks.gpu_parts`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,14 @@ from typing import Any
 import numpy as np
 import torch
 
+import dreamopt
 from benchmarks.cases import BATCHES, Array, Case, error, existing, load, picture, seed_like
 from benchmarks.contestants import Step, engine, layers, plain
+from benchmarks.gpu_parts import check_parts
+from dreamopt.image.spectrum import picture_files
 
 _WORST_VALUE = 1e-4
+_FARTHEST = 2.0  # grey levels after three steps: a kink may fall to the other side
 _TINY = Case("tiny", str(Path(__file__).resolve().parents[1] / "dreamopt/data/tiny.prototxt"), "")
 
 
@@ -76,9 +82,23 @@ def main() -> int:
         print(f"{r['net']:12} {r['layer']:20} batch {r['batch']}  {times}  off by {errors}")
     if args.json is not None:
         args.json.write_text(json.dumps({"device": args.device, "name": name, "results": results}, indent=1) + "\n")
+    parts = check_parts(args.device, _examples())
+    far = [f"{part} by {levels:.2g} grey levels" for part, levels in parts if not levels <= _FARTHEST]
+    print(f"{len(parts)} parts and presets, three steps of each" + (": " + "; ".join(far) if far else ": as on the CPU"))
     wrong = [r["net"] for r in results if r["engine"]["value_error"] > _WORST_VALUE]
     print(f"WRONG: {', '.join(wrong)}" if wrong else "all values agree")
-    return 1 if wrong else 0
+    return 1 if wrong or far else 0
+
+
+def _examples() -> dict[str, str]:
+    """Return what objectives ask for: a photograph, a direction, a tensor."""
+    folder = Path(tempfile.mkdtemp())
+    shape = dreamopt.load_net(device="cpu").shape_of("conv2", 40)
+    drawn = np.random.default_rng(0).normal(size=shape)
+    np.save(folder / "tensor.npy", drawn)
+    vector = "(" + ", ".join(f"{v:.3f}" for v in drawn[:, 0, 0]) + ")"
+    photo = next(path for path in picture_files(None) if path.name == "chelsea.png")
+    return {"photo": str(photo), "vector": vector, "tensor": str(folder / "tensor.npy")}
 
 
 def _last_convolution() -> str:
