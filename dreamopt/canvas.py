@@ -35,6 +35,8 @@ class Canvas:
         "BGR" or "RGB" where a net sees colours, else "": the order of the first three channels.
     window : (int, int), optional
         Height and width in the net's file, where it takes pictures.
+    inverted : bool
+        Whether white is the lower end, where a net's scale is negative.
     """
 
     shape: Shape
@@ -44,6 +46,22 @@ class Canvas:
     like: Tensor
     order: str = ""
     window: tuple[int, int] | None = None
+    inverted: bool = False
+
+    @property
+    def black(self) -> Tensor | None:
+        """What stands for black."""
+        return self.high if self.inverted else self.low
+
+    @property
+    def white(self) -> Tensor | None:
+        """What stands for white."""
+        return self.low if self.inverted else self.high
+
+    @property
+    def grey_step(self) -> float:
+        """The way of one grey level from black towards white, with its sign."""
+        return -self.grey_level if self.inverted else self.grey_level
 
 
 def checked_colour(colour: object) -> Colour:
@@ -95,7 +113,7 @@ def paint(colour: Colour, image: Tensor, canvas: Canvas | None) -> Tensor:
     zeros = image.new_zeros(image.shape[1], 1, 1)
     if colour == "mean":
         return zeros
-    if canvas is None or canvas.low is None or canvas.high is None:
+    if canvas is None or canvas.black is None or canvas.white is None:
         raise UsageError(f"colour {colour!r} needs a net that sees pictures; 'mean' always goes")
     if isinstance(colour, tuple):
         if image.shape[1] != 3 or len(colour) != 3:
@@ -104,8 +122,8 @@ def paint(colour: Colour, image: Tensor, canvas: Canvas | None) -> Tensor:
     else:
         levels = [_NAMED[colour] if isinstance(colour, str) else float(colour)] * image.shape[1]
     part = image.new_tensor(levels)[:, None, None] / 255.0
-    low, high = (_fitted(bound.to(image), image) for bound in (canvas.low, canvas.high))
-    return torch.lerp(low, high, part) + zeros
+    black, white = (_fitted(bound.to(image), image) for bound in (canvas.black, canvas.white))
+    return torch.lerp(black, white, part) + zeros
 
 
 def _fitted(bound: Tensor, image: Tensor) -> Tensor:

@@ -164,7 +164,16 @@ class Problem:
         like = torch.zeros((), dtype=network.dtype, device=network.device)
         order = network.channel_order if network.is_picture and shape[0] >= 3 else ""
         file = network.input_shape
-        self.canvas = Canvas(shape, low, high, grey, like, order, (file[1], file[2]) if network.is_picture else None)
+        self.canvas = Canvas(
+            shape,
+            low,
+            high,
+            grey,
+            like,
+            order,
+            (file[1], file[2]) if network.is_picture else None,
+            network.is_picture and network.scale < 0,
+        )
         self.transforms = tuple(_transforms(transforms))
         self.seen = self._seen_size()
         self.objective = _objective(objective).bind(network, self.seen)

@@ -81,8 +81,8 @@ def given_images(init: str | Held, canvas: Canvas, n: int) -> Tensor:
         values = torch.from_numpy(_planes(read_picture(init) if isinstance(init, str) else init.array(), canvas))
     given = values.to(dtype=canvas.like.dtype, device=canvas.like.device)
     if not (isinstance(init, Held) and init.is_tensor):
-        assert canvas.low is not None
-        given = canvas.low + canvas.grey_level * given
+        assert canvas.black is not None
+        given = canvas.black + canvas.grey_step * given
     return given.expand(n, *canvas.shape).clone()
 
 

@@ -164,8 +164,8 @@ class Generator(Parametrization):
         if len(mean) not in (1, made.shape[1]):
             raise UsageError(f"mean of Generator has {len(mean)} numbers, but its images have {made.shape[1]} channels")
         grey = made / self.scale + mean
-        assert canvas.low is not None
-        return canvas.low + canvas.grey_level * self._recoloured(self._fitted(grey, (height, width)), channels, canvas)
+        assert canvas.black is not None
+        return canvas.black + canvas.grey_step * self._recoloured(self._fitted(grey, (height, width)), channels, canvas)
 
     def _fitted(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         height, width = image.shape[2:]
