@@ -188,6 +188,9 @@ def command(
     for one in rendered:
         if one.dead is not None:
             click.echo(f"dreamopt: warning: {one.target.text} shows only its start: {one.dead}", err=True)
+        for what in ("stopped", "setback"):
+            if one.metadata.get(what):
+                click.echo(f"dreamopt: warning: {one.target.text}: {one.metadata[what]}", err=True)
     interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(wanted)
     if interrupted:
         click.echo(

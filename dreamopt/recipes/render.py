@@ -238,6 +238,7 @@ def _rendered(climbed: Climbed, place: int, batch: Batch, index: int, settings: 
         "steps_made": climbed.steps,
         "interrupted": cut,
         "stopped": reached["stopped"],
+        "setback": reached["setback"],
         "dead": dead,
         "redirected": {layer: int(steps[place]) for layer, steps in climbed.first.redirected_at.items() if steps[place]},
         "problem": {key: told[key] for key in ("regularizers", "parametrization", "transforms", "optimizer")},
