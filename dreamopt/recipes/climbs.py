@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamopt.errors import DeadGradientError
 from dreamopt.network import Network
 from dreamopt.objective import each
 from dreamopt.optimize import Callback, Checkpoint, Progress, Result, run
 from dreamopt.problem import Problem
-from dreamopt.recipes.legs import Leg, carried, choose_size, given_images, plan, pyramid
+from dreamopt.recipes.legs import Leg, carried, choose_size, given_images, plan, pyramid, resized
 from dreamopt.recipes.settings import NOISE, WAKING, Settings, Wake
 from dreamopt.recipes.targets import Target, together
 
@@ -85,6 +86,12 @@ def begin(network: Network, jobs: Sequence[Job], settings: Settings) -> Batch:
     start = problem.start(settings.seed) if images is None else problem.clip(problem.parametrization.params(images, problem.canvas))
     batch = Batch(jobs, legs, start, [WAKING[0]] * len(jobs), {}, bases)
     _wake(network, batch, problem, settings, louder=settings.init is None)
+    if batch.dead and len(legs) > 1:
+        # What sleeps in a small octave may wake in a larger one.
+        last = make_problem(network, jobs, legs[-1])
+        whole = resized(problem.images(start), legs[-1].size, order=1) if bases is None else bases[-1]
+        asleep = last.evaluate(last.clip(last.parametrization.params(whole, last.canvas)), seed=settings.seed).dead()
+        batch.dead = {index: why for index, why in batch.dead.items() if index in asleep}
     return batch
 
 
@@ -166,25 +173,31 @@ def climb(
 
     for leg in batch.legs:
         problem = make_problem(network, jobs, leg)
-        if last is not None and images is not None:
+        if images is not None:
             at_first = carried(images, leg, bases)
-            if at_first is images and type(problem.parametrization) is type(last.problem.parametrization):
+            if last is not None and at_first is images and type(problem.parametrization) is type(last.problem.parametrization):
                 start = last.params
             else:
                 start = problem.clip(problem.parametrization.params(at_first, problem.canvas))
-        last = run(
-            problem,
-            leg.settings.make_optimizer(),
-            leg.settings.steps,
-            seed=settings.seed,
-            start=start,
-            callbacks=(*callbacks, asked),
-            octave=leg.number,
-            octaves=leg.count,
-            checkpoint=None if kept is None else kept(leg.number),
-            resume=kept is not None,
-            transparency=settings.transparency and leg is batch.legs[-1],
-        )
+        try:
+            last = run(
+                problem,
+                leg.settings.make_optimizer(),
+                leg.settings.steps,
+                seed=settings.seed,
+                start=start,
+                callbacks=(*callbacks, asked),
+                octave=leg.number,
+                octaves=leg.count,
+                checkpoint=None if kept is None else kept(leg.number),
+                resume=kept is not None,
+                transparency=settings.transparency and leg is batch.legs[-1],
+            )
+        except DeadGradientError:
+            if leg is batch.legs[-1] and last is None:
+                raise
+            images = problem.images(start)  # nothing to climb at this size; the next begins where this one stood
+            continue
         first = last if first is None else first
         steps += last.steps
         cut = last.interrupted or (stopped and (last.steps < leg.settings.steps or leg is not batch.legs[-1]))

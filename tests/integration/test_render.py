@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import dreamopt
+from dreamopt.backends.function import FunctionBackend
 from dreamopt.cli import cli
 from dreamopt.errors import DeadGradientError, TargetError, UsageError
 from dreamopt.image.files import read_metadata, read_picture
@@ -290,3 +291,15 @@ def test_ctrl_c_writes_the_best_so_far_and_exits_with_130(toy, tmp_path, targets
     assert told["interrupted"]
     assert 0 < told["steps_made"] < 1000000
     assert not list(out.parent.rglob("*.tmp"))
+
+
+def test_what_sleeps_in_a_small_octave_climbs_in_a_larger_one() -> None:
+    layers = [("right", "Crop", lambda x: x[..., 20:].sum((2, 3))), ("never", "Power", lambda x: x * 0)]
+    network = dreamopt.Network(FunctionBackend(layers, (3, 24, 24)))
+    awake, both = Settings(octaves=2, steps=3, parametrization="pixels", transforms=(), jitter=0, blur=0), ["right:1", "never:1"]
+    [one] = dreamopt.render(network, "right:1", awake)
+    assert one.picture.shape == (24, 24, 3)
+    assert one.value > one.metadata["first_value"]
+    one, other = dreamopt.render(network, both, awake)
+    assert one.dead is None
+    assert other.dead is not None
