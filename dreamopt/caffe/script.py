@@ -24,7 +24,8 @@ def execute(path: str, scope: dict[str, Any]) -> None:
     try:
         code = compile(source, path, "exec")
     except SyntaxError as error:
-        error.add_note("If this script is for Python 2, translate it first: 2to3 -w -n SCRIPT")
+        # In its message: Python 3.11.2 shows no notes of syntax errors.
+        error.msg += " (if this script is for Python 2, translate it first: 2to3 -w -n SCRIPT)"
         raise
     scope["__builtins__"] = script_builtins()
     exec(code, scope)
