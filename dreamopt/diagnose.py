@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dreamopt.objective import Objective
 
 # What they do to a gradient depends on their weights alone.
+_PADDING = ", since all that counts of what it wrote lies where it saw nothing but its own padding"
 _LINEAR = ("Convolution", "Deconvolution", "InnerProduct", "Scale")
 
 
@@ -48,14 +49,15 @@ def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
                 else "its value is a constant"
             )
             return f"{what}: {why}; aim at a layer between the input and the output"
-        found = torch.autograd.grad(value, list(attached.values()), allow_unused=True)
+        found = torch.autograd.grad(value, list(attached.values()), retain_graph=True, allow_unused=True)
     grads = dict(zip(attached, found, strict=True))
     if not any(_alive(grads.get(layer)) for layer in objective.layers):
         return f"{what}: its value does not change with the activations of {', '.join(objective.layers)} that it reads"
     for info, reads in below.items():
         top = next((key for key in _names(info) if _alive(grads.get(key))), None)
         if top is not None and reads and not any(_alive(grads.get(key)) for _, key in reads):
-            return f"{what}: {info} lets nothing through{_reason(info, reads, acts, grads, top)}; {_advice(info, reads)}"
+            why = _reason(info, reads, acts, grads, top)
+            return f"{what}: {info} lets nothing through{why}; {_advice(info, reads, why)}"
     return f"{what}: it vanishes on its way down from {', '.join(objective.layers)}; start from another seed or with more noise"
 
 
@@ -101,7 +103,7 @@ def _nonfinite(network: Network, objective: Objective, image: Tensor) -> str | N
         attached = {name: act for name, act in acts.items() if act.requires_grad}
         if not value.requires_grad or not attached:
             return None
-        found = torch.autograd.grad(value, list(attached.values()), allow_unused=True)
+        found = torch.autograd.grad(value, list(attached.values()), retain_graph=True, allow_unused=True)
     grads = {name: grad for name, grad in zip(attached, found, strict=True) if grad is not None}
     if any(_strange(grads[layer]) for layer in objective.layers if layer in grads):
         return f"the gradient of {objective} with respect to the activations that it reads is not finite"
@@ -151,17 +153,30 @@ def _reason(
             values = "the one value that it gets is" if wanted.numel() == 1 else f"all {wanted.numel()} values that count are"
             return f", since {values} negative (the largest is {wanted.max().item():.3g})"
     if info.type in _LINEAR and len(reads) == 1:
-        return ", since all its weights that count are zero"
+        # Probed at the place in the middle: only weights of zero stop a gradient there.
+        return ", since all its weights that count are zero" if _weights_are_zero(grad, acts[top], read) else _PADDING
     if not bool(torch.isfinite(read).all()):
         return f", and what it reads from '{reads[0][1]}' is not finite"
     return ""
 
 
-def _advice(info: LayerInfo, reads: list[tuple[LayerInfo, str]]) -> str:
+def _weights_are_zero(grad: Tensor | None, made: Tensor, read: Tensor) -> bool:
+    """Return whether the channels that get a gradient let none through in the middle of the map either."""
+    if grad is None or made.dim() != 4 or not made.requires_grad:
+        return True
+    height, width = made.shape[2:]
+    probe = torch.zeros_like(made)
+    channels = (grad != 0).any(3).any(2)
+    probe[:, :, height // 2, width // 2] = channels.to(probe)
+    (found,) = torch.autograd.grad(made, read, probe, retain_graph=True, allow_unused=True)
+    return found is None or not bool((found != 0).any())
+
+
+def _advice(info: LayerInfo, reads: list[tuple[LayerInfo, str]], why: str) -> str:
     if info.stops:
         return f"aim at '{reads[0][1]}', which is below it, or take propagate_down out of the file"
     if info.type == "ReLU":
         return f"aim at '{reads[0][1]}', which is before it, or start from another seed or with more noise"
-    if info.type in _LINEAR and len(reads) == 1:
+    if info.type in _LINEAR and len(reads) == 1 and why != _PADDING:
         return f"load weights for it, or aim at '{reads[0][1]}', which is below it"
     return f"aim at '{reads[0][1]}', which is below it, or start from another seed or with more noise"

@@ -112,6 +112,19 @@ def test_the_layer_that_stops_the_gradient(prototxt: Path, target: str) -> None:
         Problem(load(prototxt), "low:1").x0()
 
 
+@pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # random weights, on purpose
+def test_a_gradient_that_comes_from_padding_alone(tmp_path: Path) -> None:
+    path = tmp_path / "padded.prototxt"
+    path.write_text(
+        'input: "data" input_shape { dim: 1 dim: 3 dim: 6 dim: 7 }'
+        'layer { name: "padded" type: "Convolution" bottom: "data" top: "padded"'
+        "  convolution_param { num_output: 2 kernel_size: 1 pad: 1 weight_filler { type: 'xavier' } } }"
+    )
+    with pytest.raises(DeadGradientError, match=r"'padded' \(Convolution, .*where it saw nothing but its own padding; aim at 'data'"):
+        Problem(load_net(path), "padded:1@0,3").x0()
+    Problem(load_net(path), "padded:1@1,3").x0()
+
+
 def test_a_net_with_a_vector_for_input(tmp_path: Path) -> None:
     path = tmp_path / "generator.prototxt"
     path.write_text(

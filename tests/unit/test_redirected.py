@@ -250,7 +250,7 @@ def test_a_picture_tells_that_it_was_woken() -> None:
     net = load_net(device="cpu")
     told = {}
     for redirected in (0, 16):
-        made = render(net, ["mixed4/1x1/relu:3@6,6", "mixed4/1x1/relu:0@6,6"], steps=24, redirected=redirected)
+        made = render(net, ["mixed4/1x1/relu:3@6,6", "mixed4/1x1/relu:0@6,6"], steps=24, redirected=redirected, transforms=())
         told[redirected] = [(one.dead is None, one.value > 0, list(one.metadata["redirected"])) for one in made]
     assert told[0] == [(False, False, []), (True, True, [])], "no other start wakes it"
     assert told[16] == [(True, True, ["mixed4/1x1/relu"]), (True, True, [])]
