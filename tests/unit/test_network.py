@@ -120,7 +120,7 @@ def test_a_gradient_that_comes_from_padding_alone(tmp_path: Path) -> None:
         'layer { name: "padded" type: "Convolution" bottom: "data" top: "padded"'
         "  convolution_param { num_output: 2 kernel_size: 1 pad: 1 weight_filler { type: 'xavier' } } }"
     )
-    with pytest.raises(DeadGradientError, match=r"'padded' \(Convolution, .*where it saw nothing but its own padding; aim at 'data'"):
+    with pytest.raises(DeadGradientError, match=r"'padded' \(Convolution, .*where it saw nothing but its own padding; aim at "):
         Problem(load_net(path), "padded:1@0,3").x0()
     Problem(load_net(path), "padded:1@1,3").x0()
 
