@@ -89,6 +89,7 @@ SETTINGS_OPTIONS = (
     click.option("--redirected", type=int, help="Steps at the start with redirected ReLUs, against dead starts.  [default: 0]"),
     click.option("--octaves", type=int, help="From small to large in so many sizes.  [default: 1]"),
     click.option("--octave-scale", type=float, help="Ratio of their sizes.  [default: 1.4]"),
+    click.option("--stretch", is_flag=True, default=None, help="Show the picture with its contrast stretched."),
     click.option("--transparency", is_flag=True, default=None, help="Clear where no gradient came to."),
     click.option("--batch-size", type=int, help="Targets climbed together; a matter of speed and memory.  [default: 8]"),
 )

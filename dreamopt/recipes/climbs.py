@@ -133,7 +133,7 @@ class Climbed:
         if alpha is None and last.transparency is not None:
             seen = last.transparency[place].mean(0)
             # The strongest hundredth is fully opaque: single pixels stand far above the rest.
-            alpha = (seen / torch.quantile(seen.flatten().to(torch.float64), 0.99).clamp(min=1e-30)).clamp(0, 1)[None, None]
+            alpha = (seen / max(float(np.quantile(seen.cpu().numpy(), 0.99)), 1e-30)).clamp(0, 1)[None, None]
         return None if alpha is None else (alpha[0, 0] * 255).round().to(torch.uint8).cpu().numpy()
 
 

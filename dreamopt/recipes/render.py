@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dreamopt import __version__
 from dreamopt.errors import DeadGradientError, UsageError
@@ -207,7 +208,8 @@ def render_batch(
 def _rendered(climbed: Climbed, place: int, batch: Batch, index: int, settings: Settings, story: Mapping[str, Any]) -> Rendered:
     result, job, wake, cut = climbed.last, batch.jobs[index], batch.wakes[index], climbed.cut
     network, dead = result.problem.network, batch.dead.get(index)
-    picture: Picture = network.to_rgb(climbed.images[place : place + 1]).round().to(torch.uint8)[0].cpu().numpy()
+    image = climbed.images[place : place + 1]
+    picture: Picture = network.to_rgb(stretched(image, network) if settings.stretch else image).round().to(torch.uint8)[0].cpu().numpy()
     opacity = climbed.opacity(place)
     if opacity is not None:
         picture = np.dstack([picture, opacity])
@@ -252,6 +254,16 @@ def _rendered(climbed: Climbed, place: int, batch: Batch, index: int, settings: 
         },
     }
     return Rendered(job.target, picture, value, metadata | dict(story), cut, dead)
+
+
+def stretched(image: Tensor, network: Network) -> Tensor:
+    """Return images whose distance from the mean colour is drawn about middle grey, as far as black and white let it.
+
+    The thousandth that lies farthest is cut, so that a few pixels do not decide.
+    """
+    low, high = network.bounds_at(tuple(image.shape[2:]))
+    far = max(float(np.quantile(image.abs().cpu().numpy(), 0.999)), 1e-12)
+    return (low + high) / 2 + image / far * (high - low) / 2
 
 
 def _finite(value: float) -> float | None:

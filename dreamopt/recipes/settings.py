@@ -91,6 +91,9 @@ class Settings:
     stages : sequence of mapping
         One after the other on the same picture; each holds settings of its own, and may hold ``layer`` (names of layers, the
         first that the net has takes the place of the target's) and ``zoom`` (the picture is enlarged so much before it).
+    stretch : bool
+        Whether the picture is shown with its contrast stretched about middle grey, so that the faint becomes visible (as the deep
+        visualization toolbox writes its pictures). The climb is the same.
     transparency : bool
         Whether the picture is clear where no gradient came to: its opacity is the sum of their sizes (MaCo's).
     batch_size : int
@@ -118,6 +121,7 @@ class Settings:
     octaves: int = 1
     octave_scale: float = 1.4
     stages: tuple[Mapping[str, Any], ...] = ()
+    stretch: bool = False
     transparency: bool = False
     batch_size: int = 8
 

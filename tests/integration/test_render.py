@@ -303,3 +303,13 @@ def test_what_sleeps_in_a_small_octave_climbs_in_a_larger_one() -> None:
     one, other = dreamopt.render(network, both, awake)
     assert one.dead is None
     assert other.dead is not None
+
+
+def test_a_stretched_picture_shows_the_same_climb(network) -> None:
+    faint = {"steps": 2, "parametrization": "pixels(noise=0.5)", "noise": 0.5, "transforms": (), "blur": 0.0, "lr": 0.1}
+    [plain] = dreamopt.render(network, "conv2:3", **faint)
+    [shown] = dreamopt.render(network, "conv2:3", stretch=True, **faint)
+    assert plain.value == shown.value
+    assert np.ptp(plain.picture.astype(int)) < 40  # the mean colour's own differences between channels
+    assert np.ptp(shown.picture.astype(int)) > 240
+    assert abs(shown.picture.mean() - 127.5) < 20
