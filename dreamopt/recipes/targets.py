@@ -10,7 +10,7 @@ from dreamopt.network import Network, Size
 from dreamopt.objective import Objective, each
 from dreamopt.objectives import Channel, ClassScore
 
-_MANY = re.compile(r"(?P<layer>[^\s|\"()*]+):(?P<units>\*|\d+(?:-\d+)?(?:\s*,\s*\d+(?:-\d+)?)*)(?P<place>@.+)?", re.DOTALL)
+_MANY = re.compile(r"(?!-)(?P<layer>[^\s|\"()*]+):(?P<units>\*|\d+(?:-\d+)?(?:\s*,\s*\d+(?:-\d+)?)*)(?P<place>@.+)?", re.DOTALL)
 _SLUG = re.compile(r"[^\w.@,+=-]+")
 
 

@@ -176,6 +176,7 @@ def test_ranges_lists_and_wildcards(network) -> None:
     assert [t.text for t in expand(network, ["scores:*"])] == [f"scores:{i}" for i in range(4)]
     assert [t.label for t in expand(network, ["scores:*", "conv1:0"])] == [*LABELS, None]
     assert [t.text for t in expand(network, "conv1:0-1@2,3")] == ["conv1:0@2,3", "conv1:1@2,3"]
+    assert [t.text for t in expand(network, "-conv1:2")] == ["-conv1:2"]
     assert [t.text for t in expand(network, ["conv1:1 | conv2:2", "0.5*conv1:1 - conv2:2"])] == [
         "conv1:1",
         "conv2:2",
