@@ -7,6 +7,7 @@ that is there already is left alone, so that the work can be cut and resumed; de
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 import dreamopt
 from benchmarks.cases import shared
 from benchmarks.quality import held_out, spectrum, variation
-from dreamopt.image.files import covering
+from dreamopt.image.files import covering, write_png
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.image.spectrum import picture_files
 from dreamopt.recipes.preset import chosen, preset, presets
@@ -63,7 +64,7 @@ LEFT_OUT = {
 }
 CHANGES = {"maco2023": ["views=8"], "deepdream2015": []}
 """What a preset is given beside its own: MaCo's 32 views a step would take hours on a CPU."""
-CAT = '"cat.png"'
+CAT, COLUMN, TENSOR = '"cat.png"', '"column.npy"', '"tensor.npy"'
 OBJECTIVES: Mapping[str, tuple[str, ...]] = {
     "Channel": ("fire5/concat:64",),
     "Neuron": ("fire5/concat:64@centre",),
@@ -73,6 +74,10 @@ OBJECTIVES: Mapping[str, tuple[str, ...]] = {
     "Energy": ("fire5/concat",),
     "Interpolate": ('Interpolate("fire5/concat", 64, other=20, count=4)',),
     "Diversity": ('fire5/concat:64 - 3e-2*Diversity("fire5/concat")',),
+    "Alignment": ('fire5/concat:64 + Alignment("fire5/concat")',),
+    "Direction": (f'Direction("fire5/concat", {COLUMN}, power=1)',),
+    "DirectionNeuron": (f'DirectionNeuron("fire5/concat", {COLUMN}, power=1)',),
+    "TensorDirection": (f'TensorDirection("fire5/concat", {TENSOR}, power=1)',),
     "Caricature": (f'Caricature("fire6/concat", {CAT})',),
     "Inversion": (f'Inversion("fire4/concat", {CAT})',),
     "Style": (f'Style(("fire2/concat", "fire4/concat"), {CAT})',),
@@ -101,6 +106,10 @@ REGULARIZERS = (
     "bilateral()",
     "wavelet(every=4)",
     "centre_bias(0.1)",
+    "linf(0.5)",
+    "lp_norm(0.01)",
+    "stencil('circle.png')",
+    "window(gaussian_blur(0.5))",
 )
 
 
@@ -139,10 +148,16 @@ def of_objectives(network: dreamopt.Network, photo: str) -> None:
     """Render each objective once, from the default settings."""
     if (PICTURES / "objectives.jpg").exists():
         return
-    pictures, labels = [], []
+    pictures, labels, folder = [], [], Path(tempfile.mkdtemp())
+    seen = network.look(photo, ["fire5/concat"], SMALL)["fire5/concat"][0].cpu().numpy()
+    np.save(folder / "tensor.npy", seen)
+    np.save(folder / "column.npy", seen.mean((1, 2)))
+    files = {CAT: photo, COLUMN: folder / "column.npy", TENSOR: folder / "tensor.npy"}
     for name, targets in OBJECTIVES.items():
-        texts = [text.replace(CAT, f'"{photo}"') for text in targets]
-        more = {"variants": 2} if name == "Diversity" else {}
+        texts = list(targets)
+        for word, path in files.items():
+            texts = [text.replace(word, f'"{path}"') for text in texts]
+        more = {"variants": 2} if name in ("Diversity", "Alignment") else {}
         fields = {"regularizers": ("total_variation(2e-9)",), "jitter": 0, "transforms": (), "blur": 0.0} if name == "Inversion" else {}
         made = dreamopt.render(network, texts, steps=160, size=SMALL, **fields, **more)
         pictures += [one.picture for one in made]
@@ -155,8 +170,11 @@ def of_regularizers(network: dreamopt.Network) -> None:
     """Render one class from pixels under each regularizer alone."""
     if (PICTURES / "regularizers.jpg").exists():
         return
-    pictures = []
-    for text in REGULARIZERS:
+    pictures, circle = [], Path(tempfile.mkdtemp()) / "circle.png"
+    down, across = np.mgrid[-1 : 1 : SMALL * 1j, -1 : 1 : SMALL * 1j]
+    write_png(circle, np.repeat(((np.hypot(down, across) < 0.8) * 255).astype(np.uint8)[..., None], 3, 2))
+    for name in REGULARIZERS:
+        text = name.replace("circle.png", str(circle))
         settings = {"parametrization": "pixels", "optimizer": "ascent", "transforms": (), "blur": 0.0}
         settings |= {"regularizers": (text,) if text else ()}
         pictures.append(dreamopt.render(network, "pool_final:flamingo", steps=160, size=SMALL, **settings)[0].picture)
