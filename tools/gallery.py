@@ -74,7 +74,7 @@ OBJECTIVES: Mapping[str, tuple[str, ...]] = {
     "Energy": ("fire5/concat",),
     "Interpolate": ('Interpolate("fire5/concat", 64, other=20, count=4)',),
     "Diversity": ('fire5/concat:64 - 3e-2*Diversity("fire5/concat")',),
-    "Alignment": ('fire5/concat:64 + Alignment("fire5/concat")',),
+    "Alignment": ('fire5/concat:64 + 0.05*Alignment("fire5/concat")',),
     "Direction": (f'Direction("fire5/concat", {COLUMN}, power=1)',),
     "DirectionNeuron": (f'DirectionNeuron("fire5/concat", {COLUMN}, power=1)',),
     "TensorDirection": (f'TensorDirection("fire5/concat", {TENSOR}, power=1)',),
