@@ -194,9 +194,8 @@ def command(
                 click.echo(f"dreamopt: warning: {one.target.text}: {one.metadata[what]}", err=True)
     interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(wanted)
     if interrupted:
-        click.echo(
-            f"dreamopt: interrupted; {len(rendered)} of {len(wanted)} pictures written, the best so far. --resume goes on.", err=True
-        )
+        goes_on = "" if shelf is None else " --resume goes on."
+        click.echo(f"dreamopt: interrupted; {len(rendered)} of {len(wanted)} pictures written, the best so far.{goes_on}", err=True)
         click.get_current_context().exit(130)
 
 

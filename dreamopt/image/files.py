@@ -139,6 +139,18 @@ def read_picture(path: str | Path) -> Picture:
         return np.array(upright.convert("RGB"))
 
 
+def read_pixels(path: str | Path) -> Picture:
+    """Read a picture of `write_png` back as it was written: (H, W, 3), or (H, W, 4) where it has opacity.
+
+    Raises
+    ------
+    ImageError
+        When the file is missing, damaged, or no picture.
+    """
+    with _opened(path) as image:
+        return np.array(image)
+
+
 def covering(picture: npt.NDArray[Any], size: Sequence[int]) -> Picture:
     """Return a picture (H, W, 3) scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
 

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.files import Picture, atomic, read_metadata, write_png
+from dreamopt.image.files import Picture, atomic, read_metadata, read_pixels, write_png
 from dreamopt.optimize import Checkpoint
 
 
@@ -89,11 +86,7 @@ class Shelf:
         paths = [self._picture(batch, place) for place in range(count)]
         if not self.resume or not all(path.is_file() for path in paths):
             return None
-        found = []
-        for path in paths:
-            with Image.open(path) as image:  # as it was written, opacity and all
-                found.append((np.array(image), read_metadata(path)))
-        return found
+        return [(read_pixels(path), read_metadata(path)) for path in paths]
 
     def finish(self, batch: int, pictures: Sequence[tuple[Picture, Mapping[str, Any]]]) -> None:
         """Keep a batch's pictures, and forget its climbs."""

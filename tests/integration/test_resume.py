@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 import dreamopt
 from dreamopt.cli import cli
 from dreamopt.errors import UsageError
-from dreamopt.image.files import read_metadata, read_picture
+from dreamopt.image.files import read_metadata, read_picture, read_pixels
 from dreamopt.optimize import Progress
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.shelf import Shelf
@@ -164,3 +164,12 @@ def test_opacity_is_in_the_picture(network, tmp_path: Path) -> None:
     [one, _] = dreamopt.render(network, ["conv2:3", "conv2:4"], steps=2, size=32, transparency=True)
     assert one.picture.shape == (32, 32, 4)
     assert 0 < (one.picture[..., 3] < 255).mean() < 1
+
+
+def test_replay_compares_opacity_too(tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+    words = ["-t", "conv2:3", "--size", 32, "--steps", 2, "--device", "cpu", "-q", "--transparency"]
+    assert call("render", *words, "-o", out).exit_code == 0
+    assert read_pixels(out).shape == (32, 32, 4)
+    assert "the same pixels" in call("replay", out, "-q").stderr
+    assert np.array_equal(read_pixels(out), read_pixels(tmp_path / "a-replay.png"))
