@@ -11,10 +11,13 @@ from typing import Any
 import torch
 
 import dreamopt
-from dreamopt import registry
-from dreamopt.grammar import parse_optimizer
+from dreamopt.image.parametrization import parametrizations
+from dreamopt.image.transform import transforms
+from dreamopt.objective import objectives
 from dreamopt.optimize import Adam, run
+from dreamopt.optimize.optimizer import optimizers, parse_optimizer
 from dreamopt.recipes.preset import presets
+from dreamopt.regularizer import regularizers
 
 SIZE = 40
 OBJECTIVES = {
@@ -145,4 +148,11 @@ def uncovered() -> dict[str, set[str]]:
         "transforms": {text.partition("(")[0] for text in TRANSFORMS},
         "optimizers": {text.partition("(")[0] for text in OPTIMIZERS},
     }
-    return {kind: set(getattr(registry, kind).names()) - names for kind, names in told.items()}
+    registries: dict[str, Any] = {
+        "objectives": objectives,
+        "regularizers": regularizers,
+        "optimizers": optimizers,
+        "parametrizations": parametrizations,
+        "transforms": transforms,
+    }
+    return {kind: set(registries[kind].names()) - names for kind, names in told.items()}

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 import dreamopt
 from benchmarks.cases import shared
-from dreamopt.grammar import parse_transforms
 from dreamopt.image.files import covering, write_png
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.image.spectrum import magnitudes
+from dreamopt.image.transform import parse_transforms
+from dreamopt.parts.streams import Stream
 from dreamopt.recipes.preset import chosen, presets
 from dreamopt.recipes.targets import expand
-from dreamopt.streams import Stream
 
 UNITS = ("fire3/concat:40", "fire5/concat:64", "fire7/concat:20", "fire8/concat:101", "pool_final:flamingo", "pool_final:zebra")
 HELD_OUT = ("rotate(between=(-8, 8))", "scale(between=(0.9, 1.1))", "translate(-6, 6)", "blur(between=(0.4, 0.8))")

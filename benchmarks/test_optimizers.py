@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import dreamopt
-from dreamopt.backends.function import FunctionBackend
-from dreamopt.grammar import parse_optimizer
+from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.network import Network
 from dreamopt.optimize import run
+from dreamopt.optimize.optimizer import parse_optimizer
 
 pytest.importorskip("pytest_benchmark")
 

@@ -21,18 +21,17 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds
 from torch import Tensor
 
-from dreamopt.canvas import Canvas
-from dreamopt.diagnose import explain_dead, explain_nonfinite
 from dreamopt.errors import DeadGradientError, ObjectiveError, RegularizerError, UsageError
-from dreamopt.grammar import parse, parse_parametrization, parse_regularizer, parse_transforms
-from dreamopt.image.parametrization import Parametrization
+from dreamopt.image.parametrization import Parametrization, parse_parametrization
 from dreamopt.image.parametrizations.pixels import Pixels
-from dreamopt.image.transform import Transform
+from dreamopt.image.transform import Transform, parse_transforms
 from dreamopt.network import Network, Size
-from dreamopt.network.face import Redirect
-from dreamopt.objective import Objective, each
-from dreamopt.regularizer import Moment, Penalty, Projection, Regularizer
-from dreamopt.streams import Stream, streams
+from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
+from dreamopt.network.network import Redirect
+from dreamopt.objective import Objective, each, parse
+from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.streams import Stream, streams
+from dreamopt.regularizer import Moment, Penalty, Projection, Regularizer, parse_regularizer
 
 FloatVector = NDArray[np.float64]
 
@@ -86,7 +85,7 @@ class Problem:
     network : Network
         The net.
     objective : Objective, str, or a sequence of these
-        What is maximised; a string as in `dreamopt.grammar`, for instance ``"conv4:7"``. A sequence gives item i of the
+        What is maximised; a string as in `dreamopt.parts.calls`, for instance ``"conv4:7"``. A sequence gives item i of the
         batch its own.
     regularizers : sequence of Regularizer or str
         Penalties enter the value; projections are left to the loop (`dreamopt.optimize.run`), scipy knows nothing of them.
@@ -97,7 +96,7 @@ class Problem:
     parametrization : Parametrization or str, optional
         `Pixels` by default; a string as ``"fourier(noise=4)"``.
     transforms : sequence of Transform or str
-        Applied in this order before the net sees the image; a string as in `dreamopt.grammar.parse_transforms`, for instance
+        Applied in this order before the net sees the image; a string as in `dreamopt.parts.calls.parse_transforms`, for instance
         ``"jitter(8)"`` or the name of a set, ``"lucid"``.
     views : int
         How many differently transformed views of each image the net sees at each step, at least 1; the score is their mean.
@@ -126,7 +125,7 @@ class Problem:
     Examples
     --------
     >>> import torch
-    >>> from dreamopt.backends.function import FunctionBackend
+    >>> from dreamopt.backends.torch_functions import FunctionBackend
     >>> from dreamopt.network import Network
     >>> from scipy.optimize import minimize
     >>> net = Network(FunctionBackend([("half", "Power", lambda x: x / 2)], (3, 4, 5), dtype=torch.float64))

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.guided import VectorObjective
-from dreamopt.objective import Activations, columns
+from dreamopt.objective import Activations, VectorObjective, columns
 
 _EPS = 1e-4
 _LEAST_COSINE = 0.1

@@ -9,8 +9,7 @@ from typing import Self
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.guided import VectorObjective
-from dreamopt.objective import Activations, Layers, per_item
+from dreamopt.objective import Activations, Layers, VectorObjective, per_item
 from dreamopt.objectives.direction import along, checked_power
 from dreamopt.objectives.neuron import Place, checked_place, frozen_place, pick_place
 

@@ -9,8 +9,18 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.guided import Held, Vector, frozen_vectors, per_item_vectors, read_vector
-from dreamopt.objective import BARE_LAYER, Activations, Layers, Objective, chosen
+from dreamopt.objective import (
+    BARE_LAYER,
+    Activations,
+    Held,
+    Layers,
+    Objective,
+    Vector,
+    chosen,
+    frozen_vectors,
+    per_item_vectors,
+    read_vector,
+)
 
 REDUCE = ("sum", "mean", "norm")
 

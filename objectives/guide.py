@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.guided import Guide as Given
-from dreamopt.guided import PictureObjective
-from dreamopt.objective import Activations, chosen, columns
+from dreamopt.objective import Activations, PictureObjective, chosen, columns
+from dreamopt.objective import Guide as Given
 from dreamopt.objectives.energy import energy
 
 MATCH = ("columns", "channels")

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.guided import Guide, PictureObjective
-from dreamopt.objective import Activations
+from dreamopt.objective import Activations, Guide, PictureObjective
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.guided import Guide, PictureObjective, Vector, frozen_vectors
-from dreamopt.objective import Activations, columns
+from dreamopt.objective import Activations, Guide, PictureObjective, Vector, columns, frozen_vectors
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.guided import VectorObjective
-from dreamopt.objective import Activations
+from dreamopt.objective import Activations, VectorObjective
 from dreamopt.objectives.direction import along, checked_power
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from dreamopt.backends.function import FunctionBackend
+from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.network import Network
-from dreamopt.network.space import input_space
+from dreamopt.network.preprocessing import input_space
 
 SHAPE = (3, 11, 13)
 """The toy's input: no two axes are equal."""

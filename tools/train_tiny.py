@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dreamopt.engine.executor.program import Program
 from dreamopt.engine.net import TEST, TRAIN, Net
-from dreamopt.engine.program import Program
 from tools.textures import CLASSES, batch
 
 MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dreamopt.engine.redirect import Redirect as Redirect  # for rooms that may not look into the engine
+from dreamopt.engine.executor.rules import Redirect as Redirect  # for rooms that may not look into the engine
 from dreamopt.errors import BackendError
 
 Shape = tuple[int, ...]

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dreamopt.backends.base import LayerInfo, Shape
 from dreamopt.caffe import alias
+from dreamopt.engine.executor.program import Program
+from dreamopt.engine.executor.rules import Redirect
 from dreamopt.engine.net import Net
-from dreamopt.engine.program import Program
-from dreamopt.engine.redirect import Redirect
 from dreamopt.errors import NetError
 from dreamopt.schema import NetDef
 

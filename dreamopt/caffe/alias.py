@@ -40,7 +40,7 @@ def install(old_names: bool = False) -> None:
     """
     sys.modules.update({name: importlib.import_module(ours) for name, ours in _MODULES.items()})
     if old_names:
-        from dreamopt.caffe.old_names import install as add_old_names
+        from dreamopt.caffe.legacy.names import install as add_old_names
 
         add_old_names()
 

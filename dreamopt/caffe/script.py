@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dreamopt.caffe import alias
-from dreamopt.caffe.old_names import script_builtins
+from dreamopt.caffe.legacy.names import script_builtins
 
 SCRIPT = "DREAMOPT_CAFFE_SCRIPT"
 """Environment variable that tells a process which the script starts by multiprocessing what to run before its work."""

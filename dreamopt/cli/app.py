@@ -7,8 +7,8 @@ from typing import IO, Any
 
 import click
 
-from dreamopt import __version__
 from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
+from dreamopt.version import __version__
 
 COMMANDS = {
     "demo": "Render the embedded net's filters and classes, offline.",

@@ -163,7 +163,7 @@ def command(
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.recipes import expand, render
     from dreamopt.recipes.save import check_output, save
-    from dreamopt.recipes.shelf import Shelf
+    from dreamopt.recipes.store import Shelf
 
     check_output(out)
     said = {key: options.pop(key) for key in NET_KEYS}

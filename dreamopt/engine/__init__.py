@@ -1,10 +1,10 @@
 """Caffe 1.0's semantics, computed by torch: layers, blobs, the net and its fast differentiable path."""
 
 from dreamopt.engine.blob import Blob
+from dreamopt.engine.executor.program import Program
 from dreamopt.engine.layer import Elementwise, Layer, Shape, Weight, known_types, layer_class, register
 from dreamopt.engine.loading import WeightsReport
 from dreamopt.engine.net import TEST, TRAIN, Net
-from dreamopt.engine.program import Program
 
 __all__ = [
     "TEST",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dreamopt.engine.blob import Blob
+from dreamopt.engine.blob_layer import HandLayer, HandNode
 from dreamopt.engine.fillers import fill
 from dreamopt.engine.graph import insert_splits
-from dreamopt.engine.hand import HandLayer, HandNode
 from dreamopt.engine.layer import layer_class
 from dreamopt.engine.node import Node
-from dreamopt.engine.stops import mark, skipped
+from dreamopt.engine.propagation import mark, skipped
 from dreamopt.errors import NetError
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from dreamopt.engine.blob import Blob
+from dreamopt.engine.blob_layer import HandNode
 from dreamopt.engine.build import build
-from dreamopt.engine.hand import HandNode
+from dreamopt.engine.executor.program import Program
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
 from dreamopt.engine.memory import FloatArray
 from dreamopt.engine.names import find
 from dreamopt.engine.node import Node, Rule
-from dreamopt.engine.program import Program
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, UsageError
 from dreamopt.schema import LayerWeights, NetDef, read_net, write_weights

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.names import find
 from dreamopt.engine.node import Node
-from dreamopt.engine.stops import Stop, constant
+from dreamopt.engine.propagation import Stop, constant
 
 Value = tuple[int, int]
 """What a layer wrote: (place of the layer in the net, place of the top). A `Stop` has a negative place of its own."""

@@ -8,8 +8,8 @@ from numbers import Integral, Real
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 Choices = tuple[float, ...]
 Length = float

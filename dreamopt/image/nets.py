@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from dreamopt.canvas import Shape
 from dreamopt.errors import UsageError
+from dreamopt.parts.image_space import Shape
 
 
 class ImageNet(Protocol):

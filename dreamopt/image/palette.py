@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.canvas import Canvas, Colour, checked_colour, paint
 from dreamopt.errors import ImageError, UsageError
+from dreamopt.image.colour import Colour, checked_colour, paint
+from dreamopt.parts.image_space import Canvas
 
 # Rows are red, green, blue; columns the directions in which the colours of photographs vary, longest first.
 _HOUSE = ((0.265, 0.09, 0.025), (0.27, 0.0, -0.05), (0.265, -0.09, 0.025))

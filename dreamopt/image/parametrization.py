@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.canvas import Canvas, Shape
 from dreamopt.errors import UsageError
-from dreamopt.plugin import call_string
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.parts.calls import parse_part
+from dreamopt.parts.image_space import Canvas, Shape
+from dreamopt.parts.part import call_string
+from dreamopt.parts.registry import Registry
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 __all__ = ["Canvas", "Parametrization", "Shape"]
 
@@ -81,3 +83,22 @@ class Parametrization:
 
     def __str__(self) -> str:
         return call_string(self)
+
+
+parametrizations: Registry[Parametrization] = Registry(
+    "parametrization",
+    "dreamopt.image.parametrizations",
+    Parametrization,
+    UsageError,
+    {Parametrization: {"shape": ("self", "canvas"), "start": ("self", "canvas", "streams"), "image": ("self", "params", "canvas")}},
+)
+"""All parametrizations by name."""
+
+
+def parse_parametrization(text: str) -> Parametrization:
+    """Return the parametrization that a string names: ``NAME`` or ``NAME(PARAMETERS)``.
+
+    >>> print(parse_parametrization("fourier(noise=2)"))
+    Fourier(noise=2)
+    """
+    return parse_part(text, parametrizations)

@@ -70,4 +70,4 @@ SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "deepdream": ("jitter(32)",),
     }
 )
-"""For each name its transforms in their order, as `dreamopt.grammar.parse_transforms` reads them."""
+"""For each name its transforms in their order, as `dreamopt.parts.calls.parse_transforms` reads them."""

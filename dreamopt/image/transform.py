@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.canvas import Canvas, Colour, paint
 from dreamopt.errors import UsageError
-from dreamopt.plugin import call_string, origin
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.image.colour import Colour, paint
+from dreamopt.image.sets import SETS
+from dreamopt.parts.calls import parse_part
+from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.part import call_string, origin
+from dreamopt.parts.registry import Registry
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 Fill = Colour
 """What lies outside the picture: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or (red, green, blue)."""
@@ -60,3 +64,20 @@ def fill_value(fill: Fill, image: Tensor, canvas: Canvas | None) -> Tensor:
     tensor([0., 0.])
     """
     return paint(fill, image, canvas).mean((1, 2), keepdim=True)
+
+
+transforms: Registry[Transform] = Registry(
+    "transform", "dreamopt.image.transforms", Transform, UsageError, {Transform: {"apply": ("self", "image", "streams", "moment")}}
+)
+"""All transforms by name."""
+
+
+def parse_transforms(text: str) -> list[Transform]:
+    """Return the transforms that a string names: ``NAME``, ``NAME(PARAMETERS)``, or the name of a set, as ``lucid``.
+
+    >>> [str(one) for one in parse_transforms("jitter(4)")]
+    ['Jitter(pixels=4)']
+    """
+    if text.strip() in SETS:
+        return [transform for member in SETS[text.strip()] for transform in parse_transforms(member)]
+    return [parse_part(text, transforms)]

@@ -11,9 +11,9 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from dreamopt import __version__
 from dreamopt.errors import ModelError
 from dreamopt.models.catalogue import RemoteFile
+from dreamopt.version import __version__
 
 CHUNK = 1 << 18
 Progress = Callable[[str, int, int | None], None]

@@ -1,9 +1,9 @@
 """A trained net and how pictures become its input: a differentiable function *image -> activations*."""
 
 from dreamopt.image.nets import register_loader
-from dreamopt.network.face import Network, Size
 from dreamopt.network.load import BACKENDS, EMBEDDED, load_net
-from dreamopt.network.space import InputSpace
+from dreamopt.network.network import Network, Size
+from dreamopt.network.preprocessing import InputSpace
 
 register_loader(load_net)  # for parametrizations that are given a generator by its files
 

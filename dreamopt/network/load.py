@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike
 
 from dreamopt import data
 from dreamopt.backends.base import caffe_device, pick_device
-from dreamopt.backends.caffe import CaffeBackend
-from dreamopt.backends.channel import Channel
+from dreamopt.backends.caffe.backend import CaffeBackend
+from dreamopt.backends.caffe.connection import Channel
+from dreamopt.backends.caffe.python_layers import permitted, read_with_python_data
 from dreamopt.backends.engine import EngineBackend
-from dreamopt.backends.python_layers import permitted, read_with_python_data
 from dreamopt.errors import BackendError, DreamoptWarning, ModelError, UsageError
 from dreamopt.models import locate
-from dreamopt.network.face import Network
 from dreamopt.network.labels import read_labels
-from dreamopt.network.space import ZOO_MEAN, input_space
+from dreamopt.network.network import Network
+from dreamopt.network.preprocessing import ZOO_MEAN, input_space
 from dreamopt.schema import NetDef, read_mean, read_net
 
 BACKENDS = ("auto", "engine", "pycaffe", "remote")
@@ -198,10 +198,10 @@ def _caffe_channel(
 ) -> Channel:
     number = caffe_device(device)
     if backend == "pycaffe":
-        from dreamopt.backends.pycaffe import InProcess
+        from dreamopt.backends.caffe.in_process import InProcess
 
         return InProcess(number)
-    from dreamopt.backends.remote import Remote
+    from dreamopt.backends.caffe.remote import Remote
 
     if python is None:
         raise UsageError("backend 'remote' needs python, the command that starts a Python with Caffe, as 'chroot /srv/caffe python3'")

@@ -2,6 +2,7 @@
 
 from dreamopt.optimize.checkpoint import Checkpoint
 from dreamopt.optimize.loop import run
+from dreamopt.optimize.optimizer import LineSearch, Optimizer, State
 from dreamopt.optimize.optimizers.adam import Adam
 from dreamopt.optimize.optimizers.adam_w import AdamW
 from dreamopt.optimize.optimizers.ascent import Ascent
@@ -16,8 +17,7 @@ from dreamopt.optimize.optimizers.scipy import Scipy
 from dreamopt.optimize.optimizers.torch import Torch
 from dreamopt.optimize.patience import Patience
 from dreamopt.optimize.result import Callback, Progress, Result
-from dreamopt.optimizer import LineSearch, Optimizer, State
-from dreamopt.schedule import Constant, Geometric, Linear, Moment, PerOctave, Pieces, Schedule
+from dreamopt.parts.schedule import Constant, Geometric, Linear, Moment, PerOctave, Pieces, Schedule
 
 __all__ = [
     "LBFGS",

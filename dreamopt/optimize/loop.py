@@ -13,16 +13,16 @@ from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
 from dreamopt.optimize.checkpoint import Checkpoint
-from dreamopt.optimize.climb import Ground, Point, is_finite, shortened, taken_in
-from dreamopt.optimize.keeper import Keeper, identity
+from dreamopt.optimize.fingerprint import Keeper, identity
+from dreamopt.optimize.history import Record, begun
+from dreamopt.optimize.optimizer import LineSearch, Optimizer, State, per_item
 from dreamopt.optimize.optimizers.adam import Adam
 from dreamopt.optimize.patience import Patience
-from dreamopt.optimize.record import Record, begun
+from dreamopt.optimize.redirected import walked
 from dreamopt.optimize.result import Callback, Progress, Result
-from dreamopt.optimize.wake import walked
-from dreamopt.optimizer import LineSearch, Optimizer, State, per_item
+from dreamopt.optimize.state import Ground, Point, is_finite, shortened, taken_in
+from dreamopt.parts.schedule import Moment
 from dreamopt.problem import Evaluation, Problem
-from dreamopt.schedule import Moment
 
 
 def run(
@@ -97,7 +97,7 @@ def run(
     Examples
     --------
     >>> import tempfile, torch
-    >>> from dreamopt.backends.function import FunctionBackend
+    >>> from dreamopt.backends.torch_functions import FunctionBackend
     >>> from dreamopt.network import Network
     >>> net = Network(FunctionBackend([("half", "Power", lambda x: x / 2)], (1, 4, 5)))
     >>> problem = Problem(net, "half:0", ["l2(0.01)"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dreamopt.plugin import literal
+from dreamopt.parts.part import literal
 
 Options = tuple[tuple[str, Any], ...]
 """Names and values, in the order of the names."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dreamopt.errors import UsageError
-from dreamopt.optimize.sizes import check_not_negative
-from dreamopt.plugin import call_string
+from dreamopt.optimize.norms import check_not_negative
+from dreamopt.parts.part import call_string
 
 
 @dataclass(frozen=True)

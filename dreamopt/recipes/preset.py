@@ -13,10 +13,14 @@ from importlib import resources
 from typing import Any
 
 from dreamopt.errors import DreamoptError, UsageError
-from dreamopt.grammar import parse_optimizer, parse_parametrization, parse_regularizer, parse_transforms, parse_value
-from dreamopt.plugin import literal
+from dreamopt.image.parametrization import parametrizations, parse_parametrization
+from dreamopt.image.transform import parse_transforms, transforms
+from dreamopt.optimize.optimizer import optimizers, parse_optimizer
+from dreamopt.parts.calls import parse_value
+from dreamopt.parts.part import literal
+from dreamopt.parts.registry import snake
 from dreamopt.recipes.settings import STAGED, Settings
-from dreamopt.registry import regularizers, snake, transforms
+from dreamopt.regularizer import parse_regularizer, regularizers
 
 SHORT = {"tv": "total_variation", "blur": "gaussian_blur"}
 """Short names of parts in ``--set``."""
@@ -235,7 +239,7 @@ def _value(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
-        return parse_value(text)
+        return parse_value(text, (parametrizations, transforms, optimizers, regularizers))
 
 
 def _new(settings: Settings, **fields: Any) -> Settings:

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamopt import __version__
 from dreamopt.errors import DeadGradientError, UsageError
 from dreamopt.image.files import Picture
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import run
 from dreamopt.optimize.result import Callback
-from dreamopt.recipes.climbs import Batch, Climbed, Job, begin, climb, make_problem
+from dreamopt.recipes.execute import Batch, Climbed, Job, begin, climb, make_problem
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.shelf import Shelf
+from dreamopt.recipes.store import Shelf
 from dreamopt.recipes.targets import Target, expand
+from dreamopt.version import __version__
 
 FORMAT = 1
 """Version of the metadata's form."""

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from dreamopt import __version__
 from dreamopt.errors import UsageError
-from dreamopt.grammar import parse
 from dreamopt.network import Network
+from dreamopt.objective import parse
 from dreamopt.optimize.result import Callback
-from dreamopt.recipes.climbs import Job
+from dreamopt.recipes.execute import Job
 from dreamopt.recipes.render import FORMAT, Rendered, render_batch
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.targets import one_target
+from dreamopt.version import __version__
 
 
 def check_story(metadata: Mapping[str, Any], path: object = "the picture") -> None:

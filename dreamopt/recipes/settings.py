@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dreamopt.errors import UsageError
-from dreamopt.grammar import parse_optimizer, parse_parametrization, parse_regularizer, parse_transforms
 from dreamopt.image import Jitter
-from dreamopt.image.parametrization import Parametrization
-from dreamopt.image.transform import Transform
-from dreamopt.optimizer import Optimizer
+from dreamopt.image.parametrization import Parametrization, parse_parametrization
+from dreamopt.image.transform import Transform, parse_transforms
+from dreamopt.optimize.optimizer import Optimizer, parse_optimizer
+from dreamopt.regularizer import parse_regularizer
 
 STEP_SIZES = {"adam": 4.0, "ascent": 2.0}
 """Grey levels per step of the optimizers given by these plain names, where `Settings.lr` is None."""
@@ -42,7 +42,7 @@ WAKING = (Wake(), *(Wake(12.0, 2.0, seed) for seed in range(6)), *(Wake(36.0, 1.
 class Settings:
     """Everything but the net and the targets that decides a rendering.
 
-    Optimizer, parametrization, regularizers and transforms are strings as `dreamopt.grammar` reads them: ``"adam"``,
+    Optimizer, parametrization, regularizers and transforms are strings as `dreamopt.parts.calls` reads them: ``"adam"``,
     ``"ascent(1.5, norm='mean')"``, ``"pixels(noise=20)"``, ``"total_variation(1e-5)"``, ``"lucid"``.
 
     Parameters

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dreamopt.errors import ShapeError, TargetError, UsageError
-from dreamopt.grammar import parse
 from dreamopt.network import Network, Size
-from dreamopt.objective import Objective, each
+from dreamopt.objective import Objective, each, parse
 from dreamopt.objectives import Channel, ClassScore
 
 _MANY = re.compile(r"(?!-)(?P<layer>[^\s|\"()*]+):(?P<units>\*|\d+(?:-\d+)?(?:\s*,\s*\d+(?:-\d+)?)*)(?P<place>@.+)?", re.DOTALL)
@@ -108,7 +107,7 @@ def expand(network: Network, targets: str | Objective | Sequence[str | Objective
     network : Network
         What the targets are looked up in.
     targets : str, Objective, or a sequence of them
-        Anything `dreamopt.grammar.parse` reads, and ``layer:0-15``, ``layer:1,5,9-12``, ``layer:*``; an objective for several
+        Anything `dreamopt.parts.calls.parse` reads, and ``layer:0-15``, ``layer:1,5,9-12``, ``layer:*``; an objective for several
         items counts as one target for each.
     size : int or (int, int), optional
         The input's size in pixels.

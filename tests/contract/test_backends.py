@@ -11,8 +11,8 @@ import torch
 
 import dreamopt.caffe
 from dreamopt.backends.base import caffe_device
-from dreamopt.backends.caffe import CaffeBackend
-from dreamopt.backends.pycaffe import InProcess
+from dreamopt.backends.caffe.backend import CaffeBackend
+from dreamopt.backends.caffe.in_process import InProcess
 from dreamopt.engine.net import Net
 from dreamopt.errors import BackendError, DeadGradientError, NetError, ShapeError, TargetError, UsageError
 from dreamopt.network import Network, load_net

@@ -10,8 +10,7 @@ import torch
 
 import dreamopt.objectives
 from dreamopt.errors import ObjectiveError, TargetError
-from dreamopt.grammar import parse
-from dreamopt.objective import Objective, each, frozen_picture
+from dreamopt.objective import Objective, each, frozen_picture, objectives, parse
 from dreamopt.objectives import (
     Alignment,
     Caricature,
@@ -30,7 +29,6 @@ from dreamopt.objectives import (
     Style,
     TensorDirection,
 )
-from dreamopt.registry import objectives
 from tests.toy import toy_network
 
 RANDOM = np.random.default_rng(5)

@@ -10,7 +10,6 @@ import torch
 from scipy.optimize import Bounds, minimize
 
 from dreamopt.errors import OptimizeError, UsageError
-from dreamopt.grammar import parse_optimizer
 from dreamopt.optimize import (
     LBFGS,
     Adam,
@@ -33,8 +32,8 @@ from dreamopt.optimize import (
     State,
     Torch,
 )
-from dreamopt.registry import optimizers
-from dreamopt.schedule import at
+from dreamopt.optimize.optimizer import optimizers, parse_optimizer
+from dreamopt.parts.schedule import at
 
 # A new optimizer fails here until it has an entry.
 EXAMPLES: dict[str, list[Optimizer]] = {

@@ -9,16 +9,14 @@ import pytest
 import torch
 from _pytest.mark.structures import ParameterSet
 
-from dreamopt.backends.function import FunctionBackend
+from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.grammar import parse_parametrization
 from dreamopt.image import CPPN, Alpha, Fourier, Generator, Laplacian, Maco, Parametrization, Pixels, Shared
-from dreamopt.image.parametrization import Canvas
+from dreamopt.image.parametrization import Canvas, parametrizations, parse_parametrization
 from dreamopt.network import Network
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import streams
 from dreamopt.problem import Problem
-from dreamopt.registry import parametrizations
-from dreamopt.schedule import Moment
-from dreamopt.streams import streams
 from tests.toy import toy_network
 
 

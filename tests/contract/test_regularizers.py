@@ -7,11 +7,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from dreamopt.canvas import Canvas
 from dreamopt.errors import RegularizerError, UsageError
-from dreamopt.grammar import parse_regularizer
-from dreamopt.registry import regularizers
-from dreamopt.regularizer import Moment, Penalty, Projection, Regularizer
+from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.schedule import Geometric, Linear, PerOctave, Pieces
+from dreamopt.regularizer import Moment, Penalty, Projection, Regularizer, parse_regularizer, regularizers
 from dreamopt.regularizers import (
     L1,
     L2,
@@ -37,7 +36,6 @@ from dreamopt.regularizers import (
     Wavelet,
     Window,
 )
-from dreamopt.schedule import Geometric, Linear, PerOctave, Pieces
 
 # A new file in regularizers/ fails here until it has an entry.
 EXAMPLES: dict[str, list[Regularizer]] = {

@@ -5,9 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from dreamopt.canvas import Canvas
 from dreamopt.errors import UsageError
-from dreamopt.grammar import parse_transforms
 from dreamopt.image import (
     Affine,
     Blur,
@@ -28,9 +26,10 @@ from dreamopt.image import (
     Translate,
 )
 from dreamopt.image.sets import SETS
-from dreamopt.registry import transforms
-from dreamopt.schedule import Linear, Moment
-from dreamopt.streams import Stream, streams
+from dreamopt.image.transform import parse_transforms, transforms
+from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.schedule import Linear, Moment
+from dreamopt.parts.streams import Stream, streams
 
 # A new file in dreamopt/image/transforms/ fails here until it has an entry; the first of each draws.
 EXAMPLES: dict[str, list[Transform]] = {

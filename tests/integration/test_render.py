@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import dreamopt
-from dreamopt.backends.function import FunctionBackend
+from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.cli import cli
 from dreamopt.errors import DeadGradientError, TargetError, UsageError
 from dreamopt.image.files import read_metadata, read_picture

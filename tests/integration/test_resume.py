@@ -18,7 +18,7 @@ from dreamopt.errors import UsageError
 from dreamopt.image.files import read_metadata, read_picture, read_pixels
 from dreamopt.optimize import Progress
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.shelf import Shelf
+from dreamopt.recipes.store import Shelf
 
 TARGETS = ["conv2:3", "scores:stars", "conv2:5@centre"]
 QUICK = {"size": 32, "steps": 12, "batch_size": 2, "jitter": 3}

@@ -14,12 +14,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from dreamopt.backends.caffe import CaffeBackend
+from dreamopt.backends.caffe.backend import CaffeBackend
+from dreamopt.backends.caffe.remote import Remote
 from dreamopt.backends.engine import EngineBackend
-from dreamopt.backends.remote import Remote
 from dreamopt.cli import cli
 from dreamopt.engine import Net
-from dreamopt.engine.redirect import Redirect
+from dreamopt.engine.executor.rules import Redirect
 from dreamopt.errors import BackendError, UsageError, WeightsError
 from dreamopt.network import Network, load_net
 from dreamopt.optimize import Adam, run
@@ -166,7 +166,7 @@ def test_an_abort_while_a_net_is_made(python: str, tmp_path: Path) -> None:
 
 def test_weights_gradients_are_not_computed(python: str, tmp_path: Path) -> None:
     import dreamopt.caffe as caffe
-    from dreamopt.backends.surgery import Surgery
+    from dreamopt.backends.caffe.subnet import Surgery
 
     (tmp_path / "net.prototxt").write_text(NET)
     surgery = Surgery(read_net(tmp_path / "net.prototxt"))

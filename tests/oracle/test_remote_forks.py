@@ -11,8 +11,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from dreamopt.backends.channel import WorkerLostError
-from dreamopt.backends.remote import Remote
+from dreamopt.backends.caffe.connection import WorkerLostError
+from dreamopt.backends.caffe.remote import Remote
 from dreamopt.cli import cli
 from dreamopt.engine import Net
 from dreamopt.errors import BackendError

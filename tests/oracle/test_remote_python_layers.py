@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dreamopt.backends.caffe import CaffeBackend
-from dreamopt.backends.remote import Remote
+from dreamopt.backends.caffe.backend import CaffeBackend
+from dreamopt.backends.caffe.remote import Remote
 from dreamopt.errors import BackendError, NetError
 from dreamopt.network import Network, load_net
 from tests.oracle.conftest import caffe_root

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dreamopt.caffe as caffe
-from dreamopt.streams import Stream
+from dreamopt.parts.streams import Stream
 
 Array = NDArray[np.float64]
 Seed = Callable[[Array], Array]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import dreamopt.caffe
-from dreamopt.backends.caffe import CaffeBackend
-from dreamopt.backends.pycaffe import InProcess
+from dreamopt.backends.caffe.backend import CaffeBackend
+from dreamopt.backends.caffe.in_process import InProcess
 from dreamopt.engine.net import Net
 from dreamopt.errors import BackendError
 from dreamopt.network import Network, load_net

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dreamopt.caffe import old_misc as misc
-from dreamopt.caffe.old_streams import StringIO
+from dreamopt.caffe.legacy import scipy_misc as misc
+from dreamopt.caffe.legacy.string_io import StringIO
 from tests.conftest import REPOSITORY
 
 

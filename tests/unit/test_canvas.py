@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import dreamopt
-from dreamopt.canvas import paint
 from dreamopt.image import Pixels
+from dreamopt.image.colour import paint
 from tests.toy import toy_network
 
 

@@ -7,7 +7,7 @@ import torch
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.parametrization import Canvas
 from dreamopt.image.parametrizations.fourier import Fourier
-from dreamopt.streams import streams
+from dreamopt.parts.streams import streams
 
 
 def canvas(channels: int = 3, height: int = 10, width: int = 15, scale: float = 1.0) -> Canvas:

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from dreamopt.engine import Net
-from dreamopt.engine.allocator import keep_memory
-from dreamopt.engine.convolve import Convolve
-from dreamopt.engine.fused import plan
-from dreamopt.engine.kernels import Plain
-from dreamopt.engine.tape import Tape
+from dreamopt.engine.executor.allocator import keep_memory
+from dreamopt.engine.executor.convolution import Convolve
+from dreamopt.engine.executor.executor import Tape
+from dreamopt.engine.executor.fusion import plan
+from dreamopt.engine.executor.kernels import Plain
 from dreamopt.schema import parse_net
 
 

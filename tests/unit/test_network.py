@@ -10,7 +10,7 @@ from scipy import optimize
 
 import dreamopt
 from dreamopt.backends.base import pick_device
-from dreamopt.backends.function import FunctionBackend, Layer
+from dreamopt.backends.torch_functions import FunctionBackend, Layer
 from dreamopt.errors import (
     BackendError,
     DeadGradientError,

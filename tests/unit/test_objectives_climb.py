@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 
 import dreamopt
-from dreamopt.grammar import parse
-from dreamopt.objective import Scaled, Sum
+from dreamopt.objective import Scaled, Sum, objectives, parse
 from dreamopt.optimize import Ascent, run
-from dreamopt.registry import objectives, snake
+from dreamopt.parts.registry import snake
 
 STRINGS = [
     "conv2:3",

@@ -10,13 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dreamopt.backends.function import FunctionBackend
+from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import DreamoptError, ImageError, ObjectiveError, TargetError
-from dreamopt.function import from_function
-from dreamopt.grammar import parse
-from dreamopt.guided import PictureObjective
 from dreamopt.network import Network
-from dreamopt.objective import Objective, Picture
+from dreamopt.objective import Objective, Picture, PictureObjective, from_function, objectives, parse
 from dreamopt.objectives import (
     Alignment,
     Caricature,
@@ -36,7 +33,6 @@ from dreamopt.objectives import (
     TensorDirection,
 )
 from dreamopt.problem import Problem
-from dreamopt.registry import objectives
 from tests.toy import toy_network
 
 NETWORK = toy_network()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from dreamopt.backends.function import FunctionBackend
+from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.network import Network
 from dreamopt.objectives import Channel
 from dreamopt.optimize import LBFGS, Adam, Ascent, Momentum, Optimizer, Plain, Result, Scipy, run
-from dreamopt.optimize.climb import HALVINGS
+from dreamopt.optimize.state import HALVINGS
 from dreamopt.problem import Problem
 from dreamopt.regularizer import Penalty
 

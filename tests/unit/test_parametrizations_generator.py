@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from dreamopt.backends.function import FunctionBackend
+from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import DreamoptWarning, ImageError, UsageError
-from dreamopt.grammar import parse_parametrization
 from dreamopt.image import Generator
 from dreamopt.image import nets as image_nets
-from dreamopt.image.parametrization import Canvas
+from dreamopt.image.parametrization import Canvas, parse_parametrization
 from dreamopt.network import Network, load_net
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import streams
 from dreamopt.problem import Problem
-from dreamopt.schedule import Moment
-from dreamopt.streams import streams
 
 PROTOTXT = """
 input: "feat" input_shape { dim: 1 dim: 5 }

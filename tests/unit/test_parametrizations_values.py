@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image import CPPN, Alpha, Fourier, Laplacian, Maco, Pixels, Shared
 from dreamopt.image.files import read_picture, write_png
-from dreamopt.image.given import Held, given_images
+from dreamopt.image.init import Held, given_images
 from dreamopt.image.opacity import laid_on, with_opacity
 from dreamopt.image.parametrization import Canvas
 from dreamopt.image.spectrum import magnitudes, picture_files
-from dreamopt.streams import streams
+from dreamopt.parts.streams import streams
 
 LUCID = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 XPLIQUE = np.array([[0.56282854, 0.58447580, 0.58447580], [0.19482528, 0.0, -0.19482528], [0.04329450, -0.10823626, 0.06494176]])

@@ -10,12 +10,12 @@ from click.testing import CliRunner
 
 from dreamopt.cli import cli
 from dreamopt.errors import DreamoptError, UsageError
-from dreamopt.grammar import parse_regularizer
 from dreamopt.image import Jitter
+from dreamopt.parts.schedule import Linear
 from dreamopt.recipes import Settings
 from dreamopt.recipes.preset import changed, chosen, preset, presets
+from dreamopt.regularizer import parse_regularizer
 from dreamopt.regularizers import Decay, GaussianBlur, TotalVariation
-from dreamopt.schedule import Linear
 
 NAMES = [
     "deepdream2015",

@@ -11,9 +11,9 @@ from dreamopt.image.transforms.jitter import Jitter
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.objectives import Channel, ClassScore, Neuron
+from dreamopt.parts.schedule import Linear, Moment
 from dreamopt.problem import Problem
 from dreamopt.regularizers import L2, Decay, TotalVariation
-from dreamopt.schedule import Linear, Moment
 from tests.toy import toy_network
 
 NETWORK = toy_network()
@@ -86,7 +86,7 @@ def test_scipy_as_written() -> None:
 
 def test_scipy_finds_a_known_maximum() -> None:
     # The mean of 143 values of channel 1 in a linear net, less 0.01 |x|^2: x = 1 / (2 * 0.01 * 143) there, 0 elsewhere.
-    from dreamopt.backends.function import FunctionBackend
+    from dreamopt.backends.torch_functions import FunctionBackend
 
     network = Network(FunctionBackend([("same", "Power", lambda x: x)], (3, 11, 13), dtype=torch.float64))
     problem = Problem(network, "same:1", L2(0.01))

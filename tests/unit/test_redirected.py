@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 import dreamopt.caffe
-from dreamopt.backends.caffe import CaffeBackend
-from dreamopt.backends.function import FunctionBackend
-from dreamopt.backends.pycaffe import InProcess
-from dreamopt.engine.redirect import Redirect
+from dreamopt.backends.caffe.backend import CaffeBackend
+from dreamopt.backends.caffe.in_process import InProcess
+from dreamopt.backends.torch_functions import FunctionBackend
+from dreamopt.engine.executor.rules import Redirect
 from dreamopt.errors import DeadGradientError, ShapeError, UsageError
 from dreamopt.network import Network, load_net
 from dreamopt.optimize import LBFGS, Adam, Checkpoint, Optimizer, Scipy, run
+from dreamopt.parts.schedule import Moment
 from dreamopt.problem import Problem
 from dreamopt.recipes.render import render
-from dreamopt.schedule import Moment
 from dreamopt.schema import read_net
 from tests.redirected_nets import BATCH, CASES, Case, asked, gradient, inputs, made
 

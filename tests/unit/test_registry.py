@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError, RegularizerError
-from dreamopt.function import from_function
-from dreamopt.grammar import parse, parse_regularizer
-from dreamopt.objective import Objective
+from dreamopt.objective import Objective, from_function, objectives, parse
+from dreamopt.parts.registry import Registry
 from dreamopt.problem import Problem
-from dreamopt.registry import Registry, objectives, regularizers
-from dreamopt.regularizer import Penalty
+from dreamopt.regularizer import Penalty, parse_regularizer, regularizers
 from tests.toy import toy_network
 
 NETWORK = toy_network()

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from dreamopt.canvas import Canvas
 from dreamopt.errors import UsageError
+from dreamopt.parts.image_space import Canvas
 from dreamopt.regularizer import Moment, Penalty
 from dreamopt.regularizers import L1, L2, AlphaNorm, BlurDifference, BoundaryComplexity, Linf, LpNorm, MeanColour, Spectral, TotalVariation
 

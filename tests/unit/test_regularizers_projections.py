@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.restoration import denoise_tv_bregman, denoise_wavelet
 
-from dreamopt.canvas import Canvas
 from dreamopt.errors import RegularizerError
-from dreamopt.filters import percentile
+from dreamopt.image.filters import percentile
+from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.schedule import Linear
 from dreamopt.regularizer import Moment, Projection
 from dreamopt.regularizers import (
     Bilateral,
@@ -27,7 +28,6 @@ from dreamopt.regularizers import (
     TvBregman,
     Wavelet,
 )
-from dreamopt.schedule import Linear
 
 MEAN = np.array([104.0, 117.0, 123.0])
 SCALE = 0.5

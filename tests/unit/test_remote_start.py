@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dreamopt.backends import caffe_worker
-from dreamopt.backends.remote import Remote
+from dreamopt.backends.caffe import worker as caffe_worker
+from dreamopt.backends.caffe.remote import Remote
 from dreamopt.errors import BackendError, UsageError
 from dreamopt.network import load_net
 

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.nn import functional
 
-from dreamopt.backends.function import FunctionBackend
-from dreamopt.canvas import Canvas
-from dreamopt.grammar import parse_transforms
+from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.image import (
     Affine,
     Blur,
@@ -35,11 +33,13 @@ from dreamopt.image import (
     Translate,
 )
 from dreamopt.image.resample import resample
+from dreamopt.image.transform import parse_transforms
 from dreamopt.network import Network
-from dreamopt.network.space import input_space
+from dreamopt.network.preprocessing import input_space
+from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.schedule import Geometric, Linear, Moment
+from dreamopt.parts.streams import Stream, streams
 from dreamopt.problem import Problem
-from dreamopt.schedule import Geometric, Linear, Moment
-from dreamopt.streams import Stream, streams
 
 Array = NDArray[np.float64]
 MEAN = np.array([104.0, 117.0, 123.0])

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from dreamopt.engine.blob import Blob
+from dreamopt.engine.blob_layer import HandLayer
 from dreamopt.engine.fillers import fill
-from dreamopt.engine.hand import HandLayer
 from dreamopt.engine.layer import Shape
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from dreamopt.engine.blob import Blob
-from dreamopt.engine.hand import HandLayer
+from dreamopt.engine.blob_layer import HandLayer
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import NetError
 

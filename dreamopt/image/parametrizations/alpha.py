@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import UsageError
-from dreamopt.image.items import by_item, joined
 from dreamopt.image.palette import picture_canvas
 from dreamopt.image.parametrization import Canvas, Parametrization, Shape
 from dreamopt.image.parametrizations.fourier import Fourier
 from dreamopt.image.parametrizations.shared import padded_bounds
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.image.per_sample import by_item, joined
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 _SPECTRUM = Fourier()
 _BEHIND = Fourier(scaling="lucid", centre="grey", decorrelate="lucid")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from dreamopt.canvas import Colour
 from dreamopt.errors import UsageError
-from dreamopt.image.items import by_item
+from dreamopt.image.colour import Colour
 from dreamopt.image.palette import Palette, picture_canvas
 from dreamopt.image.parametrization import Canvas, Parametrization, Shape
-from dreamopt.streams import Stream
+from dreamopt.image.per_sample import by_item
+from dreamopt.parts.streams import Stream
 
 _REACH = math.sqrt(3.0)  # numbers spread evenly over [-√3, √3] have variance 1
 _NARROW, _WIDE = 0.67, 0.6  # roughly the spread of atan and of its square
@@ -113,7 +113,7 @@ class CPPN(Parametrization):
     def redraw(self, params: Tensor, canvas: Canvas, size: tuple[int, int]) -> Tensor:
         """Return the same pictures at another size (H, W), in the input space; best of the same ratio of sides.
 
-        >>> from dreamopt.streams import streams
+        >>> from dreamopt.parts.streams import streams
         >>> low, high = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
         >>> small = Canvas((1, 5, 5), low, high, 1 / 255, low)
         >>> weights = CPPN(noise=20).start(small, streams(0, [0]))

@@ -10,13 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dreamopt.canvas import Colour
 from dreamopt.errors import UsageError
-from dreamopt.image.given import Init, given_images, held
-from dreamopt.image.items import by_item, standardized
+from dreamopt.image.colour import Colour
+from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, picture_canvas
 from dreamopt.image.parametrization import Canvas, Parametrization, Shape
-from dreamopt.streams import Stream
+from dreamopt.image.per_sample import by_item, standardized
+from dreamopt.parts.streams import Stream
 
 _NOISE = 4.0
 _EPSILON = 1e-4
@@ -46,7 +46,7 @@ class Fourier(Parametrization):
     decorrelate : bool or str
         M: see `dreamopt.image.palette.Palette`; "lucid" and "xplique" are theirs.
     init : path, array or tensor, optional
-        The image to start from; see `dreamopt.image.given.Init`.
+        The image to start from; see `dreamopt.image.init.Init`.
     sigmoid : bool
         Whether values are drawn in between black and white, or cut there (they then have no gradient beyond).
     centre : Colour

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.given import Held, held
+from dreamopt.image.init import Held, held
 from dreamopt.image.nets import ImageNet, load_image_net
 from dreamopt.image.palette import picture_canvas
 from dreamopt.image.parametrization import Canvas, Parametrization, Shape
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreamopt.canvas import Colour
 from dreamopt.errors import UsageError
-from dreamopt.image.given import Init, given_images, held
-from dreamopt.image.items import by_item, joined
+from dreamopt.image.colour import Colour
+from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, picture_canvas
 from dreamopt.image.parametrization import Canvas, Parametrization, Shape
-from dreamopt.streams import Stream
+from dreamopt.image.per_sample import by_item, joined
+from dreamopt.parts.streams import Stream
 
 _NOISE = 4.0
 
@@ -42,7 +42,7 @@ class Laplacian(Parametrization):
         Spread of each level's start, in grey levels, at least 0. None is 4, and 0 where there is an ``init``. Lucid's N(0, 0.01)
         is 0.6375.
     init : path, array or tensor, optional
-        The image to start from; see `dreamopt.image.given.Init`.
+        The image to start from; see `dreamopt.image.init.Init`.
     decorrelate, sigmoid, centre
         The colours: see `dreamopt.image.palette.Palette`.
 

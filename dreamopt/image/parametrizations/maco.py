@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from dreamopt.canvas import Colour
 from dreamopt.errors import UsageError
-from dreamopt.image.given import Init, given_images, held
-from dreamopt.image.items import by_item, standardized
+from dreamopt.image.colour import Colour
+from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, in_order, mixing, picture_canvas
 from dreamopt.image.parametrization import Canvas, Parametrization, Shape
+from dreamopt.image.per_sample import by_item, standardized
 from dreamopt.image.spectrum import magnitudes
-from dreamopt.streams import Stream
+from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)

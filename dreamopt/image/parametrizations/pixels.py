@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.canvas import Colour, checked_colour, paint
 from dreamopt.errors import UsageError
-from dreamopt.image.given import Init, given_images, held
+from dreamopt.image.colour import Colour, checked_colour, paint
+from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.parametrization import Canvas, Parametrization, Shape
-from dreamopt.streams import Stream
+from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import UsageError
-from dreamopt.image.items import by_item, joined
 from dreamopt.image.palette import Palette, mixed_colours, mixing, picture_canvas
 from dreamopt.image.parametrization import Canvas, Parametrization, Shape
 from dreamopt.image.parametrizations.fourier import Fourier
 from dreamopt.image.parametrizations.laplacian import checked_factors, enlarged
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.image.per_sample import by_item, joined
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 _SPECTRUM = Fourier()
 _MARGIN = 1e-6  # of the range: how near to black and white the own image may come before it is drawn in

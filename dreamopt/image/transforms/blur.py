@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.filters import gaussian
 from dreamopt.image.draw import Choices, checked_choices, drawn
+from dreamopt.image.filters import gaussian
 from dreamopt.image.transform import Transform
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)

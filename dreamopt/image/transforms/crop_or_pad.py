@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dreamopt.canvas import checked_colour
+from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Side, checked_size, target_size
 from dreamopt.image.transform import Fill, Transform, fill_value
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)

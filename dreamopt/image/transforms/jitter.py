@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.image.transform import Transform
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.canvas import checked_colour
-from dreamopt.filters import taken
+from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Length, checked_length, pixels
+from dreamopt.image.filters import taken
 from dreamopt.image.transform import Fill, Transform, fill_value
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)

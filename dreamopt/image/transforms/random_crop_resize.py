@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.canvas import checked_colour
 from dreamopt.errors import UsageError
+from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Side, checked_size, target_size
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Fill, Transform, fill_value
-from dreamopt.schedule import Linear, Moment, Number, at, smallest
-from dreamopt.streams import Stream
+from dreamopt.parts.schedule import Linear, Moment, Number, at, smallest
+from dreamopt.parts.streams import Stream
 
 _FALLING = Linear(0.5, 0.05, inclusive=True)
 

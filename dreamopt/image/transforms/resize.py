@@ -11,8 +11,8 @@ from torch import Tensor
 from dreamopt.image.draw import Side, checked_size, target_size
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Transform
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)

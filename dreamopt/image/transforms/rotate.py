@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.canvas import checked_colour
+from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Choices, checked_choices, drawn
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.warp import warp
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.canvas import checked_colour
 from dreamopt.errors import UsageError
-from dreamopt.filters import taken
+from dreamopt.image.colour import checked_colour
+from dreamopt.image.filters import taken
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.transforms.pad import outer
-from dreamopt.schedule import Moment
-from dreamopt.streams import Stream
+from dreamopt.parts.schedule import Moment
+from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from dreamopt.optimize.norms import check_not_negative
+from dreamopt.optimize.optimizer import State
 from dreamopt.optimize.optimizers.adam import Adam
-from dreamopt.optimize.sizes import check_not_negative
-from dreamopt.optimizer import State
-from dreamopt.schedule import Moment, at
+from dreamopt.parts.schedule import Moment, at
 
 
 @dataclass(frozen=True)

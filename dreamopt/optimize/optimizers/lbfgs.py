@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
+from dreamopt.optimize.batched_search import Ask, Solve, minimize_together, slopes
+from dreamopt.optimize.norms import check_step
+from dreamopt.optimize.optimizer import Evaluate, LineSearch, State
 from dreamopt.optimize.options import copied
-from dreamopt.optimize.sizes import check_step
-from dreamopt.optimize.together import Ask, Solve, minimize_together, slopes
-from dreamopt.optimizer import Evaluate, LineSearch, State
-from dreamopt.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Moment, Number, at
 
 # The end of a line search is one of its last trials.
 _REMEMBERED = 8

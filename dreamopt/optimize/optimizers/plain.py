@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dreamopt.optimize.sizes import check_step
-from dreamopt.optimizer import Optimizer, State
-from dreamopt.schedule import Moment, Number, at
+from dreamopt.optimize.norms import check_step
+from dreamopt.optimize.optimizer import Optimizer, State
+from dreamopt.parts.schedule import Moment, Number, at
 
 
 @dataclass(frozen=True)

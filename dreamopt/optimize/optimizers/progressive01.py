@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import OptimizeError
+from dreamopt.optimize.norms import check_step
 from dreamopt.optimize.optimizers.progressive import Progressive
-from dreamopt.optimize.sizes import check_step
-from dreamopt.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Moment, Number, at
 
 
 @dataclass(frozen=True)

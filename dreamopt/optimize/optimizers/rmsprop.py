@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.optimize.sizes import Norm, check_memory, check_norm, check_positive, check_step, normalized
-from dreamopt.optimizer import Optimizer, State
-from dreamopt.schedule import Moment, Number, at
+from dreamopt.optimize.norms import Norm, check_memory, check_norm, check_positive, check_step, normalized
+from dreamopt.optimize.optimizer import Optimizer, State
+from dreamopt.parts.schedule import Moment, Number, at
 
 
 @dataclass(frozen=True)

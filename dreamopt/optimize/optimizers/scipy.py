@@ -14,10 +14,10 @@ from scipy.optimize import Bounds, OptimizeWarning, minimize
 from torch import Tensor
 
 from dreamopt.errors import UsageError
+from dreamopt.optimize.batched_search import Ask, minimize_together, slopes
+from dreamopt.optimize.optimizer import Evaluate, LineSearch, State
 from dreamopt.optimize.options import Options, call, frozen
-from dreamopt.optimize.together import Ask, minimize_together, slopes
-from dreamopt.optimizer import Evaluate, LineSearch, State
-from dreamopt.schedule import Moment
+from dreamopt.parts.schedule import Moment
 
 Vector = NDArray[np.float64]
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
+from dreamopt.optimize.norms import check_step
+from dreamopt.optimize.optimizer import Optimizer, State
 from dreamopt.optimize.options import Options, call, copied, frozen
-from dreamopt.optimize.sizes import check_step
-from dreamopt.optimizer import Optimizer, State
-from dreamopt.plugin import literal
-from dreamopt.schedule import Moment, Number, at
+from dreamopt.parts.part import literal
+from dreamopt.parts.schedule import Moment, Number, at
 
 
 @dataclass(frozen=True, init=False)

@@ -1,0 +1,1 @@
+"""Real Caffe as a backend, in this Python or in another."""

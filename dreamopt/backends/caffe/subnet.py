@@ -1,0 +1,372 @@
+"""Net surgery for real Caffe: prototxts of pieces of a net, from some of its values to some others, fit for gradients.
+
+What it takes to make Caffe 1.0 compute an exact gradient of several values at once, and no more than that:
+
+- **Taps.** Each value wanted is read by a layer of its own, a ``Power`` that copies it. Caffe then puts a Split behind every
+  value that is read further up too, whose backward pass adds the tap's diff to what comes from above: objectives on any set
+  of layers are seeded at their taps, and one backward pass over the whole piece gives their sum, through all splits.
+- **A loss weight on each tap, and a learnable layer on each input.** Caffe's backward pass visits only layers below a loss and
+  above something to learn. ``force_backward`` would do too, but it also switches the gradients of all weights on, whatever
+  their ``lr_mult`` says (Caffe, src/caffe/net.cpp, Net::Init), which costs about as much as the gradient wanted. So each
+  input passes through a ``Bias`` of one zero, the only learnable layer; every other weight has ``lr_mult: 0``.
+- **The cut.** Only layers between the inputs and the values wanted are in the piece.
+- **Stops.** A bottom whose ``propagate_down`` is false is read through a copy that stops the gradient, since Caffe's layers do not
+  all do so themselves: some do not ask, and memory that is shared, in place or by a Reshape, leads around them into a Split or
+  a Slice. For a label that depends on an input, on which Caffe's backward pass would abort, the layer is told.
+- **In place.** A layer that overwrites what is wanted or given is pulled apart. So is one that overwrites what Caffe's backward
+  pass would read again: its own bottom (Power), or what a layer below has to find (a ReLU below a BatchNorm), since Caffe's
+  gradient is not the derivative there. A Python layer, which may rely on being in place, always gets a copy to overwrite.
+  All others, a ReLU upon a convolution above all, stay as the file has them, unless ReLUs are to be redirected: that takes
+  what they read (see `dreamopt.engine.executor.rules`).
+
+The meaning of names is that of `dreamopt.engine.values.Values`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dreamopt.engine.graph import Step, insert_splits
+from dreamopt.engine.layer import Layer, layer_class
+from dreamopt.engine.propagation import constant, stopped
+from dreamopt.errors import BackendError, UnknownLayerError
+from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, clear_unknown, net_text
+from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
+
+Shape = tuple[int, ...]
+Value = tuple[int, int]
+"""What a layer wrote: (place of the layer in the net, place of the top)."""
+
+AUTOMATIC = "(automatic)"
+"""Caffe's name for the top of a loss that names none."""
+_MINE = "dreamopt_"
+
+
+@dataclass
+class Piece:
+    """A part of a net as Caffe is to make it.
+
+    Attributes
+    ----------
+    given : list of Value
+        The values that come from outside and get gradients.
+    inputs : list of str
+        The blobs to fill with them.
+    diffs : list of str
+        The blobs whose diffs are their gradients.
+    above : str
+        The layer above which the backward pass ends.
+    zeros : dict of str to tuple of int
+        Further input blobs, fed with zeros, and their shapes in the file.
+    wanted : list of Value
+        The values computed.
+    taps : list of str
+        The blobs where they are read, and seeded.
+    moved : list of bool
+        Which of them depend on ``given``.
+    gates : list of (str, float or None, float or None)
+        The layers whose backward pass is redirected where they stop it, and the bounds below and above which they are flat.
+    """
+
+    given: list[Value]
+    wanted: list[Value]
+    inputs: list[str] = field(default_factory=list)
+    diffs: list[str] = field(default_factory=list)
+    above: str = ""
+    zeros: dict[str, Shape] = field(default_factory=dict)
+    taps: list[str] = field(default_factory=list)
+    moved: list[bool] = field(default_factory=list)
+    gates: list[tuple[str, float | None, float | None]] = field(default_factory=list)
+    layers: list[LayerParameter] = field(default_factory=list)
+
+
+class Surgery:
+    """A net's graph, and the prototxts made of it.
+
+    Parameters
+    ----------
+    definition : NetDef
+        The net as read.
+
+    Raises
+    ------
+    NetError
+        For a bottom that no earlier layer makes.
+    """
+
+    def __init__(self, definition: NetDef) -> None:
+        self.definition = definition
+        self.steps: list[Step] = insert_splits(definition)
+        self.reads: list[tuple[Value, ...]] = []
+        self.by_layer: dict[str, Value] = {}
+        self.by_blob: dict[str, Value] = {}
+        for i, step in enumerate(self.steps):
+            if not step.param.top and step.param.type.endswith("Loss"):
+                step.param.top.append(AUTOMATIC)
+            reads = tuple(self.by_blob[name] for name in step.param.bottom)
+            self.reads.append(reads)
+            for j, name in enumerate(step.param.top):
+                self.by_blob[name] = reads[0] if step.param.type == "Split" else (i, j)
+            if step.param.top:
+                self.by_layer.setdefault(step.param.name, self.by_blob[step.param.top[0]])
+            if len(step.param.top) > 1:
+                for j, name in enumerate(step.param.top):
+                    self.by_layer.setdefault(f"{step.param.name}[{j}]", self.by_blob[name])
+        self.beyond: dict[int, str] = {}
+        self.inputs: dict[str, Shape] = {}
+        for step in self.steps:
+            if step.param.type == "Input":
+                shapes = [tuple(shape.dim) for shape in step.param.input_param.shape]
+                self.inputs |= {top: shapes[k if len(shapes) > 1 else 0] for k, top in enumerate(step.param.top)}
+
+    def fit(self, types: Collection[str], fields: Mapping[str, Collection[str]] | None, caffe: str) -> None:
+        """Keep to what a Caffe has: layers beyond it, and all that reads them, are in no prototxt.
+
+        Settings that it does not know go where they say nothing, or its layer of that type would not read them.
+
+        Parameters
+        ----------
+        types : collection of str
+            The layer types that it has.
+        fields : mapping of str to collection of str, or None
+            The names of the fields that it has, by message; None if it does not tell.
+        caffe : str
+            What messages call it.
+        """
+        self.beyond = {}
+        for i, step in enumerate(self.steps):
+            layer = f"{step.where}: layer '{step.param.name}' ({step.param.type})"
+            below = [self.beyond[at] for at, _ in self.reads[i] if at in self.beyond]
+            if below:
+                self.beyond[i] = below[0]
+            elif step.param.type not in types:
+                self.beyond[i] = f"{layer}: {caffe} has no layers of this type"
+            elif fields is not None and (lost := clear_unknown(step.param, fields)):
+                self.beyond[i] = f"{layer}: {caffe} has no {' and no '.join(lost)}"
+
+    def find(self, name: str) -> Value:
+        """Return the value that the name of a layer or a blob means."""
+        return self.by_layer[name] if name in self.by_layer else self.by_blob[name]
+
+    def gated(self, wanted: Collection[Value]) -> set[Value]:
+        """Return what the layers that can be redirected write, at and below some values."""
+        waiting, seen = list(wanted), set(wanted)
+        while waiting:
+            below = [value for value in self.reads[waiting.pop()[0]] if value not in seen]
+            waiting += below
+            seen.update(below)
+        return {value for value in seen if self._kind(value[0]).gate is not None}
+
+    def source(self, name: str) -> Value:
+        """Return the value that an Input layer gives to a blob, which layers in place may overwrite later."""
+        return next((i, list(s.param.top).index(name)) for i, s in enumerate(self.steps) if s.param.type == "Input" and name in s.param.top)
+
+    def frontier(self, wanted: Value, known: Collection[Value]) -> list[Value]:
+        """Return which of the known values are met first on the way down from a value."""
+        waiting, seen, met = [wanted], {wanted}, set()
+        while waiting:
+            for value in self.reads[waiting.pop()[0]]:
+                if value in known:
+                    met.add(value)
+                elif value not in seen:
+                    seen.add(value)
+                    waiting.append(value)
+        return sorted(met)
+
+    def base(self, loaded: Collection[str]) -> str:
+        """Return the prototxt of the whole net, which holds the weights.
+
+        Parameters
+        ----------
+        loaded : collection of str
+            Layers whose weights come from a file: nothing is drawn for them.
+        """
+        net = self._net()
+        mine = [i for i, step in enumerate(self.steps) if not step.added]
+        for i, layer in zip(mine, self.definition.param.layer, strict=True):
+            if i not in self.beyond and (layer.top or layer.type.endswith("Loss")):  # the others give nothing: Silence, HDF5Output
+                copied = net.layer.add()
+                copied.CopyFrom(self.steps[i].param)
+                copied.bottom[:], copied.loss_weight[:] = layer.bottom, layer.loss_weight  # Caffe adds its Splits itself
+                copied.top[:] = layer.top
+                del copied.include[:], copied.exclude[:]
+                if layer.name in loaded:
+                    alone = NetParameter(layer=[copied])
+                    clear_fillers(alone)
+                    copied.CopyFrom(alone.layer[0])
+        clear_cudnn(net)
+        return net_text(net)
+
+    def cut(self, given: Sequence[Value], wanted: Sequence[Value], weights: Mapping[str, int], redirected: bool = False) -> Piece:
+        """Return the piece from the values ``given`` to the values ``wanted``.
+
+        Parameters
+        ----------
+        given, wanted : sequence of Value
+            With none in both.
+        weights : mapping of str to int
+            How many weights each layer has.
+        redirected : bool
+            Whether ReLUs are to be redirected.
+        """
+        piece = Piece(list(given), list(wanted))
+        needed = self._needed(piece)
+        names = self._inputs(piece, needed)
+        readers = Counter(value for i in needed for value in self.reads[i])
+        moved = set(given)
+        for i in needed:
+            param = self.steps[i].param
+            if param.type != "Input":
+                gate = self._kind(i).gate if redirected else None
+                kept = {*given, *wanted, *(self.reads[i] if gate is not None else ())}
+                layer = self._layer(piece, i, names, readers, kept, weights.get(param.name, 0), moved)
+                piece.layers.append(layer)
+                if moved.intersection(self.reads[i]):
+                    moved |= {(i, j) for j in range(len(layer.top))}
+                    if gate is not None:
+                        low, high = (bound if math.isfinite(bound) else None for bound in gate)
+                        piece.gates.append((layer.name, low, high))
+            for value in piece.wanted:
+                if value[0] == i:
+                    tap = f"{_MINE}tap_{value[0]}_{value[1]}"
+                    piece.layers.append(LayerParameter(name=tap, type="Power", bottom=[names[value]], top=[tap], loss_weight=[1.0]))
+        piece.taps = [f"{_MINE}tap_{i}_{j}" for i, j in wanted]
+        piece.moved = [value in moved for value in wanted]
+        return piece
+
+    def text(self, piece: Piece, shapes: Mapping[str, Shape]) -> str:
+        """Return a piece's prototxt with its input blobs of these shapes."""
+        net = self._net()
+        net.layer.extend(piece.layers)
+        for layer in net.layer:
+            if layer.type == "Input":
+                layer.input_param.shape.add(dim=shapes[layer.top[0]])
+        clear_fillers(net)
+        clear_cudnn(net)
+        return net_text(net)
+
+    def _net(self) -> NetParameter:
+        net = NetParameter(name=self.definition.param.name)
+        net.state.phase = self.definition.param.state.phase
+        return net
+
+    def _needed(self, piece: Piece) -> list[int]:
+        """Return the layers between the values given and wanted, in order, Splits left out."""
+        waiting, needed = list(piece.wanted), set()
+        while waiting:
+            value = waiting.pop()
+            if value not in piece.given and value[0] not in needed:
+                needed.add(value[0])
+                waiting += self.reads[value[0]]
+        refused = [self.beyond[i] for i in sorted(needed) if i in self.beyond]
+        if refused:
+            raise BackendError(f"{refused[0]}; the backend 'engine' may have it, and targets that do not need this layer work")
+        return sorted(needed)
+
+    def _inputs(self, piece: Piece, needed: Sequence[int]) -> dict[Value, str]:
+        """Add the piece's input layers; return the blob names of the values that they give."""
+        names: dict[Value, str] = {}
+        for i in needed:
+            if self.steps[i].param.type == "Input":
+                for j, top in enumerate(self.steps[i].param.top):
+                    if (i, j) not in piece.given:
+                        names[i, j] = top
+                        piece.zeros[top] = self.inputs[top]
+                        piece.layers.append(LayerParameter(name=f"{_MINE}zero_{top}", type="Input", top=[top]))
+        blobs = [f"{_MINE}given_{i}_{j}" for i, j in piece.given]
+        piece.inputs = blobs
+        piece.layers += [LayerParameter(name=blob, type="Input", top=[blob]) for blob in blobs]
+        for value, blob in zip(piece.given, blobs, strict=True):
+            names[value] = f"{blob}_in"
+            bias = LayerParameter(name=f"{blob}_in", type="Bias", bottom=[blob], top=[names[value]])
+            bias.bias_param.axis, bias.bias_param.num_axes = 0, 0
+            piece.layers.append(bias)
+            piece.diffs.append(names[value])
+        piece.above = piece.diffs[0] if piece.diffs else ""
+        return names
+
+    def _layer(
+        self,
+        piece: Piece,
+        i: int,
+        names: dict[Value, str],
+        readers: Mapping[Value, int],
+        kept: Collection[Value],
+        weights: int,
+        moved: Collection[Value],
+    ) -> LayerParameter:
+        layer = LayerParameter()
+        layer.CopyFrom(self.steps[i].param)
+        del layer.include[:], layer.exclude[:], layer.loss_weight[:], layer.blobs[:]
+        forced = self.definition.param.force_backward
+        if layer.type != "Python" or forced:  # a Python layer's code is told of it, and the engine's is too
+            del layer.propagate_down[:]
+        if layer.type.endswith("Loss"):
+            layer.loss_weight.extend([0.0] * len(layer.top))
+        while len(layer.param) < weights:
+            layer.param.add()
+        for param in layer.param:
+            param.lr_mult = 0
+        taken = set(names.values())
+        layer.bottom[:] = [names[value] for value in self.reads[i]]
+        kind = self._kind(i)
+        labels = constant(kind)
+        if any(self.reads[i][j] in moved for j in labels):
+            layer.propagate_down[:] = [value in moved and j not in labels for j, value in enumerate(self.reads[i])]
+        stops = stopped(self.steps[i].param, forced) - labels
+        for j in stops:
+            stop = LayerParameter(name=f"{_MINE}stop_{i}_{j}", type="Power", bottom=[layer.bottom[j]], propagate_down=[False])
+            layer.bottom[j] = stop.name
+            stop.top.append(stop.name)
+            piece.layers.append(stop)
+        for j, top in enumerate(self.steps[i].param.top):
+            value = self.reads[i][j] if self._in_place(i, j) and j not in stops else None
+            stays = value is not None and readers[value] == 1 and value not in kept
+            stays = stays and layer.type != "Python" and self._may_stay(i, readers, kept)
+            name = layer.bottom[j] if stays else top
+            if not stays and (name in taken or name == AUTOMATIC):
+                name = f"{_MINE}value_{i}_{j}"
+            names[i, j] = layer.top[j] = name
+            taken.add(name)
+            if layer.type == "Python" and value is not None and not stays:
+                # What it does in place may not work apart: its reshape need not shape the top. It gets a copy to overwrite.
+                piece.layers.append(LayerParameter(name=f"{name}_copy", type="Power", bottom=[layer.bottom[j]], top=[name]))
+                layer.bottom[j] = name
+        return layer
+
+    def stops(self, i: int) -> tuple[str, ...]:
+        """Return the bottoms of a layer to which its ``propagate_down`` lets no gradient."""
+        param = self.steps[i].param
+        return tuple(param.bottom[j] for j in sorted(stopped(param, self.definition.param.force_backward)))
+
+    def _in_place(self, i: int, j: int) -> bool:
+        """Return whether top ``j`` of a layer overwrites what the layer reads."""
+        param = self.steps[i].param
+        return (j == 0 or param.type == "Python") and j < len(param.bottom) and param.bottom[j] == param.top[j]
+
+    def _may_stay(self, i: int, readers: Mapping[Value, int], kept: Collection[Value]) -> bool:
+        """Return whether nobody misses what the layer overwrites: all values in that memory, which others may have shared on."""
+        mine = self._kind(i)
+        value = self.reads[i][0]
+        if not mine.keeps_values and mine.spoils_itself:
+            return False
+        while readers[value] == 1 and value not in kept:
+            below = self._kind(value[0])
+            if not (below.keeps_values or self._in_place(value[0], 0)):
+                return mine.keeps_values or not below.rereads
+            if below.rereads and not (below.keeps_values or mine.keeps_values):
+                return False
+            value = self.reads[value[0]][0]
+        return False
+
+    def _kind(self, i: int) -> Layer:
+        """Return the engine's layer, which knows what Caffe's backward pass reads."""
+        param, where = self.steps[i].param, self.steps[i].where
+        try:
+            kind = layer_class(param.type, param.name, where)
+        except UnknownLayerError:
+            kind = Layer  # a fork's own: nothing is known of it
+        return kind(param, self.definition.phase, where)

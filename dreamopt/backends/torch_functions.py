@@ -1,0 +1,94 @@
+"""A net that is a plain torch function: toy nets for checks in float64, and models that were never Caffe's."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.backends.base import LayerInfo, Shape
+from dreamopt.engine.executor.rules import Gate, Redirect
+
+Layer = tuple[str, str, Callable[[Tensor], Tensor]]
+"""Name, type (for messages), and what it computes from the layer before it."""
+
+_GATES: dict[str, Gate] = {"ReLU": (0.0, math.inf), "ReLU6": (0.0, 6.0)}
+
+
+class FunctionBackend:
+    """A chain of torch functions, each a layer with a name.
+
+    Parameters
+    ----------
+    layers : sequence of (name, type, function)
+        Each function takes the value of the layer before it, (N, ...), the first one the input.
+    input_shape : tuple of int
+        One item's input, (C, H, W) or (K,).
+    weights : iterable of Tensor
+        What the functions compute with; only for `weights_hash` and the counts.
+    dtype, device
+        Of the input and all values.
+
+    Examples
+    --------
+    >>> net = FunctionBackend([("double", "Power", lambda x: 2 * x), ("relu", "ReLU", torch.relu)], (1, 2, 3))
+    >>> net.activations(torch.ones(1, 1, 2, 3), ["double"])["double"].sum().item()
+    12.0
+    """
+
+    name = "function"
+    origin = f"torch {torch.__version__}"
+    input_name = "data"
+    changes: Sequence[str] = ()
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: Shape,
+        *,
+        weights: Iterable[Tensor] = (),
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self._functions = {name: function for name, _, function in layers}
+        self._kinds = {name: kind for name, kind, _ in layers}
+        self.input_shape = input_shape
+        self.dtype = dtype
+        self.device = torch.device(device)
+        self._weights = list(weights)
+        names = [self.input_name, *self._functions]
+        shapes = self.shapes(list(self._functions), input_shape)
+        self.layers = [LayerInfo(self.input_name, "Input", (), (self.input_name,), (input_shape,))] + [
+            LayerInfo(name, kind, (before,), (name,), (shapes[name],)) for before, (name, kind, _) in zip(names, layers, strict=False)
+        ]
+
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
+        """Return the named values; stops at the last one asked for."""
+        left = set(layers)
+        found = {self.input_name: x} if self.input_name in left else {}
+        left.discard(self.input_name)
+        for name, function in self._functions.items():
+            if not left:
+                break
+            gate = None if redirect is None else _GATES.get(self._kinds[name])
+            x = function(x) if redirect is None or gate is None else redirect.through(name, gate, x, function)
+            if name in left:
+                found[name] = x
+                left.remove(name)
+        return found
+
+    def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
+        """Return the named values' shapes for one item of that shape."""
+        with torch.no_grad():
+            values = self.activations(torch.zeros(1, *item, dtype=self.dtype, device=self.device), layers)
+        return {name: tuple(value.shape[1:]) for name, value in values.items()}
+
+    def weights_hash(self) -> str:
+        """Return the sha256 of the weights given."""
+        digest = hashlib.sha256()
+        for weight in self._weights:
+            digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,173 @@
+"""From the layers that a program runs to the kernels of its tape."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dreamopt.engine.executor.convolution import Branch, Convolve, Geometry, geometry_of
+from dreamopt.engine.executor.executor import Kernel, Tape
+from dreamopt.engine.executor.kernels import Join, MaxPool, Normalize, Plain, Rectifier, Sum
+from dreamopt.engine.layers.batch_norm import BatchNorm
+from dreamopt.engine.layers.concat import Concat
+from dreamopt.engine.layers.convolution import Convolution
+from dreamopt.engine.layers.eltwise import Eltwise
+from dreamopt.engine.layers.lrn import LRN
+from dreamopt.engine.layers.pooling import Pooling
+from dreamopt.engine.layers.relu import ReLU
+from dreamopt.engine.layers.scale import Scale
+from dreamopt.engine.values import Value
+
+if TYPE_CHECKING:
+    from dreamopt.engine.layer import Layer
+    from dreamopt.engine.values import Step
+
+
+@dataclass
+class _Chain:
+    """A convolution and what is folded into it."""
+
+    branch: Branch
+    geometry: Geometry
+    read: Value
+    write: Value
+    relu: bool
+
+
+def plan(steps: Sequence[Step], wanted: Collection[Value]) -> Tape:
+    """Return the tape that computes the ``wanted`` values.
+
+    Layers are taken together only where nobody else reads the values between them.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        The layers to run, in order; Input layers among them are left out.
+    wanted : collection of Value
+        What is asked for.
+    """
+    return _Plan(steps, wanted).tape()
+
+
+class _Plan:
+    def __init__(self, steps: Sequence[Step], wanted: Collection[Value]) -> None:
+        self.steps, self.wanted = [s for s in steps if s.node.layer.type != "Input"], wanted
+        self.readers: dict[Value, list[Step]] = {}
+        for step in self.steps:
+            for v in step.reads:
+                self.readers.setdefault(v, []).append(step)
+        self.taken: set[int] = set()
+        self.masked_below: set[Value] = set()
+        self.chains = {s.index: chain for s in self.steps if (chain := self._chain(s)) is not None}
+
+    def _only_reader(self, v: Value) -> Step | None:
+        """Return the step that alone reads a value, and only that value."""
+        found = self.readers.get(v, [])
+        return found[0] if len(found) == 1 and len(found[0].reads) == 1 and v not in self.wanted else None
+
+    def _chain(self, step: Step) -> _Chain | None:
+        layer = step.node.layer
+        if type(layer) is not Convolution or len(step.reads) != 1:
+            return None
+        geometry = geometry_of(layer)
+        if geometry is None:
+            return None
+        folded, write = [], (step.index, 0)
+        after = self._only_reader(write)
+        while after is not None and _is_affine(after.node.layer):
+            folded.append(after.node)
+            write = (after.index, 0)
+            after = self._only_reader(write)
+        if after is not None and _is_relu(after.node.layer):
+            return _Chain(Branch(step.node, tuple(folded)), geometry, step.reads[0], (after.index, 0), True)
+        return _Chain(Branch(step.node, tuple(folded)), geometry, step.reads[0], write, False)
+
+    def tape(self) -> Tape:
+        for chain in self.chains.values():
+            after = self._only_reader(chain.write)
+            if chain.relu and after is not None and type(after.node.layer) is Pooling and _is_max(after.node.layer):
+                self.masked_below.add(chain.write)
+        made: set[Value] = set()
+        kernels: list[Kernel] = []
+        for step in self.steps:
+            if (step.index, 0) in made or self._inside(step):
+                continue
+            kernel = self._kernel(step)
+            made.update(kernel.writes)
+            kernels.append(kernel)
+        return Tape(kernels, list(self.wanted))
+
+    def _inside(self, step: Step) -> bool:
+        """Whether another kernel computes this layer in passing."""
+        return step.index in self.taken
+
+    def _kernel(self, step: Step) -> Kernel:
+        node, layer = step.node, step.node.layer
+        writes = [(step.index, j) for j in range(len(node.tops))]
+        if step.index in self.chains:
+            return self._convolve(step)
+        if type(layer) is Pooling and _is_max(layer):
+            return MaxPool(node, layer, step.reads, writes, step.reads[0] in self.masked_below)
+        if type(layer) is LRN and layer.param.lrn_param.norm_region == layer.param.lrn_param.ACROSS_CHANNELS:
+            return Normalize(layer, step.reads, writes)
+        if type(layer) is Concat:
+            return Join(layer.axis, step.reads, writes)
+        if type(layer) is Eltwise and _is_sum(layer):
+            after = self._only_reader(writes[0])
+            if after is not None and _is_relu(after.node.layer):
+                self.taken.add(after.index)
+                return Sum(step.reads, [(after.index, 0)], True)
+            return Sum(step.reads, writes, False)
+        if _is_relu(layer):
+            return Rectifier(step.reads, writes)
+        return Plain(node, step.reads, writes)
+
+    def _convolve(self, step: Step) -> Convolve:
+        mine = self.chains[step.index]
+        group = [(step.index, mine)]
+        if mine.geometry._replace(stride=(1, 1)) == Geometry((1, 1), (1, 1), (0, 0), (1, 1), 1):
+            group = [
+                (s.index, other)
+                for s in self.readers[mine.read]
+                if (other := self.chains.get(s.index)) is not None
+                and (other.geometry, other.relu) == (mine.geometry, mine.relu)
+                and (other is mine or other.write not in self.masked_below)
+            ]
+            if mine.write in self.masked_below:
+                group = [(step.index, mine)]
+        for index, chain in group:
+            self.taken.add(index)
+            self.taken.update(self._between(index, chain))
+        chains = [chain for _, chain in group]
+        mask = mine.write not in self.masked_below
+        return Convolve([c.branch for c in chains], mine.geometry, [mine.read], [c.write for c in chains], mine.relu, mask)
+
+    def _between(self, index: int, chain: _Chain) -> list[int]:
+        """Return the layers after the convolution up to the last in the chain."""
+        found: list[int] = []
+        while (index, 0) != chain.write:
+            (after,) = self.readers[index, 0]
+            index = after.index
+            found.append(index)
+        return found
+
+
+def _is_relu(layer: Layer) -> bool:
+    return type(layer) is ReLU and layer.param.relu_param.negative_slope == 0
+
+
+def _is_affine(layer: Layer) -> bool:
+    """Whether it is a factor and a shift for each channel that stay the same."""
+    if type(layer) is BatchNorm:
+        return layer.stored
+    return type(layer) is Scale and len(layer.param.bottom) == 1 and layer.param.scale_param.axis in (1, -3) and len(layer.span) == 1
+
+
+def _is_max(layer: Pooling) -> bool:
+    return layer.param.pooling_param.pool == layer.param.pooling_param.MAX and layer.n_tops == 1
+
+
+def _is_sum(layer: Eltwise) -> bool:
+    p = layer.param.eltwise_param
+    return p.operation == p.SUM and len(layer.param.bottom) == 2 and all(c == 1 for c in p.coeff)

@@ -1,0 +1,147 @@
+"""The fast way to the same numbers: only the layers that are asked for, as one differentiable function of the inputs.
+
+`Net.forward` goes blob by blob, as scripts see it. A program goes straight: it knows the value that each layer writes
+(an in-place layer writes a new one), leaves out what nobody asked for, Splits and all that lies beyond, keeps images
+channels-last, and hands autograd one tape (`dreamopt.engine.executor.executor`) in which the weights need no gradient.
+
+Its gradient is the derivative, everywhere; a bottom whose ``propagate_down`` is false counts as a constant. `Net.backward` keeps
+Caffe's numbers also where a layer in place has written over what another one's backward pass reads again, and they are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.executor.allocator import keep_memory
+from dreamopt.engine.executor.fusion import plan
+from dreamopt.engine.node import Node
+from dreamopt.engine.propagation import Stop, grounded
+from dreamopt.engine.values import Step, Value, Values
+from dreamopt.errors import UsageError
+
+if TYPE_CHECKING:
+    from dreamopt.engine.executor.rules import Redirect
+    from dreamopt.engine.layer import Shape
+
+
+class Program:
+    """A differentiable function from a net's inputs to the values of some layers.
+
+    Made by `Net.program`. Weights that a script changes later count at the next call.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        The whole net.
+    wanted : sequence of str
+        Names of layers (what that layer wrote) or of blobs (their last value).
+    device : torch.device
+        Where to compute.
+    """
+
+    def __init__(self, nodes: Sequence[Node], wanted: Sequence[str], device: torch.device) -> None:
+        values = Values(nodes)
+        self.device = device
+        if device.type == "cpu":
+            keep_memory()
+        self.wanted = {name: values.find(name) for name in wanted}
+        needed = set(self.wanted.values())
+        self.steps: list[Step] = []
+        for step in reversed(values.steps):
+            if any((step.index, j) in needed for j in range(len(step.node.tops))):
+                self.steps.append(step)
+                needed.update(step.reads)
+        self.steps.reverse()
+        self.inputs = {
+            name: (step.index, j)
+            for step in self.steps
+            if step.node.layer.type == "Input"
+            for j, name in enumerate(step.node.layer.param.top)
+        }
+        self._tape = plan(self.steps, list(self.wanted.values()))
+        self._stops = any(isinstance(step.node.layer, Stop) for step in self.steps)
+        self._checked: dict[tuple[Shape, ...], bool] = {}
+
+    def __call__(
+        self,
+        inputs: Mapping[str, Tensor],
+        weights: Mapping[str, Sequence[Tensor]] | None = None,
+        redirect: Redirect | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the wanted values.
+
+        Parameters
+        ----------
+        inputs : mapping of str to Tensor
+            A tensor for each of `inputs` that the wanted values depend on, in the net's input space, any batch size and
+            any size that the layers take.
+        weights : mapping of str to sequence of Tensor, optional
+            Weights by layer name that stand in for the net's own, for training; the net's own serve where a layer is left
+            out. Given, even empty, they make autograd go from layer to layer, so that the gradient between any two wanted
+            values, and the gradient's own gradient, can be asked for. Without them a tape runs, which is faster.
+        redirect : Redirect, optional
+            How gradients go back through ReLUs that stop them; autograd goes from layer to layer with it too.
+
+        Returns
+        -------
+        dict
+            A tensor for each wanted name, in Caffe's axis order.
+
+        Raises
+        ------
+        UsageError
+            If an input is missing.
+        ShapeError
+            If a shape does not fit a layer.
+        """
+        values: dict[Value, Tensor] = {}
+        for name, at in self.inputs.items():
+            if name not in inputs:
+                raise UsageError(f"the net's input '{name}' is missing; given were {', '.join(inputs) or 'none'}")
+            x = inputs[name].to(self.device)
+            x = grounded(x) if self._stops else x
+            values[at] = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+        self._check({at: tuple(x.shape) for at, x in values.items()})
+        if weights is None and redirect is None:
+            found = self._tape(values)
+            return {name: found[v] for name, v in self.wanted.items()}
+        compute = Node.compute if redirect is None else redirect.compute
+        for step in self.steps:
+            layer = step.node.layer
+            if layer.type == "Input":
+                continue
+            own = None if weights is None else weights.get(layer.name)
+            if own is None:
+                own = [blob._data.read(blob.shape, self.device) for blob in step.node.weights]
+            bottoms = [values[v] for v in step.reads]
+            for j, out in enumerate(compute(step.node, bottoms, own)):
+                values[step.index, j] = out
+        return {name: values[v] for name, v in self.wanted.items()}
+
+    def shapes(self, inputs: Mapping[str, Shape]) -> dict[str, Shape]:
+        """Return the wanted values' shapes for inputs of these shapes, without computing them.
+
+        Raises
+        ------
+        ShapeError
+            If a shape does not fit a layer.
+        """
+        known = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
+        return {name: known[v] for name, v in self.wanted.items()}
+
+    def _check(self, shapes: dict[Value, Shape]) -> None:
+        key = tuple(shapes.values())
+        if key not in self._checked:
+            self._propagate(shapes)
+            self._checked[key] = True
+
+    def _propagate(self, shapes: dict[Value, Shape]) -> dict[Value, Shape]:
+        for step in self.steps:
+            if step.node.layer.type != "Input":
+                for j, shape in enumerate(step.node.layer.shape([shapes[v] for v in step.reads])):
+                    shapes[step.index, j] = tuple(shape)
+        return shapes

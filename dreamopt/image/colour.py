@@ -1,0 +1,83 @@
+"""Colours as parameters, and as values of the net's input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import UsageError
+from dreamopt.parts.image_space import Canvas
+
+Colour = float | str | tuple[float, ...]
+"""A colour: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or three of them (red, green, blue)."""
+_NAMED = {"black": 0.0, "grey": 127.5, "white": 255.0}
+
+
+def checked_colour(colour: object) -> Colour:
+    """Return a colour, a list of three as a tuple, known to be well formed.
+
+    Raises
+    ------
+    UsageError
+        For anything that is no colour.
+
+    Examples
+    --------
+    >>> checked_colour([255, 0, 0])
+    (255, 0, 0)
+    """
+    if isinstance(colour, str) and (colour == "mean" or colour in _NAMED):
+        return colour
+    many = list(colour) if isinstance(colour, Iterable) and not isinstance(colour, str) else [colour]
+    # Plain numbers: numpy's would be printed by their own names.
+    levels = tuple(int(v) if isinstance(v, Integral) else float(v) for v in many if isinstance(v, Real) and 0 <= float(v) <= 255)
+    if len(levels) != len(many) or len(levels) != (3 if isinstance(colour, Iterable) else 1):
+        raise UsageError(f"a colour is mean, black, grey, white, a grey level from 0 to 255, or (red, green, blue), not {colour!r}")
+    return levels if len(levels) == 3 else levels[0]
+
+
+def paint(colour: Colour, image: Tensor, canvas: Canvas | None) -> Tensor:
+    """Return a colour in the net's input space, (C, 1, 1), or (C, H, W) where black differs from pixel to pixel.
+
+    Parameters
+    ----------
+    colour : float, str or tuple
+        As in `Colour`.
+    image : Tensor
+        (N, C, H, W), for the number of channels, size, dtype and device. Where a mean image of another size was subtracted,
+        its own mean stands for it.
+    canvas : Canvas or None
+        Knows black and white; not needed for "mean".
+
+    Raises
+    ------
+    UsageError
+        For a colour other than "mean" where the net's input has no black and white, and for three numbers without three channels.
+
+    Examples
+    --------
+    >>> paint("mean", torch.ones(1, 2, 3, 4), None).flatten()
+    tensor([0., 0.])
+    """
+    zeros = image.new_zeros(image.shape[1], 1, 1)
+    if colour == "mean":
+        return zeros
+    if canvas is None or canvas.black is None or canvas.white is None:
+        raise UsageError(f"colour {colour!r} needs a net that sees pictures; 'mean' always goes")
+    if isinstance(colour, tuple):
+        if image.shape[1] != 3 or len(colour) != 3:
+            raise UsageError(f"colour {colour} has 3 numbers, but the image has {image.shape[1]} channels; give one grey level")
+        levels = list(colour[::-1] if canvas.order == "BGR" else colour)
+    else:
+        levels = [_NAMED[colour] if isinstance(colour, str) else float(colour)] * image.shape[1]
+    part = image.new_tensor(levels)[:, None, None] / 255.0
+    black, white = (_fitted(bound.to(image), image) for bound in (canvas.black, canvas.white))
+    return torch.lerp(black, white, part) + zeros
+
+
+def _fitted(bound: Tensor, image: Tensor) -> Tensor:
+    fits = bound.dim() == 3 and bound.shape[1:] in ((1, 1), image.shape[2:])
+    return bound if fits else bound.reshape(bound.shape[0], -1).mean(1)[:, None, None]

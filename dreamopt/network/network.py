@@ -1,0 +1,309 @@
+"""A trained net together with how pictures become its input: a differentiable function *image -> activations*."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from dreamopt.backends.base import Backend, LayerInfo, Shape
+from dreamopt.backends.base import Redirect as Redirect
+from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError
+from dreamopt.image.files import covering, read_picture
+from dreamopt.network.labels import find_label
+from dreamopt.network.preprocessing import InputSpace, input_space
+from dreamopt.objective import Guide, Picture
+
+Size = int | Sequence[int] | None
+"""An input size: pixels of a square's side, (H, W), or None for the size in the net's file."""
+
+
+_LISTED = 12
+
+
+class Network:
+    """A net of any backend, and the space its input lives in; `load_net` makes one.
+
+    The input space is ``(grey levels 0-255 in channel_order - mean) * scale``; all images here are tensors in it.
+
+    Parameters
+    ----------
+    backend : Backend
+        What computes the net.
+    space : InputSpace, optional
+        How pictures become its input; None for a net whose input is a vector.
+    labels : sequence of str, optional
+        Names of the classes.
+    notes : sequence of str
+        What was altered or assumed when the net was read, one sentence each.
+    """
+
+    def __init__(
+        self, backend: Backend, space: InputSpace | None = None, labels: Sequence[str] | None = None, notes: Sequence[str] = ()
+    ) -> None:
+        if space is None and len(backend.input_shape) == 3:
+            space = input_space(backend.input_shape[0])
+        self.backend = backend
+        self.space = space
+        self.labels = tuple(labels) if labels is not None else None
+        self.notes = tuple(notes)
+        self._by_name = {info.name: info for info in reversed(backend.layers)}
+        self._blobs = {top for info in backend.layers for top in info.tops}
+        numbered = {f"{info.name}[{j}]": info for info in backend.layers if len(info.tops) > 1 for j in range(len(info.tops))}
+        self._numbered = {name: info for name, info in numbered.items() if name not in self._by_name}
+        self._hash: str | None = None
+
+    @property
+    def input_shape(self) -> Shape:
+        """One item's input shape in the net's file, (C, H, W), or (K,) for a generator."""
+        return self.backend.input_shape
+
+    @property
+    def input_name(self) -> str:
+        """Name of the input blob."""
+        return self.backend.input_name
+
+    @property
+    def device(self) -> torch.device:
+        """Where the net is computed."""
+        return self.backend.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the numbers."""
+        return self.backend.dtype
+
+    @property
+    def layers(self) -> Sequence[LayerInfo]:
+        """The layers in the order in which they run."""
+        return self.backend.layers
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether the input is a picture (C, H, W), and not a vector."""
+        return self.space is not None
+
+    @property
+    def channel_order(self) -> str:
+        """BGR or RGB: the order of the input's first three channels."""
+        return self._picture().order
+
+    @property
+    def scale(self) -> float:
+        """What the difference to the mean is multiplied by."""
+        return self._picture().scale
+
+    @property
+    def mean(self) -> Tensor:
+        """(C, 1, 1): the mean of each channel, grey levels, in the net's channel order."""
+        return self._tensor(self._picture().mean_at())
+
+    @property
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest values, (C, 1, 1) each, that stand for black and white in the input space."""
+        return self.bounds_at(None)
+
+    def bounds_at(self, size: Size) -> tuple[Tensor, Tensor]:
+        """Return `bounds` for pictures of this size; (C, H, W) where a mean image of that size was given."""
+        low, high = self._picture().bounds(None if size is None else self.item_shape(size)[1:])
+        return self._tensor(low), self._tensor(high)
+
+    def item_shape(self, size: Size = None) -> Shape:
+        """Return one item's input shape at a size.
+
+        Raises
+        ------
+        UsageError
+            For a size that is not one or two whole numbers above 0, or one given to a net whose input is no picture.
+        """
+        if size is None:
+            return self.input_shape
+        pair = (size, size) if isinstance(size, int) else tuple(size)
+        if len(pair) != 2 or any(not isinstance(v, int | np.integer) or v < 1 for v in pair):
+            raise UsageError(f"size must be a number of pixels or (height, width), each at least 1, not {size}")
+        if not self.is_picture:
+            raise UsageError(f"size {size} was given, but the net's input '{self.input_name}' is a vector of {self.input_shape}")
+        return (self.input_shape[0], int(pair[0]), int(pair[1]))
+
+    def resolve(self, layer: str) -> str:
+        """Return the name under which a layer's or blob's value is asked for.
+
+        A layer's name is what that layer wrote, so that with an in-place ReLU ``conv5`` is before it and ``relu5`` after
+        it; the name of a blob that is no layer's is the blob's last value. ``slice[1]`` is a layer's second top.
+
+        Raises
+        ------
+        TargetError
+            With the names that come near; or for a layer that writes several blobs, none of which has its name.
+        """
+        if layer in self._by_name or layer in self._numbered or layer in self._blobs:
+            self._refuse_several(layer)
+            return layer
+        names = [*self._by_name, *self._numbered, *sorted(self._blobs - set(self._by_name))]
+        lowered = {name.lower(): name for name in names}
+        near = [lowered[n] for n in difflib.get_close_matches(layer.lower(), lowered, n=3)]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {self._some_layers()}"
+        raise TargetError(f"the net has no layer '{layer}'; {hint}")
+
+    def _refuse_several(self, layer: str) -> None:
+        """Raise a TargetError for a layer's name that leaves open which of its tops is meant."""
+        info = self._by_name.get(layer)
+        if info is not None and len(info.tops) > 1 and info.type != "Split" and layer not in self._blobs:
+            raise TargetError(f"layer '{layer}' writes {', '.join(info.tops[:-1])} and {info.tops[-1]}: name one of them")
+
+    def _some_layers(self) -> str:
+        names = [info.name for info in self.layers if not info.added]
+        more = len(names) - _LISTED
+        return ", ".join(names[:_LISTED]) + (f", ... and {more} more (dreamopt inspect lists them)" if more > 0 else "")
+
+    def shape_of(self, layer: str, size: Size = None) -> Shape:
+        """Return one item's shape at a layer, (C, H, W) or (K,), for an input of this size.
+
+        Raises
+        ------
+        TargetError
+            For an unknown layer.
+        ShapeError
+            If a layer below cannot take an input of this size.
+        """
+        name = self.resolve(layer)
+        item = self.item_shape(size)
+        try:
+            return self.backend.shapes([name], item)[name]
+        except ShapeError as problem:
+            if item == self.input_shape:
+                raise
+            why = f"layer '{name}' cannot be reached with an input of {item}: {problem}"
+            raise ShapeError(f"{why}; use the file's size, {self.input_shape}, or a layer below") from problem
+
+    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
+        """Return the values of layers for a batch of inputs, differentiable.
+
+        Parameters
+        ----------
+        x : Tensor
+            (N, C, H, W) in the input space.
+        layers : sequence of str
+            Their names; nothing beyond the topmost one is computed.
+        linked : bool
+            Whether gradients of one of these values with respect to another are wanted too, which may be slower.
+        redirect : Redirect, optional
+            Made for N items: the rule by which gradients pass ReLUs that stop them, which may be slower too. They have to
+            be those of what is **maximised**; where the rule has acted stands in it once they are computed.
+
+        Returns
+        -------
+        dict of str to Tensor
+            (N, C, H, W) or (N, K) by name.
+        """
+        names = [self.resolve(layer) for layer in layers]
+        if tuple(x.shape[1:2]) != self.input_shape[:1] or x.dim() != len(self.input_shape) + 1:
+            raise ShapeError(
+                f"the input must be of shape (N, {', '.join(map(str, self.input_shape))}) up to its size, not {tuple(x.shape)}"
+            )
+        if redirect is None:  # which a backend of somebody's own need not know
+            return self.backend.activations(x, list(dict.fromkeys(names)), linked=linked)
+        if redirect.batch != x.shape[0]:
+            raise ShapeError(f"the rule of redirected ReLUs was made for {redirect.batch} items, but the input has {x.shape[0]}")
+        return self.backend.activations(x, list(dict.fromkeys(names)), linked=linked, redirect=redirect)
+
+    def producers(self, layer: str) -> list[tuple[LayerInfo, str]]:
+        """Return the layers that a layer reads, each with the name under which the value read is asked for."""
+        order = list(self.layers)
+        reader = order.index(self.writer(layer))
+        found = []
+        for bottom in order[reader].bottoms:
+            writer = self._last_writer(bottom, before=reader)
+            found.append((order[writer], order[writer].name if len(order[writer].tops) == 1 else bottom))
+        return found
+
+    def writer(self, layer: str) -> LayerInfo:
+        """Return the layer that wrote what ``layer`` names."""
+        known = self._by_name.get(layer, self._numbered.get(layer))
+        return known if known is not None else self.layers[self._last_writer(layer)]
+
+    def _last_writer(self, blob: str, before: int | None = None) -> int:
+        writers = [i for i, info in enumerate(self.layers[:before]) if blob in info.tops]
+        return writers[-1]
+
+    def find_label(self, label: str) -> int:
+        """Return the number of the class with this name; TargetError where it is none, or several."""
+        return find_label(self.labels, label)
+
+    def to_rgb(self, x: Tensor) -> Tensor:
+        """Return images (N, C, H, W) of the input space as pictures, (N, H, W, 3), float, RGB, cut to 0-255."""
+        return self._picture().to_rgb(x)
+
+    def from_rgb(self, picture: ArrayLike) -> Tensor:
+        """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
+        return self._picture().from_rgb(picture).to(dtype=self.dtype, device=self.device)
+
+    def look(self, picture: Guide | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
+        """Return the values of layers for a picture, without a gradient.
+
+        Parameters
+        ----------
+        picture : str, Picture or array
+            A file's path, or a picture (H, W, 3), RGB, 0-255.
+        layers : sequence of str
+            Their names.
+        size : int or (int, int), optional
+            The input's size; the picture is scaled to cover it and cut to its middle. None is the size in the net's file.
+
+        Returns
+        -------
+        dict of str to Tensor
+            (1, C, H, W) or (1, K) by name.
+
+        Raises
+        ------
+        ImageError
+            For a file that cannot be read as a picture, or a net whose input is none.
+        """
+        self._picture()
+        if isinstance(picture, str):
+            whole = read_picture(picture)
+        else:
+            whole = picture.array() if isinstance(picture, Picture) else np.asarray(picture)
+        x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]
+        with torch.no_grad():
+            return {name: value.detach() for name, value in self.activations(x, layers).items()}
+
+    def hash(self) -> str:
+        """Return the sha256 of the weights, in hexadecimal; computed once."""
+        if self._hash is None:
+            self._hash = self.backend.weights_hash()
+        return self._hash
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what a result file says about the net: plain values, fit for JSON."""
+        space = self.space
+        return {
+            "backend": self.backend.name,
+            "computed_by": self.backend.origin,
+            "input": self.input_name,
+            "input_shape": list(self.input_shape),
+            "mean": None if space is None else [float(v) for v in space.mean],
+            "mean_image": space is not None and space.mean_image is not None,
+            "channel_order": None if space is None else space.order,
+            "scale": None if space is None else space.scale,
+            "assumed": [] if space is None else list(space.assumed),
+            "notes": [*self.backend.changes, *self.notes],
+            "weights_sha256": self.hash(),
+        }
+
+    def _tensor(self, values: ArrayLike) -> Tensor:
+        return torch.as_tensor(np.asarray(values), dtype=self.dtype, device=self.device)
+
+    def _picture(self) -> InputSpace:
+        if self.space is None:
+            raise ImageError(f"the net's input '{self.input_name}' is a vector of {self.input_shape}, not a picture")
+        return self.space
+
+    def __repr__(self) -> str:
+        return f"<Network {len(self.layers)} layers, input {self.input_name} {self.input_shape}, {self.backend.name} on {self.device}>"

@@ -1,0 +1,69 @@
+"""The contract of an objective, its algebra and its strings; units, reference images and vectors, plain functions."""
+
+from dreamopt.objective.function import Function, from_function
+from dreamopt.objective.objective import BARE_LAYER, Activations, Each, Layers, Objective, Scaled, Sum, UnitObjective, each, terms
+from dreamopt.objective.reference_objectives import PictureObjective, VectorObjective
+from dreamopt.objective.references import (
+    Guide,
+    Held,
+    Picture,
+    Vector,
+    frozen_picture,
+    frozen_pictures,
+    frozen_vectors,
+    per_item_vectors,
+    read_vector,
+    vectors_of,
+)
+from dreamopt.objective.strings import objectives, parse
+from dreamopt.objective.units import (
+    Unit,
+    agreed,
+    chosen,
+    columns,
+    frozen_layers,
+    frozen_units,
+    highest,
+    per_item,
+    pick,
+    target_string,
+)
+
+__all__ = [
+    "BARE_LAYER",
+    "Activations",
+    "Each",
+    "Function",
+    "Guide",
+    "Held",
+    "Layers",
+    "Objective",
+    "Picture",
+    "PictureObjective",
+    "Scaled",
+    "Sum",
+    "Unit",
+    "UnitObjective",
+    "Vector",
+    "VectorObjective",
+    "agreed",
+    "chosen",
+    "columns",
+    "each",
+    "from_function",
+    "frozen_layers",
+    "frozen_picture",
+    "frozen_pictures",
+    "frozen_units",
+    "frozen_vectors",
+    "highest",
+    "objectives",
+    "parse",
+    "per_item",
+    "per_item_vectors",
+    "pick",
+    "read_vector",
+    "target_string",
+    "terms",
+    "vectors_of",
+]

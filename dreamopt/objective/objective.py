@@ -1,0 +1,373 @@
+"""The contract of an objective, and the algebra of objectives.
+
+An objective is an immutable score of activations, one number per item of the batch, to be **maximised**. A subclass is a
+frozen dataclass with `layers` (which activations it reads) and `value` (the score); everything else has a default::
+
+    @dataclass(frozen=True)
+    class Loudest(Objective):
+        layer: str
+
+        @property
+        def layers(self):
+            return (self.layer,)
+
+        def value(self, acts):
+            return acts[self.layer].flatten(1).amax(1)
+
+`bind` is called once, when a Problem is made; `value` at every step. Objectives add, subtract, and are multiplied and divided
+by numbers: ``2 * Channel("conv4", 7) - Channel("conv4", 8)``. Printing one gives the string that makes it again. Bases of
+objectives that are given a picture or a vector stand in `dreamopt.objective.reference_objectives`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import DreamoptError, ObjectiveError, TargetError
+from dreamopt.objective.references import Guide
+from dreamopt.objective.units import Unit, agreed, per_item
+from dreamopt.parts.part import call_string, number_string, origin
+
+BARE_LAYER = re.compile(r"""[^\s:@|()"*+-][^\s:@|()"*]*""")
+"""A layer's name that can stand alone in a string, for its energy."""
+
+Activations = Mapping[str, Tensor]
+"""Activations by layer name, each (N, C, ...) or (N, K)."""
+
+
+class Layers(Protocol):
+    """What an objective may ask a network when it is bound to it."""
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the classes, where known."""
+
+    def resolve(self, layer: str) -> str:
+        """Return the layer's name, or raise TargetError with names that come close."""
+
+    def shape_of(self, layer: str, size: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """Return one item's shape at ``layer``, (C, H, W) or (K,), for an input of (H, W) ``size``."""
+
+    def find_label(self, label: str) -> int:
+        """Return the number of the class with this name."""
+
+    def look(self, picture: Guide, layers: Sequence[str], size: tuple[int, ...] | None = None) -> dict[str, Tensor]:
+        """Return the activations, (1, ...) by layer, of a picture scaled to cover (H, W) ``size`` and cut to its middle."""
+
+
+class Objective:
+    """A score of activations, one number per item, to be maximised."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers whose activations `value` reads."""
+        raise AssertionError(f"{type(self).__name__} does not say which layers it reads")
+
+    @property
+    def batch(self) -> int | None:
+        """How many items it prescribes (one unit for each), None when it fits any number."""
+        return None
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return the score of each item, (N,), differentiable.
+
+        Parameters
+        ----------
+        acts : mapping of str to Tensor
+            For each name in `layers` its activation, (N, C, H, W) or (N, K), with the net's dtype and device.
+        """
+        raise AssertionError(f"{type(self).__name__} does not say its value")
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Objective:
+        """Check the objective against a network, and return it with every default and label resolved.
+
+        Called once, before the first step. The default checks that the layers exist.
+
+        Parameters
+        ----------
+        network : Layers
+            Usually a `dreamopt.Network`.
+        size : tuple of int, optional
+            Height and width of the input in pixels; None for the size in the net's file.
+
+        Raises
+        ------
+        TargetError
+            For a layer or unit that the network does not have.
+        """
+        for layer in self.layers:
+            network.resolve(layer)
+        return self
+
+    def item(self, index: int) -> Objective:
+        """Return the objective that item ``index`` alone has; itself unless it prescribes units per item."""
+        return self
+
+    @property
+    def coupled(self) -> bool:
+        """Whether an item's score depends on the other items on purpose, so that it has none alone (diversity)."""
+        return False
+
+    def reached(self, acts: Activations) -> Tensor | None:
+        """Return (N,), whether each item's unit is the highest of its layer now; None where that has no meaning."""
+        return None
+
+    def written_in(self) -> str:
+        """Return the file in which the objective was written, for errors."""
+        return origin(self)
+
+    def __call__(self, acts: Activations) -> Tensor:
+        """Return `value`, checked to be one finite-shaped number per item."""
+        n = next(iter(acts.values())).shape[0]
+        if self.batch is not None and self.batch != n:
+            raise ObjectiveError(f"objective {self} is for a batch of {self.batch}, but the batch has {n} items")
+        try:
+            values = self.value(acts)
+        except DreamoptError:
+            raise
+        except Exception as problem:
+            if not getattr(problem, "__notes__", None):
+                problem.add_note(f"in the value of objective {self}, written in {self.written_in()}")
+            raise
+        if not isinstance(values, Tensor) or values.shape != (n,):
+            got = tuple(values.shape) if isinstance(values, Tensor) else repr(values)
+            what = f"{self.written_in()}: objective {self}"
+            raise ObjectiveError(f"{what} must return one value per item, a tensor of shape ({n},), not {got}")
+        return values
+
+    def __add__(self, other: object) -> Objective:
+        if not isinstance(other, Objective):
+            return NotImplemented
+        return Sum((*terms(self), *terms(other)))
+
+    def __neg__(self) -> Objective:
+        return -1.0 * self
+
+    def __sub__(self, other: object) -> Objective:
+        return self + -other if isinstance(other, Objective) else NotImplemented
+
+    def __mul__(self, factor: object) -> Objective:
+        return Scaled(_factor(factor), self) if isinstance(factor, Real) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: object) -> Objective:
+        if not isinstance(divisor, Real):
+            return NotImplemented
+        if divisor == 0:
+            raise ObjectiveError(f"objective {self} cannot be divided by 0")
+        return self * (1 / float(divisor))
+
+    def __radd__(self, other: object) -> Objective:
+        # sum() starts from 0.
+        return self if other == 0 else NotImplemented
+
+    def __str__(self) -> str:
+        return call_string(self)
+
+
+def _factor(number: Real) -> float:
+    if not math.isfinite(factor := float(number)):
+        raise ObjectiveError(f"an objective is multiplied by a finite number, not by {factor}")
+    return factor
+
+
+def terms(objective: Objective) -> tuple[Objective, ...]:
+    """Return a sum's terms, or the objective itself as the one term."""
+    return objective.terms if isinstance(objective, Sum) else (objective,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled(Objective):
+    """``factor`` times an objective; a factor of -1 looks for what the objective likes least."""
+
+    factor: float
+    term: Objective
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers of the term."""
+        return self.term.layers
+
+    @property
+    def batch(self) -> int | None:
+        """Items prescribed by the term."""
+        return self.term.batch
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return ``factor`` times the term's value."""
+        return self.factor * self.term(acts)
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Objective:
+        """Bind the term."""
+        return dataclasses.replace(self, term=self.term.bind(network, size))
+
+    @property
+    def coupled(self) -> bool:
+        """As the term."""
+        return self.term.coupled
+
+    def reached(self, acts: Activations) -> Tensor | None:
+        """As the term, where the factor looks for more of it."""
+        return self.term.reached(acts) if self.factor > 0 else None
+
+    def item(self, index: int) -> Objective:
+        """Return the factor times the term's item."""
+        return dataclasses.replace(self, term=self.term.item(index))
+
+    def __mul__(self, factor: object) -> Objective:
+        return Scaled(self.factor * _factor(factor), self.term) if isinstance(factor, Real) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __str__(self) -> str:
+        inner = f"({self.term})" if isinstance(self.term, Sum | Each) else str(self.term)
+        return f"-{inner}" if self.factor == -1 else f"{number_string(self.factor)}*{inner}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sum(Objective):
+    """The sum of several objectives, each over its own layers."""
+
+    terms: tuple[Objective, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers of all terms, each once."""
+        return tuple(dict.fromkeys(layer for term in self.terms for layer in term.layers))
+
+    @property
+    def batch(self) -> int | None:
+        """Items prescribed by the terms."""
+        return agreed(self.terms)
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return the sum of the terms' values."""
+        return torch.stack([term(acts) for term in self.terms]).sum(0)
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Objective:
+        """Bind every term."""
+        agreed(self.terms)
+        return Sum(tuple(term.bind(network, size) for term in self.terms))
+
+    @property
+    def coupled(self) -> bool:
+        """Whether any term is."""
+        return any(term.coupled for term in self.terms)
+
+    def reached(self, acts: Activations) -> Tensor | None:
+        """Whether every term that can say so has reached it."""
+        said = [one for one in (term.reached(acts) for term in self.terms) if one is not None]
+        return torch.stack(said).all(0) if said else None
+
+    def item(self, index: int) -> Objective:
+        """Return the sum of the terms' items."""
+        return Sum(tuple(part for term in self.terms for part in terms(term.item(index))))
+
+    def __str__(self) -> str:
+        parts = [f"({term})" if isinstance(term, Each) else str(term) for term in self.terms]
+        return parts[0] + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in parts[1:])
+
+
+@dataclasses.dataclass(frozen=True)
+class Each(Objective):
+    """A different objective for each item of the batch; ``"conv4:7 | fc8:3"`` as a string.
+
+    Parameters
+    ----------
+    items : tuple of Objective
+        Item i climbs ``items[i]`` as if it were alone.
+    """
+
+    items: tuple[Objective, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers of all items, each once."""
+        return tuple(dict.fromkeys(layer for item in self.items for layer in item.layers))
+
+    @property
+    def batch(self) -> int | None:
+        """The number of items."""
+        return len(self.items)
+
+    def value(self, acts: Activations) -> Tensor:
+        """Return each objective's value for its own item."""
+        return torch.cat([one({k: acts[k][i : i + 1] for k in one.layers}) for i, one in enumerate(self.items)])
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Objective:
+        """Bind every item's objective."""
+        for one in self.items:
+            if one.coupled:
+                raise ObjectiveError(f"objective {one} compares the items of a batch and cannot be that of a single item")
+            if one.batch not in (None, 1):
+                raise ObjectiveError(f"objective {one} is for a batch of {one.batch} and cannot be that of a single item")
+        return Each(tuple(one.bind(network, size) for one in self.items))
+
+    def reached(self, acts: Activations) -> Tensor | None:
+        """Whether each item's own objective has reached it; False where one cannot say so."""
+        said = [one.reached({k: acts[k][i : i + 1] for k in one.layers}) for i, one in enumerate(self.items)]
+        if all(one is None for one in said):
+            return None
+        like = next(one for one in said if one is not None)
+        return torch.cat([torch.zeros_like(like) if one is None else one for one in said])
+
+    def item(self, index: int) -> Objective:
+        """Return the objective of item ``index``."""
+        return self.items[index]
+
+    def __str__(self) -> str:
+        return " | ".join(f"({one})" if isinstance(one, Each) else str(one) for one in self.items)
+
+
+def each(objectives: Sequence[Objective]) -> Objective:
+    """Return one objective for a batch in which item i climbs ``objectives[i]``; a single one stays itself.
+
+    >>> from dreamopt.objectives import Channel
+    >>> print(each([Channel("conv4", 7), Channel("fc8", 3)]))
+    conv4:7 | fc8:3
+    """
+    if not objectives:
+        raise ObjectiveError("a batch needs at least one objective")
+    return objectives[0] if len(objectives) == 1 else Each(tuple(objectives))
+
+
+class UnitObjective(Objective):
+    """Base of objectives that pick one unit of one layer, the same for all items or one for each; needs `layer` and `unit`."""
+
+    layer: str
+    unit: Unit
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
+    @property
+    def batch(self) -> int | None:
+        """The number of units, None for a single one."""
+        return len(self.unit) if isinstance(self.unit, tuple) else None
+
+    def item(self, index: int) -> Self:
+        """Return the objective with item ``index``'s unit alone."""
+        return dataclasses.replace(self, unit=per_item(self.unit, index))  # type: ignore[type-var]  # subclasses are dataclasses
+
+    def checked_unit(self, shape: tuple[int, ...]) -> int | tuple[int, ...]:
+        """Return the unit(s), each known to be a number below the layer's ``shape[0]``; TargetError otherwise."""
+        units = self.unit if isinstance(self.unit, tuple) else (self.unit,)
+        what = "unit" if len(shape) == 1 else "channel"
+        for unit in units:
+            if isinstance(unit, str):
+                raise TargetError(f"'{unit}' is no {what} number of layer '{self.layer}'; only ClassScore takes label names")
+            if not 0 <= unit < shape[0]:
+                raise TargetError(f"layer '{self.layer}' has no {what} {unit}: it has {shape[0]}, numbered 0 to {shape[0] - 1}")
+        numbers = tuple(int(unit) for unit in units)
+        return numbers if isinstance(self.unit, tuple) else numbers[0]

@@ -1,0 +1,128 @@
+r"""Strings that name objectives; printing an objective gives a string that makes it again.
+
+From the loosest to the tightest binding::
+
+    conv4:7 | fc8:3            item 0 climbs the one, item 1 the other
+    0.5*conv4:7 - fc8:3        sums; + and - stand between spaces, since layer names may hold them
+    2*(conv4:7 + fc8:3)        a number times one term, or times a sum in brackets
+    conv4:7                    channel 7 of conv4 (on a flat layer, unit 7)
+    conv4:7,9                  channel 7 for item 0, channel 9 for item 1
+    conv4:7@3,5                the neuron in row 3, column 5; conv4:7,9@3,5;4,4 gives each item its own place
+    conv4:7@centre             the neuron in the middle
+    conv4:7@(3,5;4,4)          the mean of several neurons; conv4:7,9@(3,5;4,4);(1,1) gives each item its own list
+    inception_4c/output        a layer alone: its energy, DeepDream's objective
+    conv4:7 / 3                a term divided by a number; / stands between spaces, too
+    fc8:tabby cat              the class of that name
+    fc8:"7","a | b"            names in double quotes, for a list of them or for one with special signs
+    Name("conv4", power=2)     any objective by name, with Python literals
+
+The layer ends at the last colon before the unit, so that layer names may hold ``/`` and ``:``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from dreamopt.errors import ObjectiveError
+from dreamopt.objective.function import from_function
+from dreamopt.objective.objective import BARE_LAYER, Objective, each
+from dreamopt.parts.calls import CALL, NUMBER, closing, make_part, signed_terms, split
+from dreamopt.parts.registry import Registry
+
+objectives: Registry[Objective] = Registry(
+    "objective",
+    "dreamopt.objectives",
+    Objective,
+    ObjectiveError,
+    {Objective: {"layers": (), "value": ("self", "acts")}},
+    adapt=from_function,
+)
+"""All objectives by name."""
+
+_DIVIDED = re.compile(r"(.+)\s/\s+([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.DOTALL)
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_QUOTED = re.compile(rf"(.+?):\s*((?:{_STRING}|\d+)(?:\s*,\s*(?:{_STRING}|\d+))*)", re.DOTALL)
+_PAIRS = r"\d+\s*,\s*\d+(?:\s*;\s*\d+\s*,\s*\d+)*"
+_LIST = rf"\(\s*{_PAIRS}\s*\)"
+_PLACES = re.compile(rf"(.+)@\s*(cent(?:re|er)|{_PAIRS}|{_LIST}(?:\s*;\s*{_LIST})*)", re.DOTALL)
+
+
+def parse(text: str) -> Objective:
+    """Return the objective that a string names; nothing is looked up in a network yet (`Objective.bind` does that).
+
+    Raises
+    ------
+    ObjectiveError
+        For a string that does not follow the grammar, or an unknown name.
+
+    Examples
+    --------
+    >>> parse("conv4:7")
+    Channel(layer='conv4', unit=7)
+    >>> parse("conv4:7@3,5")
+    Neuron(layer='conv4', unit=7, y=3, x=5)
+    >>> print(parse("fc8:tabby cat") - 0.5 * parse("fc8:3"))
+    fc8:tabby cat - 0.5*fc8:3
+    """
+    return each([_sum(part, text) for part in split(text, "|")])
+
+
+def _sum(text: str, whole: str) -> Objective:
+    parts = [_term(part, whole) for part in signed_terms(text)]
+    return parts[0] if len(parts) == 1 else sum(parts[1:], parts[0])
+
+
+def _term(text: str, whole: str) -> Objective:
+    text = text.strip()
+    if not text:
+        raise ObjectiveError(f"a term is missing in the target '{whole}'")
+    if text.startswith("-"):
+        return -_term(text[1:], whole)
+    if found := NUMBER.fullmatch(text):
+        return float(found[1]) * _term(found[2], whole)
+    if found := _DIVIDED.fullmatch(text):
+        return _term(found[1], whole) / float(found[2])
+    if text.startswith("(") and closing(text) == len(text) - 1:
+        return parse(text[1:-1])
+    if (call := CALL.fullmatch(text)) and closing(call[2]) == len(call[2]) - 1:
+        return make_part(call[1], call[2], objectives)
+    return _unit(text)
+
+
+def _unit(text: str) -> Objective:
+    body, place = (found[1], found[2]) if (found := _PLACES.fullmatch(text)) else (text, None)
+    if found := _QUOTED.fullmatch(body):
+        layer, units = found[1], [json.loads(u) for u in re.findall(rf"{_STRING}|\d+", found[2])]
+    else:
+        if place is None and BARE_LAYER.fullmatch(body):
+            return _make("Energy", body)
+        layer, colon, unit = body.rpartition(":")
+        if not (colon and layer.strip() and unit.strip()):
+            raise ObjectiveError(
+                f"target '{text}' must be LAYER:UNIT, for instance 'conv4:7', 'conv4:7@3,5' or 'fc8:tabby cat', or a LAYER alone"
+            )
+        # A negative number is a number out of range, and no label.
+        units = [int(unit) if re.fullmatch(r"\s*-\d+\s*", unit) else unit.strip()]
+    layer = layer.strip()
+    chosen = units[0] if len(units) == 1 else tuple(units)
+    if place is None:
+        return _make("ClassScore", layer, chosen) if any(isinstance(u, str) for u in units) else _make("Channel", layer, chosen)
+    if place.startswith("cent"):
+        return _make("Neuron", layer, chosen)
+    if place.startswith("("):
+        lists = tuple(_pairs(group) for group in re.findall(r"\(([^)]*)\)", place))
+        return _make("Places", layer, chosen, lists[0] if len(lists) == 1 else lists)
+    pairs = _pairs(place)
+    ys, xs = zip(*pairs, strict=True)
+    return _make("Neuron", layer, chosen, ys[0], xs[0]) if len(pairs) == 1 else _make("Neuron", layer, chosen, ys, xs)
+
+
+def _pairs(text: str) -> tuple[tuple[int, int], ...]:
+    numbers = [[int(v) for v in pair.split(",")] for pair in text.split(";")]
+    return tuple((y, x) for y, x in numbers)
+
+
+def _make(name: str, *parameters: Any) -> Objective:
+    return objectives.get(name).make(*parameters)

@@ -1,0 +1,197 @@
+"""What is kept of a climb while it goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dreamopt.optimize.optimizer import per_item
+from dreamopt.optimize.patience import Patience
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """The climb so far, item by item; its tensors stay on the device, and a new one is made at each step.
+
+    Parameters
+    ----------
+    best_params, best_values, best_steps : Tensor
+        The highest value of each item, its parameters, and how many steps had been made; -1 where none was measured.
+    active : Tensor
+        (N,) which items still climb.
+    first_params, first_steps : Tensor
+        The first parameters at which each item's unit was the highest of its layer; -1 where it has not been.
+    better_values, better_steps : Tensor
+        (N,) the last value that `Patience` took for better, and when.
+    tells : bool
+        Whether the objective can tell when that is so.
+    transparency : Tensor or None
+        (N, C, H, W) the sum over the steps of the size of the gradient at the image.
+    history : list of (int, Tensor)
+        Steps made and values, the first ``rows`` of them; later ones are of a step that was not finished.
+    halved : tuple of int
+        How many times each item's steps have been halved.
+    redirected : Tensor or None
+        (N,) at how many steps gradients of each item were redirected at ReLUs; None where they never could be.
+    redirected_at : mapping of str to Tensor
+        The same for each ReLU, by the layer's name.
+    stopped, setbacks, dead : mapping of int to str
+        By place in the batch: why an item no longer climbs; what made it step back; why its gradient was zero at the start.
+    """
+
+    best_params: Tensor
+    best_values: Tensor
+    best_steps: Tensor
+    active: Tensor
+    first_params: Tensor
+    first_steps: Tensor
+    better_values: Tensor
+    better_steps: Tensor
+    transparency: Tensor | None
+    halved: tuple[int, ...]
+    history: list[tuple[int, Tensor]] = field(default_factory=list)
+    rows: int = 0
+    tells: bool = False
+    redirected: Tensor | None = None
+    redirected_at: Mapping[str, Tensor] = field(default_factory=dict)
+    stopped: Mapping[int, str] = field(default_factory=dict)
+    setbacks: Mapping[int, str] = field(default_factory=dict)
+    dead: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def all_active(self) -> bool:
+        """Whether no item has been stopped."""
+        return not self.stopped
+
+    @property
+    def any_active(self) -> bool:
+        """Whether any item still climbs."""
+        return len(self.stopped) < len(self.halved)
+
+    def _with(self, changes: Mapping[str, Any]) -> Record:
+        # dataclasses.replace takes as long as a small optimizer's step.
+        changed = object.__new__(Record)
+        changed.__dict__.update(self.__dict__)
+        changed.__dict__.update(changes)
+        return changed
+
+    def noted(
+        self,
+        step: int,
+        params: Tensor,
+        values: Tensor,
+        reached: Tensor | None = None,
+        patience: Patience | None = None,
+        finite: bool = False,
+    ) -> Record:
+        """Take in the values of ``params``, measured after ``step`` steps; ``finite`` where all are known to be."""
+        del self.history[self.rows :]
+        self.history.append((step, values))
+        better = values > self.best_values
+        if not (finite and self.all_active):
+            better &= torch.isfinite(values) & self.active
+        changes: dict[str, Any] = {
+            "best_params": merged(better, params, self.best_params),
+            "best_values": torch.where(better, values, self.best_values),
+            "best_steps": torch.where(better, step, self.best_steps),
+            "rows": self.rows + 1,
+        }
+        if reached is not None:
+            changes["tells"] = True
+            newly = reached & self.active & (self.first_steps < 0)
+            changes["first_params"] = merged(newly, params, self.first_params)
+            changes["first_steps"] = torch.where(newly, step, self.first_steps)
+        noted = self._with(changes)
+        return noted if patience is None else noted._patient(step, values, patience)
+
+    def _patient(self, step: int, values: Tensor, patience: Patience) -> Record:
+        known = torch.isfinite(self.better_values)
+        aim = self.better_values + (patience.relative * self.better_values.abs()).clamp(min=patience.improvement)
+        better = torch.isfinite(values) & (~known | (values > aim))
+        steps = torch.where(better, step, self.better_steps)
+        marked = self._with({"better_values": torch.where(better, values, self.better_values), "better_steps": steps})
+        late = self.active & (step - marked.better_steps >= patience.steps)
+        why = f"no better value within {patience.steps} steps, after {step} steps"
+        return marked.stop({k: why for k, is_late in enumerate(late.tolist()) if is_late})
+
+    def with_redirected(self, acted: Tensor | None, at: Mapping[str, Tensor]) -> Record:
+        """Count a step at which the gradients of items, (N,) bool, were redirected, and where; None if they could not be."""
+        if acted is None:
+            return self
+        steps = acted.to(torch.int64)
+        counts = {layer: self.redirected_at.get(layer, torch.zeros_like(steps)) + items for layer, items in at.items()}
+        total = steps if self.redirected is None else self.redirected + steps
+        return self._with({"redirected": total, "redirected_at": {**self.redirected_at, **counts}})
+
+    def stop(self, why: Mapping[int, str]) -> Record:
+        """Let items climb no further."""
+        if not why:
+            return self
+        left = [k not in why and k not in self.stopped for k in range(len(self.halved))]
+        return self._with({"active": torch.tensor(left, device=self.active.device), "stopped": {**self.stopped, **why}})
+
+    def halve(self, why: Mapping[int, str]) -> Record:
+        """Let items take steps of half the size from now on."""
+        halved = tuple(count + (k in why) for k, count in enumerate(self.halved))
+        return self._with({"halved": halved, "setbacks": {**why, **self.setbacks}})
+
+    def seen_through(self, gradient: Tensor) -> Record:
+        """Add the gradient at the image to the transparency, if that is kept."""
+        if self.transparency is None:
+            return self
+        return self._with({"transparency": self.transparency + gradient.abs()})
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values and tensors."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        rows = [values for _, values in self.history[: self.rows]]
+        fields["history"] = torch.stack(rows) if rows else self.best_values[:0]
+        return fields | {
+            "measured": [step for step, _ in self.history[: self.rows]],
+            "halved": list(self.halved),
+            **{name: dict(fields[name]) for name in ("stopped", "setbacks", "dead", "redirected_at")},
+        }
+
+
+def begun(params: Tensor, image: Tensor | None) -> Record:
+    """Return the record before the first step; with an image (N, C, H, W), one that keeps the transparency."""
+    n, device = params.shape[0], params.device
+    lowest = torch.full((n,), -torch.inf, dtype=params.dtype, device=device)
+    never = torch.full((n,), -1, dtype=torch.int64, device=device)
+    return Record(
+        best_params=params,
+        best_values=lowest,
+        best_steps=never,
+        active=torch.ones(n, dtype=torch.bool, device=device),
+        first_params=params,
+        first_steps=never,
+        better_values=lowest,
+        better_steps=torch.zeros_like(never),
+        transparency=None if image is None else torch.zeros_like(image),
+        halved=(0,) * n,
+    )
+
+
+def recalled(plain: Mapping[str, Any], device: torch.device) -> Record:
+    """Return the record that `Record.plain` was made from."""
+    fields = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in plain.items()}
+    fields["redirected_at"] = {layer: counts.to(device) for layer, counts in plain["redirected_at"].items()}
+    measured, values = fields.pop("measured"), fields.pop("history").unbind(0)
+    return Record(**fields | {"history": list(zip(measured, values, strict=True)), "halved": tuple(fields["halved"])})
+
+
+def merged(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Return ``new`` (N, ...) for the items in ``mask`` (N,), else ``old``."""
+    # On a CPU a look at the mask costs less than a copy; a GPU would have to be waited for.
+    if mask.device.type == "cpu":
+        chosen = mask.tolist()
+        if not any(chosen):
+            return old
+        if all(chosen):
+            return new
+    return torch.where(per_item(mask, new), new, old)

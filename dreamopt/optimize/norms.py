@@ -1,0 +1,84 @@
+"""How large a gradient is, item by item, and numbers that may differ from item to item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import UsageError
+from dreamopt.optimize.optimizer import per_item
+from dreamopt.parts.schedule import Number, smallest
+from dreamopt.regularizer import seen_box
+
+Norm = Literal["mean", "window", "l2", "std", "none"]
+"""What a gradient is divided by: mean of |g| (over all, or over the window outside of which it is 0), the Euclidean norm, the
+standard deviation, or 1."""
+
+
+def sizes(gradient: Tensor, norm: Norm) -> Tensor:
+    """Return (N,), each item's size; item i's is the same bits in any batch."""
+    # Item by item: a reduction over a whole batch may sum in another order than over one item.
+    rows = gradient.flatten(1)
+    if norm == "mean":
+        return torch.stack([row.abs().mean() for row in rows])
+    if norm == "window":
+        boxes = [seen_box(one) if one.dim() == 3 else None for one in gradient]
+        seen = [one if box is None else one[:, box[0] : box[1], box[2] : box[3]] for one, box in zip(gradient, boxes, strict=True)]
+        return torch.stack([one.abs().mean() if one.numel() else one.new_zeros(()) for one in seen])
+    if norm == "l2":
+        return torch.stack([row.norm() for row in rows])
+    if norm == "std":
+        return torch.stack([row.std(correction=0) for row in rows])
+    return gradient.new_ones(gradient.shape[0])
+
+
+def normalized(gradient: Tensor, norm: Norm, unit: float) -> Tensor:
+    """Return the gradient over its size; with norm "none" the gradient per grey level. Zero stays zero."""
+    if norm == "none":
+        # A step in grey levels moves the parameter by `unit` more, so that the gradient counts squared.
+        return gradient * unit
+    size = per_item(sizes(gradient, norm), gradient)
+    return torch.where(size > 0, gradient / torch.where(size > 0, size, 1), 0)
+
+
+def each(numbers: Sequence[float], like: Tensor) -> float | Tensor:
+    """Return a number for each item, to multiply ``like`` (N, ...): the number itself where all items share it."""
+    if all(number == numbers[0] for number in numbers):
+        return numbers[0]
+    return per_item(torch.tensor(list(numbers), dtype=like.dtype, device=like.device), like)
+
+
+def check_step(name: str, step_size: Number) -> None:
+    """Raise UsageError for a step that is not above 0."""
+    if smallest(step_size) <= 0:
+        raise UsageError(f"the step of {name} must be above 0, not {step_size}")
+
+
+def check_norm(name: str, norm: str) -> None:
+    """Raise UsageError for a norm that there is not."""
+    if norm not in get_args(Norm):
+        raise UsageError(f"norm of {name} must be mean, window, l2, std or none, not '{norm}'")
+
+
+def check_memory(name: str, **numbers: float) -> None:
+    """Raise UsageError for a number that is not from 0 to below 1."""
+    for what, number in numbers.items():
+        if not 0 <= number < 1:
+            raise UsageError(f"{what} of {name} must be from 0 to below 1, not {number}")
+
+
+def check_positive(name: str, **numbers: float) -> None:
+    """Raise UsageError for a number that is not above 0."""
+    for what, number in numbers.items():
+        if not number > 0:
+            raise UsageError(f"{what} of {name} must be above 0, not {number}")
+
+
+def check_not_negative(name: str, **numbers: float) -> None:
+    """Raise UsageError for a number below 0."""
+    for what, number in numbers.items():
+        if not number >= 0:
+            raise UsageError(f"{what} of {name} must be at least 0, not {number}")

@@ -1,0 +1,208 @@
+"""Names of objectives, regularizers, optimizers, parametrizations and transforms: file stems, plugins of other packages, your own.
+
+Three sources, looked up in this order: what was registered in this process, the files of the plugins' folder
+(``objectives/class_score.py`` holds ``ClassScore``), and entry points of the group ``dreamopt.KIND``::
+
+    [project.entry-points."dreamopt.objectives"]
+    energy = "mypackage.energy:Energy"
+
+Each is checked against its contract when it is found, and an error names the file to mend.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from dreamopt.errors import DreamoptError
+
+P = TypeVar("P")
+Contract = Mapping[type, Mapping[str, tuple[str, ...]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plugin(Generic[P]):
+    """One name that makes a part.
+
+    Parameters
+    ----------
+    name : str
+        Its name in strings, in snake case.
+    make : callable
+        The class, or for a plain function what the registry's ``adapt`` made of it.
+    origin : str
+        The file it was written in.
+    """
+
+    name: str
+    make: Callable[..., P]
+    origin: str
+
+
+def snake(name: str) -> str:
+    """Return a class name as its file is called.
+
+    >>> snake("ClassScore"), snake("L2"), snake("total_variation")
+    ('class_score', 'l2', 'total_variation')
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+class Registry(Generic[P]):
+    """The names of one kind of plugin.
+
+    Parameters
+    ----------
+    kind : str
+        What one of them is called; with an "s" and after "dreamopt." it is the entry-point group.
+    package : str
+        The package whose files are the built-in ones.
+    base : type
+        What a plugin must be a subclass of.
+    error : type
+        The error for a plugin that breaks the contract.
+    methods : mapping of type to mapping
+        For each kind of base class the methods that a plugin must define, with their parameters (none: a property).
+    adapt : callable, optional
+        Turns a plain function and its name into a maker, for kinds that take plain functions.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        package: str,
+        base: type[P],
+        error: type[DreamoptError],
+        methods: Contract,
+        adapt: Callable[[Callable[..., Any], str], Callable[..., P]] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.group = f"dreamopt.{kind}s"
+        self.package = package
+        self.base = base
+        self.error = error
+        self.methods = methods
+        self.adapt = adapt
+        self._own: dict[str, Plugin[P]] = {}
+        self._found: dict[str, Plugin[P]] = {}
+
+    def register(self, plugin: Any, name: str | None = None) -> Any:
+        """Make a class, or for objectives a plain function, known by name; usable as a decorator.
+
+        Raises
+        ------
+        ObjectiveError, RegularizerError
+            If it breaks the contract, naming its file.
+        """
+        checked = self.check(plugin, name)
+        self._own[checked.name] = checked
+        return plugin
+
+    def unregister(self, name: str) -> None:
+        """Forget a name given to `register`."""
+        del self._own[snake(name)]
+
+    def check(self, plugin: Any, name: str | None = None) -> Plugin[P]:
+        """Return the plugin's entry if it keeps the contract, and raise with its file if not."""
+        maker: Any
+        own_name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
+        where = _file(plugin)
+        label = f"{where}: {own_name}"
+        if self.adapt is not None and inspect.isfunction(plugin):
+            maker = self.adapt(plugin, own_name)
+            return Plugin(snake(own_name), maker, where)
+        if not (isinstance(plugin, type) and issubclass(plugin, self.base)):
+            raise self.error(f"{label} must be a subclass of {self.base.__module__}.{self.base.__name__}")
+        if not (dataclasses.is_dataclass(plugin) and plugin.__dataclass_params__.frozen):  # type: ignore[attr-defined]  # no stub has it
+            raise self.error(f"{label} must be immutable: decorate it with @dataclass(frozen=True)")
+        base = next((base for base in self.methods if issubclass(plugin, base)), None)
+        if base is None:
+            raise self.error(f"{label} must be a subclass of {' or '.join(base.__name__ for base in self.methods)}")
+        for method, parameters in self.methods[base].items():
+            found = inspect.getattr_static(plugin, method)
+            if found is inspect.getattr_static(base, method):
+                raise self.error(f"{label} must define {method}")
+            if parameters and len(inspect.signature(found).parameters) != len(parameters):
+                raise self.error(f"{label}.{method} must take ({', '.join(parameters)})")
+        maker = plugin
+        return Plugin(snake(own_name), maker, where)
+
+    def get(self, name: str) -> Plugin[P]:
+        """Return the plugin called ``name``, in snake case or as its class is called.
+
+        Raises
+        ------
+        ObjectiveError, RegularizerError
+            For an unknown name, with the known ones; for a plugin that breaks the contract, with its file.
+        """
+        key = self._key(name)
+        if key in self._own:
+            return self._own[key]
+        if key not in self._found:
+            self._found[key] = self._load(key, name)
+        return self._found[key]
+
+    def _key(self, name: str) -> str:
+        """Return the name in snake case; underscores may be left out or stand elsewhere, as in AdamW, adamw and adam_w."""
+        key = snake(name)
+        bare = key.replace("_", "")
+        return next((one for one in self.names() if one.replace("_", "") == bare), key) if key not in self._own else key
+
+    def _load(self, key: str, name: str) -> Plugin[P]:
+        if key in _stems(self.package):
+            module = importlib.import_module(f"{self.package}.{key}")
+            for value in vars(module).values():
+                if isinstance(value, type) and value.__module__ == module.__name__ and snake(value.__name__) == key:
+                    return self.check(value)
+            raise self.error(f"{module.__file__}: the file must hold a class named as the file, in capitals")
+        for point in self._points():
+            if point.name == key:
+                return dataclasses.replace(self.check(self._import(point)), name=key)
+        near = difflib.get_close_matches(key, self.names(), n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise self.error(f"no {self.kind} is called '{name}'{hint}; there are {', '.join(self.names())}")
+
+    def _points(self) -> tuple[EntryPoint, ...]:
+        return _installed(self.group, tuple(sys.path))
+
+    def _import(self, point: EntryPoint) -> Any:
+        try:
+            return point.load()
+        except Exception as problem:
+            package = point.dist.name if point.dist is not None else "an installed package"
+            raise self.error(f"entry point {point.name} = {point.value} of {package} cannot be imported: {problem}") from problem
+
+    def names(self) -> list[str]:
+        """Return all names in alphabetical order, without importing the plugins."""
+        return sorted({*self._own, *_stems(self.package), *(point.name for point in self._points())})
+
+    def __iter__(self) -> Iterator[Plugin[P]]:
+        return (self.get(name) for name in self.names())
+
+
+@cache
+def _stems(package: str) -> tuple[str, ...]:
+    return tuple(m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__))
+
+
+@cache
+def _installed(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return a group's entry points; finding them reads a file of every installed package, and strings of parts ask often."""
+    return tuple(entry_points(group=group))
+
+
+def _file(plugin: Any) -> str:
+    try:
+        found = inspect.getsourcefile(plugin)
+    except TypeError:
+        found = None
+    return found or str(getattr(plugin, "__module__", "<unknown file>"))

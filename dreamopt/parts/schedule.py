@@ -1,0 +1,241 @@
+"""Numbers that change while the climb goes on, and the moment at which they are asked for.
+
+Every number of an optimizer or a regularizer may be a plain number or a schedule; `at` turns either into the number of
+this step. A schedule only looks at the `Moment`, so it is the same for every item of a batch and after a resume.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from dreamopt.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dreamopt.parts.image_space import Canvas
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in a climb a step stands.
+
+    Parameters
+    ----------
+    step : int
+        Number of the step, from 0.
+    steps : int
+        How many steps the climb (or the octave) has, at least 1.
+    gradient : Tensor, optional
+        (N, C, H, W), the objective's gradient at the image before this step, for projections that look at it.
+    canvas : Canvas, optional
+        The space the image lives in: black, white, the length of a grey level.
+    octave, octaves : int
+        Number of the octave (or stage), from 0, and how many there are.
+    values : Tensor, optional
+        (N,) what was maximised, before this step; for optimizers whose step depends on it.
+    start : Tensor, optional
+        (N, C, H, W), the image before the first step, for projections that stay near it.
+    """
+
+    step: int = 0
+    steps: int = 1
+    gradient: Tensor | None = None
+    canvas: Canvas | None = None
+    octave: int = 0
+    octaves: int = 1
+    values: Tensor | None = None
+    start: Tensor | None = None
+
+    def progress(self, inclusive: bool = False) -> float:
+        """Return ``step / steps``, or ``step / (steps - 1)`` so that the last step gives 1."""
+        span = self.steps - 1 if inclusive else self.steps
+        return self.step / span if span > 0 else 0.0
+
+
+class Schedule:
+    """Contract: a number for each moment; subclasses are frozen dataclasses, so that their repr makes them again."""
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the number at ``moment``."""
+        raise AssertionError(f"{type(self).__name__} does not say its number")
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same ``value`` at every step.
+
+    >>> Constant(1.5)(Moment(step=7, steps=10))
+    1.5
+    """
+
+    value: float
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the value."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Linear(Schedule):
+    r"""A straight line from ``start`` towards ``end``.
+
+    .. math:: v_i = s + (e - s)\, i / n
+
+    so that the end would be reached at step n, one past the last (Øygard's tables are meant so); with ``inclusive`` the
+    divisor is n - 1 and the last step has the end's value.
+
+    >>> [Linear(2.5, 0.5)(Moment(i, 4)) for i in range(4)]
+    [2.5, 2.0, 1.5, 1.0]
+    >>> Linear(2.5, 0.5, inclusive=True)(Moment(3, 4))
+    0.5
+    """
+
+    start: float
+    end: float
+    inclusive: bool = False
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the line's value."""
+        return self.start + (self.end - self.start) * moment.progress(self.inclusive)
+
+
+@dataclass(frozen=True)
+class Geometric(Schedule):
+    r"""Equal ratios from ``start`` towards ``end``, both above 0.
+
+    .. math:: v_i = s\, (e / s)^{i / n}
+
+    (n - 1 for n with ``inclusive``, as in `Linear`).
+
+    >>> [Geometric(8.0, 0.5)(Moment(i, 4)) for i in range(4)]
+    [8.0, 4.0, 2.0, 1.0]
+    """
+
+    start: float
+    end: float
+    inclusive: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.start > 0 and self.end > 0):
+            raise UsageError(f"a geometric schedule needs both ends above 0, not {self.start} and {self.end}")
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the value."""
+        return float(self.start * (self.end / self.start) ** moment.progress(self.inclusive))
+
+
+@dataclass(frozen=True)
+class PerOctave(Schedule):
+    """One of ``values``, each a number or a schedule, for each octave; the last one goes on where there are more octaves.
+
+    >>> PerOctave((4.0, 2.0))(Moment(step=3, steps=10, octave=1, octaves=2))
+    2.0
+    """
+
+    values: tuple[Number, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+        if not self.values:
+            raise UsageError("PerOctave needs at least one value")
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the octave's value."""
+        return at(self.values[min(moment.octave, len(self.values) - 1)], moment)
+
+
+@dataclass(frozen=True)
+class Pieces(Schedule):
+    """Numbers that change at given steps: ``values[k]`` from step ``starts[k]`` on; ``starts`` begins with 0 and rises.
+
+    >>> [Pieces((0, 3), (1.0, 0.1))(Moment(step, 5)) for step in range(5)]
+    [1.0, 1.0, 1.0, 0.1, 0.1]
+    """
+
+    starts: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("starts", "values"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        rises = all(a < b for a, b in zip(self.starts, self.starts[1:], strict=False))
+        if not self.starts or self.starts[0] != 0 or not rises or len(self.starts) != len(self.values):
+            raise UsageError(f"Pieces needs as many rising starts, from 0, as values, not {self.starts} and {self.values}")
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the piece's value."""
+        return float(self.values[bisect_right(self.starts, moment.step) - 1])
+
+
+@dataclass(frozen=True)
+class PerValue(Schedule):
+    r"""A number for each value of the image.
+
+    .. math:: v_i = n_i\, C H W
+
+    for steps and weights that belong to an image's squared length, and so to its size. Without an image to look at it is the number.
+
+    >>> PerValue(Linear(2.0, 1.0))(Moment(step=1, steps=2))
+    1.5
+    """
+
+    number: Number
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the number times the count of values."""
+        return at(self.number, moment) * (1 if moment.canvas is None else prod(moment.canvas.shape))
+
+
+@dataclass(frozen=True)
+class PerGrey(Schedule):
+    r"""A number for each grey level, or power of one: the weight of a penalty, the same for nets that see 0-255 and 0-1.
+
+    .. math:: v_i = n_i / u^k
+
+    with u the length of a grey level in the net's input; 1 where nothing is known of it.
+
+    >>> PerGrey(0.5, power=2)(Moment())
+    0.5
+    """
+
+    number: Number
+    power: float = 1.0
+
+    def __call__(self, moment: Moment) -> float:
+        """Return the number over the grey level's power."""
+        return at(self.number, moment) / (1.0 if moment.canvas is None else float(moment.canvas.grey_level**self.power))
+
+
+Number = float | Schedule | Callable[[Moment], float]
+"""What a parameter that may be scheduled takes: a number, a schedule, or any function of the moment."""
+SCHEDULES = (Constant, Linear, Geometric, PerOctave, Pieces, PerValue, PerGrey)
+"""The schedules that have a name in strings."""
+
+
+def at(number: Number, moment: Moment) -> float:
+    """Return a plain number as it is, and a schedule's number at ``moment``.
+
+    >>> at(0.5, Moment(3, 4)), at(Linear(1, 0), Moment(3, 4))
+    (0.5, 0.25)
+    """
+    return float(number(moment)) if callable(number) else float(number)
+
+
+def smallest(number: Number) -> float:
+    """Return the least value a number can take, for range checks: a schedule's lower end, or NaN where it is unknown."""
+    if isinstance(number, Constant):
+        return number.value
+    if isinstance(number, Linear | Geometric):
+        return min(number.start, number.end)
+    if isinstance(number, PerOctave):
+        return min(map(smallest, number.values))
+    if isinstance(number, Pieces):
+        return min(number.values)
+    if isinstance(number, PerValue | PerGrey):
+        return smallest(number.number)
+    return float("nan") if callable(number) else float(number)

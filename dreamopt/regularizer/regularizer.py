@@ -1,0 +1,215 @@
+"""The contract of a regularizer, and the algebra of penalties.
+
+There are two kinds. A **penalty** is a differentiable number per item that is subtracted from the objective; a
+**projection** mends the image between two steps and is not differentiated. Both see the image in the net's input space
+(mean subtracted, scaled), before any transform shakes it, and treat each item as if it were alone. A subclass is a
+frozen dataclass with one method::
+
+    @dataclass(frozen=True)
+    class MeanColour(Penalty):
+        weight: float
+
+        def penalty(self, image, moment):
+            return self.weight * image.mean((2, 3)).square().sum(1)
+
+Penalties add and are multiplied by numbers. Every number may be a schedule (`dreamopt.parts.schedule`); `at` gives its value
+at a moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamopt.errors import RegularizerError
+from dreamopt.parts.part import call_string, number_string, origin
+from dreamopt.parts.schedule import Moment, Number, smallest
+
+
+class Regularizer:
+    """Base of both kinds; subclass `Penalty` or `Projection`."""
+
+    def __str__(self) -> str:
+        return call_string(self)
+
+
+class Penalty(Regularizer):
+    """A number per item that is subtracted from the objective."""
+
+    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return what to subtract from each item's score, (N,), weight included; called at every step.
+
+        Parameters
+        ----------
+        image : Tensor
+            (N, C, H, W), the net's input space.
+        moment : Moment
+            The step, for scheduled numbers.
+        """
+        raise AssertionError(f"{type(self).__name__} does not say its penalty")
+
+    def __call__(self, image: Tensor, moment: Moment | None = None) -> Tensor:
+        """Return `penalty`, checked to be one number per item."""
+        values = self.penalty(image, Moment() if moment is None else moment)
+        if not isinstance(values, Tensor) or values.shape != image.shape[:1]:
+            got = tuple(values.shape) if isinstance(values, Tensor) else repr(values)
+            raise RegularizerError(
+                f"{origin(self)}: penalty {self} must return one value per item, a tensor of shape ({image.shape[0]},), not {got}"
+            )
+        return values
+
+    def __add__(self, other: object) -> Penalty:
+        return Total((*_terms(self), *_terms(other))) if isinstance(other, Penalty) else NotImplemented
+
+    def __radd__(self, other: object) -> Penalty:
+        # sum() starts from 0.
+        return self if other == 0 else NotImplemented
+
+    def __mul__(self, factor: object) -> Penalty:
+        return Scaled(float(factor), self) if isinstance(factor, int | float) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Penalty:
+        return self * -1.0
+
+    def __sub__(self, other: object) -> Penalty:
+        return self + -other if isinstance(other, Penalty) else NotImplemented
+
+
+class Projection(Regularizer):
+    """A change of the image between two steps, without a gradient."""
+
+    def project(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the mended image, (N, C, H, W); called after every step and never changes its argument.
+
+        Parameters
+        ----------
+        image : Tensor
+            (N, C, H, W), the net's input space, after the step.
+        moment : Moment
+            The step just made; ``moment.gradient`` is the gradient it was made from.
+        """
+        raise AssertionError(f"{type(self).__name__} does not say what it changes")
+
+    def __call__(self, image: Tensor, moment: Moment | None = None) -> Tensor:
+        """Return `project`, checked to keep the shape."""
+        with torch.no_grad():
+            mended = self.project(image, Moment() if moment is None else moment)
+        if not isinstance(mended, Tensor) or mended.shape != image.shape:
+            got = tuple(mended.shape) if isinstance(mended, Tensor) else repr(mended)
+            raise RegularizerError(f"{origin(self)}: projection {self} must return an image of shape {tuple(image.shape)}, not {got}")
+        return mended
+
+
+def _terms(penalty: Penalty) -> tuple[Penalty, ...]:
+    return penalty.terms if isinstance(penalty, Total) else (penalty,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled(Penalty):
+    """``factor`` times a penalty."""
+
+    factor: float
+    term: Penalty
+
+    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return ``factor`` times the term's penalty."""
+        return self.factor * self.term(image, moment)
+
+    def __mul__(self, factor: object) -> Penalty:
+        return Scaled(self.factor * factor, self.term) if isinstance(factor, int | float) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __str__(self) -> str:
+        inner = f"({self.term})" if isinstance(self.term, Total) else str(self.term)
+        return f"-{inner}" if self.factor == -1 else f"{number_string(self.factor)}*{inner}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Total(Penalty):
+    """The sum of several penalties."""
+
+    terms: tuple[Penalty, ...]
+
+    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+        """Return the sum of the terms' penalties."""
+        return torch.stack([term(image, moment) for term in self.terms]).sum(0)
+
+    def __str__(self) -> str:
+        parts = list(map(str, self.terms))
+        return parts[0] + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in parts[1:])
+
+
+def per_picture(image: Tensor, function: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> Tensor:
+    """Return the images changed one by one by a function of arrays, for libraries that know no tensors.
+
+    Parameters
+    ----------
+    image : Tensor
+        (N, C, H, W).
+    function : callable
+        Called with each item as an array (H, W, C) of float64 and with its place in the batch; returns one of the same shape.
+    """
+    arrays = image.detach().to("cpu", torch.float64).permute(0, 2, 3, 1).numpy()
+    made = [np.ascontiguousarray(function(np.ascontiguousarray(one), i)) for i, one in enumerate(arrays)]
+    return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).to(image)
+
+
+def seen_box(gradient: Tensor) -> tuple[int, int, int, int]:
+    """Return (top, bottom, left, right) of the smallest box outside of which a gradient (C, H, W) is 0; all 0 where it is.
+
+    >>> seen_box(torch.tensor([[[0.0, 0.0, 0.0], [0.0, 2.0, 3.0]]]))
+    (1, 2, 1, 3)
+    """
+    alive = (gradient != 0).any(0)
+    rows, columns = alive.any(1).nonzero(), alive.any(0).nonzero()
+    if len(rows) == 0:
+        return 0, 0, 0, 0
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def needs(name: str, value: Number, least: float, *, strictly: bool = False) -> None:
+    """Refuse a number, or a schedule that reaches one, below ``least`` (or equal to it, with ``strictly``).
+
+    Raises
+    ------
+    RegularizerError
+        Naming the parameter and the range allowed.
+    """
+    low = smallest(value)
+    if low < least or (strictly and low == least):
+        raise RegularizerError(f"{name} must be {'above' if strictly else 'at least'} {number_string(least)}, not {value}")
+
+
+def needs_percent(name: str, value: Number) -> None:
+    """Refuse a percentile that is not from 0 to 100."""
+    needs(name, value, 0)
+    if isinstance(value, int | float) and value > 100:
+        raise RegularizerError(f"{name} must be at most 100, not {value}")
+
+
+def needs_pictures(regularizer: Regularizer, image: Tensor) -> None:
+    """Refuse vectors (N, K), for regularizers that look at rows and columns."""
+    if image.dim() != 4:
+        raise RegularizerError(f"{regularizer} needs pictures (N, C, H, W), but the net's input has shape {tuple(image.shape)}")
+
+
+def grey_level(moment: Moment) -> float:
+    """Return the length of one grey level in the net's input space, 1 where nothing is known of it."""
+    return 1.0 if moment.canvas is None else moment.canvas.grey_level
+
+
+def acts(every: int, moment: Moment) -> bool:
+    """Return whether a projection that acts at steps 0, ``every``, 2 ``every``, ... acts now.
+
+    >>> [acts(3, Moment(step, 7)) for step in range(5)]
+    [True, False, False, True, False]
+    """
+    return moment.step % every == 0
