@@ -39,7 +39,7 @@ def held_out(network: dreamopt.Network, target: str, picture: NDArray[np.uint8])
     """Return the target's mean value over transforms that no recipe trains with."""
     image = network.from_rgb(picture[..., :3]).expand(VIEWS, -1, -1, -1)
     for place, transform in enumerate(one for text in HELD_OUT for one in parse_transforms(text)):
-        image = transform(image, [Stream(12345, view).fork(0, 0, place) for view in range(VIEWS)])
+        image = transform(image, [Stream(12345, view).fold_in(0, 0, place) for view in range(VIEWS)])
     objective = expand(network, target, tuple(picture.shape[:2]))[0].objective
     with torch.no_grad():
         return float(objective(network.activations(image, objective.layers)).mean())

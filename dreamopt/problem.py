@@ -29,9 +29,9 @@ from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
 from dreamopt.network.network import Redirect
 from dreamopt.objective import Objective, each, parse
-from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.streams import Stream, streams
-from dreamopt.regularizer import Moment, Penalty, Projection, Regularizer, parse_regularizer
+from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, parse_regularizer
 
 FloatVector = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ class Evaluation:
         (N, ...) of ``values.sum()`` with respect to the parameters.
     image_gradient : Tensor
         (N, C, H, W) the objective's part alone, at the image.
-    reached : Tensor or None
+    is_argmax : Tensor or None
         (N,) whether each item's unit is the highest of its layer, where the objective can tell.
     redirected : Tensor or None
         (N,) whether each item's gradient was redirected at a ReLU that stopped it; None where the rule did not hold.
@@ -63,7 +63,7 @@ class Evaluation:
     penalties: Tensor
     gradient: Tensor
     image_gradient: Tensor
-    reached: Tensor | None = None
+    is_argmax: Tensor | None = None
     redirected: Tensor | None = None
     redirected_at: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -158,20 +158,20 @@ class Problem:
         self.redirected = redirected
         if redirected < 0:
             raise UsageError(f"redirected must be a number of steps, at least 0, not {redirected}")
-        low, high = network.bounds_at(self.size) if network.is_picture else (None, None)
-        grey = abs(network.scale) if network.is_picture else 1.0
+        low, high = network.bounds_at(self.size) if network.has_image_input else (None, None)
+        grey = abs(network.scale) if network.has_image_input else 1.0
         like = torch.zeros((), dtype=network.dtype, device=network.device)
-        order = network.channel_order if network.is_picture and shape[0] >= 3 else ""
+        order = network.channel_order if network.has_image_input and shape[0] >= 3 else ""
         file = network.input_shape
-        self.canvas = Canvas(
+        self.space = ImageSpace(
             shape,
             low,
             high,
             grey,
             like,
             order,
-            (file[1], file[2]) if network.is_picture else None,
-            network.is_picture and network.scale < 0,
+            (file[1], file[2]) if network.has_image_input else None,
+            network.has_image_input and network.scale < 0,
         )
         self.transforms = tuple(_transforms(transforms))
         self.seen = self._seen_size()
@@ -182,7 +182,7 @@ class Problem:
         self.parametrization = _parametrization(Pixels() if parametrization is None else parametrization)
         self.n = self._count(batch, items)
         self.items = tuple(range(self.n)) if items is None else tuple(items)
-        self.shape = (self.n, *self.parametrization.shape(self.canvas))
+        self.shape = (self.n, *self.parametrization.shape(self.space))
         self._start_checked = False
         self._calls = 0
 
@@ -190,7 +190,7 @@ class Problem:
         """Return (H, W) of what the net sees: transforms may grow and cut the image."""
         if self.size is None or not self.transforms:
             return self.size
-        image = self._changed(self.canvas.like.expand(1, *self.canvas.shape), [(Stream(0, 0), 0)], self._told(None))
+        image = self._changed(self.space.like.expand(1, *self.space.shape), [(Stream(0, 0), 0)], self._told(None))
         return tuple(image.shape[2:])
 
     def _count(self, batch: int | None, items: Sequence[int] | None) -> int:
@@ -206,20 +206,20 @@ class Problem:
     @property
     def unit(self) -> float:
         """How long, in parameters, a step of one grey level is; optimizers count their steps in it."""
-        return self.parametrization.unit(self.canvas)
+        return self.parametrization.unit(self.space)
 
     @property
     def bounds(self) -> Bounds:
         """The parameters' bounds for `scipy.optimize.minimize`, infinite where there are none."""
         ends = []
-        for bound, free in zip(self.parametrization.bounds(self.canvas), (-np.inf, np.inf), strict=True):
+        for bound, free in zip(self.parametrization.bounds(self.space), (-np.inf, np.inf), strict=True):
             full = torch.full((), free, dtype=torch.float64) if bound is None else bound.to(dtype=torch.float64, device="cpu")
             ends.append(full.expand(self.shape).reshape(-1).numpy())
         return Bounds(ends[0], ends[1])
 
     def clip(self, params: Tensor) -> Tensor:
         """Return the parameters cut to their bounds."""
-        low, high = self.parametrization.bounds(self.canvas)
+        low, high = self.parametrization.bounds(self.space)
         return params if low is None and high is None else params.clamp(low, high)
 
     def streams(self, seed: int, step: int) -> list[Stream]:
@@ -228,7 +228,7 @@ class Problem:
 
     def start(self, seed: int = 0) -> Tensor:
         """Return the parameters to start from, (N, ...), on the net's device."""
-        return self.parametrization.start(self.canvas, self.streams(seed, 0)).detach()
+        return self.parametrization.start(self.space, self.streams(seed, 0)).detach()
 
     def x0(self, seed: int = 0) -> FloatVector:
         """Return the start as a flat float64 vector, for scipy.
@@ -245,51 +245,51 @@ class Problem:
     def images(self, params: Tensor | FloatVector) -> Tensor:
         """Return the images (N, C, H, W), input space, of parameters (N, ...) or of scipy's flat vector."""
         with torch.no_grad():
-            return self.parametrization.image(self._tensor(params), self.canvas)
+            return self.parametrization.image(self._tensor(params), self.space)
 
-    def value(self, params: Tensor, moment: Moment | None = None, seed: int = 0) -> Tensor:
+    def value(self, params: Tensor, context: StepContext | None = None, seed: int = 0) -> Tensor:
         """Return what is maximised, (N,), as a differentiable function of the parameters (N, ...).
 
         Parameters
         ----------
         params : Tensor
             (N, ...), on the net's device.
-        moment : Moment, optional
+        context : StepContext, optional
             The step, for transforms and scheduled weights; step 0 by default.
         seed : int
             For the transforms.
         """
-        moment = self._told(moment)
-        image, alpha = self.parametrization.image(params, self.canvas), self.parametrization.alpha(params, self.canvas)
-        return self._score(image, alpha, moment, seed)[0] - self._penalty(image, moment)
+        context = self._told(context)
+        image, alpha = self.parametrization.image(params, self.space), self.parametrization.alpha(params, self.space)
+        return self._score(image, alpha, context, seed)[0] - self._penalty(image, context)
 
-    def evaluate(self, params: Tensor, moment: Moment | None = None, seed: int = 0, *, redirect: bool = True) -> Evaluation:
+    def evaluate(self, params: Tensor, context: StepContext | None = None, seed: int = 0, *, redirect: bool = True) -> Evaluation:
         """Return values and gradients; parameters as in `value`.
 
         The gradient is the derivative, unless ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
-        moment = self._told(moment)
-        return self._evaluate(params, moment, seed, redirect and moment.step < self.redirected)
+        context = self._told(context)
+        return self._evaluate(params, context, seed, redirect and context.step < self.redirected)
 
-    def _evaluate(self, params: Tensor, moment: Moment, seed: int, redirecting: bool) -> Evaluation:
+    def _evaluate(self, params: Tensor, context: StepContext, seed: int, redirecting: bool) -> Evaluation:
         redirect = Redirect(params.shape[0] * self.views) if redirecting else None
         leaf = params.detach().requires_grad_()
         with torch.enable_grad():
-            made = self.parametrization.image(leaf, self.canvas)
-            veil = self.parametrization.alpha(leaf, self.canvas)
+            made = self.parametrization.image(leaf, self.space)
+            veil = self.parametrization.alpha(leaf, self.space)
             image = made.detach().requires_grad_()
             alpha = None if veil is None else veil.detach().requires_grad_()
-            score, reached = self._score(image, alpha, moment, seed, redirect)
+            score, is_argmax = self._score(image, alpha, context, seed, redirect)
             image_gradient, *more = _gradients(score, [image] if alpha is None else [image, alpha])
             # Apart from the objective's, so that a dead objective is not hidden behind a living penalty.
-            penalty = self._penalty(image, moment)
+            penalty = self._penalty(image, context)
             total = image_gradient - _gradients(penalty, [image])[0] if self.penalties else image_gradient
             if veil is not None:
                 (gradient,) = torch.autograd.grad([made, veil], leaf, [total, *more])
             else:
                 gradient = total if made is leaf else torch.autograd.grad(made, leaf, total)[0]
         score, penalty = score.detach(), penalty.detach()
-        found = Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, reached)
+        found = Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, is_argmax)
         return found if redirect is None else self._with_redirected(found, redirect)
 
     def _with_redirected(self, found: Evaluation, redirect: Redirect) -> Evaluation:
@@ -298,8 +298,8 @@ class Problem:
         none = torch.zeros(len(found.values), dtype=torch.bool, device=found.values.device)
         return replace(found, redirected=torch.stack([none, *at.values()]).any(0), redirected_at=at)
 
-    def _told(self, moment: Moment | None) -> Moment:
-        return replace(Moment() if moment is None else moment, canvas=self.canvas)
+    def _told(self, context: StepContext | None) -> StepContext:
+        return replace(StepContext() if context is None else context, space=self.space)
 
     def check_start(self, params: Tensor, seed: int = 0) -> None:
         """Raise DeadGradientError if the objective's gradient is exactly zero for any item; checked once per problem."""
@@ -312,16 +312,16 @@ class Problem:
         image = self._transformed(self.images(params), self._told(None), seed)[place : place + 1]
         return explain_dead(self.network, self.objective.item(index), image)
 
-    def explain_nonfinite(self, params: Tensor, index: int, moment: Moment, seed: int = 0) -> str:
+    def explain_nonfinite(self, params: Tensor, index: int, context: StepContext, seed: int = 0) -> str:
         """Return one clause on where the first values that are not finite come from, for the item in place ``index``."""
-        moment, image = self._told(moment), self.images(params)
+        context, image = self._told(context), self.images(params)
         if not bool(torch.isfinite(params[index]).all()):
             return "the step before it led to parameters that are not finite"
         if not bool(torch.isfinite(image[index]).all()):
             return f"{self.parametrization} makes an image that is not finite"
-        seen = self._transformed(image, moment, seed)[index * self.views : (index + 1) * self.views]
+        seen = self._transformed(image, context, seed)[index * self.views : (index + 1) * self.views]
         for penalty in self.penalties:
-            value = float(penalty(image, moment)[index])
+            value = float(penalty(image, context)[index])
             if not math.isfinite(value):
                 return f"the penalty {penalty} is {value}"
         return explain_nonfinite(self.network, self.objective.item(index), seen)
@@ -379,31 +379,35 @@ class Problem:
             )
         return given.to(dtype=self.network.dtype, device=self.network.device).reshape(self.shape)
 
-    def _transformed(self, image: Tensor, moment: Moment, seed: int) -> Tensor:
+    def _transformed(self, image: Tensor, context: StepContext, seed: int) -> Tensor:
         """Return what the net sees, (N views, C, H', W'), all views of an item side by side."""
-        drawn = [(stream, view) for stream in self.streams(seed, moment.step) for view in range(self.views)]
-        return self._changed(image if self.views == 1 else image.repeat_interleave(self.views, 0), drawn, moment)
+        drawn = [(stream, view) for stream in self.streams(seed, context.step) for view in range(self.views)]
+        return self._changed(image if self.views == 1 else image.repeat_interleave(self.views, 0), drawn, context)
 
-    def _changed(self, image: Tensor, drawn: Sequence[tuple[Stream, int]], moment: Moment) -> Tensor:
+    def _changed(self, image: Tensor, drawn: Sequence[tuple[Stream, int]], context: StepContext) -> Tensor:
         for place, transform in enumerate(self.transforms):
-            image = transform(image, [stream.fork(moment.octave, view, place) for stream, view in drawn], moment)
+            image = transform(image, [stream.fold_in(context.octave, view, place) for stream, view in drawn], context)
         return image
 
     def _score(
-        self, image: Tensor, alpha: Tensor | None, moment: Moment, seed: int, redirect: Redirect | None = None
+        self, image: Tensor, alpha: Tensor | None, context: StepContext, seed: int, redirect: Redirect | None = None
     ) -> tuple[Tensor, Tensor | None]:
         if alpha is not None:
-            image = self.parametrization.composite(image, alpha, self.streams(seed, moment.step), self.canvas)
-        acts = self.network.activations(self._transformed(image, moment, seed), self.objective.layers, redirect=redirect)
-        by_view = [{name: a[view :: self.views] for name, a in acts.items()} for view in range(self.views)] if self.views > 1 else [acts]
+            image = self.parametrization.composite(image, alpha, self.streams(seed, context.step), self.space)
+        activations = self.network.activations(self._transformed(image, context, seed), self.objective.layers, redirect=redirect)
+        by_view = (
+            [{name: a[view :: self.views] for name, a in activations.items()} for view in range(self.views)]
+            if self.views > 1
+            else [activations]
+        )
         score = self.objective(by_view[0]) if self.views == 1 else torch.stack([self.objective(one) for one in by_view]).mean(0)
-        reached = self.objective.reached(by_view[0])
-        return score if alpha is None else self.parametrization.judge(score, alpha), reached
+        is_argmax = self.objective.is_argmax(by_view[0])
+        return score if alpha is None else self.parametrization.score_with_opacity(score, alpha), is_argmax
 
-    def _penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def _penalty(self, image: Tensor, context: StepContext) -> Tensor:
         values = image.new_zeros(image.shape[0])
         for penalty in self.penalties:
-            values = values + penalty(image, moment)
+            values = values + penalty(image, context)
         return values
 
     def describe(self) -> dict[str, Any]:

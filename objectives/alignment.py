@@ -58,9 +58,9 @@ class Alignment(Objective):
         """It compares the items."""
         return True
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's half of what it differs from its neighbours."""
-        return torch.stack([self._differs(acts[layer]) for layer in self.layers]).sum(0)
+        return torch.stack([self._differs(activations[layer]) for layer in self.layers]).sum(0)
 
     def _differs(self, a: Tensor) -> Tensor:
         n = a.shape[0]

@@ -54,10 +54,10 @@ class Caricature(PictureObjective):
             raise ObjectiveError(f"picture {picture} leaves layer '{layer}' at zero everywhere: there is nothing to exaggerate")
         return activation
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness."""
-        known = self.held(acts[self.layers[0]])
-        return torch.stack([self._like(acts[layer], goal) for layer, goal in zip(self.layers, known, strict=True)]).sum(0)
+        known = self.held(activations[self.layers[0]])
+        return torch.stack([self._like(activations[layer], goal) for layer, goal in zip(self.layers, known, strict=True)]).sum(0)
 
     def _like(self, a: Tensor, goal: Tensor) -> Tensor:
         dot = (a * goal).reshape(a.shape[0], -1).sum(1)

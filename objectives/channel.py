@@ -43,15 +43,15 @@ class Channel(UnitObjective):
     def __post_init__(self) -> None:
         object.__setattr__(self, "unit", frozen_units(self.unit))
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's mean over the channel."""
-        a = acts[self.layer]
+        a = activations[self.layer]
         unit = self.checked_unit(tuple(a.shape[1:]))
         return pick(a, unit).reshape(a.shape[0], -1).mean(1)
 
-    def reached(self, acts: Activations) -> Tensor:
+    def is_argmax(self, activations: Activations) -> Tensor:
         """Whether the unit is the highest of its layer."""
-        return highest(acts[self.layer], self.checked_unit(tuple(acts[self.layer].shape[1:])))
+        return highest(activations[self.layer], self.checked_unit(tuple(activations[self.layer].shape[1:])))
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Channel:
         """Check the layer and the unit.

@@ -47,9 +47,9 @@ class Direction(VectorObjective):
         super().__post_init__()
         checked_power(self.power)
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's mean over space."""
-        a = acts[self.layer]
+        a = activations[self.layer]
         return along(columns(a), self.held(a)[:, :, None], self.power).mean(1)
 
 

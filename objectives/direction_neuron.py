@@ -78,9 +78,9 @@ class DirectionNeuron(VectorObjective):
         y, x = checked_place(bound.layer, network.shape_of(bound.layer, size), self.y, self.x)
         return dataclasses.replace(bound, y=y, x=x)
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's value at its place."""
-        a = acts[self.layer]
+        a = activations[self.layer]
         y, x = checked_place(self.layer, tuple(a.shape[1:]), self.y, self.x)
         column = a if a.dim() == 2 else pick_place(a, y, x)
         return along(column[:, :, None], self.held(a)[:, :, None], self.power)[:, 0]

@@ -54,9 +54,9 @@ class Diversity(Objective):
         """It compares the items."""
         return True
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness to the others."""
-        return torch.stack([_alike(columns(acts[layer])) for layer in self.layers]).sum(0)
+        return torch.stack([_alike(columns(activations[layer])) for layer in self.layers]).sum(0)
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Diversity:
         """Check the layers; TargetError for an unknown one."""

@@ -78,9 +78,9 @@ class Energy(Objective):
         """The one layer."""
         return (self.layer,)
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's energy."""
-        a = acts[self.layer]
+        a = activations[self.layer]
         if self.weights is None:
             return energy(a, None, self.reduce)
         if self.known is None:

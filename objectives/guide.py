@@ -65,11 +65,11 @@ class Guide(PictureObjective):
         v = b.sum(2)
         return v / v.abs().sum(1, keepdim=True)
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness to the guide."""
-        known = self.held(acts[self.layers[0]])
+        known = self.held(activations[self.layers[0]])
         alike = _followed if self.match == "columns" else _weighed
-        return torch.stack([alike(acts[layer], goal) for layer, goal in zip(self.layers, known, strict=True)]).sum(0)
+        return torch.stack([alike(activations[layer], goal) for layer, goal in zip(self.layers, known, strict=True)]).sum(0)
 
 
 def _weighed(activation: Tensor, weights: Tensor) -> Tensor:

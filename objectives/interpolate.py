@@ -73,9 +73,9 @@ class Interpolate(Objective):
         """The number of pictures."""
         return self.count
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's weighted sum."""
-        first, second = (end(acts) for end in self.ends)
+        first, second = (end(activations) for end in self.ends)
         weights = [n / (self.count - 1) for n in range(self.count)]
         return torch.stack([(1 - w) * first[n] + w * second[n] for n, w in enumerate(weights)])
 

@@ -43,10 +43,10 @@ class Inversion(PictureObjective):
             raise ObjectiveError(f"picture {picture} leaves layer '{layer}' at zero everywhere, so that there is nothing to match")
         return activation
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return minus each item's distance."""
-        known = self.held(acts[self.layers[0]])
-        parts = [_square(acts[layer] - goal) / _square(goal) for layer, goal in zip(self.layers, known, strict=True)]
+        known = self.held(activations[self.layers[0]])
+        parts = [_square(activations[layer] - goal) / _square(goal) for layer, goal in zip(self.layers, known, strict=True)]
         return -torch.stack(parts).sum(0)
 
 

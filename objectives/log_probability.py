@@ -49,9 +49,9 @@ class LogProbability(UnitObjective):
     def __post_init__(self) -> None:
         object.__setattr__(self, "unit", frozen_units(self.unit))
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's log-probability."""
-        a = acts[self.layer]
+        a = activations[self.layer]
         unit = self.checked_unit(tuple(a.shape[1:]))
         if self.own_only:
             own = torch.zeros_like(a, dtype=torch.bool)
@@ -60,9 +60,9 @@ class LogProbability(UnitObjective):
             a = torch.where(own, a, a.detach())
         return pick(torch.log_softmax(a, 1), unit).reshape(a.shape[0], -1).mean(1)
 
-    def reached(self, acts: Activations) -> Tensor:
+    def is_argmax(self, activations: Activations) -> Tensor:
         """Whether the class is the highest of its layer."""
-        return highest(acts[self.layer], self.checked_unit(tuple(acts[self.layer].shape[1:])))
+        return highest(activations[self.layer], self.checked_unit(tuple(activations[self.layer].shape[1:])))
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> LogProbability:
         """Turn names into numbers and check them.

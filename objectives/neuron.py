@@ -64,9 +64,9 @@ class Neuron(UnitObjective):
         unit: Unit = self.unit[index] if isinstance(self.unit, tuple) else self.unit
         return dataclasses.replace(self, unit=unit, y=per_item(self.y, index), x=per_item(self.x, index))
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's neuron."""
-        a = acts[self.layer]
+        a = activations[self.layer]
         shape = tuple(a.shape[1:])
         unit = self.checked_unit(shape)
         if len(shape) == 1:
@@ -74,9 +74,9 @@ class Neuron(UnitObjective):
         y, x = checked_place(self.layer, shape, self.y, self.x)
         return pick_place(pick(a, unit), y, x)
 
-    def reached(self, acts: Activations) -> Tensor:
+    def is_argmax(self, activations: Activations) -> Tensor:
         """Whether the channel is the highest at its place."""
-        a = acts[self.layer]
+        a = activations[self.layer]
         y, x = checked_place(self.layer, tuple(a.shape[1:]), self.y, self.x)
         return highest(a if a.dim() == 2 else pick_place(a, y, x), self.checked_unit(tuple(a.shape[1:])))
 

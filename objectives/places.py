@@ -77,16 +77,16 @@ class Places(UnitObjective):
         unit: Unit = self.unit[index] if isinstance(self.unit, tuple) else self.unit
         return dataclasses.replace(self, unit=unit, places=self._list(index))
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's mean or sum over its places."""
-        a = acts[self.layer]
+        a = activations[self.layer]
         unit = self.checked_unit(tuple(a.shape[1:]))
         found = [torch.stack([a[i, per_item(unit, i), y, x] for y, x in self._list(i)]) for i in range(a.shape[0])]
         return torch.stack([one.mean() if self.reduce == "mean" else one.sum() for one in found])
 
-    def reached(self, acts: Activations) -> Tensor:
+    def is_argmax(self, activations: Activations) -> Tensor:
         """Whether the channel is the highest at these places together."""
-        a = acts[self.layer].detach()
+        a = activations[self.layer].detach()
         sums = [torch.stack([a[i, :, y, x] for y, x in self._list(i)]).sum(0) for i in range(a.shape[0])]
         return highest(torch.stack(sums), self.checked_unit(tuple(a.shape[1:])))
 

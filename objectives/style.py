@@ -57,11 +57,11 @@ class Style(PictureObjective):
         """Return the picture's Gram matrix."""
         return gram(activation)
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return minus each item's distance."""
         total = []
-        for i, (layer, goal) in enumerate(zip(self.layers, self.held(acts[self.layers[0]]), strict=True)):
-            differs = (gram(acts[layer]) - goal).flatten(1)
+        for i, (layer, goal) in enumerate(zip(self.layers, self.held(activations[self.layers[0]]), strict=True)):
+            differs = (gram(activations[layer]) - goal).flatten(1)
             distance = (differs.square() if self.squared else differs.abs()).mean(1)
             total.append(distance if self.weights is None else self.weights[i] * distance)
         return -torch.stack(total).sum(0)

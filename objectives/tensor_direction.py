@@ -51,9 +51,9 @@ class TensorDirection(VectorObjective):
                 "as many channels and at most as many rows and columns are needed"
             )
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each item's mean over the patch."""
-        a = acts[self.layer]
+        a = activations[self.layer]
         v = self.held(a)
         h, w = v.shape[2:]
         top, left = (a.shape[2] - h) // 2, (a.shape[3] - w) // 2

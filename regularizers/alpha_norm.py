@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dreamopt.regularizer import Moment, Number, Penalty, at, needs, needs_pictures
+from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least, require_images
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ class AlphaNorm(Penalty):
     colour: bool = False
 
     def __post_init__(self) -> None:
-        needs("the weight of AlphaNorm", self.weight, 0)
-        needs("alpha of AlphaNorm", self.alpha, 1)
-        needs("the scale of AlphaNorm", self.scale, 0, strictly=True)
+        require_at_least("the weight of AlphaNorm", self.weight, 0)
+        require_at_least("alpha of AlphaNorm", self.alpha, 1)
+        require_at_least("the scale of AlphaNorm", self.scale, 0, strictly=True)
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's sum of powers."""
         part = image / self.scale
         if self.colour:
-            needs_pictures(self, image)
+            require_images(self, image)
             square = part.square().sum(1)
             # The root of 0 has no slope; where it is 0 the power's is 0 too.
             black = square == 0
             powers = square.masked_fill(black, 1.0).pow(self.alpha / 2).masked_fill(black, 0.0).flatten(1)
         else:
             powers = part.abs().pow(self.alpha).flatten(1)
-        return at(self.weight, moment) * (powers.mean(1) if self.mean else powers.sum(1))
+        return at(self.weight, context) * (powers.mean(1) if self.mean else powers.sum(1))

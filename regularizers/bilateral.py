@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Projection, acts, at, bilateral, grey_level, needs, needs_pictures
+from dreamopt.regularizer import Number, Projection, StepContext, at, bilateral, grey_level, is_due, require_at_least, require_images
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Bilateral(Projection):
     every: int = 1
 
     def __post_init__(self) -> None:
-        needs("sigma_colour of Bilateral", self.sigma_colour, 0, strictly=True)
-        needs("sigma_space of Bilateral", self.sigma_space, 0, strictly=True)
+        require_at_least("sigma_colour of Bilateral", self.sigma_colour, 0, strictly=True)
+        require_at_least("sigma_space of Bilateral", self.sigma_space, 0, strictly=True)
         if self.every < 1:
             raise RegularizerError(f"every of Bilateral must be at least 1, not {self.every}")
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the filtered image, or the same one at a step between."""
-        needs_pictures(self, image)
-        if not acts(self.every, moment):
+        require_images(self, image)
+        if not is_due(self.every, context):
             return image
-        return bilateral(image, at(self.sigma_colour, moment) * grey_level(moment), at(self.sigma_space, moment))
+        return bilateral(image, at(self.sigma_colour, context) * grey_level(context), at(self.sigma_space, context))

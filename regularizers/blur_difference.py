@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Penalty, at, needs, needs_pictures, soft_box
+from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least, require_images, soft_box
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class BlurDifference(Penalty):
     follow: bool = False
 
     def __post_init__(self) -> None:
-        needs("the weight of BlurDifference", self.weight, 0)
+        require_at_least("the weight of BlurDifference", self.weight, 0)
         if self.width < 3 or self.width % 2 == 0:
             raise RegularizerError(f"the width of BlurDifference must be odd and at least 3, not {self.width}")
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ / 2 times each item's squared difference from its blur."""
-        needs_pictures(self, image)
+        require_images(self, image)
         blurred = soft_box(image if self.follow else image.detach(), self.width)
-        return at(self.weight, moment) * 0.5 * (image - blurred).square().flatten(1).sum(1)
+        return at(self.weight, context) * 0.5 * (image - blurred).square().flatten(1).sum(1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Colour, Moment, Number, Penalty, at, checked_colour, needs, needs_pictures, paint, soft_box
+from dreamopt.regularizer import Colour, Number, Penalty, StepContext, at, checked_colour, paint, require_at_least, require_images, soft_box
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,17 @@ class BoundaryComplexity(Penalty):
     colour: Colour = "mean"
 
     def __post_init__(self) -> None:
-        needs("the weight of BoundaryComplexity", self.weight, 0)
-        needs("the plainness of BoundaryComplexity", self.plainness, 0)
+        require_at_least("the weight of BoundaryComplexity", self.weight, 0)
+        require_at_least("the plainness of BoundaryComplexity", self.plainness, 0)
         if self.border < 1:
             raise RegularizerError(f"the border of BoundaryComplexity must be at least 1 pixel, not {self.border}")
         object.__setattr__(self, "colour", checked_colour(self.colour))
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's detail and colour in the border."""
-        needs_pictures(self, image)
-        away = image - paint(self.colour, image, moment.canvas)
+        require_images(self, image)
+        away = image - paint(self.colour, image, context.space)
         costs = (soft_box(image, 5) - image).square() + self.plainness * away.square()
         border = torch.ones_like(costs[0, 0])
         border[self.border : -self.border, self.border : -self.border] = 0
-        return at(self.weight, moment) * (costs * border).flatten(1).sum(1)
+        return at(self.weight, context) * (costs * border).flatten(1).sum(1)

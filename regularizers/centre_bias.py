@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.regularizer import Colour, Moment, Number, Projection, at, checked_colour, needs, needs_pictures, paint
+from dreamopt.regularizer import Colour, Number, Projection, StepContext, at, checked_colour, paint, require_at_least, require_images
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class CentreBias(Projection):
     colour: Colour = "mean"
 
     def __post_init__(self) -> None:
-        needs("the rate of CentreBias", self.rate, 0)
-        needs("sigma of CentreBias", self.sigma, 0, strictly=True)
+        require_at_least("the rate of CentreBias", self.rate, 0)
+        require_at_least("sigma of CentreBias", self.sigma, 0, strictly=True)
         object.__setattr__(self, "colour", checked_colour(self.colour))
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image, faded towards its border."""
-        needs_pictures(self, image)
+        require_images(self, image)
         h, w = image.shape[2:]
         y, x = (((2 * torch.arange(k, dtype=torch.float64) + 1) / k - 1) for k in (h, w))
-        middle = torch.exp(-(y[:, None] ** 2 + x**2) / (2 * at(self.sigma, moment) ** 2))
-        fade = (at(self.rate, moment) * (1 - middle)).to(image)
-        return image + fade * (paint(self.colour, image, moment.canvas) - image)
+        middle = torch.exp(-(y[:, None] ** 2 + x**2) / (2 * at(self.sigma, context) ** 2))
+        fade = (at(self.rate, context) * (1 - middle)).to(image)
+        return image + fade * (paint(self.colour, image, context.space) - image)

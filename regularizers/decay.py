@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Projection, at, needs
+from dreamopt.regularizer import Number, Projection, StepContext, at, require_at_least
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Decay(Projection):
     rate: Number
 
     def __post_init__(self) -> None:
-        needs("the rate of decay", self.rate, 0)
+        require_at_least("the rate of decay", self.rate, 0)
         if isinstance(self.rate, int | float) and self.rate > 1:
             raise RegularizerError(f"the rate of decay must be at most 1, not {self.rate}")
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the faded image."""
-        return (1 - at(self.rate, moment)) * image
+        return (1 - at(self.rate, context)) * image

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Projection, acts, at, gaussian, needs, needs_pictures
+from dreamopt.regularizer import Number, Projection, StepContext, at, gaussian, is_due, require_at_least, require_images
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class GaussianBlur(Projection):
     every: int = 1
 
     def __post_init__(self) -> None:
-        needs("sigma of GaussianBlur", self.sigma, 0)
+        require_at_least("sigma of GaussianBlur", self.sigma, 0)
         if self.every < 1:
             raise RegularizerError(f"every of GaussianBlur must be at least 1, not {self.every}")
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the blurred image, or the same one at a step between."""
-        needs_pictures(self, image)
-        return gaussian(image, at(self.sigma, moment)) if acts(self.every, moment) else image
+        require_images(self, image)
+        return gaussian(image, at(self.sigma, context)) if is_due(self.every, context) else image

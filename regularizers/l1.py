@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dreamopt.regularizer import Moment, Number, Penalty, at, needs
+from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class L1(Penalty):
     mean: bool = False
 
     def __post_init__(self) -> None:
-        needs("the weight of L1", self.weight, 0)
+        require_at_least("the weight of L1", self.weight, 0)
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's sum (or mean) of absolute values."""
         sizes = image.abs().flatten(1)
-        return at(self.weight, moment) * (sizes.mean(1) if self.mean else sizes.sum(1))
+        return at(self.weight, context) * (sizes.mean(1) if self.mean else sizes.sum(1))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dreamopt.regularizer import Moment, Number, Penalty, at, needs
+from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class L2(Penalty):
     weight: Number
 
     def __post_init__(self) -> None:
-        needs("the weight of L2", self.weight, 0)
+        require_at_least("the weight of L2", self.weight, 0)
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's sum of squares."""
-        return at(self.weight, moment) * image.square().flatten(1).sum(1)
+        return at(self.weight, context) * image.square().flatten(1).sum(1)

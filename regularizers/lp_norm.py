@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dreamopt.regularizer import Moment, Number, Penalty, at, needs
+from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class LpNorm(Penalty):
     floor: float = 1e-6
 
     def __post_init__(self) -> None:
-        needs("the weight of LpNorm", self.weight, 0)
-        needs("p of LpNorm", self.p, 1)
-        needs("the floor of LpNorm", self.floor, 0, strictly=True)
+        require_at_least("the weight of LpNorm", self.weight, 0)
+        require_at_least("p of LpNorm", self.p, 1)
+        require_at_least("the floor of LpNorm", self.floor, 0, strictly=True)
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's norm."""
         powers = image.abs().pow(self.p).flatten(1)
         total = powers.mean(1) if self.mean else powers.sum(1)
-        return at(self.weight, moment) * ((self.floor + total).pow(1 / self.p) - float(self.floor ** (1 / self.p)))
+        return at(self.weight, context) * ((self.floor + total).pow(1 / self.p) - float(self.floor ** (1 / self.p)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dreamopt.regularizer import Colour, Moment, Number, Penalty, at, checked_colour, needs, needs_pictures, paint
+from dreamopt.regularizer import Colour, Number, Penalty, StepContext, at, checked_colour, paint, require_at_least, require_images
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class MeanColour(Penalty):
     pixelwise: bool = False
 
     def __post_init__(self) -> None:
-        needs("the weight of MeanColour", self.weight, 0)
+        require_at_least("the weight of MeanColour", self.weight, 0)
         object.__setattr__(self, "colour", checked_colour(self.colour))
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's squared distance from the colour."""
-        needs_pictures(self, image)
-        away = image - paint(self.colour, image, moment.canvas)
+        require_images(self, image)
+        away = image - paint(self.colour, image, context.space)
         squares = away.square().mean((2, 3)) if self.pixelwise else away.mean((2, 3)).square()
-        return at(self.weight, moment) * squares.sum(1)
+        return at(self.weight, context) * squares.sum(1)

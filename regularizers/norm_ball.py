@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Colour, Moment, Number, Projection, at, checked_colour, grey_level, needs, paint
+from dreamopt.regularizer import Colour, Number, Projection, StepContext, at, checked_colour, grey_level, paint, require_at_least
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,16 @@ class NormBall(Projection):
     centre: Colour = "start"
 
     def __post_init__(self) -> None:
-        needs("the radius of NormBall", self.radius, 0)
+        require_at_least("the radius of NormBall", self.radius, 0)
         if self.norm not in ("l2", "rms", "linf"):
             raise RegularizerError(f"the norm of NormBall must be l2, rms or linf, not {self.norm!r}")
         if self.centre != "start":
             object.__setattr__(self, "centre", checked_colour(self.centre))
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the nearest image inside the ball."""
-        radius = at(self.radius, moment) * grey_level(moment)
-        centre = self._centre(image, moment)
+        radius = at(self.radius, context) * grey_level(context)
+        centre = self._centre(image, context)
         away = image - centre
         if self.norm == "linf":
             inside, near = away.abs() <= radius, away.clamp(-radius, radius)
@@ -68,9 +68,9 @@ class NormBall(Projection):
         # What is inside already stays to the last bit, which k + (x - k) would not.
         return torch.where(inside, image, centre + near)
 
-    def _centre(self, image: Tensor, moment: Moment) -> Tensor:
+    def _centre(self, image: Tensor, context: StepContext) -> Tensor:
         if self.centre != "start":
-            return paint(self.centre, image, moment.canvas) if image.dim() == 4 else torch.zeros_like(image[:1])
-        if moment.start is None or moment.start.shape != image.shape:
+            return paint(self.centre, image, context.space) if image.dim() == 4 else torch.zeros_like(image[:1])
+        if context.start is None or context.start.shape != image.shape:
             raise RegularizerError(f"{self} needs the image that the climb began with, which only a loop over images gives")
-        return moment.start
+        return context.start

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Projection, at, needs, needs_pictures, paint
+from dreamopt.regularizer import Number, Projection, StepContext, at, paint, require_at_least, require_images
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class RangeClip(Projection):
 
     Examples
     --------
-    >>> from dreamopt.regularizer import Canvas
-    >>> canvas = Canvas((1, 1, 2), torch.tensor(-100.0).reshape(1, 1, 1), torch.tensor(155.0).reshape(1, 1, 1), 1.0, torch.zeros(()))
-    >>> RangeClip(50, 200)(torch.tensor([[[[-99.0, 120.0]]]]), Moment(canvas=canvas))
+    >>> from dreamopt.regularizer import ImageSpace
+    >>> space = ImageSpace((1, 1, 2), torch.tensor(-100.0).reshape(1, 1, 1), torch.tensor(155.0).reshape(1, 1, 1), 1.0, torch.zeros(()))
+    >>> RangeClip(50, 200)(torch.tensor([[[[-99.0, 120.0]]]]), StepContext(space=space))
     tensor([[[[-50., 100.]]]])
     """
 
@@ -37,14 +37,14 @@ class RangeClip(Projection):
     high: Number = 255.0
 
     def __post_init__(self) -> None:
-        needs("low of RangeClip", self.low, 0)
-        needs("high of RangeClip", self.high, 0)
+        require_at_least("low of RangeClip", self.low, 0)
+        require_at_least("high of RangeClip", self.high, 0)
         plain = isinstance(self.low, int | float) and isinstance(self.high, int | float)
-        if plain and not at(self.low, Moment()) < at(self.high, Moment()) <= 255:
+        if plain and not at(self.low, StepContext()) < at(self.high, StepContext()) <= 255:
             raise RegularizerError(f"low and high of RangeClip must rise within 0 to 255, not {self.low} and {self.high}")
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image cut to the range."""
-        needs_pictures(self, image)
-        low, high = (paint(at(level, moment), image, moment.canvas) for level in (self.low, self.high))
+        require_images(self, image)
+        low, high = (paint(at(level, context), image, context.space) for level in (self.low, self.high))
         return torch.minimum(torch.maximum(image, torch.minimum(low, high)), torch.maximum(low, high))

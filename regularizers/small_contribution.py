@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Projection, acts, at, needs_percent, needs_pictures, percentile
+from dreamopt.regularizer import Number, Projection, StepContext, at, is_due, percentile, require_images, require_percent
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SmallContribution(Projection):
     Examples
     --------
     >>> x = torch.tensor([[[[1.0, -5.0, 3.0]]]])
-    >>> SmallContribution(50)(x, Moment(gradient=torch.tensor([[[[9.0, 1.0, 2.0]]]])))
+    >>> SmallContribution(50)(x, StepContext(gradient=torch.tensor([[[[9.0, 1.0, 2.0]]]])))
     tensor([[[[1., 0., 3.]]]])
     """
 
@@ -48,18 +48,18 @@ class SmallContribution(Projection):
     every: int = 1
 
     def __post_init__(self) -> None:
-        needs_percent("the percentile of SmallContribution", self.percentile)
+        require_percent("the percentile of SmallContribution", self.percentile)
         if self.every < 1:
             raise RegularizerError(f"every of SmallContribution must be at least 1, not {self.every}")
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image without the pixels that matter least."""
-        needs_pictures(self, image)
-        if moment.gradient is None or moment.gradient.shape != image.shape:
+        require_images(self, image)
+        if context.gradient is None or context.gradient.shape != image.shape:
             raise RegularizerError(f"{self} needs the gradient of the step before it, which only a loop over images gives")
-        if not acts(self.every, moment):
+        if not is_due(self.every, context):
             return image
-        benefit = (moment.gradient * -image).sum(1)
+        benefit = (context.gradient * -image).sum(1)
         benefit = benefit if self.signed else benefit.abs()
-        least = percentile(benefit.flatten(1), at(self.percentile, moment))
+        least = percentile(benefit.flatten(1), at(self.percentile, context))
         return torch.where((benefit < least[:, None, None])[:, None], 0.0, image)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Projection, acts, at, needs_percent, needs_pictures, percentile
+from dreamopt.regularizer import Number, Projection, StepContext, at, is_due, percentile, require_images, require_percent
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class SmallNorm(Projection):
     every: int = 1
 
     def __post_init__(self) -> None:
-        needs_percent("the percentile of SmallNorm", self.percentile)
+        require_percent("the percentile of SmallNorm", self.percentile)
         if self.every < 1:
             raise RegularizerError(f"every of SmallNorm must be at least 1, not {self.every}")
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image without its faintest pixels."""
-        needs_pictures(self, image)
-        if not acts(self.every, moment):
+        require_images(self, image)
+        if not is_due(self.every, context):
             return image
         norms = image.square().sum(1).sqrt()
-        least = percentile(norms.flatten(1), at(self.percentile, moment))
+        least = percentile(norms.flatten(1), at(self.percentile, context))
         return torch.where((norms < least[:, None, None])[:, None], 0.0, image)

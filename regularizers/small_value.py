@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Projection, acts, at, needs_percent, percentile
+from dreamopt.regularizer import Number, Projection, StepContext, at, is_due, percentile, require_percent
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class SmallValue(Projection):
     every: int = 1
 
     def __post_init__(self) -> None:
-        needs_percent("the percentile of SmallValue", self.percentile)
+        require_percent("the percentile of SmallValue", self.percentile)
         if self.every < 1:
             raise RegularizerError(f"every of SmallValue must be at least 1, not {self.every}")
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image without its smallest values."""
-        if not acts(self.every, moment):
+        if not is_due(self.every, context):
             return image
         sizes = image.abs().flatten(1)
-        least = percentile(sizes, at(self.percentile, moment))
+        least = percentile(sizes, at(self.percentile, context))
         return torch.where((sizes < least[:, None]).reshape(image.shape), 0.0, image)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Penalty, at, needs, needs_pictures
+from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least, require_images
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class Spectral(Penalty):
     edge: str = "mirror"
 
     def __post_init__(self) -> None:
-        needs("the weight of Spectral", self.weight, 0)
-        needs("alpha of Spectral", self.alpha, 0)
+        require_at_least("the weight of Spectral", self.weight, 0)
+        require_at_least("alpha of Spectral", self.alpha, 0)
         if self.edge not in ("mirror", "wrap"):
             raise RegularizerError(f"the edge of Spectral must be mirror or wrap, not {self.edge!r}")
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's weighed energy."""
-        needs_pictures(self, image)
+        require_images(self, image)
         pixels = image.shape[2] * image.shape[3]
         if self.edge == "mirror":
             image = torch.cat([image, image.flip(2)], 2)
@@ -76,4 +76,4 @@ class Spectral(Penalty):
         spectrum = torch.fft.rfft2(image)
         energy = spectrum.real.square() + spectrum.imag.square()
         total: Tensor = (charge * energy).flatten(1).sum(1)
-        return at(self.weight, moment) / pixels * total
+        return at(self.weight, context) / pixels * total

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.regularizer import Colour, Moment, Projection, Rows, checked_colour, frozen_mask, mask_at, needs_pictures, paint
+from dreamopt.regularizer import Colour, Projection, Rows, StepContext, checked_colour, frozen_mask, mask_at, paint, require_images
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Stencil(Projection):
         object.__setattr__(self, "mask", frozen_mask(self.mask))
         object.__setattr__(self, "colour", checked_colour(self.colour))
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image inside the stencil, and the colour outside."""
-        needs_pictures(self, image)
+        require_images(self, image)
         inside = torch.tensor(mask_at(self.mask, (image.shape[2], image.shape[3]))).to(image)
-        return torch.lerp(paint(self.colour, image, moment.canvas), image, inside)
+        return torch.lerp(paint(self.colour, image, context.space), image, inside)

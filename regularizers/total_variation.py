@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Penalty, at, needs, needs_pictures
+from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least, require_images
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,16 @@ class TotalVariation(Penalty):
     mean: bool = False
 
     def __post_init__(self) -> None:
-        needs("the weight of TotalVariation", self.weight, 0)
-        needs("beta of TotalVariation", self.beta, 1)
-        needs("the floor of TotalVariation", self.floor, 0, strictly=True)
+        require_at_least("the weight of TotalVariation", self.weight, 0)
+        require_at_least("beta of TotalVariation", self.beta, 1)
+        require_at_least("the floor of TotalVariation", self.floor, 0, strictly=True)
         if self.edge not in ("replicate", "wrap"):
             raise RegularizerError(f"the edge of TotalVariation must be replicate or wrap, not {self.edge!r}")
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's total variation."""
-        needs_pictures(self, image)
-        weight = at(self.weight, moment) / (image[0].numel() if self.mean else 1)
+        require_images(self, image)
+        weight = at(self.weight, context) / (image[0].numel() if self.mean else 1)
         if self.edge == "wrap":
             down, right = image.roll(-1, 2) - image, image.roll(-1, 3) - image
         else:

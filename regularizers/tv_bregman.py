@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Projection, acts, at, grey_level, needs, needs_pictures, per_picture, tv_bregman
+from dreamopt.regularizer import (
+    Number,
+    Projection,
+    StepContext,
+    apply_per_image,
+    at,
+    grey_level,
+    is_due,
+    require_at_least,
+    require_images,
+    tv_bregman,
+)
 
 
 @dataclass(frozen=True)
@@ -58,16 +69,16 @@ class TvBregman(Projection):
     white: float = 255.0
 
     def __post_init__(self) -> None:
-        needs("the weight of TvBregman", self.weight, 0, strictly=True)
-        needs("the tolerance of TvBregman", self.tolerance, 0, strictly=True)
-        needs("white of TvBregman", self.white, 0, strictly=True)
+        require_at_least("the weight of TvBregman", self.weight, 0, strictly=True)
+        require_at_least("the tolerance of TvBregman", self.tolerance, 0, strictly=True)
+        require_at_least("white of TvBregman", self.white, 0, strictly=True)
         if self.every < 1 or self.iterations < 1:
             raise RegularizerError(f"every and iterations of TvBregman must be at least 1, not {self.every} and {self.iterations}")
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the denoised image, or the same one at a step between."""
-        needs_pictures(self, image)
-        if not acts(self.every, moment):
+        require_images(self, image)
+        if not is_due(self.every, context):
             return image
-        weight, scale = at(self.weight, moment), self.white / (255.0 * grey_level(moment))
-        return per_picture(image, lambda a, _: tv_bregman(a * scale, weight, self.iterations, self.tolerance, self.isotropic) / scale)
+        weight, scale = at(self.weight, context), self.white / (255.0 * grey_level(context))
+        return apply_per_image(image, lambda a, _: tv_bregman(a * scale, weight, self.iterations, self.tolerance, self.isotropic) / scale)

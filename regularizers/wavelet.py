@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Number, Projection, acts, at, grey_level, needs, needs_pictures, per_picture, wavelet
+from dreamopt.regularizer import (
+    Number,
+    Projection,
+    StepContext,
+    apply_per_image,
+    at,
+    grey_level,
+    is_due,
+    require_at_least,
+    require_images,
+    wavelet,
+)
 
 
 @dataclass(frozen=True)
@@ -51,17 +62,17 @@ class Wavelet(Projection):
 
     def __post_init__(self) -> None:
         if self.sigma is not None:
-            needs("sigma of Wavelet", self.sigma, 0, strictly=True)
+            require_at_least("sigma of Wavelet", self.sigma, 0, strictly=True)
         if self.mode not in ("soft", "hard"):
             raise RegularizerError(f"the mode of Wavelet must be soft or hard, not {self.mode!r}")
         if self.every < 1:
             raise RegularizerError(f"every of Wavelet must be at least 1, not {self.every}")
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the denoised image, or the same one at a step between."""
-        needs_pictures(self, image)
-        if not acts(self.every, moment):
+        require_images(self, image)
+        if not is_due(self.every, context):
             return image
-        scale = 255.0 * grey_level(moment)
-        sigma = None if self.sigma is None else at(self.sigma, moment) / 255.0
-        return per_picture(image, lambda a, _: wavelet(a / scale, sigma, self.name, self.mode) * scale)
+        scale = 255.0 * grey_level(context)
+        sigma = None if self.sigma is None else at(self.sigma, context) / 255.0
+        return apply_per_image(image, lambda a, _: wavelet(a / scale, sigma, self.name, self.mode) * scale)

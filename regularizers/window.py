@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Moment, Projection, needs_pictures, seen_box
+from dreamopt.regularizer import Projection, StepContext, gradient_bounding_box, require_images
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Window(Projection):
     >>> import torch
     >>> from dreamopt.regularizers import Decay
     >>> gradient = torch.tensor([[[[0.0, 1.0, 1.0, 0.0]]]])
-    >>> Window(Decay(0.5))(torch.full((1, 1, 1, 4), 8.0), Moment(gradient=gradient))
+    >>> Window(Decay(0.5))(torch.full((1, 1, 1, 4), 8.0), StepContext(gradient=gradient))
     tensor([[[[8., 4., 4., 8.]]]])
     """
 
@@ -41,15 +41,15 @@ class Window(Projection):
         if not isinstance(self.projection, Projection):
             raise RegularizerError(f"Window takes a projection, as in window(gaussian_blur(0.5)), not {self.projection!r}")
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the images mended in their boxes; without a gradient the whole images."""
-        needs_pictures(self, image)
-        if moment.gradient is None:
-            return self.projection(image, moment)
+        require_images(self, image)
+        if context.gradient is None:
+            return self.projection(image, context)
         mended = image.clone()
         for item in range(image.shape[0]):
-            top, bottom, left, right = seen_box(moment.gradient[item])
+            top, bottom, left, right = gradient_bounding_box(context.gradient[item])
             if bottom > top and right > left:
                 box = (slice(item, item + 1), slice(None), slice(top, bottom), slice(left, right))
-                mended[box] = self.projection(image[box], replace(moment, gradient=moment.gradient[box]))
+                mended[box] = self.projection(image[box], replace(context, gradient=context.gradient[box]))
         return mended

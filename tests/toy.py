@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.network import Network
-from dreamopt.network.preprocessing import input_space
+from dreamopt.network.preprocessing import preprocessing_of
 
 SHAPE = (3, 11, 13)
 """The toy's input: no two axes are equal."""
@@ -32,7 +32,7 @@ def toy_network(dtype: torch.dtype = torch.float64, channels: int = 3, scale: fl
     shape = (channels, *SHAPE[1:])
     mean = np.array([110.0, 120.0, 130.0, 100.0])[:channels]
     backend = FunctionBackend(layers, shape, weights=(w1, w2, w3), dtype=dtype)
-    return Network(backend, input_space(channels, "BGR", mean, scale), LABELS)
+    return Network(backend, preprocessing_of(channels, "BGR", mean, scale), LABELS)
 
 
 PROTOTXT = """

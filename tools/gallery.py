@@ -149,7 +149,7 @@ def of_objectives(network: dreamopt.Network, photo: str) -> None:
     if (PICTURES / "objectives.jpg").exists():
         return
     pictures, labels, folder = [], [], Path(tempfile.mkdtemp())
-    seen = network.look(photo, ["fire5/concat"], SMALL)["fire5/concat"][0].cpu().numpy()
+    seen = network.activations_of(photo, ["fire5/concat"], SMALL)["fire5/concat"][0].cpu().numpy()
     np.save(folder / "tensor.npy", seen)
     np.save(folder / "column.npy", seen.mean((1, 2)))
     files = {CAT: photo, COLUMN: folder / "column.npy", TENSOR: folder / "tensor.npy"}

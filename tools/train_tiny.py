@@ -155,7 +155,7 @@ class Training:
         delta = delta * (radius / norm(delta)).clamp(max=1)
         return torch.maximum(torch.minimum(x + delta, 255 - MEAN), -MEAN) - x
 
-    def settle(self, batches: int = 80) -> None:
+    def project_params(self, batches: int = 80) -> None:
         """Take the stored statistics anew, from whole pictures, with the weights as they now stand."""
         with torch.no_grad():
             for w in self.statistics:
@@ -225,7 +225,7 @@ def main() -> None:
     checkpoint = args.out / "tiny.checkpoint"
     run = Training(args.out / "tiny.prototxt", make_pictures(args.pictures, args.seed), args.batches, args.seed)
     train(run, checkpoint)
-    run.settle()
+    run.project_params()
     share = accuracy(run.test, run.weights, 30)
     run.save(args.out / "tiny.caffemodel")
     labels = args.out / "tiny.txt"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.image_space import ImageSpace
 
 Colour = float | str | tuple[float, ...]
 """A colour: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or three of them (red, green, blue)."""
@@ -39,7 +39,7 @@ def checked_colour(colour: object) -> Colour:
     return levels if len(levels) == 3 else levels[0]
 
 
-def paint(colour: Colour, image: Tensor, canvas: Canvas | None) -> Tensor:
+def paint(colour: Colour, image: Tensor, space: ImageSpace | None) -> Tensor:
     """Return a colour in the net's input space, (C, 1, 1), or (C, H, W) where black differs from pixel to pixel.
 
     Parameters
@@ -49,7 +49,7 @@ def paint(colour: Colour, image: Tensor, canvas: Canvas | None) -> Tensor:
     image : Tensor
         (N, C, H, W), for the number of channels, size, dtype and device. Where a mean image of another size was subtracted,
         its own mean stands for it.
-    canvas : Canvas or None
+    space : ImageSpace or None
         Knows black and white; not needed for "mean".
 
     Raises
@@ -65,16 +65,16 @@ def paint(colour: Colour, image: Tensor, canvas: Canvas | None) -> Tensor:
     zeros = image.new_zeros(image.shape[1], 1, 1)
     if colour == "mean":
         return zeros
-    if canvas is None or canvas.black is None or canvas.white is None:
+    if space is None or space.black is None or space.white is None:
         raise UsageError(f"colour {colour!r} needs a net that sees pictures; 'mean' always goes")
     if isinstance(colour, tuple):
         if image.shape[1] != 3 or len(colour) != 3:
             raise UsageError(f"colour {colour} has 3 numbers, but the image has {image.shape[1]} channels; give one grey level")
-        levels = list(colour[::-1] if canvas.order == "BGR" else colour)
+        levels = list(colour[::-1] if space.order == "BGR" else colour)
     else:
         levels = [_NAMED[colour] if isinstance(colour, str) else float(colour)] * image.shape[1]
     part = image.new_tensor(levels)[:, None, None] / 255.0
-    black, white = (_fitted(bound.to(image), image) for bound in (canvas.black, canvas.white))
+    black, white = (_fitted(bound.to(image), image) for bound in (space.black, space.white))
     return torch.lerp(black, white, part) + zeros
 
 

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 Choices = tuple[float, ...]
@@ -57,16 +57,16 @@ def checked_length(name: str, value: Length) -> None:
         raise UsageError(f"{name} must be a whole number of pixels from 0, or a part of the side below 1, not {value}")
 
 
-def pixels(value: Length, image: Tensor, moment: Moment) -> int:
+def pixels(value: Length, image: Tensor, context: StepContext) -> int:
     """Return a length in pixels; a part is that of the searched image, so that it stays the same all along a list of transforms.
 
     >>> import torch
-    >>> pixels(5, torch.zeros(1, 3, 8, 20), Moment()), pixels(0.25, torch.zeros(1, 3, 8, 20), Moment())
+    >>> pixels(5, torch.zeros(1, 3, 8, 20), StepContext()), pixels(0.25, torch.zeros(1, 3, 8, 20), StepContext())
     (5, 2)
     """
     if value >= 1 or value == 0:
         return int(value)
-    shape = image.shape if moment.canvas is None else moment.canvas.shape
+    shape = image.shape if context.space is None else context.space.shape
     return round(value * min(shape[-2:]))
 
 
@@ -83,11 +83,11 @@ def checked_size(name: str, height: Side, width: int | None) -> None:
         raise UsageError(f"{name} needs a height beside the width {width}")
 
 
-def target_size(height: Side, width: int | None, image: Tensor, moment: Moment) -> tuple[int, int]:
+def target_size(height: Side, width: int | None, image: Tensor, context: StepContext) -> tuple[int, int]:
     """Return the size asked for: a square where only the height is; see `Side`."""
     if isinstance(height, int):
         return height, height if width is None else width
-    if moment.canvas is None:
+    if context.space is None:
         return int(image.shape[-2]), int(image.shape[-1])
-    window = moment.canvas.window if height == "net" else None
-    return moment.canvas.shape[-2:] if window is None else window  # type: ignore[return-value]  # of a picture, so both are there
+    window = context.space.window if height == "net" else None
+    return context.space.shape[-2:] if window is None else window  # type: ignore[return-value]  # of a picture, so both are there

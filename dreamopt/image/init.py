@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dreamopt.errors import ImageError
 from dreamopt.image.files import covering, read_picture
-from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.image_space import ImageSpace
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in `dreamopt.network.preprocessing`
 
@@ -63,7 +63,7 @@ def held(init: Init) -> str | Held | None:
     return os.fspath(init) if isinstance(init, str | os.PathLike) else Held(init)
 
 
-def given_images(init: str | Held, canvas: Canvas, n: int) -> Tensor:
+def given_images(init: str | Held, space: ImageSpace, n: int) -> Tensor:
     """Return the images to start from, (N, ...), in the net's input space.
 
     A picture of another size is scaled to cover the canvas and cut to its middle; a tensor must fit.
@@ -75,22 +75,22 @@ def given_images(init: str | Held, canvas: Canvas, n: int) -> Tensor:
     """
     if isinstance(init, Held) and init.is_tensor:
         values = torch.from_numpy(init.array().copy())
-        if init.shape not in ((*canvas.shape,), (n, *canvas.shape)):
-            raise ImageError(f"the image to start from has shape {init.shape}, but {canvas.shape} or {(n, *canvas.shape)} is needed")
+        if init.shape not in ((*space.shape,), (n, *space.shape)):
+            raise ImageError(f"the image to start from has shape {init.shape}, but {space.shape} or {(n, *space.shape)} is needed")
     else:
-        values = torch.from_numpy(_planes(read_picture(init) if isinstance(init, str) else init.array(), canvas))
-    given = values.to(dtype=canvas.like.dtype, device=canvas.like.device)
+        values = torch.from_numpy(_planes(read_picture(init) if isinstance(init, str) else init.array(), space))
+    given = values.to(dtype=space.like.dtype, device=space.like.device)
     if not (isinstance(init, Held) and init.is_tensor):
-        assert canvas.black is not None
-        given = canvas.black + canvas.grey_step * given
-    return given.expand(n, *canvas.shape).clone()
+        assert space.black is not None
+        given = space.black + space.grey_step * given
+    return given.expand(n, *space.shape).clone()
 
 
-def _planes(picture: NDArray[Any], canvas: Canvas) -> NDArray[np.float64]:
+def _planes(picture: NDArray[Any], space: ImageSpace) -> NDArray[np.float64]:
     """Return a picture's grey levels as planes (C, H, W) in the canvas' channel order."""
-    if len(canvas.shape) != 3 or canvas.low is None:
-        raise ImageError(f"a picture cannot be the start of a vector of {canvas.shape}; give a tensor of that shape")
-    channels, *size = canvas.shape
+    if len(space.shape) != 3 or space.low is None:
+        raise ImageError(f"a picture cannot be the start of a vector of {space.shape}; give a tensor of that shape")
+    channels, *size = space.shape
     array = np.asarray(picture)
     if array.ndim == 2:
         array = array[..., None]
@@ -102,7 +102,7 @@ def _planes(picture: NDArray[Any], canvas: Canvas) -> NDArray[np.float64]:
         array = array if channels == 3 else (array @ _LUMINANCE)[..., None]
     if array.shape != (*size, channels):
         many = f"pictures have 3 channels; for {channels} give" if array.ndim == 3 and array.shape[2] == 3 else "give"
-        raise ImageError(f"a picture of shape {array.shape} does not fit the canvas {canvas.shape}: {many} (H, W, C) = {(*size, channels)}")
-    if channels >= 3 and canvas.order == "BGR":
+        raise ImageError(f"a picture of shape {array.shape} does not fit the canvas {space.shape}: {many} (H, W, C) = {(*size, channels)}")
+    if channels >= 3 and space.order == "BGR":
         array = np.concatenate([array[..., 2::-1], array[..., 3:]], axis=-1)
     return np.ascontiguousarray(np.moveaxis(array.astype(np.float64), -1, 0))

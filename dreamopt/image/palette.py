@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.colour import Colour, checked_colour, paint
-from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.image_space import ImageSpace
 
 # Rows are red, green, blue; columns the directions in which the colours of photographs vary, longest first.
 _HOUSE = ((0.265, 0.09, 0.025), (0.27, 0.0, -0.05), (0.265, -0.09, 0.025))
@@ -63,62 +63,62 @@ class Palette:
         """How far t must move for a value to move by a 255th of its range, about: the sigmoid's slope is 1/4."""
         return (4.0 if self.sigmoid else 1.0) / 255.0
 
-    def paint(self, plane: Tensor, canvas: Canvas) -> Tensor:
+    def paint(self, plane: Tensor, space: ImageSpace) -> Tensor:
         """Return the images of t, both (N, C, H, W)."""
-        low, high = self.ends(canvas)
-        mixed = mixed_colours(plane, mixing(self.decorrelate, canvas))
-        middle = self._middle(canvas)
+        low, high = self.ends(space)
+        mixed = mixed_colours(plane, mixing(self.decorrelate, space))
+        middle = self._middle(space)
         part = torch.sigmoid(mixed + torch.logit(middle, eps=MARGIN)) if self.sigmoid else (mixed + middle).clamp(0, 1)
         return torch.lerp(low, high, part)  # exact at both ends, as a sum is not
 
-    def plane(self, image: Tensor, canvas: Canvas) -> Tensor:
+    def plane(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return t of images; exact but for values at black and white, which are drawn in by a thousandth under a sigmoid."""
-        low, high = self.ends(canvas)
-        part, middle = (image - low) / (high - low), self._middle(canvas)
+        low, high = self.ends(space)
+        part, middle = (image - low) / (high - low), self._middle(space)
         plane = torch.logit(part, eps=MARGIN) - torch.logit(middle, eps=MARGIN) if self.sigmoid else part - middle
-        mix = mixing(self.decorrelate, canvas)
+        mix = mixing(self.decorrelate, space)
         return plane if mix is None else mixed_colours(plane, torch.linalg.inv(mix))
 
-    def ends(self, canvas: Canvas) -> tuple[Tensor, Tensor]:
+    def ends(self, space: ImageSpace) -> tuple[Tensor, Tensor]:
         """Return what stands for black and white."""
-        assert canvas.low is not None
-        assert canvas.high is not None
+        assert space.low is not None
+        assert space.high is not None
         if self.values is None:
-            return canvas.low, canvas.high
-        return canvas.low.new_full((1, 1, 1), self.values[0]), canvas.high.new_full((1, 1, 1), self.values[1])
+            return space.low, space.high
+        return space.low.new_full((1, 1, 1), self.values[0]), space.high.new_full((1, 1, 1), self.values[1])
 
-    def _middle(self, canvas: Canvas) -> Tensor:
-        low, high = self.ends(canvas)
+    def _middle(self, space: ImageSpace) -> Tensor:
+        low, high = self.ends(space)
         if self.centre == "mean":
             return torch.where((low < 0) & (high > 0), -low / (high - low), 0.5)
-        assert canvas.low is not None
-        assert canvas.high is not None
-        colour = paint(self.centre, canvas.low.new_empty(1, *canvas.shape), canvas)
-        return (colour - canvas.low) / (canvas.high - canvas.low)
+        assert space.low is not None
+        assert space.high is not None
+        colour = paint(self.centre, space.low.new_empty(1, *space.shape), space)
+        return (colour - space.low) / (space.high - space.low)
 
 
-def picture_canvas(canvas: Canvas, who: str) -> tuple[int, int, int]:
+def picture_canvas(space: ImageSpace, who: str) -> tuple[int, int, int]:
     """Return (C, H, W) of a canvas that holds pictures, and refuse a vector's."""
-    if len(canvas.shape) != 3 or canvas.low is None or canvas.high is None:
-        raise ImageError(f"{who} makes pictures, but the net's input is a vector of {canvas.shape}; use Pixels")
-    channels, height, width = canvas.shape
+    if len(space.shape) != 3 or space.low is None or space.high is None:
+        raise ImageError(f"{who} makes pictures, but the net's input is a vector of {space.shape}; use Pixels")
+    channels, height, width = space.shape
     return channels, height, width
 
 
-def in_order(values: Tensor, canvas: Canvas) -> Tensor:
+def in_order(values: Tensor, space: ImageSpace) -> Tensor:
     """Return rows given for red, green, blue in the canvas' channel order."""
-    return torch.cat([values[:3].flip(0), values[3:]]) if canvas.order == "BGR" and len(values) >= 3 else values
+    return torch.cat([values[:3].flip(0), values[3:]]) if space.order == "BGR" and len(values) >= 3 else values
 
 
-def mixing(decorrelate: bool | str, canvas: Canvas) -> Tensor | None:
+def mixing(decorrelate: bool | str, space: ImageSpace) -> Tensor | None:
     """Return the matrix (3, 3) from directions to the canvas' channels; None where colours are not mixed."""
-    if canvas.shape[0] != 3 or decorrelate is False:
+    if space.shape[0] != 3 or decorrelate is False:
         return None
     rows: Sequence[Sequence[float]] = {True: _HOUSE, "lucid": _LUCID, "xplique": _XPLIQUE}[decorrelate]
     mix = torch.tensor(rows, dtype=torch.float64)
     if decorrelate != "xplique":
         mix = mix / mix.norm(dim=0).max()
-    return in_order(mix, canvas).to(dtype=canvas.like.dtype, device=canvas.like.device)
+    return in_order(mix, space).to(dtype=space.like.dtype, device=space.like.device)
 
 
 def mixed_colours(plane: Tensor, mix: Tensor | None) -> Tensor:

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.parts.calls import parse_part
-from dreamopt.parts.image_space import Canvas, Shape
+from dreamopt.parts.image_space import ImageSpace, Shape
 from dreamopt.parts.part import call_string
 from dreamopt.parts.registry import Registry
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
-__all__ = ["Canvas", "Parametrization", "Shape"]
+__all__ = ["ImageSpace", "Parametrization", "Shape"]
 
 
 class Parametrization:
@@ -23,27 +23,27 @@ class Parametrization:
     `shape`, `start` and `image` must be written; everything else has a default.
     """
 
-    def shape(self, canvas: Canvas) -> Shape:
+    def shape(self, space: ImageSpace) -> Shape:
         """Return the shape of one item's parameters."""
         raise AssertionError(f"{type(self).__name__} does not say the shape of its parameters")
 
-    def unit(self, canvas: Canvas) -> float:
+    def unit(self, space: ImageSpace) -> float:
         """Return how long, in parameters, a step of one grey level is: the unit of every optimizer's step."""
         return 1.0
 
-    def bounds(self, canvas: Canvas) -> tuple[Tensor | None, Tensor | None]:
+    def bounds(self, space: ImageSpace) -> tuple[Tensor | None, Tensor | None]:
         """Return the parameters' lower and upper bound, broadcastable to `shape`; None for no bound."""
         return None, None
 
-    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+    def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return the parameters to start from, (N, ...); item i draws from ``streams[i]`` alone."""
         raise AssertionError(f"{type(self).__name__} does not say where it starts")
 
-    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+    def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images (N, C, H, W) of parameters (N, ...), differentiable; item i depends on item i alone."""
         raise AssertionError(f"{type(self).__name__} does not say what image it makes")
 
-    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+    def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return parameters whose image comes nearest to ``image``: the way back, for given starts and projections.
 
         Raises
@@ -53,31 +53,31 @@ class Parametrization:
         """
         raise UsageError(f"{self} cannot be started from an image, nor mended between steps: it has no way back from an image")
 
-    def mended(self, params: Tensor, image: Tensor, canvas: Canvas) -> Tensor:
+    def update_from_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> Tensor:
         """Return parameters like ``params`` whose image is ``image``, after a projection changed it; by default those of `params`.
 
         To be written where an image does not say all: an opacity stays, what items share stays shared.
         """
-        return self.params(image, canvas)
+        return self.params(image, space)
 
     @property
     def coupled(self) -> bool:
         """Whether items share numbers on purpose, so that an item of a batch is not what it would be alone."""
         return False
 
-    def settle(self, params: Tensor, canvas: Canvas, moment: Moment) -> Tensor:
+    def project_params(self, params: Tensor, space: ImageSpace, context: StepContext) -> Tensor:
         """Return the parameters mended after a step, before they are cut to their bounds; called without autograd."""
         return params
 
-    def alpha(self, params: Tensor, canvas: Canvas) -> Tensor | None:
+    def alpha(self, params: Tensor, space: ImageSpace) -> Tensor | None:
         """Return the images' opacity, (N, 1, H, W) from 0 to 1, differentiable; None where they have none."""
         return None
 
-    def composite(self, image: Tensor, alpha: Tensor, streams: Sequence[Stream], canvas: Canvas) -> Tensor:
+    def composite(self, image: Tensor, alpha: Tensor, streams: Sequence[Stream], space: ImageSpace) -> Tensor:
         """Return the images laid over a background, (N, C, H, W), as the net is to see them; asked only where there is an `alpha`."""
         raise AssertionError(f"{type(self).__name__} does not say what stands behind its images")
 
-    def judge(self, score: Tensor, alpha: Tensor) -> Tensor:
+    def score_with_opacity(self, score: Tensor, alpha: Tensor) -> Tensor:
         """Return the objective's score (N,) with the opacity weighed in; asked only where there is an `alpha`."""
         return score
 
@@ -90,7 +90,7 @@ parametrizations: Registry[Parametrization] = Registry(
     "dreamopt.image.parametrizations",
     Parametrization,
     UsageError,
-    {Parametrization: {"shape": ("self", "canvas"), "start": ("self", "canvas", "streams"), "image": ("self", "params", "canvas")}},
+    {Parametrization: {"shape": ("self", "space"), "start": ("self", "space", "streams"), "image": ("self", "params", "space")}},
 )
 """All parametrizations by name."""
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 
-def by_item(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+def per_sample(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     """Return ``function`` of each item, (1, ...) at a time, joined along the first axis.
 
     FFTs, matrix products and sums over a batch may take another way than over one item, and round otherwise.
 
-    >>> by_item(lambda x: x - x.mean(), torch.tensor([[1.0, 3.0], [2.0, 8.0]]))
+    >>> per_sample(lambda x: x - x.mean(), torch.tensor([[1.0, 3.0], [2.0, 8.0]]))
     tensor([[-1.,  1.],
             [-3.,  3.]])
     """

@@ -10,10 +10,10 @@ from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour, paint
 from dreamopt.image.sets import SETS
 from dreamopt.parts.calls import parse_part
-from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.part import call_string, origin
 from dreamopt.parts.registry import Registry
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 Fill = Colour
@@ -27,7 +27,7 @@ class Transform:
     searched stays as it is.
     """
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return the changed images, (N, C, H', W'), of a size that depends on the size of ``image`` alone.
 
         Parameters
@@ -37,16 +37,16 @@ class Transform:
         streams : sequence of Stream
             One for each item; draw with a purpose of your own. Each place in a problem's list of transforms has streams of its
             own, so that a transform that stands there twice draws twice.
-        moment : Moment
-            The step, for scheduled numbers; ``moment.canvas`` knows black, white and the grey level.
+        context : StepContext
+            The step, for scheduled numbers; ``context.space`` knows black, white and the grey level.
         """
         raise AssertionError(f"{type(self).__name__} does not say what it changes")
 
-    def __call__(self, image: Tensor, streams: Sequence[Stream], moment: Moment | None = None) -> Tensor:
+    def __call__(self, image: Tensor, streams: Sequence[Stream], context: StepContext | None = None) -> Tensor:
         """Return `apply`, checked to keep items and channels."""
         if image.dim() != 4:
             raise UsageError(f"transform {self} needs pictures (N, C, H, W), but the net's input has shape {tuple(image.shape)}")
-        changed = self.apply(image, streams, Moment() if moment is None else moment)
+        changed = self.apply(image, streams, StepContext() if context is None else context)
         if not isinstance(changed, Tensor) or changed.dim() != 4 or changed.shape[:2] != image.shape[:2]:
             got = tuple(changed.shape) if isinstance(changed, Tensor) else repr(changed)
             raise UsageError(f"{origin(self)}: transform {self} must return images of shape {tuple(image.shape[:2])} + (H, W), not {got}")
@@ -56,18 +56,18 @@ class Transform:
         return call_string(self)
 
 
-def fill_value(fill: Fill, image: Tensor, canvas: Canvas | None) -> Tensor:
+def fill_value(fill: Fill, image: Tensor, space: ImageSpace | None) -> Tensor:
     """Return what lies outside the picture, (C, 1, 1), in the net's input space.
 
     >>> import torch
     >>> fill_value("mean", torch.ones(1, 2, 3, 4), None).flatten()
     tensor([0., 0.])
     """
-    return paint(fill, image, canvas).mean((1, 2), keepdim=True)
+    return paint(fill, image, space).mean((1, 2), keepdim=True)
 
 
 transforms: Registry[Transform] = Registry(
-    "transform", "dreamopt.image.transforms", Transform, UsageError, {Transform: {"apply": ("self", "image", "streams", "moment")}}
+    "transform", "dreamopt.image.transforms", Transform, UsageError, {Transform: {"apply": ("self", "image", "streams", "context")}}
 )
 """All transforms by name."""
 

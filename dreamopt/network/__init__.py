@@ -3,8 +3,8 @@
 from dreamopt.image.nets import register_loader
 from dreamopt.network.load import BACKENDS, EMBEDDED, load_net
 from dreamopt.network.network import Network, Size
-from dreamopt.network.preprocessing import InputSpace
+from dreamopt.network.preprocessing import Preprocessing
 
 register_loader(load_net)  # for parametrizations that are given a generator by its files
 
-__all__ = ["BACKENDS", "EMBEDDED", "InputSpace", "Network", "Size", "load_net"]
+__all__ = ["BACKENDS", "EMBEDDED", "Network", "Preprocessing", "Size", "load_net"]

@@ -38,9 +38,9 @@ def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
     x = image.detach().requires_grad_()
     names = list(dict.fromkeys([*objective.layers, *(key for reads in below.values() for _, key in reads)]))
     with torch.enable_grad():
-        acts = network.activations(x, names, linked=True)
-        value = objective({layer: acts[layer] for layer in objective.layers}).sum()
-        attached = {name: act for name, act in acts.items() if act.requires_grad}
+        activations = network.activations(x, names, linked=True)
+        value = objective({layer: activations[layer] for layer in objective.layers}).sum()
+        attached = {name: act for name, act in activations.items() if act.requires_grad}
         if not value.requires_grad:
             loose = [layer for layer in objective.layers if layer not in attached]
             why = (
@@ -56,7 +56,7 @@ def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
     for info, reads in below.items():
         top = next((key for key in _names(info) if _alive(grads.get(key))), None)
         if top is not None and reads and not any(_alive(grads.get(key)) for _, key in reads):
-            why = _reason(info, reads, acts, grads, top)
+            why = _reason(info, reads, activations, grads, top)
             return f"{what}: {info} lets nothing through{why}; {_advice(info, reads, why)}"
     return f"{what}: it vanishes on its way down from {', '.join(objective.layers)}; start from another seed or with more noise"
 
@@ -89,18 +89,17 @@ def _nonfinite(network: Network, objective: Objective, image: Tensor) -> str | N
     x = image.detach().requires_grad_()
     names = list(dict.fromkeys([*objective.layers, *(key for reads in below.values() for _, key in reads)]))
     with torch.enable_grad():
-        acts = network.activations(x, names, linked=True)
+        activations = network.activations(x, names, linked=True)
         for info, reads in reversed(below.items()):
-            key = next((key for key in _names(info) if key in acts and _strange(acts[key])), None)
+            key = next((key for key in _names(info) if key in activations and _strange(activations[key])), None)
             if key is not None:
-                most = max((float(acts[read].detach().abs().max()) for _, read in reads), default=float(x.detach().abs().max()))
-                return (
-                    f"{info} is the first whose values are not finite ({_strange(acts[key])}); what it reads goes up to {most:.3g} in size"
-                )
-        value = objective({layer: acts[layer] for layer in objective.layers}).sum()
+                most = max((float(activations[read].detach().abs().max()) for _, read in reads), default=float(x.detach().abs().max()))
+                kinds = _strange(activations[key])
+                return f"{info} is the first whose values are not finite ({kinds}); what it reads goes up to {most:.3g} in size"
+        value = objective({layer: activations[layer] for layer in objective.layers}).sum()
         if not bool(torch.isfinite(value)):
             return f"{objective} is {value.item()}, though the activations that it reads are finite"
-        attached = {name: act for name, act in acts.items() if act.requires_grad}
+        attached = {name: act for name, act in activations.items() if act.requires_grad}
         if not value.requires_grad or not attached:
             return None
         found = torch.autograd.grad(value, list(attached.values()), retain_graph=True, allow_unused=True)
@@ -142,11 +141,11 @@ def _alive(grad: Tensor | None) -> bool:
 
 
 def _reason(
-    info: LayerInfo, reads: list[tuple[LayerInfo, str]], acts: Mapping[str, Tensor], grads: Mapping[str, Tensor | None], top: str
+    info: LayerInfo, reads: list[tuple[LayerInfo, str]], activations: Mapping[str, Tensor], grads: Mapping[str, Tensor | None], top: str
 ) -> str:
     if info.stops:
         return f", since its propagate_down is false for {' and '.join(map(repr, info.stops))}"
-    grad, read = grads[top], acts[reads[0][1]]
+    grad, read = grads[top], activations[reads[0][1]]
     if info.type == "ReLU" and grad is not None and grad.shape == read.shape:
         wanted = read[grad != 0]
         if bool((wanted <= 0).all()):
@@ -154,7 +153,7 @@ def _reason(
             return f", since {values} negative (the largest is {wanted.max().item():.3g})"
     if info.type in _LINEAR and len(reads) == 1:
         # Probed at the place in the middle: only weights of zero stop a gradient there.
-        return ", since all its weights that count are zero" if _weights_are_zero(grad, acts[top], read) else _PADDING
+        return ", since all its weights that count are zero" if _weights_are_zero(grad, activations[top], read) else _PADDING
     if not bool(torch.isfinite(read).all()):
         return f", and what it reads from '{reads[0][1]}' is not finite"
     return ""

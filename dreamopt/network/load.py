@@ -22,7 +22,7 @@ from dreamopt.errors import BackendError, DreamoptWarning, ModelError, UsageErro
 from dreamopt.models import locate
 from dreamopt.network.labels import read_labels
 from dreamopt.network.network import Network
-from dreamopt.network.preprocessing import ZOO_MEAN, input_space
+from dreamopt.network.preprocessing import ZOO_MEAN, preprocessing_of
 from dreamopt.schema import NetDef, read_mean, read_net
 
 BACKENDS = ("auto", "engine", "pycaffe", "remote")
@@ -175,8 +175,8 @@ def load_net(
         if said["mean"] is not None:
             raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not a picture")
         return Network(computed, None, names, notes)
-    space = input_space(item[0], said["channel_order"], _mean(said["mean"]), said["scale"])
-    return Network(computed, space, names, notes)
+    preprocessing = preprocessing_of(item[0], said["channel_order"], _mean(said["mean"]), said["scale"])
+    return Network(computed, preprocessing, names, notes)
 
 
 def embedded() -> tuple[Path, Path, dict[str, Any]]:

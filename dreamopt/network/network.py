@@ -16,7 +16,7 @@ from dreamopt.backends.base import Redirect as Redirect
 from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError
 from dreamopt.image.files import covering, read_picture
 from dreamopt.network.labels import find_label
-from dreamopt.network.preprocessing import InputSpace, input_space
+from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.objective import Guide, Picture
 
 Size = int | Sequence[int] | None
@@ -35,7 +35,7 @@ class Network:
     ----------
     backend : Backend
         What computes the net.
-    space : InputSpace, optional
+    preprocessing : Preprocessing, optional
         How pictures become its input; None for a net whose input is a vector.
     labels : sequence of str, optional
         Names of the classes.
@@ -44,12 +44,12 @@ class Network:
     """
 
     def __init__(
-        self, backend: Backend, space: InputSpace | None = None, labels: Sequence[str] | None = None, notes: Sequence[str] = ()
+        self, backend: Backend, preprocessing: Preprocessing | None = None, labels: Sequence[str] | None = None, notes: Sequence[str] = ()
     ) -> None:
-        if space is None and len(backend.input_shape) == 3:
-            space = input_space(backend.input_shape[0])
+        if preprocessing is None and len(backend.input_shape) == 3:
+            preprocessing = preprocessing_of(backend.input_shape[0])
         self.backend = backend
-        self.space = space
+        self.preprocessing = preprocessing
         self.labels = tuple(labels) if labels is not None else None
         self.notes = tuple(notes)
         self._by_name = {info.name: info for info in reversed(backend.layers)}
@@ -84,9 +84,9 @@ class Network:
         return self.backend.layers
 
     @property
-    def is_picture(self) -> bool:
+    def has_image_input(self) -> bool:
         """Whether the input is a picture (C, H, W), and not a vector."""
-        return self.space is not None
+        return self.preprocessing is not None
 
     @property
     def channel_order(self) -> str:
@@ -126,7 +126,7 @@ class Network:
         pair = (size, size) if isinstance(size, int) else tuple(size)
         if len(pair) != 2 or any(not isinstance(v, int | np.integer) or v < 1 for v in pair):
             raise UsageError(f"size must be a number of pixels or (height, width), each at least 1, not {size}")
-        if not self.is_picture:
+        if not self.has_image_input:
             raise UsageError(f"size {size} was given, but the net's input '{self.input_name}' is a vector of {self.input_shape}")
         return (self.input_shape[0], int(pair[0]), int(pair[1]))
 
@@ -243,7 +243,7 @@ class Network:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
         return self._picture().from_rgb(picture).to(dtype=self.dtype, device=self.device)
 
-    def look(self, picture: Guide | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
+    def activations_of(self, picture: Guide | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
         """Return the values of layers for a picture, without a gradient.
 
         Parameters
@@ -282,17 +282,17 @@ class Network:
 
     def describe(self) -> Mapping[str, Any]:
         """Return what a result file says about the net: plain values, fit for JSON."""
-        space = self.space
+        preprocessing = self.preprocessing
         return {
             "backend": self.backend.name,
             "computed_by": self.backend.origin,
             "input": self.input_name,
             "input_shape": list(self.input_shape),
-            "mean": None if space is None else [float(v) for v in space.mean],
-            "mean_image": space is not None and space.mean_image is not None,
-            "channel_order": None if space is None else space.order,
-            "scale": None if space is None else space.scale,
-            "assumed": [] if space is None else list(space.assumed),
+            "mean": None if preprocessing is None else [float(v) for v in preprocessing.mean],
+            "mean_image": preprocessing is not None and preprocessing.mean_image is not None,
+            "channel_order": None if preprocessing is None else preprocessing.order,
+            "scale": None if preprocessing is None else preprocessing.scale,
+            "assumed": [] if preprocessing is None else list(preprocessing.assumed),
             "notes": [*self.backend.changes, *self.notes],
             "weights_sha256": self.hash(),
         }
@@ -300,10 +300,10 @@ class Network:
     def _tensor(self, values: ArrayLike) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=self.dtype, device=self.device)
 
-    def _picture(self) -> InputSpace:
-        if self.space is None:
+    def _picture(self) -> Preprocessing:
+        if self.preprocessing is None:
             raise ImageError(f"the net's input '{self.input_name}' is a vector of {self.input_shape}, not a picture")
-        return self.space
+        return self.preprocessing
 
     def __repr__(self) -> str:
         return f"<Network {len(self.layers)} layers, input {self.input_name} {self.input_shape}, {self.backend.name} on {self.device}>"

@@ -20,7 +20,7 @@ ZOO_MEAN = (104.0, 117.0, 123.0)
 
 
 @dataclass(frozen=True, eq=False)
-class InputSpace:
+class Preprocessing:
     """The net's input space for pictures of one number of channels.
 
     Parameters
@@ -116,7 +116,7 @@ class InputSpace:
         return torch.from_numpy(np.ascontiguousarray((planes - self.mean_at(planes.shape[1:])) * self.scale))
 
 
-def input_space(channels: int, order: str | None = None, mean: ArrayLike | None = None, scale: float | None = None) -> InputSpace:
+def preprocessing_of(channels: int, order: str | None = None, mean: ArrayLike | None = None, scale: float | None = None) -> Preprocessing:
     """Check what a caller says about the input and fill in what he does not, as Caffe's model zoo would.
 
     Parameters
@@ -146,16 +146,16 @@ def input_space(channels: int, order: str | None = None, mean: ArrayLike | None 
         zoo = ZOO_MEAN if order == "BGR" else ZOO_MEAN[::-1]
         values = np.array(zoo if channels == 3 else (0.0,) * channels)
         said = f"mean {', '.join(f'{v:g}' for v in zoo)} (that of Caffe's model zoo)" if channels == 3 else "mean 0"
-        return InputSpace(channels, order, values, scale, assumed=(said, *assumed))
+        return Preprocessing(channels, order, values, scale, assumed=(said, *assumed))
     array = np.asarray(mean, dtype=np.float64)
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 0:
-        return InputSpace(channels, order, np.full(channels, float(array)), scale, assumed=tuple(assumed))
+        return Preprocessing(channels, order, np.full(channels, float(array)), scale, assumed=tuple(assumed))
     if array.ndim not in (1, 3) or array.shape[0] != channels:
         wanted = f"a number, ({channels},) or ({channels}, H, W)"
         raise UsageError(f"a mean of shape {array.shape} does not fit a net of {channels} channels: give {wanted}")
     if not np.isfinite(array).all():
         raise UsageError("the mean holds values that are not finite")
     image = array if array.ndim == 3 and array.shape[1:] != (1, 1) else None
-    return InputSpace(channels, order, array.reshape(channels, -1).mean(1), scale, image, tuple(assumed))
+    return Preprocessing(channels, order, array.reshape(channels, -1).mean(1), scale, image, tuple(assumed))

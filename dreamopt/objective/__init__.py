@@ -1,7 +1,7 @@
 """The contract of an objective, its algebra and its strings; units, reference images and vectors, plain functions."""
 
 from dreamopt.objective.function import Function, from_function
-from dreamopt.objective.objective import BARE_LAYER, Activations, Each, Layers, Objective, Scaled, Sum, UnitObjective, each, terms
+from dreamopt.objective.objective import BARE_LAYER, Activations, Layers, Objective, PerSample, Scaled, Sum, UnitObjective, each, terms
 from dreamopt.objective.reference_objectives import PictureObjective, VectorObjective
 from dreamopt.objective.references import (
     Guide,
@@ -32,12 +32,12 @@ from dreamopt.objective.units import (
 __all__ = [
     "BARE_LAYER",
     "Activations",
-    "Each",
     "Function",
     "Guide",
     "Held",
     "Layers",
     "Objective",
+    "PerSample",
     "Picture",
     "PictureObjective",
     "Scaled",

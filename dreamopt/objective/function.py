@@ -43,9 +43,9 @@ class Function(Objective):
         """The layers, each once."""
         return tuple(dict.fromkeys(self.inputs))
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Call the function."""
-        return self.function(*(acts[layer] for layer in self.inputs), **dict(self.parameters))
+        return self.function(*(activations[layer] for layer in self.inputs), **dict(self.parameters))
 
     @property
     def coupled(self) -> bool:

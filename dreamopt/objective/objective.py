@@ -59,7 +59,7 @@ class Layers(Protocol):
     def find_label(self, label: str) -> int:
         """Return the number of the class with this name."""
 
-    def look(self, picture: Guide, layers: Sequence[str], size: tuple[int, ...] | None = None) -> dict[str, Tensor]:
+    def activations_of(self, picture: Guide, layers: Sequence[str], size: tuple[int, ...] | None = None) -> dict[str, Tensor]:
         """Return the activations, (1, ...) by layer, of a picture scaled to cover (H, W) ``size`` and cut to its middle."""
 
 
@@ -76,12 +76,12 @@ class Objective:
         """How many items it prescribes (one unit for each), None when it fits any number."""
         return None
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return the score of each item, (N,), differentiable.
 
         Parameters
         ----------
-        acts : mapping of str to Tensor
+        activations : mapping of str to Tensor
             For each name in `layers` its activation, (N, C, H, W) or (N, K), with the net's dtype and device.
         """
         raise AssertionError(f"{type(self).__name__} does not say its value")
@@ -116,7 +116,7 @@ class Objective:
         """Whether an item's score depends on the other items on purpose, so that it has none alone (diversity)."""
         return False
 
-    def reached(self, acts: Activations) -> Tensor | None:
+    def is_argmax(self, activations: Activations) -> Tensor | None:
         """Return (N,), whether each item's unit is the highest of its layer now; None where that has no meaning."""
         return None
 
@@ -124,13 +124,13 @@ class Objective:
         """Return the file in which the objective was written, for errors."""
         return origin(self)
 
-    def __call__(self, acts: Activations) -> Tensor:
+    def __call__(self, activations: Activations) -> Tensor:
         """Return `value`, checked to be one finite-shaped number per item."""
-        n = next(iter(acts.values())).shape[0]
+        n = next(iter(activations.values())).shape[0]
         if self.batch is not None and self.batch != n:
             raise ObjectiveError(f"objective {self} is for a batch of {self.batch}, but the batch has {n} items")
         try:
-            values = self.value(acts)
+            values = self.value(activations)
         except DreamoptError:
             raise
         except Exception as problem:
@@ -202,9 +202,9 @@ class Scaled(Objective):
         """Items prescribed by the term."""
         return self.term.batch
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return ``factor`` times the term's value."""
-        return self.factor * self.term(acts)
+        return self.factor * self.term(activations)
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Objective:
         """Bind the term."""
@@ -215,9 +215,9 @@ class Scaled(Objective):
         """As the term."""
         return self.term.coupled
 
-    def reached(self, acts: Activations) -> Tensor | None:
+    def is_argmax(self, activations: Activations) -> Tensor | None:
         """As the term, where the factor looks for more of it."""
-        return self.term.reached(acts) if self.factor > 0 else None
+        return self.term.is_argmax(activations) if self.factor > 0 else None
 
     def item(self, index: int) -> Objective:
         """Return the factor times the term's item."""
@@ -229,7 +229,7 @@ class Scaled(Objective):
     __rmul__ = __mul__
 
     def __str__(self) -> str:
-        inner = f"({self.term})" if isinstance(self.term, Sum | Each) else str(self.term)
+        inner = f"({self.term})" if isinstance(self.term, Sum | PerSample) else str(self.term)
         return f"-{inner}" if self.factor == -1 else f"{number_string(self.factor)}*{inner}"
 
 
@@ -249,9 +249,9 @@ class Sum(Objective):
         """Items prescribed by the terms."""
         return agreed(self.terms)
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return the sum of the terms' values."""
-        return torch.stack([term(acts) for term in self.terms]).sum(0)
+        return torch.stack([term(activations) for term in self.terms]).sum(0)
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Objective:
         """Bind every term."""
@@ -263,9 +263,9 @@ class Sum(Objective):
         """Whether any term is."""
         return any(term.coupled for term in self.terms)
 
-    def reached(self, acts: Activations) -> Tensor | None:
+    def is_argmax(self, activations: Activations) -> Tensor | None:
         """Whether every term that can say so has reached it."""
-        said = [one for one in (term.reached(acts) for term in self.terms) if one is not None]
+        said = [one for one in (term.is_argmax(activations) for term in self.terms) if one is not None]
         return torch.stack(said).all(0) if said else None
 
     def item(self, index: int) -> Objective:
@@ -273,12 +273,12 @@ class Sum(Objective):
         return Sum(tuple(part for term in self.terms for part in terms(term.item(index))))
 
     def __str__(self) -> str:
-        parts = [f"({term})" if isinstance(term, Each) else str(term) for term in self.terms]
+        parts = [f"({term})" if isinstance(term, PerSample) else str(term) for term in self.terms]
         return parts[0] + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in parts[1:])
 
 
 @dataclasses.dataclass(frozen=True)
-class Each(Objective):
+class PerSample(Objective):
     """A different objective for each item of the batch; ``"conv4:7 | fc8:3"`` as a string.
 
     Parameters
@@ -299,9 +299,9 @@ class Each(Objective):
         """The number of items."""
         return len(self.items)
 
-    def value(self, acts: Activations) -> Tensor:
+    def value(self, activations: Activations) -> Tensor:
         """Return each objective's value for its own item."""
-        return torch.cat([one({k: acts[k][i : i + 1] for k in one.layers}) for i, one in enumerate(self.items)])
+        return torch.cat([one({k: activations[k][i : i + 1] for k in one.layers}) for i, one in enumerate(self.items)])
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Objective:
         """Bind every item's objective."""
@@ -310,11 +310,11 @@ class Each(Objective):
                 raise ObjectiveError(f"objective {one} compares the items of a batch and cannot be that of a single item")
             if one.batch not in (None, 1):
                 raise ObjectiveError(f"objective {one} is for a batch of {one.batch} and cannot be that of a single item")
-        return Each(tuple(one.bind(network, size) for one in self.items))
+        return PerSample(tuple(one.bind(network, size) for one in self.items))
 
-    def reached(self, acts: Activations) -> Tensor | None:
+    def is_argmax(self, activations: Activations) -> Tensor | None:
         """Whether each item's own objective has reached it; False where one cannot say so."""
-        said = [one.reached({k: acts[k][i : i + 1] for k in one.layers}) for i, one in enumerate(self.items)]
+        said = [one.is_argmax({k: activations[k][i : i + 1] for k in one.layers}) for i, one in enumerate(self.items)]
         if all(one is None for one in said):
             return None
         like = next(one for one in said if one is not None)
@@ -325,7 +325,7 @@ class Each(Objective):
         return self.items[index]
 
     def __str__(self) -> str:
-        return " | ".join(f"({one})" if isinstance(one, Each) else str(one) for one in self.items)
+        return " | ".join(f"({one})" if isinstance(one, PerSample) else str(one) for one in self.items)
 
 
 def each(objectives: Sequence[Objective]) -> Objective:
@@ -337,7 +337,7 @@ def each(objectives: Sequence[Objective]) -> Objective:
     """
     if not objectives:
         raise ObjectiveError("a batch needs at least one objective")
-    return objectives[0] if len(objectives) == 1 else Each(tuple(objectives))
+    return objectives[0] if len(objectives) == 1 else PerSample(tuple(objectives))
 
 
 class UnitObjective(Objective):

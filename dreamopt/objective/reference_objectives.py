@@ -71,8 +71,8 @@ class PictureObjective(Objective):
         names = tuple(network.resolve(layer) for layer in self.layers)
         seen = []
         for picture in self.pictures:
-            acts = network.look(picture, names, size)
-            seen.append([self.prepare(acts[name], name, picture) for name in names])
+            activations = network.activations_of(picture, names, size)
+            seen.append([self.prepare(activations[name], name, picture) for name in names])
         known = Held([torch.cat(of_layer) for of_layer in zip(*seen, strict=True)])
         return dataclasses.replace(self, layer=names[0] if isinstance(self.layer, str) else names, known=known)
 

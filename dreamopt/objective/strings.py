@@ -36,7 +36,7 @@ objectives: Registry[Objective] = Registry(
     "dreamopt.objectives",
     Objective,
     ObjectiveError,
-    {Objective: {"layers": (), "value": ("self", "acts")}},
+    {Objective: {"layers": (), "value": ("self", "activations")}},
     adapt=from_function,
 )
 """All objectives by name."""

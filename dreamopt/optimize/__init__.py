@@ -17,7 +17,7 @@ from dreamopt.optimize.optimizers.scipy import Scipy
 from dreamopt.optimize.optimizers.torch import Torch
 from dreamopt.optimize.patience import Patience
 from dreamopt.optimize.result import Callback, Progress, Result
-from dreamopt.parts.schedule import Constant, Geometric, Linear, Moment, PerOctave, Pieces, Schedule
+from dreamopt.parts.schedule import Constant, Geometric, Linear, PerOctave, Piecewise, Schedule, StepContext
 
 __all__ = [
     "LBFGS",
@@ -30,13 +30,12 @@ __all__ = [
     "Geometric",
     "LineSearch",
     "Linear",
-    "Moment",
     "Momentum",
     "NAdam",
     "Optimizer",
     "Patience",
     "PerOctave",
-    "Pieces",
+    "Piecewise",
     "Plain",
     "Progress",
     "Progressive",
@@ -46,6 +45,7 @@ __all__ = [
     "Schedule",
     "Scipy",
     "State",
+    "StepContext",
     "Torch",
     "run",
 ]

@@ -85,7 +85,7 @@ class Record:
         step: int,
         params: Tensor,
         values: Tensor,
-        reached: Tensor | None = None,
+        is_argmax: Tensor | None = None,
         patience: Patience | None = None,
         finite: bool = False,
     ) -> Record:
@@ -101,9 +101,9 @@ class Record:
             "best_steps": torch.where(better, step, self.best_steps),
             "rows": self.rows + 1,
         }
-        if reached is not None:
+        if is_argmax is not None:
             changes["tells"] = True
-            newly = reached & self.active & (self.first_steps < 0)
+            newly = is_argmax & self.active & (self.first_steps < 0)
             changes["first_params"] = merged(newly, params, self.first_params)
             changes["first_steps"] = torch.where(newly, step, self.first_steps)
         noted = self._with(changes)

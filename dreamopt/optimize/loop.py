@@ -21,7 +21,7 @@ from dreamopt.optimize.patience import Patience
 from dreamopt.optimize.redirected import walked
 from dreamopt.optimize.result import Callback, Progress, Result
 from dreamopt.optimize.state import Ground, Point, is_finite, shortened, taken_in
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Evaluation, Problem
 
 
@@ -154,74 +154,74 @@ class _Climb:
         self.patience: Patience | None = None
         self.start: Tensor | None = None
 
-    def moment(self, step: int, values: Tensor | None = None, gradient: Tensor | None = None) -> Moment:
-        return Moment(step, max(self.steps, 1), gradient, self.problem.canvas, self.octave, self.octaves, values, self.start)
+    def context(self, step: int, values: Tensor | None = None, gradient: Tensor | None = None) -> StepContext:
+        return StepContext(step, max(self.steps, 1), gradient, self.problem.space, self.octave, self.octaves, values, self.start)
 
     def go(self, callbacks: Sequence[Callback], keeper: Keeper | None) -> None:
         """Make the steps that are left."""
         while self.point.step < self.steps and self.point.record.any_active:
             point = self.point
-            moment = self.moment(point.step)
-            found = self.problem.evaluate(point.params, moment, self.seed)
+            context = self.context(point.step)
+            found = self.problem.evaluate(point.params, context, self.seed)
             record = point.record
             if point.step == 0:
                 record = replace(record, dead=_dead(self.problem, point.params, found, self.seed))
             finite = is_finite(found)
-            record = record.noted(point.step, point.params, found.values, found.reached, self.patience, finite)
+            record = record.noted(point.step, point.params, found.values, found.is_argmax, self.patience, finite)
             record = record.with_redirected(found.redirected, found.redirected_at)
-            ground, record, sure = taken_in(self.problem, self.optimizer, point, found, record, moment, self.seed, finite)
+            ground, record, sure = taken_in(self.problem, self.optimizer, point, found, record, context, self.seed, finite)
             if keeper is not None and keeper.due(point.step):
                 keeper.keep(point, with_ground=not sure)
             if not record.any_active:
                 self.point = replace(point, params=ground.params, record=record)
                 break
-            params, state, record = self.stepped(ground, record, moment, found)
+            params, state, record = self.stepped(ground, record, context, found)
             self.point = Point(min(point.step + self.stride, self.steps), params, state, record, ground)
             progress = Progress(self.problem, self.point.step - 1, self.steps, found.values, record.best_values, params)
             answers = [callback(progress) for callback in callbacks]
             if any(answers):
                 break
 
-    def stepped(self, ground: Ground, record: Record, moment: Moment, found: Evaluation) -> tuple[Tensor, State, Record]:
+    def stepped(self, ground: Ground, record: Record, context: StepContext, found: Evaluation) -> tuple[Tensor, State, Record]:
         """Return the parameters, the optimizer's memory and the record after one step, or one search."""
-        problem, optimizer, step = self.problem, self.optimizer, moment.step
-        told = self.moment(step, ground.values)
+        problem, optimizer, step = self.problem, self.optimizer, context.step
+        told = self.context(step, ground.values)
         if isinstance(optimizer, LineSearch):
 
             def evaluate(params: Tensor) -> tuple[Tensor, Tensor]:
-                found = problem.evaluate(params, moment, self.seed, redirect=False)
+                found = problem.evaluate(params, context, self.seed, redirect=False)
                 return found.values, found.gradient
 
-            bounds, gradient = problem.parametrization.bounds(problem.canvas), ground.gradient
+            bounds, gradient = problem.parametrization.bounds(problem.space), ground.gradient
             if found.redirected is not None:
                 gradient = torch.where(per_item(found.redirected, gradient), 0, gradient)
             moved, state = optimizer.search(evaluate, ground.params, gradient, ground.state, told, problem.unit, bounds)
             if found.redirected is not None:
                 asleep = found.redirected & record.active
                 stood = replace(found, gradient=ground.gradient, redirected=asleep)
-                on_foot, record = walked(problem, ground.params, stood, record, moment, self.seed, min(self.stride, self.steps - step))
+                on_foot, record = walked(problem, ground.params, stood, record, context, self.seed, min(self.stride, self.steps - step))
                 moved = torch.where(per_item(asleep, moved), on_foot, moved)
         else:
             moved, state = optimizer.step(ground.params, ground.gradient, ground.state, told, problem.unit)
         moved = shortened(record, ground.params, moved)
         with torch.no_grad():
-            moved = _projected(problem, moved, self.moment(step, ground.values, ground.image_gradient))
-            moved = problem.clip(problem.parametrization.settle(moved, problem.canvas, told))
+            moved = _projected(problem, moved, self.context(step, ground.values, ground.image_gradient))
+            moved = problem.clip(problem.parametrization.project_params(moved, problem.space, told))
         if not record.all_active:
             moved = torch.where(per_item(record.active, moved), moved, ground.params)
         return moved, state, record
 
     def measure_end(self) -> None:
         """Measure where the climb has come to, unless nobody has moved since."""
-        point, problem, moment = self.point, self.problem, self.moment(self.point.step)
-        record, reached = point.record, None
+        point, problem, context = self.point, self.problem, self.context(self.point.step)
+        record, is_argmax = point.record, None
         if record.stopped and not record.any_active:
             return
         if record.tells and bool((record.first_steps < 0).any()):
-            reached = problem.evaluate(point.params, moment, self.seed).reached
+            is_argmax = problem.evaluate(point.params, context, self.seed).is_argmax
         with torch.no_grad():
-            values = problem.value(point.params, moment, self.seed)
-        self.point = replace(point, record=record.noted(point.step, point.params, values, reached))
+            values = problem.value(point.params, context, self.seed)
+        self.point = replace(point, record=record.noted(point.step, point.params, values, is_argmax))
 
 
 def _result(climb: _Climb, interrupted: bool, resumed_at: int, seconds: float) -> Result:
@@ -274,10 +274,10 @@ def _dead(problem: Problem, params: Tensor, found: Evaluation, seed: int) -> dic
     return dead
 
 
-def _projected(problem: Problem, params: Tensor, moment: Moment) -> Tensor:
+def _projected(problem: Problem, params: Tensor, context: StepContext) -> Tensor:
     if not problem.projections:
         return params
     image = problem.images(params)
     for projection in problem.projections:
-        image = projection(image, moment)
-    return problem.parametrization.mended(params, image, problem.canvas)
+        image = projection(image, context)
+    return problem.parametrization.update_from_image(params, image, problem.space)

@@ -11,7 +11,7 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.optimize.optimizer import per_item
 from dreamopt.parts.schedule import Number, smallest
-from dreamopt.regularizer import seen_box
+from dreamopt.regularizer import gradient_bounding_box
 
 Norm = Literal["mean", "window", "l2", "std", "none"]
 """What a gradient is divided by: mean of |g| (over all, or over the window outside of which it is 0), the Euclidean norm, the
@@ -25,7 +25,7 @@ def sizes(gradient: Tensor, norm: Norm) -> Tensor:
     if norm == "mean":
         return torch.stack([row.abs().mean() for row in rows])
     if norm == "window":
-        boxes = [seen_box(one) if one.dim() == 3 else None for one in gradient]
+        boxes = [gradient_bounding_box(one) if one.dim() == 3 else None for one in gradient]
         seen = [one if box is None else one[:, box[0] : box[1], box[2] : box[3]] for one, box in zip(gradient, boxes, strict=True)]
         return torch.stack([one.abs().mean() if one.numel() else one.new_zeros(()) for one in seen])
     if norm == "l2":

@@ -12,7 +12,7 @@ from dreamopt.errors import UsageError
 from dreamopt.parts.calls import parse_part
 from dreamopt.parts.part import call_string
 from dreamopt.parts.registry import Registry
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 
 State = Mapping[str, Any]
 """An optimizer's memory: tensors with the items on their first axis, or lists with one entry for each item.
@@ -34,7 +34,7 @@ class Optimizer:
         """Return the memory before the first step; empty by default."""
         return {}
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Return the parameters after one step, and the new memory; the arguments are not changed.
 
         Parameters
@@ -43,7 +43,7 @@ class Optimizer:
             (N, ...); the gradient points uphill.
         state : dict
             As returned by the step before, or by `start`.
-        moment : Moment
+        context : StepContext
             The step, for scheduled numbers.
         unit : float
             How long one grey level is in these parameters: steps are counted in it, so that a setting means the same for
@@ -76,7 +76,7 @@ class LineSearch(Optimizer):
         params: Tensor,
         gradient: Tensor,
         state: State,
-        moment: Moment,
+        context: StepContext,
         unit: float,
         bounds: tuple[Tensor | None, Tensor | None],
     ) -> tuple[Tensor, State]:
@@ -87,10 +87,10 @@ class LineSearch(Optimizer):
         evaluate : callable
             Parameters (N, ...) to values (N,) and gradient (N, ...), for the items all together.
         params, gradient : Tensor
-            (N, ...), the gradient at the parameters; their values are ``moment.values``.
+            (N, ...), the gradient at the parameters; their values are ``context.values``.
         state : mapping
             As returned by the search before, or by `start`.
-        moment : Moment
+        context : StepContext
             The first of the steps it counts for.
         unit : float
             One grey level, in parameters.
@@ -99,7 +99,7 @@ class LineSearch(Optimizer):
         """
         raise AssertionError(f"{type(self).__name__} does not say how it searches")
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Refuse: a line search needs to evaluate."""
         raise AssertionError(f"{type(self).__name__} searches, it does not step")
 
@@ -123,8 +123,8 @@ optimizers: Registry[Optimizer] = Registry(
     Optimizer,
     UsageError,
     {
-        LineSearch: {"search": ("self", "evaluate", "params", "gradient", "state", "moment", "unit", "bounds")},
-        Optimizer: {"step": ("self", "params", "gradient", "state", "moment", "unit")},
+        LineSearch: {"search": ("self", "evaluate", "params", "gradient", "state", "context", "unit", "bounds")},
+        Optimizer: {"step": ("self", "params", "gradient", "state", "context", "unit")},
     },
 )
 """All optimizers by name."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from dreamopt.optimize.history import Record
 from dreamopt.optimize.norms import normalized
 from dreamopt.optimize.optimizer import per_item
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Evaluation, Problem
 
 _GREY_LEVELS = 1.5
@@ -18,7 +18,7 @@ _GREY_LEVELS = 1.5
 
 
 def walked(
-    problem: Problem, params: Tensor, found: Evaluation, record: Record, moment: Moment, seed: int, steps: int
+    problem: Problem, params: Tensor, found: Evaluation, record: Record, context: StepContext, seed: int, steps: int
 ) -> tuple[Tensor, Record]:
     """Return the parameters after plain steps of the items whose gradient is redirected, and the record of where it was.
 
@@ -30,7 +30,7 @@ def walked(
         (N, ...), and ``found`` there; items that are not redirected stay where they are.
     record : Record
         Which knows of this evaluation.
-    moment : Moment
+    context : StepContext
         The first of the steps.
     seed : int
         For the transforms.
@@ -44,7 +44,7 @@ def walked(
         step = _GREY_LEVELS * problem.unit * normalized(gradient, "mean", problem.unit)
         params = torch.where(per_item(asleep, params), problem.clip(params + step), params)
         if made < steps:
-            found = problem.evaluate(params, replace(moment, step=moment.step + made), seed)
+            found = problem.evaluate(params, replace(context, step=context.step + made), seed)
             asleep = None if found.redirected is None else asleep & found.redirected
             if asleep is not None:
                 record = record.with_redirected(asleep, {layer: items & asleep for layer, items in found.redirected_at.items()})

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dreamopt.optimize.history import Record, recalled
 from dreamopt.optimize.optimizer import LineSearch, Optimizer, State, per_item
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Evaluation, Problem
 
 HALVINGS = 8
@@ -97,7 +97,7 @@ def is_finite(found: Evaluation) -> bool:
 
 
 def taken_in(
-    problem: Problem, optimizer: Optimizer, point: Point, found: Evaluation, record: Record, moment: Moment, seed: int, finite: bool
+    problem: Problem, optimizer: Optimizer, point: Point, found: Evaluation, record: Record, context: StepContext, seed: int, finite: bool
 ) -> tuple[Ground, Record, bool]:
     """Return what the next step starts from, the record, and whether everything was finite (``finite``: known to be).
 
@@ -110,7 +110,7 @@ def taken_in(
     sound = torch.isfinite(found.values) & torch.isfinite(found.gradient).flatten(1).all(1)
     fine = finite or bool((sound | ~record.active).all())
     if not fine:
-        record = _set_back(problem, point, found, record, sound.tolist(), moment, seed)
+        record = _set_back(problem, point, found, record, sound.tolist(), context, seed)
     use = sound & record.active
     return _mixed(optimizer, point, found, use, point.record.active & ~sound), record.seen_through(_only(use, found.image_gradient)), fine
 
@@ -136,14 +136,16 @@ def _mixed(optimizer: Optimizer, point: Point, found: Evaluation, use: Tensor, b
     )
 
 
-def _set_back(problem: Problem, point: Point, found: Evaluation, record: Record, sound: list[bool], moment: Moment, seed: int) -> Record:
+def _set_back(
+    problem: Problem, point: Point, found: Evaluation, record: Record, sound: list[bool], context: StepContext, seed: int
+) -> Record:
     finite = torch.isfinite(found.values).tolist()
     climbing = record.active.tolist()
     halved: dict[int, str] = {}
     given_up: dict[int, str] = {}
     for k in (k for k, fine in enumerate(sound) if climbing[k] and not fine):
-        what = f"the {'gradient' if finite[k] else 'value'} after {moment.step} steps is not finite"
-        why = f"{what}: {problem.explain_nonfinite(point.params, k, moment, seed)}"
+        what = f"the {'gradient' if finite[k] else 'value'} after {context.step} steps is not finite"
+        why = f"{what}: {problem.explain_nonfinite(point.params, k, context, seed)}"
         if point.ground is None:
             given_up[k] = why
         elif record.halved[k] >= HALVINGS:

@@ -10,7 +10,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Canvas:
+class ImageSpace:
     """One item's input space.
 
     Parameters

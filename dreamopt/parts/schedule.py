@@ -1,7 +1,7 @@
 """Numbers that change while the climb goes on, and the moment at which they are asked for.
 
 Every number of an optimizer or a regularizer may be a plain number or a schedule; `at` turns either into the number of
-this step. A schedule only looks at the `Moment`, so it is the same for every item of a batch and after a resume.
+this step. A schedule only looks at the `StepContext`, so it is the same for every item of a batch and after a resume.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dreamopt.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dreamopt.parts.image_space import Canvas
+    from dreamopt.parts.image_space import ImageSpace
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepContext:
     """Where in a climb a step stands.
 
     Parameters
@@ -32,7 +32,7 @@ class Moment:
         How many steps the climb (or the octave) has, at least 1.
     gradient : Tensor, optional
         (N, C, H, W), the objective's gradient at the image before this step, for projections that look at it.
-    canvas : Canvas, optional
+    space : ImageSpace, optional
         The space the image lives in: black, white, the length of a grey level.
     octave, octaves : int
         Number of the octave (or stage), from 0, and how many there are.
@@ -45,7 +45,7 @@ class Moment:
     step: int = 0
     steps: int = 1
     gradient: Tensor | None = None
-    canvas: Canvas | None = None
+    space: ImageSpace | None = None
     octave: int = 0
     octaves: int = 1
     values: Tensor | None = None
@@ -60,8 +60,8 @@ class Moment:
 class Schedule:
     """Contract: a number for each moment; subclasses are frozen dataclasses, so that their repr makes them again."""
 
-    def __call__(self, moment: Moment) -> float:
-        """Return the number at ``moment``."""
+    def __call__(self, context: StepContext) -> float:
+        """Return the number at ``context``."""
         raise AssertionError(f"{type(self).__name__} does not say its number")
 
 
@@ -69,13 +69,13 @@ class Schedule:
 class Constant(Schedule):
     """The same ``value`` at every step.
 
-    >>> Constant(1.5)(Moment(step=7, steps=10))
+    >>> Constant(1.5)(StepContext(step=7, steps=10))
     1.5
     """
 
     value: float
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, context: StepContext) -> float:
         """Return the value."""
         return self.value
 
@@ -89,9 +89,9 @@ class Linear(Schedule):
     so that the end would be reached at step n, one past the last (Øygard's tables are meant so); with ``inclusive`` the
     divisor is n - 1 and the last step has the end's value.
 
-    >>> [Linear(2.5, 0.5)(Moment(i, 4)) for i in range(4)]
+    >>> [Linear(2.5, 0.5)(StepContext(i, 4)) for i in range(4)]
     [2.5, 2.0, 1.5, 1.0]
-    >>> Linear(2.5, 0.5, inclusive=True)(Moment(3, 4))
+    >>> Linear(2.5, 0.5, inclusive=True)(StepContext(3, 4))
     0.5
     """
 
@@ -99,9 +99,9 @@ class Linear(Schedule):
     end: float
     inclusive: bool = False
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, context: StepContext) -> float:
         """Return the line's value."""
-        return self.start + (self.end - self.start) * moment.progress(self.inclusive)
+        return self.start + (self.end - self.start) * context.progress(self.inclusive)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Geometric(Schedule):
 
     (n - 1 for n with ``inclusive``, as in `Linear`).
 
-    >>> [Geometric(8.0, 0.5)(Moment(i, 4)) for i in range(4)]
+    >>> [Geometric(8.0, 0.5)(StepContext(i, 4)) for i in range(4)]
     [8.0, 4.0, 2.0, 1.0]
     """
 
@@ -124,16 +124,16 @@ class Geometric(Schedule):
         if not (self.start > 0 and self.end > 0):
             raise UsageError(f"a geometric schedule needs both ends above 0, not {self.start} and {self.end}")
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, context: StepContext) -> float:
         """Return the value."""
-        return float(self.start * (self.end / self.start) ** moment.progress(self.inclusive))
+        return float(self.start * (self.end / self.start) ** context.progress(self.inclusive))
 
 
 @dataclass(frozen=True)
 class PerOctave(Schedule):
     """One of ``values``, each a number or a schedule, for each octave; the last one goes on where there are more octaves.
 
-    >>> PerOctave((4.0, 2.0))(Moment(step=3, steps=10, octave=1, octaves=2))
+    >>> PerOctave((4.0, 2.0))(StepContext(step=3, steps=10, octave=1, octaves=2))
     2.0
     """
 
@@ -144,16 +144,16 @@ class PerOctave(Schedule):
         if not self.values:
             raise UsageError("PerOctave needs at least one value")
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, context: StepContext) -> float:
         """Return the octave's value."""
-        return at(self.values[min(moment.octave, len(self.values) - 1)], moment)
+        return at(self.values[min(context.octave, len(self.values) - 1)], context)
 
 
 @dataclass(frozen=True)
-class Pieces(Schedule):
+class Piecewise(Schedule):
     """Numbers that change at given steps: ``values[k]`` from step ``starts[k]`` on; ``starts`` begins with 0 and rises.
 
-    >>> [Pieces((0, 3), (1.0, 0.1))(Moment(step, 5)) for step in range(5)]
+    >>> [Piecewise((0, 3), (1.0, 0.1))(StepContext(step, 5)) for step in range(5)]
     [1.0, 1.0, 1.0, 0.1, 0.1]
     """
 
@@ -165,11 +165,11 @@ class Pieces(Schedule):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         rises = all(a < b for a, b in zip(self.starts, self.starts[1:], strict=False))
         if not self.starts or self.starts[0] != 0 or not rises or len(self.starts) != len(self.values):
-            raise UsageError(f"Pieces needs as many rising starts, from 0, as values, not {self.starts} and {self.values}")
+            raise UsageError(f"Piecewise needs as many rising starts, from 0, as values, not {self.starts} and {self.values}")
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, context: StepContext) -> float:
         """Return the piece's value."""
-        return float(self.values[bisect_right(self.starts, moment.step) - 1])
+        return float(self.values[bisect_right(self.starts, context.step) - 1])
 
 
 @dataclass(frozen=True)
@@ -180,50 +180,50 @@ class PerValue(Schedule):
 
     for steps and weights that belong to an image's squared length, and so to its size. Without an image to look at it is the number.
 
-    >>> PerValue(Linear(2.0, 1.0))(Moment(step=1, steps=2))
+    >>> PerValue(Linear(2.0, 1.0))(StepContext(step=1, steps=2))
     1.5
     """
 
     number: Number
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, context: StepContext) -> float:
         """Return the number times the count of values."""
-        return at(self.number, moment) * (1 if moment.canvas is None else prod(moment.canvas.shape))
+        return at(self.number, context) * (1 if context.space is None else prod(context.space.shape))
 
 
 @dataclass(frozen=True)
-class PerGrey(Schedule):
+class PerGreyLevel(Schedule):
     r"""A number for each grey level, or power of one: the weight of a penalty, the same for nets that see 0-255 and 0-1.
 
     .. math:: v_i = n_i / u^k
 
     with u the length of a grey level in the net's input; 1 where nothing is known of it.
 
-    >>> PerGrey(0.5, power=2)(Moment())
+    >>> PerGreyLevel(0.5, power=2)(StepContext())
     0.5
     """
 
     number: Number
     power: float = 1.0
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, context: StepContext) -> float:
         """Return the number over the grey level's power."""
-        return at(self.number, moment) / (1.0 if moment.canvas is None else float(moment.canvas.grey_level**self.power))
+        return at(self.number, context) / (1.0 if context.space is None else float(context.space.grey_level**self.power))
 
 
-Number = float | Schedule | Callable[[Moment], float]
+Number = float | Schedule | Callable[[StepContext], float]
 """What a parameter that may be scheduled takes: a number, a schedule, or any function of the moment."""
-SCHEDULES = (Constant, Linear, Geometric, PerOctave, Pieces, PerValue, PerGrey)
+SCHEDULES = (Constant, Linear, Geometric, PerOctave, Piecewise, PerValue, PerGreyLevel)
 """The schedules that have a name in strings."""
 
 
-def at(number: Number, moment: Moment) -> float:
-    """Return a plain number as it is, and a schedule's number at ``moment``.
+def at(number: Number, context: StepContext) -> float:
+    """Return a plain number as it is, and a schedule's number at ``context``.
 
-    >>> at(0.5, Moment(3, 4)), at(Linear(1, 0), Moment(3, 4))
+    >>> at(0.5, StepContext(3, 4)), at(Linear(1, 0), StepContext(3, 4))
     (0.5, 0.25)
     """
-    return float(number(moment)) if callable(number) else float(number)
+    return float(number(context)) if callable(number) else float(number)
 
 
 def smallest(number: Number) -> float:
@@ -234,8 +234,8 @@ def smallest(number: Number) -> float:
         return min(number.start, number.end)
     if isinstance(number, PerOctave):
         return min(map(smallest, number.values))
-    if isinstance(number, Pieces):
+    if isinstance(number, Piecewise):
         return min(number.values)
-    if isinstance(number, PerValue | PerGrey):
+    if isinstance(number, PerValue | PerGreyLevel):
         return smallest(number.number)
     return float("nan") if callable(number) else float(number)

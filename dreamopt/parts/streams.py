@@ -37,10 +37,10 @@ class Stream:
     step: int = 0
     branch: tuple[int, ...] = ()
 
-    def fork(self, *branch: int) -> Stream:
+    def fold_in(self, *branch: int) -> Stream:
         """Return a stream whose numbers have nothing to do with this one's; a fork of zeros is the stream itself.
 
-        >>> Stream(0, 3).fork(0, 0) == Stream(0, 3), Stream(0, 3).fork(1, 0).branch
+        >>> Stream(0, 3).fold_in(0, 0) == Stream(0, 3), Stream(0, 3).fold_in(1, 0).branch
         (True, (1, 0))
         """
         return replace(self, branch=(*self.branch, *branch)) if any(branch) else self

@@ -77,20 +77,20 @@ def begin(network: Network, jobs: Sequence[Job], settings: Settings) -> Batch:
     images = given_images(network, settings, legs[-1].size if settings.octaves > 1 else legs[0].size, len(jobs))
     if images is not None and settings.start_noise:
         drawn = torch.stack([stream.normal("init", images.shape[1:], images) for stream in problem.streams(settings.seed, 0)])
-        images = images + settings.start_noise * problem.canvas.grey_level * drawn
+        images = images + settings.start_noise * problem.space.grey_level * drawn
     bases = None
     if settings.octaves > 1:
         last = make_problem(network, jobs, legs[-1])
         bases = pyramid(last.images(last.start(settings.seed)) if images is None else images, legs)
         images = bases[0]
-    start = problem.start(settings.seed) if images is None else problem.clip(problem.parametrization.params(images, problem.canvas))
+    start = problem.start(settings.seed) if images is None else problem.clip(problem.parametrization.params(images, problem.space))
     batch = Batch(jobs, legs, start, [WAKING[0]] * len(jobs), {}, bases)
     _wake(network, batch, problem, settings, louder=settings.init is None)
     if batch.dead and len(legs) > 1:
         # What sleeps in a small octave may wake in a larger one.
         last = make_problem(network, jobs, legs[-1])
         whole = resized(problem.images(start), legs[-1].size, order=1) if bases is None else bases[-1]
-        asleep = last.evaluate(last.clip(last.parametrization.params(whole, last.canvas)), seed=settings.seed).dead()
+        asleep = last.evaluate(last.clip(last.parametrization.params(whole, last.space)), seed=settings.seed).dead()
         batch.dead = {index: why for index, why in batch.dead.items() if index in asleep}
     return batch
 
@@ -105,7 +105,7 @@ def _wake(network: Network, batch: Batch, problem: Problem, settings: Settings, 
         other, climbed = make_problem(network, asleep, leg, wake), make_problem(network, asleep, leg)
         drawn = other.start(settings.seed + wake.more_seed)
         if settings.parametrization in NOISE:
-            drawn = climbed.parametrization.params(other.images(drawn), climbed.canvas)
+            drawn = climbed.parametrization.params(other.images(drawn), climbed.space)
         still = set(climbed.evaluate(drawn, seed=settings.seed).dead())
         for place, index in enumerate(dead):
             if place not in still:
@@ -129,7 +129,7 @@ class Climbed:
         last = self.last
         params = (last.best_params if self.cut else last.params)[place : place + 1]
         with torch.no_grad():
-            alpha = last.problem.parametrization.alpha(params, last.problem.canvas)
+            alpha = last.problem.parametrization.alpha(params, last.problem.space)
         if alpha is None and last.transparency is not None:
             seen = last.transparency[place].mean(0)
             # The strongest hundredth is fully opaque: single pixels stand far above the rest.
@@ -178,7 +178,7 @@ def climb(
             if last is not None and at_first is images and type(problem.parametrization) is type(last.problem.parametrization):
                 start = last.params
             else:
-                start = problem.clip(problem.parametrization.params(at_first, problem.canvas))
+                start = problem.clip(problem.parametrization.params(at_first, problem.space))
         try:
             last = run(
                 problem,

@@ -118,7 +118,7 @@ def render(
     unknown = sorted(set(changes) - set(Settings.__dataclass_fields__))
     if unknown:
         raise UsageError(f"render has no setting {unknown[0]!r}; it has {', '.join(Settings.__dataclass_fields__)}")
-    if not network.is_picture:
+    if not network.has_image_input:
         raise UsageError(
             f"the net's input '{network.input_name}' is a vector of {network.input_shape}; render needs a net that sees pictures"
         )
@@ -215,7 +215,7 @@ def _rendered(climbed: Climbed, place: int, batch: Batch, index: int, settings: 
         picture = np.dstack([picture, opacity])
     value = float(result.best_values[place] if cut else result.values[place])
     told = result.describe(place)
-    reached = told["results"][0]
+    is_argmax = told["results"][0]
     noise = settings.start_noise
     metadata = {
         "dreamopt": __version__,
@@ -233,14 +233,14 @@ def _rendered(climbed: Climbed, place: int, batch: Batch, index: int, settings: 
             "power": wake.power,
             "seed": settings.seed + wake.more_seed,
         },
-        "value": reached["best_value"] if cut else reached["value"],
+        "value": is_argmax["best_value"] if cut else is_argmax["value"],
         "first_value": _finite(climbed.first.history[0][place]) if len(climbed.first.history) else None,
-        "best_value": reached["best_value"],
-        "best_step": reached["best_step"],
+        "best_value": is_argmax["best_value"],
+        "best_step": is_argmax["best_step"],
         "steps_made": climbed.steps,
         "interrupted": cut,
-        "stopped": reached["stopped"],
-        "setback": reached["setback"],
+        "stopped": is_argmax["stopped"],
+        "setback": is_argmax["setback"],
         "dead": dead,
         "redirected": {layer: int(steps[place]) for layer, steps in climbed.first.redirected_at.items() if steps[place]},
         "problem": {key: told[key] for key in ("regularizers", "parametrization", "transforms", "optimizer")},

@@ -2,32 +2,31 @@
 
 from dreamopt.image.colour import Colour, checked_colour, paint
 from dreamopt.image.filters import bilateral, gaussian, percentile, soft_box
-from dreamopt.parts.image_space import Canvas
-from dreamopt.parts.schedule import Constant, Geometric, Linear, Moment, Number, Schedule, at, smallest
+from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.schedule import Constant, Geometric, Linear, Number, Schedule, StepContext, at, smallest
 from dreamopt.regularizer.regularizer import (
     Penalty,
     Projection,
     Regularizer,
     Scaled,
     Total,
-    acts,
+    apply_per_image,
+    gradient_bounding_box,
     grey_level,
-    needs,
-    needs_percent,
-    needs_pictures,
-    per_picture,
-    seen_box,
+    is_due,
+    require_at_least,
+    require_images,
+    require_percent,
 )
 from dreamopt.regularizer.restoration import Rows, frozen_mask, mask_at, tv_bregman, wavelet
 from dreamopt.regularizer.strings import parse_regularizer, regularizers
 
 __all__ = [
-    "Canvas",
     "Colour",
     "Constant",
     "Geometric",
+    "ImageSpace",
     "Linear",
-    "Moment",
     "Number",
     "Penalty",
     "Projection",
@@ -35,24 +34,25 @@ __all__ = [
     "Rows",
     "Scaled",
     "Schedule",
+    "StepContext",
     "Total",
-    "acts",
+    "apply_per_image",
     "at",
     "bilateral",
     "checked_colour",
     "frozen_mask",
     "gaussian",
+    "gradient_bounding_box",
     "grey_level",
+    "is_due",
     "mask_at",
-    "needs",
-    "needs_percent",
-    "needs_pictures",
     "paint",
     "parse_regularizer",
-    "per_picture",
     "percentile",
     "regularizers",
-    "seen_box",
+    "require_at_least",
+    "require_images",
+    "require_percent",
     "smallest",
     "soft_box",
     "tv_bregman",

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from dreamopt.errors import RegularizerError
 from dreamopt.parts.part import call_string, number_string, origin
-from dreamopt.parts.schedule import Moment, Number, smallest
+from dreamopt.parts.schedule import Number, StepContext, smallest
 
 
 class Regularizer:
@@ -41,21 +41,21 @@ class Regularizer:
 class Penalty(Regularizer):
     """A number per item that is subtracted from the objective."""
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return what to subtract from each item's score, (N,), weight included; called at every step.
 
         Parameters
         ----------
         image : Tensor
             (N, C, H, W), the net's input space.
-        moment : Moment
+        context : StepContext
             The step, for scheduled numbers.
         """
         raise AssertionError(f"{type(self).__name__} does not say its penalty")
 
-    def __call__(self, image: Tensor, moment: Moment | None = None) -> Tensor:
+    def __call__(self, image: Tensor, context: StepContext | None = None) -> Tensor:
         """Return `penalty`, checked to be one number per item."""
-        values = self.penalty(image, Moment() if moment is None else moment)
+        values = self.penalty(image, StepContext() if context is None else context)
         if not isinstance(values, Tensor) or values.shape != image.shape[:1]:
             got = tuple(values.shape) if isinstance(values, Tensor) else repr(values)
             raise RegularizerError(
@@ -85,22 +85,22 @@ class Penalty(Regularizer):
 class Projection(Regularizer):
     """A change of the image between two steps, without a gradient."""
 
-    def project(self, image: Tensor, moment: Moment) -> Tensor:
+    def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the mended image, (N, C, H, W); called after every step and never changes its argument.
 
         Parameters
         ----------
         image : Tensor
             (N, C, H, W), the net's input space, after the step.
-        moment : Moment
-            The step just made; ``moment.gradient`` is the gradient it was made from.
+        context : StepContext
+            The step just made; ``context.gradient`` is the gradient it was made from.
         """
         raise AssertionError(f"{type(self).__name__} does not say what it changes")
 
-    def __call__(self, image: Tensor, moment: Moment | None = None) -> Tensor:
+    def __call__(self, image: Tensor, context: StepContext | None = None) -> Tensor:
         """Return `project`, checked to keep the shape."""
         with torch.no_grad():
-            mended = self.project(image, Moment() if moment is None else moment)
+            mended = self.project(image, StepContext() if context is None else context)
         if not isinstance(mended, Tensor) or mended.shape != image.shape:
             got = tuple(mended.shape) if isinstance(mended, Tensor) else repr(mended)
             raise RegularizerError(f"{origin(self)}: projection {self} must return an image of shape {tuple(image.shape)}, not {got}")
@@ -118,9 +118,9 @@ class Scaled(Penalty):
     factor: float
     term: Penalty
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return ``factor`` times the term's penalty."""
-        return self.factor * self.term(image, moment)
+        return self.factor * self.term(image, context)
 
     def __mul__(self, factor: object) -> Penalty:
         return Scaled(self.factor * factor, self.term) if isinstance(factor, int | float) else NotImplemented
@@ -138,16 +138,16 @@ class Total(Penalty):
 
     terms: tuple[Penalty, ...]
 
-    def penalty(self, image: Tensor, moment: Moment) -> Tensor:
+    def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the sum of the terms' penalties."""
-        return torch.stack([term(image, moment) for term in self.terms]).sum(0)
+        return torch.stack([term(image, context) for term in self.terms]).sum(0)
 
     def __str__(self) -> str:
         parts = list(map(str, self.terms))
         return parts[0] + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in parts[1:])
 
 
-def per_picture(image: Tensor, function: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> Tensor:
+def apply_per_image(image: Tensor, function: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> Tensor:
     """Return the images changed one by one by a function of arrays, for libraries that know no tensors.
 
     Parameters
@@ -162,10 +162,10 @@ def per_picture(image: Tensor, function: Callable[[NDArray[np.float64], int], ND
     return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).to(image)
 
 
-def seen_box(gradient: Tensor) -> tuple[int, int, int, int]:
+def gradient_bounding_box(gradient: Tensor) -> tuple[int, int, int, int]:
     """Return (top, bottom, left, right) of the smallest box outside of which a gradient (C, H, W) is 0; all 0 where it is.
 
-    >>> seen_box(torch.tensor([[[0.0, 0.0, 0.0], [0.0, 2.0, 3.0]]]))
+    >>> gradient_bounding_box(torch.tensor([[[0.0, 0.0, 0.0], [0.0, 2.0, 3.0]]]))
     (1, 2, 1, 3)
     """
     alive = (gradient != 0).any(0)
@@ -175,7 +175,7 @@ def seen_box(gradient: Tensor) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def needs(name: str, value: Number, least: float, *, strictly: bool = False) -> None:
+def require_at_least(name: str, value: Number, least: float, *, strictly: bool = False) -> None:
     """Refuse a number, or a schedule that reaches one, below ``least`` (or equal to it, with ``strictly``).
 
     Raises
@@ -188,28 +188,28 @@ def needs(name: str, value: Number, least: float, *, strictly: bool = False) -> 
         raise RegularizerError(f"{name} must be {'above' if strictly else 'at least'} {number_string(least)}, not {value}")
 
 
-def needs_percent(name: str, value: Number) -> None:
+def require_percent(name: str, value: Number) -> None:
     """Refuse a percentile that is not from 0 to 100."""
-    needs(name, value, 0)
+    require_at_least(name, value, 0)
     if isinstance(value, int | float) and value > 100:
         raise RegularizerError(f"{name} must be at most 100, not {value}")
 
 
-def needs_pictures(regularizer: Regularizer, image: Tensor) -> None:
+def require_images(regularizer: Regularizer, image: Tensor) -> None:
     """Refuse vectors (N, K), for regularizers that look at rows and columns."""
     if image.dim() != 4:
         raise RegularizerError(f"{regularizer} needs pictures (N, C, H, W), but the net's input has shape {tuple(image.shape)}")
 
 
-def grey_level(moment: Moment) -> float:
+def grey_level(context: StepContext) -> float:
     """Return the length of one grey level in the net's input space, 1 where nothing is known of it."""
-    return 1.0 if moment.canvas is None else moment.canvas.grey_level
+    return 1.0 if context.space is None else context.space.grey_level
 
 
-def acts(every: int, moment: Moment) -> bool:
+def is_due(every: int, context: StepContext) -> bool:
     """Return whether a projection that acts at steps 0, ``every``, 2 ``every``, ... acts now.
 
-    >>> [acts(3, Moment(step, 7)) for step in range(5)]
+    >>> [is_due(3, StepContext(step, 7)) for step in range(5)]
     [True, False, False, True, False]
     """
-    return moment.step % every == 0
+    return context.step % every == 0

@@ -16,7 +16,7 @@ regularizers: Registry[Regularizer] = Registry(
     "dreamopt.regularizers",
     Regularizer,
     RegularizerError,
-    {Penalty: {"penalty": ("self", "image", "moment")}, Projection: {"project": ("self", "image", "moment")}},
+    {Penalty: {"penalty": ("self", "image", "context")}, Projection: {"project": ("self", "image", "context")}},
 )
 """All regularizers by name."""
 

@@ -86,10 +86,10 @@ def image(*shape: int) -> torch.Tensor:
     return 40 * torch.randn(shape, generator=torch.Generator().manual_seed(5))
 
 
-def weighed(acts: dict[str, torch.Tensor]) -> torch.Tensor:
+def weighed(activations: dict[str, torch.Tensor]) -> torch.Tensor:
     """A sum that asks something else of each value."""
     total = torch.zeros(())
-    for i, value in enumerate(acts.values()):
+    for i, value in enumerate(activations.values()):
         total = total + (value * torch.cos((i + 1) * torch.arange(value.numel())).reshape(value.shape)).sum()
     return total
 
@@ -103,9 +103,9 @@ def compare(net: Network, truth: Network, x: torch.Tensor, names: list[str], lin
     grads, values = [], []
     for one in (net, truth):
         seen = x.clone().requires_grad_()
-        acts = one.activations(seen, names, linked=linked)
-        values.append({name: act.detach() for name, act in acts.items()})
-        grads.append(torch.autograd.grad(weighed(acts), seen)[0])
+        activations = one.activations(seen, names, linked=linked)
+        values.append({name: act.detach() for name, act in activations.items()})
+        grads.append(torch.autograd.grad(weighed(activations), seen)[0])
     worst = {name: off(values[0][name], values[1][name]) for name in names}
     assert max(worst.values()) < 1e-5, worst
     assert off(*grads) < 1e-5
@@ -138,9 +138,9 @@ def test_an_item_alone(net: Network) -> None:
 
 
 def test_before_and_after_an_in_place_relu(net: Network) -> None:
-    acts = net.activations(image(2, 3, 17, 19), ["conv1", "relu1", "data"])
-    assert bool((acts["conv1"] < 0).any())
-    assert torch.equal(acts["conv1"].clamp(min=0), acts["relu1"])
+    activations = net.activations(image(2, 3, 17, 19), ["conv1", "relu1", "data"])
+    assert bool((activations["conv1"] < 0).any())
+    assert torch.equal(activations["conv1"].clamp(min=0), activations["relu1"])
 
 
 def test_the_input_is_a_value(net: Network) -> None:
@@ -161,8 +161,8 @@ def test_gradients_between_values(net: Network, truth: Network) -> None:
     found = []
     for one in (net, truth):
         x = image(2, 3, 17, 19).requires_grad_()
-        acts = one.activations(x, ["relu1", "left", "sum"], linked=True)
-        found.append(torch.autograd.grad(weighed({"sum": acts["sum"]}), [acts["relu1"], x], retain_graph=True))
+        activations = one.activations(x, ["relu1", "left", "sum"], linked=True)
+        found.append(torch.autograd.grad(weighed({"sum": activations["sum"]}), [activations["relu1"], x], retain_graph=True))
     assert all(off(a, b) < 1e-5 for a, b in zip(*found, strict=True))
 
 
@@ -247,12 +247,12 @@ def test_python_layers(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         for linked in (False, True):
             compare(net, truth, image(3, 3, 7, 6), chosen, linked)
     x = image(3, 3, 7, 6).requires_grad_()
-    acts = net.activations(x, names)
-    conv, again = acts["conv"].detach(), acts["again"].detach()
-    assert off(acts["end"].detach(), 2 * again**3 + torch.arange(1, 5).reshape(1, 4, 1, 1)) < 1e-5
+    activations = net.activations(x, names)
+    conv, again = activations["conv"].detach(), activations["again"].detach()
+    assert off(activations["end"].detach(), 2 * again**3 + torch.arange(1, 5).reshape(1, 4, 1, 1)) < 1e-5
     assert off(again, torch.where(conv > 0, conv, conv / 2).square() / 12) < 1e-6
-    acts = net.activations(x, ["conv", "again"], linked=True)
-    (slope,) = torch.autograd.grad(acts["again"].sum(), acts["conv"])
+    activations = net.activations(x, ["conv", "again"], linked=True)
+    (slope,) = torch.autograd.grad(activations["again"].sum(), activations["conv"])
     assert off(slope, torch.where(conv > 0, conv, conv / 4) / 6) < 1e-5
 
 
@@ -288,8 +288,8 @@ def test_python_layers_that_bring_data(tmp_path: Path) -> None:
 def test_function_backend() -> None:
     net = toy_network()
     x = torch.randn(2, 3, 11, 13, dtype=torch.float64, requires_grad=True)
-    acts = net.activations(x, ["conv2", "relu2"])
-    assert torch.equal(acts["conv2"].clamp(min=0), acts["relu2"])
+    activations = net.activations(x, ["conv2", "relu2"])
+    assert torch.equal(activations["conv2"].clamp(min=0), activations["relu2"])
     assert net.describe()["computed_by"].startswith("torch")
 
 
@@ -333,8 +333,8 @@ def test_a_gradient_that_the_file_stops(make: Make, forced: bool) -> None:
         found = []
         for linked in (False, True):
             x = image(2, 3, 9, 8).requires_grad_()
-            acts = net.activations(x, names, linked=linked)
-            found.append(torch.autograd.grad(torch.stack([act.square().sum() for act in acts.values()]).sum(), x)[0])
+            activations = net.activations(x, names, linked=linked)
+            found.append(torch.autograd.grad(torch.stack([act.square().sum() for act in activations.values()]).sum(), x)[0])
         assert off(found[1], found[0]) < 1e-5
         assert bool((found[0] != 0).any()) == (forced or "conv" in names)
     if not forced:

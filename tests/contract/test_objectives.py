@@ -139,7 +139,7 @@ def _over_length(a: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def _guided_weights(o: Guide) -> np.ndarray:
-    (seen,) = NETWORK.look(o.picture, o.layers).values()
+    (seen,) = NETWORK.activations_of(o.picture, o.layers).values()
     v = seen[0].numpy().reshape(seen.shape[1], -1).sum(1)
     return v / np.abs(v).sum()
 
@@ -166,7 +166,7 @@ def _text(objective: Objective) -> str:
 
 
 @pytest.fixture
-def acts() -> dict[str, torch.Tensor]:
+def activations() -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
     found = NETWORK.activations(40 * torch.randn(3, 3, 11, 13, dtype=torch.float64), LAYERS)
     # The toy's scores are hundreds apart, where every probability is 0 or 1.
@@ -181,57 +181,57 @@ def test_every_objective_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("objective", ALIKE + BATCHES)
-def test_values_per_item(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_values_per_item(objective: Objective, activations: dict[str, torch.Tensor]) -> None:
     bound = objective.bind(NETWORK)
-    assert bound(acts).shape == (3,)
+    assert bound(activations).shape == (3,)
     assert bound.batch == objective.batch
     assert bound.batch in (None, 3)
     assert not bound.coupled
     for i in range(3):
-        alone = {name: a[i : i + 1] for name, a in acts.items()}
+        alone = {name: a[i : i + 1] for name, a in activations.items()}
         assert bound.item(i).batch is None
-        torch.testing.assert_close(bound(acts)[i : i + 1], bound.item(i)(alone), rtol=1e-14, atol=0)
-    torch.testing.assert_close(bound(acts), bound(acts), rtol=0, atol=0)
+        torch.testing.assert_close(bound(activations)[i : i + 1], bound.item(i)(alone), rtol=1e-14, atol=0)
+    torch.testing.assert_close(bound(activations), bound(activations), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("one", "many"), PAIRS)
-def test_a_batch_of_units(one: Objective, many: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_a_batch_of_units(one: Objective, many: Objective, activations: dict[str, torch.Tensor]) -> None:
     one, many = one.bind(NETWORK), many.bind(NETWORK)
     assert (many.batch, one.batch) == (3, None)
     assert many.item(0) == one
     assert one.item(2) == one
     assert many.item(1).bind(NETWORK) == many.item(1)
-    first = {name: a[:1] for name, a in acts.items()}
+    first = {name: a[:1] for name, a in activations.items()}
     torch.testing.assert_close(many.item(0)(first), one(first), rtol=0, atol=0)
-    values = one(acts)
+    values = one(activations)
     assert len({v.item() for v in values}) == 3
     if type(many) is not Interpolate:
-        assert not torch.equal(values[1:], many(acts)[1:])
+        assert not torch.equal(values[1:], many(activations)[1:])
 
 
 @pytest.mark.parametrize("objective", COUPLED)
-def test_those_that_compare_items(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_those_that_compare_items(objective: Objective, activations: dict[str, torch.Tensor]) -> None:
     bound = objective.bind(NETWORK)
-    values = bound(acts)
+    values = bound(activations)
     assert bound.batch is None
     assert bound.coupled
     assert (2 * bound - Channel("conv2", 1)).coupled
     assert values.abs().min() > 1e-3
-    alone = {name: a[1:2].requires_grad_() for name, a in acts.items()}
+    alone = {name: a[1:2].requires_grad_() for name, a in activations.items()}
     assert not bound(alone).any()
-    back = {name: a.flip(0) for name, a in acts.items()}
+    back = {name: a.flip(0) for name, a in activations.items()}
     torch.testing.assert_close(bound(back), values.flip(0), rtol=1e-13, atol=0)
-    same = {name: a[[1, 1, 0]] for name, a in acts.items()}
-    assert bound(same)[0] > bound({name: a[[1, 2, 0]] for name, a in acts.items()})[0]  # the more alike, the higher
+    same = {name: a[[1, 1, 0]] for name, a in activations.items()}
+    assert bound(same)[0] > bound({name: a[[1, 2, 0]] for name, a in activations.items()})[0]  # the more alike, the higher
     with pytest.raises(ObjectiveError, match="compares the items of a batch"):
         each([objective, Channel("conv2", 1)]).bind(NETWORK)
 
 
 @pytest.mark.parametrize("objective", ALL)
-def test_gradients_are_those_of_finite_differences(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_gradients_are_those_of_finite_differences(objective: Objective, activations: dict[str, torch.Tensor]) -> None:
     bound = objective.bind(NETWORK)
-    leaves = [acts[name].detach().requires_grad_() for name in bound.layers]
-    expected = [_rule(bound, a.numpy(), i) for i, a in enumerate(acts[bound.layers[0]])]
+    leaves = [activations[name].detach().requires_grad_() for name in bound.layers]
+    expected = [_rule(bound, a.numpy(), i) for i, a in enumerate(activations[bound.layers[0]])]
     if expected[0] is None:
         assert torch.autograd.gradcheck(lambda *a: bound(dict(zip(bound.layers, a, strict=True))), leaves)
     else:
@@ -240,9 +240,9 @@ def test_gradients_are_those_of_finite_differences(objective: Objective, acts: d
 
 
 @pytest.mark.parametrize("objective", ALIKE + BATCHES)
-def test_items_do_not_touch(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_items_do_not_touch(objective: Objective, activations: dict[str, torch.Tensor]) -> None:
     bound = objective.bind(NETWORK)
-    leaves = {name: acts[name].detach().requires_grad_() for name in bound.layers}
+    leaves = {name: activations[name].detach().requires_grad_() for name in bound.layers}
     bound(leaves)[1].backward()
     for leaf in leaves.values():
         assert leaf.grad is not None
@@ -252,10 +252,10 @@ def test_items_do_not_touch(objective: Objective, acts: dict[str, torch.Tensor])
 
 
 @pytest.mark.parametrize("objective", ALL)
-def test_activations_that_are_zero(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_activations_that_are_zero(objective: Objective, activations: dict[str, torch.Tensor]) -> None:
     """After a ReLU whole columns are zero; no length may divide by that."""
     bound = objective.bind(NETWORK)
-    leaves = {name: torch.zeros_like(acts[name]).requires_grad_() for name in bound.layers}
+    leaves = {name: torch.zeros_like(activations[name]).requires_grad_() for name in bound.layers}
     values = bound(leaves)
     values.sum().backward()
     assert torch.isfinite(values).all()
@@ -263,25 +263,25 @@ def test_activations_that_are_zero(objective: Objective, acts: dict[str, torch.T
 
 
 @pytest.mark.parametrize("objective", ALL)
-def test_types_and_layers_asked_for(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_types_and_layers_asked_for(objective: Objective, activations: dict[str, torch.Tensor]) -> None:
     bound = objective.bind(NETWORK)
-    asked = {name: acts[name].float() for name in bound.layers}
+    asked = {name: activations[name].float() for name in bound.layers}
     values = bound(asked)
     assert values.dtype == torch.float32
-    torch.testing.assert_close(values.double(), bound(acts), rtol=2e-5, atol=1e-6)
-    reached = bound.reached(acts)
-    assert reached is None or (reached.dtype == torch.bool and reached.shape == (3,))
+    torch.testing.assert_close(values.double(), bound(activations), rtol=2e-5, atol=1e-6)
+    is_argmax = bound.is_argmax(activations)
+    assert is_argmax is None or (is_argmax.dtype == torch.bool and is_argmax.shape == (3,))
 
 
 @pytest.mark.parametrize("objective", ALL)
-def test_algebra(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_algebra(objective: Objective, activations: dict[str, torch.Tensor]) -> None:
     before = str(objective)
     a, b = objective.bind(NETWORK), Channel("conv1", 1)
-    torch.testing.assert_close((2 * a - b)(acts), 2 * a(acts) - b(acts))
-    torch.testing.assert_close((-a + 0.5 * (a + b))(acts), 0.5 * b(acts) - 0.5 * a(acts))
-    torch.testing.assert_close((3 * (a * 2))(acts), 6 * a(acts))
-    torch.testing.assert_close((a / 4 - (b + a) / np.float32(2))(acts), -a(acts) / 4 - b(acts) / 2)
-    torch.testing.assert_close(sum([a, b, a])(acts), 2 * a(acts) + b(acts))
+    torch.testing.assert_close((2 * a - b)(activations), 2 * a(activations) - b(activations))
+    torch.testing.assert_close((-a + 0.5 * (a + b))(activations), 0.5 * b(activations) - 0.5 * a(activations))
+    torch.testing.assert_close((3 * (a * 2))(activations), 6 * a(activations))
+    torch.testing.assert_close((a / 4 - (b + a) / np.float32(2))(activations), -a(activations) / 4 - b(activations) / 2)
+    torch.testing.assert_close(sum([a, b, a])(activations), 2 * a(activations) + b(activations))
     assert (a + b).batch == a.batch
     mixed = 2 * a - b
     assert mixed.item(1) == 2 * a.item(1) - b
@@ -295,7 +295,7 @@ def test_algebra(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize("objective", ALL)
-def test_printing_gives_the_string_that_makes_it(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_printing_gives_the_string_that_makes_it(objective: Objective, activations: dict[str, torch.Tensor]) -> None:
     text = _text(objective)
     for whole in (text, f"2.5*{text} - {text}", f"-({text} + 0.1*{text})", f"{text} | -{text} + {text}"):
         again = parse(whole)
@@ -304,7 +304,7 @@ def test_printing_gives_the_string_that_makes_it(objective: Objective, acts: dic
         assert parse(str(again)) == again
     if text == str(objective):
         assert str(parse(text).bind(NETWORK)) == str(objective.bind(NETWORK))
-        torch.testing.assert_close(parse(text).bind(NETWORK)(acts), objective.bind(NETWORK)(acts), rtol=0, atol=0)
+        torch.testing.assert_close(parse(text).bind(NETWORK)(activations), objective.bind(NETWORK)(activations), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("objective", ALL)
@@ -319,30 +319,30 @@ def test_objectives_cannot_be_changed(objective: Objective) -> None:
 
 
 @pytest.mark.parametrize("objective", ALL)
-def test_binding_twice_changes_nothing(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_binding_twice_changes_nothing(objective: Objective, activations: dict[str, torch.Tensor]) -> None:
     bound = objective.bind(NETWORK)
     assert bound.bind(NETWORK) == bound
-    torch.testing.assert_close(bound.bind(NETWORK)(acts), bound(acts), rtol=0, atol=0)
+    torch.testing.assert_close(bound.bind(NETWORK)(activations), bound(activations), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("objective", ALL)
-def test_wrong_layer_and_wrong_batch_are_refused(objective: Objective, acts: dict[str, torch.Tensor]) -> None:
+def test_wrong_layer_and_wrong_batch_are_refused(objective: Objective, activations: dict[str, torch.Tensor]) -> None:
     moved = dataclasses.replace(objective, layer="cnov2") if len(objective.layers) == 1 else None  # type: ignore[call-arg,type-var]
     if moved is not None:
         with pytest.raises(TargetError, match=r"no layer 'cnov2'; did you mean conv2"):
             moved.bind(NETWORK)
     if objective.batch is not None:
         with pytest.raises(ObjectiveError, match="for a batch of 3, but the batch has 2 items"):
-            objective.bind(NETWORK)({name: a[:2] for name, a in acts.items()})
+            objective.bind(NETWORK)({name: a[:2] for name, a in activations.items()})
 
 
-def test_each_item_its_own(acts: dict[str, torch.Tensor]) -> None:
+def test_each_item_its_own(activations: dict[str, torch.Tensor]) -> None:
     batch = each([Channel("conv2", 3), -Neuron("tanh1", 1), 2 * ClassScore("fc", "tabby cat") + Channel("pool", 0)]).bind(NETWORK)
     assert str(batch) == "conv2:3 | -tanh1:1@4,5 | 2*fc:1 + pool:0"
     assert set(batch.layers) == {"conv2", "tanh1", "fc", "pool"}
-    values = batch(acts)
-    torch.testing.assert_close(values[1], -acts["tanh1"][1, 1, 4, 5])
-    torch.testing.assert_close(values[2], 2 * acts["fc"][2, 1] + acts["pool"][2, 0].mean())
+    values = batch(activations)
+    torch.testing.assert_close(values[1], -activations["tanh1"][1, 1, 4, 5])
+    torch.testing.assert_close(values[2], 2 * activations["fc"][2, 1] + activations["pool"][2, 0].mean())
 
 
 def test_the_centre_is_lucids() -> None:

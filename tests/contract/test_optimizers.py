@@ -19,17 +19,17 @@ from dreamopt.optimize import (
     Geometric,
     Linear,
     LineSearch,
-    Moment,
     Momentum,
     NAdam,
     Optimizer,
-    Pieces,
+    Piecewise,
     Plain,
     Progressive,
     Progressive01,
     RMSprop,
     Scipy,
     State,
+    StepContext,
     Torch,
 )
 from dreamopt.optimize.optimizer import optimizers, parse_optimizer
@@ -50,7 +50,7 @@ EXAMPLES: dict[str, list[Optimizer]] = {
     "NAdam": [NAdam(), NAdam(1, 0.8, 0.95, 1e-3, 0.1)],
     "RMSprop": [RMSprop(), RMSprop(2, 0.9, 1e-3, inside=False), RMSprop(norm="l2")],
     "Plain": [Plain(0.1)],
-    "Momentum": [Momentum(0.1), Momentum(Pieces((0, 3), (1, 0.1)), 0.5, "mean", reset=True)],
+    "Momentum": [Momentum(0.1), Momentum(Piecewise((0, 3), (1, 0.1)), 0.5, "mean", reset=True)],
     "Progressive": [Progressive(2, 0.1), Progressive(Linear(20, 1), 1e8)],
     "Progressive01": [Progressive01(0.5, 0.01, 0.2)],
     "LBFGS": [LBFGS(), LBFGS(0.5, 3, 2, "none")],
@@ -88,10 +88,10 @@ def one_step(
     optimizer: Optimizer, evaluate: Question, params: torch.Tensor, state: State, step: int, steps: int, unit: float
 ) -> tuple[torch.Tensor, State]:
     values, gradient = evaluate(params)
-    moment = Moment(step, steps, values=values)
+    context = StepContext(step, steps, values=values)
     if isinstance(optimizer, LineSearch):
-        return optimizer.search(evaluate, params, gradient, state, moment, unit, (None, None))
-    return optimizer.step(params, gradient, state, moment, unit)
+        return optimizer.search(evaluate, params, gradient, state, context, unit, (None, None))
+    return optimizer.step(params, gradient, state, context, unit)
 
 
 def flat(value: object) -> list[object]:
@@ -217,7 +217,7 @@ def test_adam_is_torchs(params: torch.Tensor) -> None:
     optimizer, reference = Adam(0.3, 0.8, 0.95, 1e-3), torch.optim.Adam([theirs], 0.3, (0.8, 0.95), 1e-3, maximize=True)
     state = optimizer.start(mine)
     for step in range(20):
-        mine, state = optimizer.step(mine, (2 - mine).sin(), state, Moment(step, 20), 1.0)
+        mine, state = optimizer.step(mine, (2 - mine).sin(), state, StepContext(step, 20), 1.0)
         theirs.grad = (2 - theirs.detach()).sin()
         reference.step()
     torch.testing.assert_close(mine, theirs.detach(), rtol=1e-12, atol=1e-12)
@@ -242,7 +242,7 @@ def test_the_numbers_are_torchs(optimizer: Optimizer, reference: Callable[..., t
     state, other = optimizer.start(mine), reference(theirs)
     sign = 1 if other.defaults["maximize"] else -1
     for step in range(20):
-        mine, state = optimizer.step(mine, (2 - mine).sin(), state, Moment(step, 20), 1.0)
+        mine, state = optimizer.step(mine, (2 - mine).sin(), state, StepContext(step, 20), 1.0)
         theirs.grad = sign * (2 - theirs.detach()).sin()
         other.step()
     # torch keeps the product of NAdam's momenta in single precision.
@@ -266,7 +266,7 @@ def test_lbfgs_is_torchs(search: str, starts: tuple[int, ...], renew: int, param
     mine, state = params, optimizer.start(params)
     for step in starts:
         values, gradient = wavy(mine)
-        mine, state = optimizer.search(wavy, mine, gradient, state, Moment(step, 15, values=values), 1.0, (None, None))
+        mine, state = optimizer.search(wavy, mine, gradient, state, StepContext(step, 15, values=values), 1.0, (None, None))
     for i in range(3):
         leaf = params[i].flatten().clone().requires_grad_()
         scale = wavy(params[i : i + 1])[1].abs().max()
@@ -288,7 +288,7 @@ def test_scipys_methods_are_scipys(method: str, params: torch.Tensor) -> None:
     params = params.clamp(low, 1.7)
     values, gradient = wavy(params)
     bounds = (torch.tensor(low, dtype=params.dtype), high)
-    mine, _ = Scipy(method, 7).search(wavy, params, gradient, {}, Moment(0, 99, values=values), 1.0, bounds)
+    mine, _ = Scipy(method, 7).search(wavy, params, gradient, {}, StepContext(0, 99, values=values), 1.0, bounds)
     if bounded:
         assert (mine >= low - 1e-12).all()
         assert (mine <= 1.7 + 1e-12).all()
@@ -329,12 +329,12 @@ def test_items_that_search_differently_long_do_not_touch(params: torch.Tensor) -
         return question(params)(p)
 
     for optimizer in (Scipy(), Scipy("BFGS"), LBFGS()):
-        together = optimizer.search(counted, starts, counted(starts)[1], optimizer.start(starts), Moment(0, 50), 0.25, (None, None))[0]
+        together = optimizer.search(counted, starts, counted(starts)[1], optimizer.start(starts), StepContext(0, 50), 0.25, (None, None))[0]
         assert set(asked) == {3}
         for i in range(3):
             alone = starts[i : i + 1]
             expected = optimizer.search(
-                question(params), alone, question(params)(alone)[1], optimizer.start(alone), Moment(0, 50), 0.25, (None, None)
+                question(params), alone, question(params)(alone)[1], optimizer.start(alone), StepContext(0, 50), 0.25, (None, None)
             )
             torch.testing.assert_close(together[i : i + 1], expected[0], rtol=0, atol=0)
 
@@ -345,7 +345,7 @@ def test_a_search_stays_on_the_side_where_values_are_finite(params: torch.Tensor
 
     starts = params.clamp(max=2.0)
     for optimizer in (Scipy(), Scipy("CG"), Scipy("BFGS"), LBFGS(), Scipy("trust-ncg")):
-        moved, _ = optimizer.search(cliff, starts, cliff(starts)[1], optimizer.start(starts), Moment(0, 20), 1.0, (None, None))
+        moved, _ = optimizer.search(cliff, starts, cliff(starts)[1], optimizer.start(starts), StepContext(0, 20), 1.0, (None, None))
         assert torch.isfinite(cliff(moved)[0]).all()
         assert (cliff(moved)[0] > cliff(starts)[0] + 1).all()
 
@@ -364,7 +364,7 @@ def test_a_question_that_fails_ends_all_searches(params: torch.Tensor) -> None:
     for optimizer in (Scipy("CG"), LBFGS(), Scipy("TNC")):
         left[0] = 2
         with pytest.raises(KeyboardInterrupt):
-            optimizer.search(breaks, params, question(params)(params)[1], optimizer.start(params), Moment(0, 20), 1.0, (None, None))
+            optimizer.search(breaks, params, question(params)(params)[1], optimizer.start(params), StepContext(0, 20), 1.0, (None, None))
         assert threading.active_count() == before
 
 
@@ -373,15 +373,15 @@ def test_yosinskis_progress(params: torch.Tensor) -> None:
     g = torch.randn_like(params)
     squares = g.square().sum((1, 2, 3))
     g[2] *= 1e-4
-    moved, _ = Progressive(2.0, 100.0).step(params, g, {}, Moment(), 1.0)
+    moved, _ = Progressive(2.0, 100.0).step(params, g, {}, StepContext(), 1.0)
     for i, rate in enumerate((2 / squares[0], 2 / squares[1], torch.tensor(100.0).double())):
         torch.testing.assert_close(moved[i], params[i] + rate * g[i])
     values = torch.tensor([0.2, 0.95, 1.5]).double()
-    moved, _ = Progressive01(0.3, 1e8, 0.5).step(params, g, {}, Moment(values=values), 1.0)
+    moved, _ = Progressive01(0.3, 1e8, 0.5).step(params, g, {}, StepContext(values=values), 1.0)
     for i, gain in enumerate((0.3, 0.5 * 0.05, 0.0)):
         torch.testing.assert_close(((moved - params) * g)[i].sum(), torch.tensor(gain).double())
     with pytest.raises(OptimizeError, match="needs the values before the step"):
-        Progressive01().step(params, g, {}, Moment(), 1.0)
+        Progressive01().step(params, g, {}, StepContext(), 1.0)
 
 
 def test_cnn_vis_and_keras_vis_rmsprop(params: torch.Tensor) -> None:
@@ -393,7 +393,7 @@ def test_cnn_vis_and_keras_vis_rmsprop(params: torch.Tensor) -> None:
         x, state, cache = params, optimizer.start(params), torch.zeros_like(params)
         expected = params
         for step in range(2):
-            x, state = optimizer.step(x, g[step], state, Moment(step, 2), 1.0)
+            x, state = optimizer.step(x, g[step], state, StepContext(step, 2), 1.0)
             cache = 0.95 * cache + 0.05 * units[step] ** 2
             expected = expected + 0.7 * units[step] / (cache + 0.01).sqrt()
         torch.testing.assert_close(x, expected)
@@ -403,10 +403,10 @@ def test_momentum_is_cleared_when_the_learning_rate_changes(params: torch.Tensor
     g = torch.randn(4, *params.shape, dtype=params.dtype)
     rates = (0.5, 0.5, 0.1, 0.1)
     for reset in (False, True):
-        optimizer = Momentum(Pieces((0, 2), (0.5, 0.1)), 0.9, reset=reset)
+        optimizer = Momentum(Piecewise((0, 2), (0.5, 0.1)), 0.9, reset=reset)
         x, state, m, expected = params, optimizer.start(params), torch.zeros_like(params), params
         for step in range(4):
-            x, state = optimizer.step(x, g[step], state, Moment(step, 4), 1.0)
+            x, state = optimizer.step(x, g[step], state, StepContext(step, 4), 1.0)
             m = rates[step] * g[step] + (0 if reset and step == 2 else 0.9) * m
             expected = expected + m
         torch.testing.assert_close(x, expected)
@@ -417,24 +417,24 @@ def test_momentum_is_torchs(params: torch.Tensor) -> None:
     optimizer, reference = Ascent(0.3, "none", 0.7), torch.optim.SGD([theirs], 0.3, 0.7, maximize=True)
     state = optimizer.start(mine)
     for step in range(20):
-        mine, state = optimizer.step(mine, (2 - mine).sin(), state, Moment(step, 20), 1.0)
+        mine, state = optimizer.step(mine, (2 - mine).sin(), state, StepContext(step, 20), 1.0)
         theirs.grad = (2 - theirs.detach()).sin()
         reference.step()
     torch.testing.assert_close(mine, theirs.detach(), rtol=1e-12, atol=1e-12)
 
 
 def test_deepdreams_step_moves_by_the_step_on_average(params: torch.Tensor) -> None:
-    moved, _ = Ascent(1.5).step(params, torch.randn_like(params) * 1e-6, {}, Moment(), 1.0)
+    moved, _ = Ascent(1.5).step(params, torch.randn_like(params) * 1e-6, {}, StepContext(), 1.0)
     np.testing.assert_allclose((moved - params).abs().mean((1, 2, 3)), 1.5)
 
 
 def test_schedules() -> None:
-    moments = [Moment(i, 4) for i in range(4)]
+    moments = [StepContext(i, 4) for i in range(4)]
     assert [at(2, m) for m in moments] == [at(Constant(2), m) for m in moments] == [2.0] * 4
     np.testing.assert_allclose([at(Linear(11, 3), m) for m in moments], [11, 9, 7, 5])
     np.testing.assert_allclose([at(Linear(11, 5, inclusive=True), m) for m in moments], [11, 9, 7, 5])
     np.testing.assert_allclose([at(Geometric(8, 1, inclusive=True), m) for m in moments], [8, 4, 2, 1])
-    assert at(Linear(7, 1, inclusive=True), Moment(0, 1)) == 7
+    assert at(Linear(7, 1, inclusive=True), StepContext(0, 1)) == 7
     with pytest.raises(UsageError, match="needs both ends above 0, not 0 and 1"):
         Geometric(0, 1)
 
@@ -479,11 +479,11 @@ def test_a_matrix_too_large_is_refused() -> None:
     params = torch.zeros(1, 3, 50, 61)
     for method, most in (("BFGS", 5000), ("dogleg", 256)):
         with pytest.raises(UsageError, match=f"{method} keeps a matrix of 9150 x 9150 numbers for 9150 parameters; up to {most}"):
-            Scipy(method).search(question(params), params, params + 1, {}, Moment(0, 5), 1.0, (None, None))
+            Scipy(method).search(question(params), params, params + 1, {}, StepContext(0, 5), 1.0, (None, None))
 
 
 def test_options_that_a_method_does_not_take(params: torch.Tensor) -> None:
     gradient = question(params)(params)[1]
     for optimizer, why in ((Scipy(maxls="many"), "'<=' not supported|str"), (Scipy("CG", maxls=3), "Unknown solver options: maxls")):
         with pytest.raises(UsageError, match=f"{optimizer.method} does not take these options: .*({why})"):
-            optimizer.search(question(params), params, gradient, {}, Moment(0, 5), 1.0, (None, None))
+            optimizer.search(question(params), params, gradient, {}, StepContext(0, 5), 1.0, (None, None))

@@ -12,9 +12,9 @@ from _pytest.mark.structures import ParameterSet
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image import CPPN, Alpha, Fourier, Generator, Laplacian, Maco, Parametrization, Pixels, Shared
-from dreamopt.image.parametrization import Canvas, parametrizations, parse_parametrization
+from dreamopt.image.parametrization import ImageSpace, parametrizations, parse_parametrization
 from dreamopt.network import Network
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import streams
 from dreamopt.problem import Problem
 from tests.toy import toy_network
@@ -58,9 +58,9 @@ ALONE = [pytest.param(p, id=label(p)) for _, p in PAIRS if not p.coupled]
 BACK = [pytest.param(p, id=label(p)) for n, p in PAIRS if n not in ("cppn", "generator", "maco") and not getattr(p, "standardize", False)]
 
 
-def canvas(channels: int = 3, height: int = 10, width: int = 15, dtype: torch.dtype = torch.float64, order: str = "BGR") -> Canvas:
+def image_space(channels: int = 3, height: int = 10, width: int = 15, dtype: torch.dtype = torch.float64, order: str = "BGR") -> ImageSpace:
     mean = torch.tensor([104.0, 117.0, 123.0, 30.0][:channels], dtype=dtype).reshape(-1, 1, 1)
-    return Canvas((channels, height, width), -mean, 255 - mean, 1.0, torch.zeros((), dtype=dtype), order if channels >= 3 else "")
+    return ImageSpace((channels, height, width), -mean, 255 - mean, 1.0, torch.zeros((), dtype=dtype), order if channels >= 3 else "")
 
 
 def fits(parametrization: Parametrization, channels: int) -> bool:
@@ -87,7 +87,7 @@ def test_every_parametrization_has_an_example() -> None:
     ("parametrization", "shape"), on(ALL, [(3, 10, 15), (1, 5, 7), (4, 7, 5), (2, 9, 4), (3, 1, 1), (1, 1, 6), (3, 13, 1)])
 )
 def test_any_number_of_channels_and_any_size(parametrization: Parametrization, shape: tuple[int, int, int]) -> None:
-    space = canvas(*shape, dtype=torch.float32)
+    space = image_space(*shape, dtype=torch.float32)
     start = parametrization.start(space, streams(0, [3, 8]))
     assert start.shape == (2, *parametrization.shape(space))
     assert start.dtype == torch.float32
@@ -100,18 +100,18 @@ def test_any_number_of_channels_and_any_size(parametrization: Parametrization, s
     assert torch.isfinite(gradient).all()
     for end in parametrization.bounds(space):
         assert end is None or end.expand(start.shape).shape == start.shape
-    settled = parametrization.settle(start.detach(), space, Moment())
+    settled = parametrization.project_params(start.detach(), space, StepContext())
     assert settled.shape == start.shape
     alpha = parametrization.alpha(params, space)
     if alpha is not None:
         assert alpha.shape == (2, 1, *shape[1:])
         assert parametrization.composite(image, alpha, streams(0, [3, 8]), space).shape == image.shape
-        assert parametrization.judge(torch.ones(2), alpha).shape == (2,)
+        assert parametrization.score_with_opacity(torch.ones(2), alpha).shape == (2,)
 
 
 @pytest.mark.parametrize("parametrization", ALL)
 def test_the_start_is_drawn_for_each_item(parametrization: Parametrization) -> None:
-    space = canvas()
+    space = image_space()
     first, again = (parametrization.start(space, streams(5, [0, 1])) for _ in range(2))
     assert torch.equal(first, again)
     assert not torch.equal(first[0], first[1])
@@ -122,14 +122,14 @@ def test_the_start_is_drawn_for_each_item(parametrization: Parametrization) -> N
 
 @pytest.mark.parametrize(("parametrization", "shape"), on(ALONE, [(1, 64, 81), (3, 5, 7), (3, 33, 47)]))
 def test_an_item_alone_is_bit_for_bit_that_of_a_batch(parametrization: Parametrization, shape: tuple[int, int, int]) -> None:
-    space, items = canvas(*shape, dtype=torch.float32), [4, 0, 7]
+    space, items = image_space(*shape, dtype=torch.float32), [4, 0, 7]
 
     def made(params: torch.Tensor, numbers: list[int]) -> list[torch.Tensor]:
         leaf = params.clone().requires_grad_()
         image, alpha = parametrization.image(leaf, space), parametrization.alpha(leaf, space)
         seen = image if alpha is None else parametrization.composite(image, alpha, streams(2, numbers, 5), space)
         score = torch.stack([one.sin().sum() for one in seen])
-        score = score if alpha is None else parametrization.judge(score, alpha)
+        score = score if alpha is None else parametrization.score_with_opacity(score, alpha)
         return [image.detach(), score.detach(), torch.autograd.grad(score.sum(), leaf)[0]]
 
     params = parametrization.start(space, streams(1, items))
@@ -141,7 +141,7 @@ def test_an_item_alone_is_bit_for_bit_that_of_a_batch(parametrization: Parametri
 
 @pytest.mark.parametrize("parametrization", ALL)
 def test_gradients_are_those_of_finite_differences(parametrization: Parametrization) -> None:
-    space = canvas(3, 4, 5)
+    space = image_space(3, 4, 5)
     start = parametrization.start(space, streams(2, range(2))).requires_grad_()
     # Along a random direction where there are many: a CPPN has ten thousand weights.
     many = start.numel() > 2000
@@ -158,7 +158,7 @@ def test_gradients_are_those_of_finite_differences(parametrization: Parametrizat
 
 @pytest.mark.parametrize(("parametrization", "shape"), on(BACK, [(3, 10, 15), (1, 11, 14), (4, 7, 9), (2, 8, 12), (3, 1, 1)]))
 def test_an_image_becomes_parameters_and_comes_back(parametrization: Parametrization, shape: tuple[int, int, int]) -> None:
-    space = canvas(*shape)
+    space = image_space(*shape)
     assert space.low is not None
     random = torch.Generator().manual_seed(1)
     image = space.low + 255 * (torch.rand((2, *shape), generator=random, dtype=torch.float64) * 0.9 + 0.05)
@@ -169,10 +169,10 @@ def test_an_image_becomes_parameters_and_comes_back(parametrization: Parametriza
 
 @pytest.mark.parametrize("parametrization", BACK)
 def test_a_mended_image_leaves_the_rest_as_it_was(parametrization: Parametrization) -> None:
-    space = canvas()
+    space = image_space()
     params = parametrization.start(space, streams(0, range(3)))
     image = parametrization.image(params, space)
-    mended = parametrization.mended(params, 0.9 * image, space)
+    mended = parametrization.update_from_image(params, 0.9 * image, space)
     torch.testing.assert_close(parametrization.image(mended, space), 0.9 * image, rtol=0, atol=1e-6)
     alpha = parametrization.alpha(params, space)
     if alpha is not None:
@@ -187,15 +187,15 @@ def test_a_mended_image_leaves_the_rest_as_it_was(parametrization: Parametrizati
 def test_what_has_no_exact_way_back_says_so_or_is_a_shape(parametrization: Parametrization) -> None:
     image = torch.full((1, 3, 10, 15), 20.0, dtype=torch.float64)
     if isinstance(parametrization, Fourier):
-        assert parametrization.params(image, canvas()).shape == (1, *parametrization.shape(canvas()))
+        assert parametrization.params(image, image_space()).shape == (1, *parametrization.shape(image_space()))
         return
     with pytest.raises(UsageError, match="cannot start from an image, nor be mended"):
-        parametrization.params(image, canvas())
+        parametrization.params(image, image_space())
 
 
 @pytest.mark.parametrize("parametrization", [p for p in ALL if not isinstance(p.values[0], Generator | Pixels)])
 def test_images_stay_between_black_and_white(parametrization: Parametrization) -> None:
-    space = canvas(3, 6, 7)
+    space = image_space(3, 6, 7)
     values = getattr(parametrization, "values", None)
     assert space.low is not None
     assert space.high is not None
@@ -213,7 +213,7 @@ def test_images_stay_between_black_and_white(parametrization: Parametrization) -
 @pytest.mark.parametrize("parametrization", [p for p in ALL if not isinstance(p.values[0], Generator | CPPN)])
 @pytest.mark.parametrize("scale", [1.0, 0.017])
 def test_a_step_of_a_grey_level_is_about_a_grey_level(parametrization: Parametrization, scale: float) -> None:
-    space = canvas(3, 32, 40)
+    space = image_space(3, 32, 40)
     assert space.low is not None
     assert space.high is not None
     space = dataclasses.replace(space, low=space.low * scale, high=space.high * scale, grey_level=scale)
@@ -250,7 +250,7 @@ def test_a_problem_climbs_it(parametrization: Parametrization) -> None:
 @pytest.mark.parametrize("parametrization", [p for p in ALL if not isinstance(p.values[0], Pixels)])
 def test_vectors_are_refused(parametrization: Parametrization) -> None:
     with pytest.raises(ImageError, match=r"a vector of \(7,\); use Pixels"):
-        parametrization.shape(Canvas((7,), None, None, 1.0, torch.zeros(())))
+        parametrization.shape(ImageSpace((7,), None, None, 1.0, torch.zeros(())))
 
 
 @pytest.mark.parametrize("make", [Pixels, Fourier, Laplacian])
@@ -260,7 +260,7 @@ def test_a_climb_starts_from_a_picture(make: Callable[..., Parametrization], ord
 
     picture = np.random.default_rng(0).integers(20, 230, (10, 15, 3), dtype=np.uint8)
     path = write_png(tmp_path / "photo.png", picture)
-    space = canvas(order=order)
+    space = image_space(order=order)
     assert space.low is not None
     planes = torch.from_numpy(picture.astype(np.float64)).movedim(2, 0)
     expected = space.low + (planes.flip(0) if order == "BGR" else planes)
@@ -278,4 +278,4 @@ def test_a_climb_starts_from_a_picture(make: Callable[..., Parametrization], ord
     with pytest.raises(ImageError, match=r"\(3, 10, 15\) or \(1, 3, 10, 15\) is needed"):
         make(init=torch.zeros(3, 4, 5)).start(space, streams(0, [0]))
     with pytest.raises(ImageError, match="pictures have 3 channels; for 4 give"):
-        make(init=str(path)).start(canvas(4), streams(0, [0]))
+        make(init=str(path)).start(image_space(4), streams(0, [0]))

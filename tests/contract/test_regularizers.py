@@ -8,9 +8,9 @@ import torch
 from scipy import ndimage
 
 from dreamopt.errors import RegularizerError, UsageError
-from dreamopt.parts.image_space import Canvas
-from dreamopt.parts.schedule import Geometric, Linear, PerOctave, Pieces
-from dreamopt.regularizer import Moment, Penalty, Projection, Regularizer, parse_regularizer, regularizers
+from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.schedule import Geometric, Linear, PerOctave, Piecewise
+from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, parse_regularizer, regularizers
 from dreamopt.regularizers import (
     L1,
     L2,
@@ -51,7 +51,7 @@ EXAMPLES: dict[str, list[Regularizer]] = {
         TotalVariation(0.5, beta=1.5, floor=1e-3, edge="wrap", mean=True),
         TotalVariation(PerOctave((0.5, Linear(0.5, 0.1))), beta=1, anisotropic=True, edge="wrap"),
     ],
-    "l1": [L1(0.3), L1(Pieces((0, 2), (0.3, 0.1)), mean=True)],
+    "l1": [L1(0.3), L1(Piecewise((0, 2), (0.3, 0.1)), mean=True)],
     "linf": [Linf(0.3)],
     "lp_norm": [LpNorm(0.3), LpNorm(0.3, p=1, mean=True), LpNorm(0.3, p=6, floor=1e-3)],
     "alpha_norm": [
@@ -84,19 +84,19 @@ TRUE_GRADIENTS = [p for p in PENALTIES if not (isinstance(p.values[0], BlurDiffe
 FLAT_IS_FREE = [p for p in PENALTIES if getattr(p.values[0], "colour", "mean") in ("mean", True, False)]
 
 
-def canvas(c: int, h: int, w: int) -> Canvas:
+def image_space(c: int, h: int, w: int) -> ImageSpace:
     mean = torch.tensor([104.0, 117.0, 123.0, 90.0])[:c, None, None].double()
-    return Canvas((c, h, w), -0.5 * mean, 0.5 * (255 - mean), 0.5, torch.zeros((), dtype=torch.float64), "BGR" if c == 3 else "")
+    return ImageSpace((c, h, w), -0.5 * mean, 0.5 * (255 - mean), 0.5, torch.zeros((), dtype=torch.float64), "BGR" if c == 3 else "")
 
 
-def moment_for(image: torch.Tensor, first: int = 0) -> Moment:
+def moment_for(image: torch.Tensor, first: int = 0) -> StepContext:
     """Return a moment of a climb of such images, of which ``image`` holds those from ``first`` on."""
     drawn = [
         [torch.from_numpy(np.random.default_rng(k + i).normal(size=image.shape[1:])) for i in range(first, first + len(image))]
         for k in (0, 9)
     ]
     gradient, start = (torch.stack(one).to(image) for one in drawn)
-    return Moment(2, 8, gradient=gradient, canvas=canvas(*image.shape[1:]), octave=1, octaves=3, start=start)
+    return StepContext(2, 8, gradient=gradient, space=image_space(*image.shape[1:]), octave=1, octaves=3, start=start)
 
 
 MOMENT = moment_for(torch.zeros(2, 3, 5, 7, dtype=torch.float64))
@@ -175,15 +175,15 @@ def test_printing_gives_the_string_that_makes_it(regularizer: Regularizer) -> No
 def test_vectors_are_taken_or_refused_in_a_sentence(regularizer: Regularizer) -> None:
     assert isinstance(regularizer, Penalty | Projection)
     vectors = torch.randn(2, 7, generator=torch.Generator().manual_seed(0))
-    moment = Moment(2, 8, gradient=torch.ones(2, 7), start=torch.zeros(2, 7))
+    context = StepContext(2, 8, gradient=torch.ones(2, 7), start=torch.zeros(2, 7))
     if isinstance(regularizer, L1 | L2 | Linf | LpNorm | AlphaNorm | Decay | SmallValue | NormBall) and not getattr(
         regularizer, "colour", False
     ):
-        made = regularizer(vectors, moment)
-        assert torch.equal(made[1:], regularizer(vectors[1:], Moment(2, 8, start=torch.zeros(1, 7))))
+        made = regularizer(vectors, context)
+        assert torch.equal(made[1:], regularizer(vectors[1:], StepContext(2, 8, start=torch.zeros(1, 7))))
     else:
         with pytest.raises(RegularizerError, match=r"needs pictures \(N, C, H, W\), but the net's input has shape \(2, 7\)"):
-            regularizer(vectors, moment)
+            regularizer(vectors, context)
 
 
 @pytest.mark.parametrize(("sigma", "shape"), [(0.5, (5, 7)), (1.3, (9, 4)), (2.5, (3, 8)), (4.0, (1, 2))])
@@ -195,9 +195,9 @@ def test_blur_is_scipys(sigma: float, shape: tuple[int, int]) -> None:
 
 def test_blur_acts_at_its_steps_with_its_schedule(image: torch.Tensor) -> None:
     blur = GaussianBlur(Linear(2.0, 0.0), every=4)
-    assert not torch.equal(blur(image, Moment(0, 8)), image)
-    assert torch.equal(blur(image, Moment(3, 8)), image)
-    torch.testing.assert_close(blur(image, Moment(4, 8)), GaussianBlur(1.0)(image), rtol=0, atol=0)
+    assert not torch.equal(blur(image, StepContext(0, 8)), image)
+    assert torch.equal(blur(image, StepContext(3, 8)), image)
+    torch.testing.assert_close(blur(image, StepContext(4, 8)), GaussianBlur(1.0)(image), rtol=0, atol=0)
 
 
 def test_total_variation_is_the_formula(image: torch.Tensor) -> None:
@@ -248,7 +248,7 @@ def test_l2_and_decay_agree(image: torch.Tensor) -> None:
         (lambda: CentreBias(Linear(1, -1)), "rate of CentreBias must be at least 0"),
         (lambda: Stencil([0, 1]), "a stencil is the path of a picture, or an array"),
         (lambda: Stencil([[2]]), "from 0 to 1"),
-        (lambda: SmallNorm(PerOctave((50, Pieces((0, 3), (1, -1))))), "percentile of SmallNorm must be at least 0"),
+        (lambda: SmallNorm(PerOctave((50, Piecewise((0, 3), (1, -1))))), "percentile of SmallNorm must be at least 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused(make: object, message: str) -> None:

@@ -27,8 +27,8 @@ from dreamopt.image import (
 )
 from dreamopt.image.sets import SETS
 from dreamopt.image.transform import parse_transforms, transforms
-from dreamopt.parts.image_space import Canvas
-from dreamopt.parts.schedule import Linear, Moment
+from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.schedule import Linear, StepContext
 from dreamopt.parts.streams import Stream, streams
 
 # A new file in dreamopt/image/transforms/ fails here until it has an entry; the first of each draws.
@@ -73,12 +73,12 @@ ALL = [pytest.param(t, id=str(t)) for examples in EXAMPLES.values() for t in exa
 N, C, H, W = 2, 3, 5, 8
 
 
-def canvas(c: int = C, h: int = H, w: int = W) -> Canvas:
+def image_space(c: int = C, h: int = H, w: int = W) -> ImageSpace:
     mean = torch.tensor([104.0, 117.0, 123.0, 90.0, 80.0])[:c, None, None].double()
-    return Canvas((c, h, w), -0.5 * mean, 0.5 * (255 - mean), 0.5, torch.zeros((), dtype=torch.float64), "BGR" if c >= 3 else "")
+    return ImageSpace((c, h, w), -0.5 * mean, 0.5 * (255 - mean), 0.5, torch.zeros((), dtype=torch.float64), "BGR" if c >= 3 else "")
 
 
-MOMENT = Moment(step=2, steps=8, canvas=canvas())
+MOMENT = StepContext(step=2, steps=8, space=image_space())
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_draws_are_the_items_and_the_steps_own(name: str, image: torch.Tensor) -
     transform, same = EXAMPLES[name][0], image[:1].expand(12, -1, -1, -1)
     over_items = transform(same, streams(5, range(12)), MOMENT)
     over_steps = torch.cat([transform(same[:1], streams(5, [0], step), MOMENT) for step in range(12)])
-    over_places = torch.cat([transform(same[:1], [Stream(5, 0).fork(place)], MOMENT) for place in range(12)])
+    over_places = torch.cat([transform(same[:1], [Stream(5, 0).fold_in(place)], MOMENT) for place in range(12)])
     for made in (over_items, over_steps, over_places):
         assert bool((made != made[:1]).any()) == (name in DRAWING)
 
@@ -137,8 +137,8 @@ def test_odd_images(transform: Transform) -> None:
     for n, c, h, w in ((1, 1, 1, 1), (2, 4, 1, 3), (3, 2, 6, 1), (1, 5, 2, 7)):
         if isinstance(getattr(transform, "fill", None), tuple) and c != 3:
             continue
-        moment, image = Moment(canvas=canvas(c, h, w)), torch.randn(n, c, h, w, dtype=torch.float64)
-        out = transform(image, streams(0, range(n)), moment)
+        context, image = StepContext(space=image_space(c, h, w)), torch.randn(n, c, h, w, dtype=torch.float64)
+        out = transform(image, streams(0, range(n)), context)
         assert torch.isfinite(out).all()
         assert out.shape[:2] == (n, c)
         assert min(out.shape[2:]) >= 1
@@ -147,7 +147,7 @@ def test_odd_images(transform: Transform) -> None:
 @pytest.mark.parametrize("transform", [pytest.param(t, id=str(t)) for t in NOTHING])
 def test_numbers_that_ask_for_nothing_change_nothing(transform: Transform, image: torch.Tensor) -> None:
     assert torch.equal(transform(image, drawn(), MOMENT), image)
-    assert torch.equal(transform(image, drawn(), Moment()), image)
+    assert torch.equal(transform(image, drawn(), StepContext()), image)
 
 
 @pytest.mark.parametrize("transform", ALL)
@@ -160,7 +160,7 @@ def test_printing_gives_the_string_that_makes_it(transform: Transform) -> None:
 @pytest.mark.parametrize("transform", ALL)
 def test_vectors_are_refused_in_a_sentence(transform: Transform) -> None:
     with pytest.raises(UsageError, match=r"needs pictures \(N, C, H, W\), but the net's input has shape \(2, 7\)"):
-        transform(torch.zeros(2, 7), drawn(), Moment())
+        transform(torch.zeros(2, 7), drawn(), StepContext())
 
 
 @pytest.mark.parametrize("name", sorted(SETS))
@@ -173,12 +173,12 @@ def test_sets_are_strings_of_their_parts(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SETS))
 @pytest.mark.parametrize(("h", "w"), [(33, 48), (64, 51)])
 def test_sets_give_the_searched_images_size_with_a_gradient(name: str, h: int, w: int) -> None:
-    moment, parts = Moment(canvas=canvas(3, h, w)), parse_transforms(name)
+    context, parts = StepContext(space=image_space(3, h, w)), parse_transforms(name)
     image = (20 * torch.randn(N, 3, h, w, generator=torch.Generator().manual_seed(1))).requires_grad_()
 
     def seen(x: torch.Tensor, own: list[Stream]) -> torch.Tensor:
         for place, part in enumerate(parts):
-            x = part(x, [stream.fork(place) for stream in own], moment)
+            x = part(x, [stream.fold_in(place) for stream in own], context)
         return x
 
     out = seen(image, drawn())

@@ -114,7 +114,7 @@ def test_mahendran2015(made: Made, photo: Path) -> None:
         np.moveaxis(np.asarray(dreamopt.image.files.covering(np.asarray(Image.open(photo)), SIZE), dtype=np.float64)[..., ::-1], -1, 0)
         - MEAN
     )
-    pieces = "PerValue(Pieces((0, 8, 15), (4.225, 0.4225, 0.04225)))"
+    pieces = "PerValue(Piecewise((0, 8, 15), (4.225, 0.4225, 0.04225)))"
     settings = chosen("mahendran2015", {"steps": 20}, [f"optimizer.step_size={pieces}"])
     found = ours(network, f'inversion("tanh2", "{photo}")', settings)
     rates = [1e-3] * 8 + [1e-4] * 7 + [1e-5] * 5

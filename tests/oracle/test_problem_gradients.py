@@ -80,7 +80,7 @@ def test_squeezenet(oracle: Oracle, shared: Path) -> None:
     top[0, 1] = 1
     low[0, 3], low[1, 7] = -0.5 / low[0, 3].size, 2 / low[0, 3].size
     scores, of_top = caffes(oracle, prototxt, weights, params.numpy(), "pool_final", "pool_final", top)
-    acts, of_low = caffes(oracle, prototxt, weights, params.numpy(), "fire5/concat", "fire5/concat", low)
+    activations, of_low = caffes(oracle, prototxt, weights, params.numpy(), "fire5/concat", "fire5/concat", low)
     found = problem.evaluate(params)
-    close(found.values.numpy(), (scores * top).reshape(2, -1).sum(1) + (acts * low).reshape(2, -1).sum(1))
+    close(found.values.numpy(), (scores * top).reshape(2, -1).sum(1) + (activations * low).reshape(2, -1).sum(1))
     close(found.gradient.numpy(), of_top + of_low)

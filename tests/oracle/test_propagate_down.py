@@ -289,8 +289,8 @@ def test_the_program_and_real_caffe_by_the_backend(oracle: Oracle, name: str, tm
         for one in (load_net(path, weights), remote):
             for linked in (False, True):
                 x = torch.tensor(drawn["blob/data"]).requires_grad_()
-                acts = one.activations(x, names, linked=linked)
-                value = torch.stack([(scale[at] * acts[at]).sum() for at in names]).sum()
+                activations = one.activations(x, names, linked=linked)
+                value = torch.stack([(scale[at] * activations[at]).sum() for at in names]).sum()
                 (found,) = torch.autograd.grad(value, x)
                 error = relative_error(found.numpy(), theirs)
                 assert note("propagate_down, program and backends", error) <= TOLERANCE, f"{one.backend.name}: off by {error:.1e}"
@@ -311,8 +311,8 @@ def test_where_caffe_leaks_the_program_and_the_backend_stop(oracle: Oracle, name
         for one in (load_net(path, weights), remote):
             for linked in (False, True):
                 x = torch.tensor(numbers(net, 5, stale=False)["blob/data"]).requires_grad_()
-                acts = one.activations(x, names, linked=linked)
-                found.append(torch.autograd.grad(torch.stack([acts[at].sum() for at in names]).sum(), x)[0].numpy())
+                activations = one.activations(x, names, linked=linked)
+                found.append(torch.autograd.grad(torch.stack([activations[at].sum() for at in names]).sum(), x)[0].numpy())
     finally:
         remote.backend.close()  # type: ignore[attr-defined]
     assert np.linalg.norm(found[0]) > 0

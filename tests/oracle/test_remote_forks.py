@@ -40,9 +40,9 @@ def test_what_does_not_need_them_is_the_engines(files: tuple[Path, Path]) -> Non
     found = []
     for one in (net, truth):
         seen = x.clone().requires_grad_()
-        acts = one.activations(seen, names)
-        sums = [(i + 1) * act.square().sum() for i, act in enumerate(acts.values())]
-        found.append([*acts.values(), torch.autograd.grad(torch.stack(sums).sum(), seen)[0]])
+        activations = one.activations(seen, names)
+        sums = [(i + 1) * act.square().sum() for i, act in enumerate(activations.values())]
+        found.append([*activations.values(), torch.autograd.grad(torch.stack(sums).sum(), seen)[0]])
     for a, b in zip(*found, strict=True):
         assert float((a - b).detach().norm() / b.detach().norm()) < 1e-5
     assert net.layers == truth.layers

@@ -19,8 +19,8 @@ for layer, unit in (("scores", (5,)), ("conv2", (9, 7, 11)), ("mixed3", (40, 5, 
     for i in range(3):
         x = np.clip(x + mean, 0, 255) - mean
         out = net.forward_all(data=x[np.newaxis])
-        acts = net.blobs[layer].data[0]
-        found["%s %d" % (layer, i)] = np.array(acts[unit])
+        activations = net.blobs[layer].data[0]
+        found["%s %d" % (layer, i)] = np.array(activations[unit])
         diffs = np.zeros_like(net.blobs[layer].diff[0])
         diffs[unit] = 1.0
         back = net.backward_from_layer(layer, diffs[np.newaxis] if diffs.ndim == 3 else diffs[np.newaxis, :])

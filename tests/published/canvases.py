@@ -61,15 +61,15 @@ class Stage:
 
 def stages(face: Face, start: Array, table: Sequence[Stage], draws: Draws) -> Array:
     """``deepdraw.ipynb`` and ``act_max_tvd.py``: each step is made on a window of the net's size, and pasted back."""
-    size, canvas = face.size, start
+    size, space = face.size, start
     for number, row in enumerate(table):
         if row.zoom != 1:
-            canvas = ndimage.zoom(canvas, (1, row.zoom, row.zoom))
+            space = ndimage.zoom(space, (1, row.zoom, row.zoom))
         for i in range(row.steps):
             normal = draws.generator("normal_crop", i, octave=number).standard_normal(2)
-            spare = np.array(canvas.shape[1:]) - size
+            spare = np.array(space.shape[1:]) - size
             top, left = (int(v) for v in np.clip(spare / 2 + row.window * spare * normal, 0, spare))
-            seen = canvas[:, top : top + size[0], left : left + size[1]]
+            seen = space[:, top : top + size[0], left : left + size[1]]
             g = face.gradient(seen, row.layer, row.seed)
             if row.margin:
                 inside = np.zeros(size)
@@ -85,6 +85,6 @@ def stages(face: Face, start: Array, table: Sequence[Stage], draws: Draws) -> Ar
                 picture = np.ascontiguousarray(np.moveaxis(seen + MEAN, 0, -1))
                 picture = denoise_tv_bregman(picture, weight=s - (s - e * i) / row.steps, max_num_iter=100, eps=1e-3)
                 seen = np.moveaxis(picture, -1, 0) - MEAN
-            canvas = canvas.copy()
-            canvas[:, top : top + size[0], left : left + size[1]] = seen
-    return canvas
+            space = space.copy()
+            space[:, top : top + size[0], left : left + size[1]] = seen
+    return space

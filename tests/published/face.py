@@ -98,4 +98,4 @@ class Draws:
         return Stream(self.seed, 0, 0).generator(purpose).standard_normal(shape)
 
     def generator(self, purpose: str, step: int, place: int = 0, octave: int = 0, view: int = 0) -> np.random.Generator:
-        return Stream(self.seed, 0, step).fork(octave, view, place).generator(purpose)
+        return Stream(self.seed, 0, step).fold_in(octave, view, place).generator(purpose)

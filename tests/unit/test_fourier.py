@@ -5,20 +5,20 @@ import pytest
 import torch
 
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.parametrization import Canvas
+from dreamopt.image.parametrization import ImageSpace
 from dreamopt.image.parametrizations.fourier import Fourier
 from dreamopt.parts.streams import streams
 
 
-def canvas(channels: int = 3, height: int = 10, width: int = 15, scale: float = 1.0) -> Canvas:
+def image_space(channels: int = 3, height: int = 10, width: int = 15, scale: float = 1.0) -> ImageSpace:
     mean = torch.tensor([104.0, 117.0, 123.0, 30.0, 0.0][:channels], dtype=torch.float64).reshape(-1, 1, 1)
-    return Canvas((channels, height, width), -mean * scale, (255 - mean) * scale, scale, torch.zeros((), dtype=torch.float64))
+    return ImageSpace((channels, height, width), -mean * scale, (255 - mean) * scale, scale, torch.zeros((), dtype=torch.float64))
 
 
 @pytest.mark.parametrize("size", [(10, 15), (11, 14), (7, 9), (8, 12)])
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
 def test_an_image_becomes_a_spectrum_and_comes_back(channels: int, size: tuple[int, int]) -> None:
-    space = canvas(channels, *size)
+    space = image_space(channels, *size)
     low, high = space.low, space.high
     inside = torch.rand((2, channels, *size), generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 0.9 + 0.05
     image = low + (high - low) * inside
@@ -28,7 +28,7 @@ def test_an_image_becomes_a_spectrum_and_comes_back(channels: int, size: tuple[i
 
 
 def test_nothing_is_the_mean_colour_and_noise_is_in_grey_levels() -> None:
-    space = canvas(3, 60, 90)
+    space = image_space(3, 60, 90)
     assert torch.allclose(Fourier().image(torch.zeros((1, *Fourier().shape(space)), dtype=torch.float64), space), torch.zeros(()).double())
     for noise in (1.0, 4.0):
         start = Fourier(noise=noise).start(space, streams(0, range(8)))
@@ -37,14 +37,14 @@ def test_nothing_is_the_mean_colour_and_noise_is_in_grey_levels() -> None:
 
 
 def test_the_start_of_an_item_is_its_own() -> None:
-    space = canvas()
+    space = image_space()
     both, second = Fourier().start(space, streams(5, [0, 1])), Fourier().start(space, streams(5, [1]))
     assert torch.equal(both[1], second[0])
     assert not torch.equal(both[0], both[1])
 
 
 def test_a_smoother_spectrum_has_smaller_differences() -> None:
-    space = canvas(3, 40, 60)
+    space = image_space(3, 40, 60)
 
     def roughness(power: float) -> float:
         image = Fourier(noise=4.0, power=power).image(Fourier(power=power).start(space, streams(0, range(4))), space)
@@ -54,13 +54,13 @@ def test_a_smoother_spectrum_has_smaller_differences() -> None:
 
 
 def test_the_gradient_agrees_with_differences() -> None:
-    space = canvas(3, 4, 5)
+    space = image_space(3, 4, 5)
     start = Fourier(noise=30.0).start(space, streams(2, range(2))).requires_grad_()
     assert torch.autograd.gradcheck(lambda p: Fourier().image(p, space), (start,))
 
 
 def test_the_image_stays_between_black_and_white_whatever_the_net_s_scale() -> None:
-    space = canvas(scale=0.017)
+    space = image_space(scale=0.017)
     wild = torch.from_numpy(np.random.default_rng(0).normal(0, 100, (1, *Fourier().shape(space))))
     image = Fourier().image(wild, space)
     assert (image >= space.low).all()
@@ -69,6 +69,6 @@ def test_the_image_stays_between_black_and_white_whatever_the_net_s_scale() -> N
 
 def test_vectors_and_bad_numbers_are_refused() -> None:
     with pytest.raises(ImageError, match=r"a vector of \(7,\); use Pixels"):
-        Fourier().shape(Canvas((7,), None, None, 1.0, torch.zeros(())))
+        Fourier().shape(ImageSpace((7,), None, None, 1.0, torch.zeros(())))
     with pytest.raises(UsageError, match="at least 0"):
         Fourier(noise=-1)

@@ -52,9 +52,9 @@ def test_missing_weights_are_random_and_said_to_be(prototxt: Path) -> None:
 def test_names_before_and_after_an_in_place_relu(prototxt: Path) -> None:
     network = load(prototxt)
     x = 50 * torch.randn(2, 3, 17, 19, generator=torch.Generator().manual_seed(0))
-    acts = network.activations(x, ["conv1", "relu1", "low", "relu_low"])
-    assert acts["conv1"].min() < 0
-    torch.testing.assert_close(acts["relu1"], acts["conv1"].relu())
+    activations = network.activations(x, ["conv1", "relu1", "low", "relu_low"])
+    assert activations["conv1"].min() < 0
+    torch.testing.assert_close(activations["relu1"], activations["conv1"].relu())
     assert [info.in_place for info in network.layers if info.type == "ReLU"] == [True, True]
     assert [name for _, name in network.producers("relu1")] == ["conv1"]
     assert [info.name for info, _ in network.producers("both")] == ["left", "right"]
@@ -133,7 +133,7 @@ def test_a_net_with_a_vector_for_input(tmp_path: Path) -> None:
         'layer { name: "image" type: "Reshape" bottom: "fc" top: "image" reshape_param { shape { dim: 0 dim: 2 dim: 3 dim: 5 } } }'
     )
     network = load(path)
-    assert (network.input_shape, network.is_picture) == ((6,), False)
+    assert (network.input_shape, network.has_image_input) == ((6,), False)
     assert network.shape_of("image") == (2, 3, 5)
     result = run(Problem(network, "image:1"), Adam(0.1), 5)
     assert (result.values > result.history[0]).all()
@@ -159,8 +159,8 @@ def test_other_inputs_are_fed_zeros(tmp_path: Path) -> None:
     assert (network.input_name, network.input_shape) == ("data", (3, 7, 9))
     assert any("input 'info' (4, 5) is fed zeros" in note for note in network.describe()["notes"])
     x = torch.randn(2, 3, 7, 9)
-    acts = network.activations(x, ["fc", "sum"])
-    assert torch.equal(acts["fc"], acts["sum"])
+    activations = network.activations(x, ["fc", "sum"])
+    assert torch.equal(activations["fc"], activations["sum"])
     assert [name for _, name in network.producers("sum")] == ["fc", "info"]
     with pytest.raises(DeadGradientError, match="layer 'info' does not depend on the input 'data'"):
         Problem(network, "info:1").x0()
@@ -265,9 +265,9 @@ layer { name: "relu" type: "ReLU" bottom: "one" top: "one" }"""
     assert net.shape_of("first") == (1, 3, 4), "whose first top has its name"
     assert net.writer("halves[1]").name == "halves"
     x = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
-    acts = net.activations(x, ["halves[0]", "one"])
-    assert torch.equal(acts["halves[0]"], x[:, :2])
-    assert torch.equal(acts["one"], x[:, :2].relu())
+    activations = net.activations(x, ["halves[0]", "one"])
+    assert torch.equal(activations["halves[0]"], x[:, :2])
+    assert torch.equal(activations["one"], x[:, :2].relu())
 
 
 def test_an_unknown_layer_of_a_large_net() -> None:

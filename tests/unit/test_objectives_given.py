@@ -68,13 +68,13 @@ def test_a_picture_by_path_or_in_memory(kind: type[PictureObjective], tmp_path: 
 
 def test_a_picture_is_looked_up_once_and_at_the_size_of_the_net(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
-    look = NETWORK.look
+    look = NETWORK.activations_of
 
     def counted(picture: Any, layers: Any, size: Any = None) -> Any:
         calls.append((tuple(layers), size))
         return look(picture, layers, size)
 
-    monkeypatch.setattr(NETWORK, "look", counted)
+    monkeypatch.setattr(NETWORK, "activations_of", counted)
     problem = Problem(NETWORK, Guide(("conv2", "tanh1"), PICTURE) - 0.5 * Inversion("tanh1", [OTHER]), size=(15, 12))
     for _ in range(3):
         problem(problem.start(0))
@@ -242,8 +242,8 @@ class Nearest(PictureObjective):
     def prepare(self, activation: torch.Tensor, layer: str, picture: object) -> torch.Tensor:
         return activation.mean((2, 3), keepdim=True)
 
-    def value(self, acts: Any) -> torch.Tensor:
-        a = acts[self.layer]
+    def value(self, activations: Any) -> torch.Tensor:
+        a = activations[self.layer]
         return self.sharp * (a * self.held(a)[0]).sum(1).flatten(1).amax(1)
 
 
@@ -254,7 +254,7 @@ def test_a_users_own_with_a_picture(tmp_path: Path) -> None:
         text = f'Nearest("conv2", "{tmp_path / "p.png"}", sharp=2)'
         own = parse(text)
         assert str(own) == text
-        mean = NETWORK.look(PICTURE, ["conv2"])["conv2"].mean((2, 3))[0]
+        mean = NETWORK.activations_of(PICTURE, ["conv2"])["conv2"].mean((2, 3))[0]
         expected = 2 * torch.einsum("nchw,c->nhw", ACTS["conv2"], mean).flatten(1).amax(1)
         torch.testing.assert_close(own.bind(NETWORK)(ACTS), expected)
     finally:

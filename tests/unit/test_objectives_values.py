@@ -36,7 +36,7 @@ X = torch.from_numpy(40 * RANDOM.normal(size=(5, 3, 11, 13)))
 ACTS = {**NETWORK.activations(X, ["tanh1", "conv2", "fc"])}
 ACTS["fc"] = ACTS["fc"] / 100
 TANH, CONV, FC = (ACTS[name].numpy() for name in ("tanh1", "conv2", "fc"))
-SEEN = {name: a[0].numpy() for name, a in NETWORK.look(PICTURE, ["tanh1", "conv2", "fc"]).items()}
+SEEN = {name: a[0].numpy() for name, a in NETWORK.activations_of(PICTURE, ["tanh1", "conv2", "fc"]).items()}
 V4, V5, V7 = (RANDOM.normal(size=k) for k in (4, 5, 7))
 EPS = np.finfo(np.float32).eps
 PATCH = RANDOM.normal(size=(5, 4, 6))
@@ -189,18 +189,18 @@ def test_a_guide_in_parts_is_the_guide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_picture_itself_is_matched() -> None:
     x = NETWORK.from_rgb(PICTURE)[None].repeat(2, 1, 1, 1)
-    acts = NETWORK.activations(x, ["tanh1", "conv2", "fc"])
+    activations = NETWORK.activations(x, ["tanh1", "conv2", "fc"])
     for objective in (Inversion(("tanh1", "fc"), PICTURE), Style(("tanh1", "fc"), PICTURE), Style("conv2", frozen_picture(PICTURE))):
-        np.testing.assert_allclose(objective.bind(NETWORK)(acts).numpy(), 0, atol=1e-9)
+        np.testing.assert_allclose(objective.bind(NETWORK)(activations).numpy(), 0, atol=1e-9)
 
 
 def test_who_has_reached_it() -> None:
-    acts = {"conv2": torch.zeros(2, 5, 7, 9), "fc": torch.zeros(2, 7)}
-    acts["conv2"][0, 3, 2, 4] = 1
-    acts["conv2"][0, 1, 0, 0] = 5
-    acts["conv2"][1, 1, 2, 4] = 1
-    acts["fc"][1, 6] = 2
-    acts["fc"][0, 5] = 2
+    activations = {"conv2": torch.zeros(2, 5, 7, 9), "fc": torch.zeros(2, 7)}
+    activations["conv2"][0, 3, 2, 4] = 1
+    activations["conv2"][0, 1, 0, 0] = 5
+    activations["conv2"][1, 1, 2, 4] = 1
+    activations["fc"][1, 6] = 2
+    activations["fc"][0, 5] = 2
     for objective, expected in (
         (Neuron("conv2", 3, 2, 4), [True, False]),
         (Neuron("conv2", (3, 1), 2, 4), [True, True]),
@@ -209,7 +209,7 @@ def test_who_has_reached_it() -> None:
         (Places("conv2", 3, [[(2, 4), (0, 0)], [(2, 2)]]), [False, True]),
         (LogProbability("fc", (6, 6)), [False, True]),
     ):
-        reached = objective.bind(NETWORK).reached(acts)
-        assert reached is not None
-        assert reached.tolist() == expected, str(objective)
-    assert Direction("fc", V7).bind(NETWORK).reached(acts) is None
+        is_argmax = objective.bind(NETWORK).is_argmax(activations)
+        assert is_argmax is not None
+        assert is_argmax.tolist() == expected, str(objective)
+    assert Direction("fc", V7).bind(NETWORK).is_argmax(activations) is None

@@ -10,7 +10,7 @@ from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
 from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.transforms.jitter import Jitter
 from dreamopt.objectives import Channel, Neuron
-from dreamopt.optimize import LBFGS, Adam, Ascent, Linear, Moment, Optimizer, Patience, Plain, Progress, Scipy, Torch, run
+from dreamopt.optimize import LBFGS, Adam, Ascent, Linear, Optimizer, Patience, Plain, Progress, Scipy, StepContext, Torch, run
 from dreamopt.problem import Problem
 from dreamopt.regularizers import Decay, GaussianBlur, TotalVariation
 from tests.toy import toy_network
@@ -113,7 +113,7 @@ def test_ctrl_c_keeps_the_best_so_far() -> None:
 
 def test_ctrl_c_before_anything_is_known() -> None:
     class Interrupting(Pixels):
-        def image(self, params, canvas):
+        def image(self, params, space):
             raise KeyboardInterrupt
 
     problem = Problem(NETWORK, "conv2:1", parametrization=Interrupting())
@@ -173,9 +173,9 @@ def test_a_line_search_counts_its_iterations_and_sees_one_draw_each() -> None:
     asked: list[tuple[int, ...]] = []
 
     class Watched(Jitter):
-        def apply(self, image, streams, moment):
+        def apply(self, image, streams, context):
             asked.append(tuple(stream.step for stream in streams))
-            return super().apply(image, streams, moment)
+            return super().apply(image, streams, context)
 
     problem = Problem(NETWORK, UNITS, transforms=[Watched(2)])
     seen: list[int] = []
@@ -252,37 +252,37 @@ def test_transparency_is_the_sum_of_the_gradients_sizes() -> None:
     problem = Problem(NETWORK, UNITS, [TotalVariation(1e-5)], transforms=[Jitter(2)])
     places: list[torch.Tensor] = [problem.start(4)]
     result = run(problem, Adam(), 5, seed=4, transparency=True, callbacks=[lambda p: places.append(p.images())])
-    expected = sum(problem.evaluate(x, Moment(i, 5), 4).image_gradient.abs() for i, x in enumerate(places[:5]))
+    expected = sum(problem.evaluate(x, StepContext(i, 5), 4).image_gradient.abs() for i, x in enumerate(places[:5]))
     torch.testing.assert_close(result.transparency, expected)
     assert run(problem, Adam(), 1).transparency is None
 
 
 def test_what_the_parts_are_told_of_the_moment() -> None:
-    told: list[tuple[str, Moment]] = []
+    told: list[tuple[str, StepContext]] = []
 
     class Told(Pixels):
-        def settle(self, params, canvas, moment):
-            told.append(("settle", moment))
+        def project_params(self, params, space, context):
+            told.append(("settle", context))
             return params * 0.5
 
     class Watching(Plain):
-        def step(self, params, gradient, state, moment, unit):
-            told.append(("step", moment))
-            return super().step(params, gradient, state, moment, unit)
+        def step(self, params, gradient, state, context, unit):
+            told.append(("step", context))
+            return super().step(params, gradient, state, context, unit)
 
     class Mends(Decay):
-        def project(self, image, moment):
-            told.append(("project", moment))
-            return super().project(image, moment)
+        def project(self, image, context):
+            told.append(("project", context))
+            return super().project(image, context)
 
     problem = Problem(NETWORK, UNITS, [Mends(0.1)], parametrization=Told())
     result = run(problem, Watching(7.0), 2, octave=1, octaves=3)
     assert [name for name, _ in told] == ["step", "project", "settle"] * 2
-    for name, moment in told:
-        assert (moment.octave, moment.octaves, moment.steps) == (1, 3, 2)
-        assert moment.canvas is problem.canvas
-        assert (moment.gradient is not None) == (name == "project")
-        np.testing.assert_array_equal(moment.values, result.history[moment.step])
+    for name, context in told:
+        assert (context.octave, context.octaves, context.steps) == (1, 3, 2)
+        assert context.space is problem.space
+        assert (context.gradient is not None) == (name == "project")
+        np.testing.assert_array_equal(context.values, result.history[context.step])
     start = problem.start()
     expected = problem.clip(0.5 * 0.9 * (start + 7 * problem.evaluate(start).gradient))
     torch.testing.assert_close(run(problem, Plain(7.0), 1).params, expected)

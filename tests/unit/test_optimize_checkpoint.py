@@ -28,7 +28,7 @@ from dreamopt.optimize import (
     NAdam,
     Optimizer,
     Patience,
-    Pieces,
+    Piecewise,
     Plain,
     Progress,
     Progressive,
@@ -47,7 +47,7 @@ NETWORK = toy_network()
 UNITS = Channel("conv2", (3, 1, 4, 0))
 OPTIMIZERS = [
     Adam(Linear(4, 1)), AdamW(), NAdam(), Ascent(momentum=0.5), Ascent(), RMSprop(), Plain(1e3), Progressive(),
-    Momentum(Pieces((0, 7), (3.0, 1.0)), norm="mean", reset=True),
+    Momentum(Piecewise((0, 7), (3.0, 1.0)), norm="mean", reset=True),
     *(Torch(name) for name in ("RAdam", "NAdam", "Rprop", "Adafactor", "ASGD", "Adadelta")), Torch("SGD", momentum=0.9),
     LBFGS(renew=2), LBFGS(0.5, 3, line_search="none"), Scipy(renew=2), Scipy("CG", 3), Scipy("TNC", 2), Scipy("trust-ncg", 2),
 ]  # fmt: skip
@@ -188,7 +188,7 @@ def test_a_schedule_that_is_a_function_is_known_again(tmp_path: Path) -> None:
     kept = Checkpoint(tmp_path / "climb")
     for step in (4, 12):
         # A new function each time, as in a new process.
-        optimizer = Adam(lambda moment: 3 - 0.1 * moment.step)
+        optimizer = Adam(lambda context: 3 - 0.1 * context.step)
         result = run(problem(), optimizer, 12, checkpoint=kept, resume=True, callbacks=[cut_after(step)])  # type: ignore[list-item]
     assert result.resumed_at == 4
     assert result.optimizer.startswith("Adam(step_size=<function")
@@ -277,7 +277,7 @@ CLIMB = """
 def test_kill_9_at_any_moment(name: str, tmp_path: Path) -> None:
     optimizer = {"adam": Adam(), "lbfgs": LBFGS(renew=2)}[name]
     path, draw = tmp_path / "climb", random.Random(5)
-    begin, reached = 0, 0
+    begin, is_argmax = 0, 0
     for _ in range(2):
         process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(CLIMB), str(path), name], stdout=subprocess.PIPE, text=True, cwd=ROOT
@@ -286,18 +286,18 @@ def test_kill_9_at_any_moment(name: str, tmp_path: Path) -> None:
         target = begin + draw.randint(2, 10)
         for line in process.stdout:
             said = line.split()
-            reached = int(said[1]) if said[0] == "step" else reached
-            if reached >= target:
+            is_argmax = int(said[1]) if said[0] == "step" else is_argmax
+            if is_argmax >= target:
                 time.sleep(draw.random() * 0.01)
                 process.send_signal(signal.SIGKILL)
                 break
         rest = [int(line.split()[1]) for line in process.stdout.read().splitlines() if line.startswith("step")]
         process.wait()
         process.stdout.close()
-        reached = max([reached, *rest])
+        is_argmax = max([is_argmax, *rest])
         data = Checkpoint(path).load()
         begin = 0 if data is None else data["climb"]["step"]
-        assert reached - begin <= 3
+        assert is_argmax - begin <= 3
     assert 0 < begin < 40
     last = run(problem(), optimizer, 40, seed=3, checkpoint=Checkpoint(path), resume=True)
     assert last.resumed_at == begin

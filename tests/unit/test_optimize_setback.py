@@ -97,17 +97,17 @@ def test_the_memory_goes_back_too() -> None:
 class Edge(Penalty):
     """Not finite for a bright image."""
 
-    def penalty(self, image, moment):
+    def penalty(self, image, context):
         return (20 - image).log().flatten(1).sum(1)
 
 
 class Breaking(Pixels):
-    def image(self, params, canvas):
+    def image(self, params, space):
         return params / (params < 5)
 
 
 class Leap(Plain):
-    def step(self, params, gradient, state, moment, unit):
+    def step(self, params, gradient, state, context, unit):
         return params * math.nan, state
 
 

@@ -10,9 +10,9 @@ from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import DreamoptWarning, ImageError, UsageError
 from dreamopt.image import Generator
 from dreamopt.image import nets as image_nets
-from dreamopt.image.parametrization import Canvas, parse_parametrization
+from dreamopt.image.parametrization import ImageSpace, parse_parametrization
 from dreamopt.network import Network, load_net
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import streams
 from dreamopt.problem import Problem
 
@@ -27,9 +27,11 @@ layer { name: "up" type: "Deconvolution" bottom: "shape" top: "up"
 """
 
 
-def canvas(channels: int = 3, height: int = 4, width: int = 6, order: str = "BGR") -> Canvas:
+def image_space(channels: int = 3, height: int = 4, width: int = 6, order: str = "BGR") -> ImageSpace:
     mean = torch.tensor([100.0, 110.0, 120.0][:channels], dtype=torch.float64).reshape(-1, 1, 1)
-    return Canvas((channels, height, width), -mean, 255 - mean, 1.0, torch.zeros((), dtype=torch.float64), order if channels == 3 else "")
+    return ImageSpace(
+        (channels, height, width), -mean, 255 - mean, 1.0, torch.zeros((), dtype=torch.float64), order if channels == 3 else ""
+    )
 
 
 def fixed(picture: np.ndarray) -> Network:
@@ -39,7 +41,7 @@ def fixed(picture: np.ndarray) -> Network:
     return Network(FunctionBackend([layer], (1,), dtype=torch.float64))
 
 
-def made(generator: Generator, space: Canvas) -> np.ndarray:
+def made(generator: Generator, space: ImageSpace) -> np.ndarray:
     """Return the grey levels (C, H, W) that the code 1 gives."""
     assert space.low is not None
     return (generator.image(torch.ones(1, 1, dtype=torch.float64), space)[0] - space.low).numpy()
@@ -50,45 +52,45 @@ def test_the_image_goes_from_the_generators_space_into_the_nets(order: str) -> N
     picture = np.random.default_rng(0).normal(0, 60, (3, 4, 6))
     grey = picture / 0.5 + np.array([104.0, 117.0, 123.0])[:, None, None]
     generator = Generator(fixed(picture), scale=0.5)
-    np.testing.assert_allclose(made(generator, canvas(order=order)), grey if order == "BGR" else grey[::-1], rtol=1e-12)
+    np.testing.assert_allclose(made(generator, image_space(order=order)), grey if order == "BGR" else grey[::-1], rtol=1e-12)
     luminance = 0.114 * grey[0] + 0.587 * grey[1] + 0.299 * grey[2]
-    np.testing.assert_allclose(made(generator, canvas(1)), luminance[None], rtol=1e-12)
+    np.testing.assert_allclose(made(generator, image_space(1)), luminance[None], rtol=1e-12)
     single = Generator(fixed(picture[:1]), mean=128.0)
-    np.testing.assert_allclose(made(single, canvas(order=order)), np.repeat(picture[:1] + 128, 3, 0), rtol=1e-12)
+    np.testing.assert_allclose(made(single, image_space(order=order)), np.repeat(picture[:1] + 128, 3, 0), rtol=1e-12)
 
 
 def test_a_larger_image_is_cut_to_its_middle_or_made_smaller() -> None:
     picture = np.random.default_rng(0).normal(0, 60, (3, 8, 12))
-    np.testing.assert_allclose(made(Generator(fixed(picture), mean=0.0), canvas()), picture[:, 2:6, 3:9], rtol=1e-12)
+    np.testing.assert_allclose(made(Generator(fixed(picture), mean=0.0), image_space()), picture[:, 2:6, 3:9], rtol=1e-12)
     # The published 256 to 227 leaves 14 pixels above and 15 below.
     tall = np.random.default_rng(0).normal(0, 60, (3, 7, 6))
-    np.testing.assert_allclose(made(Generator(fixed(tall), mean=0.0), canvas()), tall[:, 1:5], rtol=1e-12)
-    smaller = made(Generator(fixed(picture), mean=0.0, fit="resize"), canvas())
+    np.testing.assert_allclose(made(Generator(fixed(tall), mean=0.0), image_space()), tall[:, 1:5], rtol=1e-12)
+    smaller = made(Generator(fixed(picture), mean=0.0, fit="resize"), image_space())
     assert smaller.shape == (3, 4, 6)
     np.testing.assert_allclose(smaller.mean(), picture.mean(), atol=3)
     even = np.full((3, 3, 3), 7.0)
-    np.testing.assert_allclose(made(Generator(fixed(even), mean=1.0), canvas()), np.full((3, 4, 6), 8.0), rtol=1e-12)
+    np.testing.assert_allclose(made(Generator(fixed(even), mean=1.0), image_space()), np.full((3, 4, 6), 8.0), rtol=1e-12)
 
 
 def test_the_code_is_clipped_and_then_decayed(tmp_path: Path) -> None:
     net = fixed(np.zeros((3, 4, 6)))
     code = torch.tensor([[-2.0], [0.5], [9.0]], dtype=torch.float64)
-    settled = Generator(net, upper=3.0).settle(code, canvas(), Moment())
+    settled = Generator(net, upper=3.0).project_params(code, image_space(), StepContext())
     torch.testing.assert_close(settled, torch.tensor([[0.0], [0.495], [2.97]], dtype=torch.float64))
-    torch.testing.assert_close(Generator(net, decay=0.5).settle(code, canvas(), Moment()), code / 2)
+    torch.testing.assert_close(Generator(net, decay=0.5).project_params(code, image_space(), StepContext()), code / 2)
     wide = Network(FunctionBackend([("image", "Deconvolution", lambda c: c.reshape(-1, 3, 1, 1))], (3,), dtype=torch.float64))
     ranges = tmp_path / "fc6.txt"
     ranges.write_text("1.5\n2.5\n0.25\n")
     generator = Generator(wide, upper=str(ranges))
-    low, high = generator.bounds(canvas())
+    low, high = generator.bounds(image_space())
     assert low is not None
     assert high is not None
     assert low.tolist() == [0, 0, 0]
     assert high.tolist() == [1.5, 2.5, 0.25]
-    assert Generator(wide).bounds(canvas()) == (None, None)
+    assert Generator(wide).bounds(image_space()) == (None, None)
     ranges.write_text("1 2")
     with pytest.raises(UsageError, match="upper of Generator has 2 numbers, but the code has 3"):
-        Generator(wide, upper=str(ranges)).bounds(canvas())
+        Generator(wide, upper=str(ranges)).bounds(image_space())
 
 
 def test_it_is_loaded_by_its_files_and_climbs(tmp_path: Path) -> None:
@@ -104,11 +106,11 @@ def test_it_is_loaded_by_its_files_and_climbs(tmp_path: Path) -> None:
     assert parse_parametrization(str(generator)) == generator
     assert problem.shape == (2, 5)
     code = problem.start(0)
-    np.testing.assert_allclose(Generator(str(path), str(weights), noise=0).start(problem.canvas, streams(0, [0])), 0)
+    np.testing.assert_allclose(Generator(str(path), str(weights), noise=0).start(problem.space, streams(0, [0])), 0)
     found = problem.evaluate(code)
     assert (found.gradient != 0).any(1).all()
     torch.testing.assert_close(problem.images(code)[1:], problem.images(code[1:].repeat(2, 1))[:1], rtol=0, atol=1e-4)
-    assert Generator(str(path), str(weights)).network(problem.canvas) is Generator(path, weights).network(problem.canvas)  # type: ignore[arg-type]
+    assert Generator(str(path), str(weights)).network(problem.space) is Generator(path, weights).network(problem.space)  # type: ignore[arg-type]
 
 
 def test_a_climb_starts_from_a_code(tmp_path: Path) -> None:
@@ -116,28 +118,28 @@ def test_a_climb_starts_from_a_code(tmp_path: Path) -> None:
     code = np.array([1.0, -2.0, 3.0])
     np.save(tmp_path / "code.npy", code)
     for init in (code, torch.from_numpy(code), str(tmp_path / "code.npy")):
-        np.testing.assert_array_equal(Generator(wide, init=init).start(canvas(), streams(0, [0, 1])), [code, code])
-    assert not np.allclose(Generator(wide, init=code, noise=1).start(canvas(), streams(0, [0]))[0], code)
+        np.testing.assert_array_equal(Generator(wide, init=init).start(image_space(), streams(0, [0, 1])), [code, code])
+    assert not np.allclose(Generator(wide, init=code, noise=1).start(image_space(), streams(0, [0]))[0], code)
     for init, message in (("photo.jpg", "no code can be read off an image"), (np.zeros(4), r"shape \(4,\), but \(3,\) or \(1, 3\)")):
         with pytest.raises(UsageError, match=message):
-            Generator(wide, init=init).start(canvas(), streams(0, [0]))
+            Generator(wide, init=init).start(image_space(), streams(0, [0]))
     with pytest.raises(ImageError, match="cannot be read"):
-        Generator(wide, init="gone.npy").start(canvas(), streams(0, [0]))
+        Generator(wide, init="gone.npy").start(image_space(), streams(0, [0]))
 
 
 def test_what_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     two = Generator(fixed(np.zeros((2, 4, 6))), mean=0.0)
     with pytest.raises(UsageError, match=r"gives \(2, 4, 6\), which is no picture"):
-        made(two, canvas())
+        made(two, image_space())
     with pytest.raises(UsageError, match="mean of Generator has 3 numbers, but its images have 1 channels"):
-        made(Generator(fixed(np.zeros((1, 4, 6)))), canvas())
-    four = Canvas((4, 4, 6), torch.zeros(4, 1, 1), torch.full((4, 1, 1), 255.0), 1.0, torch.zeros((), dtype=torch.float64))
+        made(Generator(fixed(np.zeros((1, 4, 6)))), image_space())
+    four = ImageSpace((4, 4, 6), torch.zeros(4, 1, 1), torch.full((4, 1, 1), 255.0), 1.0, torch.zeros((), dtype=torch.float64))
     with pytest.raises(UsageError, match="makes 3 channels, but the net sees 4"):
         made(Generator(fixed(np.zeros((3, 4, 6)))), four)
     monkeypatch.setattr(image_nets, "_loaders", [])
     monkeypatch.setattr(image_nets, "_loaded", {})
     with pytest.raises(UsageError, match=r"nobody has said how the net 'g.prototxt' is loaded"):
-        Generator("g.prototxt").shape(canvas())
+        Generator("g.prototxt").shape(image_space())
     for make, message in (
         (lambda: Generator("g", decay=1.5), "decay of Generator must be from 0 to 1, not 1.5"),
         (lambda: Generator("g", noise=-1), "noise of Generator must be at least 0"),

@@ -10,7 +10,7 @@ from dreamopt.image import CPPN, Alpha, Fourier, Laplacian, Maco, Pixels, Shared
 from dreamopt.image.files import read_picture, write_png
 from dreamopt.image.init import Held, given_images
 from dreamopt.image.opacity import laid_on, with_opacity
-from dreamopt.image.parametrization import Canvas
+from dreamopt.image.parametrization import ImageSpace
 from dreamopt.image.spectrum import magnitudes, picture_files
 from dreamopt.parts.streams import streams
 
@@ -18,12 +18,12 @@ LUCID = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 XPLIQUE = np.array([[0.56282854, 0.58447580, 0.58447580], [0.19482528, 0.0, -0.19482528], [0.04329450, -0.10823626, 0.06494176]])
 
 
-def canvas(channels: int = 3, height: int = 8, width: int = 12, order: str = "BGR") -> Canvas:
+def image_space(channels: int = 3, height: int = 8, width: int = 12, order: str = "BGR") -> ImageSpace:
     mean = torch.tensor([104.0, 117.0, 123.0, 30.0][:channels], dtype=torch.float64).reshape(-1, 1, 1)
-    return Canvas((channels, height, width), -mean, 255 - mean, 1.0, torch.zeros((), dtype=torch.float64), order)
+    return ImageSpace((channels, height, width), -mean, 255 - mean, 1.0, torch.zeros((), dtype=torch.float64), order)
 
 
-def grey(image: torch.Tensor, space: Canvas) -> NDArray[np.float64]:
+def grey(image: torch.Tensor, space: ImageSpace) -> NDArray[np.float64]:
     """Return grey levels (H, W, 3), red first."""
     assert space.low is not None
     planes = (image[0] - space.low).numpy()
@@ -40,7 +40,7 @@ def radius(height: int, width: int) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("order", ["BGR", "RGB"])
 def test_fourier_is_lucids(order: str) -> None:
-    space = canvas(order=order)
+    space = image_space(order=order)
     c = np.random.default_rng(0).normal(0, 0.8, (3, 8, 7, 2))
     scale = np.sqrt(12 * 8) / np.maximum(radius(8, 12), 1 / 12)
     t = np.moveaxis(np.fft.irfft2(scale * (c[..., 0] + 1j * c[..., 1]), s=(8, 12)) / 4, 0, -1)
@@ -51,13 +51,13 @@ def test_fourier_is_lucids(order: str) -> None:
     expected = 255 * np.clip(mixed + np.array([0.48, 0.46, 0.41]), 0, 1)
     np.testing.assert_allclose(grey(plain.image(torch.from_numpy(c)[None], space), space), expected, rtol=1e-10, atol=1e-9)
     assert 0 < (expected == 0).mean() < 0.5
-    start = Fourier(noise=2.55, scaling="lucid").start(canvas(3, 60, 80), streams(0, range(2)))
+    start = Fourier(noise=2.55, scaling="lucid").start(image_space(3, 60, 80), streams(0, range(2)))
     np.testing.assert_allclose(start.std(), 0.01, rtol=0.02)
     assert fourier.unit(space) * 12.75 == pytest.approx(0.05)
 
 
 def test_fourier_is_xpliques_and_horamas() -> None:
-    space = canvas()
+    space = image_space()
     c = np.random.default_rng(1).normal(0, 0.8, (3, 8, 7, 2))
 
     def plane(spectrum: NDArray[np.complex128], decay: float) -> NDArray[np.float64]:
@@ -76,7 +76,7 @@ def test_fourier_is_xpliques_and_horamas() -> None:
 
 
 def test_pixels_start_where_they_are_told() -> None:
-    space = canvas(3, 40, 50)
+    space = image_space(3, 40, 50)
     shown = grey(Pixels(noise=8, centre=200).start(space, streams(0, [0])), space)
     np.testing.assert_allclose([shown.mean(), shown.std()], [200, 8], rtol=0.02)
     coloured = grey(Pixels(noise=0, centre=(250, 20, 90)).start(space, streams(0, [0])), space)
@@ -88,7 +88,7 @@ def test_pixels_start_where_they_are_told() -> None:
 
 
 def test_a_laplacian_pyramid_is_the_sum_of_its_levels() -> None:
-    space, pyramid = canvas(1, 6, 10), Laplacian((1, 2), power=0.5, centre="grey")
+    space, pyramid = image_space(1, 6, 10), Laplacian((1, 2), power=0.5, centre="grey")
     random = np.random.default_rng(0)
     fine, coarse = random.normal(size=(6, 10)), random.normal(size=(3, 5))
 
@@ -106,7 +106,7 @@ def test_a_laplacian_pyramid_is_the_sum_of_its_levels() -> None:
 
 
 def test_a_cppn_is_its_formula_and_flat_at_the_start() -> None:
-    space, cppn = canvas(2, 3, 5), CPPN(layers=1, width=4, centre="grey")
+    space, cppn = image_space(2, 3, 5), CPPN(layers=1, width=4, centre="grey")
     params = np.random.default_rng(0).normal(size=cppn.shape(space))
     w, b, v, c = np.split(params, [8, 12, 28])
     x, y = np.meshgrid(np.linspace(-(3**0.5), 3**0.5, 5), np.linspace(-(3**0.5) / 2, 3**0.5 / 2, 3))
@@ -115,14 +115,14 @@ def test_a_cppn_is_its_formula_and_flat_at_the_start() -> None:
     expected = 255 * sigmoid(np.einsum("oi,ihw->ohw", v.reshape(2, 8), hidden) + c[:, None, None])
     image = cppn.image(torch.from_numpy(params)[None], space)[0] + torch.tensor([104.0, 117.0])[:, None, None]
     np.testing.assert_allclose(image, expected, rtol=1e-10)
-    start = CPPN().start(canvas(), streams(0, [0]))
-    np.testing.assert_allclose(CPPN().image(start, canvas()), 0, atol=1e-9)  # the mean colour
+    start = CPPN().start(image_space(), streams(0, [0]))
+    np.testing.assert_allclose(CPPN().image(start, image_space()), 0, atol=1e-9)  # the mean colour
     hidden_weights = start[0, 24 * 3 : 24 * 3 + 24 * 48]
     np.testing.assert_allclose(hidden_weights.std(), (1 / 48) ** 0.5, rtol=0.1)
 
 
 def test_what_is_shared_is_the_mean_and_moves_everybody() -> None:
-    space, shared = canvas(3, 8, 12), Shared(Fourier(noise=0), factors=(4,))
+    space, shared = image_space(3, 8, 12), Shared(Fourier(noise=0), factors=(4,))
     own = np.prod(Fourier().shape(space))
     params = torch.zeros(4, *shared.shape(space), dtype=torch.float64)
     params[:, own:] = torch.tensor([1.0, 5.0, -2.0, 0.0]).double()[:, None]
@@ -141,7 +141,7 @@ def test_what_is_shared_is_the_mean_and_moves_everybody() -> None:
 
 
 def test_with_several_cells_only_neighbours_agree() -> None:
-    space, shared = canvas(3, 8, 12), Shared(Fourier(noise=0), factors=(8,), cells=2)
+    space, shared = image_space(3, 8, 12), Shared(Fourier(noise=0), factors=(8,), cells=2)
     leaf = shared.start(space, streams(0, range(6))).requires_grad_()
     shared.image(leaf, space)[0].sum().backward()
     assert leaf.grad is not None
@@ -163,13 +163,13 @@ def test_opacity_is_judged_as_lucid_does() -> None:
                 blurred[y, x] = sum(a * k for a, k in inside) / sum(k for _, k in inside)
         expected.append(score * (1 - one.mean()) - 0.1 * 0.5 * ((one - blurred) ** 2).sum())
     leaf = alpha.clone().requires_grad_()
-    judged = Alpha().judge(torch.tensor([3.0, -2.0]).double(), leaf)
+    judged = Alpha().score_with_opacity(torch.tensor([3.0, -2.0]).double(), leaf)
     np.testing.assert_allclose(judged.detach(), expected, rtol=1e-12)
-    torch.testing.assert_close(Alpha(favour=0, smooth=0).judge(torch.ones(2), alpha), torch.ones(2).double())
+    torch.testing.assert_close(Alpha(favour=0, smooth=0).score_with_opacity(torch.ones(2), alpha), torch.ones(2).double())
 
 
 def test_the_background_is_new_at_each_step_and_gone_where_all_is_opaque() -> None:
-    space = canvas(3, 16, 20)
+    space = image_space(3, 16, 20)
     image = Fourier().image(Fourier().start(space, streams(0, [0, 1])), space)
     opaque, clear = torch.ones(2, 1, 16, 20, dtype=torch.float64), torch.zeros(2, 1, 16, 20, dtype=torch.float64)
     torch.testing.assert_close(Alpha().composite(image, opaque, streams(0, [0, 1], 3), space), image)
@@ -195,7 +195,7 @@ def test_pictures_with_opacity_are_written(tmp_path) -> None:
 
 @pytest.mark.parametrize(("epsilon", "ends"), [(1e-5, (-1.0, 1.0)), (1e-4, (-2.5, 2.5))])
 def test_maco_is_its_formula(epsilon: float, ends: tuple[float, float]) -> None:
-    space = canvas()
+    space = image_space()
     maco = Maco(epsilon=epsilon, values=ends)
     phase = np.random.default_rng(0).normal(0, 1.7, (3, 8, 7))
     rows = tuple(map(tuple, XPLIQUE.T.tolist()))
@@ -236,7 +236,7 @@ def test_magnitudes_of_pictures_of_ones_own(tmp_path) -> None:
 
 
 def test_maco_starts_from_an_image_s_phases_where_they_are_free() -> None:
-    space = canvas(3, 40, 50)
+    space = image_space(3, 40, 50)
     image = Fourier(noise=40).image(Fourier(noise=40).start(space, streams(0, [0])), space)
     free = Maco(standardize=False)
     again = free.image(free.params(image, space), space)
@@ -250,33 +250,35 @@ def test_maco_starts_from_an_image_s_phases_where_they_are_free() -> None:
 
 def test_a_picture_is_given_in_many_forms(tmp_path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
-    single = canvas(1, order="")
+    single = image_space(1, order="")
     luminance = picture @ np.array([0.299, 0.587, 0.114])
     shown = given_images(Held(picture), single, 2) + 104
     np.testing.assert_allclose(shown, np.broadcast_to(luminance, (2, 1, 8, 12)), rtol=1e-12)
     np.testing.assert_allclose(given_images(Held(picture[..., 0]), single, 1) + 104, picture[None, None, ..., 0])
-    np.testing.assert_allclose(grey(given_images(Held(picture[..., :1]), canvas(), 1), canvas()), picture[..., :1].repeat(3, 2))
-    four = canvas(4)
+    np.testing.assert_allclose(grey(given_images(Held(picture[..., :1]), image_space(), 1), image_space()), picture[..., :1].repeat(3, 2))
+    four = image_space(4)
     assert four.low is not None
     deep = np.random.default_rng(1).integers(0, 256, (8, 12, 4), dtype=np.uint8)
     found = (given_images(Held(deep), four, 1) - four.low)[0]
     np.testing.assert_allclose(found, np.moveaxis(deep[..., [2, 1, 0, 3]], 2, 0))
     write_png(tmp_path / "large.png", np.repeat(np.repeat(picture, 4, 0), 4, 1))
-    np.testing.assert_allclose(grey(given_images(str(tmp_path / "large.png"), canvas(), 1), canvas()).mean(), picture.mean(), atol=1)
-    for wrong, space in ((deep, canvas()), (np.zeros((3, 4, 4)), four)):
+    np.testing.assert_allclose(
+        grey(given_images(str(tmp_path / "large.png"), image_space(), 1), image_space()).mean(), picture.mean(), atol=1
+    )
+    for wrong, space in ((deep, image_space()), (np.zeros((3, 4, 4)), four)):
         with pytest.raises(ImageError, match="does not fit the canvas"):
             given_images(Held(wrong), space, 1)
     with pytest.raises(ImageError, match=r"a vector of \(7,\); give a tensor"):
-        given_images(Held(picture), Canvas((7,), None, None, 1.0, torch.zeros(())), 1)
+        given_images(Held(picture), ImageSpace((7,), None, None, 1.0, torch.zeros(())), 1)
     with pytest.raises(ImageError, match="cannot be read"):
-        given_images(str(tmp_path / "gone.png"), canvas(), 1)
+        given_images(str(tmp_path / "gone.png"), image_space(), 1)
 
 
 def test_an_image_in_memory_does_not_change_with_its_array() -> None:
     values = torch.zeros(3, 8, 12, dtype=torch.float64)
     pixels = Pixels(init=values)
     values += 5
-    assert not pixels.start(canvas(), streams(0, [0])).any()
+    assert not pixels.start(image_space(), streams(0, [0])).any()
     assert hash(pixels) == hash(Pixels(init=torch.zeros(3, 8, 12, dtype=torch.float64)))
     assert Pixels(init=np.zeros((8, 12, 3))) != Pixels(init=torch.zeros(8, 12, 3, dtype=torch.float64))
 

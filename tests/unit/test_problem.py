@@ -11,7 +11,7 @@ from dreamopt.image.transforms.jitter import Jitter
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.objectives import Channel, ClassScore, Neuron
-from dreamopt.parts.schedule import Linear, Moment
+from dreamopt.parts.schedule import Linear, StepContext
 from dreamopt.problem import Problem
 from dreamopt.regularizers import L2, Decay, TotalVariation
 from tests.toy import toy_network
@@ -43,8 +43,8 @@ def test_signs_and_sums() -> None:
     problem = Problem(NETWORK, Channel("conv2", (3, 1)), [L2(1e-3), TotalVariation(2e-3)])
     params = problem.start(4)
     found = problem.evaluate(params)
-    acts = NETWORK.activations(params, ["conv2"])["conv2"]
-    expected = torch.stack([acts[0, 3].mean(), acts[1, 1].mean()])
+    activations = NETWORK.activations(params, ["conv2"])["conv2"]
+    expected = torch.stack([activations[0, 3].mean(), activations[1, 1].mean()])
     penalties = L2(1e-3)(params) + TotalVariation(2e-3)(params)
     torch.testing.assert_close(found.objective, expected)
     torch.testing.assert_close(found.penalties, penalties)
@@ -108,14 +108,14 @@ def test_bounds_are_black_and_white_of_each_channel() -> None:
 
 def test_an_item_alone_is_the_item_of_a_batch() -> None:
     batch = Problem(NETWORK, Channel("conv2", (3, 1, 4)), L2(1e-4), transforms=[Jitter(4)])
-    params, moment = batch.start(7), Moment(5, 9)
-    together = batch.evaluate(params, moment, seed=7)
+    params, context = batch.start(7), StepContext(5, 9)
+    together = batch.evaluate(params, context, seed=7)
     for i in range(3):
         alone = Problem(
             NETWORK, Channel("conv2", 3).item(0) if i == 0 else batch.objective.item(i), L2(1e-4), transforms=[Jitter(4)], items=[i]
         )
         assert torch.equal(alone.start(7), params[i : i + 1])
-        found = alone.evaluate(params[i : i + 1], moment, seed=7)
+        found = alone.evaluate(params[i : i + 1], context, seed=7)
         torch.testing.assert_close(found.values, together.values[i : i + 1], rtol=1e-12, atol=0)
         torch.testing.assert_close(found.gradient, together.gradient[i : i + 1], rtol=1e-10, atol=1e-16)
 
@@ -137,8 +137,8 @@ def test_transforms_are_drawn_for_each_item_and_step() -> None:
 def test_scheduled_weights_follow_the_step() -> None:
     problem = Problem(NETWORK, "conv2:3", L2(Linear(1.0, 0.0)))
     params = problem.start()
-    whole = problem.evaluate(params, Moment(0, 4)).penalties
-    torch.testing.assert_close(problem.evaluate(params, Moment(3, 4)).penalties, whole / 4)
+    whole = problem.evaluate(params, StepContext(0, 4)).penalties
+    torch.testing.assert_close(problem.evaluate(params, StepContext(3, 4)).penalties, whole / 4)
 
 
 class TestDeadGradients:
@@ -167,8 +167,8 @@ class TestDeadGradients:
 
     def test_an_objective_that_ignores_its_activations(self) -> None:
         class Nothing(Channel):
-            def value(self, acts):
-                return super().value(acts) * 0
+            def value(self, activations):
+                return super().value(activations) * 0
 
         with pytest.raises(DeadGradientError, match="does not change with the activations of conv2"):
             Problem(NETWORK, Nothing("conv2", 1)).x0()

@@ -18,7 +18,7 @@ from dreamopt.engine.executor.rules import Redirect
 from dreamopt.errors import DeadGradientError, ShapeError, UsageError
 from dreamopt.network import Network, load_net
 from dreamopt.optimize import LBFGS, Adam, Checkpoint, Optimizer, Scipy, run
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Problem
 from dreamopt.recipes.render import render
 from dreamopt.schema import read_net
@@ -34,8 +34,8 @@ def network(case: Case, folder: Path, backend: str) -> Network:
 
 def ask(net: Network, case: Case, x: Tensor, redirect: Redirect | None, linked: bool = False) -> Tensor:
     leaf = x.clone().requires_grad_()
-    acts = net.activations(leaf, case.wanted, linked=linked, redirect=redirect)
-    total = torch.stack([(acts[name] * torch.from_numpy(asked(i)).float()).sum() for i, name in enumerate(case.wanted)]).sum()
+    activations = net.activations(leaf, case.wanted, linked=linked, redirect=redirect)
+    total = torch.stack([(activations[name] * torch.from_numpy(asked(i)).float()).sum() for i, name in enumerate(case.wanted)]).sum()
     return torch.autograd.grad(total, leaf)[0]
 
 
@@ -201,11 +201,11 @@ class TestProblems:
     def test_only_for_so_many_steps(self) -> None:
         problem = Problem(sleeper(), "top:1", redirected=4)
         params = problem.start() * 0
-        told = [problem.evaluate(params, Moment(step, 9)).redirected for step in (3, 4)]
+        told = [problem.evaluate(params, StepContext(step, 9)).redirected for step in (3, 4)]
         assert told[0] is not None
         assert told[0].tolist() == [True]
         assert told[1] is None
-        assert problem.evaluate(params, Moment(4, 9)).dead() == [0]
+        assert problem.evaluate(params, StepContext(4, 9)).dead() == [0]
 
     def test_an_item_is_all_its_views(self) -> None:
         problem = Problem(sleeper(), "top:0 | top:1", views=3, redirected=1)

@@ -28,15 +28,15 @@ class Energy(Objective):
     def layers(self) -> tuple[str, ...]:
         return (self.layer,)
 
-    def value(self, acts):  # type: ignore[no-untyped-def]
-        return acts[self.layer].abs().pow(self.power).flatten(1).mean(1)
+    def value(self, activations):  # type: ignore[no-untyped-def]
+        return activations[self.layer].abs().pow(self.power).flatten(1).mean(1)
 
 
 @dataclasses.dataclass(frozen=True)
 class MeanColour(Penalty):
     weight: float
 
-    def penalty(self, image, moment):  # type: ignore[no-untyped-def]
+    def penalty(self, image, context):  # type: ignore[no-untyped-def]
         return self.weight * image.mean((2, 3)).square().sum(1)
 
 
@@ -105,8 +105,8 @@ def test_a_plugin_that_breaks_the_contract_is_refused_with_its_file() -> None:
 
     @dataclasses.dataclass(frozen=True)
     class Layerless(Objective):
-        def value(self, acts):  # type: ignore[no-untyped-def]
-            return acts
+        def value(self, activations):  # type: ignore[no-untyped-def]
+            return activations
 
     @dataclasses.dataclass(frozen=True)
     class Greedy(Penalty):
@@ -133,7 +133,7 @@ def test_values_of_the_wrong_shape_are_refused_with_the_file() -> None:
         Problem(NETWORK, total("conv2"), batch=2).x0()
 
     class Flat(MeanColour):
-        def penalty(self, image, moment):  # type: ignore[no-untyped-def]
+        def penalty(self, image, context):  # type: ignore[no-untyped-def]
             return image.mean((2, 3))
 
     with pytest.raises(RegularizerError, match=r"test_registry.py: penalty Flat\(1\) must return one value per item.*not \(1, 3\)"):

@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from dreamopt.errors import UsageError
-from dreamopt.parts.image_space import Canvas
-from dreamopt.regularizer import Moment, Penalty
+from dreamopt.parts.image_space import ImageSpace
+from dreamopt.regularizer import Penalty, StepContext
 from dreamopt.regularizers import L1, L2, AlphaNorm, BlurDifference, BoundaryComplexity, Linf, LpNorm, MeanColour, Spectral, TotalVariation
 
 MEAN = np.array([104.0, 117.0, 123.0])
 SCALE = 0.5
 
 
-def canvas(order: str = "BGR") -> Canvas:
+def image_space(order: str = "BGR") -> ImageSpace:
     low, high = (torch.from_numpy((v - MEAN) * SCALE)[:, None, None] for v in (0, 255))
-    return Canvas((3, 6, 9), low, high, SCALE, torch.zeros((), dtype=torch.float64), order)
+    return ImageSpace((3, 6, 9), low, high, SCALE, torch.zeros((), dtype=torch.float64), order)
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def x() -> NDArray[np.float64]:
     return np.random.default_rng(0).normal(0, 20, (2, 3, 6, 9))
 
 
-def value(penalty: Penalty, x: NDArray[np.float64], moment: Moment | None = None) -> NDArray[np.float64]:
-    return penalty(torch.from_numpy(x), moment).numpy()
+def value(penalty: Penalty, x: NDArray[np.float64], context: StepContext | None = None) -> NDArray[np.float64]:
+    return penalty(torch.from_numpy(x), context).numpy()
 
 
 def slope(penalty: Penalty, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -114,19 +114,19 @@ def test_boundary_complexity(x: NDArray[np.float64], border: int, colour: str | 
     mask = np.ones((6, 9))
     mask[border:-border, border:-border] = 0
     costs = (soft_box(x, 5) - x) ** 2 + 0.8 * (x - colour_at[:, None, None]) ** 2
-    found = value(BoundaryComplexity(0.3, border, colour=colour), x, Moment(canvas=canvas()))
+    found = value(BoundaryComplexity(0.3, border, colour=colour), x, StepContext(space=image_space()))
     np.testing.assert_allclose(found, 0.3 * (costs * mask).sum((1, 2, 3)), rtol=1e-12)
 
 
 def test_mean_colour(x: NDArray[np.float64]) -> None:
-    moment = Moment(canvas=canvas())
+    context = StepContext(space=image_space())
     np.testing.assert_allclose(value(MeanColour(0.3), x), 0.3 * (x.mean((2, 3)) ** 2).sum(1), rtol=1e-12)
     red = (np.array([10, 20, 200]) - MEAN) * SCALE  # blue, green, red
-    found = value(MeanColour(0.3, (200, 20, 10)), x, moment)
+    found = value(MeanColour(0.3, (200, 20, 10)), x, context)
     np.testing.assert_allclose(found, 0.3 * ((x.mean((2, 3)) - red) ** 2).sum(1), rtol=1e-12)
-    found = value(MeanColour(0.3, (10, 20, 200)), x, Moment(canvas=canvas("RGB")))
+    found = value(MeanColour(0.3, (10, 20, 200)), x, StepContext(space=image_space("RGB")))
     np.testing.assert_allclose(found, 0.3 * ((x.mean((2, 3)) - red) ** 2).sum(1), rtol=1e-12)
-    found = value(MeanColour(0.3, "black", pixelwise=True), x, moment)
+    found = value(MeanColour(0.3, "black", pixelwise=True), x, context)
     np.testing.assert_allclose(found, 0.3 * ((x + (MEAN * SCALE)[:, None, None]) ** 2).sum((1, 2, 3)) / 54, rtol=1e-12)
     with pytest.raises(UsageError, match="colour 'grey' needs a net that sees pictures"):
         MeanColour(1, "grey")(torch.from_numpy(x))
@@ -135,12 +135,12 @@ def test_mean_colour(x: NDArray[np.float64]) -> None:
 def test_a_mean_image_of_the_images_own_size_counts_pixel_by_pixel(x: NDArray[np.float64]) -> None:
     mean = np.random.default_rng(1).uniform(90, 130, (3, 6, 9))
     low, high = (torch.from_numpy((v - mean) * SCALE) for v in (0, 255))
-    moment = Moment(canvas=Canvas((3, 6, 9), low, high, SCALE, torch.zeros(()), "BGR"))
+    context = StepContext(space=ImageSpace((3, 6, 9), low, high, SCALE, torch.zeros(()), "BGR"))
     away = x - (40 - mean) * SCALE
-    np.testing.assert_allclose(value(MeanColour(1, 40, pixelwise=True), x, moment), (away**2).sum((1, 2, 3)) / 54, rtol=1e-12)
+    np.testing.assert_allclose(value(MeanColour(1, 40, pixelwise=True), x, context), (away**2).sum((1, 2, 3)) / 54, rtol=1e-12)
     small = x[:, :, :4, :5]
     away = small - (40 - mean.mean((1, 2)))[:, None, None] * SCALE
-    np.testing.assert_allclose(value(MeanColour(1, 40, pixelwise=True), small, moment), (away**2).sum((1, 2, 3)) / 20, rtol=1e-12)
+    np.testing.assert_allclose(value(MeanColour(1, 40, pixelwise=True), small, context), (away**2).sum((1, 2, 3)) / 20, rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(6, 9), (5, 8), (7, 5), (1, 4), (2, 1)])
@@ -175,7 +175,7 @@ def test_spectral_spares_what_nature_has() -> None:
 
 def test_weights_follow_their_schedules(x: NDArray[np.float64]) -> None:
     class Half:
-        def __call__(self, moment: Moment) -> float:
-            return 0.5 * moment.step
+        def __call__(self, context: StepContext) -> float:
+            return 0.5 * context.step
 
-    np.testing.assert_allclose(value(L2(Half()), x, Moment(3, 10)), 1.5 * (x**2).sum((1, 2, 3)))
+    np.testing.assert_allclose(value(L2(Half()), x, StepContext(3, 10)), 1.5 * (x**2).sum((1, 2, 3)))

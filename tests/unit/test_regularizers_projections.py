@@ -13,9 +13,9 @@ from skimage.restoration import denoise_tv_bregman, denoise_wavelet
 
 from dreamopt.errors import RegularizerError
 from dreamopt.image.filters import percentile
-from dreamopt.parts.image_space import Canvas
+from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.schedule import Linear
-from dreamopt.regularizer import Moment, Projection
+from dreamopt.regularizer import Projection, StepContext
 from dreamopt.regularizers import (
     Bilateral,
     CentreBias,
@@ -34,11 +34,11 @@ SCALE = 0.5
 Array = NDArray[np.float64]
 
 
-def moment(step: int = 0, steps: int = 8, gradient: Array | None = None, start: Array | None = None) -> Moment:
+def context(step: int = 0, steps: int = 8, gradient: Array | None = None, start: Array | None = None) -> StepContext:
     low, high = (torch.from_numpy((v - MEAN) * SCALE)[:, None, None] for v in (0, 255))
-    given = Canvas((3, 6, 9), low, high, SCALE, torch.zeros((), dtype=torch.float64), "BGR")
+    given = ImageSpace((3, 6, 9), low, high, SCALE, torch.zeros((), dtype=torch.float64), "BGR")
     tensors = [None if one is None else torch.from_numpy(one) for one in (gradient, start)]
-    return Moment(step, steps, gradient=tensors[0], canvas=given, start=tensors[1])
+    return StepContext(step, steps, gradient=tensors[0], space=given, start=tensors[1])
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def x() -> Array:
     return np.random.default_rng(0).normal(0, 20, (2, 3, 6, 9))
 
 
-def made(projection: Projection, x: Array, at: Moment | None = None) -> Array:
-    return projection(torch.from_numpy(x), moment() if at is None else at).numpy()
+def made(projection: Projection, x: Array, at: StepContext | None = None) -> Array:
+    return projection(torch.from_numpy(x), context() if at is None else at).numpy()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -67,7 +67,7 @@ def test_percentiles_are_numpys(count: int, dtype: type[np.floating]) -> None:
 @pytest.mark.parametrize("percent", [0, 5, 20, 50, 90, 100])
 def test_clippings_are_yosinskis(x: Array, percent: float) -> None:
     gradient = np.random.default_rng(1).normal(size=x.shape)
-    at = moment(gradient=gradient)
+    at = context(gradient=gradient)
     for i in range(2):
         one, g = x[i], gradient[i]
         small = np.abs(one) < np.percentile(np.abs(one), percent)
@@ -86,8 +86,8 @@ def test_clippings_are_yosinskis(x: Array, percent: float) -> None:
 
 def test_percentiles_follow_schedules_and_steps(x: Array) -> None:
     falling = SmallNorm(Linear(80, 0), every=2)
-    np.testing.assert_array_equal(made(falling, x, moment(4, 8)), made(SmallNorm(40), x))
-    np.testing.assert_array_equal(made(falling, x, moment(5, 8)), x)
+    np.testing.assert_array_equal(made(falling, x, context(4, 8)), made(SmallNorm(40), x))
+    np.testing.assert_array_equal(made(falling, x, context(5, 8)), x)
 
 
 def test_a_contribution_needs_a_gradient(x: Array) -> None:
@@ -116,7 +116,7 @@ def test_norm_balls_give_the_nearest_point(x: Array, norm: str, centre: str) -> 
         length = np.sqrt((away**2).sum((1, 2, 3), keepdims=True))
         longest = radius * SCALE * (np.sqrt(x[0].size) if norm == "rms" else 1)
         expected = middle + away * np.minimum(1, longest / length)
-    found = made(NormBall(radius, norm, centre), x, moment(start=start))
+    found = made(NormBall(radius, norm, centre), x, context(start=start))
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     assert np.array_equal(found[1], x[1]) == (centre != "grey")
     assert not np.array_equal(found[0], x[0])
@@ -149,7 +149,7 @@ def test_mfvs_weights_as_the_published_code_computes_them() -> None:
     start, end, n = 0.4, 0.4, 190
     schedule = Linear(start * (1 - 1 / n), start * (1 - 1 / n) + end)
     for i in (0, 1, 95, 189):
-        np.testing.assert_allclose(schedule(Moment(i, n)), start - (start - end * i) / n, rtol=1e-14)
+        np.testing.assert_allclose(schedule(StepContext(i, n)), start - (start - end * i) / n, rtol=1e-14)
 
 
 def test_bilateral_is_its_formula(x: Array) -> None:

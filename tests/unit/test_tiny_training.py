@@ -48,7 +48,7 @@ def test_the_caffemodel_holds_what_was_learned(tmp_path: Path) -> None:
     run = make_run()
     before = run.weights["scores"][0].detach().clone()
     run.step()
-    run.settle(2)
+    run.project_params(2)
     run.save(tmp_path / "tiny.caffemodel")
     assert not torch.equal(before, run.weights["scores"][0])
     x = torch.linspace(-100, 100, 3 * 64 * 80).reshape(1, 3, 64, 80)

@@ -35,9 +35,9 @@ from dreamopt.image import (
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import parse_transforms
 from dreamopt.network import Network
-from dreamopt.network.preprocessing import input_space
-from dreamopt.parts.image_space import Canvas
-from dreamopt.parts.schedule import Geometric, Linear, Moment
+from dreamopt.network.preprocessing import preprocessing_of
+from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.schedule import Geometric, Linear, StepContext
 from dreamopt.parts.streams import Stream, streams
 from dreamopt.problem import Problem
 
@@ -46,9 +46,9 @@ MEAN = np.array([104.0, 117.0, 123.0])
 SCALE = 0.5
 
 
-def canvas(h: int, w: int, window: tuple[int, int] | None = None) -> Canvas:
+def image_space(h: int, w: int, window: tuple[int, int] | None = None) -> ImageSpace:
     low, high = (torch.from_numpy((v - MEAN) * SCALE)[:, None, None] for v in (0, 255))
-    return Canvas((3, h, w), low, high, SCALE, torch.zeros((), dtype=torch.float64), "BGR", window)
+    return ImageSpace((3, h, w), low, high, SCALE, torch.zeros((), dtype=torch.float64), "BGR", window)
 
 
 GREY = ((127.5 - MEAN) * SCALE)[:, None, None]
@@ -60,7 +60,7 @@ def picture(h: int = 11, w: int = 14, n: int = 2) -> Array:
 
 def made(transform: Transform, x: Array, step: int = 0, seed: int = 0, steps: int = 9) -> Array:
     h, w = x.shape[2:]
-    return transform(torch.from_numpy(x), streams(seed, range(len(x)), step), Moment(step, steps, canvas=canvas(h, w))).numpy()
+    return transform(torch.from_numpy(x), streams(seed, range(len(x)), step), StepContext(step, steps, space=image_space(h, w))).numpy()
 
 
 @pytest.mark.parametrize("antialias", [True, False])
@@ -157,9 +157,9 @@ def test_fills_are_colours() -> None:
 
 def test_a_part_is_a_part_of_the_searched_image() -> None:
     x = torch.zeros(1, 3, 30, 40)
-    moment = Moment(canvas=canvas(16, 24))
-    assert Pad(0.25)(x, [Stream(0, 0)], moment).shape[2:] == (38, 48)
-    assert CropJitter(0.125)(x, [Stream(0, 0)], moment).shape[2:] == (28, 38)
+    context = StepContext(space=image_space(16, 24))
+    assert Pad(0.25)(x, [Stream(0, 0)], context).shape[2:] == (38, 48)
+    assert CropJitter(0.125)(x, [Stream(0, 0)], context).shape[2:] == (28, 38)
 
 
 @pytest.mark.parametrize("fill", ["mean", "reflect", "replicate"])
@@ -223,8 +223,8 @@ def test_crops_and_frames() -> None:
     framed = made(CropOrPad(10, 4, "grey"), x)
     np.testing.assert_array_equal(framed[:, :, 1:8], x[:, :, :, 3:7])
     np.testing.assert_allclose(framed[:, :, 8:], np.broadcast_to(GREY, (2, 3, 2, 4)), rtol=1e-12)
-    assert CropOrPad()(torch.zeros(1, 3, 9, 9), [Stream(0, 0)], Moment(canvas=canvas(7, 10))).shape[2:] == (7, 10)
-    assert Resize("net")(torch.zeros(1, 3, 9, 9), [Stream(0, 0)], Moment(canvas=canvas(7, 10, (5, 6)))).shape[2:] == (5, 6)
+    assert CropOrPad()(torch.zeros(1, 3, 9, 9), [Stream(0, 0)], StepContext(space=image_space(7, 10))).shape[2:] == (7, 10)
+    assert Resize("net")(torch.zeros(1, 3, 9, 9), [Stream(0, 0)], StepContext(space=image_space(7, 10, (5, 6)))).shape[2:] == (5, 6)
 
 
 def test_normal_crop_visits_the_middle_most() -> None:
@@ -256,11 +256,11 @@ def test_random_crop_resize_samples_its_box() -> None:
 
 def test_horamas_boxes_are_larger_than_their_settings() -> None:
     x = torch.ones(400, 1, 50, 50, dtype=torch.float64)
-    box = Canvas((1, 50, 50), torch.full((1, 1, 1), -1.0), torch.full((1, 1, 1), 1.0), 1 / 127.5, x)
+    box = ImageSpace((1, 50, 50), torch.full((1, 1, 1), -1.0), torch.full((1, 1, 1), 1.0), 1 / 127.5, x)
     # A ramp tells the box's length: its ends differ by (1 - 1/n) of it.
     x = torch.arange(50.0, dtype=torch.float64).expand(400, 1, 50, 50)
     transform = RandomCropResize(4, between=(0.25, 0.30), centre_spread=0, antialias=False)
-    seen = transform(x, streams(0, range(400)), Moment(canvas=box))
+    seen = transform(x, streams(0, range(400)), StepContext(space=box))
     parts = (seen[:, 0, 0, -1] - seen[:, 0, 0, 0]) / (0.75 * 50)
     assert 0.25 <= parts.min() < 0.252
     assert 0.298 < parts.max() <= 0.30
@@ -269,7 +269,7 @@ def test_horamas_boxes_are_larger_than_their_settings() -> None:
 def test_the_gradient_mask_shows_all_and_lets_through_a_part() -> None:
     x = torch.from_numpy(picture(9, 10)).requires_grad_()
     for transform, inside in ((GradientMask(2), 1.0), (GradientMask(2, outside=True), 0.0)):
-        seen = transform(x, streams(0, range(2)), Moment())
+        seen = transform(x, streams(0, range(2)), StepContext())
         assert torch.equal(seen, x)
         (gradient,) = torch.autograd.grad(seen.sum(), x)
         expected = torch.full_like(gradient, 1 - inside)
@@ -323,10 +323,10 @@ def test_a_net_of_one_size_takes_every_set(name: str) -> None:
     backend = FunctionBackend(
         [("fc", "InnerProduct", lambda x: x.flatten(1) @ weights.T)], (3, 48, 40), weights=(weights,), dtype=torch.float64
     )
-    network = Network(backend, input_space(3, "BGR", MEAN, SCALE))
+    network = Network(backend, preprocessing_of(3, "BGR", MEAN, SCALE))
     problem = Problem(network, "fc:1", transforms=name, batch=2, views=2)
-    found = problem.evaluate(problem.start(), Moment(3, 9))
+    found = problem.evaluate(problem.start(), StepContext(3, 9))
     assert torch.isfinite(found.gradient).all()
     assert found.dead() == []
     alone = Problem(network, "fc:1", transforms=name, items=[1], views=2)
-    torch.testing.assert_close(alone.evaluate(problem.start()[1:], Moment(3, 9)).gradient, found.gradient[1:], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(alone.evaluate(problem.start()[1:], StepContext(3, 9)).gradient, found.gradient[1:], rtol=1e-12, atol=1e-12)

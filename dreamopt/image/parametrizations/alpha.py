@@ -12,11 +12,11 @@ from torch.nn import functional
 
 from dreamopt.errors import UsageError
 from dreamopt.image.palette import picture_canvas
-from dreamopt.image.parametrization import Canvas, Parametrization, Shape
+from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.parametrizations.fourier import Fourier
 from dreamopt.image.parametrizations.shared import padded_bounds
-from dreamopt.image.per_sample import by_item, joined
-from dreamopt.parts.schedule import Moment
+from dreamopt.image.per_sample import joined, per_sample
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 _SPECTRUM = Fourier()
@@ -83,84 +83,84 @@ class Alpha(Parametrization):
         """Whether the images are."""
         return self.of.coupled
 
-    def shape(self, canvas: Canvas) -> Shape:
+    def shape(self, space: ImageSpace) -> Shape:
         """Return (P,): the image's parameters, then the opacity's."""
-        picture_canvas(canvas, "Alpha")
-        return (math.prod(self.of.shape(canvas)) + math.prod(self.opacity.shape(_veil(canvas))),)
+        picture_canvas(space, "Alpha")
+        return (math.prod(self.of.shape(space)) + math.prod(self.opacity.shape(_veil(space))),)
 
-    def unit(self, canvas: Canvas) -> float:
+    def unit(self, space: ImageSpace) -> float:
         """Return the image's unit; the opacity's parameters are counted in it too."""
-        return self.of.unit(canvas)
+        return self.of.unit(space)
 
-    def bounds(self, canvas: Canvas) -> tuple[Tensor | None, Tensor | None]:
+    def bounds(self, space: ImageSpace) -> tuple[Tensor | None, Tensor | None]:
         """Return the bounds of both parts."""
-        total, ends = self.shape(canvas)[0], []
-        veil, mine = _veil(canvas), padded_bounds(self.of, canvas, self.shape(canvas)[0])
+        total, ends = self.shape(space)[0], []
+        veil, mine = _veil(space), padded_bounds(self.of, space, self.shape(space)[0])
         for own, end, free in zip(mine, self.opacity.bounds(veil), (-math.inf, math.inf), strict=True):
-            full = canvas.like.new_full((total,), free) if own is None else own
+            full = space.like.new_full((total,), free) if own is None else own
             if end is not None:
                 shape = self.opacity.shape(veil)
-                full[-math.prod(shape) :] = end.expand(shape).reshape(-1) * self._ratio(canvas)
+                full[-math.prod(shape) :] = end.expand(shape).reshape(-1) * self._ratio(space)
             ends.append(None if own is None and end is None else full)
         return ends[0], ends[1]
 
-    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+    def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return the start of both; the opacity starts about a half."""
         # The opacity draws from a branch of its own, or it would repeat the image's first channel.
-        veil = self.opacity.start(_veil(canvas), [stream.fork(1) for stream in streams])
-        return joined([self.of.start(canvas, streams), veil * self._ratio(canvas)])
+        veil = self.opacity.start(_veil(space), [stream.fold_in(1) for stream in streams])
+        return joined([self.of.start(space, streams), veil * self._ratio(space)])
 
-    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+    def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images as they are where nothing shows through."""
-        return self.of.image(self._parts(params, canvas)[0], canvas)
+        return self.of.image(self._parts(params, space)[0], space)
 
-    def alpha(self, params: Tensor, canvas: Canvas) -> Tensor:
+    def alpha(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the opacity, (N, 1, H, W) from 0 to 1."""
-        return self.opacity.image(self._parts(params, canvas)[1], _veil(canvas))
+        return self.opacity.image(self._parts(params, space)[1], _veil(space))
 
-    def composite(self, image: Tensor, alpha: Tensor, streams: Sequence[Stream], canvas: Canvas) -> Tensor:
+    def composite(self, image: Tensor, alpha: Tensor, streams: Sequence[Stream], space: ImageSpace) -> Tensor:
         """Return the images over the noise of this step."""
-        frequencies = torch.stack([stream.normal("background", _BEHIND.shape(canvas), canvas.like) for stream in streams])
-        behind = _BEHIND.image(frequencies * self.background, canvas)
+        frequencies = torch.stack([stream.normal("background", _BEHIND.shape(space), space.like) for stream in streams])
+        behind = _BEHIND.image(frequencies * self.background, space)
         return behind + alpha * (image - behind)
 
-    def judge(self, score: Tensor, alpha: Tensor) -> Tensor:
+    def score_with_opacity(self, score: Tensor, alpha: Tensor) -> Tensor:
         """Return the score with the opacity weighed in."""
         rows = list(torch.split(alpha, 1))
         seen = torch.stack([row.mean() for row in rows])
         rough = torch.stack([(row - _blurred(row.detach())).square().sum() for row in rows])
         return score * (1 - self.favour * seen) - 0.5 * self.smooth * rough
 
-    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+    def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return parameters of images that are opaque: a thousandth short of it, where the sigmoid has no inverse."""
-        veil = image.new_ones(image.shape[0], 1, *canvas.shape[1:])
-        return joined([self.of.params(image, canvas), self.opacity.params(veil, _veil(canvas)) * self._ratio(canvas)])
+        veil = image.new_ones(image.shape[0], 1, *space.shape[1:])
+        return joined([self.of.params(image, space), self.opacity.params(veil, _veil(space)) * self._ratio(space)])
 
-    def mended(self, params: Tensor, image: Tensor, canvas: Canvas) -> Tensor:
+    def update_from_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> Tensor:
         """Return parameters of the mended images, with the opacity as it is."""
-        mine, _ = self._parts(params, canvas)
+        mine, _ = self._parts(params, space)
         kept = params[:, math.prod(mine.shape[1:]) :]
-        return joined([self.of.mended(mine, image, canvas), kept])
+        return joined([self.of.update_from_image(mine, image, space), kept])
 
-    def settle(self, params: Tensor, canvas: Canvas, moment: Moment) -> Tensor:
+    def project_params(self, params: Tensor, space: ImageSpace, context: StepContext) -> Tensor:
         """Return the parameters with both parts settled."""
-        mine, veil = self._parts(params, canvas)
-        settled = self.opacity.settle(veil, _veil(canvas), moment) * self._ratio(canvas)
-        return joined([self.of.settle(mine, canvas, moment), settled])
+        mine, veil = self._parts(params, space)
+        settled = self.opacity.project_params(veil, _veil(space), context) * self._ratio(space)
+        return joined([self.of.project_params(mine, space, context), settled])
 
-    def _ratio(self, canvas: Canvas) -> float:
-        return self.of.unit(canvas) / self.opacity.unit(_veil(canvas))
+    def _ratio(self, space: ImageSpace) -> float:
+        return self.of.unit(space) / self.opacity.unit(_veil(space))
 
-    def _parts(self, params: Tensor, canvas: Canvas) -> tuple[Tensor, Tensor]:
-        mine, veil = self.of.shape(canvas), self.opacity.shape(_veil(canvas))
+    def _parts(self, params: Tensor, space: ImageSpace) -> tuple[Tensor, Tensor]:
+        mine, veil = self.of.shape(space), self.opacity.shape(_veil(space))
         count = math.prod(mine)
-        return params[:, :count].reshape(-1, *mine), params[:, count:].reshape(-1, *veil) / self._ratio(canvas)
+        return params[:, :count].reshape(-1, *mine), params[:, count:].reshape(-1, *veil) / self._ratio(space)
 
 
-def _veil(canvas: Canvas) -> Canvas:
+def _veil(space: ImageSpace) -> ImageSpace:
     """Return the opacity's canvas: one channel from 0 to 1."""
-    ends = canvas.like.new_zeros(1, 1, 1), canvas.like.new_ones(1, 1, 1)
-    return replace(canvas, shape=(1, *canvas.shape[1:]), low=ends[0], high=ends[1], grey_level=1 / 255, order="")
+    ends = space.like.new_zeros(1, 1, 1), space.like.new_ones(1, 1, 1)
+    return replace(space, shape=(1, *space.shape[1:]), low=ends[0], high=ends[1], grey_level=1 / 255, order="")
 
 
 def _blurred(alpha: Tensor) -> Tensor:
@@ -172,4 +172,4 @@ def _blurred(alpha: Tensor) -> Tensor:
         parts = [weight * padded[:, :, 1 + y : 1 + y + height, 1 + x : 1 + x + width] for y, x, weight in _WINDOW]
         return torch.stack(parts).sum(0)
 
-    return by_item(lambda one: summed(one) / summed(torch.ones_like(one)), alpha)
+    return per_sample(lambda one: summed(one) / summed(torch.ones_like(one)), alpha)

@@ -12,8 +12,8 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour
 from dreamopt.image.palette import Palette, picture_canvas
-from dreamopt.image.parametrization import Canvas, Parametrization, Shape
-from dreamopt.image.per_sample import by_item
+from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.image.per_sample import per_sample
 from dreamopt.parts.streams import Stream
 
 _REACH = math.sqrt(3.0)  # numbers spread evenly over [-√3, √3] have variance 1
@@ -65,33 +65,33 @@ class CPPN(Parametrization):
             raise UsageError(f"noise of CPPN must be at least 0, not {self.noise}")
         object.__setattr__(self, "_palette", Palette(False, self.centre))
 
-    def sizes(self, canvas: Canvas) -> list[tuple[int, int]]:
+    def sizes(self, space: ImageSpace) -> list[tuple[int, int]]:
         """Return each layer's (outputs, inputs)."""
-        channels, _, _ = picture_canvas(canvas, "CPPN")
+        channels, _, _ = picture_canvas(space, "CPPN")
         return [(self.width, 2 if k == 0 else 2 * self.width) for k in range(self.layers)] + [(channels, 2 * self.width)]
 
-    def shape(self, canvas: Canvas) -> Shape:
+    def shape(self, space: ImageSpace) -> Shape:
         """Return (P,): for each layer its weights, row by row, then its biases."""
-        return (sum(outputs * (inputs + 1) for outputs, inputs in self.sizes(canvas)),)
+        return (sum(outputs * (inputs + 1) for outputs, inputs in self.sizes(space)),)
 
-    def unit(self, canvas: Canvas) -> float:
+    def unit(self, space: ImageSpace) -> float:
         """Return 1/255: a weight changes the picture in its own way, so only the order of magnitude is that of a grey level."""
         return 1.0 / 255.0
 
-    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+    def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return weights drawn item by item; biases are 0."""
-        sizes, rows = self.sizes(canvas), []
+        sizes, rows = self.sizes(space), []
         for stream in streams:
             parts = []
             for k, (outputs, inputs) in enumerate(sizes):
                 spread = math.sqrt(1.0 / inputs) * (1.0 if k < self.layers else self.noise * self._palette.unit)
-                parts += [stream.normal(f"cppn {k}", (outputs * inputs,), canvas.like) * spread, canvas.like.new_zeros(outputs)]
+                parts += [stream.normal(f"cppn {k}", (outputs * inputs,), space.like) * spread, space.like.new_zeros(outputs)]
             rows.append(torch.cat(parts))
         return torch.stack(rows)
 
-    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+    def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the pictures that the weights draw on the canvas."""
-        places, sizes = self._places(canvas), self.sizes(canvas)
+        places, sizes = self._places(space), self.sizes(space)
 
         def one(row: Tensor) -> Tensor:
             bent, values, position = places, places, 0
@@ -106,38 +106,38 @@ class CPPN(Parametrization):
                     values = torch.addmm(biases[:, None], weights[:, : self.width] / _NARROW, bent)
                     values = torch.addmm(values, weights[:, self.width :] / _WIDE, bent.square())
                 bent = values.atan() if k < self.layers else values
-            return self._palette.paint(values.reshape(1, *canvas.shape), canvas)
+            return self._palette.paint(values.reshape(1, *space.shape), space)
 
-        return by_item(one, params)
+        return per_sample(one, params)
 
-    def redraw(self, params: Tensor, canvas: Canvas, size: tuple[int, int]) -> Tensor:
+    def redraw(self, params: Tensor, space: ImageSpace, size: tuple[int, int]) -> Tensor:
         """Return the same pictures at another size (H, W), in the input space; best of the same ratio of sides.
 
         >>> from dreamopt.parts.streams import streams
         >>> low, high = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
-        >>> small = Canvas((1, 5, 5), low, high, 1 / 255, low)
+        >>> small = ImageSpace((1, 5, 5), low, high, 1 / 255, low)
         >>> weights = CPPN(noise=20).start(small, streams(0, [0]))
         >>> large = CPPN().redraw(weights, small, (9, 9))  # every second pixel is one of the small picture's
         >>> torch.allclose(large[..., ::2, ::2], CPPN().image(weights, small), atol=1e-5)
         True
         """
-        ends = [None if end is None else end.mean((-2, -1), keepdim=True) for end in (canvas.low, canvas.high)]
-        return self.image(params, replace(canvas, shape=(canvas.shape[0], *size), low=ends[0], high=ends[1]))
+        ends = [None if end is None else end.mean((-2, -1), keepdim=True) for end in (space.low, space.high)]
+        return self.image(params, replace(space, shape=(space.shape[0], *size), low=ends[0], high=ends[1]))
 
-    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+    def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Refuse: no weights can be read off a picture."""
         raise UsageError(
             "a CPPN cannot start from an image, nor be mended between steps: no weights can be read off a picture; "
             "use Pixels, Fourier or Laplacian, or leave the projections out"
         )
 
-    def _places(self, canvas: Canvas) -> Tensor:
+    def _places(self, space: ImageSpace) -> Tensor:
         """Return x and y of every pixel, (2, H W)."""
-        height, width = canvas.shape[1:]
+        height, width = space.shape[1:]
         longest = max(height, width) - 1
         x, y = (_line(side, longest) for side in (width, height))
         rows, columns = torch.meshgrid(y, x, indexing="ij")
-        return torch.stack([columns, rows]).flatten(1).to(dtype=canvas.like.dtype, device=canvas.like.device)
+        return torch.stack([columns, rows]).flatten(1).to(dtype=space.like.dtype, device=space.like.device)
 
 
 def _line(side: int, longest: int) -> Tensor:

@@ -14,8 +14,8 @@ from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour
 from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, picture_canvas
-from dreamopt.image.parametrization import Canvas, Parametrization, Shape
-from dreamopt.image.per_sample import by_item, standardized
+from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.image.per_sample import per_sample, standardized
 from dreamopt.parts.streams import Stream
 
 _NOISE = 4.0
@@ -86,52 +86,52 @@ class Fourier(Parametrization):
         object.__setattr__(self, "init", held(self.init))
         object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid, self.values))
 
-    def shape(self, canvas: Canvas) -> Shape:
+    def shape(self, space: ImageSpace) -> Shape:
         """Return (C, H, W // 2 + 1, 2): real and imaginary parts of half a spectrum."""
-        channels, height, width = picture_canvas(canvas, "Fourier")
+        channels, height, width = picture_canvas(space, "Fourier")
         return (channels, height, width // 2 + 1, 2)
 
-    def unit(self, canvas: Canvas) -> float:
+    def unit(self, space: ImageSpace) -> float:
         """Return the change of all frequencies that moves a pixel by about one grey level; under "lucid" 1/255."""
         return self._palette.unit if self.scaling == "unit" else 1.0 / 255.0
 
-    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+    def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return frequencies drawn evenly, item by item, about those of the given image."""
-        shape = self.shape(canvas)
+        shape = self.shape(space)
         noise = self.noise
         if noise is None:
-            noise = 0.0 if self.init is not None else 1.0 / self.unit(canvas) if self.standardize else _NOISE
-        drawn = torch.stack([stream.normal("fourier", shape, canvas.like) for stream in streams]) * (noise * self.unit(canvas))
+            noise = 0.0 if self.init is not None else 1.0 / self.unit(space) if self.standardize else _NOISE
+        drawn = torch.stack([stream.normal("fourier", shape, space.like) for stream in streams]) * (noise * self.unit(space))
         init = held(self.init)
-        return drawn if init is None else self.params(given_images(init, canvas, len(streams)), canvas) + drawn
+        return drawn if init is None else self.params(given_images(init, space, len(streams)), space) + drawn
 
-    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+    def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images of spectra."""
-        scale = self._scale(canvas)
-        return by_item(lambda one: self._palette.paint(self._plane(one, scale, canvas), canvas), params)
+        scale = self._scale(space)
+        return per_sample(lambda one: self._palette.paint(self._plane(one, scale, space), space), params)
 
-    def _plane(self, params: Tensor, scale: Tensor, canvas: Canvas) -> Tensor:
+    def _plane(self, params: Tensor, scale: Tensor, space: ImageSpace) -> Tensor:
         if self.standardize:
             params = standardized(params, _EPSILON)
         spectrum = torch.complex(params[..., 0], params[..., 1]) * scale
-        plane: Tensor = torch.fft.irfft2(spectrum, s=canvas.shape[1:], norm="ortho")
+        plane: Tensor = torch.fft.irfft2(spectrum, s=space.shape[1:], norm="ortho")
         return standardized(plane, _EPSILON) if self.standardize else plane
 
-    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+    def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return the spectra of images; exact but for values at black and white, which are drawn in by a thousandth."""
-        scale = self._scale(canvas)
+        scale = self._scale(space)
 
         def spectrum(one: Tensor) -> Tensor:
-            return torch.view_as_real(torch.fft.rfft2(self._palette.plane(one, canvas), norm="ortho") / scale)
+            return torch.view_as_real(torch.fft.rfft2(self._palette.plane(one, space), norm="ortho") / scale)
 
-        return by_item(spectrum, image)
+        return per_sample(spectrum, image)
 
-    def _scale(self, canvas: Canvas) -> Tensor:
-        height, width = canvas.shape[1:]
+    def _scale(self, space: ImageSpace) -> Tensor:
+        height, width = space.shape[1:]
         scale = frequencies(height, width).clamp(min=1.0 / max(height, width)) ** -self.power
         # Real and imaginary part each have variance 1, hence the 2.
         scale = scale / (4.0 if self.scaling == "lucid" else math.sqrt(2.0 * float(scale.square().mean())))
-        return scale.to(dtype=canvas.like.dtype, device=canvas.like.device)
+        return scale.to(dtype=space.like.dtype, device=space.like.device)
 
 
 def frequencies(height: int, width: int) -> Tensor:

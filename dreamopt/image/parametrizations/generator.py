@@ -17,8 +17,8 @@ from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.init import Held, held
 from dreamopt.image.nets import ImageNet, load_image_net
 from dreamopt.image.palette import picture_canvas
-from dreamopt.image.parametrization import Canvas, Parametrization, Shape
-from dreamopt.parts.schedule import Moment
+from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 _LUMINANCE = (0.299, 0.587, 0.114)
@@ -109,24 +109,24 @@ class Generator(Parametrization):
             )
         object.__setattr__(self, "_upper", upper)
 
-    def network(self, canvas: Canvas) -> ImageNet:
+    def network(self, space: ImageSpace) -> ImageNet:
         """Return the generator, loaded on the canvas' device if it was given by name."""
-        return load_image_net(self.net, self.weights, canvas.like.device) if isinstance(self.net, str) else self.net
+        return load_image_net(self.net, self.weights, space.like.device) if isinstance(self.net, str) else self.net
 
-    def shape(self, canvas: Canvas) -> Shape:
+    def shape(self, space: ImageSpace) -> Shape:
         """Return the code's shape, mostly (K,)."""
-        picture_canvas(canvas, "Generator")
-        return tuple(self.network(canvas).input_shape)
+        picture_canvas(space, "Generator")
+        return tuple(self.network(space).input_shape)
 
-    def unit(self, canvas: Canvas) -> float:
+    def unit(self, space: ImageSpace) -> float:
         """Return 1: steps are counted in the code's own units, as published."""
         return 1.0
 
-    def bounds(self, canvas: Canvas) -> tuple[Tensor | None, Tensor | None]:
+    def bounds(self, space: ImageSpace) -> tuple[Tensor | None, Tensor | None]:
         """Return the clip's ends."""
         if self._upper is None:
             return None, None
-        upper, shape = self._upper.to(dtype=canvas.like.dtype, device=canvas.like.device), self.shape(canvas)
+        upper, shape = self._upper.to(dtype=space.like.dtype, device=space.like.device), self.shape(space)
         if upper.numel() not in (1, int(np.prod(shape))):
             raise UsageError(
                 f"upper of Generator has {upper.numel()} numbers, but the code has {int(np.prod(shape))}; give one, or one for each"
@@ -134,11 +134,11 @@ class Generator(Parametrization):
         upper = upper.expand(int(np.prod(shape))).reshape(shape)
         return torch.full_like(upper, self.lower), upper
 
-    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+    def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return codes drawn item by item, about the one given."""
-        shape, init = self.shape(canvas), held(self.init)
+        shape, init = self.shape(space), held(self.init)
         noise = (1.0 if init is None else 0.0) if self.noise is None else self.noise
-        drawn = torch.stack([stream.normal("generator", shape, canvas.like) for stream in streams]) * noise
+        drawn = torch.stack([stream.normal("generator", shape, space.like) for stream in streams]) * noise
         return drawn if init is None else drawn + self._code(init, shape, len(streams)).to(drawn)
 
     def _code(self, init: str | Held, shape: Shape, n: int) -> Tensor:
@@ -152,10 +152,10 @@ class Generator(Parametrization):
             raise UsageError(f"the code to start from has shape {code.shape}, but {shape} or {(n, *shape)} is needed")
         return torch.from_numpy(np.array(code, dtype=np.float64)).expand(n, *shape)
 
-    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+    def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return what the generator makes of codes, in the canvas' space."""
-        channels, height, width = picture_canvas(canvas, "Generator")
-        net = self.network(canvas)
+        channels, height, width = picture_canvas(space, "Generator")
+        net = self.network(space)
         layer = net.layers[-1].name if self.layer is None else self.layer
         made = net.activations(params.to(dtype=net.dtype, device=net.device), [layer])[layer].to(params)
         if made.dim() != 4 or made.shape[1] not in (1, 3):
@@ -164,8 +164,8 @@ class Generator(Parametrization):
         if len(mean) not in (1, made.shape[1]):
             raise UsageError(f"mean of Generator has {len(mean)} numbers, but its images have {made.shape[1]} channels")
         grey = made / self.scale + mean
-        assert canvas.black is not None
-        return canvas.black + canvas.grey_step * self._recoloured(self._fitted(grey, (height, width)), channels, canvas)
+        assert space.black is not None
+        return space.black + space.grey_step * self._recoloured(self._fitted(grey, (height, width)), channels, space)
 
     def _fitted(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         height, width = image.shape[2:]
@@ -176,8 +176,8 @@ class Generator(Parametrization):
         top, left = (image.shape[2] - size[0]) // 2, (image.shape[3] - size[1]) // 2
         return image[:, :, top : top + size[0], left : left + size[1]]
 
-    def _recoloured(self, image: Tensor, channels: int, canvas: Canvas) -> Tensor:
-        if image.shape[1] == channels and (channels == 1 or canvas.order in ("", self.order)):
+    def _recoloured(self, image: Tensor, channels: int, space: ImageSpace) -> Tensor:
+        if image.shape[1] == channels and (channels == 1 or space.order in ("", self.order)):
             return image
         if image.shape[1] == 3 and channels == 3:
             return image.flip(1)
@@ -188,16 +188,16 @@ class Generator(Parametrization):
             return image.expand(-1, channels, -1, -1)
         raise UsageError(f"the generator makes {image.shape[1]} channels, but the net sees {channels}")
 
-    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+    def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Refuse: no code can be read off an image."""
         raise UsageError(
             "a generator cannot start from an image, nor be mended between steps: no code can be read off a picture; "
             "give a code as init, and use penalties, or its own bounds and decay"
         )
 
-    def settle(self, params: Tensor, canvas: Canvas, moment: Moment) -> Tensor:
+    def project_params(self, params: Tensor, space: ImageSpace, context: StepContext) -> Tensor:
         """Return the codes clipped, then decayed."""
-        low, high = self.bounds(canvas)
+        low, high = self.bounds(space)
         return (params if low is None else params.clamp(low, high)) * self.decay
 
 

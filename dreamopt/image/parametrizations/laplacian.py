@@ -14,8 +14,8 @@ from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour
 from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, picture_canvas
-from dreamopt.image.parametrization import Canvas, Parametrization, Shape
-from dreamopt.image.per_sample import by_item, joined
+from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.image.per_sample import joined, per_sample
 from dreamopt.parts.streams import Stream
 
 _NOISE = 4.0
@@ -74,60 +74,60 @@ class Laplacian(Parametrization):
         object.__setattr__(self, "init", held(self.init))
         object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid))
 
-    def sizes(self, canvas: Canvas) -> list[Shape]:
+    def sizes(self, space: ImageSpace) -> list[Shape]:
         """Return each level's (C, H, W)."""
-        channels, height, width = picture_canvas(canvas, "Laplacian")
+        channels, height, width = picture_canvas(space, "Laplacian")
         return [(channels, -(-height // k), -(-width // k)) for k in self.factors]
 
-    def shape(self, canvas: Canvas) -> Shape:
+    def shape(self, space: ImageSpace) -> Shape:
         """Return (P,): the levels one after the other, in the order of their factors."""
-        return (sum(map(math.prod, self.sizes(canvas))),)
+        return (sum(map(math.prod, self.sizes(space))),)
 
-    def unit(self, canvas: Canvas) -> float:
+    def unit(self, space: ImageSpace) -> float:
         """Return the change of one level that moves its pixels by about one grey level: the sigmoid's slope is 1/4."""
         return self._palette.unit
 
-    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+    def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return levels drawn item by item, on top of those of the given image."""
         noise = (_NOISE if self.init is None else 0.0) if self.noise is None else self.noise
-        shape = self.shape(canvas)
-        drawn = torch.stack([stream.normal("laplacian", shape, canvas.like) for stream in streams]) * (noise * self.unit(canvas))
+        shape = self.shape(space)
+        drawn = torch.stack([stream.normal("laplacian", shape, space.like) for stream in streams]) * (noise * self.unit(space))
         init = held(self.init)
-        return drawn if init is None else self.params(given_images(init, canvas, len(streams)), canvas) + drawn
+        return drawn if init is None else self.params(given_images(init, space, len(streams)), space) + drawn
 
-    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+    def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images of pyramids."""
-        sizes = self.sizes(canvas)
+        sizes = self.sizes(space)
 
         def one(row: Tensor) -> Tensor:
             levels: tuple[Tensor, ...] = torch.split(row, [math.prod(size) for size in sizes], 1)
-            parts = [self._enlarged(level.reshape(1, *size), k, canvas) for level, size, k in zip(levels, sizes, self.factors, strict=True)]
+            parts = [self._enlarged(level.reshape(1, *size), k, space) for level, size, k in zip(levels, sizes, self.factors, strict=True)]
             total: Tensor = torch.stack(parts).sum(0)
-            return self._palette.paint(total, canvas)
+            return self._palette.paint(total, space)
 
-        return by_item(one, params)
+        return per_sample(one, params)
 
-    def _enlarged(self, level: Tensor, k: int, canvas: Canvas) -> Tensor:
-        return enlarged(level, canvas).mul(float(k) ** self.power)
+    def _enlarged(self, level: Tensor, k: int, space: ImageSpace) -> Tensor:
+        return enlarged(level, space).mul(float(k) ** self.power)
 
-    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+    def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return the pyramids of images, each level holding what the coarser ones lack; exact where 1 is a factor."""
-        sizes, order = self.sizes(canvas), sorted(range(len(self.factors)), key=lambda i: -self.factors[i])
+        sizes, order = self.sizes(space), sorted(range(len(self.factors)), key=lambda i: -self.factors[i])
 
         def one(picture: Tensor) -> Tensor:
-            rest, levels = self._palette.plane(picture, canvas), dict[int, Tensor]()
+            rest, levels = self._palette.plane(picture, space), dict[int, Tensor]()
             for i in order:
                 k = self.factors[i]
                 levels[i] = functional.adaptive_avg_pool2d(rest, (sizes[i][1], sizes[i][2])) / float(k) ** self.power
-                rest = rest - self._enlarged(levels[i], k, canvas)
+                rest = rest - self._enlarged(levels[i], k, space)
             return joined([levels[i] for i in range(len(sizes))])
 
-        return by_item(one, image)
+        return per_sample(one, image)
 
 
-def enlarged(level: Tensor, canvas: Canvas) -> Tensor:
+def enlarged(level: Tensor, space: ImageSpace) -> Tensor:
     """Return small pictures (N, C, h, w) at the canvas' size, bilinearly between the centres of their cells."""
-    size = canvas.shape[1:]
+    size = space.shape[1:]
     if tuple(level.shape[2:]) == tuple(size):
         return level
     grown: Tensor = functional.interpolate(level, size=size, mode="bilinear", align_corners=False)

@@ -12,8 +12,8 @@ from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour
 from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, in_order, mixing, picture_canvas
-from dreamopt.image.parametrization import Canvas, Parametrization, Shape
-from dreamopt.image.per_sample import by_item, standardized
+from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.image.per_sample import per_sample, standardized
 from dreamopt.image.spectrum import magnitudes
 from dreamopt.parts.streams import Stream
 
@@ -82,38 +82,38 @@ class Maco(Parametrization):
         object.__setattr__(self, "init", held(self.init))
         object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, True, self.values))
 
-    def shape(self, canvas: Canvas) -> Shape:
+    def shape(self, space: ImageSpace) -> Shape:
         """Return (C, H, W // 2 + 1): a phase for each frequency."""
-        channels, height, width = picture_canvas(canvas, "Maco")
+        channels, height, width = picture_canvas(space, "Maco")
         return (channels, height, width // 2 + 1)
 
-    def unit(self, canvas: Canvas) -> float:
+    def unit(self, space: ImageSpace) -> float:
         """Return the turn of all phases that moves a pixel by about one grey level: the sigmoid's slope is 1/4."""
         return self._palette.unit
 
-    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+    def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return phases drawn item by item, about those of the given image."""
-        shape, init = self.shape(canvas), held(self.init)
+        shape, init = self.shape(space), held(self.init)
         noise = (1.0 if init is None else 0.0) if self.noise is None else self.noise
-        drawn = torch.stack([stream.normal("maco", shape, canvas.like) for stream in streams]) * noise
-        return drawn if init is None else self.params(given_images(init, canvas, len(streams)), canvas) + drawn
+        drawn = torch.stack([stream.normal("maco", shape, space.like) for stream in streams]) * noise
+        return drawn if init is None else self.params(given_images(init, space, len(streams)), space) + drawn
 
-    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+    def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images of phases."""
-        strengths = self._strengths(canvas)
+        strengths = self._strengths(space)
 
         def one(phase: Tensor) -> Tensor:
             if self.standardize:
                 phase = standardized(phase, self.epsilon)
-            plane = torch.fft.irfft2(torch.polar(strengths.expand_as(phase), phase), s=canvas.shape[1:], norm="ortho")
-            return self._palette.paint(standardized(plane, self.epsilon), canvas)
+            plane = torch.fft.irfft2(torch.polar(strengths.expand_as(phase), phase), s=space.shape[1:], norm="ortho")
+            return self._palette.paint(standardized(plane, self.epsilon), space)
 
-        return by_item(one, params)
+        return per_sample(one, params)
 
-    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+    def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return the phases of images; their image has the magnitudes of photographs, and so is not the one given."""
         self._need_free_phases()
-        return by_item(lambda one: torch.fft.rfft2(self._palette.plane(one, canvas), norm="ortho").angle(), image)
+        return per_sample(lambda one: torch.fft.rfft2(self._palette.plane(one, space), norm="ortho").angle(), image)
 
     def _need_free_phases(self) -> None:
         if self.standardize:
@@ -122,12 +122,12 @@ class Maco(Parametrization):
                 "spread wider; say standardize=False, or use Fourier"
             )
 
-    def _strengths(self, canvas: Canvas) -> Tensor:
-        channels, height, width = picture_canvas(canvas, "Maco")
-        mix = mixing(self.decorrelate, canvas)
+    def _strengths(self, space: ImageSpace) -> Tensor:
+        channels, height, width = picture_canvas(space, "Maco")
+        mix = mixing(self.decorrelate, space)
         # Pictures are red, green, blue; the canvas' own order is only that of the rows.
-        directions = None if mix is None else tuple(map(tuple, in_order(mix, canvas).tolist()))
+        directions = None if mix is None else tuple(map(tuple, in_order(mix, space).tolist()))
         found = magnitudes(self.pictures, channels, (height, width), directions)
         if channels == 3 and directions is None:
-            found = in_order(found, canvas)
-        return found.to(dtype=canvas.like.dtype, device=canvas.like.device)
+            found = in_order(found, space)
+        return found.to(dtype=space.like.dtype, device=space.like.device)

@@ -12,7 +12,7 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour, checked_colour, paint
 from dreamopt.image.init import Init, given_images, held
-from dreamopt.image.parametrization import Canvas, Parametrization, Shape
+from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.parts.streams import Stream
 
 
@@ -56,52 +56,52 @@ class Pixels(Parametrization):
         object.__setattr__(self, "init", held(self.init))
         object.__setattr__(self, "centre", checked_colour(self.centre))
 
-    def shape(self, canvas: Canvas) -> Shape:
+    def shape(self, space: ImageSpace) -> Shape:
         """Return the image's own shape."""
-        return canvas.shape
+        return space.shape
 
-    def unit(self, canvas: Canvas) -> float:
+    def unit(self, space: ImageSpace) -> float:
         """Return the canvas' grey level."""
-        return canvas.grey_level
+        return space.grey_level
 
-    def bounds(self, canvas: Canvas) -> tuple[Tensor | None, Tensor | None]:
+    def bounds(self, space: ImageSpace) -> tuple[Tensor | None, Tensor | None]:
         """Return black and white."""
-        return (canvas.low, canvas.high) if self.bounded else (None, None)
+        return (space.low, space.high) if self.bounded else (None, None)
 
-    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+    def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return noise about the mean colour or about the given image, cut to the bounds."""
-        base = self._base(canvas, len(streams))
+        base = self._base(space, len(streams))
         noise = self.noise
         if noise is None:
-            noise = 0.0 if self.init is not None else 10.0 if len(canvas.shape) == 3 else 1.0
+            noise = 0.0 if self.init is not None else 10.0 if len(space.shape) == 3 else 1.0
         if noise > 0:
-            drawn = torch.stack([self._drawn(stream, canvas) for stream in streams])
-            base = base + noise * canvas.grey_level * drawn
-        low, high = self.bounds(canvas)
+            drawn = torch.stack([self._drawn(stream, space) for stream in streams])
+            base = base + noise * space.grey_level * drawn
+        low, high = self.bounds(space)
         return base if low is None or high is None else base.clamp(low, high)
 
-    def _drawn(self, stream: Stream, canvas: Canvas) -> Tensor:
+    def _drawn(self, stream: Stream, space: ImageSpace) -> Tensor:
         if not self.uniform:
-            return stream.normal("pixels", canvas.shape, canvas.like)
-        values = stream.uniform("pixels", -1.0, 1.0, math.prod(canvas.shape))
-        return torch.tensor(values, dtype=canvas.like.dtype, device=canvas.like.device).reshape(canvas.shape)
+            return stream.normal("pixels", space.shape, space.like)
+        values = stream.uniform("pixels", -1.0, 1.0, math.prod(space.shape))
+        return torch.tensor(values, dtype=space.like.dtype, device=space.like.device).reshape(space.shape)
 
-    def _base(self, canvas: Canvas, n: int) -> Tensor:
+    def _base(self, space: ImageSpace, n: int) -> Tensor:
         init = held(self.init)
         if init is not None:
-            return given_images(init, canvas, n)
-        middle = torch.zeros(canvas.shape, dtype=canvas.like.dtype, device=canvas.like.device)
+            return given_images(init, space, n)
+        middle = torch.zeros(space.shape, dtype=space.like.dtype, device=space.like.device)
         if self.centre != "mean":
-            middle = middle + paint(self.centre, middle[None], canvas)
-        elif canvas.low is not None and canvas.high is not None:
-            inside = (canvas.low < 0) & (canvas.high > 0)
-            middle = torch.where(inside, middle, (canvas.low + canvas.high) / 2)
-        return middle.expand(n, *canvas.shape).clone()
+            middle = middle + paint(self.centre, middle[None], space)
+        elif space.low is not None and space.high is not None:
+            inside = (space.low < 0) & (space.high > 0)
+            middle = torch.where(inside, middle, (space.low + space.high) / 2)
+        return middle.expand(n, *space.shape).clone()
 
-    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+    def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the parameters."""
         return params
 
-    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+    def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return the image."""
         return image

@@ -12,11 +12,11 @@ from torch.nn import functional
 
 from dreamopt.errors import UsageError
 from dreamopt.image.palette import Palette, mixed_colours, mixing, picture_canvas
-from dreamopt.image.parametrization import Canvas, Parametrization, Shape
+from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.parametrizations.fourier import Fourier
 from dreamopt.image.parametrizations.laplacian import checked_factors, enlarged
-from dreamopt.image.per_sample import by_item, joined
-from dreamopt.parts.schedule import Moment
+from dreamopt.image.per_sample import joined, per_sample
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 _SPECTRUM = Fourier()
@@ -80,50 +80,50 @@ class Shared(Parametrization):
         """Return True: that is what it is for."""
         return True
 
-    def sizes(self, canvas: Canvas) -> list[Shape]:
+    def sizes(self, space: ImageSpace) -> list[Shape]:
         """Return each shared level's (C, H, W)."""
-        channels, height, width = picture_canvas(canvas, "Shared")
+        channels, height, width = picture_canvas(space, "Shared")
         return [(channels, -(-height // k), -(-width // k)) for k in self.factors]
 
-    def shape(self, canvas: Canvas) -> Shape:
+    def shape(self, space: ImageSpace) -> Shape:
         """Return (P,): the item's own parameters, then its copy of each shared level."""
-        return (math.prod(self.of.shape(canvas)) + sum(map(math.prod, self.sizes(canvas))),)
+        return (math.prod(self.of.shape(space)) + sum(map(math.prod, self.sizes(space))),)
 
-    def unit(self, canvas: Canvas) -> float:
+    def unit(self, space: ImageSpace) -> float:
         """Return the own parametrization's unit; shared numbers are counted in it too."""
-        return self.of.unit(canvas)
+        return self.of.unit(space)
 
-    def bounds(self, canvas: Canvas) -> tuple[Tensor | None, Tensor | None]:
+    def bounds(self, space: ImageSpace) -> tuple[Tensor | None, Tensor | None]:
         """Return the own parameters' bounds, and none for what is shared."""
-        return padded_bounds(self.of, canvas, self.shape(canvas)[0])
+        return padded_bounds(self.of, space, self.shape(space)[0])
 
-    def start(self, canvas: Canvas, streams: Sequence[Stream]) -> Tensor:
+    def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return the own start, and copies drawn item by item, lengthened so that their mean has the spread asked for."""
-        count = sum(map(math.prod, self.sizes(canvas)))
-        drawn = torch.stack([stream.normal("shared", (count,), canvas.like) for stream in streams])
-        spread = self.noise * self.unit(canvas) * math.sqrt(max(1.0, len(streams) / self.cells))
-        return joined([self.of.start(canvas, streams), drawn * spread])
+        count = sum(map(math.prod, self.sizes(space)))
+        drawn = torch.stack([stream.normal("shared", (count,), space.like) for stream in streams])
+        spread = self.noise * self.unit(space) * math.sqrt(max(1.0, len(streams) / self.cells))
+        return joined([self.of.start(space, streams), drawn * spread])
 
-    def image(self, params: Tensor, canvas: Canvas) -> Tensor:
+    def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images, each from its own parameters and everybody's copies."""
-        own, copies = self._parts(params, canvas)
-        return self._shifted(self.of.image(own, canvas), self._common(copies, canvas), canvas)
+        own, copies = self._parts(params, space)
+        return self._shifted(self.of.image(own, space), self._common(copies, space), space)
 
-    def _common(self, copies: Tensor, canvas: Canvas) -> Tensor:
+    def _common(self, copies: Tensor, space: ImageSpace) -> Tensor:
         mixed = self._together(len(copies), copies) @ copies
-        return by_item(lambda row: self._plane(row, canvas), mixed)
+        return per_sample(lambda row: self._plane(row, space), mixed)
 
-    def _shifted(self, image: Tensor, planes: Tensor, canvas: Canvas) -> Tensor:
-        low, high = Palette().ends(canvas)
+    def _shifted(self, image: Tensor, planes: Tensor, space: ImageSpace) -> Tensor:
+        low, high = Palette().ends(space)
         part = (image - low) / (high - low)
         return torch.lerp(low, high, torch.sigmoid(torch.logit(part, eps=_MARGIN) + planes))
 
-    def _plane(self, row: Tensor, canvas: Canvas) -> Tensor:
-        sizes = self.sizes(canvas)
+    def _plane(self, row: Tensor, space: ImageSpace) -> Tensor:
+        sizes = self.sizes(space)
         levels: tuple[Tensor, ...] = torch.split(row, [math.prod(size) for size in sizes], 1)
-        total = torch.stack([enlarged(level.reshape(1, *size), canvas) for level, size in zip(levels, sizes, strict=True)]).sum(0)
+        total = torch.stack([enlarged(level.reshape(1, *size), space) for level, size in zip(levels, sizes, strict=True)]).sum(0)
         # A shared number is as long as an own one, whatever that is; the sigmoid's slope is 1/4.
-        return mixed_colours(total * (Palette().unit / self.unit(canvas)), mixing(True, canvas))
+        return mixed_colours(total * (Palette().unit / self.unit(space)), mixing(True, space))
 
     def _together(self, n: int, like: Tensor) -> Tensor:
         """Return the matrix (N, N) from the copies to what each item is given."""
@@ -131,34 +131,34 @@ class Shared(Parametrization):
         weights = functional.interpolate(unmixed[:, None], size=n, mode="linear", align_corners=False)[:, 0]
         return (weights.T @ (weights / weights.sum(1, keepdim=True))).to(like)
 
-    def params(self, image: Tensor, canvas: Canvas) -> Tensor:
+    def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return parameters with nothing shared: each item's image is all its own."""
-        own = self.of.params(image, canvas)
-        return joined([own, own.new_zeros(len(own), sum(map(math.prod, self.sizes(canvas))))])
+        own = self.of.params(image, space)
+        return joined([own, own.new_zeros(len(own), sum(map(math.prod, self.sizes(space))))])
 
-    def mended(self, params: Tensor, image: Tensor, canvas: Canvas) -> Tensor:
+    def update_from_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> Tensor:
         """Return parameters of the mended images, with what is shared as it is."""
-        own, copies = self._parts(params, canvas)
-        return joined([self.of.mended(own, self._shifted(image, -self._common(copies, canvas), canvas), canvas), copies])
+        own, copies = self._parts(params, space)
+        return joined([self.of.update_from_image(own, self._shifted(image, -self._common(copies, space), space), space), copies])
 
-    def settle(self, params: Tensor, canvas: Canvas, moment: Moment) -> Tensor:
+    def project_params(self, params: Tensor, space: ImageSpace, context: StepContext) -> Tensor:
         """Return the parameters with the own ones settled."""
-        own, copies = self._parts(params, canvas)
-        return joined([self.of.settle(own, canvas, moment), copies])
+        own, copies = self._parts(params, space)
+        return joined([self.of.project_params(own, space, context), copies])
 
-    def _parts(self, params: Tensor, canvas: Canvas) -> tuple[Tensor, Tensor]:
-        shape = self.of.shape(canvas)
+    def _parts(self, params: Tensor, space: ImageSpace) -> tuple[Tensor, Tensor]:
+        shape = self.of.shape(space)
         own = params[:, : math.prod(shape)].reshape(-1, *shape)
         return own, params[:, math.prod(shape) :]
 
 
-def padded_bounds(inner: Parametrization, canvas: Canvas, count: int) -> tuple[Tensor | None, Tensor | None]:
+def padded_bounds(inner: Parametrization, space: ImageSpace, count: int) -> tuple[Tensor | None, Tensor | None]:
     """Return the bounds of a parametrization whose numbers come first among ``count``, and none for the rest."""
     ends = []
-    for end, free in zip(inner.bounds(canvas), (-math.inf, math.inf), strict=True):
+    for end, free in zip(inner.bounds(space), (-math.inf, math.inf), strict=True):
         if end is not None:
             full = end.new_full((count,), free)
-            shape = inner.shape(canvas)
+            shape = inner.shape(space)
             full[: math.prod(shape)] = end.expand(shape).reshape(-1)
             end = full
         ends.append(end)

@@ -13,7 +13,7 @@ from dreamopt.errors import UsageError
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.warp import warp
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -55,10 +55,10 @@ class Affine(Transform):
         if len(self.factors) != 2 or not 0 < self.factors[0] <= self.factors[1]:
             raise UsageError(f"the factors of Affine must be (low, high), above 0, not {self.factors}")
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item under its own map."""
         h, w = image.shape[2:]
-        outside, moved = fill_value(self.fill, image, moment.canvas), []
+        outside, moved = fill_value(self.fill, image, context.space), []
         if self.degrees == self.shift == self.shear == 0 and min(self.factors) == max(self.factors) == 1:
             return image
         for one, stream in zip(image, streams, strict=True):

@@ -12,7 +12,7 @@ from dreamopt.errors import UsageError
 from dreamopt.image.draw import Choices, checked_choices, drawn
 from dreamopt.image.filters import gaussian
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -44,7 +44,7 @@ class Blur(Transform):
         if min(sigma or between or ()) < 0:
             raise UsageError(f"sigma of Blur must be at least 0, not {self.sigma or self.between}")
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item blurred by its own width."""
         widths = [drawn(stream, "blur", self.sigma, self.between)[0] for stream in streams]
         return torch.cat([gaussian(image[i : i + 1], width) for i, width in enumerate(widths)])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamopt.image.draw import Side, checked_size, target_size
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -35,8 +35,8 @@ class CenterCrop(Transform):
     def __post_init__(self) -> None:
         checked_size("CenterCrop", self.height, self.width)
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return the middles."""
-        h, w = (min(asked, side) for asked, side in zip(target_size(self.height, self.width, image, moment), image.shape[2:], strict=True))
+        h, w = (min(asked, side) for asked, side in zip(target_size(self.height, self.width, image, context), image.shape[2:], strict=True))
         top, left = (image.shape[2] - h) // 2, (image.shape[3] - w) // 2
         return image[:, :, top : top + h, left : left + w]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dreamopt.image.draw import Length, checked_length, pixels
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -38,9 +38,9 @@ class CropJitter(Transform):
     def __post_init__(self) -> None:
         checked_length("the pixels of CropJitter", self.pixels)
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item's own window."""
-        lost = pixels(self.pixels, image, moment)
+        lost = pixels(self.pixels, image, context)
         if lost == 0:
             return image
         h, w = (max(1, side - lost) for side in image.shape[2:])

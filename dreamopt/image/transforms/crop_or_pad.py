@@ -10,7 +10,7 @@ from torch import Tensor
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Side, checked_size, target_size
 from dreamopt.image.transform import Fill, Transform, fill_value
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -48,17 +48,17 @@ class CropOrPad(Transform):
         checked_size("CropOrPad", self.height, self.width)
         object.__setattr__(self, "fill", checked_colour(self.fill))
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return the images at their new size."""
         n, c, h, w = image.shape
-        height, width = target_size(self.height, self.width, image, moment)
+        height, width = target_size(self.height, self.width, image, context)
         if (h, w) == (height, width):
             return image
         top, left = max(0, h - height) // 2, max(0, w - width) // 2
         middle = image[:, :, top : top + height, left : left + width]
         if middle.shape[2:] == (height, width):
             return middle
-        framed = fill_value(self.fill, image, moment.canvas).expand(n, c, height, width).clone()
+        framed = fill_value(self.fill, image, context.space).expand(n, c, height, width).clone()
         top, left = (height - middle.shape[2]) // 2, (width - middle.shape[3]) // 2
         framed[:, :, top : top + middle.shape[2], left : left + middle.shape[3]] = middle
         return framed

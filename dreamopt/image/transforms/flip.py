@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -44,7 +44,7 @@ class Flip(Transform):
         if self.axes not in ("horizontal", "vertical", "both"):
             raise UsageError(f"the axes of Flip must be horizontal, vertical or both, not {self.axes!r}")
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item, mirrored or not."""
         flipped = []
         for one, stream in zip(image, streams, strict=True):

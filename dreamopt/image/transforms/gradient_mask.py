@@ -11,7 +11,7 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.image.draw import Length, checked_length, pixels
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -43,9 +43,9 @@ class GradientMask(Transform):
     def __post_init__(self) -> None:
         checked_length("the margin of GradientMask", self.margin)
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return the same images, tied to a part of themselves."""
-        margin = pixels(self.margin, image, moment)
+        margin = pixels(self.margin, image, context)
         if margin == 0 and not self.outside:
             return image
         h, w = image.shape[2:]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -40,7 +40,7 @@ class Jitter(Transform):
         if self.pixels < 0:
             raise UsageError(f"jitter must be at least 0 pixels, not {self.pixels}")
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item rolled by its own offsets."""
         if self.pixels == 0:
             return image

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Moment, Number, at, smallest
+from dreamopt.parts.schedule import Number, StepContext, at, smallest
 from dreamopt.parts.streams import Stream
 
 
@@ -41,10 +41,10 @@ class Noise(Transform):
         if smallest(self.normal) < 0 or smallest(self.uniform) < 0:
             raise UsageError(f"the noise must be at least 0, not {self.normal} and {self.uniform}")
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item under its own noise."""
-        grey = 1.0 if moment.canvas is None else moment.canvas.grey_level
-        normal, uniform = at(self.normal, moment) * grey, at(self.uniform, moment) * grey
+        grey = 1.0 if context.space is None else context.space.grey_level
+        normal, uniform = at(self.normal, context) * grey, at(self.uniform, context) * grey
         shape = image.shape[1:]
         if normal > 0:
             image = image + normal * torch.stack([stream.normal("normal", shape, image) for stream in streams])

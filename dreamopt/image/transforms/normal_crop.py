@@ -11,7 +11,7 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.image.draw import Side, checked_size, target_size
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Moment, Number, at, smallest
+from dreamopt.parts.schedule import Number, StepContext, at, smallest
 from dreamopt.parts.streams import Stream
 
 
@@ -54,16 +54,16 @@ class NormalCrop(Transform):
         if smallest(self.down) < 0 or smallest(self.right) < 0:
             raise UsageError(f"down and right of NormalCrop must be from 0 to 1, not {self.down} and {self.right}")
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item's own window."""
-        asked = target_size(self.height, self.width, image, moment)
+        asked = target_size(self.height, self.width, image, context)
         sides = [min(wanted, side) for wanted, side in zip(asked, image.shape[2:], strict=True)]
-        places, cropped = (at(self.down, moment), at(self.right, moment)), []
+        places, cropped = (at(self.down, context), at(self.right, context)), []
         for one, stream in zip(image, streams, strict=True):
             normal, start = stream.generator("normal_crop").standard_normal(2), []
             for k in range(2):
                 spare = one.shape[k + 1] - sides[k]
-                start.append(int(min(max(places[k] * spare + at(self.spread, moment) * spare * float(normal[k]), 0.0), float(spare))))
+                start.append(int(min(max(places[k] * spare + at(self.spread, context) * spare * float(normal[k]), 0.0), float(spare))))
             cropped.append(one[:, start[0] : start[0] + sides[0], start[1] : start[1] + sides[1]])
         shown = torch.stack(cropped)
         if shown.requires_grad:

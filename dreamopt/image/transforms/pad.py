@@ -12,7 +12,7 @@ from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Length, checked_length, pixels
 from dreamopt.image.filters import taken
 from dreamopt.image.transform import Fill, Transform, fill_value
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -49,16 +49,16 @@ class Pad(Transform):
         if self.fill not in ("reflect", "replicate"):
             object.__setattr__(self, "fill", checked_colour(self.fill))
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return the framed images, (N, C, H + 2 pixels, W + 2 pixels)."""
-        width = pixels(self.pixels, image, moment)
+        width = pixels(self.pixels, image, context)
         if width == 0:
             return image
         n, c, h, w = image.shape
         if self.fill in ("reflect", "replicate"):
             rows, columns = (outer(side, width, str(self.fill), image.device) for side in (h, w))
             return taken(taken(image, 2, rows), 3, columns)
-        framed = fill_value(self.fill, image, moment.canvas).expand(n, c, h + 2 * width, w + 2 * width).clone()
+        framed = fill_value(self.fill, image, context.space).expand(n, c, h + 2 * width, w + 2 * width).clone()
         framed[:, :, width : width + h, width : width + w] = image
         return framed
 

@@ -13,7 +13,7 @@ from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Side, checked_size, target_size
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Fill, Transform, fill_value
-from dreamopt.parts.schedule import Linear, Moment, Number, at, smallest
+from dreamopt.parts.schedule import Linear, Number, StepContext, at, smallest
 from dreamopt.parts.streams import Stream
 
 _FALLING = Linear(0.5, 0.05, inclusive=True)
@@ -69,16 +69,16 @@ class RandomCropResize(Transform):
         if smallest(self.part) <= 0 or smallest(self.spread) < 0 or smallest(self.centre_spread) < 0:
             raise UsageError(f"part of RandomCropResize must be above 0 and its spreads at least 0, not {self}")
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item's own box."""
         h, w = image.shape[2:]
-        size = target_size(self.height, self.width, image, moment)
-        outside, seen = fill_value(self.fill, image, moment.canvas), []
+        size = target_size(self.height, self.width, image, context)
+        outside, seen = fill_value(self.fill, image, context.space), []
         for one, stream in zip(image, streams, strict=True):
             draw = stream.generator("random_crop_resize")
-            y, x = (0.5 + at(self.centre_spread, moment) * float(v) for v in draw.standard_normal(2))
+            y, x = (0.5 + at(self.centre_spread, context) * float(v) for v in draw.standard_normal(2))
             if self.between is None:
-                part = min(max(at(self.part, moment) + at(self.spread, moment) * float(draw.standard_normal()), 0.05), 1.0)
+                part = min(max(at(self.part, context) + at(self.spread, context) * float(draw.standard_normal()), 0.05), 1.0)
             else:
                 part = float(draw.uniform(*self.between))
             box = ((y - part / 2) * h, (x - part / 2) * w, part * h, part * w)

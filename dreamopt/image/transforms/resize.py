@@ -11,7 +11,7 @@ from torch import Tensor
 from dreamopt.image.draw import Side, checked_size, target_size
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -39,10 +39,10 @@ class Resize(Transform):
     def __post_init__(self) -> None:
         checked_size("Resize", self.height, self.width)
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return the images at their new size."""
         h, w = image.shape[2:]
-        size = target_size(self.height, self.width, image, moment)
+        size = target_size(self.height, self.width, image, context)
         if (h, w) == size:
             return image
         return torch.stack([resample(one, (0, 0, h, w), size, outside=None, antialias=self.antialias) for one in image])

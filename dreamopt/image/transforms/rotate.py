@@ -13,7 +13,7 @@ from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Choices, checked_choices, drawn
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.warp import warp
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -52,9 +52,9 @@ class Rotate(Transform):
         object.__setattr__(self, "between", between)
         object.__setattr__(self, "fill", checked_colour(self.fill))
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item turned by its own angle."""
-        outside, turned = fill_value(self.fill, image, moment.canvas), []
+        outside, turned = fill_value(self.fill, image, context.space), []
         for one, stream in zip(image, streams, strict=True):
             (angle,) = drawn(stream, "rotate", self.degrees, self.between)
             if angle == 0:

@@ -13,7 +13,7 @@ from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Choices, checked_choices, drawn
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Fill, Transform, fill_value
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -61,10 +61,10 @@ class Scale(Transform):
         if min(factors or between or ()) <= 0:
             raise UsageError(f"the factors of Scale must be above 0, not {self.factors or self.between}")
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item zoomed by its own factor."""
         h, w = image.shape[2:]
-        outside, zoomed = fill_value(self.fill, image, moment.canvas), []
+        outside, zoomed = fill_value(self.fill, image, context.space), []
         for one, stream in zip(image, streams, strict=True):
             values = drawn(stream, "scale", self.factors, self.between, 2 if self.apart else 1)
             if all(value == 1 for value in values):

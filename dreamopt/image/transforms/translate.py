@@ -13,7 +13,7 @@ from dreamopt.image.colour import checked_colour
 from dreamopt.image.filters import taken
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.transforms.pad import outer
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
@@ -45,7 +45,7 @@ class Translate(Transform):
         if self.fill not in ("reflect", "replicate"):
             object.__setattr__(self, "fill", checked_colour(self.fill))
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], moment: Moment) -> Tensor:
+    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item shifted by its own offsets."""
         sides, moved = image.shape[2:], []
         for one, stream in zip(image, streams, strict=True):
@@ -57,7 +57,7 @@ class Translate(Transform):
                 rows, columns = (_shifted(side, s, str(self.fill), image.device) for side, s in zip(sides, shifts, strict=True))
                 moved.append(taken(taken(one, 1, rows), 2, columns))
                 continue
-            made = fill_value(self.fill, image, moment.canvas).expand_as(one).clone()
+            made = fill_value(self.fill, image, context.space).expand_as(one).clone()
             to, source = zip(*(_overlap(side, s) for side, s in zip(sides, shifts, strict=True)), strict=True)
             made[:, to[0], to[1]] = one[:, source[0], source[1]]
             moved.append(made)

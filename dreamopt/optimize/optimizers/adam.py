@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamopt.optimize.norms import check_memory, check_positive, check_step, each
 from dreamopt.optimize.optimizer import Optimizer, State
-from dreamopt.parts.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Number, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class Adam(Optimizer):
         count = torch.zeros(params.shape[0], dtype=torch.float64)
         return {"mean": torch.zeros_like(params), "square": torch.zeros_like(params), "count": count}
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step by the corrected means."""
         mean = state["mean"].lerp(gradient, 1 - self.beta1)
         square = state["square"].mul(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
         count = state["count"] + 1
         # The same for all items, but for one that has stepped back.
         made = count.tolist()
-        rate = each([at(self.step_size, moment) * unit / (1 - self.beta1**t) for t in made], params)
+        rate = each([at(self.step_size, context) * unit / (1 - self.beta1**t) for t in made], params)
         size = (square / each([1 - self.beta2**t for t in made], params)).sqrt_().add_(self.epsilon / unit)
         return params + rate * mean / size, {"mean": mean, "square": square, "count": count}

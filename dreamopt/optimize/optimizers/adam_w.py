@@ -9,7 +9,7 @@ from torch import Tensor
 from dreamopt.optimize.norms import check_not_negative
 from dreamopt.optimize.optimizer import State
 from dreamopt.optimize.optimizers.adam import Adam
-from dreamopt.parts.schedule import Moment, at
+from dreamopt.parts.schedule import StepContext, at
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class AdamW(Adam):
         super().__post_init__()
         check_not_negative("AdamW", weight_decay=self.weight_decay)
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Decay, then step as Adam does."""
-        kept = params * (1 - at(self.step_size, moment) * self.weight_decay) if self.weight_decay else params
-        return super().step(kept, gradient, state, moment, unit)
+        kept = params * (1 - at(self.step_size, context) * self.weight_decay) if self.weight_decay else params
+        return super().step(kept, gradient, state, context, unit)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamopt.optimize.norms import Norm, check_memory, check_norm, check_step, normalized
 from dreamopt.optimize.optimizer import Optimizer, State
-from dreamopt.parts.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Number, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Ascent(Optimizer):
         """Return the momentum before the first step."""
         return {"momentum": torch.zeros_like(params)} if self.momentum else {}
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step along the normalized gradient."""
         direction = normalized(gradient, self.norm, unit)
         if self.momentum:
             direction = self.momentum * state["momentum"] + direction
             state = {"momentum": direction}
-        return params + at(self.step_size, moment) * unit * direction, state
+        return params + at(self.step_size, context) * unit * direction, state

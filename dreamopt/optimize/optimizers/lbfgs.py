@@ -14,7 +14,7 @@ from dreamopt.optimize.batched_search import Ask, Solve, minimize_together, slop
 from dreamopt.optimize.norms import check_step
 from dreamopt.optimize.optimizer import Evaluate, LineSearch, State
 from dreamopt.optimize.options import copied
-from dreamopt.parts.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Number, StepContext, at
 
 # The end of a line search is one of its last trials.
 _REMEMBERED = 8
@@ -74,13 +74,13 @@ class LBFGS(LineSearch):
         params: Tensor,
         gradient: Tensor,
         state: State,
-        moment: Moment,
+        context: StepContext,
         unit: float,
         bounds: tuple[Tensor | None, Tensor | None],
     ) -> tuple[Tensor, State]:
         """Let each item iterate, from where it stands and with what it remembers."""
-        iterations = max(1, min(self.renew, moment.steps - moment.step))
-        rate = at(self.step_size, moment)
+        iterations = max(1, min(self.renew, context.steps - context.step))
+        rate = at(self.step_size, context)
         scales = [known or new for known, new in zip(state["scale"], slopes(gradient, unit), strict=True)]
         memories, last = list(state["memory"]), list(state["last"])
 
@@ -91,7 +91,7 @@ class LBFGS(LineSearch):
 
             return solve
 
-        moved = minimize_together({k: solver(k) for k in range(len(params))}, evaluate, params, gradient, moment.values, unit, scales)
+        moved = minimize_together({k: solver(k) for k in range(len(params))}, evaluate, params, gradient, context.values, unit, scales)
         return moved, {"memory": memories, "scale": scales, "last": last}
 
     def _minimize(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamopt.optimize.norms import Norm, check_memory, check_norm, check_step, normalized
 from dreamopt.optimize.optimizer import Optimizer, State, per_item
-from dreamopt.parts.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Number, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Momentum(Optimizer):
     norm : {"none", "mean", "window", "l2", "std"}
         ν, over each item by itself: 1, the mean of \|g\|, the Euclidean norm, or the standard deviation.
     reset : bool
-        Whether the memory is cleared when η is not what it was at the step before. Meant for η in `Pieces`; with an η
+        Whether the memory is cleared when η is not what it was at the step before. Meant for η in `Piecewise`; with an η
         that changes at every step there would be no memory.
 
     References
@@ -53,9 +53,9 @@ class Momentum(Optimizer):
         """Return an empty memory, and no learning rate yet."""
         return {"momentum": torch.zeros_like(params), "rate": torch.full((params.shape[0],), torch.nan, dtype=torch.float64)}
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step by the memory."""
-        rate, memory, before = at(self.step_size, moment), state["momentum"], state["rate"]
+        rate, memory, before = at(self.step_size, context), state["momentum"], state["rate"]
         if self.reset and any(one != rate for one in before.tolist()):
             memory = torch.where(per_item((before == rate).to(memory.device), memory), memory, 0)
         memory = self.momentum * memory + rate * unit * normalized(gradient, self.norm, unit)

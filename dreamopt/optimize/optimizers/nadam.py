@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamopt.optimize.norms import check_memory, check_not_negative, check_positive, check_step, each
 from dreamopt.optimize.optimizer import Optimizer, State
-from dreamopt.parts.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Number, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class NAdam(Optimizer):
         count = torch.zeros(params.shape[0], dtype=torch.float64)
         return {"mean": torch.zeros_like(params), "square": torch.zeros_like(params), "count": count, "product": count + 1}
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step by the corrected means, half a step ahead."""
         mean = state["mean"].lerp(gradient, 1 - self.beta1)
         square = state["square"].mul(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
@@ -67,7 +67,7 @@ class NAdam(Optimizer):
         now = self.beta1 * (1 - 0.5 * 0.96 ** (count * self.momentum_decay))
         ahead = self.beta1 * (1 - 0.5 * 0.96 ** ((count + 1) * self.momentum_decay))
         product = state["product"] * now
-        rate = at(self.step_size, moment) * unit
+        rate = at(self.step_size, context) * unit
         of_gradient = each((rate * (1 - now) / (1 - product)).tolist(), params)
         of_mean = each((rate * ahead / (1 - product * ahead)).tolist(), params)
         size = (square / each((1 - self.beta2**count).tolist(), params)).sqrt_().add_(self.epsilon / unit)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dreamopt.optimize.norms import check_step
 from dreamopt.optimize.optimizer import Optimizer, State
-from dreamopt.parts.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Number, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,6 @@ class Plain(Optimizer):
     def __post_init__(self) -> None:
         check_step("Plain", self.step_size)
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step along the gradient."""
-        return params + at(self.step_size, moment) * unit * (gradient * unit), state
+        return params + at(self.step_size, context) * unit * (gradient * unit), state

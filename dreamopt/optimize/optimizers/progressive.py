@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamopt.optimize.norms import check_step, sizes
 from dreamopt.optimize.optimizer import Optimizer, State, per_item
-from dreamopt.parts.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Number, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Progressive(Optimizer):
         for number in (self.desired, self.max_step):
             check_step(type(self).__name__, number)
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step along the gradient, as far as the policy says."""
-        wanted = self.wanted(gradient, moment)
+        wanted = self.wanted(gradient, context)
         steepness = (sizes(gradient, "l2") * unit).square()
-        most = torch.full_like(steepness, at(self.max_step, moment))
+        most = torch.full_like(steepness, at(self.max_step, context))
         rate = torch.minimum(most, wanted / torch.where(steepness > 0, steepness, 1))
         return params + per_item(rate, gradient) * unit * (gradient * unit), state
 
-    def wanted(self, gradient: Tensor, moment: Moment) -> Tensor:
+    def wanted(self, gradient: Tensor, context: StepContext) -> Tensor:
         """Return the gain that is aimed at, (N,)."""
-        return gradient.new_full((gradient.shape[0],), at(self.desired, moment))
+        return gradient.new_full((gradient.shape[0],), at(self.desired, context))

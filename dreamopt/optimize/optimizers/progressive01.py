@@ -10,7 +10,7 @@ from torch import Tensor
 from dreamopt.errors import OptimizeError
 from dreamopt.optimize.norms import check_step
 from dreamopt.optimize.optimizers.progressive import Progressive
-from dreamopt.parts.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Number, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Progressive01(Progressive):
         super().__post_init__()
         check_step(type(self).__name__, self.late)
 
-    def wanted(self, gradient: Tensor, moment: Moment) -> Tensor:
+    def wanted(self, gradient: Tensor, context: StepContext) -> Tensor:
         """Return the gain that is aimed at, (N,)."""
-        if moment.values is None:
+        if context.values is None:
             raise OptimizeError(f"{self} needs the values before the step, which this loop does not tell it (Moment.values)")
-        missing = (1 - moment.values.to(gradient)).clamp(min=0)
-        return torch.minimum(at(self.late, moment) * missing, super().wanted(gradient, moment))
+        missing = (1 - context.values.to(gradient)).clamp(min=0)
+        return torch.minimum(at(self.late, context) * missing, super().wanted(gradient, context))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamopt.optimize.norms import Norm, check_memory, check_norm, check_positive, check_step, normalized
 from dreamopt.optimize.optimizer import Optimizer, State
-from dreamopt.parts.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Number, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class RMSprop(Optimizer):
         """Return the mean square at 0."""
         return {"square": torch.zeros_like(params)}
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step by the gradient over its running size."""
         direction = normalized(gradient, self.norm, unit)
         square = state["square"].mul(self.decay).addcmul_(direction, direction, value=1 - self.decay)
         size = square.add(self.epsilon).sqrt_() if self.inside else square.sqrt().add_(self.epsilon)
-        return params + at(self.step_size, moment) * unit * direction / size, {"square": square}
+        return params + at(self.step_size, context) * unit * direction / size, {"square": square}

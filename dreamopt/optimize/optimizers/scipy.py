@@ -17,7 +17,7 @@ from dreamopt.errors import UsageError
 from dreamopt.optimize.batched_search import Ask, minimize_together, slopes
 from dreamopt.optimize.optimizer import Evaluate, LineSearch, State
 from dreamopt.optimize.options import Options, call, frozen
-from dreamopt.parts.schedule import Moment
+from dreamopt.parts.schedule import StepContext
 
 Vector = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ class Scipy(LineSearch):
         params: Tensor,
         gradient: Tensor,
         state: State,
-        moment: Moment,
+        context: StepContext,
         unit: float,
         bounds: tuple[Tensor | None, Tensor | None],
     ) -> tuple[Tensor, State]:
@@ -112,7 +112,7 @@ class Scipy(LineSearch):
                 f"scipy's {self.method} keeps a matrix of {count} x {count} numbers for {count} parameters; "
                 f"up to {most} it can be used here, above that L-BFGS-B, CG or TNC"
             )
-        iterations = max(1, min(self.renew, moment.steps - moment.step))
+        iterations = max(1, min(self.renew, context.steps - context.step))
         ends = [None if end is None else (end / unit).expand(params[:1].shape) for end in bounds]
         walls = [
             np.full(count, free) if end is None else end.reshape(-1).to(torch.float64).cpu().numpy()
@@ -128,7 +128,7 @@ class Scipy(LineSearch):
             warnings.filterwarnings("error", "Unknown solver options", OptimizeWarning)
             solvers = dict.fromkeys(range(len(params)), solve)
             scales = slopes(gradient, unit)
-            return minimize_together(solvers, evaluate, params, gradient, moment.values, unit, scales), state
+            return minimize_together(solvers, evaluate, params, gradient, context.values, unit, scales), state
 
     def _minimize(self, ask: Ask, start: Vector, bounds: Bounds, iterations: int) -> Vector:
         path = _Path(ask)

@@ -15,7 +15,7 @@ from dreamopt.optimize.norms import check_step
 from dreamopt.optimize.optimizer import Optimizer, State
 from dreamopt.optimize.options import Options, call, copied, frozen
 from dreamopt.parts.part import literal
-from dreamopt.parts.schedule import Moment, Number, at
+from dreamopt.parts.schedule import Number, StepContext, at
 
 
 @dataclass(frozen=True, init=False)
@@ -71,7 +71,7 @@ class Torch(Optimizer):
         leaf, state = torch.ones(1, 2, 3, 4), self.start(torch.ones(1, 2, 3, 4))
         try:
             for step in range(2):
-                leaf, state = self.step(leaf, torch.full_like(leaf, 0.5), state, Moment(step, 2), 1.0)
+                leaf, state = self.step(leaf, torch.full_like(leaf, 0.5), state, StepContext(step, 2), 1.0)
         except Exception as problem:  # whatever a class of torch's, or of the user's options, raises
             said = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise UsageError(f"{self} cannot climb an image: {said}") from problem
@@ -89,12 +89,12 @@ class Torch(Optimizer):
         """Return an empty memory for each item."""
         return {"memory": [{} for _ in range(len(params))]}
 
-    def step(self, params: Tensor, gradient: Tensor, state: State, moment: Moment, unit: float) -> tuple[Tensor, State]:
+    def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Let a fresh optimizer with the items' memory make one step."""
         starts = params / unit
         # Clones: a slice of the batch would let a step that writes in place reach the batch.
         leaves = [one.clone().requires_grad_() for one in starts]
-        method = _classes()[self.name.lower()](leaves, lr=self._rate(moment), **dict(self.options))
+        method = _classes()[self.name.lower()](leaves, lr=self._rate(context), **dict(self.options))
         memories: list[Mapping[str, Any]] = state["memory"]
         for leaf, slope, memory in zip(leaves, gradient, memories, strict=True):
             leaf.grad = slope * -unit
@@ -105,8 +105,8 @@ class Torch(Optimizer):
         # Not `moved * unit`: what has not moved must keep its bits.
         return params + (moved - starts) * unit, {"memory": [dict(method.state[leaf]) for leaf in leaves]}
 
-    def _rate(self, moment: Moment) -> float:
-        return at(self.lr, moment)
+    def _rate(self, context: StepContext) -> float:
+        return at(self.lr, context)
 
 
 def _classes() -> dict[str, Any]:
