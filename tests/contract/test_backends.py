@@ -18,7 +18,7 @@ from dreamopt.errors import BackendError, DeadGradientError, NetError, ShapeErro
 from dreamopt.network import Network, load_net
 from dreamopt.schema import read_net
 from tests.oracle.conftest import caffe_root
-from tests.toy import PROTOTXT, toy_network
+from tests.support.toy import PROTOTXT, toy_network
 
 # The toy's small net, and what real nets have besides: a residual read three times, BatchNorm and Scale in place, a Sigmoid
 # that is overwritten, a Slice one half of which nobody reads, a second input, and a loss that nobody wants.
@@ -214,7 +214,7 @@ def test_the_dead_gradient_is_explained(make: Make) -> None:
 
 def python_layer(name: str, kind: str, bottoms: str, tops: str = "", extra: str = "", more: str = "") -> str:
     ins, outs = (" ".join(f'{end}: "{b}"' for b in blobs.split()) for end, blobs in (("bottom", bottoms), ("top", tops or name)))
-    inner = f'module: "tests.python_layers" layer: "{kind}" {extra}'
+    inner = f'module: "tests.support.python_layers" layer: "{kind}" {extra}'
     return f'layer {{ name: "{name}" type: "Python" {ins} {outs} {more} python_param {{ {inner} }} }}\n'
 
 
@@ -259,7 +259,9 @@ def test_python_layers(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_python_layers_only_where_they_are_allowed(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DREAMOPT_ALLOW_PYTHON_LAYERS", "0")
     path, weights = _files(tmp_path, "python", PYTHON)
-    sentence = r"python.prototxt:2: layer 'thirds' \(Python\) runs code of the module 'tests.python_layers': pass allow_python_layers=True"
+    sentence = (
+        r"python.prototxt:2: layer 'thirds' \(Python\) runs code of the module 'tests.support.python_layers': pass allow_python_layers=True"
+    )
     with pytest.raises(NetError, match=sentence):
         load_net(path, weights)
     with pytest.raises(NetError, match=sentence):

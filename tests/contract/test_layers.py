@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.layer import Layer, Shape, known_types, layer_class
-from tests.layer_nets import make_layer, net_text
+from tests.support.layer_nets import make_layer, net_text
 
 MAP = (2, 3, 5, 4)
 WITHOUT_GRADIENT = {
@@ -143,7 +143,7 @@ EXAMPLES: dict[str, list[tuple[str, list[Shape], int, str]]] = {
     "PSROIPooling": [
         ("psroi_pooling_param { output_dim: 2 group_size: 3 spatial_scale: 2 }", [(2, 18, 5, 4), (4, 5)], 1, "TEST"),
     ],
-    "Python": [('python_param { module: "tests.python_layers" layer: "Tenfold" }', [MAP], 1, "TEST")],
+    "Python": [('python_param { module: "tests.support.python_layers" layer: "Tenfold" }', [MAP], 1, "TEST")],
     "ROIPooling": [("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 2 }", [MAP, (4, 5)], 1, "TEST")],
     "RNN": [("recurrent_param { num_output: 2 }", [(3, 4, 5), (3, 4), (4, 6)], 1, "TEST")],
     "ReLU": [("", [MAP], 1, "TEST"), ("relu_param { negative_slope: 0.3 }", [MAP], 1, "TEST")],

@@ -29,7 +29,7 @@ from dreamopt.objectives import (
     Style,
     TensorDirection,
 )
-from tests.toy import toy_network
+from tests.support.toy import toy_network
 
 RANDOM = np.random.default_rng(5)
 PICTURES = tuple(frozen_picture(RANDOM.integers(0, 256, shape)) for shape in ((11, 13, 3), (30, 20, 3), (14, 22, 3)))

@@ -17,7 +17,7 @@ from dreamopt.network import Network
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import streams
 from dreamopt.problem import Problem
-from tests.toy import toy_network
+from tests.support.toy import toy_network
 
 
 def generator(dtype: torch.dtype = torch.float64, channels: int = 3) -> Network:

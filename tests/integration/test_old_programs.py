@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.old_programs import PROGRAMS, ROOT, files, run
+from tests.support.old_programs import PROGRAMS, ROOT, files, run
 
 
 @pytest.mark.parametrize("program", [pytest.param(p, id=p.stem) for p in PROGRAMS])

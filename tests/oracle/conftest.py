@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY, missing
-from tests.oracle.compare import WORST
-from tests.oracle.harness import Oracle
+from tests.support.oracle.compare import WORST
+from tests.support.oracle.harness import Oracle
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 import dreamopt.caffe
 from tests.conftest import REPOSITORY
-from tests.oracle.harness import Oracle
 from tests.oracle.test_pycaffe_semantics import run_ours, same
+from tests.support.oracle.harness import Oracle
 
 SPECS = {
     "a classifier, named": """
@@ -91,7 +91,7 @@ def test_coordinate_maps(oracle: Oracle, tmp_path: Path) -> None:
 @pytest.fixture
 def layers_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[bytes]:
     """Put the tests' Python layers on the path under a name of their own, as in the oracle."""
-    content = (REPOSITORY / "tests/python_layers.py").read_bytes()
+    content = (REPOSITORY / "tests/support/python_layers.py").read_bytes()
     (tmp_path / "their_layers.py").write_bytes(content)
     monkeypatch.syspath_prepend(tmp_path)
     yield content

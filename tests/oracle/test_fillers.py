@@ -10,7 +10,7 @@ from dreamopt.engine import Net
 from dreamopt.engine.fillers import FILLERS
 from dreamopt.errors import NetError
 from dreamopt.schema import parse_net
-from tests.oracle.harness import Oracle
+from tests.support.oracle.harness import Oracle
 
 CASES = [
     'type: "constant" value: 0.7',

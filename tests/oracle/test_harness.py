@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.oracle.harness import Oracle, OracleError
+from tests.support.oracle.harness import Oracle, OracleError
 
 NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 7 } } }

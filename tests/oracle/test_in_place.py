@@ -8,9 +8,9 @@ import torch
 
 from dreamopt.engine import Net
 from dreamopt.schema import parse_net
-from tests.oracle.apart import pull_apart
-from tests.oracle.compare import TOLERANCE, note
-from tests.oracle.harness import Array, Oracle, relative_error
+from tests.support.oracle.apart import pull_apart
+from tests.support.oracle.compare import TOLERANCE, note
+from tests.support.oracle.harness import Array, Oracle, relative_error
 
 HEAD = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 7 dim: 5 } } }

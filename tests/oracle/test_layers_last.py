@@ -11,8 +11,8 @@ import pytest
 
 import dreamopt.caffe
 from dreamopt.engine.layer import Shape
-from tests.oracle.compare import TOLERANCE, check, normal, note
-from tests.oracle.harness import Array, Oracle, relative_error
+from tests.support.oracle.compare import TOLERANCE, check, normal, note
+from tests.support.oracle.harness import Array, Oracle, relative_error
 
 MAP = (2, 3, 7, 6)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dreamopt.engine.layer import Shape
-from tests.oracle.compare import check, normal
-from tests.oracle.harness import Array, Oracle
+from tests.support.oracle.compare import check, normal
+from tests.support.oracle.harness import Array, Oracle
 
 MAP = (2, 3, 5, 4)
 SHAPES = [MAP, (4, 7), (2, 3, 5, 4, 6), (9,)]

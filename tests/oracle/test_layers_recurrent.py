@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import dreamopt.caffe
-from tests.oracle.compare import TOLERANCE, note
-from tests.oracle.harness import Array, Oracle, relative_error
+from tests.support.oracle.compare import TOLERANCE, note
+from tests.support.oracle.harness import Array, Oracle, relative_error
 
 # Weights' diffs are read before the first pass, so that every pass is added to them.
 SCRIPT = """

@@ -1,8 +1,8 @@
 """What we refuse, real Caffe refuses too."""
 
-from tests.bad_layers import BAD_LAYERS
-from tests.layer_nets import net_text
-from tests.oracle.harness import Oracle
+from tests.support.bad_layers import BAD_LAYERS
+from tests.support.layer_nets import net_text
+from tests.support.oracle.harness import Oracle
 
 # each net in a child of its own, since Caffe's way to refuse is to abort
 _CODE = """

@@ -3,8 +3,8 @@
 import pytest
 
 from dreamopt.engine.layer import Shape
-from tests.oracle.compare import check
-from tests.oracle.harness import Oracle
+from tests.support.oracle.compare import check
+from tests.support.oracle.harness import Oracle
 
 MAP = (2, 6, 5, 4)
 

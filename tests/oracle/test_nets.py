@@ -16,8 +16,8 @@ from dreamopt.engine import Net
 from dreamopt.engine.layer import Shape
 from dreamopt.schema import NetDef, read_net
 from dreamopt.schema.caffe_pb2 import NetParameter
-from tests.oracle.compare import TOLERANCE, note
-from tests.oracle.harness import Array, Oracle, relative_error
+from tests.support.oracle.compare import TOLERANCE, note
+from tests.support.oracle.harness import Array, Oracle, relative_error
 
 Weights = dict[str, list[Array]] | bytes
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.old_programs import PROGRAMS, files, run
-from tests.oracle.compare import TOLERANCE, note
-from tests.oracle.harness import Oracle, relative_error
+from tests.support.old_programs import PROGRAMS, files, run
+from tests.support.oracle.compare import TOLERANCE, note
+from tests.support.oracle.harness import Oracle, relative_error
 
 # The toolbox's fork of Caffe has this call; here it is made of what Caffe 1.0 has.
 CAFFE = """

@@ -13,8 +13,8 @@ from dreamopt.network import load_net
 from dreamopt.objective import each
 from dreamopt.objectives import Channel, ClassScore, Neuron
 from dreamopt.problem import Problem
-from tests.oracle.harness import Oracle
-from tests.toy import PROTOTXT
+from tests.support.oracle.harness import Oracle
+from tests.support.toy import PROTOTXT
 
 
 def caffes(

@@ -12,9 +12,9 @@ from dreamopt.engine import Net
 from dreamopt.errors import NetError
 from dreamopt.network import load_net
 from dreamopt.schema import parse_net
-from tests.oracle.compare import TOLERANCE, note
 from tests.oracle.conftest import caffe_root
-from tests.oracle.harness import Array, Oracle, OracleError, relative_error
+from tests.support.oracle.compare import TOLERANCE, note
+from tests.support.oracle.harness import Array, Oracle, OracleError, relative_error
 
 pytestmark = pytest.mark.oracle
 

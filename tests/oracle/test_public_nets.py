@@ -12,11 +12,11 @@ from google.protobuf.text_format import MessageToString
 from dreamopt.engine import Net
 from dreamopt.errors import ShapeError
 from dreamopt.schema import parse_net
-from tests.oracle import public_nets
-from tests.oracle.compare import TOLERANCE, note
-from tests.oracle.harness import Array, Oracle, relative_error
-from tests.oracle.random_compare import Case, compare_case
 from tests.oracle.test_nets import compare, random_weights
+from tests.support.oracle import public_nets
+from tests.support.oracle.compare import TOLERANCE, note
+from tests.support.oracle.harness import Array, Oracle, relative_error
+from tests.support.oracle.random_compare import Case, compare_case
 
 NETS: list[Callable[[], str]] = [
     public_nets.vgg16,

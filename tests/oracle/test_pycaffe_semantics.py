@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import dreamopt.caffe
-from tests.oracle.harness import Array, Oracle, relative_error
+from tests.support.oracle.harness import Array, Oracle, relative_error
 
 # Convolution, in-place ReLU, LRN, a blob read twice (Split), Concat, pooling with Caffe's ceil, a classifier. No two axes agree.
 NET = """

@@ -1,6 +1,6 @@
 """Random nets against real Caffe. ``DREAMOPT_RANDOM_NETS=500`` runs more, from the seed ``DREAMOPT_RANDOM_NETS_FROM`` on.
 
-A net that fails is shrunk; both are saved (`tests.oracle.shrink.save`), and the small one is printed with its seed.
+A net that fails is shrunk; both are saved (`tests.support.oracle.shrink.save`), and the small one is printed with its seed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 
 from dreamopt.engine.layers.tanh import TanH
 from dreamopt.errors import DreamoptError
-from tests.oracle import random_compare
-from tests.oracle.harness import Oracle, OracleError
-from tests.oracle.random_compare import Case, UndecidedError, compare_case, compare_ranges
-from tests.oracle.random_layers import make_wide_case
-from tests.oracle.random_nets import make_case
-from tests.oracle.shrink import save, shrink
+from tests.support.oracle import random_compare
+from tests.support.oracle.harness import Oracle, OracleError
+from tests.support.oracle.random_compare import Case, UndecidedError, compare_case, compare_ranges
+from tests.support.oracle.random_layers import make_wide_case
+from tests.support.oracle.random_nets import make_case
+from tests.support.oracle.shrink import save, shrink
 
 COUNT = int(os.environ.get("DREAMOPT_RANDOM_NETS", "60"))
 FIRST = int(os.environ.get("DREAMOPT_RANDOM_NETS_FROM", "0"))

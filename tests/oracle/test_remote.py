@@ -28,8 +28,8 @@ from dreamopt.recipes import Settings
 from dreamopt.recipes.render import render
 from dreamopt.schema import parse_net, read_net
 from tests.oracle.conftest import caffe_root
-from tests.oracle.random_nets import make_case
-from tests.redirected_nets import BATCH, CASES, Case, asked, gradient, inputs, made
+from tests.support.oracle.random_nets import make_case
+from tests.support.redirected_nets import BATCH, CASES, Case, asked, gradient, inputs, made
 
 pytestmark = pytest.mark.oracle
 
@@ -185,7 +185,7 @@ net.backward()
 result["weights"] = np.concatenate([blob.diff.ravel() for blob in net.params["conv"]])
 result["data"] = net.blobs[arguments["data"]].diff
 """
-    from tests.oracle.harness import Oracle
+    from tests.support.oracle.harness import Oracle
 
     asked = Oracle(caffe_root())
     try:

@@ -17,8 +17,8 @@ from dreamopt.cli import cli
 from dreamopt.engine import Net
 from dreamopt.errors import BackendError
 from dreamopt.network import load_net
-from tests.forks import SSD
 from tests.oracle.conftest import caffe_root
+from tests.support.forks import SSD
 
 pytestmark = pytest.mark.oracle
 

@@ -14,7 +14,7 @@ from dreamopt.schema.caffe_pb2 import NetParameter
 from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
 from dreamopt.schema.upgrade import upgrade
-from tests.oracle.harness import Oracle, OracleError
+from tests.support.oracle.harness import Oracle, OracleError
 
 # Caffe's functions by their C++ names; a message is made in a block larger than it, a std::string by hand.
 _READ = """

@@ -11,7 +11,7 @@ import pytest
 from dreamopt.errors import DreamoptWarning, NetError, WeightsError
 from dreamopt.schema import LayerWeights, parse_net, read_mean, read_weights, shapes_agree, write_weights
 from dreamopt.schema.caffe_pb2 import NetParameter, V1LayerParameter
-from tests.oracle.harness import Oracle, OracleError
+from tests.support.oracle.harness import Oracle, OracleError
 
 Array = npt.NDArray[np.float32]
 

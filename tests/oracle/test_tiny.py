@@ -7,8 +7,8 @@ import pytest
 
 import dreamopt.data
 from dreamopt.engine.net import Net
-from tests.oracle.compare import TOLERANCE, note
-from tests.oracle.harness import Oracle, relative_error
+from tests.support.oracle.compare import TOLERANCE, note
+from tests.support.oracle.harness import Oracle, relative_error
 from tools.textures import CLASSES, batch
 from tools.train_tiny import to_input
 

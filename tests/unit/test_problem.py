@@ -14,7 +14,7 @@ from dreamopt.objectives import Channel, ClassScore, Neuron
 from dreamopt.parts.schedule import Linear, StepContext
 from dreamopt.problem import Problem
 from dreamopt.regularizers import L2, Decay, TotalVariation
-from tests.toy import toy_network
+from tests.support.toy import toy_network
 
 NETWORK = toy_network()
 

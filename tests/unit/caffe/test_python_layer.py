@@ -15,7 +15,7 @@ from dreamopt.schema import parse_net
 
 
 def layer(name: str, kind: str, bottoms: str = "", tops: str = "", extra: str = "") -> str:
-    inner = f'module: "tests.python_layers" layer: "{kind}" {extra}'
+    inner = f'module: "tests.support.python_layers" layer: "{kind}" {extra}'
     ins = " ".join(f'bottom: "{b}"' for b in bottoms.split())
     outs = " ".join(f'top: "{t}"' for t in (tops or name).split())
     return f'layer {{ name: "{name}" type: "Python" {ins} {outs} python_param {{ {inner} }} }}\n'
@@ -158,7 +158,7 @@ def test_what_it_raises_passes_with_a_note() -> None:
     [
         (layer("x", "Nonesuch", "data"), "has no class 'Nonesuch'"),
         (layer("x", "not_a_layer", "data"), "derives from caffe.Layer"),
-        (layer("x", "Tenfold", "data").replace("tests.python_layers", "no_such_module_here"), "cannot be imported.*Python path"),
+        (layer("x", "Tenfold", "data").replace("tests.support.python_layers", "no_such_module_here"), "cannot be imported.*Python path"),
         ('layer { name: "x" type: "Python" bottom: "data" top: "x" }', "has no module"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from dreamopt.engine import Net
 from dreamopt.schema import parse_net
-from tests.oracle.random_compare import Case
+from tests.support.oracle.random_compare import Case
 
 IN_PLACE = [
     ("ReLU", ""),

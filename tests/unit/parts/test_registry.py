@@ -14,7 +14,7 @@ from dreamopt.objective import Objective, from_function, objectives, parse
 from dreamopt.parts.registry import Registry
 from dreamopt.problem import Problem
 from dreamopt.regularizer import Penalty, parse_regularizer, regularizers
-from tests.toy import toy_network
+from tests.support.toy import toy_network
 
 NETWORK = toy_network()
 
@@ -221,7 +221,7 @@ def test_regularizer_strings_that_make_no_sense(text: str, message: str) -> None
 def test_the_folders_at_the_top_are_not_imported_by_their_bare_names(package: str) -> None:
     import importlib.util
 
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     spec = importlib.util.spec_from_file_location(package, root / package / "__init__.py")
     assert spec is not None
     assert spec.loader is not None

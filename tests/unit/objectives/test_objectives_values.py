@@ -25,7 +25,7 @@ from dreamopt.objectives import (
     Style,
     TensorDirection,
 )
-from tests.toy import toy_network
+from tests.support.toy import toy_network
 
 Array = NDArray[np.float64]
 NETWORK = toy_network()

@@ -39,10 +39,10 @@ from dreamopt.optimize import (
     run,
 )
 from dreamopt.problem import Problem
-from tests.toy import toy_network
-from tests.unit.test_optimize_setback import EDGE, STARTS
+from tests.support.toy import toy_network
+from tests.unit.optimize.test_setback import EDGE, STARTS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NETWORK = toy_network()
 UNITS = Channel("conv2", (3, 1, 4, 0))
 OPTIMIZERS = [
@@ -265,7 +265,7 @@ def test_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 CLIMB = """
     import sys, torch
     from dreamopt.optimize import *
-    from tests.unit.test_optimize_checkpoint import problem
+    from tests.unit.optimize.test_checkpoint import problem
     optimizer = {"adam": Adam(), "lbfgs": LBFGS(renew=2)}[sys.argv[2]]
     kept = Checkpoint(sys.argv[1], every=3)
     def tell(progress): print("step", progress.step + 1, flush=True)

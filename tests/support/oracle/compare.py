@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from dreamopt.engine.layer import Shape
-from tests.layer_nets import make_layer, net_text
-from tests.oracle.harness import Array, Oracle, relative_error
+from tests.support.layer_nets import make_layer, net_text
+from tests.support.oracle.harness import Array, Oracle, relative_error
 
 TOLERANCE = 1e-4
 WORST: dict[str, float] = {}

@@ -4,8 +4,8 @@ import pytest
 
 from dreamopt.engine.layer import Shape
 from dreamopt.errors import ShapeError
-from tests.bad_layers import BAD_LAYERS
-from tests.layer_nets import make_layer, net_text
+from tests.support.bad_layers import BAD_LAYERS
+from tests.support.layer_nets import make_layer, net_text
 
 
 @pytest.mark.parametrize(("type_", "params", "shapes", "tops", "message"), BAD_LAYERS)

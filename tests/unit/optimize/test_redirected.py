@@ -22,7 +22,7 @@ from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Problem
 from dreamopt.recipes.render import render
 from dreamopt.schema import read_net
-from tests.redirected_nets import BATCH, CASES, Case, asked, gradient, inputs, made
+from tests.support.redirected_nets import BATCH, CASES, Case, asked, gradient, inputs, made
 
 
 def network(case: Case, folder: Path, backend: str) -> Network:

@@ -13,7 +13,7 @@ from dreamopt.engine.layer import Shape
 from dreamopt.engine.refused import REFUSED
 from dreamopt.errors import DreamoptWarning, NetError, UnknownLayerError
 from dreamopt.schema import parse_net, read_net
-from tests.layer_nets import make_layer, net_text, ready, run
+from tests.support.layer_nets import make_layer, net_text, ready, run
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from dreamopt.errors import DreamoptError
-from tests.oracle.random_compare import WHOLE, Case
-from tests.oracle.random_nets import FILLER, Maker, enter
+from tests.support.oracle.random_compare import WHOLE, Case
+from tests.support.oracle.random_nets import FILLER, Maker, enter
 
 BACKLESS = ("ArgMax", "Threshold", "Accuracy")
 """Types without a backward pass: nothing above them may count in a loss."""

@@ -13,7 +13,7 @@ from dreamopt.objectives import Channel, Neuron
 from dreamopt.optimize import LBFGS, Adam, Ascent, Linear, Optimizer, Patience, Plain, Progress, Scipy, StepContext, Torch, run
 from dreamopt.problem import Problem
 from dreamopt.regularizers import Decay, GaussianBlur, TotalVariation
-from tests.toy import toy_network
+from tests.support.toy import toy_network
 
 NETWORK = toy_network()
 UNITS = Channel("conv2", (3, 1, 4, 0))

@@ -11,7 +11,7 @@ import torch
 from dreamopt.engine import Net
 from dreamopt.errors import NetError
 from dreamopt.schema import parse_net
-from tests.layer_nets import make_layer, net_text, ready, run
+from tests.support.layer_nets import make_layer, net_text, ready, run
 
 
 def test_a_parameter_and_its_top_are_one_memory() -> None:

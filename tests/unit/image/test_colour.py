@@ -7,7 +7,7 @@ import torch
 import dreamopt
 from dreamopt.image import Pixels
 from dreamopt.image.colour import paint
-from tests.toy import toy_network
+from tests.support.toy import toy_network
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.017, -0.5])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.layer_nets import make_layer, net_text
+from tests.support.layer_nets import make_layer, net_text
 
 
 def test_dropout_in_train() -> None:

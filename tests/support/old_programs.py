@@ -16,7 +16,7 @@ from PIL import Image
 
 from dreamopt.data import PROTOTXT, WEIGHTS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = sorted(p for p in (ROOT / "tests/programs").glob("*.py") if p.name != "__init__.py")
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from google.protobuf import text_format
 
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
-from tests.oracle.random_compare import Case
-from tests.oracle.random_layers import weighted
+from tests.support.oracle.random_compare import Case
+from tests.support.oracle.random_layers import weighted
 
 
 def shrink(case: Case, fails: Callable[[Case], bool]) -> Case:

@@ -16,10 +16,10 @@ import torch
 
 from dreamopt.engine import Net
 from dreamopt.schema import parse_net
-from tests.oracle.apart import pull_apart
-from tests.oracle.compare import TOLERANCE, note
-from tests.oracle.harness import Array, Oracle
-from tests.oracle.kinks import near_a_kink
+from tests.support.oracle.apart import pull_apart
+from tests.support.oracle.compare import TOLERANCE, note
+from tests.support.oracle.harness import Array, Oracle
+from tests.support.oracle.kinks import near_a_kink
 
 DRAWS = 12
 AGREES = 2e-6

@@ -15,7 +15,7 @@ from dreamopt.engine.net import Net
 from dreamopt.errors import BackendError
 from dreamopt.network import Network, load_net
 from dreamopt.schema import read_net
-from tests.forks import SSD
+from tests.support.forks import SSD
 
 
 def caffe_without(*lacking: str) -> types.ModuleType:

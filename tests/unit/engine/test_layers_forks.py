@@ -12,7 +12,7 @@ from dreamopt.engine import Net
 from dreamopt.engine.layer import Shape
 from dreamopt.errors import NetError
 from dreamopt.schema import parse_net
-from tests.layer_nets import make_layer, net_text, ready, run
+from tests.support.layer_nets import make_layer, net_text, ready, run
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from dreamopt.schema import caffe_pb2
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def test_generated_files_are_up_to_date(tmp_path: Path) -> None:

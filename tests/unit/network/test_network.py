@@ -26,7 +26,7 @@ from dreamopt.network import Network, load_net
 from dreamopt.objectives import Channel
 from dreamopt.optimize import Adam, run
 from dreamopt.problem import Problem
-from tests.toy import LABELS, PROTOTXT, toy_network
+from tests.support.toy import LABELS, PROTOTXT, toy_network
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from dreamopt.objectives import (
     TensorDirection,
 )
 from dreamopt.problem import Problem
-from tests.toy import toy_network
+from tests.support.toy import toy_network
 
 NETWORK = toy_network()
 RANDOM = np.random.default_rng(8)

@@ -1,0 +1,1 @@
+"""What tests share: nets, image spaces, toy backends, real Caffe, published loops."""

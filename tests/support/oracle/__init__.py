@@ -1,0 +1,1 @@
+"""Asking a real Caffe, and random nets to ask it about."""
