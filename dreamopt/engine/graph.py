@@ -14,7 +14,7 @@ from dreamopt.errors import NetError
 from dreamopt.schema.caffe_pb2 import LayerParameter
 
 if TYPE_CHECKING:
-    from dreamopt.schema import NetDef, Place
+    from dreamopt.schema import NetDef, SourceLocation
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Step:
     """One layer to make: its definition after splitting, and where it stands in the file."""
 
     param: LayerParameter
-    where: Place
+    where: SourceLocation
     added: bool = False
     """Whether it is a Split that no file names."""
 
@@ -48,12 +48,13 @@ def insert_splits(net: NetDef) -> list[Step]:
     for i, layer in enumerate(layers):
         if layer.propagate_down and len(layer.propagate_down) != len(layer.bottom):
             raise NetError(
-                f"{net.places[i]}: layer '{layer.name}' has {len(layer.propagate_down)} propagate_down for {len(layer.bottom)} bottom(s);"
+                f"{net.locations[i]}: layer '{layer.name}' has {len(layer.propagate_down)} propagate_down "
+                f"for {len(layer.bottom)} bottom(s);"
                 " allowed is one for each, or none"
             )
         for j, bottom in enumerate(layer.bottom):
             if bottom not in made:
-                raise NetError(f"{net.places[i]}: layer '{layer.name}' reads the blob '{bottom}', which no layer before it makes")
+                raise NetError(f"{net.locations[i]}: layer '{layer.name}' reads the blob '{bottom}', which no layer before it makes")
             source[i, j] = made[bottom]
             readers[made[bottom]] += 1
         for j, top in enumerate(layer.top):
@@ -72,7 +73,7 @@ def insert_splits(net: NetDef) -> list[Step]:
             if readers[at] > 1:
                 layer.bottom[j] = f"{bottom}_{layers[at[0]].name}_{at[1]}_split_{served[at]}"
                 served[at] += 1
-        steps.append(Step(layer, net.places[i]))
+        steps.append(Step(layer, net.locations[i]))
         for j, top in enumerate(original.top):
             n = readers[i, j]
             if n > 1:
@@ -82,5 +83,5 @@ def insert_splits(net: NetDef) -> list[Step]:
                     split.loss_weight.extend([original.loss_weight[j]] + [0.0] * (n - 1))
                     layer.loss_weight[j] = 0
                     served[i, j] += 1
-                steps.append(Step(split, net.places[i], added=True))
+                steps.append(Step(split, net.locations[i], added=True))
     return steps

@@ -19,7 +19,7 @@ from dreamopt.engine.refused import REFUSED
 from dreamopt.errors import NetError, ShapeError, UnknownLayerError
 
 if TYPE_CHECKING:
-    from dreamopt.schema import Place
+    from dreamopt.schema import SourceLocation
     from dreamopt.schema.caffe_pb2 import FillerParameter, LayerParameter
 
 Shape = tuple[int, ...]
@@ -44,7 +44,7 @@ class Layer:
         The layer as the prototxt gives it, in Caffe's V2 form.
     phase : {"TRAIN", "TEST"}
         The phase the net was made for.
-    where : Place
+    where : SourceLocation
         File and line of the layer; errors quote it.
     """
 
@@ -65,7 +65,7 @@ class Layer:
     is_loss: ClassVar[bool] = False
     """Caffe seeds the first top's diff with a loss weight of 1."""
 
-    def __init__(self, param: LayerParameter, phase: str, where: Place) -> None:
+    def __init__(self, param: LayerParameter, phase: str, where: SourceLocation) -> None:
         self.param = param
         self.name = param.name
         self.phase = phase

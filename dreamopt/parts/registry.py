@@ -121,7 +121,8 @@ class Registry(Generic[P]):
             maker = self.adapt(plugin, own_name)
             return Plugin(snake(own_name), maker, where)
         if not (isinstance(plugin, type) and issubclass(plugin, self.base)):
-            raise self.error(f"{label} must be a subclass of {self.base.__module__}.{self.base.__name__}")
+            package = self.base.__module__.rpartition(".")[0]  # which gives the contract to others
+            raise self.error(f"{label} must be a subclass of {package}.{self.base.__name__}")
         if not (dataclasses.is_dataclass(plugin) and plugin.__dataclass_params__.frozen):  # type: ignore[attr-defined]  # no stub has it
             raise self.error(f"{label} must be immutable: decorate it with @dataclass(frozen=True)")
         base = next((base for base in self.methods if issubclass(plugin, base)), None)

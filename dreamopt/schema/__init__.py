@@ -2,9 +2,9 @@
 
 from dreamopt.schema.blob import shapes_agree
 from dreamopt.schema.layer_weights import LayerWeights
+from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.mean import read_mean
 from dreamopt.schema.net import NetDef, parse_net, read_net
-from dreamopt.schema.place import Place
 from dreamopt.schema.text import clear_cudnn, clear_fillers, clear_unknown, net_text
 from dreamopt.schema.weights import read_weights
 from dreamopt.schema.write import write_weights
@@ -12,7 +12,7 @@ from dreamopt.schema.write import write_weights
 __all__ = [
     "LayerWeights",
     "NetDef",
-    "Place",
+    "SourceLocation",
     "clear_cudnn",
     "clear_fillers",
     "clear_unknown",

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from dreamopt.errors import NetError
 from dreamopt.schema.caffe_pb2 import TRAIN, LayerParameter, NetParameter
-from dreamopt.schema.place import Place
+from dreamopt.schema.location import SourceLocation
 
 
-def check_structure(param: NetParameter, places: Sequence[Place], left_out: Sequence[tuple[LayerParameter, Place]] = ()) -> None:
+def check_structure(
+    param: NetParameter, locations: Sequence[SourceLocation], left_out: Sequence[tuple[LayerParameter, SourceLocation]] = ()
+) -> None:
     """Refuse a net in which a bottom comes from nowhere or a top is made twice.
 
     A layer may write the blob it reads if both stand at the same index: that is Caffe's in-place computation. Of the layers
@@ -24,41 +26,41 @@ def check_structure(param: NetParameter, places: Sequence[Place], left_out: Sequ
     NetError
         Naming layer, blob, file and line.
     """
-    maker: dict[str, tuple[str, Place]] = {}
-    for layer, place in zip(param.layer, places, strict=True):
+    maker: dict[str, tuple[str, SourceLocation]] = {}
+    for layer, location in zip(param.layer, locations, strict=True):
         name = f"layer '{layer.name}'" + (f" ({layer.type})" if layer.type else "")
         if not layer.type:
-            raise NetError(f'{place}: {name} has no type: give one, such as type: "Convolution"')
+            raise NetError(f'{location}: {name} has no type: give one, such as type: "Convolution"')
         for i, blob in enumerate(layer.bottom):
             if blob not in maker:
-                _refuse_bottom(param, places, left_out, blob, place.of("bottom", i), name, list(maker))
+                _refuse_bottom(param, locations, left_out, blob, location.of("bottom", i), name, list(maker))
         for i, blob in enumerate(layer.top):
             in_place = i < len(layer.bottom) and layer.bottom[i] == blob
             if blob in maker and not in_place:
                 first, where = maker[blob]
                 raise NetError(
-                    f"{place.of('top', i)}: {name} makes the top '{blob}', which layer '{first}' at {where} makes already; "
+                    f"{location.of('top', i)}: {name} makes the top '{blob}', which layer '{first}' at {where} makes already; "
                     f"only a layer that reads it as its bottom {i} can write it again"
                 )
-            maker[blob] = (layer.name, place)
+            maker[blob] = (layer.name, location)
 
 
 def _refuse_bottom(
     param: NetParameter,
-    places: Sequence[Place],
-    left_out: Sequence[tuple[LayerParameter, Place]],
+    locations: Sequence[SourceLocation],
+    left_out: Sequence[tuple[LayerParameter, SourceLocation]],
     blob: str,
-    where: Place,
+    where: SourceLocation,
     name: str,
     known: Sequence[str],
 ) -> None:
-    for layer, place in zip(param.layer, places, strict=True):
+    for layer, location in zip(param.layer, locations, strict=True):
         if blob in layer.top:
             raise NetError(
-                f"{where}: {name} reads '{blob}', which only layer '{layer.name}' further down ({place}) makes; "
+                f"{where}: {name} reads '{blob}', which only layer '{layer.name}' further down ({location}) makes; "
                 "a layer comes after those it reads from"
             )
-    makers = [f"'{layer.name}' ({place})" for layer, place in left_out if blob in layer.top]
+    makers = [f"'{layer.name}' ({location})" for layer, location in left_out if blob in layer.top]
     if makers:
         state = param.state
         stages = f"stages {list(state.stage)}" if state.stage else "no stages"

@@ -1,4 +1,4 @@
-"""Leaving out what needs labels: a net that is looked at has none, its losses and accuracies go with them."""
+"""Leaving out what needs labels: visualization has no labels, so losses and accuracies are left out with them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from dreamopt.schema.caffe_pb2 import LayerParameter
 
-# Types with weights, which somebody may want to look into: they do not stand between a label and its loss. All others may.
-_LEARNT = {
+# Types with weights are kept, since a target may name them; layers of all other types may stand between a label and its loss.
+_WITH_WEIGHTS = {
     "Convolution",
     "ConvolutionDepthwise",
     "Deconvolution",
@@ -24,7 +24,7 @@ _LEARNT = {
     "Parameter",
     "Scale",
 }
-_RESIZING = ("Crop", "Interp")  # of the second bottom, they read the size alone
+_RESIZING = ("Crop", "Interp")  # they read only the size of their second bottom
 
 
 def needs_label(layer: LayerParameter) -> bool:
@@ -53,71 +53,33 @@ def find_labels(layers: Sequence[LayerParameter], sources: Iterable[int]) -> tup
     labels : dict of int to set of str
         For each source, the tops to leave out.
     """
-    readers = _readers(layers)
+    writers = _bottom_writers(layers)
+    readers = _readers(writers)
     labels: dict[int, set[str]] = {}
     dropped: set[int] = set()
     for source in sources:
         labels[source] = set()
         for k, blob in enumerate(layers[source].top):
-            found = _only_for_losses(layers, readers, (source, blob))
-            if found is None or (
-                k == 0 and not (found and all(needs_label(layers[i]) and blob not in layers[i].bottom[:1] for i in found))
+            consumers = _only_for_losses(layers, readers, writers, (source, blob))
+            if consumers is None or (
+                k == 0 and not (consumers and all(needs_label(layers[i]) and blob not in layers[i].bottom[:1] for i in consumers))
             ):
                 continue
             labels[source].add(blob)
-            dropped |= found
+            dropped |= consumers
     return dropped | _orphans(layers, readers, dropped), labels
 
 
-Readers = dict[tuple[int, str], list[int]]
+BlobVersion = tuple[int, str]
+"""A blob as a layer wrote it, (layer, blob): a blob may be written again in place. The layer is -1 where none wrote it."""
+Writers = Sequence[Sequence[BlobVersion]]
+Readers = dict[BlobVersion, list[int]]
 
 
-def _readers(layers: Sequence[LayerParameter]) -> Readers:
-    """Return, for each top (layer, blob), the layers that read it: a blob may be written again in place."""
-    readers: Readers = {}
+def _bottom_writers(layers: Sequence[LayerParameter]) -> Writers:
+    """Return what each layer reads, bottom by bottom."""
     writer: dict[str, int] = {}
-    for i, layer in enumerate(layers):
-        for blob in layer.bottom:
-            if blob in writer:
-                readers.setdefault((writer[blob], blob), []).append(i)
-        for blob in layer.top:
-            writer[blob] = i
-    return readers
-
-
-def _only_for_losses(layers: Sequence[LayerParameter], readers: Readers, top: tuple[int, str]) -> set[int] | None:
-    """Return the layers that a label takes with it, or None if something else reads it too."""
-    found: set[int] = set()
-    passing: list[int] = []
-    blobs = {top}
-    waiting = [top]
-    while waiting:
-        at = waiting.pop()
-        for i in readers.get(at, ()):
-            layer = layers[i]
-            if i in found or i in passing:
-                continue
-            last = layer.type == "Python" and not any(readers.get((i, blob)) for blob in layer.top)
-            if needs_label(layer) or layer.type == "Silence" or last:
-                found.add(i)
-            elif layer.type not in _LEARNT:
-                passing.append(i)
-                for blob in layer.top:
-                    blobs.add((i, blob))
-                    waiting.append((i, blob))
-            else:
-                return None
-    writers = _bottom_writers(layers)
-    for i in passing:
-        read = writers[i][:1] if layers[i].type in _RESIZING else writers[i]
-        if any(bottom not in blobs for bottom in read):
-            return None
-    return found | set(passing)
-
-
-def _bottom_writers(layers: Sequence[LayerParameter]) -> list[list[tuple[int, str]]]:
-    writer: dict[str, int] = {}
-    bottoms: list[list[tuple[int, str]]] = []
+    bottoms: list[list[BlobVersion]] = []
     for i, layer in enumerate(layers):
         bottoms.append([(writer.get(blob, -1), blob) for blob in layer.bottom])
         for blob in layer.top:
@@ -125,15 +87,53 @@ def _bottom_writers(layers: Sequence[LayerParameter]) -> list[list[tuple[int, st
     return bottoms
 
 
+def _readers(writers: Writers) -> Readers:
+    """Return the layers that read each blob version."""
+    readers: Readers = {}
+    for i, bottoms in enumerate(writers):
+        for version in bottoms:
+            readers.setdefault(version, []).append(i)
+    return readers
+
+
+def _only_for_losses(layers: Sequence[LayerParameter], readers: Readers, writers: Writers, top: BlobVersion) -> set[int] | None:
+    """Return the layers that a label takes with it, or None if something else reads it too."""
+    losses: set[int] = set()
+    passing: list[int] = []
+    blobs = {top}
+    pending = [top]
+    while pending:
+        blob_version = pending.pop()
+        for i in readers.get(blob_version, ()):
+            layer = layers[i]
+            if i in losses or i in passing:
+                continue
+            last = layer.type == "Python" and not any(readers.get((i, blob)) for blob in layer.top)
+            if needs_label(layer) or layer.type == "Silence" or last:
+                losses.add(i)
+            elif layer.type not in _WITH_WEIGHTS:
+                passing.append(i)
+                for blob in layer.top:
+                    blobs.add((i, blob))
+                    pending.append((i, blob))
+            else:
+                return None
+    for i in passing:
+        read = writers[i][:1] if layers[i].type in _RESIZING else writers[i]
+        if any(bottom not in blobs for bottom in read):
+            return None
+    return losses | set(passing)
+
+
 def _orphans(layers: Sequence[LayerParameter], readers: Readers, dropped: set[int]) -> set[int]:
     """Return the layers that read a top of a dropped layer, and theirs in turn."""
-    found: set[int] = set()
-    waiting = sorted(dropped)
-    while waiting:
-        i = waiting.pop()
+    orphans: set[int] = set()
+    pending = sorted(dropped)
+    while pending:
+        i = pending.pop()
         for blob in layers[i].top:
             for reader in readers.get((i, blob), ()):
-                if reader not in dropped and reader not in found:
-                    found.add(reader)
-                    waiting.append(reader)
-    return found
+                if reader not in dropped and reader not in orphans:
+                    orphans.add(reader)
+                    pending.append(reader)
+    return orphans

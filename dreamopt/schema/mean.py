@@ -8,7 +8,7 @@ import numpy as np
 
 from dreamopt.errors import WeightsError
 from dreamopt.schema.blob import Array, read_blob
-from dreamopt.schema.weights import opened, refuse_foreign
+from dreamopt.schema.weights import mapped_file, refuse_other_types
 from dreamopt.schema.wire import Wire
 
 _NPY = b"\x93NUMPY"
@@ -41,12 +41,12 @@ def read_mean(path: str | Path) -> Array:
     >>> read_mean(path)
     array([104., 117., 123.], dtype=float32)
     """
-    with opened(Path(path)) as buffer:
+    with mapped_file(Path(path)) as buffer:
         head = buffer[:4096]
         if head.startswith(_NPY):
             mean = _read_npy(Path(path))
         else:
-            refuse_foreign(path, head, "a mean (.binaryproto or .npy)")
+            refuse_other_types(path, head, "a mean (.binaryproto or .npy)")
             wire = Wire(buffer, str(path))
             mean = read_blob(wire, 0, len(buffer))
     stored = mean.shape

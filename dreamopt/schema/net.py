@@ -9,10 +9,10 @@ from pathlib import Path
 from dreamopt.errors import NetError, PrototxtError, UsageError
 from dreamopt.schema.caffe_pb2 import TEST, TRAIN, NetParameter
 from dreamopt.schema.check import check_structure
-from dreamopt.schema.dialects import use_caffes_words
-from dreamopt.schema.inputs import GivenShape, OpenItem, make_inputs
-from dreamopt.schema.place import Place
-from dreamopt.schema.sniff import foreign, is_text
+from dreamopt.schema.file_type import describe_file_type, is_text
+from dreamopt.schema.forks import normalize_fork_fields
+from dreamopt.schema.inputs import InputShape, OpenItem, make_inputs
+from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
 from dreamopt.schema.upgrade import upgrade
@@ -29,7 +29,7 @@ class NetDef:
     ----------
     param : NetParameter
         In V2 form; only the layers of this state; Input layers with a shape for each top where data comes in.
-    places : list of Place
+    locations : list of SourceLocation
         Where each of ``param.layer`` stands.
     changes : list of str
         What differs from the file, one sentence each.
@@ -38,7 +38,7 @@ class NetDef:
     """
 
     param: NetParameter
-    places: list[Place]
+    locations: list[SourceLocation]
     changes: list[str]
     text: str
 
@@ -60,7 +60,7 @@ def read_net(
     stages: Sequence[str] = (),
     strict: bool = False,
     *,
-    input_shape: GivenShape = None,
+    input_shape: InputShape = None,
     keep: Collection[str] = (),
     open_item: OpenItem = None,
 ) -> NetDef:
@@ -117,8 +117,8 @@ def read_net(
     [('input', 'Input'), ('r', 'ReLU')]
     """
     if isinstance(source, NetParameter):
-        places = [Place("<net>", 0)] * (len(source.layer) + len(source.layers))
-        return _finish(source, places, Place("<net>", 0), "", phase, level, stages, input_shape, keep=keep, open_item=open_item)
+        locations = [SourceLocation("<net>", 0)] * (len(source.layer) + len(source.layers))
+        return _finish(source, locations, SourceLocation("<net>", 0), "", phase, level, stages, input_shape, keep=keep, open_item=open_item)
     path = Path(source)
     return parse_net(_read_text(path), str(source), phase, level, stages, strict, input_shape=input_shape, keep=keep, open_item=open_item)
 
@@ -131,7 +131,7 @@ def parse_net(
     stages: Sequence[str] = (),
     strict: bool = False,
     *,
-    input_shape: GivenShape = None,
+    input_shape: InputShape = None,
     keep: Collection[str] = (),
     open_item: OpenItem = None,
 ) -> NetDef:
@@ -158,13 +158,13 @@ def parse_net(
 
 def _finish(
     param: NetParameter,
-    places: Sequence[Place],
-    top: Place,
+    locations: Sequence[SourceLocation],
+    top: SourceLocation,
     text: str,
     phase: str | None,
     level: int,
     stages: Sequence[str],
-    input_shape: GivenShape,
+    input_shape: InputShape,
     unknown: Sequence[str] = (),
     keep: Collection[str] = (),
     open_item: OpenItem = None,
@@ -174,24 +174,24 @@ def _finish(
     if not param.layer and not param.layers:
         raise NetError(f"{top}: the net has no layers (a solver's file names its net in the field 'net')")
     changes = list(unknown)
-    upgraded, kept = upgrade(param, places, top, changes)
-    use_caffes_words(upgraded, kept, changes)
+    upgraded, kept_locations = upgrade(param, locations, top, changes)
+    normalize_fork_fields(upgraded, kept_locations, changes)
     if phase is not None:
         upgraded.state.phase = _PHASES[phase]
     upgraded.state.level = level
     upgraded.state.stage.extend(stages)
-    everything = list(zip(upgraded.layer, kept, strict=True))
-    kept = filter_layers(upgraded, kept)
-    there = {id(place) for place in kept}
-    left_out = [(layer, place) for layer, place in everything if id(place) not in there]
-    if not kept:
+    all_layers = list(zip(upgraded.layer, kept_locations, strict=True))
+    kept_locations = filter_layers(upgraded, kept_locations)
+    kept_ids = {id(location) for location in kept_locations}
+    left_out = [(layer, location) for layer, location in all_layers if id(location) not in kept_ids]
+    if not kept_locations:
         raise NetError(
             f"{top}: no layer is left in the phase {'TRAIN' if upgraded.state.phase == TRAIN else 'TEST'} at level {level}: "
             "see their include and exclude"
         )
-    kept = make_inputs(upgraded, kept, input_shape, changes, keep, open_item)
-    check_structure(upgraded, kept, left_out)
-    return NetDef(upgraded, kept, changes, text)
+    kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item)
+    check_structure(upgraded, kept_locations, left_out)
+    return NetDef(upgraded, kept_locations, changes, text)
 
 
 def _read_text(path: Path) -> str:
@@ -203,11 +203,11 @@ def _read_text(path: Path) -> str:
     except ValueError as error:
         raise PrototxtError(f"{str(path)!r}: this is no name of a file ({error})") from error
     head = content[:4096]
-    what = foreign(head)
-    if not what and len(content) > _MOST_BYTES:
-        what = f"a file of more than {_MOST_BYTES} bytes"
-    if not what and not is_text(head):
-        what = "a binary file; if it is a caffemodel, give it as the weights, and the prototxt as the net"
-    if what:
-        raise PrototxtError(f"{path}: a net in text format (prototxt) is expected, but this is {what}")
+    file_type = describe_file_type(head)
+    if not file_type and len(content) > _MOST_BYTES:
+        file_type = f"a file of more than {_MOST_BYTES} bytes"
+    if not file_type and not is_text(head):
+        file_type = "a binary file; if it is a caffemodel, give it as the weights, and the prototxt as the net"
+    if file_type:
+        raise PrototxtError(f"{path}: a net in text format (prototxt) is expected, but this is {file_type}")
     return content.decode("utf-8", "surrogateescape")

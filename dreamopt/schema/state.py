@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from dreamopt.errors import NetError
 from dreamopt.schema.caffe_pb2 import NetParameter, NetState, NetStateRule
-from dreamopt.schema.place import Place
+from dreamopt.schema.location import SourceLocation
 
 
 def meets(state: NetState, rule: NetStateRule) -> bool:
@@ -30,7 +30,7 @@ def meets(state: NetState, rule: NetStateRule) -> bool:
     )
 
 
-def filter_layers(param: NetParameter, places: Sequence[Place]) -> list[Place]:
+def filter_layers(param: NetParameter, locations: Sequence[SourceLocation]) -> list[SourceLocation]:
     """Drop the layers that ``param.state`` leaves out, in place; return the places of the others.
 
     Raises
@@ -38,14 +38,14 @@ def filter_layers(param: NetParameter, places: Sequence[Place]) -> list[Place]:
     NetError
         For a layer with both include and exclude rules.
     """
-    kept: list[Place] = []
+    kept_locations: list[SourceLocation] = []
     layers = list(param.layer)
     del param.layer[:]
-    for layer, place in zip(layers, places, strict=True):
+    for layer, location in zip(layers, locations, strict=True):
         if layer.include and layer.exclude:
-            raise NetError(f"{place.of('exclude')}: layer '{layer.name}' has both include and exclude rules: give one kind only")
+            raise NetError(f"{location.of('exclude')}: layer '{layer.name}' has both include and exclude rules: give one kind only")
         rules, listed = (layer.include, True) if layer.include else (layer.exclude, False)
         if any(meets(param.state, rule) for rule in rules) == listed:
             param.layer.append(layer)
-            kept.append(place)
-    return kept
+            kept_locations.append(location)
+    return kept_locations

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import Descriptor
 
 from dreamopt.errors import DreamoptWarning, PrototxtError
 from dreamopt.schema.fields import Field, fields_of
-from dreamopt.schema.place import Place
+from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.tokens import END, NAME, NUMBER, STRING, SYMBOL, Tokens, unquote
 
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
@@ -40,9 +40,9 @@ class Reading:
 
     Attributes
     ----------
-    layers : list of Place
+    layers : list of SourceLocation
         The blocks called ``layer`` or ``layers``, in the order of the file.
-    top : Place
+    top : SourceLocation
         The file, with the lines of its outermost fields.
     unknown : list of str
         One sentence for each unknown field that was left out; each was given as a warning too.
@@ -64,9 +64,9 @@ class Reading:
     def __init__(self, text: str, message: Any, file: str, *, strict: bool = False) -> None:
         self.file = file
         self.strict = strict
-        self.layers: list[Place] = []
+        self.layers: list[SourceLocation] = []
         top: dict[str, list[int]] = {}
-        self.top = Place(file, 0, top)
+        self.top = SourceLocation(file, 0, top)
         self._tokens = Tokens(text, file)
         self._at = 0
         self._layer_start: int | None = None
@@ -81,13 +81,13 @@ class Reading:
 
     # ---- blocks ------------------------------------------------------------------------------------------------
 
-    def _block(self, message: Any, close: str, path: str, lines: dict[str, list[int]], opened: int) -> None:
+    def _block(self, message: Any, close: str, path: str, lines: dict[str, list[int]], opening: int) -> None:
         table = fields_of(message.DESCRIPTOR)
         kinds, values = self._tokens.kinds, self._tokens.values
         while True:
             at = self._at
             if kinds[at] != NAME:
-                if self._ends(close, message.DESCRIPTOR, opened):
+                if self._ends(close, message.DESCRIPTOR, opening):
                     return
                 continue
             name = values[at]
@@ -103,12 +103,12 @@ class Reading:
             if values[self._at] in (";", ",") and kinds[self._at] == SYMBOL:
                 self._at += 1
 
-    def _ends(self, close: str, message: Descriptor, opened: int) -> bool:
+    def _ends(self, close: str, message: Descriptor, opening: int) -> bool:
         """Take what ends a block; skip an extension (False); refuse anything else."""
         kind, value = self._tokens.kinds[self._at], self._tokens.values[self._at]
         if kind == END:
             if close:
-                raise self._error(opened, f"the block that opens here has no closing '{close}'")
+                raise self._error(opening, f"the block that opens here has no closing '{close}'")
             return True
         if kind == SYMBOL and value == close:
             self._at += 1
@@ -121,8 +121,8 @@ class Reading:
         raise self._error(self._at, f"{what} stands where a field of {message.name}{ending} is expected")
 
     def _field(self, message: Any, field: Field, at: int, path: str, lines: dict[str, list[int]]) -> None:
-        colon = self._take(":")
-        if not colon and field.message is None:
+        has_colon = self._take(":")
+        if not has_colon and field.message is None:
             raise self._error(at, f"'{field.name}' takes a value after a colon: {field.name}: {_example(field)}")
         if not (field.repeated and self._take("[")):
             self._value(message, field, at, path, lines)
@@ -142,11 +142,11 @@ class Reading:
             else:
                 setattr(message, field.name, value)
             return
-        opened = self._at
-        bracket = self._tokens.values[opened]
-        if self._tokens.kinds[opened] != SYMBOL or bracket not in ("{", "<"):
-            raise self._error(opened, f"'{field.name}' takes a block in braces ({field.name} {{ ... }}), not {self._shown()}")
-        self._at = opened + 1
+        opening = self._at
+        bracket = self._tokens.values[opening]
+        if self._tokens.kinds[opening] != SYMBOL or bracket not in ("{", "<"):
+            raise self._error(opening, f"'{field.name}' takes a block in braces ({field.name} {{ ... }}), not {self._shown()}")
+        self._at = opening + 1
         if field.repeated:
             inner = getattr(message, field.name).add()
         else:
@@ -154,8 +154,8 @@ class Reading:
             inner.SetInParent()
         if self._layer_start is None and path == "" and field.name in _LAYERS:
             inside: dict[str, list[int]] = {}
-            self.layers.append(Place(self.file, self._tokens.line(at), inside))
-            self._layer_start = opened
+            self.layers.append(SourceLocation(self.file, self._tokens.line(at), inside))
+            self._layer_start = opening
             self._block(inner, _CLOSING[bracket], "", inside, at)
             self._layer_start = None
         else:
@@ -214,14 +214,14 @@ class Reading:
             raise self._error(start, f"the string of '{field.name}' has the byte 0x{joined[error.start]:02x}, which is not UTF-8") from None
 
     def _value_error(self, field: Field, at: int) -> PrototxtError:
-        given = self._shown()
-        if given == "'-'":
-            given = f"'-{self._tokens.values[at + 1]}'"
+        value_text = self._shown()
+        if value_text == "'-'":
+            value_text = f"'-{self._tokens.values[at + 1]}'"
         if field.kind == "enum":
-            near = _close(given.strip("'\""), field.choices)
+            near = _nearest(value_text.strip("'\""), field.choices)
             names = sorted(field.choices, key=lambda name: field.choices[name])
             if len(names) > _MOST_LISTED:
-                close = difflib.get_close_matches(given.strip("'\""), names, n=_NEAR_LISTED, cutoff=0.4)
+                close = difflib.get_close_matches(value_text.strip("'\""), names, n=_NEAR_LISTED, cutoff=0.4)
                 names = [*(close or names[:_NEAR_LISTED]), f"another of Caffe's {len(names)}"]
             allowed = f"one of {', '.join(names)}"
             hint = (
@@ -231,10 +231,10 @@ class Reading:
                 if near
                 else ""
             )
-            return self._error(at, f"'{field.name}' is {given}{hint}, but has to be {allowed}")
+            return self._error(at, f"'{field.name}' is {value_text}{hint}, but has to be {allowed}")
         if field.kind == "integer" and self._tokens.kinds[at] in (NUMBER, SYMBOL):
-            return self._error(at, f"'{field.name}' is {given}, but has to be a whole number from {field.lowest} to {field.highest}")
-        return self._error(at, f"'{field.name}' is {given}, but has to be {_WANTED[field.kind]}")
+            return self._error(at, f"'{field.name}' is {value_text}, but has to be a whole number from {field.lowest} to {field.highest}")
+        return self._error(at, f"'{field.name}' is {value_text}, but has to be {_EXPECTED[field.kind]}")
 
     # ---- unknown fields, errors --------------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ class Reading:
             return
         if len(self._left_out) >= _MOST_UNKNOWN:
             raise self._error(at, f"the text has more than {_MOST_UNKNOWN} fields that Caffe does not know, such as '{name}': it is no net")
-        near = _close(name, table)
+        near = _nearest(name, table)
         hint = f" (did you mean '{near}'?)" if near else ""
         sentence = f"{message.name} has no field '{name}'{hint}"
         if self.strict:
@@ -265,7 +265,7 @@ class Reading:
             while kinds[self._at] != END and values[self._at] != "]":
                 self._at += 1
             self._at = min(self._at + 1, len(kinds) - 1)
-        colon = self._take(":")
+        has_colon = self._take(":")
         waiting: list[str] = []
         if kinds[self._at] == SYMBOL and values[self._at] in _CLOSING:
             while True:
@@ -280,7 +280,7 @@ class Reading:
                         raise self._error(self._at - 1, f"'{value}' closes nothing that is open in the unknown field '{name}'")
                     if not waiting:
                         break
-        elif not colon:
+        elif not has_colon:
             raise self._error(start, f"the unknown field '{name}' has neither a colon nor a block after it")
         elif kinds[self._at] == STRING:
             while kinds[self._at] == STRING:
@@ -340,7 +340,7 @@ class Reading:
 
     def _missing(self, problem: str) -> None:
         """Refuse a block that lacks a required field; ``problem`` is such as ``layer[3].clip_param.min``."""
-        where: Place | str = self.file
+        where: SourceLocation | str = self.file
         if problem.startswith("layer["):
             index = int(problem[len("layer[") : problem.index("]")])
             parent = problem.split(".", 1)[1].rpartition(".")[0]
@@ -348,7 +348,7 @@ class Reading:
         raise PrototxtError(f"{where}: the field '{problem}' is missing, and has to be given")
 
 
-_WANTED = {
+_EXPECTED = {
     "string": "a string in quotes",
     "bytes": "a string in quotes",
     "float": "a decimal number, inf or nan",
@@ -363,7 +363,7 @@ def _example(field: Field) -> str:
     )
 
 
-def _close(name: str, among: Iterable[str]) -> str:
+def _nearest(name: str, among: Iterable[str]) -> str:
     among = list(among)
     folded = {known.lower().replace("_", ""): known for known in among}
     same = folded.get(name.lower().replace("_", ""))

@@ -52,16 +52,16 @@ class Tokens:
         self.values: list[str] = []
         self.starts: list[int] = []
         position = 1 if text.startswith("\ufeff") else 0
-        match = _TOKEN.match
+        scan = _TOKEN.match
         while True:
-            found = match(text, position)
-            if found is None:
+            match = scan(text, position)
+            if match is None:
                 self._refuse(position)
-            kind = found.lastindex or END
+            kind = match.lastindex or END
             self.kinds.append(kind)
-            self.values.append(found[kind] if kind else "")
-            position = found.end()
-            self.starts.append(found.start(kind) if kind else position)
+            self.values.append(match[kind] if kind else "")
+            position = match.end()
+            self.starts.append(match.start(kind) if kind else position)
             if not kind:
                 return
 

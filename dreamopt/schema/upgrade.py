@@ -10,7 +10,7 @@ from typing import Any
 
 from dreamopt.errors import NetError
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter, ParamSpec, V1LayerParameter
-from dreamopt.schema.place import Place
+from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.upgrade_v0 import upgrade_v0
 
 # V1's names are V2's in capitals with underscores, but for these.
@@ -41,16 +41,18 @@ _DATA_PARAMS = {
 }
 
 
-def upgrade(param: NetParameter, places: Sequence[Place], top: Place, changes: list[str]) -> tuple[NetParameter, list[Place]]:
+def upgrade(
+    param: NetParameter, locations: Sequence[SourceLocation], top: SourceLocation, changes: list[str]
+) -> tuple[NetParameter, list[SourceLocation]]:
     """Return the net in V2 form and the place of each of its layers.
 
     Parameters
     ----------
     param : NetParameter
         Of any age; it is not changed.
-    places : sequence of Place
+    locations : sequence of SourceLocation
         One for each layer of the file, in its order.
-    top : Place
+    top : SourceLocation
         The file and the lines of its outermost fields.
     changes : list of str
         Gets one sentence for each change that a reader of the file should know.
@@ -62,7 +64,7 @@ def upgrade(param: NetParameter, places: Sequence[Place], top: Place, changes: l
     """
     upgraded = NetParameter()
     upgraded.CopyFrom(param)
-    kept = list(places)
+    upgraded_locations = list(locations)
     if param.layer and param.layers:
         old = top.of("layers")
         raise NetError(
@@ -71,9 +73,9 @@ def upgrade(param: NetParameter, places: Sequence[Place], top: Place, changes: l
         )
     if any(layer.HasField("layer") for layer in upgraded.layers):
         count = len(upgraded.layers)
-        upgraded, kept = upgrade_v0(upgraded, kept, changes)
+        upgraded, upgraded_locations = upgrade_v0(upgraded, upgraded_locations, changes)
         changes.append(
-            f"the file has Caffe's V0 form of 2013: {count} layers were read as {len(kept)} V1 layers, "
+            f"the file has Caffe's V0 form of 2013: {count} layers were read as {len(upgraded_locations)} V1 layers, "
             "padding layers being folded into those they feed"
         )
     if upgraded.layers:
@@ -83,12 +85,12 @@ def upgrade(param: NetParameter, places: Sequence[Place], top: Place, changes: l
             _upgrade_v1_layer(old_layer, upgraded.layer.add())
         changes.append(f"the file has Caffe's V1 form ('layers'): {len(upgraded.layers)} layers were upgraded to V2")
         del upgraded.layers[:]
-    kept = _upgrade_input(upgraded, kept, top, changes)
+    upgraded_locations = _upgrade_input(upgraded, upgraded_locations, top, changes)
     for layer in upgraded.layer:
         if layer.type == "BatchNorm" and len(layer.param) == 3:
             for spec in layer.param:  # the three are statistics, which no solver may touch
                 spec.lr_mult = spec.decay_mult = 0
-    return upgraded, kept
+    return upgraded, upgraded_locations
 
 
 def _move_transformation(layer: V1LayerParameter) -> None:
@@ -127,9 +129,9 @@ def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter) -> None:
             setattr(new, field.name, value)
 
 
-def _upgrade_input(param: NetParameter, places: list[Place], top: Place, changes: list[str]) -> list[Place]:
+def _upgrade_input(param: NetParameter, locations: list[SourceLocation], top: SourceLocation, changes: list[str]) -> list[SourceLocation]:
     if not param.input:
-        return places
+        return locations
     inputs = list(param.input)
     layer = LayerParameter(name="input", type="Input", top=inputs)
     if param.input_shape:
@@ -150,4 +152,4 @@ def _upgrade_input(param: NetParameter, places: list[Place], top: Place, changes
     param.layer.append(layer)
     param.layer.extend(rest)
     changes.append(f"the net's input{'s' if len(inputs) > 1 else ''} {', '.join(map(repr, inputs))} became one layer 'input' of type Input")
-    return [top.of("input"), *places]
+    return [top.of("input"), *locations]

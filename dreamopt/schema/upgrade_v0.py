@@ -10,7 +10,7 @@ from typing import Any
 
 from dreamopt.errors import NetError
 from dreamopt.schema.caffe_pb2 import NetParameter, V0LayerParameter, V1LayerParameter
-from dreamopt.schema.place import Place
+from dreamopt.schema.location import SourceLocation
 
 V0_TYPES = {
     "accuracy": "ACCURACY",
@@ -83,14 +83,14 @@ _MOVES: dict[str, dict[str, tuple[str, str]]] = {
 _TRANSFORMS = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
 
 
-def upgrade_v0(param: NetParameter, places: Sequence[Place], changes: list[str]) -> tuple[NetParameter, list[Place]]:
+def upgrade_v0(param: NetParameter, locations: Sequence[SourceLocation], changes: list[str]) -> tuple[NetParameter, list[SourceLocation]]:
     """Return the net in V1 form, with the places of the layers that are left.
 
     Parameters
     ----------
     param : NetParameter
         A net some of whose ``layers`` have a ``layer`` inside.
-    places : sequence of Place
+    locations : sequence of SourceLocation
         One for each of ``param.layers``.
     changes : list of str
         Gets a sentence for what Caffe would lose.
@@ -100,27 +100,27 @@ def upgrade_v0(param: NetParameter, places: Sequence[Place], changes: list[str])
     NetError
         For a type that V0 did not have, or padding in front of anything but a convolution or pooling.
     """
-    folded, kept = _fold_padding(param, places)
+    folded, kept_locations = _fold_padding(param, locations)
     upgraded = NetParameter()
     upgraded.CopyFrom(folded)
     del upgraded.layers[:]
-    for old, place in zip(folded.layers, kept, strict=True):
-        _upgrade_layer(old, upgraded.layers.add(), place, changes)
-    return upgraded, kept
+    for old, location in zip(folded.layers, kept_locations, strict=True):
+        _upgrade_layer(old, upgraded.layers.add(), location, changes)
+    return upgraded, kept_locations
 
 
-def _fold_padding(param: NetParameter, places: Sequence[Place]) -> tuple[NetParameter, list[Place]]:
+def _fold_padding(param: NetParameter, locations: Sequence[SourceLocation]) -> tuple[NetParameter, list[SourceLocation]]:
     folded = NetParameter()
     folded.CopyFrom(param)
     del folded.layers[:]
-    kept: list[Place] = []
+    kept_locations: list[SourceLocation] = []
     producer: dict[str, int | None] = dict.fromkeys(param.input)
     for i, layer in enumerate(param.layers):
         padding = layer.layer.type == "padding"
-        where = f"{places[i]}: layer '{layer.layer.name}'"
+        where = f"{locations[i]}: layer '{layer.layer.name}'"
         if not padding:
             folded.layers.add().CopyFrom(layer)
-            kept.append(places[i])
+            kept_locations.append(locations[i])
         for j, blob in enumerate(layer.bottom):
             if blob not in producer:
                 raise NetError(f"{where}: the bottom '{blob}' is no top of a layer above and no input of the net")
@@ -141,10 +141,10 @@ def _fold_padding(param: NetParameter, places: Sequence[Place]) -> tuple[NetPara
             folded.layers[-1].bottom[j] = source.bottom[0]
         for blob in layer.top:
             producer[blob] = i
-    return folded, kept
+    return folded, kept_locations
 
 
-def _upgrade_layer(old: V1LayerParameter, new: V1LayerParameter, place: Place, changes: list[str]) -> None:
+def _upgrade_layer(old: V1LayerParameter, new: V1LayerParameter, location: SourceLocation, changes: list[str]) -> None:
     new.bottom.extend(old.bottom)
     new.top.extend(old.top)
     if not old.HasField("layer"):
@@ -152,7 +152,7 @@ def _upgrade_layer(old: V1LayerParameter, new: V1LayerParameter, place: Place, c
     flat: V0LayerParameter = old.layer
     if flat.HasField("name"):
         new.name = flat.name
-    where = f"{place}: layer '{flat.name}'"
+    where = f"{location}: layer '{flat.name}'"
     if flat.HasField("type"):
         if flat.type not in V0_TYPES:
             raise NetError(f"{where} has the type '{flat.type}', but a V0 layer's type is one of padding, {', '.join(V0_TYPES)}")

@@ -11,8 +11,8 @@ from pathlib import Path
 from dreamopt.errors import WeightsError
 from dreamopt.schema.blob import read_blob
 from dreamopt.schema.caffe_pb2 import V1LayerParameter
+from dreamopt.schema.file_type import describe_file_type, is_prototxt, is_text
 from dreamopt.schema.layer_weights import LayerWeights
-from dreamopt.schema.sniff import foreign, is_prototxt, is_text
 from dreamopt.schema.upgrade import V1_TYPES
 from dreamopt.schema.upgrade_v0 import V0_TYPES
 from dreamopt.schema.wire import BYTES, VARINT, Wire
@@ -49,18 +49,18 @@ def read_weights(path: str | Path) -> list[LayerWeights]:
     >>> [(layer.name, layer.blobs[0].shape) for layer in read_weights(path)]
     [('conv1', (2, 3, 5, 7))]
     """
-    with opened(Path(path)) as buffer:
+    with mapped_file(Path(path)) as buffer:
         head = buffer[:4096]
         if head.startswith(_HDF5):
             from dreamopt.schema.hdf5 import read_hdf5
 
             return read_hdf5(Path(path), buffer)
-        refuse_foreign(path, head, "weights (.caffemodel)")
+        refuse_other_types(path, head, "weights (.caffemodel)")
         return _layers(Wire(buffer, str(path)), len(buffer))
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[mmap.mmap]:
+def mapped_file(path: Path) -> Iterator[mmap.mmap]:
     """Map a file into memory for reading.
 
     Raises
@@ -85,9 +85,9 @@ def opened(path: Path) -> Iterator[mmap.mmap]:
             mapped.close()
 
 
-def refuse_foreign(path: str | Path, head: bytes, wanted: str) -> None:
+def refuse_other_types(path: str | Path, head: bytes, wanted: str) -> None:
     """Raise a WeightsError if the first bytes of a file show that it is of another kind."""
-    what = foreign(head)
+    what = describe_file_type(head)
     if not what and is_prototxt(head):
         what = "a prototxt: give it as the net, and the .caffemodel as the weights"
     if not what and len(head) > 32 and is_text(head) and head[:1] != b"\n":
@@ -118,7 +118,7 @@ def _layers(wire: Wire, end: int) -> list[LayerWeights]:
 def _layer(wire: Wire, start: int, end: int, *, new: bool) -> LayerWeights:
     names, types, blobs = (1, 2, 7) if new else (4, 5, 6)
     layer = LayerWeights("", "")
-    places: list[tuple[int, int]] = []
+    locations: list[tuple[int, int]] = []
     for entry in wire.entries(start, end):
         if entry.number == names:
             wire.layer = layer.name = wire.text(entry)
@@ -127,7 +127,7 @@ def _layer(wire: Wire, start: int, end: int, *, new: bool) -> LayerWeights:
         elif entry.number == types and entry.wire == VARINT:
             layer.type = V1_TYPES.get(entry.value, "")
         elif entry.number == blobs and entry.wire == BYTES:
-            places.append((entry.start, entry.end))
+            locations.append((entry.start, entry.end))
         elif entry.number == 1 and not new and entry.wire == BYTES:  # V0: all but bottoms and tops is one level deeper
             for inner in wire.entries(entry.start, entry.end):
                 if inner.number == 1:
@@ -136,8 +136,8 @@ def _layer(wire: Wire, start: int, end: int, *, new: bool) -> LayerWeights:
                     known = V0_TYPES.get(wire.text(inner))
                     layer.type = V1_TYPES[V1LayerParameter.LayerType.Value(known)] if known is not None else ""
                 elif inner.number == 50 and inner.wire == BYTES:
-                    places.append((inner.start, inner.end))
-        if len(places) > _MOST_BLOBS:
+                    locations.append((inner.start, inner.end))
+        if len(locations) > _MOST_BLOBS:
             raise wire.error(entry.start, f"the layer has more than {_MOST_BLOBS} blobs, which no caffemodel has")
-    layer.blobs = [read_blob(wire, first, last) for first, last in places]
+    layer.blobs = [read_blob(wire, first, last) for first, last in locations]
     return layer

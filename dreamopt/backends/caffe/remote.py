@@ -145,7 +145,7 @@ class Remote:
         assert process.stdin is not None
         os.set_blocking(process.stdin.fileno(), False)
         deadline = time.monotonic() + self._start_timeout
-        program = resources.files("dreamopt.backends").joinpath("caffe_worker.py").read_text(encoding="ascii")
+        program = resources.files("dreamopt.backends.caffe").joinpath("worker.py").read_text(encoding="ascii")
         heard = b""
         try:
             _write(process, json.dumps(program).encode("ascii") + b"\n", deadline)

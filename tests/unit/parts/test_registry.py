@@ -123,7 +123,7 @@ def test_a_plugin_that_breaks_the_contract_is_refused_with_its_file() -> None:
         with pytest.raises(ObjectiveError, match=message) as caught:
             objectives.register(plugin, "bad")
         assert plugin is dict or __file__ in str(caught.value)
-    with pytest.raises(RegularizerError, match=r"test_registry.py: Greedy.penalty must take \(self, image, moment\)"):
+    with pytest.raises(RegularizerError, match=r"test_registry.py: Greedy.penalty must take \(self, image, context\)"):
         regularizers.register(Greedy)
 
 

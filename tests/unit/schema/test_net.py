@@ -17,7 +17,7 @@ ACCURACY = 'layer { name: "acc" type: "Accuracy" bottom: "conv" bottom: "label" 
 
 
 def layers(net: NetDef) -> list[str]:
-    assert len(net.places) == len(net.param.layer)
+    assert len(net.locations) == len(net.param.layer)
     return [f"{layer.name}:{layer.type}" for layer in net.param.layer]
 
 
@@ -50,7 +50,7 @@ def test_data_layers_become_inputs_without_their_labels(data: str, expected: tup
     net = parse_net(f'layer {{ name: "d" top: "data" top: "label" {data} }}\n{CONV}{LOSS}{ACCURACY}', "n.prototxt")
     assert layers(net) == ["d:Input", "conv:Convolution"]
     assert shapes(net) == {"data": expected}
-    assert [place.line for place in net.places] == [1, 2]
+    assert [location.line for location in net.locations] == [1, 2]
     assert len(net.changes) == 3
     assert net.changes[0].startswith("n.prototxt:1: data layer 'd' (")
     assert net.changes[0].endswith("became an Input layer, without the label 'label'")
@@ -62,7 +62,7 @@ def test_the_number_of_channels_is_not_guessed_in_silence() -> None:
         f'layer {{ name: "d" type: "Data" top: "data" data_param {{ batch_size: 5 }} transform_param {{ crop_size: 11 scale: 0.5 }} }} {CONV}'
     )
     assert shapes(net) == {"data": (5, 3, 11, 11)}
-    assert "3 are taken" in net.changes[0]
+    assert "3 are assumed" in net.changes[0]
     assert net.param.layer[0].transform_param.scale == 0.5
 
 
@@ -274,7 +274,7 @@ def test_a_message_can_be_read_too() -> None:
     net = read_net(param, input_shape=(1, 3, 9, 9))
     assert shapes(net) == {"data": (1, 3, 9, 9)}
     assert param == before
-    assert str(net.places[0]) == "<net>"
+    assert str(net.locations[0]) == "<net>"
 
 
 NETS = {
@@ -296,8 +296,8 @@ def test_public_nets(shared: Path, name: str) -> None:
     assert len(layers(net)) == count
     assert list(shapes(net).values()) == [shape]
     lines = (shared / "nets" / f"{name}.prototxt").read_text().splitlines()
-    for place in net.places:
-        assert lines[place.line - 1].lstrip().startswith(("layer", "input"))
+    for location in net.locations:
+        assert lines[location.line - 1].lstrip().startswith(("layer", "input"))
 
 
 def test_fcn_with_its_python_layer_and_loss(shared: Path) -> None:

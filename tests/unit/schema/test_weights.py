@@ -45,15 +45,15 @@ def test_what_is_written_comes_back(tmp_path: Path, name: str) -> None:
     layers = some_layers()
     path = tmp_path / name
     write_weights(path, layers)
-    found = read_weights(path)
-    by_name = {layer.name: layer for layer in found}
+    loaded = read_weights(path)
+    by_name = {layer.name: layer for layer in loaded}
     assert_equal([by_name[layer.name] for layer in layers], layers)
     if name.endswith("caffemodel"):
-        assert_equal(found, layers)
-        assert [layer.type for layer in found] == [layer.type for layer in layers]
+        assert_equal(loaded, layers)
+        assert [layer.type for layer in loaded] == [layer.type for layer in layers]
         expected = NetParameter.FromString(path.read_bytes())
         assert [tuple(blob.shape.dim) for blob in expected.layer[0].blobs] == [(4, 3, 5, 2), (4,)]
-    for layer in found:
+    for layer in loaded:
         for blob in layer.blobs:
             assert blob.dtype == np.float32
             assert blob.flags.writeable
@@ -66,8 +66,8 @@ def test_what_is_written_comes_back(tmp_path: Path, name: str) -> None:
 def test_arrays_of_any_layout_and_type_are_written(tmp_path: Path, name: str) -> None:
     blobs: list[Any] = [np.arange(6.0).reshape(2, 3).T, np.arange(10, dtype=">f4")[::2], np.float32(3)]
     write_weights(tmp_path / name, [LayerWeights("a", "A", blobs)])
-    for blob, found in zip(blobs, read_weights(tmp_path / name)[0].blobs, strict=True):
-        np.testing.assert_array_equal(found, blob)
+    for blob, loaded in zip(blobs, read_weights(tmp_path / name)[0].blobs, strict=True):
+        np.testing.assert_array_equal(loaded, blob)
 
 
 def test_names_with_slashes_in_hdf5(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ SHAPE23 = block(7, block(1, b"\x02\x03"))
     ],
 )
 def test_every_way_to_write_values(tmp_path: Path, blob: bytes) -> None:
-    (found,) = read_weights(in_file(tmp_path, block(1, b"net") + layer(blob)))
-    np.testing.assert_array_equal(found.blobs[0], [[1, 2, 3], [4, 5, 6]])
+    (loaded,) = read_weights(in_file(tmp_path, block(1, b"net") + layer(blob)))
+    np.testing.assert_array_equal(loaded.blobs[0], [[1, 2, 3], [4, 5, 6]])
 
 
 def test_v1_and_v0(tmp_path: Path) -> None:
@@ -205,8 +205,8 @@ def test_v1_and_v0(tmp_path: Path) -> None:
     nested = net.layers.add(top=["x"])
     nested.layer.name, nested.layer.type = "nought", "innerproduct"
     nested.layer.blobs.add(num=2, channels=1, height=1, width=1, data=[1, 2])
-    found = read_weights(in_file(tmp_path, net.SerializeToString()))
-    assert [(w.name, w.type, [b.shape for b in w.blobs]) for w in found] == [
+    loaded = read_weights(in_file(tmp_path, net.SerializeToString()))
+    assert [(w.name, w.type, [b.shape for b in w.blobs]) for w in loaded] == [
         ("one", "SoftmaxWithLoss", [(1, 1, 2, 3)]),
         ("nought", "InnerProduct", [(2, 1, 1, 1)]),
     ]
@@ -407,10 +407,10 @@ def test_the_net_is_written_with_its_weights(tmp_path: Path) -> None:
     text = 'name: "n" input: "x" input_shape { dim: [1, 2] } layer { name: "a" type: "Scale" bottom: "x" top: "a" blobs { data: 1 } }'
     net = parse_net(text).param
     write_weights(tmp_path / "w.caffemodel", [LayerWeights("a", "", [np.ones(2, np.float32)])], net)
-    found = NetParameter.FromString((tmp_path / "w.caffemodel").read_bytes())
-    assert found.name == "n"
-    assert [(layer.name, layer.type, len(layer.blobs)) for layer in found.layer] == [("input", "Input", 0), ("a", "Scale", 1)]
-    assert list(found.layer[1].blobs[0].data) == [1, 1]
+    loaded = NetParameter.FromString((tmp_path / "w.caffemodel").read_bytes())
+    assert loaded.name == "n"
+    assert [(layer.name, layer.type, len(layer.blobs)) for layer in loaded.layer] == [("input", "Input", 0), ("a", "Scale", 1)]
+    assert list(loaded.layer[1].blobs[0].data) == [1, 1]
     with pytest.raises(WeightsError, match="'b' that is not in the net"):
         write_weights(tmp_path / "w.caffemodel", [LayerWeights("b", "", [])], net)
 
@@ -478,9 +478,9 @@ def test_shapes_agree_up_to_leading_ones(a: tuple[int, ...], b: tuple[int, ...],
 def test_squeezenet(shared: Path) -> None:
     path = shared / "models" / "squeezenet" / "squeezenet.caffemodel"
     expected = NetParameter.FromString(path.read_bytes())
-    found = read_weights(path)
-    assert [(w.name, w.type) for w in found] == [(layer.name, layer.type) for layer in expected.layer]
-    for weights, layer in zip(found, expected.layer, strict=True):
+    loaded = read_weights(path)
+    assert [(w.name, w.type) for w in loaded] == [(layer.name, layer.type) for layer in expected.layer]
+    for weights, layer in zip(loaded, expected.layer, strict=True):
         for blob, proto in zip(weights.blobs, layer.blobs, strict=True):
             assert blob.shape == tuple(proto.shape.dim)
             np.testing.assert_array_equal(blob.ravel(), np.array(proto.data, np.float32))

@@ -19,14 +19,14 @@ _PROTOTXT = re.compile(rb"(?:^|[\s}])(?:layers?\s*:?\s*[{<]|(?:name|input|type|b
 _TEXT = frozenset(range(32, 256)) - {127} | {9, 10, 11, 12, 13}
 
 
-def foreign(head: bytes) -> str:
+def describe_file_type(head: bytes) -> str:
     """Return what the first bytes of a file say it is, if that is nothing of Caffe's; else an empty string.
 
     Examples
     --------
-    >>> foreign(b"<!DOCTYPE html><html>")
+    >>> describe_file_type(b"<!DOCTYPE html><html>")
     'an HTML page, most likely of a download that failed'
-    >>> foreign(b'name: "CaffeNet"')
+    >>> describe_file_type(b'name: "CaffeNet"')
     ''
     """
     if head.startswith(b"version https://git-lfs"):

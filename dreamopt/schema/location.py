@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Place:
+class SourceLocation:
     """A line of a file; ``str()`` gives ``file:line``.
 
     Parameters
@@ -21,12 +21,12 @@ class Place:
 
     Examples
     --------
-    >>> place = Place("net.prototxt", 12, {"convolution_param.stride": [17]})
-    >>> str(place)
+    >>> location = SourceLocation("net.prototxt", 12, {"convolution_param.stride": [17]})
+    >>> str(location)
     'net.prototxt:12'
-    >>> str(place.of("convolution_param.stride"))
+    >>> str(location.of("convolution_param.stride"))
     'net.prototxt:17'
-    >>> str(place.of("convolution_param.group"))
+    >>> str(location.of("convolution_param.group"))
     'net.prototxt:12'
     """
 
@@ -37,7 +37,7 @@ class Place:
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line > 0 else self.file
 
-    def of(self, name: str, index: int = 0) -> Place:
+    def of(self, name: str, index: int = 0) -> SourceLocation:
         """Return the place of a field of this layer, or the layer's own where the file does not give that field.
 
         Parameters
@@ -48,4 +48,4 @@ class Place:
             Which of a repeated field's values.
         """
         lines = self.fields.get(name, ())
-        return Place(self.file, lines[index]) if index < len(lines) else self
+        return SourceLocation(self.file, lines[index]) if index < len(lines) else self
