@@ -1,6 +1,6 @@
 """The contract of a regularizer, the algebra of penalties and its strings; denoisers and masks."""
 
-from dreamopt.image.colour import Colour, checked_colour, paint
+from dreamopt.image.colour import Colour, checked_colour, colour_tensor
 from dreamopt.image.filters import bilateral, gaussian, percentile, soft_box
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.schedule import Constant, Geometric, Linear, Number, Schedule, StepContext, at, smallest
@@ -40,13 +40,13 @@ __all__ = [
     "at",
     "bilateral",
     "checked_colour",
+    "colour_tensor",
     "frozen_mask",
     "gaussian",
     "gradient_bounding_box",
     "grey_level",
     "is_due",
     "mask_at",
-    "paint",
     "parse_regularizer",
     "percentile",
     "regularizers",
