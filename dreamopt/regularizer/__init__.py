@@ -6,6 +6,7 @@ from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.schedule import Constant, Geometric, Linear, Number, Schedule, StepContext, at, smallest
 from dreamopt.regularizer.regularizer import (
     Penalty,
+    Periodic,
     Projection,
     Regularizer,
     Scaled,
@@ -13,7 +14,6 @@ from dreamopt.regularizer.regularizer import (
     apply_per_image,
     gradient_bounding_box,
     grey_level,
-    is_due,
     require_at_least,
     require_images,
     require_percent,
@@ -29,6 +29,7 @@ __all__ = [
     "Linear",
     "Number",
     "Penalty",
+    "Periodic",
     "Projection",
     "Regularizer",
     "Rows",
@@ -45,7 +46,6 @@ __all__ = [
     "gaussian",
     "gradient_bounding_box",
     "grey_level",
-    "is_due",
     "mask_at",
     "parse_regularizer",
     "percentile",
