@@ -105,7 +105,7 @@ def check_number(what: str, value: object, allowed: Range = ANY, error: type[Dre
     >>> check_number("sigma of Blur", 0.5, NOT_NEGATIVE)
     0.5
     """
-    plain = _plain(value)
+    plain = plain_number(value)
     if plain is None or not allowed.holds(plain, plain) or not abs(plain) < LARGEST:
         raise error(f"{what} must be {_wanted(allowed, plain)}, not {_shown(value)}")
     return plain
@@ -117,7 +117,7 @@ def check_whole(what: str, value: object, allowed: Range = COUNT, error: type[Dr
     >>> check_whole("steps", 32.0)
     32
     """
-    plain = _plain(value)
+    plain = plain_number(value)
     capped = Range(max(allowed.low, -LARGEST_COUNT), min(allowed.high, LARGEST_COUNT), allowed.above, allowed.below)
     if plain is None or not _is_finite(plain) or plain != int(plain) or not capped.holds(plain, plain):
         shown = allowed if plain is None or not abs(plain) > LARGEST_COUNT else capped
@@ -242,7 +242,7 @@ class Fields:
         return self
 
 
-def _plain(value: object) -> float | None:
+def plain_number(value: object) -> float | None:
     """Return a real number as int or float, whatever library it is of; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
