@@ -80,6 +80,11 @@ def colour_tensor(colour: Colour, image: Tensor, space: ImageSpace | None) -> Te
     return torch.lerp(black, white, part) + zeros
 
 
+def colour_fits(colour: Colour, space: ImageSpace) -> bool:
+    """Return whether images of a space can have a colour: three numbers want three channels."""
+    return not isinstance(colour, tuple) or (len(space.shape) == 3 and space.shape[0] == len(colour))
+
+
 def _fitted(bound: Tensor, image: Tensor) -> Tensor:
     fits = bound.dim() == 3 and bound.shape[1:] in ((1, 1), image.shape[2:])
     return bound if fits else bound.reshape(bound.shape[0], -1).mean(1)[:, None, None]

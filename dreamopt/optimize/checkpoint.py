@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from dreamopt.errors import DreamoptWarning, OptimizeError, UsageError
+from dreamopt.parts.checks import COUNT, POSITIVE, Fields
 
 _MAGIC = b"dreamopt checkpoint 1\n"
 
@@ -54,10 +55,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
-        if self.every is not None and self.every < 1:
-            raise UsageError(f"every of Checkpoint must be at least 1 step, or None, not {self.every}")
-        if self.seconds is not None and not self.seconds > 0:
-            raise UsageError(f"seconds of Checkpoint must be above 0, or None, not {self.seconds}")
+        Fields(self).whole("every", COUNT, optional=True).number("seconds", POSITIVE, optional=True)
 
     @property
     def file(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,14 @@ class Optimizer:
     Everything it remembers from step to step is in the state it returns, so that a climb can be cut and taken up again.
     Each item must be treated as if it were alone: no norm, mean or maximum over the batch.
     """
+
+    examples: ClassVar[tuple[str, ...]] = ()
+    """Strings that make some; the checks of `dreamopt.testing`, the GPU check and the tables of the docs read them."""
+
+    @property
+    def moves_without_gradient(self) -> bool:
+        """Whether parameters move also where the gradient is zero, as under a weight decay."""
+        return False
 
     def start(self, params: Tensor) -> State:
         """Return the memory before the first step; empty by default."""

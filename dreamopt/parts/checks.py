@@ -150,6 +150,8 @@ class Fields:
         Frozen or not; named in errors by its class.
     error : type
         The error to raise.
+    name : str, optional
+        What the part is called in errors; its class by default.
 
     Examples
     --------
@@ -165,9 +167,10 @@ class Fields:
     dreamopt.errors.UsageError: rounds of Glow must be a whole number of at least 1, not 1.5
     """
 
-    def __init__(self, part: object, error: type[DreamoptError] = UsageError) -> None:
+    def __init__(self, part: object, error: type[DreamoptError] = UsageError, name: str | None = None) -> None:
         self._part = part
         self._error = error
+        self._name = type(part).__name__ if name is None else name
 
     def number(self, name: str, allowed: Range = ANY, *, optional: bool = False) -> Self:
         """Check a plain number; None too is allowed where it is ``optional``."""
@@ -235,7 +238,7 @@ class Fields:
         return self._store(name, tuple(check(self._what(name), one, allowed, self._error) for one in values))
 
     def _what(self, name: str) -> str:
-        return f"{name} of {type(self._part).__name__}"
+        return f"{name} of {self._name}"
 
     def _store(self, name: str, value: object) -> Self:
         object.__setattr__(self._part, name, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from dreamopt.errors import UsageError
 from dreamopt.optimize.batched_search import Ask, minimize_together, slopes
 from dreamopt.optimize.optimizer import Evaluate, LineSearch, State
 from dreamopt.optimize.options import Options, call, frozen
+from dreamopt.parts.checks import check_whole
 from dreamopt.parts.schedule import StepContext
 
 Vector = NDArray[np.float64]
@@ -66,6 +67,21 @@ class Scipy(LineSearch):
     Scipy("L-BFGS-B", maxcor=20)
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "scipy()",
+        'scipy("CG")',
+        'scipy("BFGS")',
+        'scipy("Newton-CG")',
+        'scipy("TNC")',
+        'scipy("SLSQP")',
+        'scipy("trust-constr")',
+        'scipy("trust-ncg")',
+        'scipy("trust-krylov")',
+        'scipy("dogleg", 2)',
+        'scipy("trust-exact", 2)',
+        'scipy("L-BFGS-B", 3, maxcor=4)',
+    )
+
     method: str
     renew: int
     options: Options
@@ -76,14 +92,12 @@ class Scipy(LineSearch):
             raise UsageError(f"scipy has no method '{method}' that Scipy can use; there are {', '.join(sorted(_METHODS, key=str.lower))}")
         if known[method.lower()] in _BLIND:
             raise UsageError(f"scipy's {known[method.lower()]} uses no gradient, and an image has too many numbers for that")
-        if renew < 1 or renew != int(renew):
-            raise UsageError(f"renew of Scipy must be a whole number of at least 1, not {renew}")
         for name in ("maxiter", "callback", "workers"):
             if name in options:
                 raise UsageError(f"Scipy sets {name} itself; the number of iterations of one search is renew={renew}")
         object.__setattr__(self, "method", known[method.lower()])
-        object.__setattr__(self, "renew", int(renew))
-        object.__setattr__(self, "options", frozen(options))
+        object.__setattr__(self, "renew", check_whole("renew of Scipy", renew))
+        object.__setattr__(self, "options", frozen(options, "Scipy"))
 
     def __str__(self) -> str:
         renew = {} if self.renew == 20 else {"renew": self.renew}
