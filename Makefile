@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint format bench proto clean
+.PHONY: demo test test-all lint format bench proto clean
 
 # Render the embedded net's filters and classes into demo/, offline.
 demo: $(READY)
@@ -12,6 +12,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# As CI does it: also what takes long.
+test-all: $(READY)
+	$(BIN)/python -m pytest --slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

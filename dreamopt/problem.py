@@ -10,6 +10,7 @@ With several views of each image, :math:`O_n` is averaged over as many draws of 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -71,6 +72,20 @@ class Evaluation:
         """Return the places in the batch of the items whose objective has a gradient of exactly zero."""
         alive = (self.image_gradient != 0).flatten(1).any(1)
         return [i for i, a in enumerate(alive.tolist()) if not a]
+
+    def select(self, places: Sequence[int]) -> Evaluation:
+        """Return the evaluation of the samples at these places in the batch."""
+        rows = list(places)
+        return Evaluation(
+            values=self.values[rows],
+            objective=self.objective[rows],
+            penalties=self.penalties[rows],
+            gradient=self.gradient[rows],
+            image_gradient=self.image_gradient[rows],
+            is_argmax=None if self.is_argmax is None else self.is_argmax[rows],
+            redirected=None if self.redirected is None else self.redirected[rows],
+            redirected_at={layer: samples[rows] for layer, samples in self.redirected_at.items()},
+        )
 
 
 class Problem:
@@ -203,6 +218,26 @@ class Problem:
             raise UsageError(f"a batch needs at least 1 item, not {n}")
         return n
 
+    def select(self, places: Sequence[int]) -> Problem:
+        """Return the problem of the samples at these places in the batch; each keeps its number, and so its random streams.
+
+        Raises
+        ------
+        UsageError
+            If the objective compares the samples of a batch, or for a place that the batch does not have.
+        """
+        if self.objective.coupled:
+            raise UsageError(f"objective {self.objective} compares the samples of a batch, so that none can be taken out of it")
+        wrong = [place for place in places if not 0 <= place < self.n]
+        if wrong or not places:
+            raise UsageError(f"select needs places from 0 to {self.n - 1}, not {list(places)}")
+        part = copy.copy(self)
+        part.objective = each([self.objective.item(place) for place in places])
+        part.items = tuple(self.items[place] for place in places)
+        part.n = len(part.items)
+        part.shape = (part.n, *self.shape[1:])
+        return part
+
     @property
     def unit(self) -> float:
         """How long, in parameters, a step of one grey level is; optimizers count their steps in it."""
@@ -259,9 +294,14 @@ class Problem:
         seed : int
             For the transforms.
         """
+        return self.values_and_argmax(params, context, seed)[0]
+
+    def values_and_argmax(self, params: Tensor, context: StepContext | None = None, seed: int = 0) -> tuple[Tensor, Tensor | None]:
+        """Return the values as `value`, and `Evaluation.is_argmax`, both of one forward pass."""
         context = self._told(context)
         image, alpha = self.parametrization.image(params, self.space), self.parametrization.alpha(params, self.space)
-        return self._score(image, alpha, context, seed)[0] - self._penalty(image, context)
+        score, is_argmax = self._score(image, alpha, context, seed)
+        return score - self._penalty(image, context), is_argmax
 
     def evaluate(self, params: Tensor, context: StepContext | None = None, seed: int = 0, *, redirect: bool = True) -> Evaluation:
         """Return values and gradients; parameters as in `value`.

@@ -1,11 +1,26 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, which tests run, and one closing line on those that did not."""
+
+from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+# One thread: the tests' arrays are small, and idle threads that spin would take as much of the machine as those that work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+SLOW = "take long"
+NO_CAFFE = "ask real Caffe"
+NO_SHARED = "need the reference nets"
+REMEDIES = {
+    SLOW: "make test-all",
+    NO_CAFFE: "build a root with it as in CONTRIBUTING.md, The oracle, and set DREAMOPT_CAFFE_ROOT",
+    NO_SHARED: "set DREAMOPT_SHARED to their folder",
+}
+_left_out: Counter[str] = Counter()
 
 
 def missing(reason: str) -> None:
@@ -21,5 +36,41 @@ def shared() -> Path:
     named = os.environ.get("DREAMOPT_SHARED")
     folder = Path(named) if named else REPOSITORY.parent / "shared"
     if not folder.is_dir():
-        missing(f"no reference nets at {folder}: set DREAMOPT_SHARED")
+        missing(f"tests that {NO_SHARED}: there are none at {folder}, set DREAMOPT_SHARED")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --slow."""
+    parser.addoption("--slow", action="store_true", help="run the tests that take long, too, as CI does")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless it was asked for by --slow, by name, or by CI."""
+    named = any("::" in argument for argument in config.args)
+    if config.getoption("--slow") or os.environ.get("CI") or named:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        _left_out[SLOW] += len(slow)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count what was skipped, by its cause."""
+    if report.skipped and isinstance(report.longrepr, tuple):
+        text = report.longrepr[2]
+        _left_out[next((cause for cause in (NO_CAFFE, NO_SHARED) if cause in text), text.removeprefix("Skipped: "))] += 1
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say in one closing line what was not tested, and how to get it."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not _left_out or config.option.collectonly:
+        return
+    parts = [
+        f"{count} that {cause} ({REMEDIES[cause]})" if cause in REMEDIES else f"{count} ({cause})"
+        for cause, count in _left_out.most_common()
+    ]
+    reporter.write_line(f"Tests that did not run: {'; '.join(parts)}.")

@@ -94,6 +94,8 @@ class Keeper:
             raise OptimizeError(f"the checkpoint {self.checkpoint.file} holds no climb; give another file, or remove it")
         check_same(self._told, data["identity"], self.checkpoint.file)
         point = recall(data["climb"], optimizer, fresh.params)
+        if point.step == 0:
+            return fresh
         self._kept_step = point.step
         return point
 

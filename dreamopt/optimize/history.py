@@ -42,6 +42,8 @@ class Record:
         The same for each ReLU, by the layer's name.
     stopped, setbacks, dead : mapping of int to str
         By place in the batch: why an item no longer climbs; what made it step back; why its gradient was zero at the start.
+    restarted : tuple of int or None
+        Which restart each item started from; None for the first start.
     """
 
     best_params: Tensor
@@ -62,6 +64,7 @@ class Record:
     stopped: Mapping[int, str] = field(default_factory=dict)
     setbacks: Mapping[int, str] = field(default_factory=dict)
     dead: Mapping[int, str] = field(default_factory=dict)
+    restarted: tuple[int | None, ...] = ()
 
     @property
     def all_active(self) -> bool:
@@ -154,6 +157,7 @@ class Record:
         return fields | {
             "measured": [step for step, _ in self.history[: self.rows]],
             "halved": list(self.halved),
+            "restarted": list(self.restarted),
             **{name: dict(fields[name]) for name in ("stopped", "setbacks", "dead", "redirected_at")},
         }
 
@@ -174,6 +178,7 @@ def begun(params: Tensor, image: Tensor | None) -> Record:
         better_steps=torch.zeros_like(never),
         transparency=None if image is None else torch.zeros_like(image),
         halved=(0,) * n,
+        restarted=(None,) * n,
     )
 
 
@@ -182,7 +187,8 @@ def recalled(plain: Mapping[str, Any], device: torch.device) -> Record:
     fields = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in plain.items()}
     fields["redirected_at"] = {layer: counts.to(device) for layer, counts in plain["redirected_at"].items()}
     measured, values = fields.pop("measured"), fields.pop("history").unbind(0)
-    return Record(**fields | {"history": list(zip(measured, values, strict=True)), "halved": tuple(fields["halved"])})
+    tuples = {name: tuple(fields[name]) for name in ("halved", "restarted")}
+    return Record(**fields | {"history": list(zip(measured, values, strict=True)), **tuples})
 
 
 def merged(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from dreamopt.optimize.optimizer import LineSearch, Optimizer, State, per_item
 from dreamopt.optimize.optimizers.adam import Adam
 from dreamopt.optimize.patience import Patience
 from dreamopt.optimize.redirected import walked
+from dreamopt.optimize.restart import Restart, Start, checked_start, find_start
 from dreamopt.optimize.result import Callback, Progress, Result
 from dreamopt.optimize.state import Ground, Point, is_finite, shortened, taken_in
 from dreamopt.parts.schedule import StepContext
@@ -31,7 +32,10 @@ def run(
     steps: int = 256,
     *,
     seed: int = 0,
-    start: Tensor | None = None,
+    start: Tensor | Start | None = None,
+    restarts: Sequence[Restart] = (),
+    allow_dead: bool = False,
+    project_every_step: bool = False,
     callbacks: Sequence[Callback] = (),
     patience: Patience | None = None,
     transparency: bool = False,
@@ -42,8 +46,8 @@ def run(
 ) -> Result:
     """Climb a problem.
 
-    Each step: values and gradient, the optimizer's step, the problem's projections in their order, what the
-    parametrization mends, the cut to the bounds, the callbacks. A `LineSearch` makes several steps at once.
+    Each step: values and gradient, the optimizer's step, the problem's projections that are due in their order, the
+    parametrization's own projection, the cut to the bounds, the callbacks. A `LineSearch` makes several steps at once.
 
     Items do not touch each other. One whose value or gradient is no longer finite goes back to where it was before its
     last step, and takes steps of half the size from then on; after eight halvings it stops with the best it had, and the
@@ -59,8 +63,17 @@ def run(
         How many steps, at least 0.
     seed : int
         For the start and the transforms, at least 0.
-    start : Tensor, optional
-        (N, ...) parameters to start from; by default the parametrization's own start.
+    start : Tensor or Start, optional
+        (N, ...) parameters to start from, or what `dreamopt.optimize.restart.find_start` has found, which is not evaluated
+        again; by default the parametrization's own start.
+    restarts : sequence of Restart
+        Other starts for the samples whose gradient is exactly zero, tried in turn; see `dreamopt.optimize.restart`.
+    allow_dead : bool
+        Whether a run of which all samples stay dead returns its start, with 0 steps made and the reasons in `Result.dead`,
+        instead of raising.
+    project_every_step : bool
+        Whether parameters are turned into an image and back after every step if there is any projection, not only after those
+        at which one is due: the rounding of dreamopt's first images, for replaying them.
     callbacks : sequence of callable
         Called with a `Progress` after each step; one that returns True ends the climb.
     patience : Patience, optional
@@ -83,7 +96,7 @@ def run(
     Warns
     -----
     DreamoptWarning
-        For each item, of several, whose gradient is exactly zero at the start; if the checkpoint cannot be written.
+        For each item, of several, whose gradient is exactly zero at the start and at every restart; if the checkpoint cannot be written.
 
     Raises
     ------
@@ -115,18 +128,32 @@ def run(
         raise UsageError("resume needs a checkpoint to take the climb up from")
     climb = _Climb(problem, Adam() if optimizer is None else optimizer, steps, seed, octave, octaves)
     climb.patience = patience
+    climb.transparency = transparency
+    climb.project_every_step = project_every_step
     began = time.perf_counter()
-    params = _checked_start(problem, start, seed)
-    climb.start = problem.images(params) if problem.projections else None
-    point = Point(0, params, climb.optimizer.start(params), begun(params, problem.images(params) if transparency else None))
+    found = start if isinstance(start, Start) else None
+    params = checked_start(problem, start.params if isinstance(start, Start) else start, seed)
+    point = climb.fresh(params)
     keeper = None
     if checkpoint is not None:
         checkpoint.check()
-        told = identity(problem, climb.optimizer, params, steps=steps, seed=seed, octave=(octave, octaves), patience=str(patience))
+        settings = {"steps": steps, "seed": seed, "octave": (octave, octaves), "patience": str(patience)}
+        told = identity(problem, climb.optimizer, params, **settings, restarts=[str(restart) for restart in restarts])
         keeper = Keeper(checkpoint, told, climb.stride)
         point = keeper.resumed(climb.optimizer, point) if resume else point
     climb.point, resumed_at, interrupted = point, point.step, False
     try:
+        if point.step == 0 < steps:
+            climb.begin(found, restarts)
+            dead = climb.point.record.dead
+            if len(dead) == problem.n and allow_dead:
+                return climb.at_dead_start()
+            if len(dead) == problem.n:
+                raise DeadGradientError(dead[0] + (f" (the gradients of all {problem.n} items are zero)" if problem.n > 1 else ""))
+            for place, why in dead.items():
+                warnings.warn(f"item {problem.items[place]}: {why}", DreamoptWarning, stacklevel=2)
+        began_at = climb.point.start
+        climb.start = problem.images(params if began_at is None else began_at) if problem.projections else None
         climb.go(callbacks, keeper)
         stands = climb.point
         climb.measure_end()
@@ -152,22 +179,50 @@ class _Climb:
         self.octave = octave
         self.octaves = octaves
         self.patience: Patience | None = None
+        self.transparency = False
+        self.project_every_step = False
         self.start: Tensor | None = None
+        self.first: Evaluation | None = None
 
     def context(self, step: int, values: Tensor | None = None, gradient: Tensor | None = None) -> StepContext:
         return StepContext(step, max(self.steps, 1), gradient, self.problem.space, self.octave, self.octaves, values, self.start)
+
+    def fresh(self, params: Tensor) -> Point:
+        """Return the point before the first step."""
+        record = begun(params, self.problem.images(params) if self.transparency else None)
+        return Point(0, params, self.optimizer.start(params), record)
+
+    def begin(self, start: Start | None, restarts: Sequence[Restart]) -> None:
+        """Evaluate the start, unless that is done, with restarts for the samples whose gradient is zero there."""
+        problem, params = self.problem, self.point.params
+        if start is None or not start.serves(self.context(0), self.seed):
+            # A start that was found for another run has had its restarts.
+            restarted = None if start is None else start.restarted
+            tried = restarts if start is None else ()
+            start = find_start(problem, tried, seed=self.seed, start=params, steps=self.steps, octave=self.octave, octaves=self.octaves)
+            start = start if restarted is None else replace(start, restarted=restarted)
+        moved = not torch.equal(start.params, params)
+        point = self.fresh(start.params) if moved else self.point
+        record = replace(point.record, dead=start.dead, restarted=start.restarted)
+        self.point, self.first = replace(point, record=record, start=start.params if moved else None), start.evaluation
+
+    def at_dead_start(self) -> Result:
+        """Return the result of a run that nothing can begin: the start, and what it is worth."""
+        assert self.first is not None
+        point = self.point
+        self.point = replace(point, record=point.record.noted(0, point.params, self.first.values, self.first.is_argmax))
+        return _result(self, interrupted=False, resumed_at=0, seconds=0.0)
 
     def go(self, callbacks: Sequence[Callback], keeper: Keeper | None) -> None:
         """Make the steps that are left."""
         while self.point.step < self.steps and self.point.record.any_active:
             point = self.point
             context = self.context(point.step)
-            found = self.problem.evaluate(point.params, context, self.seed)
-            record = point.record
-            if point.step == 0:
-                record = replace(record, dead=_dead(self.problem, point.params, found, self.seed))
+            found, self.first = self.first, None
+            if found is None:
+                found = self.problem.evaluate(point.params, context, self.seed)
             finite = is_finite(found)
-            record = record.noted(point.step, point.params, found.values, found.is_argmax, self.patience, finite)
+            record = point.record.noted(point.step, point.params, found.values, found.is_argmax, self.patience, finite)
             record = record.with_redirected(found.redirected, found.redirected_at)
             ground, record, sure = taken_in(self.problem, self.optimizer, point, found, record, context, self.seed, finite)
             if keeper is not None and keeper.due(point.step):
@@ -176,7 +231,7 @@ class _Climb:
                 self.point = replace(point, params=ground.params, record=record)
                 break
             params, state, record = self.stepped(ground, record, context, found)
-            self.point = Point(min(point.step + self.stride, self.steps), params, state, record, ground)
+            self.point = Point(min(point.step + self.stride, self.steps), params, state, record, ground, point.start)
             progress = Progress(self.problem, self.point.step - 1, self.steps, found.values, record.best_values, params)
             answers = [callback(progress) for callback in callbacks]
             if any(answers):
@@ -205,7 +260,8 @@ class _Climb:
             moved, state = optimizer.step(ground.params, ground.gradient, ground.state, told, problem.unit)
         moved = shortened(record, ground.params, moved)
         with torch.no_grad():
-            moved = _projected(problem, moved, self.context(step, ground.values, ground.image_gradient))
+            projecting = self.context(step, ground.values, ground.image_gradient)
+            moved = _projected(problem, moved, projecting, self.project_every_step)
             moved = problem.clip(problem.parametrization.project_params(moved, problem.space, told))
         if not record.all_active:
             moved = torch.where(per_item(record.active, moved), moved, ground.params)
@@ -214,13 +270,12 @@ class _Climb:
     def measure_end(self) -> None:
         """Measure where the climb has come to, unless nobody has moved since."""
         point, problem, context = self.point, self.problem, self.context(self.point.step)
-        record, is_argmax = point.record, None
+        record = point.record
         if record.stopped and not record.any_active:
             return
-        if record.tells and bool((record.first_steps < 0).any()):
-            is_argmax = problem.evaluate(point.params, context, self.seed).is_argmax
         with torch.no_grad():
-            values = problem.value(point.params, context, self.seed)
+            values, is_argmax = problem.values_and_argmax(point.params, context, self.seed)
+        is_argmax = is_argmax if record.tells else None
         self.point = replace(point, record=record.noted(point.step, point.params, values, is_argmax))
 
 
@@ -246,6 +301,7 @@ def _result(climb: _Climb, interrupted: bool, resumed_at: int, seconds: float) -
         interrupted=interrupted,
         stopped=[record.stopped.get(k) for k in range(n)],
         dead=record.dead,
+        restarted=list(record.restarted),
         setbacks=record.setbacks,
         redirected=None if record.redirected is None else record.redirected.cpu().numpy(),
         redirected_at={layer: counts.cpu().numpy() for layer, counts in record.redirected_at.items() if bool(counts.any())},
@@ -257,27 +313,11 @@ def _result(climb: _Climb, interrupted: bool, resumed_at: int, seconds: float) -
     )
 
 
-def _checked_start(problem: Problem, start: Tensor | None, seed: int) -> Tensor:
-    if start is None:
-        return problem.start(seed)
-    if tuple(start.shape) != problem.shape:
-        raise UsageError(f"start has shape {tuple(start.shape)}, but the problem's parameters have {problem.shape}")
-    return start.detach().to(dtype=problem.network.dtype, device=problem.network.device, copy=True)
-
-
-def _dead(problem: Problem, params: Tensor, found: Evaluation, seed: int) -> dict[int, str]:
-    dead = {i: problem.explain(params, i, seed) for i in found.dead()}
-    if len(dead) == problem.n:
-        raise DeadGradientError(dead[0] + (f" (the gradients of all {problem.n} items are zero)" if problem.n > 1 else ""))
-    for place, why in dead.items():
-        warnings.warn(f"item {problem.items[place]}: {why}", DreamoptWarning, stacklevel=4)
-    return dead
-
-
-def _projected(problem: Problem, params: Tensor, context: StepContext) -> Tensor:
-    if not problem.projections:
+def _projected(problem: Problem, params: Tensor, context: StepContext, every_step: bool) -> Tensor:
+    due = [projection for projection in problem.projections if projection.is_due(context)]
+    if not due and not (every_step and problem.projections):
         return params
     image = problem.images(params)
-    for projection in problem.projections:
+    for projection in due:
         image = projection(image, context)
     return problem.parametrization.update_from_image(params, image, problem.space)

@@ -85,7 +85,9 @@ class Result:
     stopped : list of str or None
         For each item, why it was stopped early (a value or gradient that is not finite, or no progress).
     dead : mapping of int to str
-        By place in the batch, why an item's gradient was exactly zero at the start.
+        By place in the batch, why an item's gradient was exactly zero at the start, and at every restart.
+    restarted : list of int or None
+        For each item the number of the restart that it started from, from 0; None for the first start.
     setbacks : mapping of int to str
         By place in the batch, what first made an item step back, and take smaller steps from then on.
     redirected : ndarray or None
@@ -118,6 +120,7 @@ class Result:
     interrupted: bool = False
     stopped: list[str | None] = field(default_factory=list)
     dead: Mapping[int, str] = field(default_factory=dict)
+    restarted: list[int | None] = field(default_factory=list)
     setbacks: Mapping[int, str] = field(default_factory=dict)
     redirected: NDArray[np.int64] | None = None
     redirected_at: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
@@ -180,6 +183,7 @@ class Result:
                 "stopped": self.stopped[i],
                 "setback": self.setbacks.get(i),
                 "dead": self.dead.get(i),
+                "restart": self.restarted[i],
                 "redirected": 0 if self.redirected is None else int(self.redirected[i]),
                 "redirected_at": {layer: int(steps[i]) for layer, steps in self.redirected_at.items() if steps[i]},
             }

@@ -54,6 +54,8 @@ class Point:
         What has been.
     ground : Ground or None
         Where the last step was made from; None before the first.
+    start : Tensor or None
+        (N, ...) the parameters of the start, where restarts changed them.
     """
 
     step: int
@@ -61,6 +63,7 @@ class Point:
     state: State
     record: Record
     ground: Ground | None = None
+    start: Tensor | None = None
 
     def plain(self, with_ground: bool) -> dict[str, Any]:
         """Return it as plain values and tensors."""
@@ -71,6 +74,7 @@ class Point:
             "state": dict(self.state),
             "record": self.record.plain(),
             "ground": None if ground is None else {**ground, "state": dict(ground["state"])},
+            "start": self.start,
         }
 
 
@@ -82,7 +86,8 @@ def recall(plain: Mapping[str, Any], optimizer: Optimizer, start: Tensor) -> Poi
         params, gradient, image_gradient, values = (kept[k].to(device) for k in ("params", "gradient", "image_gradient", "values"))
         ground = Ground(params, gradient, image_gradient, values, _placed(kept["state"], fresh))
     record = recalled(plain["record"], device)
-    return Point(plain["step"], plain["params"].to(device), _placed(plain["state"], fresh), record, ground)
+    began = plain["start"] if plain["start"] is None else plain["start"].to(device)
+    return Point(plain["step"], plain["params"].to(device), _placed(plain["state"], fresh), record, ground, began)
 
 
 def _placed(state: State, fresh: State) -> State:

@@ -18,6 +18,7 @@ from dreamopt.errors import BackendError, DeadGradientError, NetError, ShapeErro
 from dreamopt.network import Network, load_net
 from dreamopt.schema import read_net
 from tests.oracle.conftest import caffe_root
+from tests.support.nets import python_layer
 from tests.support.toy import PROTOTXT, toy_network
 
 # The toy's small net, and what real nets have besides: a residual read three times, BatchNorm and Scale in place, a Sigmoid
@@ -212,12 +213,6 @@ def test_the_dead_gradient_is_explained(make: Make) -> None:
         render(make("dead", PROTOTXT), "relu_low:0", size=(17, 19), steps=2)
 
 
-def python_layer(name: str, kind: str, bottoms: str, tops: str = "", extra: str = "", more: str = "") -> str:
-    ins, outs = (" ".join(f'{end}: "{b}"' for b in blobs.split()) for end, blobs in (("bottom", bottoms), ("top", tops or name)))
-    inner = f'module: "tests.support.python_layers" layer: "{kind}" {extra}'
-    return f'layer {{ name: "{name}" type: "Python" {ins} {outs} {more} python_param {{ {inner} }} }}\n'
-
-
 PYTHON = (
     'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }\n'
     + python_layer("thirds", "Thirds", "data", "data")
@@ -227,8 +222,8 @@ PYTHON = (
     + python_layer("square", "Square", "conv", "conv")
     + 'layer { name: "after" type: "ReLU" bottom: "conv" top: "conv" relu_param { negative_slope: -0.25 } }\n'
     + python_layer("again", "Thirds", "conv", "conv")
-    + python_layer("cube", "Power", "conv", extra='param_str: "3"')
-    + python_layer("sums", "Pair", "cube conv", "plus minus", more="propagate_down: true propagate_down: false")
+    + python_layer("cube", "Power", "conv", param_str="3")
+    + python_layer("sums", "Pair", "cube conv", "plus minus", down="tf")
     + python_layer("bias", "Bias", "plus")
     + 'layer { name: "end" type: "Eltwise" bottom: "bias" bottom: "minus" top: "end" }'
 )
@@ -269,7 +264,7 @@ def test_python_layers_only_where_they_are_allowed(make: Make, tmp_path: Path, m
 
 
 def test_python_layers_that_bring_data(tmp_path: Path) -> None:
-    source = python_layer("source", "Counter", "", "data label", extra='param_str: "3"')
+    source = python_layer("source", "Counter", tops="data label", param_str="3")
     rest = python_layer("ten", "Tenfold", "data")
     alone = tmp_path / "alone.prototxt"
     alone.write_text(source + rest)

@@ -435,7 +435,7 @@ def test_schedules() -> None:
     np.testing.assert_allclose([at(Linear(11, 5, inclusive=True), m) for m in moments], [11, 9, 7, 5])
     np.testing.assert_allclose([at(Geometric(8, 1, inclusive=True), m) for m in moments], [8, 4, 2, 1])
     assert at(Linear(7, 1, inclusive=True), StepContext(0, 1)) == 7
-    with pytest.raises(UsageError, match="needs both ends above 0, not 0 and 1"):
+    with pytest.raises(UsageError, match="start of Geometric must be above 0, not 0"):
         Geometric(0, 1)
 
 

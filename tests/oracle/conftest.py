@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, missing
+from tests.conftest import NO_CAFFE, REPOSITORY, missing
 from tests.support.oracle.compare import WORST
 from tests.support.oracle.harness import Oracle
 
@@ -24,10 +24,10 @@ def caffe_root() -> Path:
     places = [Path(named)] if named else [REPOSITORY.parent / ".caffe-root", REPOSITORY / ".caffe-root"]
     root = next((p for p in places if (p / "usr/bin/python3").exists()), None)
     if root is None:
-        missing(f"no root with real Caffe at {' or '.join(map(str, places))}: set DREAMOPT_CAFFE_ROOT")
+        missing(f"tests that {NO_CAFFE}: there is none at {' or '.join(map(str, places))}, set DREAMOPT_CAFFE_ROOT")
     assert root is not None
     if os.geteuid() != 0:
-        missing("real Caffe stands in a root to chroot into, which takes the superuser")
+        missing(f"tests that {NO_CAFFE}: it stands in a root to chroot into, which takes the superuser")
     return root
 
 

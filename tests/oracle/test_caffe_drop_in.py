@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import dreamopt.caffe
 from tests.conftest import REPOSITORY
 from tests.oracle.test_pycaffe_semantics import run_ours, same
+from tests.support.nets import python_layer
 from tests.support.oracle.harness import Oracle
 
 SPECS = {
@@ -98,37 +100,31 @@ def layers_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[b
     sys.modules.pop("their_layers", None)
 
 
-def python_layer(name: str, kind: str, bottoms: str = "", tops: str = "", extra: str = "", more: str = "") -> str:
-    ins = " ".join(f'bottom: "{b}"' for b in bottoms.split())
-    outs = " ".join(f'top: "{t}"' for t in (tops or name).split())
-    return (
-        f'layer {{ name: "{name}" type: "Python" {ins} {outs} {more} python_param {{ module: "their_layers" layer: "{kind}" {extra} }} }}\n'
-    )
-
+their_layer = partial(python_layer, module="their_layers")
 
 PYTHON = {
     "in a net": (
         'force_backward: true input: "data" input_shape { dim: 2 dim: 3 dim: 5 dim: 4 }\n'
         'layer { name: "relu" type: "ReLU" bottom: "data" top: "data" }\n'
-        + python_layer("cube", "Power", "data", extra='param_str: "3"')
-        + python_layer("sums", "Pair", "cube data", "plus minus")
-        + python_layer("again", "Tenfold", "plus", "plus")
-        + python_layer("bias", "Bias", "plus")
+        + their_layer("cube", "Power", "data", param_str="3")
+        + their_layer("sums", "Pair", "cube data", "plus minus")
+        + their_layer("again", "Tenfold", "plus", "plus")
+        + their_layer("bias", "Bias", "plus")
         + 'layer { name: "end" type: "Eltwise" bottom: "bias" bottom: "minus" top: "end" }',
         "end",
     ),
     "a data layer": (
         "force_backward: true\n"
-        + python_layer("counter", "Counter", tops="data label", extra='param_str: "3"')
+        + their_layer("counter", "Counter", tops="data label", param_str="3")
         + 'layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "constant" value: 0.1 } } }\n'
-        + python_layer("end", "Tenfold", "conv")
+        + their_layer("end", "Tenfold", "conv")
         + 'layer { name: "hush" type: "Silence" bottom: "label" }',
         "end",
     ),
     "a loss": (
         'force_backward: true input: "data" input_shape { dim: 2 dim: 3 dim: 5 dim: 4 }\n'
         'layer { name: "half" type: "Power" bottom: "data" top: "half" power_param { scale: 0.5 } }\n'
-        + python_layer("end", "Distance", "data half", more="loss_weight: 2"),
+        + their_layer("end", "Distance", "data half", more="loss_weight: 2"),
         None,
     ),
 }
@@ -170,10 +166,10 @@ def test_python_layers(name: str, layers_module: bytes, oracle: Oracle, tmp_path
     same(run_ours(PYTHON_SCRIPT, tmp_path, arguments=arguments), theirs)
 
 
-TURNS = python_layer("source", "Recorder", tops="a") + "".join(
+TURNS = their_layer("source", "Recorder", tops="a") + "".join(
     [
-        python_layer("weighty", "Weighty", tops="b"),
-        python_layer("ten", "Tenfold", "b"),
+        their_layer("weighty", "Weighty", tops="b"),
+        their_layer("ten", "Tenfold", "b"),
         'layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "ten" bottom: "b" top: "sum" }\n',
         'layer { name: "loss" type: "Reduction" bottom: "sum" top: "loss" loss_weight: 2 }\n',
     ]

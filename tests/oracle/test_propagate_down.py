@@ -13,6 +13,7 @@ from dreamopt.errors import NetError
 from dreamopt.network import load_net
 from dreamopt.schema import parse_net
 from tests.oracle.conftest import caffe_root
+from tests.support.nets import layer
 from tests.support.oracle.compare import TOLERANCE, note
 from tests.support.oracle.harness import Array, Oracle, OracleError, relative_error
 
@@ -22,13 +23,6 @@ DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim
 LABEL = 'layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 } } }\n'
 CONV = "convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: 'xavier' } bias_filler { value: 0.1 } }"
 DENSE = "inner_product_param { num_output: 3 weight_filler { type: 'xavier' } }"
-
-
-def layer(name: str, kind: str, bottoms: str, tops: str | None = None, *, down: str = "", more: str = "") -> str:
-    """A layer; ``down`` has a letter, t or f, for each bottom."""
-    ends = " ".join([f'bottom: "{b}"' for b in bottoms.split()] + [f'top: "{t}"' for t in (name if tops is None else tops).split()])
-    told = " ".join(f"propagate_down: {'true' if letter == 't' else 'false'}" for letter in down)
-    return f'layer {{ name: "{name}" type: "{kind}" {ends} {told} {more} }}\n'
 
 
 def conv(name: str, bottom: str, down: str = "", more: str = "", top: str | None = None) -> str:

@@ -12,17 +12,10 @@ import torch
 import dreamopt.caffe as caffe
 from dreamopt.errors import NetError
 from dreamopt.schema import parse_net
-
-
-def layer(name: str, kind: str, bottoms: str = "", tops: str = "", extra: str = "") -> str:
-    inner = f'module: "tests.support.python_layers" layer: "{kind}" {extra}'
-    ins = " ".join(f'bottom: "{b}"' for b in bottoms.split())
-    outs = " ".join(f'top: "{t}"' for t in (tops or name).split())
-    return f'layer {{ name: "{name}" type: "Python" {ins} {outs} python_param {{ {inner} }} }}\n'
-
+from tests.support.nets import python_layer
 
 DATA = 'input: "data" input_shape { dim: 2 dim: 3 dim: 5 dim: 4 }\n'
-CHAIN = DATA + layer("one", "Tenfold", "data") + layer("two", "Tenfold", "one") + layer("three", "Tenfold", "two")
+CHAIN = DATA + python_layer("one", "Tenfold", "data") + python_layer("two", "Tenfold", "one") + python_layer("three", "Tenfold", "two")
 
 
 def net(text: str, **options: Any) -> caffe.Net:
@@ -53,9 +46,9 @@ def test_between_layers_of_ours() -> None:
     n = net(
         DATA
         + 'layer { name: "relu" type: "ReLU" bottom: "data" top: "data" }\n'
-        + layer("cube", "Power", "data", extra='param_str: "3"')
-        + layer("sums", "Pair", "cube data", "plus minus")
-        + layer("plus_in_place", "Tenfold", "plus", "plus")
+        + python_layer("cube", "Power", "data", param_str="3")
+        + python_layer("sums", "Pair", "cube data", "plus minus")
+        + python_layer("plus_in_place", "Tenfold", "plus", "plus")
         + 'layer { name: "all" type: "Eltwise" bottom: "plus" bottom: "minus" top: "all" }'
     )
     x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
@@ -73,7 +66,7 @@ def test_between_layers_of_ours() -> None:
 
 
 def test_weights(tmp_path: Path) -> None:
-    text = DATA + layer("bias", "Bias", "data")
+    text = DATA + python_layer("bias", "Bias", "data")
     n = net(text)
     assert [b.shape for b in n.params["bias"]] == [(3,)]
     n.blobs["data"].data[...] = 1
@@ -96,7 +89,7 @@ def test_weights(tmp_path: Path) -> None:
 
 
 def test_a_data_layer() -> None:
-    n = net(layer("counter", "Counter", tops="data label", extra='param_str: "3"') + layer("ten", "Tenfold", "data"))
+    n = net(python_layer("counter", "Counter", tops="data label", param_str="3") + python_layer("ten", "Tenfold", "data"))
     assert n.inputs == []
     assert n.blobs["data"].shape == (1, 3, 5, 7)
     n.forward()
@@ -113,7 +106,7 @@ def test_layers_that_make_data_in_a_program() -> None:
     n = net(
         DATA
         + 'layer { name: "aux" type: "DummyData" top: "aux" dummy_data_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } data_filler { value: 2 } } }\n'
-        + layer("five", "Tenfold", "aux")
+        + python_layer("five", "Tenfold", "aux")
         + 'layer { name: "both" type: "Eltwise" bottom: "data" bottom: "five" top: "both" eltwise_param { operation: PROD } }'
     )
     x = torch.full((2, 3, 5, 4), 3.0, requires_grad=True)
@@ -124,14 +117,14 @@ def test_layers_that_make_data_in_a_program() -> None:
 
 @pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
 def test_phase(phase: int) -> None:
-    n = net(layer("phase", "Phase"), phase=phase)
+    n = net(python_layer("phase", "Phase"), phase=phase)
     assert n.forward()["phase"] == phase
     n.backward()
 
 
 def test_a_loss() -> None:
     text = DATA + 'layer { name: "half" type: "Power" bottom: "data" top: "half" power_param { scale: 0.5 } }\n'
-    n = net(text + layer("loss", "Distance", "data half").replace("python_param", "loss_weight: 2 python_param"))
+    n = net(text + python_layer("loss", "Distance", "data half").replace("python_param", "loss_weight: 2 python_param"))
     x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
     n.blobs["data"].data[...] = x
     np.testing.assert_allclose(n.forward()["loss"], [(0.25 * x**2).sum() / 4], rtol=1e-5)
@@ -140,7 +133,7 @@ def test_a_loss() -> None:
 
 
 def test_a_constructor_of_its_own() -> None:
-    n = net(DATA + layer("it", "Forgetful", "data"))
+    n = net(DATA + python_layer("it", "Forgetful", "data"))
     n.blobs["data"].data[...] = 1
     assert (n.forward()["it"] == 10).all()
     assert n.layers[1].made
@@ -149,16 +142,19 @@ def test_a_constructor_of_its_own() -> None:
 
 def test_what_it_raises_passes_with_a_note() -> None:
     with pytest.raises(RuntimeError, match="no") as caught:
-        net(DATA + layer("bad", "Raises", "data"))
+        net(DATA + python_layer("bad", "Raises", "data"))
     assert "layer 'bad' (Python, class Raises) at p.prototxt:2" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (layer("x", "Nonesuch", "data"), "has no class 'Nonesuch'"),
-        (layer("x", "not_a_layer", "data"), "derives from caffe.Layer"),
-        (layer("x", "Tenfold", "data").replace("tests.support.python_layers", "no_such_module_here"), "cannot be imported.*Python path"),
+        (python_layer("x", "Nonesuch", "data"), "has no class 'Nonesuch'"),
+        (python_layer("x", "not_a_layer", "data"), "derives from caffe.Layer"),
+        (
+            python_layer("x", "Tenfold", "data").replace("tests.support.python_layers", "no_such_module_here"),
+            "cannot be imported.*Python path",
+        ),
         ('layer { name: "x" type: "Python" bottom: "data" top: "x" }', "has no module"),
     ],
 )
@@ -168,7 +164,7 @@ def test_what_is_refused(text: str, sentence: str) -> None:
 
 
 def test_no_backward_is_said_when_it_is_needed() -> None:
-    n = net(DATA + layer("phase", "Phase", "data"))
+    n = net(DATA + python_layer("phase", "Phase", "data"))
     n.forward()
     with pytest.raises(NetError, match="no method backward"):
         n.backward()
@@ -177,7 +173,7 @@ def test_no_backward_is_said_when_it_is_needed() -> None:
 def test_only_when_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DREAMOPT_ALLOW_PYTHON_LAYERS", raising=False)
     path = tmp_path / "n.prototxt"
-    path.write_text(layer("counter", "Counter", tops="data label") + layer("one", "Tenfold", "data"))
+    path.write_text(python_layer("counter", "Counter", tops="data label") + python_layer("one", "Tenfold", "data"))
     with pytest.raises(NetError, match=r"'counter' \(Python\) runs code .*allow_python_layers=True"):
         caffe.Net(path, caffe.TEST)
     caffe.Net(path, caffe.TEST, allow_python_layers=True)

@@ -14,56 +14,45 @@ from dreamopt.engine.executor.executor import Tape
 from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.kernels import Plain
 from dreamopt.schema import parse_net
-
-
-def conv(name: str, bottom: str, out: int, rest: str = "kernel_size: 1", relu: bool = True) -> str:
-    text = f"""layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}"
-      convolution_param {{ num_output: {out} {rest} weight_filler {{ type: "xavier" }} bias_filler {{ type: "gaussian" std: 0.3 }} }} }}"""
-    return text + (f'layer {{ name: "{name}_relu" type: "ReLU" bottom: "{name}" top: "{name}" }}' if relu else "")
-
-
-def layer(name: str, type_: str, bottoms: str, rest: str = "", top: str | None = None) -> str:
-    reads = " ".join(f'bottom: "{b}"' for b in bottoms.split())
-    return f'layer {{ name: "{name}" type: "{type_}" {reads} top: "{top or name}" {rest} }}'
-
+from tests.support.nets import conv, layer
 
 POOL3 = "pooling_param { pool: MAX kernel_size: 3 stride: 2 }"
 NETS = {
     "inception": (
-        conv("c1", "data", 7, "kernel_size: 5 stride: 2 pad: 2")
-        + layer("p1", "Pooling", "c1", POOL3)
-        + layer("n1", "LRN", "p1", "lrn_param { local_size: 5 alpha: 0.1 beta: 0.75 }")
-        + conv("a", "n1", 5)
-        + conv("b", "n1", 4)
-        + conv("b3", "b", 6, "kernel_size: 3 pad: 1")
-        + layer("p", "Pooling", "n1", "pooling_param { pool: MAX kernel_size: 3 stride: 1 pad: 1 }")
-        + conv("pp", "p", 3)
+        conv("c1", "data", 7, "kernel_size: 5 stride: 2 pad: 2", relu=True)
+        + layer("p1", "Pooling", "c1", more=POOL3)
+        + layer("n1", "LRN", "p1", more="lrn_param { local_size: 5 alpha: 0.1 beta: 0.75 }")
+        + conv("a", "n1", 5, relu=True)
+        + conv("b", "n1", 4, relu=True)
+        + conv("b3", "b", 6, "kernel_size: 3 pad: 1", relu=True)
+        + layer("p", "Pooling", "n1", more="pooling_param { pool: MAX kernel_size: 3 stride: 1 pad: 1 }")
+        + conv("pp", "p", 3, relu=True)
         + layer("out", "Concat", "a b3 pp"),
         ("out",),
     ),
     "residual": (
-        conv("c1", "data", 6, "kernel_size: 3 pad: 1 stride: 3 bias_term: false", relu=False)
-        + layer("bn", "BatchNorm", "c1", top="c1")
-        + layer("sc", "Scale", "c1", "scale_param { bias_term: true filler { type: 'uniform' min: 0.5 } }", top="c1")
-        + layer("r", "ReLU", "c1", top="c1")
-        + conv("c2", "c1", 6, "kernel_size: 3 pad: 2 dilation: 2 group: 2", relu=False)
+        conv("c1", "data", 6, "kernel_size: 3 pad: 1 stride: 3 bias_term: false")
+        + layer("bn", "BatchNorm", "c1", tops="c1")
+        + layer("sc", "Scale", "c1", more="scale_param { bias_term: true filler { type: 'uniform' min: 0.5 } }", tops="c1")
+        + layer("r", "ReLU", "c1", tops="c1")
+        + conv("c2", "c1", 6, "kernel_size: 3 pad: 2 dilation: 2 group: 2")
         + layer("bn2", "BatchNorm", "c2")
         + layer("sum", "Eltwise", "c1 bn2")
-        + layer("r2", "ReLU", "sum", top="sum")
-        + conv("c3", "sum", 5, "kernel_size: 1 stride: 2", relu=False)
-        + layer("drop", "Dropout", "c3", top="c3")
-        + layer("g", "Pooling", "c3", "pooling_param { pool: AVE global_pooling: true }")
-        + layer("fc", "InnerProduct", "g", "inner_product_param { num_output: 3 weight_filler { type: 'xavier' } }"),
+        + layer("r2", "ReLU", "sum", tops="sum")
+        + conv("c3", "sum", 5, "kernel_size: 1 stride: 2")
+        + layer("drop", "Dropout", "c3", tops="c3")
+        + layer("g", "Pooling", "c3", more="pooling_param { pool: AVE global_pooling: true }")
+        + layer("fc", "InnerProduct", "g", more="inner_product_param { num_output: 3 weight_filler { type: 'xavier' } }"),
         ("fc",),
     ),
     "overlooked": (
-        conv("c1", "data", 4, "kernel_h: 3 kernel_w: 5 stride_h: 2 stride_w: 1 pad_w: 1")
-        + layer("p1", "Pooling", "c1", "pooling_param { pool: MAX kernel_size: 4 stride: 3 pad: 3 }")
-        + layer("s", "Slice", "c1", "slice_param { axis: 1 slice_point: 1 } top: 's2'")
+        conv("c1", "data", 4, "kernel_h: 3 kernel_w: 5 stride_h: 2 stride_w: 1 pad_w: 1", relu=True)
+        + layer("p1", "Pooling", "c1", more="pooling_param { pool: MAX kernel_size: 4 stride: 3 pad: 3 }")
+        + layer("s", "Slice", "c1", more="slice_param { axis: 1 slice_point: 1 } top: 's2'")
         + layer("double", "Eltwise", "p1 p1")
-        + conv("wide", "double", 5, "kernel_h: 12 kernel_w: 5 pad: 2 stride: 2")
+        + conv("wide", "double", 5, "kernel_h: 12 kernel_w: 5 pad: 2 stride: 2", relu=True)
         + layer("r", "ReLU", "s2")
-        + conv("padded", "r", 3, "kernel_size: 1 pad_h: 2 pad_w: 1"),
+        + conv("padded", "r", 3, "kernel_size: 1 pad_h: 2 pad_w: 1", relu=True),
         ("wide", "r", "c1", "p1", "s", "data", "padded"),
     ),
 }
