@@ -149,12 +149,8 @@ def main(path: str, file_size: int, cpu_seconds: int, stream: BinaryIO) -> None:
         send({"error": str(error)}, stream)
     except Exception as error:  # h5py turns what libhdf5 says into nearly any of Python's
         words = " ".join(str(error).split())[:300] or type(error).__name__
-        send(
-            {
-                "error": f"h5py {h5py.__version__} cannot read this HDF5 file ({words}): it is truncated, damaged, or in a form that this h5py lacks"
-            },
-            stream,
-        )
+        hint = "it is truncated, damaged, or in a form that this h5py lacks"
+        send({"error": f"h5py {h5py.__version__} cannot read this HDF5 file ({words}): {hint}"}, stream)
 
 
 if __name__ == "__main__":
