@@ -1,8 +1,9 @@
 """The contract of a regularizer, the algebra of penalties and its strings; denoisers and masks."""
 
-from dreamopt.image.colour import Colour, checked_colour, paint
+from dreamopt.image.colour import Colour, checked_colour, colour_tensor
 from dreamopt.image.filters import bilateral, gaussian, percentile, soft_box
 from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.schedule import Constant, Geometric, Linear, Number, Schedule, StepContext, at, smallest
 from dreamopt.regularizer.regularizer import (
     Penalty,
@@ -22,6 +23,7 @@ from dreamopt.regularizer.restoration import Rows, frozen_mask, mask_at, tv_breg
 from dreamopt.regularizer.strings import parse_regularizer, regularizers
 
 __all__ = [
+    "INPUT_FILE",
     "Colour",
     "Constant",
     "Geometric",
@@ -41,12 +43,12 @@ __all__ = [
     "at",
     "bilateral",
     "checked_colour",
+    "colour_tensor",
     "frozen_mask",
     "gaussian",
     "gradient_bounding_box",
     "grey_level",
     "mask_at",
-    "paint",
     "parse_regularizer",
     "percentile",
     "regularizers",
