@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -14,6 +14,7 @@ from dreamopt.image.colour import Colour, checked_colour, colour_fits, colour_te
 from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.parts.checks import NOT_NEGATIVE, Fields
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
 
 
@@ -53,7 +54,7 @@ class Pixels(Parametrization):
     within_range: ClassVar[bool] = False
     takes_vectors: ClassVar[bool] = True
 
-    init: Init = None
+    init: Init = field(default=None, metadata=INPUT_FILE)
     noise: float | None = None
     centre: Colour = "mean"
     uniform: bool = False
