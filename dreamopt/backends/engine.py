@@ -80,7 +80,7 @@ class EngineBackend:
         allow_python_layers: bool = False,
     ) -> EngineBackend:
         """Read a net and its weights; parameters as `dreamopt.load_net`'s."""
-        with alias.lent() if allow_python_layers else nullcontext():
+        with alias.temporary_caffe_module() if allow_python_layers else nullcontext():
             net = Net(
                 prototxt,
                 weights=weights,
