@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.image.colour import Colour, paint
+from dreamopt.image.colour import Colour, colour_tensor
 from dreamopt.image.sets import SETS
 from dreamopt.parts.calls import parse_part
 from dreamopt.parts.image_space import ImageSpace
@@ -63,7 +63,7 @@ def fill_value(fill: Fill, image: Tensor, space: ImageSpace | None) -> Tensor:
     >>> fill_value("mean", torch.ones(1, 2, 3, 4), None).flatten()
     tensor([0., 0.])
     """
-    return paint(fill, image, space).mean((1, 2), keepdim=True)
+    return colour_tensor(fill, image, space).mean((1, 2), keepdim=True)
 
 
 transforms: Registry[Transform] = Registry(
@@ -81,3 +81,16 @@ def parse_transforms(text: str) -> list[Transform]:
     if text.strip() in SETS:
         return [transform for member in SETS[text.strip()] for transform in parse_transforms(member)]
     return [parse_part(text, transforms)]
+
+
+def as_transforms(transforms: Sequence[Transform | str] | Transform | str) -> tuple[Transform, ...]:
+    """Return the transforms of a sequence, or of one, strings parsed by `parse_transforms`; UsageError for anything else."""
+    found: list[Transform] = []
+    for entry in [transforms] if isinstance(transforms, Transform | str) else transforms:
+        if isinstance(entry, str):
+            found += parse_transforms(entry)
+        elif isinstance(entry, Transform):
+            found.append(entry)
+        else:
+            raise UsageError(f"{entry!r} is no transform; give one of dreamopt.image, or its string")
+    return tuple(found)

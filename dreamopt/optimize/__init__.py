@@ -16,6 +16,7 @@ from dreamopt.optimize.optimizers.rmsprop import RMSprop
 from dreamopt.optimize.optimizers.scipy import Scipy
 from dreamopt.optimize.optimizers.torch import Torch
 from dreamopt.optimize.patience import Patience
+from dreamopt.optimize.restart import Restart, Start, find_start
 from dreamopt.optimize.result import Callback, Progress, Result
 from dreamopt.parts.schedule import Constant, Geometric, Linear, PerOctave, Piecewise, Schedule, StepContext
 
@@ -41,11 +42,14 @@ __all__ = [
     "Progressive",
     "Progressive01",
     "RMSprop",
+    "Restart",
     "Result",
     "Schedule",
     "Scipy",
+    "Start",
     "State",
     "StepContext",
     "Torch",
+    "find_start",
     "run",
 ]

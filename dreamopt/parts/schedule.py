@@ -6,6 +6,7 @@ this step. A schedule only looks at the `StepContext`, so it is the same for eve
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from dreamopt.errors import UsageError
+from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, Fields, Ranged, check_number, check_scheduled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +66,13 @@ class Schedule:
         """Return the number at ``context``."""
         raise AssertionError(f"{type(self).__name__} does not say its number")
 
+    def value_range(self) -> tuple[float, float] | None:
+        """Return the smallest and the largest number that it can give, infinite where there is no end; None where that is unknown.
+
+        Parts check their ranges against it when they are made.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Constant(Schedule):
@@ -75,9 +84,16 @@ class Constant(Schedule):
 
     value: float
 
+    def __post_init__(self) -> None:
+        Fields(self).number("value")
+
     def __call__(self, context: StepContext) -> float:
         """Return the value."""
         return self.value
+
+    def value_range(self) -> tuple[float, float]:
+        """Return the value twice."""
+        return self.value, self.value
 
 
 @dataclass(frozen=True)
@@ -99,9 +115,16 @@ class Linear(Schedule):
     end: float
     inclusive: bool = False
 
+    def __post_init__(self) -> None:
+        Fields(self).number("start").number("end").flag("inclusive")
+
     def __call__(self, context: StepContext) -> float:
         """Return the line's value."""
         return self.start + (self.end - self.start) * context.progress(self.inclusive)
+
+    def value_range(self) -> tuple[float, float]:
+        """Return both ends, the smaller first."""
+        return min(self.start, self.end), max(self.start, self.end)
 
 
 @dataclass(frozen=True)
@@ -121,12 +144,15 @@ class Geometric(Schedule):
     inclusive: bool = False
 
     def __post_init__(self) -> None:
-        if not (self.start > 0 and self.end > 0):
-            raise UsageError(f"a geometric schedule needs both ends above 0, not {self.start} and {self.end}")
+        Fields(self).number("start", POSITIVE).number("end", POSITIVE).flag("inclusive")
 
     def __call__(self, context: StepContext) -> float:
         """Return the value."""
         return float(self.start * (self.end / self.start) ** context.progress(self.inclusive))
+
+    def value_range(self) -> tuple[float, float]:
+        """Return both ends, the smaller first."""
+        return min(self.start, self.end), max(self.start, self.end)
 
 
 @dataclass(frozen=True)
@@ -140,13 +166,19 @@ class PerOctave(Schedule):
     values: tuple[Number, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(self.values))
+        object.__setattr__(self, "values", tuple(check_scheduled("values of PerOctave", value) for value in self.values))
         if not self.values:
             raise UsageError("PerOctave needs at least one value")
 
     def __call__(self, context: StepContext) -> float:
         """Return the octave's value."""
         return at(self.values[min(context.octave, len(self.values) - 1)], context)
+
+    def value_range(self) -> tuple[float, float] | None:
+        """Return the smallest and the largest of all octaves."""
+        ranges = [value_range(value) for value in self.values]
+        known = [ends for ends in ranges if ends is not None]
+        return (min(low for low, _ in known), max(high for _, high in known)) if len(known) == len(ranges) else None
 
 
 @dataclass(frozen=True)
@@ -161,8 +193,7 @@ class Piecewise(Schedule):
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        for name in ("starts", "values"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        Fields(self).whole_numbers("starts", NOT_NEGATIVE).numbers("values")
         rises = all(a < b for a, b in zip(self.starts, self.starts[1:], strict=False))
         if not self.starts or self.starts[0] != 0 or not rises or len(self.starts) != len(self.values):
             raise UsageError(f"Piecewise needs as many rising starts, from 0, as values, not {self.starts} and {self.values}")
@@ -170,6 +201,10 @@ class Piecewise(Schedule):
     def __call__(self, context: StepContext) -> float:
         """Return the piece's value."""
         return float(self.values[bisect_right(self.starts, context.step) - 1])
+
+    def value_range(self) -> tuple[float, float]:
+        """Return the smallest and the largest value."""
+        return min(self.values), max(self.values)
 
 
 @dataclass(frozen=True)
@@ -186,9 +221,17 @@ class PerValue(Schedule):
 
     number: Number
 
+    def __post_init__(self) -> None:
+        Fields(self).scheduled("number")
+
     def __call__(self, context: StepContext) -> float:
         """Return the number times the count of values."""
         return at(self.number, context) * (1 if context.space is None else prod(context.space.shape))
+
+    def value_range(self) -> tuple[float, float] | None:
+        """Return the number's range times any count of values from 1 on."""
+        ends = value_range(self.number)
+        return None if ends is None else (min(ends[0], _endless(ends[0])), max(ends[1], _endless(ends[1])))
 
 
 @dataclass(frozen=True)
@@ -206,9 +249,22 @@ class PerGreyLevel(Schedule):
     number: Number
     power: float = 1.0
 
+    def __post_init__(self) -> None:
+        Fields(self).scheduled("number").number("power")
+
     def __call__(self, context: StepContext) -> float:
         """Return the number over the grey level's power."""
         return at(self.number, context) / (1.0 if context.space is None else float(context.space.grey_level**self.power))
+
+    def value_range(self) -> tuple[float, float] | None:
+        """Return the number's range times anything above 0."""
+        ends = value_range(self.number)
+        if ends is None:
+            return None
+        # So near to 0 that only the sign is known; 0 itself is not among the values of a number that is not 0.
+        near = math.ulp(0.0)
+        low, high = ends
+        return (near if low > 0 else _endless(low)), (-near if high < 0 else _endless(high))
 
 
 Number = float | Schedule | Callable[[StepContext], float]
@@ -220,22 +276,39 @@ SCHEDULES = (Constant, Linear, Geometric, PerOctave, Piecewise, PerValue, PerGre
 def at(number: Number, context: StepContext) -> float:
     """Return a plain number as it is, and a schedule's number at ``context``.
 
+    Raises
+    ------
+    UsageError
+        For a schedule, or a function, that gives something that is no finite number.
+
+    Examples
+    --------
     >>> at(0.5, StepContext(3, 4)), at(Linear(1, 0), StepContext(3, 4))
     (0.5, 0.25)
     """
-    return float(number(context)) if callable(number) else float(number)
+    if not callable(number):
+        return float(number)
+    value = float(number(context))
+    return value if math.isfinite(value) else float(check_number(f"the value of {number} at step {context.step}", value))
+
+
+def value_range(number: Number) -> tuple[float, float] | None:
+    """Return the smallest and the largest value of a number or a schedule; None where it is unknown.
+
+    >>> value_range(0.5), value_range(Linear(2, 1))
+    ((0.5, 0.5), (1, 2))
+    """
+    if callable(number):
+        return number.value_range() if isinstance(number, Ranged) else None
+    return float(number), float(number)
 
 
 def smallest(number: Number) -> float:
     """Return the least value a number can take, for range checks: a schedule's lower end, or NaN where it is unknown."""
-    if isinstance(number, Constant):
-        return number.value
-    if isinstance(number, Linear | Geometric):
-        return min(number.start, number.end)
-    if isinstance(number, PerOctave):
-        return min(map(smallest, number.values))
-    if isinstance(number, Piecewise):
-        return min(number.values)
-    if isinstance(number, PerValue | PerGreyLevel):
-        return smallest(number.number)
-    return float("nan") if callable(number) else float(number)
+    ends = value_range(number)
+    return math.nan if ends is None else ends[0]
+
+
+def _endless(end: float) -> float:
+    """Return where an end goes when it is multiplied by ever larger numbers."""
+    return end if end == 0 else math.copysign(math.inf, end)

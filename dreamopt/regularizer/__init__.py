@@ -1,11 +1,13 @@
 """The contract of a regularizer, the algebra of penalties and its strings; denoisers and masks."""
 
-from dreamopt.image.colour import Colour, checked_colour, paint
+from dreamopt.image.colour import Colour, checked_colour, colour_tensor
 from dreamopt.image.filters import bilateral, gaussian, percentile, soft_box
 from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.schedule import Constant, Geometric, Linear, Number, Schedule, StepContext, at, smallest
 from dreamopt.regularizer.regularizer import (
     Penalty,
+    Periodic,
     Projection,
     Regularizer,
     Scaled,
@@ -13,15 +15,15 @@ from dreamopt.regularizer.regularizer import (
     apply_per_image,
     gradient_bounding_box,
     grey_level,
-    is_due,
     require_at_least,
     require_images,
     require_percent,
 )
 from dreamopt.regularizer.restoration import Rows, frozen_mask, mask_at, tv_bregman, wavelet
-from dreamopt.regularizer.strings import parse_regularizer, regularizers
+from dreamopt.regularizer.strings import as_regularizer, parse_regularizer, regularizers
 
 __all__ = [
+    "INPUT_FILE",
     "Colour",
     "Constant",
     "Geometric",
@@ -29,6 +31,7 @@ __all__ = [
     "Linear",
     "Number",
     "Penalty",
+    "Periodic",
     "Projection",
     "Regularizer",
     "Rows",
@@ -37,16 +40,16 @@ __all__ = [
     "StepContext",
     "Total",
     "apply_per_image",
+    "as_regularizer",
     "at",
     "bilateral",
     "checked_colour",
+    "colour_tensor",
     "frozen_mask",
     "gaussian",
     "gradient_bounding_box",
     "grey_level",
-    "is_due",
     "mask_at",
-    "paint",
     "parse_regularizer",
     "percentile",
     "regularizers",

@@ -13,9 +13,10 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour
 from dreamopt.image.init import Init, given_images, held
-from dreamopt.image.palette import Palette, picture_canvas
+from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample, standardized
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
 
 _NOISE = 4.0
@@ -70,7 +71,7 @@ class Fourier(Parametrization):
     noise: float | None = None
     power: float = 1.0
     decorrelate: bool | str = True
-    init: Init = None
+    init: Init = field(default=None, metadata=INPUT_FILE)
     sigmoid: bool = True
     centre: Colour = "mean"
     scaling: Literal["unit", "lucid"] = "unit"
@@ -88,7 +89,7 @@ class Fourier(Parametrization):
 
     def shape(self, space: ImageSpace) -> Shape:
         """Return (C, H, W // 2 + 1, 2): real and imaginary parts of half a spectrum."""
-        channels, height, width = picture_canvas(space, "Fourier")
+        channels, height, width = image_shape(space, "Fourier")
         return (channels, height, width // 2 + 1, 2)
 
     def unit(self, space: ImageSpace) -> float:
@@ -108,7 +109,7 @@ class Fourier(Parametrization):
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images of spectra."""
         scale = self._scale(space)
-        return per_sample(lambda one: self._palette.paint(self._plane(one, scale, space), space), params)
+        return per_sample(lambda one: self._palette.to_image(self._plane(one, scale, space), space), params)
 
     def _plane(self, params: Tensor, scale: Tensor, space: ImageSpace) -> Tensor:
         if self.standardize:

@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import ImageError, UsageError
+from dreamopt.image.colour import LUMINANCE
 from dreamopt.image.init import Held, held
 from dreamopt.image.nets import ImageNet, load_image_net
-from dreamopt.image.palette import picture_canvas
+from dreamopt.image.palette import image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
-
-_LUMINANCE = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,18 @@ class Generator(Parametrization):
     Generator("upconv.prototxt", weights="upconv.caffemodel", upper=30.0)
     """
 
-    net: str | ImageNet
-    weights: str | None = None
+    net: str | ImageNet = field(metadata=INPUT_FILE)
+    weights: str | None = field(default=None, metadata=INPUT_FILE)
     layer: str | None = None
     noise: float | None = None
-    upper: float | str | None = None
+    upper: float | str | None = field(default=None, metadata=INPUT_FILE)
     lower: float = 0.0
     decay: float = 0.99
     mean: float | tuple[float, ...] = (104.0, 117.0, 123.0)
     scale: float = 1.0
     order: Literal["BGR", "RGB"] = "BGR"
     fit: Literal["crop", "resize"] = "crop"
-    init: str | os.PathLike[str] | np.ndarray | Tensor | Held | None = None
+    init: str | os.PathLike[str] | np.ndarray | Tensor | Held | None = field(default=None, metadata=INPUT_FILE)
     _upper: Tensor | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ class Generator(Parametrization):
 
     def shape(self, space: ImageSpace) -> Shape:
         """Return the code's shape, mostly (K,)."""
-        picture_canvas(space, "Generator")
+        image_shape(space, "Generator")
         return tuple(self.network(space).input_shape)
 
     def unit(self, space: ImageSpace) -> float:
@@ -154,7 +154,7 @@ class Generator(Parametrization):
 
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return what the generator makes of codes, in the canvas' space."""
-        channels, height, width = picture_canvas(space, "Generator")
+        channels, height, width = image_shape(space, "Generator")
         net = self.network(space)
         layer = net.layers[-1].name if self.layer is None else self.layer
         made = net.activations(params.to(dtype=net.dtype, device=net.device), [layer])[layer].to(params)
@@ -182,7 +182,7 @@ class Generator(Parametrization):
         if image.shape[1] == 3 and channels == 3:
             return image.flip(1)
         if image.shape[1] == 3 and channels == 1:
-            weights = image.new_tensor(_LUMINANCE[::-1] if self.order == "BGR" else _LUMINANCE).reshape(-1, 1, 1)
+            weights = image.new_tensor(LUMINANCE[::-1] if self.order == "BGR" else LUMINANCE).reshape(-1, 1, 1)
             return (image * weights).sum(1, keepdim=True)
         if image.shape[1] == 1:
             return image.expand(-1, channels, -1, -1)
