@@ -14,6 +14,7 @@ import numpy as np
 from dreamopt.errors import DreamoptWarning, WeightsError
 from dreamopt.schema.blob import MOST_VALUES, Array
 from dreamopt.schema.caffe_pb2 import BlobShape, LayerParameter, NetParameter
+from dreamopt.schema.fields import copy_field
 from dreamopt.schema.layer_weights import LayerWeights
 
 _NET_LAYER, _LAYER_BLOB, _BLOB_DATA, _BLOB_SHAPE = 100, 7, 5, 7
@@ -91,16 +92,16 @@ def _replacing(path: Path) -> Iterator[Path]:
 def _with_net(path: Path, layers: Sequence[LayerWeights], net: NetParameter | None) -> list[tuple[LayerParameter, Sequence[Array]]]:
     if net is None:
         return [(LayerParameter(name=layer.name, type=layer.type), layer.blobs) for layer in layers]
-    waiting: dict[str, list[LayerWeights]] = {}
+    by_name: dict[str, list[LayerWeights]] = {}
     for layer in layers:
-        waiting.setdefault(layer.name, []).append(layer)
+        by_name.setdefault(layer.name, []).append(layer)
     ordered: list[tuple[LayerParameter, Sequence[Array]]] = []
     for param in net.layer:
-        same = waiting.get(param.name)
-        ordered.append((_without_blobs(param), same.pop(0).blobs if same else []))
-    left = next((name for name, same in waiting.items() if same), None)
-    if left is not None:
-        raise WeightsError(f"{path}: the weights have a layer '{left}' that is not in the net")
+        layers_of_name = by_name.get(param.name)
+        ordered.append((_without_blobs(param), layers_of_name.pop(0).blobs if layers_of_name else []))
+    unknown = next((name for name, layers_of_name in by_name.items() if layers_of_name), None)
+    if unknown is not None:
+        raise WeightsError(f"{path}: the weights have a layer '{unknown}' that is not in the net")
     return ordered
 
 
@@ -108,14 +109,8 @@ def _without_blobs(param: LayerParameter) -> LayerParameter:
     copy = LayerParameter()
     if param.blobs:  # not copied only to be cleared: they may be the greater part of memory
         for field, value in param.ListFields():
-            if field.name == "blobs":
-                continue
-            if field.is_repeated:
-                getattr(copy, field.name).extend(value)
-            elif field.message_type is not None:
-                getattr(copy, field.name).CopyFrom(value)
-            else:
-                setattr(copy, field.name, value)
+            if field.name != "blobs":
+                copy_field(copy, field, value)
     else:
         copy.CopyFrom(param)
     return copy
