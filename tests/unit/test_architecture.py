@@ -16,7 +16,7 @@ MAY: dict[str, set[str]] = {
     "version": set(),
     "data": {"errors"},
     "parts": {"errors"},
-    "schema": {"errors"},
+    "schema": {"parts", "errors"},
     "models": {"version", "errors"},
     "engine": {"schema", "errors"},
     "image": {"parts", "errors"},
