@@ -19,7 +19,7 @@ from dreamopt.regularizer.regularizer import (
     require_images,
 )
 from dreamopt.regularizer.restoration import Rows, frozen_mask, mask_at, tv_bregman, wavelet
-from dreamopt.regularizer.strings import parse_regularizer, regularizers
+from dreamopt.regularizer.strings import as_regularizer, parse_regularizer, regularizers
 
 __all__ = [
     "FRACTION",
@@ -48,6 +48,7 @@ __all__ = [
     "StepContext",
     "Total",
     "apply_per_image",
+    "as_regularizer",
     "at",
     "bilateral",
     "checked_colour",

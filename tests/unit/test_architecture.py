@@ -31,7 +31,7 @@ MAY: dict[str, set[str]] = {
     "optimize": {"problem", "regularizer", "image", "parts", "errors"},
     "recipes": {"optimize", "problem", "network", "backends", "objective", "objectives", "regularizer", "regularizers", "image", "parts",
                 "models", "data", "version", "errors"},
-    "cli": {"recipes", "network", "models", "image", "parts", "version", "errors"},
+    "cli": {"recipes", "network", "backends", "models", "image", "parts", "version", "errors"},
     "testing": {"recipes", "optimize", "problem", "network", "backends", "engine", "schema", "objective", "objectives", "regularizer",
                 "regularizers", "image", "parts", "errors"},
     "__init__": {"version"},
