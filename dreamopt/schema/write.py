@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
 from dreamopt.errors import DreamoptWarning, WeightsError
+from dreamopt.parts.atomic import atomic_path, atomic_write
 from dreamopt.schema.blob import MOST_VALUES, Array
 from dreamopt.schema.caffe_pb2 import BlobShape, LayerParameter, NetParameter
 from dreamopt.schema.fields import copy_field
@@ -70,23 +69,13 @@ def write_weights(path: str | Path, layers: Sequence[LayerWeights], net: NetPara
                     DreamoptWarning,
                     stacklevel=2,
                 )
-            with _replacing(path) as scratch:
+            with atomic_path(path) as scratch:
                 write_hdf5(scratch, layers)
         else:
-            with _replacing(path) as scratch, scratch.open("wb") as stream:
+            with atomic_write(path) as stream:
                 _write_net(path, stream, ordered, net)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: the weights cannot be written ({error})") from error
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield scratch
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def _with_net(path: Path, layers: Sequence[LayerWeights], net: NetParameter | None) -> list[tuple[LayerParameter, Sequence[Array]]]:
@@ -116,7 +105,7 @@ def _without_blobs(param: LayerParameter) -> LayerParameter:
     return copy
 
 
-def _write_net(path: Path, stream: BinaryIO, layers: Sequence[tuple[LayerParameter, Sequence[Array]]], net: NetParameter | None) -> None:
+def _write_net(path: Path, stream: IO[bytes], layers: Sequence[tuple[LayerParameter, Sequence[Array]]], net: NetParameter | None) -> None:
     head = NetParameter()
     if net is not None:
         for field, value in net.ListFields():
