@@ -135,3 +135,11 @@ def parse_parametrization(text: str) -> Parametrization:
     Fourier(noise=2)
     """
     return parse_part(text, parametrizations)
+
+
+def as_parametrization(parametrization: Parametrization | str) -> Parametrization:
+    """Return a parametrization, or that of a string; UsageError for anything else."""
+    parsed = parse_parametrization(parametrization) if isinstance(parametrization, str) else parametrization
+    if not isinstance(parsed, Parametrization):
+        raise UsageError(f"{parsed!r} is no parametrization; give one of dreamopt.image, or its string")
+    return parsed

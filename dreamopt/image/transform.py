@@ -100,3 +100,16 @@ def parse_transforms(text: str) -> list[Transform]:
     if text.strip() in SETS:
         return [transform for member in SETS[text.strip()] for transform in parse_transforms(member)]
     return [parse_part(text, transforms)]
+
+
+def as_transforms(transforms: Sequence[Transform | str] | Transform | str) -> tuple[Transform, ...]:
+    """Return the transforms of a sequence, or of one, strings parsed by `parse_transforms`; UsageError for anything else."""
+    found: list[Transform] = []
+    for entry in [transforms] if isinstance(transforms, Transform | str) else transforms:
+        if isinstance(entry, str):
+            found += parse_transforms(entry)
+        elif isinstance(entry, Transform):
+            found.append(entry)
+        else:
+            raise UsageError(f"{entry!r} is no transform; give one of dreamopt.image, or its string")
+    return tuple(found)
