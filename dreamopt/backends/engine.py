@@ -144,6 +144,6 @@ def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options
     """
     options.refuse_command("engine")
     device, allow = pick_device(options.device), options.allow_python_layers
-    with alias.lent() if allow else nullcontext():
+    with alias.temporary_caffe_module() if allow else nullcontext():
         net = Net(definition, weights=weights, phase=options.phase, device=device, seed=options.seed, allow_python_layers=allow)
     return EngineBackend(net)

@@ -1,4 +1,4 @@
-"""Names that libraries dropped: scipy.misc's picture functions by value, and whole scripts in the runner that use old names."""
+"""Names that libraries dropped: scipy.misc's image functions by value, and whole scripts in the runner that use old names."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_toimage_finds_the_channels() -> None:
     assert np.asarray(misc.toimage(grey, high=2, mode="1")).tolist() == [[False, False, True], [False, True, True]]
     assert misc.fromimage(misc.toimage(grey, mode="P"))[1, 2].tolist() == [255, 255, 255]
     for wrong in (np.ones((2, 5, 6)), np.ones(7), np.ones((2, 3), complex)):
-        with pytest.raises(ValueError, match="picture"):
+        with pytest.raises(ValueError, match="image"):
             misc.toimage(wrong)
     for array, mode in ((grey, "RGB"), (rgb, "L")):
         with pytest.raises(ValueError, match="does not fit"):
