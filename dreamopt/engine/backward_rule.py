@@ -167,16 +167,27 @@ backward_rules: Registry[BackwardRule] = Registry(
 
 
 def apply_rule(
-    rule: BackwardRule, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]
+    rule: BackwardRule,
+    layer: LayerPass,
+    x: Sequence[Tensor],
+    y: Sequence[Tensor],
+    grad: Sequence[Tensor],
+    shapes: Sequence[Sequence[int]] | None = None,
 ) -> list[Tensor | None]:
     """Return what a rule makes of a layer's gradient, checked.
 
     Raises
     ------
     UsageError
-        For another number of gradients than bottoms, or one of another shape than its bottom's.
+        For another number of gradients than bottoms, or, where the bottoms' ``shapes`` are given, one of another shape.
     """
     found = list(rule.apply(layer, x, y, grad))
+    for k, (gradient, shape) in enumerate(zip(found, shapes or (), strict=False)):
+        if gradient is not None and tuple(gradient.shape) != tuple(shape):
+            raise UsageError(
+                f"rule {rule} returned a gradient of shape {tuple(gradient.shape)} at layer '{layer.name}' ({layer.type}), but its bottom {k}"
+                f" has {tuple(shape)}"
+            )
     if len(found) != len(x):
         raise UsageError(f"rule {rule} returned {len(found)} gradients at layer '{layer.name}' ({layer.type}), which has {len(x)} bottoms")
     return found

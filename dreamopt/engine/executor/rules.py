@@ -39,7 +39,8 @@ class AutogradPass(LayerPass):
 
     def run_back(self, rule: BackwardRule, grad: Sequence[Tensor]) -> list[Tensor | None]:
         """Return the gradients that the rule makes."""
-        return apply_rule(rule, self, [x.detach() for x in self._bottoms], [y.detach() for y in self._tops], grad)
+        bottoms = [x.detach() for x in self._bottoms]
+        return apply_rule(rule, self, bottoms, [y.detach() for y in self._tops], grad, [x.shape for x in bottoms])
 
     @property
     def differentiable(self) -> list[bool]:
