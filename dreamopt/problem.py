@@ -28,7 +28,7 @@ from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.transform import Transform, parse_transforms
 from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
-from dreamopt.network.network import Redirect
+from dreamopt.network.network import Redirected
 from dreamopt.objective import Objective, each, parse
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.streams import Stream, streams
@@ -312,14 +312,14 @@ class Problem:
         return self._evaluate(params, context, seed, redirect and context.step < self.redirected)
 
     def _evaluate(self, params: Tensor, context: StepContext, seed: int, redirecting: bool) -> Evaluation:
-        redirect = Redirect(params.shape[0] * self.views) if redirecting else None
+        acted: dict[str, Tensor] | None = {} if redirecting else None
         leaf = params.detach().requires_grad_()
         with torch.enable_grad():
             made = self.parametrization.image(leaf, self.space)
             veil = self.parametrization.alpha(leaf, self.space)
             image = made.detach().requires_grad_()
             alpha = None if veil is None else veil.detach().requires_grad_()
-            score, is_argmax = self._score(image, alpha, context, seed, redirect)
+            score, is_argmax = self._score(image, alpha, context, seed, acted)
             image_gradient, *more = _gradients(score, [image] if alpha is None else [image, alpha])
             # Apart from the objective's, so that a dead objective is not hidden behind a living penalty.
             penalty = self._penalty(image, context)
@@ -330,11 +330,11 @@ class Problem:
                 gradient = total if made is leaf else torch.autograd.grad(made, leaf, total)[0]
         score, penalty = score.detach(), penalty.detach()
         found = Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, is_argmax)
-        return found if redirect is None else self._with_redirected(found, redirect)
+        return found if acted is None else self._with_redirected(found, acted)
 
-    def _with_redirected(self, found: Evaluation, redirect: Redirect) -> Evaluation:
+    def _with_redirected(self, found: Evaluation, acted_at: Mapping[str, Tensor]) -> Evaluation:
         # An item is all of its views.
-        at = {layer: acted.reshape(-1, self.views).any(1) for layer, acted in redirect.acted.items()}
+        at = {layer: acted.reshape(-1, self.views).any(1) for layer, acted in acted_at.items()}
         none = torch.zeros(len(found.values), dtype=torch.bool, device=found.values.device)
         return replace(found, redirected=torch.stack([none, *at.values()]).any(0), redirected_at=at)
 
@@ -430,11 +430,12 @@ class Problem:
         return image
 
     def _score(
-        self, image: Tensor, alpha: Tensor | None, context: StepContext, seed: int, redirect: Redirect | None = None
+        self, image: Tensor, alpha: Tensor | None, context: StepContext, seed: int, acted: dict[str, Tensor] | None = None
     ) -> tuple[Tensor, Tensor | None]:
         if alpha is not None:
             image = self.parametrization.composite(image, alpha, self.streams(seed, context.step), self.space)
-        activations = self.network.activations(self._transformed(image, context, seed), self.objective.layers, redirect=redirect)
+        rule = None if acted is None else Redirected()
+        activations = self.network.activations(self._transformed(image, context, seed), self.objective.layers, rule=rule, acted=acted)
         by_view = (
             [{name: a[view :: self.views] for name, a in activations.items()} for view in range(self.views)]
             if self.views > 1

@@ -147,10 +147,18 @@ class Backend(Protocol):
     def dtype(self) -> torch.dtype:
         """The numbers' type: float32, but for toy nets."""
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, rule: BackwardRule | None = None, acted: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def activations(
+        self,
+        x: Tensor,
+        layers: Sequence[str],
+        *,
+        between_layers: bool = False,
+        rule: BackwardRule | None = None,
+        acted: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Return the named layers' values, differentiable with respect to ``x`` (N, ...).
 
-        A layer's name is what that layer wrote; a blob's name that is no layer's is the blob's last value. ``linked``
+        A layer's name is what that layer wrote; a blob's name that is no layer's is the blob's last value. ``between_layers``
         asks for their gradients with respect to each other too, which may take the slow way to the same numbers.
         ``rule`` stands in for the backward pass of the layers that it applies to; ``acted`` is filled by the backward pass: for which
         samples, (N,) bool, by layer, a rule that tells it changed the gradient. It may take the slow way too.

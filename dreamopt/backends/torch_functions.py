@@ -60,9 +60,7 @@ class FunctionBackend:
     ) -> None:
         self._functions = {name: function for name, _, function in layers}
         first = next((name for name, kind, _ in layers if kind in LINEAR), None)
-        self._traits = {
-            name: LayerTraits(name, kind, _ACTIVE_RANGES.get(kind), kind in LINEAR, name == first) for name, kind, _ in layers
-        }
+        self._traits = {name: LayerTraits(name, kind, _ACTIVE_RANGES.get(kind), kind in LINEAR, name == first) for name, kind, _ in layers}
         self.input_shape = input_shape
         self.dtype = dtype
         self.device = torch.device(device)
@@ -73,7 +71,15 @@ class FunctionBackend:
             LayerInfo(name, kind, (before,), (name,), (shapes[name],)) for before, (name, kind, _) in zip(names, layers, strict=False)
         ]
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, rule: BackwardRule | None = None, acted: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def activations(
+        self,
+        x: Tensor,
+        layers: Sequence[str],
+        *,
+        between_layers: bool = False,
+        rule: BackwardRule | None = None,
+        acted: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Return the named values; stops at the last one asked for."""
         left = set(layers)
         found = {self.input_name: x} if self.input_name in left else {}

@@ -11,8 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dreamopt.backends.base import Backend, LayerInfo, Shape
-from dreamopt.backends.base import BackwardRule, RuleList, parse_rules
+from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, parse_rules
 from dreamopt.backends.base import Redirected as Redirected
 from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError
 from dreamopt.image.files import covering, read_image
@@ -187,7 +186,7 @@ class Network:
         x: Tensor,
         layers: Sequence[str],
         *,
-        linked: bool = False,
+        between_layers: bool = False,
         rule: str | BackwardRule | Sequence[str | BackwardRule] | None = None,
         acted: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
@@ -199,7 +198,7 @@ class Network:
             (N, C, H, W) in the input space.
         layers : sequence of str
             Their names; nothing beyond the topmost one is computed.
-        linked : bool
+        between_layers : bool
             Whether gradients of one of these values with respect to another are wanted too, which may be slower.
         rule : str, BackwardRule or a sequence of them, optional
             Another backward pass for some layers, which may be slower too: ``"guided"``, ``"deconvnet"``, ``"redirected"``,
@@ -219,11 +218,11 @@ class Network:
             )
         unique = list(dict.fromkeys(names))
         if rule is None:  # which a backend of somebody's own need not know
-            return self.backend.activations(x, unique, linked=linked)
+            return self.backend.activations(x, unique, between_layers=between_layers)
         rule = parse_rules(rule)
         if isinstance(rule, RuleList):
             rule.require_matches((info.name, info.type) for info in self.layers)
-        return self.backend.activations(x, unique, linked=linked, rule=rule, acted=acted)
+        return self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
 
     def producers(self, layer: str) -> list[tuple[LayerInfo, str]]:
         """Return the layers that a layer reads, each with the name under which the value read is asked for."""

@@ -101,7 +101,9 @@ class CaffePass(LayerPass):
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor] | None = None) -> Sequence[Tensor]:
         """Return the tops that the built-in engine computes, with Caffe's weights or others."""
         if type(self._kind) is Layer:
-            raise BackendError(f"layer '{self.name}' ({self.type}): only Caffe has this type, so no rule can ask what it computes otherwise")
+            raise BackendError(
+                f"layer '{self.name}' ({self.type}): only Caffe has this type, so no rule can ask what it computes otherwise"
+            )
         self._kind.setup([tuple(x.shape) for x in bottoms])
         with torch.no_grad():
             return self._kind.forward(bottoms, self.weights if weights is None else weights)
@@ -116,6 +118,12 @@ class CaffePass(LayerPass):
                 self._steps.write((self.name, "bottom", k), torch.zeros_like(self.x[k]) if gradient is None else gradient)
 
 
+def run_plain(subnet: Subnet, steps: BackwardSteps) -> list[Array]:
+    """Return the gradients of the subnet's given values by Caffe's own backward pass from where it stands, in one request."""
+    steps.run_until(subnet.above)
+    return steps.read([(name, "top", 0) for name in subnet.diffs], "diff")
+
+
 def run_with_rule(
     subnet: Subnet,
     steps: BackwardSteps,
@@ -128,5 +136,4 @@ def run_with_rule(
     """Return the gradients of the subnet's given values, with the rule at each of its ruled layers."""
     for ruled in reversed(subnet.ruled):
         CaffePass(ruled, kinds(ruled.index), steps, read_weights, samples, acted).run(rule)
-    steps.run_until(subnet.above)
-    return steps.read([(name, "top", 0) for name in subnet.diffs], "diff")
+    return run_plain(subnet, steps)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dreamopt.engine.executor.allocator import keep_memory
 from dreamopt.engine.backward_rule import traits_of
+from dreamopt.engine.executor.allocator import keep_memory
 from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
 from dreamopt.engine.node import Node
