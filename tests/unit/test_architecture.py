@@ -16,7 +16,7 @@ MAY: dict[str, set[str]] = {
     "version": set(),
     "data": {"errors"},
     "parts": {"errors"},
-    "schema": {"errors"},
+    "schema": {"parts", "errors"},
     "models": {"version", "errors"},
     "engine": {"schema", "parts", "errors"},
     "image": {"parts", "errors"},
@@ -32,6 +32,8 @@ MAY: dict[str, set[str]] = {
     "recipes": {"optimize", "problem", "network", "backends", "objective", "objectives", "regularizer", "regularizers", "image", "parts",
                 "models", "data", "version", "errors"},
     "cli": {"recipes", "network", "backends", "models", "image", "parts", "version", "errors"},
+    "testing": {"recipes", "optimize", "problem", "network", "backends", "engine", "schema", "objective", "objectives", "regularizer",
+                "regularizers", "image", "parts", "errors"},
     "__init__": {"version"},
     "__main__": {"cli"},
 }  # fmt: skip
