@@ -230,7 +230,8 @@ def _replaced(one: Any, parameter: str, value: Any) -> Any:
 
 
 def _check_parameter(made: Any, parameter: str) -> None:
-    fields = getattr(made, "__dataclass_fields__", None)
+    # Not __dataclass_fields__: it holds class variables too.
+    fields = [field.name for field in dataclasses.fields(made) if field.init] if dataclasses.is_dataclass(made) else None
     if fields is not None and parameter not in fields:
         raise UsageError(f"{made.__name__} has no parameter '{parameter}'; it has {', '.join(fields) or 'none'}")
 

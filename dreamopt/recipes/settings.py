@@ -224,6 +224,7 @@ STAGED = ("steps", "optimizer", "lr", "jitter", "transforms", "views", "tv", "l2
 
 
 def _with(part: Any, field: str, value: float, option: str, text: str) -> Any:
-    if field not in type(part).__dataclass_fields__:
-        raise UsageError(f"{option} was given, but {text} has no {field}; it has {', '.join(type(part).__dataclass_fields__) or 'nothing'}")
+    names = [known.name for known in dataclasses.fields(part) if known.init]
+    if field not in names:
+        raise UsageError(f"{option} was given, but {text} has no {field}; it has {', '.join(names) or 'nothing'}")
     return dataclasses.replace(part, **{field: value})
