@@ -1,0 +1,45 @@
+"""Names that parts, their parameters and settings had in metadata of format 1, and what they are called now."""
+
+from __future__ import annotations
+
+import re
+
+from dreamopt.parts.calls import closing
+from dreamopt.parts.registry import snake
+
+CLASSES: dict[str, str] = {}
+"""Class names of parts: old to new; their names in snake case follow."""
+PARAMETERS: dict[str, dict[str, str]] = {}
+"""For each part, by its present name in snake case, its parameters: old to new."""
+SETTINGS: dict[str, str] = {"usual_size": "default_size"}
+"""Settings: old to new."""
+
+
+def renamed(text: str) -> str:
+    """Return a part's or an objective's string with the names of today.
+
+    >>> renamed("Adam(2) + 0.5*conv4:7")
+    'Adam(2) + 0.5*conv4:7'
+    """
+    for old, new in CLASSES.items():
+        text = re.sub(rf"\b{re.escape(old)}(?=\s*\()", new, text)
+        text = re.sub(rf"\b{re.escape(snake(old))}(?=\s*\()", snake(new), text)
+    for name, parameters in PARAMETERS.items():
+        text = _with_parameters(text, name, parameters)
+    return text
+
+
+def _with_parameters(text: str, name: str, parameters: dict[str, str]) -> str:
+    bare, place = name.replace("_", ""), 0
+    while call := re.compile(r"([^\W\d]\w*)\s*\(").search(text, place):
+        place = call.end()
+        if call[1].replace("_", "").lower() != bare:
+            continue
+        end = place + closing(text[place - 1 :]) - 1
+        if end < place:
+            break
+        arguments = text[place:end]
+        for old, new in parameters.items():
+            arguments = re.sub(rf"\b{re.escape(old)}(?=\s*=)", new, arguments)
+        text = text[:place] + arguments + text[end:]
+    return text
