@@ -26,7 +26,7 @@ import dreamopt
 from benchmarks.cases import BATCHES, Array, Case, error, existing, load, picture, seed_like
 from benchmarks.contestants import Step, engine, layers, plain
 from benchmarks.gpu_parts import check_parts
-from dreamopt.image.spectrum import picture_files
+from dreamopt.image.spectrum import image_files
 
 _WORST_VALUE = 1e-4
 _FARTHEST = 2.0  # grey levels after three steps: a kink may fall to the other side
@@ -97,7 +97,7 @@ def _examples() -> dict[str, str]:
     drawn = np.random.default_rng(0).normal(size=shape)
     np.save(folder / "tensor.npy", drawn)
     vector = "(" + ", ".join(f"{v:.3f}" for v in drawn[:, 0, 0]) + ")"
-    photo = next(path for path in picture_files(None) if path.name == "chelsea.png")
+    photo = next(path for path in image_files(None) if path.name == "chelsea.png")
     return {"photo": str(photo), "vector": vector, "tensor": str(folder / "tensor.npy")}
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Projection, StepContext, at, bilateral, grey_level, is_due, require_at_least, require_images
+from dreamopt.regularizer import Number, Periodic, StepContext, at, bilateral, grey_level, require_at_least, require_images
 
 
 @dataclass(frozen=True)
-class Bilateral(Projection):
+class Bilateral(Periodic):
     r"""Smooth the image where it is almost flat, and leave its edges.
 
     .. math:: x_p \leftarrow \frac{1}{Z} \sum_q e^{-\|p - q\|^2 / 2 \sigma_s^2}\, e^{-\|x_p - x_q\|^2 / 2 \sigma_c^2}\, x_q
@@ -52,8 +52,6 @@ class Bilateral(Projection):
             raise RegularizerError(f"every of Bilateral must be at least 1, not {self.every}")
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
-        """Return the filtered image, or the same one at a step between."""
+        """Return the filtered image."""
         require_images(self, image)
-        if not is_due(self.every, context):
-            return image
         return bilateral(image, at(self.sigma_colour, context) * grey_level(context), at(self.sigma_space, context))

@@ -8,7 +8,18 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Colour, Number, Penalty, StepContext, at, checked_colour, paint, require_at_least, require_images, soft_box
+from dreamopt.regularizer import (
+    Colour,
+    Number,
+    Penalty,
+    StepContext,
+    at,
+    checked_colour,
+    colour_tensor,
+    require_at_least,
+    require_images,
+    soft_box,
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ class BoundaryComplexity(Penalty):
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's detail and colour in the border."""
         require_images(self, image)
-        away = image - paint(self.colour, image, context.space)
+        away = image - colour_tensor(self.colour, image, context.space)
         costs = (soft_box(image, 5) - image).square() + self.plainness * away.square()
         border = torch.ones_like(costs[0, 0])
         border[self.border : -self.border, self.border : -self.border] = 0

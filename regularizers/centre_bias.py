@@ -7,7 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.regularizer import Colour, Number, Projection, StepContext, at, checked_colour, paint, require_at_least, require_images
+from dreamopt.regularizer import (
+    Colour,
+    Number,
+    Projection,
+    StepContext,
+    at,
+    checked_colour,
+    colour_tensor,
+    require_at_least,
+    require_images,
+)
 
 
 @dataclass(frozen=True)
@@ -55,4 +65,4 @@ class CentreBias(Projection):
         y, x = (((2 * torch.arange(k, dtype=torch.float64) + 1) / k - 1) for k in (h, w))
         middle = torch.exp(-(y[:, None] ** 2 + x**2) / (2 * at(self.sigma, context) ** 2))
         fade = (at(self.rate, context) * (1 - middle)).to(image)
-        return image + fade * (paint(self.colour, image, context.space) - image)
+        return image + fade * (colour_tensor(self.colour, image, context.space) - image)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Projection, StepContext, at, gaussian, is_due, require_at_least, require_images
+from dreamopt.regularizer import Number, Periodic, StepContext, at, gaussian, require_at_least, require_images
 
 
 @dataclass(frozen=True)
-class GaussianBlur(Projection):
+class GaussianBlur(Periodic):
     r"""Blur every channel with a Gaussian, every so many steps.
 
     .. math:: x \leftarrow G_\sigma * x, \qquad G_\sigma(t) \propto e^{-t^2 / 2 \sigma^2}, \quad |t| \le \lfloor 4 \sigma + 1/2 \rfloor
@@ -50,6 +50,6 @@ class GaussianBlur(Projection):
             raise RegularizerError(f"every of GaussianBlur must be at least 1, not {self.every}")
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
-        """Return the blurred image, or the same one at a step between."""
+        """Return the blurred image."""
         require_images(self, image)
-        return gaussian(image, at(self.sigma, context)) if is_due(self.every, context) else image
+        return gaussian(image, at(self.sigma, context))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dreamopt.regularizer import Colour, Number, Penalty, StepContext, at, checked_colour, paint, require_at_least, require_images
+from dreamopt.regularizer import Colour, Number, Penalty, StepContext, at, checked_colour, colour_tensor, require_at_least, require_images
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,6 @@ class MeanColour(Penalty):
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's squared distance from the colour."""
         require_images(self, image)
-        away = image - paint(self.colour, image, context.space)
+        away = image - colour_tensor(self.colour, image, context.space)
         squares = away.square().mean((2, 3)) if self.pixelwise else away.mean((2, 3)).square()
         return at(self.weight, context) * squares.sum(1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Colour, Number, Projection, StepContext, at, checked_colour, grey_level, paint, require_at_least
+from dreamopt.regularizer import Colour, Number, Projection, StepContext, at, checked_colour, colour_tensor, grey_level, require_at_least
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class NormBall(Projection):
 
     def _centre(self, image: Tensor, context: StepContext) -> Tensor:
         if self.centre != "start":
-            return paint(self.centre, image, context.space) if image.dim() == 4 else torch.zeros_like(image[:1])
+            return colour_tensor(self.centre, image, context.space) if image.dim() == 4 else torch.zeros_like(image[:1])
         if context.start is None or context.start.shape != image.shape:
             raise RegularizerError(f"{self} needs the image that the climb began with, which only a loop over images gives")
         return context.start

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Projection, StepContext, at, paint, require_at_least, require_images
+from dreamopt.regularizer import Number, Projection, StepContext, at, colour_tensor, require_at_least, require_images
 
 
 @dataclass(frozen=True)
@@ -46,5 +46,5 @@ class RangeClip(Projection):
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image cut to the range."""
         require_images(self, image)
-        low, high = (paint(at(level, context), image, context.space) for level in (self.low, self.high))
+        low, high = (colour_tensor(at(level, context), image, context.space) for level in (self.low, self.high))
         return torch.minimum(torch.maximum(image, torch.minimum(low, high)), torch.maximum(low, high))

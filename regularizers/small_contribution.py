@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Projection, StepContext, at, is_due, percentile, require_images, require_percent
+from dreamopt.regularizer import Number, Periodic, StepContext, at, percentile, require_images, require_percent
 
 
 @dataclass(frozen=True)
-class SmallContribution(Projection):
+class SmallContribution(Periodic):
     r"""Set the pixels that contribute least to the objective to 0, the mean colour.
 
     What the objective would change by if pixel (y, x) were set to 0 is, to first order,
@@ -57,8 +57,6 @@ class SmallContribution(Projection):
         require_images(self, image)
         if context.gradient is None or context.gradient.shape != image.shape:
             raise RegularizerError(f"{self} needs the gradient of the step before it, which only a loop over images gives")
-        if not is_due(self.every, context):
-            return image
         benefit = (context.gradient * -image).sum(1)
         benefit = benefit if self.signed else benefit.abs()
         least = percentile(benefit.flatten(1), at(self.percentile, context))

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Projection, StepContext, at, is_due, percentile, require_images, require_percent
+from dreamopt.regularizer import Number, Periodic, StepContext, at, percentile, require_images, require_percent
 
 
 @dataclass(frozen=True)
-class SmallNorm(Projection):
+class SmallNorm(Periodic):
     r"""Set the pixels with the smallest norms to 0, the mean colour.
 
     .. math:: x_{y, x} \leftarrow 0 \quad \text{where} \quad \|x_{y, x}\|_2 < \mathrm{percentile}_\theta(\|x\|_2)
@@ -49,8 +49,6 @@ class SmallNorm(Projection):
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image without its faintest pixels."""
         require_images(self, image)
-        if not is_due(self.every, context):
-            return image
         norms = image.square().sum(1).sqrt()
         least = percentile(norms.flatten(1), at(self.percentile, context))
         return torch.where((norms < least[:, None, None])[:, None], 0.0, image)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Projection, StepContext, at, is_due, percentile, require_percent
+from dreamopt.regularizer import Number, Periodic, StepContext, at, percentile, require_percent
 
 
 @dataclass(frozen=True)
-class SmallValue(Projection):
+class SmallValue(Periodic):
     r"""Set the smallest values of the image to 0, the mean, each channel of a pixel for itself.
 
     .. math:: x_i \leftarrow 0 \quad \text{where} \quad |x_i| < \mathrm{percentile}_\theta(|x|)
@@ -48,8 +48,6 @@ class SmallValue(Projection):
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image without its smallest values."""
-        if not is_due(self.every, context):
-            return image
         sizes = image.abs().flatten(1)
         least = percentile(sizes, at(self.percentile, context))
         return torch.where((sizes < least[:, None]).reshape(image.shape), 0.0, image)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.regularizer import Colour, Projection, Rows, StepContext, checked_colour, frozen_mask, mask_at, paint, require_images
+from dreamopt.regularizer import Colour, Projection, Rows, StepContext, checked_colour, colour_tensor, frozen_mask, mask_at, require_images
 
 
 @dataclass(frozen=True)
@@ -48,4 +48,4 @@ class Stencil(Projection):
         """Return the image inside the stencil, and the colour outside."""
         require_images(self, image)
         inside = torch.tensor(mask_at(self.mask, (image.shape[2], image.shape[3]))).to(image)
-        return torch.lerp(paint(self.colour, image, context.space), image, inside)
+        return torch.lerp(colour_tensor(self.colour, image, context.space), image, inside)

@@ -9,12 +9,11 @@ from torch import Tensor
 from dreamopt.errors import RegularizerError
 from dreamopt.regularizer import (
     Number,
-    Projection,
+    Periodic,
     StepContext,
     apply_per_image,
     at,
     grey_level,
-    is_due,
     require_at_least,
     require_images,
     tv_bregman,
@@ -22,7 +21,7 @@ from dreamopt.regularizer import (
 
 
 @dataclass(frozen=True)
-class TvBregman(Projection):
+class TvBregman(Periodic):
     r"""Denoise the image by total variation, every so many steps.
 
     .. math:: x \leftarrow \arg\min_u \sum_{y, x} \|\nabla u\| + \mu\, \|u - x\|_2^2
@@ -76,9 +75,7 @@ class TvBregman(Projection):
             raise RegularizerError(f"every and iterations of TvBregman must be at least 1, not {self.every} and {self.iterations}")
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
-        """Return the denoised image, or the same one at a step between."""
+        """Return the denoised image."""
         require_images(self, image)
-        if not is_due(self.every, context):
-            return image
         weight, scale = at(self.weight, context), self.white / (255.0 * grey_level(context))
         return apply_per_image(image, lambda a, _: tv_bregman(a * scale, weight, self.iterations, self.tolerance, self.isotropic) / scale)

@@ -9,12 +9,11 @@ from torch import Tensor
 from dreamopt.errors import RegularizerError
 from dreamopt.regularizer import (
     Number,
-    Projection,
+    Periodic,
     StepContext,
     apply_per_image,
     at,
     grey_level,
-    is_due,
     require_at_least,
     require_images,
     wavelet,
@@ -22,7 +21,7 @@ from dreamopt.regularizer import (
 
 
 @dataclass(frozen=True)
-class Wavelet(Projection):
+class Wavelet(Periodic):
     r"""Shrink the image's wavelet coefficients, every so many steps.
 
     .. math:: w \leftarrow \mathrm{sign}(w) \max(|w| - \sigma^2 / \sigma_w, 0)
@@ -69,10 +68,8 @@ class Wavelet(Projection):
             raise RegularizerError(f"every of Wavelet must be at least 1, not {self.every}")
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
-        """Return the denoised image, or the same one at a step between."""
+        """Return the denoised image."""
         require_images(self, image)
-        if not is_due(self.every, context):
-            return image
         scale = 255.0 * grey_level(context)
         sigma = None if self.sigma is None else at(self.sigma, context) / 255.0
         return apply_per_image(image, lambda a, _: wavelet(a / scale, sigma, self.name, self.mode) * scale)

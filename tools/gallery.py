@@ -21,7 +21,7 @@ from benchmarks.cases import shared
 from benchmarks.quality import held_out, spectrum, variation
 from dreamopt.image.files import covering, write_png
 from dreamopt.image.sheet import Section, contact_sheet
-from dreamopt.image.spectrum import picture_files
+from dreamopt.image.spectrum import image_files
 from dreamopt.recipes.preset import chosen, preset, presets
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -236,7 +236,7 @@ def main() -> None:
     if not asked.page:
         folder = shared() / "models" / "squeezenet"
         network = dreamopt.load_net(folder / "deploy.prototxt", folder / "squeezenet.caffemodel", labels=folder / "labels.txt")
-        photo = str(next(path for path in picture_files(None) if path.name == "chelsea.png"))
+        photo = str(next(path for path in image_files(None) if path.name == "chelsea.png"))
         under_presets(network, photo)
         of_objectives(network, photo)
         of_regularizers(network)

@@ -19,7 +19,7 @@ def command(picture: str, out: str | None, quiet: bool) -> None:
     import numpy as np
 
     from dreamopt.cli.progress import interruptible, rendering
-    from dreamopt.image.files import read_metadata, read_pixels, write_png
+    from dreamopt.image.files import read_metadata, read_png, write_png
     from dreamopt.recipes.replay import check_story, differences, replay
     from dreamopt.recipes.save import check_output
     from dreamopt.recipes.settings import Settings
@@ -36,7 +36,7 @@ def command(picture: str, out: str | None, quiet: bool) -> None:
     if again.interrupted:
         click.echo("dreamopt: interrupted; the picture holds the best so far.", err=True)
         click.get_current_context().exit(130)
-    before = read_pixels(picture)
+    before = read_png(picture)
     far = int(np.abs(before.astype(int) - again.picture).max()) if before.shape == again.picture.shape else 255
     other = differences(metadata, network)
     said = "the same pixels" if far == 0 else f"differs by up to {far} grey levels"

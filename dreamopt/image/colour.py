@@ -13,6 +13,8 @@ from dreamopt.parts.image_space import ImageSpace
 
 Colour = float | str | tuple[float, ...]
 """A colour: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or three of them (red, green, blue)."""
+LUMINANCE = (0.299, 0.587, 0.114)
+"""What red, green and blue count for in a grey level: ITU-R 601, as Pillow's and skimage's older grey conversions."""
 _NAMED = {"black": 0.0, "grey": 127.5, "white": 255.0}
 
 
@@ -39,7 +41,7 @@ def checked_colour(colour: object) -> Colour:
     return levels if len(levels) == 3 else levels[0]
 
 
-def paint(colour: Colour, image: Tensor, space: ImageSpace | None) -> Tensor:
+def colour_tensor(colour: Colour, image: Tensor, space: ImageSpace | None) -> Tensor:
     """Return a colour in the net's input space, (C, 1, 1), or (C, H, W) where black differs from pixel to pixel.
 
     Parameters
@@ -59,7 +61,7 @@ def paint(colour: Colour, image: Tensor, space: ImageSpace | None) -> Tensor:
 
     Examples
     --------
-    >>> paint("mean", torch.ones(1, 2, 3, 4), None).flatten()
+    >>> colour_tensor("mean", torch.ones(1, 2, 3, 4), None).flatten()
     tensor([0., 0.])
     """
     zeros = image.new_zeros(image.shape[1], 1, 1)

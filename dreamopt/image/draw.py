@@ -89,5 +89,5 @@ def target_size(height: Side, width: int | None, image: Tensor, context: StepCon
         return height, height if width is None else width
     if context.space is None:
         return int(image.shape[-2]), int(image.shape[-1])
-    window = context.space.window if height == "net" else None
+    window = context.space.net_size if height == "net" else None
     return context.space.shape[-2:] if window is None else window  # type: ignore[return-value]  # of a picture, so both are there

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from dreamopt.errors import ImageError
 
-Picture = npt.NDArray[np.uint8]
+RGBImage = npt.NDArray[np.uint8]
 KEY = "dreamopt"
 """Keyword of the PNG text chunk that holds the metadata."""
 
@@ -64,7 +64,7 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
                 os.unlink(temporary)
 
 
-def write_png(path: str | Path, picture: Picture, metadata: Mapping[str, Any] | None = None) -> Path:
+def write_png(path: str | Path, picture: RGBImage, metadata: Mapping[str, Any] | None = None) -> Path:
     """Write a PNG file, whole or not at all.
 
     Parameters
@@ -110,7 +110,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise ImageError(f"{path} is damaged: {error}.") from error
 
 
-def read_picture(path: str | Path) -> Picture:
+def read_image(path: str | Path) -> RGBImage:
     """Read a picture of any format that Pillow knows.
 
     Parameters
@@ -139,7 +139,7 @@ def read_picture(path: str | Path) -> Picture:
         return np.array(upright.convert("RGB"))
 
 
-def read_pixels(path: str | Path) -> Picture:
+def read_png(path: str | Path) -> RGBImage:
     """Read a picture of `write_png` back as it was written: (H, W, 3), or (H, W, 4) where it has opacity.
 
     Raises
@@ -151,7 +151,7 @@ def read_pixels(path: str | Path) -> Picture:
         return np.array(image)
 
 
-def covering(picture: npt.NDArray[Any], size: Sequence[int]) -> Picture:
+def covering(picture: npt.NDArray[Any], size: Sequence[int]) -> RGBImage:
     """Return a picture (H, W, 3) scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
 
     >>> covering(np.zeros((30, 20, 3), dtype=np.uint8), (12, 16)).shape

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 # Narrower than this, the neighbours' weight is below 1e-21 of the centre's: nothing is left to do.
-NARROWEST = 0.1
+MIN_SIGMA = 0.1
 
 
 def gaussian(image: Tensor, sigma: float) -> Tensor:
@@ -39,7 +39,7 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
     >>> gaussian(x, 0.5)
     tensor([[[[2.6387e-04, 1.0645e-01, 7.8657e-01, 1.0645e-01, 2.6387e-04]]]])
     """
-    if sigma < NARROWEST:
+    if sigma < MIN_SIGMA:
         return image
     radius = math.floor(4 * sigma + 0.5)
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
@@ -50,8 +50,8 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
     blurred = []
     # One by one: a convolution of many planes may round otherwise than one of few.
     for item in image:
-        planes = functional.conv2d(taken(item[:, None], 2, rows), kernel.reshape(1, 1, -1, 1))
-        blurred.append(functional.conv2d(taken(planes, 3, columns), kernel.reshape(1, 1, 1, -1)))
+        planes = functional.conv2d(gather(item[:, None], 2, rows), kernel.reshape(1, 1, -1, 1))
+        blurred.append(functional.conv2d(gather(planes, 3, columns), kernel.reshape(1, 1, 1, -1)))
     return torch.stack(blurred).reshape(n, c, h, w)
 
 
@@ -81,7 +81,7 @@ def bilateral(image: Tensor, sigma_colour: float, sigma_space: float) -> Tensor:
     h, w = image.shape[2:]
     radius = math.ceil(3 * sigma_space)
     rows, columns = _mirrored(h, radius, image.device), _mirrored(w, radius, image.device)
-    wide = taken(taken(image, 2, rows), 3, columns)
+    wide = gather(gather(image, 2, rows), 3, columns)
     total, weights = torch.zeros_like(image), torch.zeros_like(image[:, :1])
     for dy in range(-radius, radius + 1):
         for dx in range(-radius, radius + 1):
@@ -150,10 +150,10 @@ def percentile(values: Tensor, percent: float) -> Tensor:
     return torch.lerp(lower, upper, place - low)
 
 
-def taken(image: Tensor, dim: int, places: Tensor) -> Tensor:
+def gather(image: Tensor, dim: int, places: Tensor) -> Tensor:
     """Return ``image`` with what stands at ``places`` along one axis; a place may come more than once.
 
-    >>> taken(torch.tensor([[5, 6, 7]]), 1, torch.tensor([2, 2, 0]))
+    >>> gather(torch.tensor([[5, 6, 7]]), 1, torch.tensor([2, 2, 0]))
     tensor([[7, 7, 5]])
     """
     if image.device.type == "cpu":

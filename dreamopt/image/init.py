@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import ImageError
-from dreamopt.image.files import covering, read_picture
+from dreamopt.image.colour import LUMINANCE
+from dreamopt.image.files import covering, read_image
 from dreamopt.parts.image_space import ImageSpace
-
-_LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in `dreamopt.network.preprocessing`
 
 
 class Held:
@@ -78,7 +77,7 @@ def given_images(init: str | Held, space: ImageSpace, n: int) -> Tensor:
         if init.shape not in ((*space.shape,), (n, *space.shape)):
             raise ImageError(f"the image to start from has shape {init.shape}, but {space.shape} or {(n, *space.shape)} is needed")
     else:
-        values = torch.from_numpy(_planes(read_picture(init) if isinstance(init, str) else init.array(), space))
+        values = torch.from_numpy(_planes(read_image(init) if isinstance(init, str) else init.array(), space))
     given = values.to(dtype=space.like.dtype, device=space.like.device)
     if not (isinstance(init, Held) and init.is_tensor):
         assert space.black is not None
@@ -99,7 +98,7 @@ def _planes(picture: NDArray[Any], space: ImageSpace) -> NDArray[np.float64]:
     if array.ndim == 3 and array.shape[2] == 3 and channels in (1, 3):
         if list(array.shape[:2]) != size:
             array = covering(np.clip(np.rint(array), 0, 255).astype(np.uint8), size)
-        array = array if channels == 3 else (array @ _LUMINANCE)[..., None]
+        array = array if channels == 3 else (array @ np.array(LUMINANCE))[..., None]
     if array.shape != (*size, channels):
         many = f"pictures have 3 channels; for {channels} give" if array.ndim == 3 and array.shape[2] == 3 else "give"
         raise ImageError(f"a picture of shape {array.shape} does not fit the canvas {space.shape}: {many} (H, W, C) = {(*size, channels)}")

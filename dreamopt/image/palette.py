@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.colour import Colour, checked_colour, paint
+from dreamopt.image.colour import Colour, checked_colour, colour_tensor
 from dreamopt.parts.image_space import ImageSpace
 
 # Rows are red, green, blue; columns the directions in which the colours of photographs vary, longest first.
@@ -63,7 +63,7 @@ class Palette:
         """How far t must move for a value to move by a 255th of its range, about: the sigmoid's slope is 1/4."""
         return (4.0 if self.sigmoid else 1.0) / 255.0
 
-    def paint(self, plane: Tensor, space: ImageSpace) -> Tensor:
+    def to_image(self, plane: Tensor, space: ImageSpace) -> Tensor:
         """Return the images of t, both (N, C, H, W)."""
         low, high = self.ends(space)
         mixed = mixed_colours(plane, mixing(self.decorrelate, space))
@@ -93,11 +93,11 @@ class Palette:
             return torch.where((low < 0) & (high > 0), -low / (high - low), 0.5)
         assert space.low is not None
         assert space.high is not None
-        colour = paint(self.centre, space.low.new_empty(1, *space.shape), space)
+        colour = colour_tensor(self.centre, space.low.new_empty(1, *space.shape), space)
         return (colour - space.low) / (space.high - space.low)
 
 
-def picture_canvas(space: ImageSpace, who: str) -> tuple[int, int, int]:
+def image_shape(space: ImageSpace, who: str) -> tuple[int, int, int]:
     """Return (C, H, W) of a canvas that holds pictures, and refuse a vector's."""
     if len(space.shape) != 3 or space.low is None or space.high is None:
         raise ImageError(f"{who} makes pictures, but the net's input is a vector of {space.shape}; use Pixels")

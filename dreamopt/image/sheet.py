@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dreamopt.errors import ImageError
-from dreamopt.image.files import Picture
+from dreamopt.image.files import RGBImage
 
 PAPER, INK, FAINT = (250, 250, 248), (24, 24, 24), (110, 110, 110)
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -28,7 +28,7 @@ class Section:
         Above the section; none when empty.
     """
 
-    pictures: Sequence[Picture]
+    pictures: Sequence[RGBImage]
     labels: Sequence[str]
     title: str = ""
 
@@ -54,7 +54,7 @@ def columns_for(count: int, width: int, height: int) -> int:
     return min(range(1, count + 1), key=lambda n: abs(math.log(n * width / (math.ceil(count / n) * height * 1.5))))
 
 
-def contact_sheet(sections: Sequence[Section], *, columns: int | None = None, title: str = "", gap: int = 8) -> Picture:
+def contact_sheet(sections: Sequence[Section], *, columns: int | None = None, title: str = "", gap: int = 8) -> RGBImage:
     """Lay pictures out in rows with their labels below.
 
     Parameters

@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import ImageError
-from dreamopt.image.files import covering, read_picture
+from dreamopt.image.colour import LUMINANCE
+from dreamopt.image.files import covering, read_image
 
 PHOTOGRAPHS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 """The photographs of things in scikit-image's data folder; those that are not on this disk are left out, never fetched."""
 Directions = tuple[tuple[float, ...], ...]
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-_LUMINANCE = np.array([[0.299], [0.587], [0.114]])
 
 
-def picture_files(pictures: str | None) -> list[Path]:
+def image_files(pictures: str | None) -> list[Path]:
     """Return the files of a folder, a glob or a path; for None the photographs in scikit-image's folder.
 
     Raises
@@ -34,7 +34,7 @@ def picture_files(pictures: str | None) -> list[Path]:
 
     Examples
     --------
-    >>> any(path.name == "astronaut.png" for path in picture_files(None))
+    >>> any(path.name == "astronaut.png" for path in image_files(None))
     True
     """
     if pictures is None:
@@ -79,11 +79,11 @@ def magnitudes(pictures: str | None, channels: int, size: tuple[int, int], direc
     """
     if pictures is not None and pictures.endswith(".npy"):
         return _measured(pictures, channels, size)
-    planes = [plane for path in picture_files(pictures) for plane in _cuttings(read_picture(path), size)]
+    planes = [plane for path in image_files(pictures) for plane in _cuttings(read_image(path), size)]
     colours = np.stack(planes) / 255.0
     colours = colours - colours.mean((0, 1, 2))
     if channels != 3:
-        mixed = np.repeat(colours @ _LUMINANCE, channels, axis=-1)
+        mixed = np.repeat(colours @ np.array(LUMINANCE)[:, None], channels, axis=-1)
     else:
         mixed = colours if directions is None else colours @ np.linalg.inv(np.array(directions)).T
     window = _hann(size[0])[:, None, None] * _hann(size[1])[:, None]

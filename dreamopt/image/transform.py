@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.image.colour import Colour, paint
+from dreamopt.image.colour import Colour, colour_tensor
 from dreamopt.image.sets import SETS
 from dreamopt.parts.calls import parse_part
 from dreamopt.parts.image_space import ImageSpace
@@ -63,7 +63,7 @@ def fill_value(fill: Fill, image: Tensor, space: ImageSpace | None) -> Tensor:
     >>> fill_value("mean", torch.ones(1, 2, 3, 4), None).flatten()
     tensor([0., 0.])
     """
-    return paint(fill, image, space).mean((1, 2), keepdim=True)
+    return colour_tensor(fill, image, space).mean((1, 2), keepdim=True)
 
 
 transforms: Registry[Transform] = Registry(

@@ -14,7 +14,7 @@ from torch import Tensor
 from dreamopt.backends.base import Backend, LayerInfo, Shape
 from dreamopt.backends.base import Redirect as Redirect
 from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError
-from dreamopt.image.files import covering, read_picture
+from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.objective import Guide, Picture
@@ -267,7 +267,7 @@ class Network:
         """
         self._picture()
         if isinstance(picture, str):
-            whole = read_picture(picture)
+            whole = read_image(picture)
         else:
             whole = picture.array() if isinstance(picture, Picture) else np.asarray(picture)
         x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
+from dreamopt.image.colour import LUMINANCE
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
 """Mean of the ImageNet pictures in blue, green, red: what Caffe's model zoo subtracts."""
@@ -104,8 +105,7 @@ class Preprocessing:
         if array.ndim == 2:
             array = np.repeat(array[..., None], 3 if self.channels == 3 else 1, axis=-1)
         if array.ndim == 3 and array.shape[2] == 3 and self.channels == 1:
-            # ITU-R 601, as Pillow's and skimage's older grey conversions.
-            array = array @ np.array([[0.299], [0.587], [0.114]])
+            array = array @ np.array(LUMINANCE)[:, None]
         if array.ndim != 3 or array.shape[2] != self.channels:
             raise ImageError(
                 f"a picture of shape {array.shape} does not fit a net of {self.channels} channels: give (H, W, {self.channels})"

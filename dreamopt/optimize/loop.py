@@ -35,6 +35,7 @@ def run(
     start: Tensor | Start | None = None,
     restarts: Sequence[Restart] = (),
     allow_dead: bool = False,
+    project_every_step: bool = False,
     callbacks: Sequence[Callback] = (),
     patience: Patience | None = None,
     transparency: bool = False,
@@ -45,8 +46,8 @@ def run(
 ) -> Result:
     """Climb a problem.
 
-    Each step: values and gradient, the optimizer's step, the problem's projections in their order, what the
-    parametrization mends, the cut to the bounds, the callbacks. A `LineSearch` makes several steps at once.
+    Each step: values and gradient, the optimizer's step, the problem's projections that are due in their order, the
+    parametrization's own projection, the cut to the bounds, the callbacks. A `LineSearch` makes several steps at once.
 
     Items do not touch each other. One whose value or gradient is no longer finite goes back to where it was before its
     last step, and takes steps of half the size from then on; after eight halvings it stops with the best it had, and the
@@ -70,6 +71,9 @@ def run(
     allow_dead : bool
         Whether a run of which all samples stay dead returns its start, with 0 steps made and the reasons in `Result.dead`,
         instead of raising.
+    project_every_step : bool
+        Whether parameters are turned into an image and back after every step if there is any projection, not only after those
+        at which one is due: the rounding of dreamopt's first images, for replaying them.
     callbacks : sequence of callable
         Called with a `Progress` after each step; one that returns True ends the climb.
     patience : Patience, optional
@@ -125,6 +129,7 @@ def run(
     climb = _Climb(problem, Adam() if optimizer is None else optimizer, steps, seed, octave, octaves)
     climb.patience = patience
     climb.transparency = transparency
+    climb.project_every_step = project_every_step
     began = time.perf_counter()
     found = start if isinstance(start, Start) else None
     params = checked_start(problem, start.params if isinstance(start, Start) else start, seed)
@@ -175,6 +180,7 @@ class _Climb:
         self.octaves = octaves
         self.patience: Patience | None = None
         self.transparency = False
+        self.project_every_step = False
         self.start: Tensor | None = None
         self.first: Evaluation | None = None
 
@@ -254,7 +260,8 @@ class _Climb:
             moved, state = optimizer.step(ground.params, ground.gradient, ground.state, told, problem.unit)
         moved = shortened(record, ground.params, moved)
         with torch.no_grad():
-            moved = _projected(problem, moved, self.context(step, ground.values, ground.image_gradient))
+            projecting = self.context(step, ground.values, ground.image_gradient)
+            moved = _projected(problem, moved, projecting, self.project_every_step)
             moved = problem.clip(problem.parametrization.project_params(moved, problem.space, told))
         if not record.all_active:
             moved = torch.where(per_item(record.active, moved), moved, ground.params)
@@ -306,10 +313,11 @@ def _result(climb: _Climb, interrupted: bool, resumed_at: int, seconds: float) -
     )
 
 
-def _projected(problem: Problem, params: Tensor, context: StepContext) -> Tensor:
-    if not problem.projections:
+def _projected(problem: Problem, params: Tensor, context: StepContext, every_step: bool) -> Tensor:
+    due = [projection for projection in problem.projections if projection.is_due(context)]
+    if not due and not (every_step and problem.projections):
         return params
     image = problem.images(params)
-    for projection in problem.projections:
+    for projection in due:
         image = projection(image, context)
     return problem.parametrization.update_from_image(params, image, problem.space)

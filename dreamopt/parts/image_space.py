@@ -25,7 +25,7 @@ class ImageSpace:
         Any tensor of the net's dtype and device.
     order : str
         "BGR" or "RGB" where a net sees colours, else "": the order of the first three channels.
-    window : (int, int), optional
+    net_size : (int, int), optional
         Height and width in the net's file, where it takes pictures.
     inverted : bool
         Whether white is the lower end, where a net's scale is negative.
@@ -37,7 +37,7 @@ class ImageSpace:
     grey_level: float
     like: Tensor
     order: str = ""
-    window: tuple[int, int] | None = None
+    net_size: tuple[int, int] | None = None
     inverted: bool = False
 
     @property

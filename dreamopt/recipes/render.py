@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, UsageError
-from dreamopt.image.files import Picture
+from dreamopt.image.files import RGBImage
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import run
@@ -50,7 +50,7 @@ class Rendered:
     """
 
     target: Target
-    picture: Picture
+    picture: RGBImage
     value: float
     metadata: Mapping[str, Any]
     interrupted: bool = False
@@ -209,7 +209,7 @@ def _rendered(climbed: Climbed, place: int, batch: Batch, index: int, settings: 
     result, job, wake, cut = climbed.last, batch.jobs[index], batch.wakes[index], climbed.cut
     network, dead = result.problem.network, batch.dead.get(index)
     image = climbed.images[place : place + 1]
-    picture: Picture = network.to_rgb(stretched(image, network) if settings.stretch else image).round().to(torch.uint8)[0].cpu().numpy()
+    picture: RGBImage = network.to_rgb(stretched(image, network) if settings.stretch else image).round().to(torch.uint8)[0].cpu().numpy()
     opacity = climbed.opacity(place)
     if opacity is not None:
         picture = np.dstack([picture, opacity])

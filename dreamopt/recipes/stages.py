@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from dreamopt.errors import ShapeError, TargetError, UsageError
-from dreamopt.image.files import covering, read_picture
+from dreamopt.image.files import covering, read_image
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.problem import Problem
@@ -82,7 +82,7 @@ def choose_size(network: Network, settings: Settings, objectives: Sequence[Objec
     """
     size = settings.size
     if size is None and settings.init is not None:
-        height, width = read_picture(settings.init).shape[:2]
+        height, width = read_image(settings.init).shape[:2]
         size = (height, width) if takes(network, settings, objectives, (height, width)) else None
     elif size is None and settings.usual_size is not None:
         size = settings.usual_size if takes(network, settings, objectives, settings.usual_size) else None
@@ -114,7 +114,7 @@ def given_images(network: Network, settings: Settings, size: Pair, count: int) -
         return None
     if network.input_shape[0] != 3:
         raise UsageError(f"a picture to start from needs a net with 3 channels, but '{network.input_name}' has {network.input_shape[0]}")
-    image = network.from_rgb(covering(read_picture(settings.init), size))
+    image = network.from_rgb(covering(read_image(settings.init), size))
     return image.expand(count, *image.shape).clone()
 
 

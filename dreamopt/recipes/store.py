@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.files import Picture, atomic, read_metadata, read_pixels, write_png
+from dreamopt.image.files import RGBImage, atomic, read_metadata, read_png, write_png
 from dreamopt.optimize import Checkpoint
 
 
@@ -81,14 +81,14 @@ class Shelf:
         """Return where a climb is kept."""
         return Checkpoint(self.path / f"batch{batch}-leg{leg}", every=self.every, seconds=self.seconds)
 
-    def finished(self, batch: int, count: int) -> list[tuple[Picture, dict[str, Any]]] | None:
+    def finished(self, batch: int, count: int) -> list[tuple[RGBImage, dict[str, Any]]] | None:
         """Return the finished pictures of a batch of ``count`` with their metadata; None if it is not finished."""
         paths = [self._picture(batch, place) for place in range(count)]
         if not self.resume or not all(path.is_file() for path in paths):
             return None
-        return [(read_pixels(path), read_metadata(path)) for path in paths]
+        return [(read_png(path), read_metadata(path)) for path in paths]
 
-    def finish(self, batch: int, pictures: Sequence[tuple[Picture, Mapping[str, Any]]]) -> None:
+    def finish(self, batch: int, pictures: Sequence[tuple[RGBImage, Mapping[str, Any]]]) -> None:
         """Keep a batch's pictures, and forget its climbs."""
         for place, (picture, metadata) in enumerate(pictures):
             write_png(self._picture(batch, place), picture, metadata)

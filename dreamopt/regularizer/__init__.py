@@ -1,11 +1,12 @@
 """The contract of a regularizer, the algebra of penalties and its strings; denoisers and masks."""
 
-from dreamopt.image.colour import Colour, checked_colour, paint
+from dreamopt.image.colour import Colour, checked_colour, colour_tensor
 from dreamopt.image.filters import bilateral, gaussian, percentile, soft_box
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.schedule import Constant, Geometric, Linear, Number, Schedule, StepContext, at, smallest
 from dreamopt.regularizer.regularizer import (
     Penalty,
+    Periodic,
     Projection,
     Regularizer,
     Scaled,
@@ -13,7 +14,6 @@ from dreamopt.regularizer.regularizer import (
     apply_per_image,
     gradient_bounding_box,
     grey_level,
-    is_due,
     require_at_least,
     require_images,
     require_percent,
@@ -29,6 +29,7 @@ __all__ = [
     "Linear",
     "Number",
     "Penalty",
+    "Periodic",
     "Projection",
     "Regularizer",
     "Rows",
@@ -40,13 +41,12 @@ __all__ = [
     "at",
     "bilateral",
     "checked_colour",
+    "colour_tensor",
     "frozen_mask",
     "gaussian",
     "gradient_bounding_box",
     "grey_level",
-    "is_due",
     "mask_at",
-    "paint",
     "parse_regularizer",
     "percentile",
     "regularizers",

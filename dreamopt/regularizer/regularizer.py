@@ -85,8 +85,15 @@ class Penalty(Regularizer):
 class Projection(Regularizer):
     """A change of the image between two steps, without a gradient."""
 
+    def is_due(self, context: StepContext) -> bool:
+        """Return whether the image is changed after this step; by default always.
+
+        Where no projection is due the loop does not turn the parameters into an image and back, which takes time and rounds.
+        """
+        return True
+
     def project(self, image: Tensor, context: StepContext) -> Tensor:
-        """Return the mended image, (N, C, H, W); called after every step and never changes its argument.
+        """Return the changed image, (N, C, H, W); called after the steps at which it `is_due`, and never changes its argument.
 
         Parameters
         ----------
@@ -98,13 +105,26 @@ class Projection(Regularizer):
         raise AssertionError(f"{type(self).__name__} does not say what it changes")
 
     def __call__(self, image: Tensor, context: StepContext | None = None) -> Tensor:
-        """Return `project`, checked to keep the shape."""
+        """Return `project`, checked to keep the shape; the same image where it is not due."""
+        context = StepContext() if context is None else context
+        if not self.is_due(context):
+            return image
         with torch.no_grad():
-            mended = self.project(image, StepContext() if context is None else context)
-        if not isinstance(mended, Tensor) or mended.shape != image.shape:
-            got = tuple(mended.shape) if isinstance(mended, Tensor) else repr(mended)
+            projected = self.project(image, context)
+        if not isinstance(projected, Tensor) or projected.shape != image.shape:
+            got = tuple(projected.shape) if isinstance(projected, Tensor) else repr(projected)
             raise RegularizerError(f"{origin(self)}: projection {self} must return an image of shape {tuple(image.shape)}, not {got}")
-        return mended
+        return projected
+
+
+class Periodic(Projection):
+    """A projection that acts at steps 0, ``every``, 2 ``every``, ...; a subclass is a frozen dataclass with the field `every`."""
+
+    every: int
+
+    def is_due(self, context: StepContext) -> bool:
+        """Return whether the step's number is a multiple of ``every``."""
+        return context.step % self.every == 0
 
 
 def _terms(penalty: Penalty) -> tuple[Penalty, ...]:
@@ -204,12 +224,3 @@ def require_images(regularizer: Regularizer, image: Tensor) -> None:
 def grey_level(context: StepContext) -> float:
     """Return the length of one grey level in the net's input space, 1 where nothing is known of it."""
     return 1.0 if context.space is None else context.space.grey_level
-
-
-def is_due(every: int, context: StepContext) -> bool:
-    """Return whether a projection that acts at steps 0, ``every``, 2 ``every``, ... acts now.
-
-    >>> [is_due(3, StepContext(step, 7)) for step in range(5)]
-    [True, False, False, True, False]
-    """
-    return context.step % every == 0

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dreamopt.cli import cli
-from dreamopt.image.files import read_picture
+from dreamopt.image.files import read_image
 from dreamopt.network import load_net
 
 # As a training net is written: a database for each phase, whose pictures' size stands nowhere.
@@ -93,10 +93,10 @@ def test_the_picture_keeps_how_the_net_was_read(net: str, tmp_path: Path) -> Non
     assert "the same pixels" in again.stderr
     words = shlex.split(picture["command"])
     assert words[: words.index("--target")][-10:] == ["--input-shape", "2x16x18", "--phase", "TEST", *STATE]
-    first = read_picture(out)
+    first = read_image(out)
     out.unlink()
     assert run(*words[1:], "-q").exit_code == 0
-    assert np.array_equal(first, read_picture(out))
+    assert np.array_equal(first, read_image(out))
 
 
 @pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")
@@ -107,7 +107,7 @@ def test_the_size_of_the_picture_is_enough_where_channels_are_known(net: str, tm
     assert "--input-shape data=3x224x224" in unknown.stderr
     made = run(*words, "--mean", "33,44,55")
     assert made.exit_code == 0, made.output
-    assert read_picture(out).shape == (16, 18, 3)
+    assert read_image(out).shape == (16, 18, 3)
     assert "the same pixels" in run("replay", out, "-q").stderr
     for hint, count in (("mean_value: 3 mean_value: 4", 2), ("force_gray: true", 1), ("force_color: true", 3)):
         Path(net).write_text(NET.replace("data_param {", f"transform_param {{ {hint} }} data_param {{"))

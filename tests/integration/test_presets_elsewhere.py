@@ -14,7 +14,7 @@ import dreamopt
 import dreamopt.caffe as caffe
 from dreamopt.cli import cli
 from dreamopt.errors import DreamoptError, ShapeError
-from dreamopt.image.files import read_metadata, read_picture
+from dreamopt.image.files import read_image, read_metadata
 from dreamopt.network import Network
 from dreamopt.recipes.preset import chosen, preset, presets
 from tests.published import nets
@@ -199,14 +199,14 @@ def test_command_and_replay_give_the_same_pixels(folder: Path, tmp_path: Path, n
     metadata = read_metadata(out)
     if "tv.weight=0.1" in words:
         assert any("otal" in text and "0.1" in text for text in metadata["problem"]["regularizers"])
-    before = read_picture(out)
+    before = read_image(out)
     replayed = call("replay", out, "-q")
     assert "the same pixels" in replayed.stderr
-    assert np.array_equal(read_picture(tmp_path / "out-replay.png"), before)
+    assert np.array_equal(read_image(tmp_path / "out-replay.png"), before)
     again = shlex.split(metadata["command"])
     assert again[-2:] == ["-o", str(out)]
     call(*again[1:-1], tmp_path / "again.png")
-    assert np.array_equal(read_picture(tmp_path / "again.png"), before)
+    assert np.array_equal(read_image(tmp_path / "again.png"), before)
     assert read_metadata(tmp_path / "again.png")["settings"] == metadata["settings"]
 
 

@@ -17,7 +17,7 @@ import dreamopt
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.cli import cli
 from dreamopt.errors import DeadGradientError, TargetError, UsageError
-from dreamopt.image.files import read_metadata, read_picture
+from dreamopt.image.files import read_image, read_metadata
 from dreamopt.recipes import Settings, expand
 
 NET = """
@@ -64,7 +64,7 @@ def test_one_target_is_one_picture_and_its_path_is_all_of_stdout(toy, tmp_path) 
     result = render(toy, out, "-t", "conv2:3")
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{out}\n"
-    assert read_picture(out).shape == (18, 22, 3)
+    assert read_image(out).shape == (18, 22, 3)
     assert [entry.name for entry in out.parent.iterdir()] == ["one.png"]
 
 
@@ -110,7 +110,7 @@ def test_the_metadata_s_command_makes_the_same_pixels_again(toy, tmp_path) -> No
     command[command.index("-o") + 1] = str(tmp_path / "b.png")
     assert call(*command[1:]).exit_code == 0
     for name in ("conv2-1.png", "conv2-4.png", "scores-3.png"):
-        first, second = read_picture(tmp_path / "a" / name), read_picture(tmp_path / "b" / name)
+        first, second = read_image(tmp_path / "a" / name), read_image(tmp_path / "b" / name)
         assert first.shape == (17, 25, 3)
         assert (first == second).all()
 
@@ -287,7 +287,7 @@ def test_ctrl_c_writes_the_best_so_far_and_exits_with_130(toy, tmp_path, targets
     paths = [Path(line) for line in stdout.splitlines()]
     assert paths[-1] == out
     for path in paths:
-        assert read_picture(path).size
+        assert read_image(path).size
     told = read_metadata(paths[0])
     assert told["interrupted"]
     assert 0 < told["steps_made"] < 1000000

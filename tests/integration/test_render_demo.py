@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 import dreamopt
 from dreamopt.cli import cli
-from dreamopt.image.files import read_metadata, read_picture
+from dreamopt.image.files import read_image, read_metadata
 from dreamopt.recipes import Settings
 from dreamopt.recipes.demo import Plan, demo, lively, plan, trunk
 
@@ -56,7 +56,7 @@ def test_filters_that_nothing_wakes_are_left_out(network) -> None:
 def test_the_sheets_and_their_pictures(network, tmp_path) -> None:
     paths = demo(network, tmp_path / "demo", Settings(steps=2), what=plan(network, 3))
     assert [path.name for path in paths] == ["filters.png", "classes.png"]
-    assert read_picture(paths[0]).shape[1] == 8 + 3 * 28
+    assert read_image(paths[0]).shape[1] == 8 + 3 * 28
     told = read_metadata(paths[1])
     assert [picture["label"] for picture in told["pictures"]] == ["sun", "moon", "stars", "sea"]
     assert {path.name for path in (tmp_path / "demo" / "classes").iterdir()} == {f"scores-{i}.png" for i in range(4)}

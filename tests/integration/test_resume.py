@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 import dreamopt
 from dreamopt.cli import cli
 from dreamopt.errors import UsageError
-from dreamopt.image.files import read_metadata, read_picture, read_pixels
+from dreamopt.image.files import read_image, read_metadata, read_png
 from dreamopt.optimize import Progress
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.store import Shelf
@@ -98,7 +98,7 @@ def test_kill_9_loses_at_most_the_steps_since_the_last_keeping(tmp_path: Path, w
         [*command[:-1], str(tmp_path / "b.png")], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, check=False
     )
     assert whole.returncode == 0
-    assert np.array_equal(read_picture(tmp_path / "a.png"), read_picture(tmp_path / "b.png"))
+    assert np.array_equal(read_image(tmp_path / "a.png"), read_image(tmp_path / "b.png"))
     assert not kept.exists()
 
 
@@ -114,7 +114,7 @@ def test_replay_gives_the_same_pixels(tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         assert result.stdout == f"{tmp_path / 'again.png'}\n"
         assert "the same pixels" in result.stderr
-        assert np.array_equal(read_picture(picture), read_picture(tmp_path / "again.png"))
+        assert np.array_equal(read_image(picture), read_image(tmp_path / "again.png"))
         assert read_metadata(picture)["settings"] == read_metadata(tmp_path / "again.png")["settings"]
     refused = call("replay", out)
     assert refused.exit_code == 2
@@ -142,14 +142,14 @@ def test_variants_and_coupled_targets_replay(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     pictures = [Path(line) for line in result.stdout.splitlines()[:-1]]
     assert len(pictures) == 4
-    assert not np.array_equal(read_picture(pictures[0]), read_picture(pictures[1]))
+    assert not np.array_equal(read_image(pictures[0]), read_image(pictures[1]))
     command = shlex.split(read_metadata(pictures[0])["command"])
     assert command.count("--target") == 2
     command[command.index("-o") + 1] = str(tmp_path / "b.png")
     again = call(*command[1:])
     assert again.exit_code == 0, again.output
     for one, other in zip(pictures, again.stdout.splitlines(), strict=False):
-        assert np.array_equal(read_picture(one), read_picture(other))
+        assert np.array_equal(read_image(one), read_image(other))
         assert "the same pixels" in call("replay", one, "-o", tmp_path / "c.png", "-q").stderr
 
 
@@ -170,6 +170,6 @@ def test_replay_compares_opacity_too(tmp_path: Path) -> None:
     out = tmp_path / "a.png"
     words = ["-t", "conv2:3", "--size", 32, "--steps", 2, "--device", "cpu", "-q", "--transparency"]
     assert call("render", *words, "-o", out).exit_code == 0
-    assert read_pixels(out).shape == (32, 32, 4)
+    assert read_png(out).shape == (32, 32, 4)
     assert "the same pixels" in call("replay", out, "-q").stderr
-    assert np.array_equal(read_pixels(out), read_pixels(tmp_path / "a-replay.png"))
+    assert np.array_equal(read_png(out), read_png(tmp_path / "a-replay.png"))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import UsageError
-from dreamopt.image.palette import picture_canvas
+from dreamopt.image.palette import image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.parametrizations.fourier import Fourier
 from dreamopt.image.parametrizations.shared import padded_bounds
@@ -85,7 +85,7 @@ class Alpha(Parametrization):
 
     def shape(self, space: ImageSpace) -> Shape:
         """Return (P,): the image's parameters, then the opacity's."""
-        picture_canvas(space, "Alpha")
+        image_shape(space, "Alpha")
         return (math.prod(self.of.shape(space)) + math.prod(self.opacity.shape(_veil(space))),)
 
     def unit(self, space: ImageSpace) -> float:

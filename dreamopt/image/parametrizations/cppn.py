@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour
-from dreamopt.image.palette import Palette, picture_canvas
+from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample
 from dreamopt.parts.streams import Stream
@@ -67,7 +67,7 @@ class CPPN(Parametrization):
 
     def sizes(self, space: ImageSpace) -> list[tuple[int, int]]:
         """Return each layer's (outputs, inputs)."""
-        channels, _, _ = picture_canvas(space, "CPPN")
+        channels, _, _ = image_shape(space, "CPPN")
         return [(self.width, 2 if k == 0 else 2 * self.width) for k in range(self.layers)] + [(channels, 2 * self.width)]
 
     def shape(self, space: ImageSpace) -> Shape:
@@ -106,7 +106,7 @@ class CPPN(Parametrization):
                     values = torch.addmm(biases[:, None], weights[:, : self.width] / _NARROW, bent)
                     values = torch.addmm(values, weights[:, self.width :] / _WIDE, bent.square())
                 bent = values.atan() if k < self.layers else values
-            return self._palette.paint(values.reshape(1, *space.shape), space)
+            return self._palette.to_image(values.reshape(1, *space.shape), space)
 
         return per_sample(one, params)
 

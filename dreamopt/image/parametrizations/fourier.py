@@ -13,7 +13,7 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour
 from dreamopt.image.init import Init, given_images, held
-from dreamopt.image.palette import Palette, picture_canvas
+from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample, standardized
 from dreamopt.parts.streams import Stream
@@ -88,7 +88,7 @@ class Fourier(Parametrization):
 
     def shape(self, space: ImageSpace) -> Shape:
         """Return (C, H, W // 2 + 1, 2): real and imaginary parts of half a spectrum."""
-        channels, height, width = picture_canvas(space, "Fourier")
+        channels, height, width = image_shape(space, "Fourier")
         return (channels, height, width // 2 + 1, 2)
 
     def unit(self, space: ImageSpace) -> float:
@@ -108,7 +108,7 @@ class Fourier(Parametrization):
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images of spectra."""
         scale = self._scale(space)
-        return per_sample(lambda one: self._palette.paint(self._plane(one, scale, space), space), params)
+        return per_sample(lambda one: self._palette.to_image(self._plane(one, scale, space), space), params)
 
     def _plane(self, params: Tensor, scale: Tensor, space: ImageSpace) -> Tensor:
         if self.standardize:

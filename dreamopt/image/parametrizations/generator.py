@@ -14,14 +14,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import ImageError, UsageError
+from dreamopt.image.colour import LUMINANCE
 from dreamopt.image.init import Held, held
 from dreamopt.image.nets import ImageNet, load_image_net
-from dreamopt.image.palette import picture_canvas
+from dreamopt.image.palette import image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
-
-_LUMINANCE = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Generator(Parametrization):
 
     def shape(self, space: ImageSpace) -> Shape:
         """Return the code's shape, mostly (K,)."""
-        picture_canvas(space, "Generator")
+        image_shape(space, "Generator")
         return tuple(self.network(space).input_shape)
 
     def unit(self, space: ImageSpace) -> float:
@@ -154,7 +153,7 @@ class Generator(Parametrization):
 
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return what the generator makes of codes, in the canvas' space."""
-        channels, height, width = picture_canvas(space, "Generator")
+        channels, height, width = image_shape(space, "Generator")
         net = self.network(space)
         layer = net.layers[-1].name if self.layer is None else self.layer
         made = net.activations(params.to(dtype=net.dtype, device=net.device), [layer])[layer].to(params)
@@ -182,7 +181,7 @@ class Generator(Parametrization):
         if image.shape[1] == 3 and channels == 3:
             return image.flip(1)
         if image.shape[1] == 3 and channels == 1:
-            weights = image.new_tensor(_LUMINANCE[::-1] if self.order == "BGR" else _LUMINANCE).reshape(-1, 1, 1)
+            weights = image.new_tensor(LUMINANCE[::-1] if self.order == "BGR" else LUMINANCE).reshape(-1, 1, 1)
             return (image * weights).sum(1, keepdim=True)
         if image.shape[1] == 1:
             return image.expand(-1, channels, -1, -1)

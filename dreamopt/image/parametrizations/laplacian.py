@@ -13,7 +13,7 @@ from torch.nn import functional
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour
 from dreamopt.image.init import Init, given_images, held
-from dreamopt.image.palette import Palette, picture_canvas
+from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import joined, per_sample
 from dreamopt.parts.streams import Stream
@@ -76,7 +76,7 @@ class Laplacian(Parametrization):
 
     def sizes(self, space: ImageSpace) -> list[Shape]:
         """Return each level's (C, H, W)."""
-        channels, height, width = picture_canvas(space, "Laplacian")
+        channels, height, width = image_shape(space, "Laplacian")
         return [(channels, -(-height // k), -(-width // k)) for k in self.factors]
 
     def shape(self, space: ImageSpace) -> Shape:
@@ -103,7 +103,7 @@ class Laplacian(Parametrization):
             levels: tuple[Tensor, ...] = torch.split(row, [math.prod(size) for size in sizes], 1)
             parts = [self._enlarged(level.reshape(1, *size), k, space) for level, size, k in zip(levels, sizes, self.factors, strict=True)]
             total: Tensor = torch.stack(parts).sum(0)
-            return self._palette.paint(total, space)
+            return self._palette.to_image(total, space)
 
         return per_sample(one, params)
 

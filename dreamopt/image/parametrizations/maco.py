@@ -11,7 +11,7 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour
 from dreamopt.image.init import Init, given_images, held
-from dreamopt.image.palette import Palette, in_order, mixing, picture_canvas
+from dreamopt.image.palette import Palette, image_shape, in_order, mixing
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample, standardized
 from dreamopt.image.spectrum import magnitudes
@@ -84,7 +84,7 @@ class Maco(Parametrization):
 
     def shape(self, space: ImageSpace) -> Shape:
         """Return (C, H, W // 2 + 1): a phase for each frequency."""
-        channels, height, width = picture_canvas(space, "Maco")
+        channels, height, width = image_shape(space, "Maco")
         return (channels, height, width // 2 + 1)
 
     def unit(self, space: ImageSpace) -> float:
@@ -106,7 +106,7 @@ class Maco(Parametrization):
             if self.standardize:
                 phase = standardized(phase, self.epsilon)
             plane = torch.fft.irfft2(torch.polar(strengths.expand_as(phase), phase), s=space.shape[1:], norm="ortho")
-            return self._palette.paint(standardized(plane, self.epsilon), space)
+            return self._palette.to_image(standardized(plane, self.epsilon), space)
 
         return per_sample(one, params)
 
@@ -123,7 +123,7 @@ class Maco(Parametrization):
             )
 
     def _strengths(self, space: ImageSpace) -> Tensor:
-        channels, height, width = picture_canvas(space, "Maco")
+        channels, height, width = image_shape(space, "Maco")
         mix = mixing(self.decorrelate, space)
         # Pictures are red, green, blue; the canvas' own order is only that of the rows.
         directions = None if mix is None else tuple(map(tuple, in_order(mix, space).tolist()))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.image.colour import Colour, checked_colour, paint
+from dreamopt.image.colour import Colour, checked_colour, colour_tensor
 from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.parts.streams import Stream
@@ -92,7 +92,7 @@ class Pixels(Parametrization):
             return given_images(init, space, n)
         middle = torch.zeros(space.shape, dtype=space.like.dtype, device=space.like.device)
         if self.centre != "mean":
-            middle = middle + paint(self.centre, middle[None], space)
+            middle = middle + colour_tensor(self.centre, middle[None], space)
         elif space.low is not None and space.high is not None:
             inside = (space.low < 0) & (space.high > 0)
             middle = torch.where(inside, middle, (space.low + space.high) / 2)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import UsageError
-from dreamopt.image.palette import Palette, mixed_colours, mixing, picture_canvas
+from dreamopt.image.palette import Palette, image_shape, mixed_colours, mixing
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.parametrizations.fourier import Fourier
 from dreamopt.image.parametrizations.laplacian import checked_factors, enlarged
@@ -82,7 +82,7 @@ class Shared(Parametrization):
 
     def sizes(self, space: ImageSpace) -> list[Shape]:
         """Return each shared level's (C, H, W)."""
-        channels, height, width = picture_canvas(space, "Shared")
+        channels, height, width = image_shape(space, "Shared")
         return [(channels, -(-height // k), -(-width // k)) for k in self.factors]
 
     def shape(self, space: ImageSpace) -> Shape:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Length, checked_length, pixels
-from dreamopt.image.filters import taken
+from dreamopt.image.filters import gather
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
@@ -57,7 +57,7 @@ class Pad(Transform):
         n, c, h, w = image.shape
         if self.fill in ("reflect", "replicate"):
             rows, columns = (outer(side, width, str(self.fill), image.device) for side in (h, w))
-            return taken(taken(image, 2, rows), 3, columns)
+            return gather(gather(image, 2, rows), 3, columns)
         framed = fill_value(self.fill, image, context.space).expand(n, c, h + 2 * width, w + 2 * width).clone()
         framed[:, :, width : width + h, width : width + w] = image
         return framed

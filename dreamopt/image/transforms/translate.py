@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import checked_colour
-from dreamopt.image.filters import taken
+from dreamopt.image.filters import gather
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.transforms.pad import outer
 from dreamopt.parts.schedule import StepContext
@@ -55,7 +55,7 @@ class Translate(Transform):
                 continue
             if self.fill in ("reflect", "replicate"):
                 rows, columns = (_shifted(side, s, str(self.fill), image.device) for side, s in zip(sides, shifts, strict=True))
-                moved.append(taken(taken(one, 1, rows), 2, columns))
+                moved.append(gather(gather(one, 1, rows), 2, columns))
                 continue
             made = fill_value(self.fill, image, context.space).expand_as(one).clone()
             to, source = zip(*(_overlap(side, s) for side, s in zip(sides, shifts, strict=True)), strict=True)

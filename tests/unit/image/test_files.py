@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dreamopt.errors import ImageError
-from dreamopt.image.files import atomic, read_metadata, read_picture, write_png
+from dreamopt.image.files import atomic, read_image, read_metadata, write_png
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -16,7 +16,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 def test_a_picture_and_its_metadata_come_back(tmp_path) -> None:
     story = {"target": "fc8:Großer Münsterländer 犬", "values": [1.5, -2.25], "nested": {"seed": 7, "none": None}}
     path = write_png(tmp_path / "new" / "folder" / "a.png", PICTURE, story)
-    assert (read_picture(path) == PICTURE).all()
+    assert (read_image(path) == PICTURE).all()
     assert read_metadata(path) == story
     with Image.open(path) as image:
         assert "犬" in image.info["dreamopt"]
@@ -26,7 +26,7 @@ def test_an_existing_file_is_replaced_and_nothing_is_left_over(tmp_path) -> None
     path = tmp_path / "a.png"
     write_png(path, PICTURE)
     write_png(path, 255 - PICTURE)
-    assert (read_picture(path) == 255 - PICTURE).all()
+    assert (read_image(path) == 255 - PICTURE).all()
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
     mask = os.umask(0)
     os.umask(mask)
@@ -43,7 +43,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, fault) -> None:
     path = write_png(tmp_path / "a.png", PICTURE)
     with pytest.raises(fault):
         half()
-    assert (read_picture(path) == PICTURE).all()
+    assert (read_image(path) == PICTURE).all()
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -60,23 +60,23 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path) -> None:
 def test_reading_makes_rgb_of_everything(tmp_path) -> None:
     grey = PICTURE[..., 0]
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    assert (read_picture(tmp_path / "grey.png") == grey[..., None]).all()
+    assert (read_image(tmp_path / "grey.png") == grey[..., None]).all()
     Image.fromarray(np.dstack([PICTURE, np.zeros((5, 7), np.uint8)])).save(tmp_path / "clear.png")
-    assert (read_picture(tmp_path / "clear.png") == 255).all()
+    assert (read_image(tmp_path / "clear.png") == 255).all()
     deep = grey.astype(np.uint16) * 257
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    assert (read_picture(tmp_path / "deep.png") == grey[..., None]).all()
+    assert (read_image(tmp_path / "deep.png") == grey[..., None]).all()
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held on its side
     Image.fromarray(PICTURE).save(tmp_path / "turned.png", exif=exif)
-    assert (read_picture(tmp_path / "turned.png") == np.rot90(PICTURE, -1)).all()
+    assert (read_image(tmp_path / "turned.png") == np.rot90(PICTURE, -1)).all()
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0" * 40])
 def test_damaged_files_are_one_sentence(tmp_path, content) -> None:
     path = tmp_path / "bad.png"
     path.write_bytes(content)
-    for read in (read_picture, read_metadata):
+    for read in (read_image, read_metadata):
         with pytest.raises(ImageError, match=r"bad\.png"):
             read(path)
 
@@ -85,12 +85,12 @@ def test_a_truncated_picture_is_one_sentence(tmp_path) -> None:
     path = write_png(tmp_path / "a.png", np.random.default_rng(1).integers(0, 256, (50, 70, 3), dtype=np.uint8))
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(ImageError, match=r"a\.png"):
-        read_picture(path)
+        read_image(path)
 
 
 def test_missing_file_and_missing_metadata(tmp_path) -> None:
     with pytest.raises(ImageError, match="No such file"):
-        read_picture(tmp_path / "absent.png")
+        read_image(tmp_path / "absent.png")
     path = write_png(tmp_path / "a.png", PICTURE)
     with pytest.raises(ImageError, match="holds no metadata"):
         read_metadata(path)

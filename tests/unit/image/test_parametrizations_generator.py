@@ -109,7 +109,9 @@ def test_it_is_loaded_by_its_files_and_climbs(tmp_path: Path) -> None:
     np.testing.assert_allclose(Generator(str(path), str(weights), noise=0).start(problem.space, streams(0, [0])), 0)
     found = problem.evaluate(code)
     assert (found.gradient != 0).any(1).all()
-    torch.testing.assert_close(problem.images(code)[1:], problem.images(code[1:].repeat(2, 1))[:1], rtol=0, atol=1e-4)
+    images, repeated = problem.images(code), problem.images(code[1:].repeat(2, 1))
+    # A batch's matrix products may round otherwise than another's: single precision, relative to the largest value.
+    torch.testing.assert_close(images[1:], repeated[:1], rtol=0, atol=2e-6 * float(images.abs().max()))
     assert Generator(str(path), str(weights)).network(problem.space) is Generator(path, weights).network(problem.space)  # type: ignore[arg-type]
 
 

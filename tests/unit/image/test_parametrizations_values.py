@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image import CPPN, Alpha, Fourier, Laplacian, Maco, Pixels, Shared
-from dreamopt.image.files import read_picture, write_png
+from dreamopt.image.files import read_image, write_png
 from dreamopt.image.init import Held, given_images
 from dreamopt.image.opacity import laid_on, with_opacity
 from dreamopt.image.parametrization import ImageSpace
-from dreamopt.image.spectrum import magnitudes, picture_files
+from dreamopt.image.spectrum import image_files, magnitudes
 from dreamopt.parts.streams import streams
 
 LUCID = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
@@ -187,7 +187,7 @@ def test_pictures_with_opacity_are_written(tmp_path) -> None:
     made = with_opacity(pictures, alpha)
     np.testing.assert_array_equal(made[..., 3], np.rint(alpha[:, 0].double().numpy() * 255))
     write_png(tmp_path / "one.png", made[0])
-    assert np.abs(read_picture(tmp_path / "one.png").astype(int) - laid_on(made[0]).astype(int)).max() <= 1
+    assert np.abs(read_image(tmp_path / "one.png").astype(int) - laid_on(made[0]).astype(int)).max() <= 1
     np.testing.assert_array_equal(laid_on(pictures[0]), pictures[0])
     with pytest.raises(ImageError, match=r"give \(N, H, W, 3\)"):
         with_opacity(pictures[:1], alpha)
@@ -209,7 +209,7 @@ def test_maco_is_its_formula(epsilon: float, ends: tuple[float, float]) -> None:
 
 
 def test_magnitudes_are_those_of_photographs() -> None:
-    assert {path.stem for path in picture_files(None)} >= {"astronaut", "chelsea", "coffee", "rocket"}
+    assert {path.stem for path in image_files(None)} >= {"astronaut", "chelsea", "coffee", "rocket"}
     strengths = magnitudes(None, 1, (60, 80), None)
     assert strengths.shape == (1, 60, 41)
     far = radius(60, 80)

@@ -46,9 +46,9 @@ MEAN = np.array([104.0, 117.0, 123.0])
 SCALE = 0.5
 
 
-def image_space(h: int, w: int, window: tuple[int, int] | None = None) -> ImageSpace:
+def image_space(h: int, w: int, net_size: tuple[int, int] | None = None) -> ImageSpace:
     low, high = (torch.from_numpy((v - MEAN) * SCALE)[:, None, None] for v in (0, 255))
-    return ImageSpace((3, h, w), low, high, SCALE, torch.zeros((), dtype=torch.float64), "BGR", window)
+    return ImageSpace((3, h, w), low, high, SCALE, torch.zeros((), dtype=torch.float64), "BGR", net_size)
 
 
 GREY = ((127.5 - MEAN) * SCALE)[:, None, None]

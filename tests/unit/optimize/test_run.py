@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
+from dreamopt.image.parametrizations.fourier import Fourier
 from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.transforms.jitter import Jitter
 from dreamopt.objectives import Channel, Neuron
 from dreamopt.optimize import LBFGS, Adam, Ascent, Linear, Optimizer, Patience, Plain, Progress, Scipy, StepContext, Torch, run
+from dreamopt.parts.image_space import ImageSpace
 from dreamopt.problem import Problem
 from dreamopt.regularizers import Decay, GaussianBlur, TotalVariation
 from tests.support.toy import toy_network
@@ -297,3 +299,25 @@ def test_a_description_is_json() -> None:
     assert said["seed"] == 9
     assert [r["objective"] for r in said["results"]] == ["conv2:4"]
     assert len(said["network"]["weights_sha256"]) == 64
+
+
+def test_the_image_is_made_for_projections_only_where_one_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed: list[int] = []
+
+    def counted(self: Fourier, params: torch.Tensor, image: torch.Tensor, space: ImageSpace) -> torch.Tensor:
+        changed.append(len(params))
+        return self.params(image, space)
+
+    monkeypatch.setattr(Fourier, "update_from_image", counted)
+    blurred = Problem(NETWORK, UNITS, ["gaussian_blur(0.4, every=3)"], parametrization=Fourier(noise=5))
+    sparse = run(blurred, Adam(), 8)
+    assert changed == [4] * 3, "after steps 0, 3 and 6"
+    changed.clear()
+    dense = run(blurred, Adam(), 8, project_every_step=True)
+    assert changed == [4] * 8
+    torch.testing.assert_close(sparse.images, dense.images, rtol=0, atol=0.05, msg=lambda text: f"a rounding apart: {text}")
+    changed.clear()
+    run(Problem(NETWORK, UNITS, parametrization=Fourier(noise=5)), Adam(), 8, project_every_step=True)
+    assert changed == [], "there is no projection"
+    run(Problem(NETWORK, UNITS, ["decay(0.01)"], parametrization=Fourier(noise=5)), Adam(), 8)
+    assert changed == [4] * 8, "one without a period is always due"
