@@ -11,6 +11,7 @@ from torch import Tensor
 from dreamopt.errors import ObjectiveError
 from dreamopt.objective import (
     BARE_LAYER,
+    INPUT_FILE,
     Activations,
     Held,
     Layers,
@@ -62,7 +63,7 @@ class Energy(Objective):
 
     layer: str
     reduce: str = "sum"
-    weights: Vector | None = None
+    weights: Vector | None = field(default=None, metadata=INPUT_FILE)
     known: Held | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:

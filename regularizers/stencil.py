@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from dreamopt.regularizer import Colour, Projection, Rows, StepContext, checked_colour, colour_tensor, frozen_mask, mask_at, require_images
+from dreamopt.regularizer import (
+    INPUT_FILE,
+    Colour,
+    Projection,
+    Rows,
+    StepContext,
+    checked_colour,
+    colour_tensor,
+    frozen_mask,
+    mask_at,
+    require_images,
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,7 @@ class Stencil(Projection):
     tensor([[[[0., 8., 4.]]]])
     """
 
-    mask: str | Rows
+    mask: str | Rows = field(metadata=INPUT_FILE)
     colour: Colour = "white"
 
     def __post_init__(self) -> None:

@@ -28,9 +28,11 @@ from dreamopt.objective.units import (
     pick,
     target_string,
 )
+from dreamopt.parts.part import INPUT_FILE
 
 __all__ = [
     "BARE_LAYER",
+    "INPUT_FILE",
     "Activations",
     "Function",
     "Guide",

@@ -13,6 +13,7 @@ from dreamopt.errors import ObjectiveError
 from dreamopt.objective.objective import Layers, Objective
 from dreamopt.objective.references import Guide, Held, Vector, frozen_pictures, frozen_vectors, per_item_vectors, read_vector, vectors_of
 from dreamopt.objective.units import frozen_layers
+from dreamopt.parts.part import INPUT_FILE
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class PictureObjective(Objective):
     """
 
     layer: str | tuple[str, ...]
-    picture: Guide | tuple[Guide, ...]
+    picture: Guide | tuple[Guide, ...] = field(metadata=INPUT_FILE)
     known: Held | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -106,7 +107,7 @@ class VectorObjective(Objective):
     axes: ClassVar[int] = 1
 
     layer: str
-    vector: Vector | tuple[Vector, ...]
+    vector: Vector | tuple[Vector, ...] = field(metadata=INPUT_FILE)
     known: Held | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:

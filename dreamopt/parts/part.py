@@ -1,10 +1,20 @@
-"""What all plugins share: how they are printed, and where they were written."""
+"""What all plugins share: how they are printed, where they were written, and which files they read."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
 import json
+import os
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from dreamopt.errors import UsageError
+
+INPUT_FILE: Mapping[str, Any] = MappingProxyType({"input_file": True})
+"""Metadata of a field whose strings are paths of files that the part reads: ``field(metadata=INPUT_FILE)``."""
 
 
 def number_string(value: float) -> str:
@@ -47,3 +57,56 @@ def origin(plugin: object) -> str:
         return inspect.getsourcefile(type(plugin)) or type(plugin).__module__
     except TypeError:
         return type(plugin).__module__
+
+
+def input_paths(part: object) -> tuple[str, ...]:
+    """Return the paths of the files that a part reads, each once, those of the parts within it too.
+
+    These are the strings in fields marked with `INPUT_FILE`, alone or in tuples. A name in such a field that is no file on this
+    machine (a net of the model zoo) is among them.
+
+    Examples
+    --------
+    >>> from dreamopt.objectives import Channel, Inversion
+    >>> input_paths(Channel("conv4", 7) - 0.5 * Inversion("conv4", ("a.png", "b.png")))
+    ('a.png', 'b.png')
+    """
+    return tuple(dict.fromkeys(_paths(part, False)))
+
+
+def input_files(part: object) -> dict[str, str]:
+    """Return the files that a part reads, `input_paths`, with the sha256 of each; names of no file are left out.
+
+    Raises
+    ------
+    UsageError
+        For a file that is there and cannot be read.
+    """
+    return {path: file_sha256(path) for path in input_paths(part) if os.path.isfile(path)}
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the sha256 of a file, in hexadecimal.
+
+    Raises
+    ------
+    UsageError
+        For a file that cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        raise UsageError(f"the file '{os.fspath(path)}' cannot be read: {problem.strerror or problem}") from problem
+
+
+def _paths(value: object, marked: bool) -> Iterator[str]:
+    if isinstance(value, str | os.PathLike):
+        if marked:
+            yield os.fspath(value)
+    elif isinstance(value, tuple | list):
+        for element in value:
+            yield from _paths(element, marked)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from _paths(getattr(value, field.name), bool(field.metadata.get("input_file")))

@@ -19,6 +19,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -107,9 +108,15 @@ class Registry(Generic[P]):
         self._own[checked.name] = checked
         return plugin
 
-    def unregister(self, name: str) -> None:
-        """Forget a name given to `register`."""
-        del self._own[snake(name)]
+    @contextmanager
+    def registered(self, plugin: Any, name: str | None = None) -> Iterator[Plugin[P]]:
+        """Make a class known by name while the block runs; what had the name before has it again afterwards."""
+        plugins = dict(self._own)
+        self.register(plugin, name)
+        try:
+            yield self.check(plugin, name)
+        finally:
+            self._own = plugins
 
     def check(self, plugin: Any, name: str | None = None) -> Plugin[P]:
         """Return the plugin's entry if it keeps the contract, and raise with its file if not."""

@@ -3,6 +3,7 @@
 from dreamopt.image.colour import Colour, checked_colour, colour_tensor
 from dreamopt.image.filters import bilateral, gaussian, percentile, soft_box
 from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.schedule import Constant, Geometric, Linear, Number, Schedule, StepContext, at, smallest
 from dreamopt.regularizer.regularizer import (
     Penalty,
@@ -22,6 +23,7 @@ from dreamopt.regularizer.restoration import Rows, frozen_mask, mask_at, tv_breg
 from dreamopt.regularizer.strings import parse_regularizer, regularizers
 
 __all__ = [
+    "INPUT_FILE",
     "Colour",
     "Constant",
     "Geometric",

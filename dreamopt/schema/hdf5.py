@@ -1,163 +1,149 @@
 """Caffe's HDF5 weights: a group ``data``, in it a group for each layer, in it datasets "0", "1", ...
 
-Caffe itself cannot save a layer whose name has a slash this way; here such names are groups in groups, both ways.
+Caffe itself cannot save a layer whose name has a slash this way; here such names are groups in groups, both ways. Every
+file goes through h5py in a child process (`dreamopt.schema.hdf5_child`), whose time and memory are limited.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import IO, TYPE_CHECKING, Any, cast
 
-import h5py
 import numpy as np
 
 from dreamopt.errors import WeightsError
 from dreamopt.schema.blob import Array
-from dreamopt.schema.hdf5_classic import Classic, Object
 from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.wire import Buffer
 
-_MOST_BYTES_PER_FILE_BYTE = 16  # compressed weights are rarely a half of their size
-_MOST_DEPTH = 64
-_MOST_LAYERS = 100_000
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MOST_LINE = 2**26
+# Computing and waiting apart, so that neither a slow disk nor a busy machine looks like a hang.
+CPU_SECONDS, BYTES_PER_CPU_SECOND = 10, 2_000_000
+WAIT_SECONDS, BYTES_PER_SECOND = 60, 1_000_000
+_CHILD = Path(__file__).with_name("hdf5_child.py")
+
+Tree = dict[str, Any]
+"""A group: its members by name, another tree for each group and a list of sizes for each dataset."""
 
 
-class _Node(Protocol):
-    """A group or dataset of either reader."""
-
-    def members(self) -> Sequence[tuple[str, _Node]] | None:
-        """Return a group's members, None for a dataset."""
-
-    def values(self) -> Array:
-        """Return a dataset's values."""
+def is_hdf5(buffer: Buffer) -> bool:
+    """Return whether a file is an HDF5 file; before its signature may be a user block of 512 bytes, 1024, 2048, and so on."""
+    offsets = [0, *(512 << i for i in range(40) if 512 << i < len(buffer))]
+    return any(buffer[offset : offset + len(_SIGNATURE)] == _SIGNATURE for offset in offsets)
 
 
-def read_hdf5(path: Path, buffer: Buffer) -> list[LayerWeights]:
+def read_hdf5(path: Path, size: int) -> list[LayerWeights]:
     """Read the layers of an HDF5 file of weights, by name; types are empty, for the file has none.
 
     Parameters
     ----------
     path : Path
         The file.
-    buffer : bytes or mmap
-        Its contents.
+    size : int
+        Its length in bytes, by which time and memory are limited.
 
     Raises
     ------
     WeightsError
-        For a damaged file, or one that is not laid out so.
+        For a file that cannot be read within the limits, or is not laid out so.
     """
-    if len(buffer) > 8 and buffer[8] < 2:
-        classic = Classic(buffer, str(path))
-        return _layers(path, _ClassicNode(classic, classic.root))
-    try:
-        budget = [len(buffer) * _MOST_BYTES_PER_FILE_BYTE + 4096]
-        with h5py.File(path, "r") as file:
-            return _layers(path, _LibraryNode(path, file, budget))
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeError, MemoryError) as error:
-        # h5py turns what libhdf5 says of damage into any of these.
-        raise WeightsError(f"{path}: the HDF5 file is truncated or damaged ({' '.join(str(error).split())[:200]})") from error
+    cpu_seconds = CPU_SECONDS + size // BYTES_PER_CPU_SECOND
+    wait_seconds = WAIT_SECONDS + size // BYTES_PER_SECOND
+    command = [sys.executable, "-I", str(_CHILD), os.path.abspath(path), str(size), str(cpu_seconds), *_library_folders()]
+    environment = {**os.environ, "HDF5_USE_FILE_LOCKING": "FALSE", "OPENBLAS_NUM_THREADS": "1"}
+    with tempfile.TemporaryFile() as complaints:
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, env=environment)
+        except OSError as error:
+            raise WeightsError(f"{path}: {sys.executable!r} cannot be started to read the HDF5 file ({error.strerror})") from error
+        timer = threading.Timer(wait_seconds, process.kill)
+        timer.daemon = True
+        timer.start()
+        stream = cast("BufferedReader", process.stdout)
+        try:
+            return _receive(path, stream)
+        except EOFError:
+            status = process.wait()
+            if not timer.is_alive():
+                how = f"gave no answer in {wait_seconds} seconds, and was stopped: the file is damaged, or its disk does not answer"
+            elif status == -getattr(signal, "SIGXCPU", 0):
+                how = f"came to no end in {cpu_seconds} seconds of computing, and was stopped: the file is damaged"
+            elif status < 0:
+                how = f"was ended by signal {-status}: the file is damaged, or needs more memory than there is"
+            else:
+                how = f"ended with status {status} ({_last_line(complaints)})"
+            raise WeightsError(f"{path}: h5py, reading it in a process of its own, {how}") from None
+        finally:
+            timer.cancel()
+            process.kill()
+            process.wait()
+            stream.close()
 
 
-def _layers(path: Path, root: _Node) -> list[LayerWeights]:
-    data = dict(root.members() or ()).get("data")
-    groups = None if data is None else data.members()
-    if groups is None:
-        raise WeightsError(f"{path}: the HDF5 file has no group 'data', in which Caffe keeps the weights")
-    layers: list[LayerWeights] = []
-    waiting = [(name, 1, node) for name, node in reversed(groups)]
-    groups_left = _MOST_LAYERS
-    while waiting:
-        name, depth, node = waiting.pop()
-        groups_left -= 1
-        members = node.members()
-        if members is None:
+def _library_folders() -> list[str]:
+    """Return where this process finds h5py and numpy, without importing h5py."""
+    specs = [importlib.util.find_spec(name) for name in ("h5py", "numpy")]
+    return [str(Path(spec.origin).parents[1]) for spec in specs if spec is not None and spec.origin is not None]
+
+
+def _last_line(complaints: IO[bytes]) -> str:
+    complaints.seek(0)
+    lines = complaints.read(2**20).decode("utf-8", "replace").split("\n")
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "without a word")
+
+
+def _receive(path: Path, stream: BufferedReader) -> list[LayerWeights]:
+    tree = _message(path, stream)["tree"]
+    for name, inner in tree.items():
+        if isinstance(inner, list):
             raise WeightsError(f"{path}: '{name}' in the group 'data' is no group, but Caffe has one for each layer there")
-        if depth > _MOST_DEPTH or groups_left < 0:
-            raise WeightsError(f"{path}: layer '{name}': groups are more than {_MOST_DEPTH} deep, or more than {_MOST_LAYERS}")
-        inner = [(f"{name}/{key}", depth + 1, member) for key, member in members if member.members() is not None]
-        weights = [(key, member) for key, member in members if member.members() is None]
-        if weights or not inner:  # a group that holds only groups is the first part of names with slashes
-            layers.append(LayerWeights(name, "", _blobs(path, name, weights)))
-        waiting += reversed(inner)
-    return layers
+    return list(_layers(path, "", tree, stream))
 
 
-def _blobs(path: Path, name: str, weights: Sequence[tuple[str, _Node]]) -> list[Array]:
-    blobs: list[Array] = []
-    for key, _ in weights:
+def _layers(path: Path, name: str, tree: Tree, stream: BufferedReader) -> Iterator[LayerWeights]:
+    shapes = {key: tuple(sizes) for key, sizes in tree.items() if isinstance(sizes, list)}
+    groups = {key: inner for key, inner in tree.items() if isinstance(inner, dict)}
+    if name and (shapes or not groups):  # a group that holds only groups is the first part of names with slashes
+        yield LayerWeights(name, "", _blobs(path, name, shapes, stream))
+    for key, inner in groups.items():
+        text = key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        yield from _layers(path, f"{name}/{text}" if name else text, inner, stream)
+
+
+def _blobs(path: Path, name: str, shapes: dict[str, tuple[int, ...]], stream: BufferedReader) -> list[Array]:
+    for key in shapes:
         if not (key.isascii() and key.isdigit() and str(int(key)) == key and len(key) < 4):
             raise WeightsError(f"{path}: layer '{name}': weights are called '0', '1', ..., not '{key}'")
-    for key, node in sorted(weights, key=lambda pair: int(pair[0])):
-        blobs += [np.empty(0, np.float32)] * (int(key) - len(blobs))
-        blobs.append(node.values())
-    return blobs
+    blobs = {int(key): _values(path, shape, stream) for key, shape in shapes.items()}
+    return [blobs.get(i, np.empty(0, np.float32)) for i in range(max(blobs, default=-1) + 1)]
 
 
-class _ClassicNode:
-    def __init__(self, file: Classic, address: int) -> None:
-        self._file = file
-        self._object: Object = file.object(address)
-        self._members: Sequence[tuple[str, _Node]] | None = None
-
-    def members(self) -> Sequence[tuple[str, _Node]] | None:
-        if self._members is None and self._object.members is not None:
-            self._members = [(name, _ClassicNode(self._file, address)) for name, address in self._object.members]
-        return self._members
-
-    def values(self) -> Array:
-        return self._file.values(self._object)
+def _values(path: Path, shape: tuple[int, ...], stream: BufferedReader) -> Array:
+    _message(path, stream)
+    values = np.empty(shape, np.float32)
+    if stream.readinto(values.reshape(-1).view(np.uint8).data) < values.nbytes:
+        raise EOFError
+    return values
 
 
-class _LibraryNode:
-    """The same through h5py, which reads all forms; links are not followed."""
-
-    def __init__(self, path: Path, item: h5py.Group | h5py.Dataset, budget: list[int]) -> None:
-        self._path = path
-        self._item = item
-        self._budget = budget
-
-    def members(self) -> Sequence[tuple[str, _Node]] | None:
-        if not isinstance(self._item, h5py.Group):
-            return None
-        found: list[tuple[str, _Node]] = []
-        for key in self._item:
-            if not isinstance(self._item.get(key, getlink=True), h5py.HardLink):
-                raise WeightsError(f"{self._path}: '{key}' is a link to elsewhere, which Caffe does not write")
-            found.append((key, _LibraryNode(self._path, self._item[key], self._budget)))
-        return found
-
-    def values(self) -> Array:
-        dataset = self._item
-        where = f"{self._path}: '{dataset.name}'"
-        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f" or dataset.shape is None:
-            raise WeightsError(f"{where} holds no floating-point values")
-        if dataset.external is not None or dataset.is_virtual:
-            raise WeightsError(f"{where} keeps its values in another file, which Caffe does not do")
-        self._budget[0] -= dataset.size * max(4, dataset.dtype.itemsize)
-        if self._budget[0] < 0:
-            raise WeightsError(f"{where} has the shape {dataset.shape}, which is far larger than the file itself")
-        with np.errstate(over="ignore"):
-            return np.asarray(dataset[()], np.float32)
-
-
-def write_hdf5(path: Path, layers: Sequence[LayerWeights]) -> None:
-    """Write layers as Caffe's ``Net::ToHDF5`` does.
-
-    Raises
-    ------
-    WeightsError
-        For two layers of one name, or names of which one is a weight of the other.
-    """
-    with h5py.File(path, "w", libver=("earliest", "latest")) as file:
-        data = file.create_group("data")
-        for layer in layers:
-            try:
-                group = data.require_group(layer.name)
-            except TypeError as error:
-                raise WeightsError(f"the name '{layer.name}' is that of another layer's weight in an HDF5 file") from error
-            for i, blob in enumerate(layer.blobs):
-                if str(i) in group:
-                    raise WeightsError(f"layer '{layer.name}' occurs twice, and an HDF5 file holds one layer of a name")
-                group.create_dataset(str(i), data=np.asarray(blob, np.float32))
+def _message(path: Path, stream: BufferedReader) -> dict[str, Any]:
+    line = stream.readline(_MOST_LINE)
+    if not line.endswith(b"\n"):
+        raise EOFError
+    message: dict[str, Any] = json.loads(line)
+    if "error" in message:
+        raise WeightsError(f"{path}: {message['error']}")
+    return message

@@ -12,12 +12,12 @@ from dreamopt.errors import WeightsError
 from dreamopt.schema.blob import read_blob
 from dreamopt.schema.caffe_pb2 import V1LayerParameter
 from dreamopt.schema.file_type import describe_file_type, is_prototxt, is_text
+from dreamopt.schema.hdf5 import is_hdf5, read_hdf5
 from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.upgrade import V1_TYPES
 from dreamopt.schema.upgrade_v0 import V0_TYPES
 from dreamopt.schema.wire import BYTES, VARINT, Wire
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _MOST_LAYERS, _MOST_BLOBS = 100_000, 100_000
 
 
@@ -50,12 +50,9 @@ def read_weights(path: str | Path) -> list[LayerWeights]:
     [('conv1', (2, 3, 5, 7))]
     """
     with mapped_file(Path(path)) as buffer:
-        head = buffer[:4096]
-        if head.startswith(_HDF5):
-            from dreamopt.schema.hdf5 import read_hdf5
-
-            return read_hdf5(Path(path), buffer)
-        refuse_other_types(path, head, "weights (.caffemodel)")
+        if is_hdf5(buffer):
+            return read_hdf5(Path(path), len(buffer))
+        refuse_other_types(path, buffer[:4096], "weights (.caffemodel)")
         return _layers(Wire(buffer, str(path)), len(buffer))
 
 

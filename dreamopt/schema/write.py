@@ -60,7 +60,7 @@ def write_weights(path: str | Path, layers: Sequence[LayerWeights], net: NetPara
     ordered = _with_net(path, layers, net)
     try:
         if path.suffix == ".h5" if form is None else form == "hdf5":
-            from dreamopt.schema.hdf5 import write_hdf5
+            from dreamopt.schema.hdf5_write import write_hdf5
 
             slashed = next((layer.name for layer in layers if "/" in layer.name), None)
             if slashed is not None:

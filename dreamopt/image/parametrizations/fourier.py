@@ -16,6 +16,7 @@ from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample, standardized
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
 
 _NOISE = 4.0
@@ -70,7 +71,7 @@ class Fourier(Parametrization):
     noise: float | None = None
     power: float = 1.0
     decorrelate: bool | str = True
-    init: Init = None
+    init: Init = field(default=None, metadata=INPUT_FILE)
     sigmoid: bool = True
     centre: Colour = "mean"
     scaling: Literal["unit", "lucid"] = "unit"

@@ -19,6 +19,7 @@ from dreamopt.image.init import Held, held
 from dreamopt.image.nets import ImageNet, load_image_net
 from dreamopt.image.palette import image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -74,18 +75,18 @@ class Generator(Parametrization):
     Generator("upconv.prototxt", weights="upconv.caffemodel", upper=30.0)
     """
 
-    net: str | ImageNet
-    weights: str | None = None
+    net: str | ImageNet = field(metadata=INPUT_FILE)
+    weights: str | None = field(default=None, metadata=INPUT_FILE)
     layer: str | None = None
     noise: float | None = None
-    upper: float | str | None = None
+    upper: float | str | None = field(default=None, metadata=INPUT_FILE)
     lower: float = 0.0
     decay: float = 0.99
     mean: float | tuple[float, ...] = (104.0, 117.0, 123.0)
     scale: float = 1.0
     order: Literal["BGR", "RGB"] = "BGR"
     fit: Literal["crop", "resize"] = "crop"
-    init: str | os.PathLike[str] | np.ndarray | Tensor | Held | None = None
+    init: str | os.PathLike[str] | np.ndarray | Tensor | Held | None = field(default=None, metadata=INPUT_FILE)
     _upper: Tensor | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import joined, per_sample
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
 
 _NOISE = 4.0
@@ -60,7 +61,7 @@ class Laplacian(Parametrization):
     factors: tuple[int, ...] = (1, 2, 4, 8)
     power: float = 0.0
     noise: float | None = None
-    init: Init = None
+    init: Init = field(default=None, metadata=INPUT_FILE)
     decorrelate: bool | str = True
     sigmoid: bool = True
     centre: Colour = "mean"

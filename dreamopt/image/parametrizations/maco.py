@@ -15,6 +15,7 @@ from dreamopt.image.palette import Palette, image_shape, in_order, mixing
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample, standardized
 from dreamopt.image.spectrum import magnitudes
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
 
 
@@ -68,7 +69,7 @@ class Maco(Parametrization):
     noise: float | None = None
     epsilon: float = 1e-5
     standardize: bool = True
-    init: Init = None
+    init: Init = field(default=None, metadata=INPUT_FILE)
     decorrelate: bool | str = "xplique"
     centre: Colour = "grey"
     values: tuple[float, float] | None = None

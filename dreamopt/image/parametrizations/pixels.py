@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour, checked_colour, colour_tensor
 from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
 
 
@@ -44,7 +45,7 @@ class Pixels(Parametrization):
     .. [1] Yosinski et al., "Understanding Neural Networks Through Deep Visualization", 2015 (start: N(0, 10) about the mean).
     """
 
-    init: Init = None
+    init: Init = field(default=None, metadata=INPUT_FILE)
     noise: float | None = None
     centre: Colour = "mean"
     uniform: bool = False

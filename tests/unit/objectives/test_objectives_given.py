@@ -249,16 +249,13 @@ class Nearest(PictureObjective):
 
 def test_a_users_own_with_a_picture(tmp_path: Path) -> None:
     Image.fromarray(PICTURE).save(tmp_path / "p.png")
-    objectives.register(Nearest)
-    try:
+    with objectives.registered(Nearest):
         text = f'Nearest("conv2", "{tmp_path / "p.png"}", sharp=2)'
         own = parse(text)
         assert str(own) == text
         mean = NETWORK.activations_of(PICTURE, ["conv2"])["conv2"].mean((2, 3))[0]
         expected = 2 * torch.einsum("nchw,c->nhw", ACTS["conv2"], mean).flatten(1).amax(1)
         torch.testing.assert_close(own.bind(NETWORK)(ACTS), expected)
-    finally:
-        objectives.unregister("nearest")
 
 
 def test_a_users_own_that_compares_items() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import dreamopt.objectives
 from dreamopt.errors import ObjectiveError, RegularizerError
 from dreamopt.objective import Objective, from_function, objectives, parse
 from dreamopt.parts.registry import Registry
@@ -46,13 +47,10 @@ def contrast(a: Tensor, b: Tensor, *, weight: float = 1.0) -> Tensor:
 
 @pytest.fixture
 def registered() -> Iterator[None]:
-    objectives.register(Energy)
-    objectives.register(contrast)
-    regularizers.register(MeanColour, "mean_colour")
-    yield
-    objectives.unregister("Energy")
-    objectives.unregister("contrast")
-    regularizers.unregister("mean_colour")
+    with objectives.registered(Energy), objectives.registered(contrast), regularizers.registered(MeanColour, "mean_colour"):
+        yield
+    assert objectives.get("Energy").make is dreamopt.objectives.Energy
+    assert "contrast" not in objectives.names()
 
 
 @pytest.mark.usefixtures("registered")
