@@ -11,7 +11,7 @@ from dreamopt.parts.renamed import SETTINGS, renamed
 from dreamopt.recipes.plan import PROVENANCE, InitImage, Plan
 from dreamopt.recipes.restarts import make_restarts
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.shorthand import PARAMETRIZATIONS
+from dreamopt.recipes.shorthand import OPTIMIZERS, PARAMETRIZATIONS
 from dreamopt.recipes.stages import stages_of
 from dreamopt.recipes.targets import Sample
 
@@ -22,6 +22,8 @@ def read_format1(metadata: Mapping[str, Any]) -> Plan:
     """Return the plan of an image that was made by dreamopt 0.1; its inputs were not recorded then."""
     described = _with_present_names(metadata["settings"])
     stages = [_with_present_names(stage) for stage in described.pop("stages")]
+    if described["optimizer"] in OPTIMIZERS and described["lr"] == OPTIMIZERS[described["optimizer"]]().step_size:  # type: ignore[attr-defined]  # both have one
+        described["lr"] = None  # the plain name's own, written down; it is not that of stages with another optimizer
     settings = Settings(**{name: value for name, value in described.items() if value is not None}, stages=stages)
     given = [renamed(text) for text in metadata["batch"]]
     objectives = {text: parse(text) for text in given}

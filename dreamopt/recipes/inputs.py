@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
 from dreamopt import models
-from dreamopt.errors import DreamoptError
-
-
-def file_hash(path: str | os.PathLike[str]) -> str:
-    """Return a file's sha256, in hexadecimal digits."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.parts.part import file_sha256
 
 
 def hashes(names: Iterable[str]) -> dict[str, str]:
@@ -26,8 +20,8 @@ def hashes(names: Iterable[str]) -> dict[str, str]:
         for path in _paths(name):
             if path not in found:
                 try:
-                    found[path] = file_hash(path)
-                except OSError:
+                    found[path] = file_sha256(path)
+                except UsageError:
                     continue
     return found
 

@@ -18,9 +18,9 @@ from dreamopt.image.parametrization import Parametrization, parse_parametrizatio
 from dreamopt.network import Network
 from dreamopt.objective import Objective, each, parse
 from dreamopt.optimize import Restart
-from dreamopt.parts.inputs import input_files
+from dreamopt.parts.part import file_sha256, input_paths
 from dreamopt.problem import Problem
-from dreamopt.recipes.inputs import file_hash, hashes
+from dreamopt.recipes.inputs import hashes
 from dreamopt.recipes.restarts import restarts_of
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.stages import Stage, choose_size, stages_of
@@ -57,7 +57,7 @@ class InitImage:
     def open(cls, path: str) -> InitImage:
         """Return the image of a file."""
         image = read_image(path)
-        return cls(path, file_hash(path), (image.shape[0], image.shape[1], image.shape[2]), image.tobytes())
+        return cls(path, file_sha256(path), (image.shape[0], image.shape[1], image.shape[2]), image.tobytes())
 
     def array(self) -> NDArray[np.uint8]:
         """Return the image, (H, W, 3), RGB, uint8."""
@@ -312,7 +312,7 @@ def _inputs(
     network: Network, objectives: Sequence[Objective], settings: Settings, stages: Sequence[Stage], init: InitImage | None
 ) -> dict[str, str]:
     parts = [*objectives, settings.parametrization, *stages]
-    names = [*getattr(network, "files", ()), *input_files(parts)]
+    names = [*getattr(network, "files", ()), *input_paths(parts)]
     read = {} if init is None else {init.path: init.sha256}
     return read | hashes(name for name in names if name not in read)
 

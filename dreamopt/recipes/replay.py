@@ -34,6 +34,7 @@ def replay(
     network: Network,
     metadata: Mapping[str, Any],
     *,
+    plan: Plan | None = None,
     callbacks: Sequence[Callback] = (),
     stop: Callable[[], bool] | None = None,
 ) -> Rendered:
@@ -45,6 +46,8 @@ def replay(
         With the same weights.
     metadata : mapping
         Of the image, as `dreamopt.image.files.read_metadata` gives it.
+    plan : Plan, optional
+        What the metadata describes, where it has been read already.
     callbacks, stop
         As for `dreamopt.render`.
 
@@ -62,7 +65,8 @@ def replay(
     check_metadata(metadata)
     if network.hash() != metadata["net"]["weights_sha256"]:
         raise UsageError("the net's weights are not those that the image was made with: their hashes differ")
-    return execute_batch(Plan.read(metadata), network, 0, callbacks=callbacks, stop=stop)[metadata["place_in_batch"]]
+    plan = Plan.read(metadata) if plan is None else plan
+    return execute_batch(plan, network, 0, callbacks=callbacks, stop=stop)[metadata["place_in_batch"]]
 
 
 def differences(metadata: Mapping[str, Any], network: Network) -> list[str]:
