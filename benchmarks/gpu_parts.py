@@ -86,14 +86,14 @@ OPTIMIZERS = (
     "adam",
     "adam_w",
     "ascent",
-    "lbfgs(renew=2)",
+    "lbfgs(resample_every=2)",
     "momentum(100)",
     "nadam",
     "plain(100)",
     "progressive",
     "progressive01",
     "rmsprop",
-    "scipy('L-BFGS-B', renew=2)",
+    "scipy('L-BFGS-B', resample_every=2)",
     "torch('RAdam')",
 )
 NOT_ALONE = {"generator"}

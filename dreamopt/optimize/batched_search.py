@@ -1,7 +1,7 @@
-"""Minimisers that ask for values in their own time, one for each item, answered all together in one batch.
+"""Runs one minimiser per sample and evaluates their queries as one batch.
 
-A minimiser of scipy or torch is a function that calls another; so each item's runs in a thread of its own, and stands
-still there until the items that are still searching have asked too. One thread runs at a time, in the items' order: no
+A minimiser of scipy or torch is a function that calls another; so each sample's runs in a thread of its own, and waits
+there until the samples that are still searching have asked too. One thread runs at a time, in the samples' order: no
 result depends on how threads are timed.
 """
 
@@ -15,61 +15,61 @@ from queue import SimpleQueue
 import torch
 from torch import Tensor
 
-from dreamopt.optimize.optimizer import Evaluate
+from dreamopt.optimize.optimizer import SearchContext
 
-Answer = tuple[float, Tensor]
-"""One item's value to be minimised, and its gradient, flat."""
-Ask = Callable[[Tensor], Answer]
-Solve = Callable[[Ask, Tensor], Tensor]
-"""An item's minimiser: given what it may ask, and where to start (flat), it returns where it ended."""
+ValueAndGradient = tuple[float, Tensor]
+"""One sample's value to be minimised, and its gradient, flat."""
+Query = Callable[[Tensor], ValueAndGradient]
+Solve = Callable[[Query, Tensor], Tensor]
+"""A sample's minimiser: given what it may evaluate, and where to start (flat), it returns where it ended."""
 
 
 class _Abandoned(BaseException):
-    """Ends a minimiser whose answer nobody waits for any more; no library catches it by accident."""
+    """Ends a minimiser whose result is not waited for any more; no library catches it by accident."""
 
 
-class _Seat(threading.Thread):
-    """One item's minimiser in its thread."""
+class _SearchThread(threading.Thread):
+    """One sample's minimiser in its thread."""
 
-    def __init__(self, solve: Solve, start: Tensor, known: Answer) -> None:
+    def __init__(self, solve: Solve, start: Tensor, at_start: ValueAndGradient) -> None:
         super().__init__(daemon=True)
-        self._solve, self._start, self._known = solve, start, known
-        self._answers: SimpleQueue[Answer | None] = SimpleQueue()
-        self._said: SimpleQueue[tuple[str, Tensor | BaseException]] = SimpleQueue()
-        self.question: Tensor | None = None
+        self._solve, self._start, self._at_start = solve, start, at_start
+        self._answers: SimpleQueue[ValueAndGradient | None] = SimpleQueue()
+        self._events: SimpleQueue[tuple[str, Tensor | BaseException]] = SimpleQueue()
+        self.query: Tensor | None = None
         self.end = start
 
     def run(self) -> None:
         try:
-            self._said.put(("end", self._solve(self._ask, self._start).to(self._start, copy=True)))
-        except BaseException as problem:  # it belongs to the thread that waits for this one
-            self._said.put(("failed", problem))
+            self._events.put(("end", self._solve(self._evaluate, self._start).to(self._start, copy=True)))
+        except BaseException as error:  # it belongs to the thread that waits for this one
+            self._events.put(("failed", error))
 
-    def _ask(self, where: Tensor) -> Answer:
-        where = where.to(self._start, copy=True)
-        if torch.equal(where, self._start):
-            return self._known
-        self._said.put(("asks", where))
+    def _evaluate(self, position: Tensor) -> ValueAndGradient:
+        position = position.to(self._start, copy=True)
+        if torch.equal(position, self._start):
+            return self._at_start
+        self._events.put(("query", position))
         answer = self._answers.get()
         if answer is None:
             raise _Abandoned
         return answer
 
-    def listen(self) -> None:
-        """Wait until it asks, ends, or fails."""
-        kind, said = self._said.get()
-        self.question = None
-        if isinstance(said, BaseException):
-            raise said
-        if kind == "asks":
-            self.question = said
+    def wait(self) -> None:
+        """Wait until it queries, ends, or fails."""
+        kind, event = self._events.get()
+        self.query = None
+        if isinstance(event, BaseException):
+            raise event
+        if kind == "query":
+            self.query = event
         else:
-            self.end = said
+            self.end = event
 
-    def tell(self, answer: Answer) -> None:
-        """Answer its question, and wait for what it says next."""
+    def answer(self, answer: ValueAndGradient) -> None:
+        """Answer its query, and wait for the next event."""
         self._answers.put(answer)
-        self.listen()
+        self.wait()
 
     def abandon(self) -> None:
         """End the thread, wherever it is."""
@@ -78,81 +78,73 @@ class _Seat(threading.Thread):
 
 
 def slopes(gradient: Tensor, unit: float) -> list[float]:
-    """Return each item's largest slope per grey level."""
+    """Return each sample's largest slope per grey level."""
     return [float((row * unit).abs().max()) for row in gradient]
 
 
-def minimize_together(
-    solvers: Mapping[int, Solve],
-    evaluate: Evaluate,
-    params: Tensor,
-    gradient: Tensor,
-    values: Tensor | None,
-    unit: float,
-    scales: Sequence[float],
+def minimize_batch(
+    solvers: Mapping[int, Solve], params: Tensor, gradient: Tensor, search: SearchContext, scales: Sequence[float]
 ) -> Tensor:
-    r"""Return the parameters to which each item's minimiser came.
+    r"""Return the parameters to which each sample's minimiser came.
 
     A minimiser sees a problem of its own size: parameters in grey levels, :math:`z = p / u`, float64, and the negative
-    value over the item's scale, :math:`f = -v / s`. So scipy's and torch's tolerances, which are absolute, mean the same
-    for every net and every objective. Where a value or gradient is not finite it sees a wall: a finite value far above
-    its start's, and no slope.
+    value over the sample's scale, :math:`f = -v / s`. So scipy's and torch's tolerances, which are absolute, mean the same
+    for every net and every objective. Where a value or gradient is not finite it gets a large finite value, far above its
+    start's, and a zero gradient.
 
     Parameters
     ----------
     solvers : mapping of int to callable
-        By place in the batch; items without one, or with a gradient of zero, stay where they are.
-    evaluate : callable
-        As in `dreamopt.optimize.optimizer.LineSearch.search`.
+        By place in the batch; samples without one, or with a gradient of zero, stay where they are.
     params, gradient : Tensor
         (N, ...), where to start, and the gradient there.
-    values : Tensor or None
-        (N,) the values there, where they are known; this saves one evaluation.
-    unit : float
-        One grey level, in parameters.
+    search : SearchContext
+        As `dreamopt.optimize.optimizer.LineSearch.search` gets it.
     scales : sequence of float
-        For each item, above 0 and finite; usually its largest slope at a start.
+        For each sample, above 0 and finite; usually its largest slope at a start.
     """
     moving = [k for k in solvers if bool((gradient[k] != 0).any()) and bool(torch.isfinite(gradient[k]).all())]
     if not moving:
         return params
+    unit, values = search.unit, search.step.values
     if values is None:
-        values = evaluate(params)[0]
-    known, starts = values.tolist(), {k: (params[k].flatten() / unit).to(torch.float64) for k in moving}
-    first: dict[int, Answer] = {}
+        values = search.evaluate(params)[0]
+    start_values = values.tolist()
+    starts = {k: (params[k].flatten() / unit).to(torch.float64) for k in moving}
+    at_start: dict[int, ValueAndGradient] = {}
 
-    def answer(k: int, where: Tensor, value: float, slope: Tensor) -> Answer:
+    def scaled(k: int, position: Tensor, value: float, slope: Tensor) -> ValueAndGradient:
         f, g = -value / scales[k], slope.flatten().to(torch.float64) * (-unit / scales[k])
         if math.isfinite(f) and bool(torch.isfinite(g).all()):
             return f, g
-        start, downhill = first[k]
-        reach = abs(start) + float(downhill.norm() * (where - starts[k]).norm())
-        return start + 10 * (reach if 0 < reach < math.inf else 1.0), torch.zeros_like(g)
+        first, downhill = at_start[k]
+        reach = abs(first) + float(downhill.norm() * (position - starts[k]).norm())
+        return first + 10 * (reach if 0 < reach < math.inf else 1.0), torch.zeros_like(g)
 
-    def place(k: int, where: Tensor) -> Tensor:
-        # Not `where * unit`: an item that has not moved must keep its bits.
-        return params[k] + ((where - starts[k]) * unit).to(params.dtype).reshape(params.shape[1:])
+    def unscaled(k: int, position: Tensor) -> Tensor:
+        # Not `position * unit`: a sample that has not moved must keep its bits.
+        return params[k] + ((position - starts[k]) * unit).to(params.dtype).reshape(params.shape[1:])
 
-    asked, seats = params.clone(), dict[int, _Seat]()
+    queried, threads = params.clone(), dict[int, _SearchThread]()
     try:
         for k in moving:
-            first[k] = answer(k, starts[k], known[k], gradient[k])
-            seat = _Seat(solvers[k], starts[k], first[k])
-            seat.start()
-            seats[k] = seat
-            seat.listen()
-        while waiting := {k: seat.question for k, seat in seats.items() if seat.question is not None}:
-            for k, where in waiting.items():
-                asked[k] = place(k, where)
-            found, slope = evaluate(asked.clone())
-            told = found.tolist()
-            for k, where in waiting.items():
-                seats[k].tell(answer(k, where, told[k], slope[k]))
+            at_start[k] = scaled(k, starts[k], start_values[k], gradient[k])
+            thread = _SearchThread(solvers[k], starts[k], at_start[k])
+            thread.start()
+            threads[k] = thread
+            thread.wait()
+        while queries := {k: thread.query for k, thread in threads.items() if thread.query is not None}:
+            for k, position in queries.items():
+                queried[k] = unscaled(k, position)
+            batch_values, batch_gradient = search.evaluate(queried.clone())
+            numbers = batch_values.tolist()
+            for k, position in queries.items():
+                threads[k].answer(scaled(k, position, numbers[k], batch_gradient[k]))
     finally:
-        for seat in seats.values():
-            seat.abandon()
+        for thread in threads.values():
+            thread.abandon()
     moved = params.clone()
-    for k, seat in seats.items():
-        if bool(torch.isfinite(seat.end).all()):
-            moved[k] = place(k, seat.end)
+    for k, thread in threads.items():
+        if bool(torch.isfinite(thread.end).all()):
+            moved[k] = unscaled(k, thread.end)
     return moved

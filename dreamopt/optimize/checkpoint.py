@@ -1,4 +1,4 @@
-"""Where a climb is kept while it goes on, so that it can be taken up again."""
+"""Writes checkpoints and checks that a checkpoint belongs to this run."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ import hashlib
 import io
 import os
 import pickle
+import re
+import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dreamopt.errors import DreamoptWarning, OptimizeError, UsageError
+from dreamopt.optimize.optimizer import Optimizer
+from dreamopt.optimize.state import RunState, from_checkpoint
+from dreamopt.problem import Problem
 
-_MAGIC = b"dreamopt checkpoint 1\n"
+_MAGIC = b"dreamopt checkpoint 2\n"
+_KEYS = "run", "fingerprint"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file to which `dreamopt.optimize.run` writes where it stands; whole or not at all, and read without running code.
+    """A file to which `dreamopt.optimize.run` writes its state; whole or not at all, and read without running code.
 
     Parameters
     ----------
@@ -31,26 +38,21 @@ class Checkpoint:
         After how many steps it is written, at least 1: as many are lost at most when the process dies. None: not by steps.
     seconds : float, optional
         After how many seconds it is written, above 0, whatever ``every`` says. None: not by time.
-    extra : mapping
-        What else is to be kept with the climb, for whoever called `run`: plain values, tensors, lists and dicts of these.
 
     Examples
     --------
     >>> import tempfile
-    >>> kept = Checkpoint(Path(tempfile.mkdtemp()) / "stage", extra={"octave": 2})
-    >>> kept.load() is None
+    >>> checkpoint = Checkpoint(Path(tempfile.mkdtemp()) / "stage")
+    >>> checkpoint.load() is None
     True
-    >>> kept.save({"step": 7})
-    >>> kept.load()
+    >>> checkpoint.save({"step": 7})
+    >>> checkpoint.load()
     {'step': 7}
-    >>> kept.part("left").path.name
-    'stage.left'
     """
 
     path: str | Path
     every: int | None = 50
     seconds: float | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
@@ -64,11 +66,7 @@ class Checkpoint:
         """The file's path."""
         return Path(self.path)
 
-    def part(self, name: str) -> Checkpoint:
-        """Return a checkpoint in a file beside this one's, for one batch or stage of several."""
-        return replace(self, path=self.file.with_name(f"{self.file.name}.{name}"))
-
-    def due(self, steps: int, seconds: float) -> bool:
+    def is_due(self, steps: int, seconds: float) -> bool:
         """Return whether it is time to write, if otherwise so many steps and seconds would be lost."""
         return (self.every is not None and steps > self.every) or (self.seconds is not None and seconds >= self.seconds)
 
@@ -82,22 +80,22 @@ class Checkpoint:
         """
         buffer = io.BytesIO()
         torch.save(dict(data), buffer)
-        whole = buffer.getbuffer()
+        content = buffer.getbuffer()
         scratch = self.file.with_name(self.file.name + ".part")
         with scratch.open("wb") as file:
             file.write(_MAGIC)
-            file.write(hashlib.sha256(whole).digest())
-            file.write(whole)
+            file.write(hashlib.sha256(content).digest())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(self.file)
 
     def try_to_save(self, data: Mapping[str, Any]) -> bool:
-        """Write as `save` does, but only warn where it cannot be done: a full disk should not end a climb."""
+        """Write as `save` does, but only warn where it cannot be done: a full disk should not end a run."""
         try:
             self.save(data)
-        except OSError as problem:
-            warnings.warn(f"the checkpoint {self.file} could not be written: {problem.strerror}", DreamoptWarning, stacklevel=2)
+        except OSError as error:
+            warnings.warn(f"the checkpoint {self.file} could not be written: {error.strerror}", DreamoptWarning, stacklevel=2)
             return False
         return True
 
@@ -110,25 +108,21 @@ class Checkpoint:
             For a file that is no checkpoint, or a damaged one.
         """
         try:
-            whole = self.file.read_bytes()
+            content = self.file.read_bytes()
         except FileNotFoundError:
             return None
-        except OSError as problem:
-            raise OptimizeError(f"the checkpoint {self.file} cannot be read: {problem.strerror}") from problem
+        except OSError as error:
+            raise OptimizeError(f"the checkpoint {self.file} cannot be read: {error.strerror}") from error
         begin = len(_MAGIC) + hashlib.sha256().digest_size
-        if not whole.startswith(_MAGIC[: len(whole)]) or not whole:
-            raise OptimizeError(f"{self.file} is no checkpoint of dreamopt; give another file, or remove it")
-        if hashlib.sha256(whole[begin:]).digest() != whole[len(_MAGIC) : begin]:
+        if not content.startswith(_MAGIC[: len(content)]) or not content:
+            raise OptimizeError(f"{self.file} is no checkpoint of this version of dreamopt; give another file, or remove it")
+        if hashlib.sha256(content[begin:]).digest() != content[len(_MAGIC) : begin]:
             raise OptimizeError(f"the checkpoint {self.file} is damaged (its checksum does not fit); remove it to begin anew")
         try:
-            data: dict[str, Any] = torch.load(io.BytesIO(whole[begin:]), map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as problem:
-            raise OptimizeError(f"the checkpoint {self.file} holds something that is neither a tensor nor a plain value") from problem
+            data: dict[str, Any] = torch.load(io.BytesIO(content[begin:]), map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise OptimizeError(f"the checkpoint {self.file} holds something that is neither a tensor nor a plain value") from error
         return data
-
-    def remove(self) -> None:
-        """Remove the file, if it is there."""
-        self.file.unlink(missing_ok=True)
 
     def check(self) -> None:
         """Raise UsageError where no file could be written."""
@@ -136,3 +130,96 @@ class Checkpoint:
             raise UsageError(f"the folder of the checkpoint {self.file} does not exist")
         if self.file.is_dir():
             raise UsageError(f"the checkpoint {self.file} is a folder, and must be a file")
+
+
+def fingerprint(problem: Problem, optimizer: Optimizer, start: Tensor, **settings: Any) -> dict[str, Any]:
+    """Return what must be the same for a run to be resumed: plain values, and the start in a few numbers."""
+    values = problem.describe() | {"weights": problem.network.hash(), "backend": problem.network.backend.name}
+    values |= {"optimizer": str(optimizer), "dtype": str(start.dtype), "shape": list(start.shape)}
+    values = {name: _without_addresses(value) for name, value in values.items()}
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    rows = start.detach().flatten(1).double()
+    # Numbers, not a hash: another machine may start some roundings away.
+    marks = [[float(row.mean()), float(row.norm()), float(row[: len(row) // 2].norm())] for row in rows]
+    return values | settings | {"start": marks}
+
+
+def _without_addresses(value: Any) -> Any:
+    """Return it without the places in memory that Python prints of functions, which no two processes share."""
+    if isinstance(value, list):
+        return [_without_addresses(entry) for entry in value]
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", value) if isinstance(value, str) else value
+
+
+def check_same(now: Mapping[str, Any], then: Mapping[str, Any], file: object) -> None:
+    """Raise OptimizeError naming the first thing in which the fingerprints of two runs differ."""
+    for name in [*now, *(name for name in then if name not in now)]:
+        mine, theirs = now.get(name), then.get(name)
+        if name == "start" and _near(mine, theirs):
+            continue
+        if mine != theirs:
+            difference = "it starts from other parameters" if name == "start" else f"its {name} is {_short(theirs)}, and not {_short(mine)}"
+            raise OptimizeError(f"the checkpoint {file} is of another run: {difference}; give the same again, or remove the file")
+
+
+def _near(mine: Any, theirs: Any) -> bool:
+    if not theirs or len(mine) != len(theirs):
+        return False
+    pairs = [pair for row, other in zip(mine, theirs, strict=True) for pair in zip(row, other, strict=True)]
+    return all(abs(a - b) <= 1e-3 * (abs(a) + abs(b)) + 1e-6 for a, b in pairs)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+class CheckpointWriter:
+    """Writes a run to its checkpoint when it is time.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The file, and how often.
+    run : mapping
+        The run's `fingerprint`.
+    stride : int
+        How many steps are made at once.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, run: Mapping[str, Any], stride: int) -> None:
+        self.checkpoint = checkpoint
+        self._fingerprint = dict(run)
+        self._stride = stride
+        self._step = 0
+        self._time = time.monotonic()
+
+    def resume(self, optimizer: Optimizer, fresh: RunState) -> RunState:
+        """Return the state in the checkpoint, or ``fresh`` where there is none.
+
+        Raises
+        ------
+        OptimizeError
+            If the checkpoint is damaged, or of another run.
+        """
+        data = self.checkpoint.load()
+        if data is None:
+            return fresh
+        if any(key not in data for key in _KEYS):
+            raise OptimizeError(f"the checkpoint {self.checkpoint.file} holds no run; give another file, or remove it")
+        check_same(self._fingerprint, data["fingerprint"], self.checkpoint.file)
+        state = from_checkpoint(data["run"], optimizer, fresh.params)
+        if state.step == 0:
+            return fresh
+        self._step = state.step
+        return state
+
+    def is_due(self, step: int) -> bool:
+        """Return whether the run should be written after ``step`` steps, before more are made."""
+        seconds = time.monotonic() - self._time
+        return step > self._step and self.checkpoint.is_due(step + self._stride - self._step, seconds)
+
+    def write(self, state: RunState, with_last_finite: bool) -> None:
+        """Write the run; ``with_last_finite`` where the next evaluation may turn out not to be finite."""
+        self.checkpoint.try_to_save({"fingerprint": self._fingerprint, "run": state.to_dict(with_last_finite)})
+        self._step, self._time = state.step, time.monotonic()

@@ -1,4 +1,4 @@
-"""What is kept of a climb while it goes on."""
+"""What has been measured during a run, sample by sample."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from dreamopt.optimize.patience import Patience
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
-    """The climb so far, item by item; its tensors stay on the device, and a new one is made at each step.
+class History:
+    """The run so far, sample by sample; its tensors stay on the device, and a new one is made at each step.
 
     Parameters
     ----------
     best_params, best_values, best_steps : Tensor
-        The highest value of each item, its parameters, and how many steps had been made; -1 where none was measured.
+        The highest value of each sample, its parameters, and how many steps had been made; -1 where none was measured.
     active : Tensor
-        (N,) which items still climb.
+        (N,) which samples are still optimized.
     first_params, first_steps : Tensor
-        The first parameters at which each item's unit was the highest of its layer; -1 where it has not been.
+        The first parameters at which each sample's unit was the highest of its layer; -1 where it has not been.
     better_values, better_steps : Tensor
         (N,) the last value that `Patience` took for better, and when.
-    tells : bool
+    reports_argmax : bool
         Whether the objective can tell when that is so.
     transparency : Tensor or None
         (N, C, H, W) the sum over the steps of the size of the gradient at the image.
-    history : list of (int, Tensor)
+    measured : list of (int, Tensor)
         Steps made and values, the first ``rows`` of them; later ones are of a step that was not finished.
     halved : tuple of int
-        How many times each item's steps have been halved.
+        How many times each sample's steps have been halved.
     redirected : Tensor or None
-        (N,) at how many steps gradients of each item were redirected at ReLUs; None where they never could be.
+        (N,) at how many steps gradients of each sample were redirected at ReLUs; None where they never could be.
     redirected_at : mapping of str to Tensor
         The same for each ReLU, by the layer's name.
     stopped, setbacks, dead : mapping of int to str
-        By place in the batch: why an item no longer climbs; what made it step back; why its gradient was zero at the start.
+        By place in the batch: why a sample was stopped; what made it go back; why its gradient was zero at the start.
     restarted : tuple of int or None
-        Which restart each item started from; None for the first start.
+        Which restart each sample started from; None for the first start.
     """
 
     best_params: Tensor
@@ -56,9 +56,9 @@ class Record:
     better_steps: Tensor
     transparency: Tensor | None
     halved: tuple[int, ...]
-    history: list[tuple[int, Tensor]] = field(default_factory=list)
+    measured: list[tuple[int, Tensor]] = field(default_factory=list)
     rows: int = 0
-    tells: bool = False
+    reports_argmax: bool = False
     redirected: Tensor | None = None
     redirected_at: Mapping[str, Tensor] = field(default_factory=dict)
     stopped: Mapping[int, str] = field(default_factory=dict)
@@ -68,22 +68,22 @@ class Record:
 
     @property
     def all_active(self) -> bool:
-        """Whether no item has been stopped."""
+        """Whether no sample has been stopped."""
         return not self.stopped
 
     @property
     def any_active(self) -> bool:
-        """Whether any item still climbs."""
+        """Whether any sample is still optimized."""
         return len(self.stopped) < len(self.halved)
 
-    def _with(self, changes: Mapping[str, Any]) -> Record:
+    def _with(self, changes: Mapping[str, Any]) -> History:
         # dataclasses.replace takes as long as a small optimizer's step.
-        changed = object.__new__(Record)
+        changed = object.__new__(History)
         changed.__dict__.update(self.__dict__)
         changed.__dict__.update(changes)
         return changed
 
-    def noted(
+    def with_values(
         self,
         step: int,
         params: Tensor,
@@ -91,83 +91,83 @@ class Record:
         is_argmax: Tensor | None = None,
         patience: Patience | None = None,
         finite: bool = False,
-    ) -> Record:
-        """Take in the values of ``params``, measured after ``step`` steps; ``finite`` where all are known to be."""
-        del self.history[self.rows :]
-        self.history.append((step, values))
+    ) -> History:
+        """Add the values of ``params``, measured after ``step`` steps; ``finite`` where all are known to be."""
+        del self.measured[self.rows :]
+        self.measured.append((step, values))
         better = values > self.best_values
         if not (finite and self.all_active):
             better &= torch.isfinite(values) & self.active
         changes: dict[str, Any] = {
-            "best_params": merged(better, params, self.best_params),
+            "best_params": where_sample(better, params, self.best_params),
             "best_values": torch.where(better, values, self.best_values),
             "best_steps": torch.where(better, step, self.best_steps),
             "rows": self.rows + 1,
         }
         if is_argmax is not None:
-            changes["tells"] = True
+            changes["reports_argmax"] = True
             newly = is_argmax & self.active & (self.first_steps < 0)
-            changes["first_params"] = merged(newly, params, self.first_params)
+            changes["first_params"] = where_sample(newly, params, self.first_params)
             changes["first_steps"] = torch.where(newly, step, self.first_steps)
-        noted = self._with(changes)
-        return noted if patience is None else noted._patient(step, values, patience)
+        history = self._with(changes)
+        return history if patience is None else history._stop_impatient(step, values, patience)
 
-    def _patient(self, step: int, values: Tensor, patience: Patience) -> Record:
+    def _stop_impatient(self, step: int, values: Tensor, patience: Patience) -> History:
         known = torch.isfinite(self.better_values)
-        aim = self.better_values + (patience.relative * self.better_values.abs()).clamp(min=patience.improvement)
-        better = torch.isfinite(values) & (~known | (values > aim))
+        goal = self.better_values + (patience.relative * self.better_values.abs()).clamp(min=patience.improvement)
+        better = torch.isfinite(values) & (~known | (values > goal))
         steps = torch.where(better, step, self.better_steps)
-        marked = self._with({"better_values": torch.where(better, values, self.better_values), "better_steps": steps})
-        late = self.active & (step - marked.better_steps >= patience.steps)
+        history = self._with({"better_values": torch.where(better, values, self.better_values), "better_steps": steps})
+        late = self.active & (step - history.better_steps >= patience.steps)
         why = f"no better value within {patience.steps} steps, after {step} steps"
-        return marked.stop({k: why for k, is_late in enumerate(late.tolist()) if is_late})
+        return history.stop({k: why for k, is_late in enumerate(late.tolist()) if is_late})
 
-    def with_redirected(self, acted: Tensor | None, at: Mapping[str, Tensor]) -> Record:
-        """Count a step at which the gradients of items, (N,) bool, were redirected, and where; None if they could not be."""
-        if acted is None:
+    def with_redirected(self, redirected: Tensor | None, at: Mapping[str, Tensor]) -> History:
+        """Count a step at which the gradients of samples, (N,) bool, were redirected, and where; None if they could not be."""
+        if redirected is None:
             return self
-        steps = acted.to(torch.int64)
-        counts = {layer: self.redirected_at.get(layer, torch.zeros_like(steps)) + items for layer, items in at.items()}
+        steps = redirected.to(torch.int64)
+        counts = {layer: self.redirected_at.get(layer, torch.zeros_like(steps)) + samples for layer, samples in at.items()}
         total = steps if self.redirected is None else self.redirected + steps
         return self._with({"redirected": total, "redirected_at": {**self.redirected_at, **counts}})
 
-    def stop(self, why: Mapping[int, str]) -> Record:
-        """Let items climb no further."""
+    def stop(self, why: Mapping[int, str]) -> History:
+        """Stop samples, each for a reason."""
         if not why:
             return self
-        left = [k not in why and k not in self.stopped for k in range(len(self.halved))]
-        return self._with({"active": torch.tensor(left, device=self.active.device), "stopped": {**self.stopped, **why}})
+        active = [k not in why and k not in self.stopped for k in range(len(self.halved))]
+        return self._with({"active": torch.tensor(active, device=self.active.device), "stopped": {**self.stopped, **why}})
 
-    def halve(self, why: Mapping[int, str]) -> Record:
-        """Let items take steps of half the size from now on."""
+    def halve(self, why: Mapping[int, str]) -> History:
+        """Halve the steps of samples from now on."""
         halved = tuple(count + (k in why) for k, count in enumerate(self.halved))
         return self._with({"halved": halved, "setbacks": {**why, **self.setbacks}})
 
-    def seen_through(self, gradient: Tensor) -> Record:
-        """Add the gradient at the image to the transparency, if that is kept."""
+    def accumulate_saliency(self, gradient: Tensor) -> History:
+        """Add the size of the gradient at the image to the transparency, if that is asked for."""
         if self.transparency is None:
             return self
         return self._with({"transparency": self.transparency + gradient.abs()})
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return it as plain values and tensors."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        rows = [values for _, values in self.history[: self.rows]]
-        fields["history"] = torch.stack(rows) if rows else self.best_values[:0]
+        measured = self.measured[: self.rows]
+        fields["measured"] = torch.stack([values for _, values in measured]) if measured else self.best_values[:0]
         return fields | {
-            "measured": [step for step, _ in self.history[: self.rows]],
+            "measured_steps": [step for step, _ in measured],
             "halved": list(self.halved),
             "restarted": list(self.restarted),
             **{name: dict(fields[name]) for name in ("stopped", "setbacks", "dead", "redirected_at")},
         }
 
 
-def begun(params: Tensor, image: Tensor | None) -> Record:
-    """Return the record before the first step; with an image (N, C, H, W), one that keeps the transparency."""
+def empty(params: Tensor, image: Tensor | None) -> History:
+    """Return the history before the first step; with an image (N, C, H, W), one that sums the transparency."""
     n, device = params.shape[0], params.device
     lowest = torch.full((n,), -torch.inf, dtype=params.dtype, device=device)
     never = torch.full((n,), -1, dtype=torch.int64, device=device)
-    return Record(
+    return History(
         best_params=params,
         best_values=lowest,
         best_steps=never,
@@ -182,22 +182,22 @@ def begun(params: Tensor, image: Tensor | None) -> Record:
     )
 
 
-def recalled(plain: Mapping[str, Any], device: torch.device) -> Record:
-    """Return the record that `Record.plain` was made from."""
-    fields = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in plain.items()}
-    fields["redirected_at"] = {layer: counts.to(device) for layer, counts in plain["redirected_at"].items()}
-    measured, values = fields.pop("measured"), fields.pop("history").unbind(0)
+def from_dict(data: Mapping[str, Any], device: torch.device) -> History:
+    """Return the history that `History.to_dict` was made from."""
+    fields = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in data.items()}
+    fields["redirected_at"] = {layer: counts.to(device) for layer, counts in data["redirected_at"].items()}
+    steps, values = fields.pop("measured_steps"), fields.pop("measured").unbind(0)
     tuples = {name: tuple(fields[name]) for name in ("halved", "restarted")}
-    return Record(**fields | {"history": list(zip(measured, values, strict=True)), **tuples})
+    return History(**fields | {"measured": list(zip(steps, values, strict=True)), **tuples})
 
 
-def merged(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Return ``new`` (N, ...) for the items in ``mask`` (N,), else ``old``."""
+def where_sample(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Return ``new`` (N, ...) for the samples in ``mask`` (N,), else ``old``."""
     # On a CPU a look at the mask costs less than a copy; a GPU would have to be waited for.
     if mask.device.type == "cpu":
-        chosen = mask.tolist()
-        if not any(chosen):
+        flags = mask.tolist()
+        if not any(flags):
             return old
-        if all(chosen):
+        if all(flags):
             return new
     return torch.where(per_item(mask, new), new, old)

@@ -1,8 +1,9 @@
-"""The contract of an optimizer: one step uphill, with its memory outside."""
+"""The contract of an optimizer: one step of gradient ascent, its memory outside."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,19 +16,44 @@ from dreamopt.parts.registry import Registry
 from dreamopt.parts.schedule import StepContext
 
 State = Mapping[str, Any]
-"""An optimizer's memory: tensors with the items on their first axis, or lists with one entry for each item.
+"""An optimizer's memory: tensors with the samples on their first axis, or lists with one entry for each sample.
 
-Checkpoints keep it, so everything in it must be a tensor, a plain value, or a list or dict of these.
+Checkpoints hold it, so everything in it must be a tensor, a plain value, or a list or dict of these.
 """
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Parameters (N, ...) to values (N,), which are maximised, and their gradient (N, ...)."""
+Bounds = tuple[Tensor | None, Tensor | None]
+"""Lowest and highest parameters, broadcastable; None where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class SearchContext:
+    """What one line search may use beside the parameters, their gradient and the state.
+
+    Parameters
+    ----------
+    evaluate : callable
+        Parameters (N, ...) to values (N,) and gradient (N, ...), for the samples all together. All evaluations of one line
+        search use the same sampled transforms.
+    step : StepContext
+        The first of the steps that the search counts for; ``step.values`` are the values at its start.
+    unit : float
+        One grey level, in parameters.
+    bounds : (Tensor or None, Tensor or None)
+        Lowest and highest parameters, broadcastable.
+    """
+
+    evaluate: Evaluate
+    step: StepContext
+    unit: float = 1.0
+    bounds: Bounds = (None, None)
 
 
 class Optimizer:
     """How parameters move along a gradient; a subclass is a frozen dataclass of settings.
 
-    Everything it remembers from step to step is in the state it returns, so that a climb can be cut and taken up again.
-    Each item must be treated as if it were alone: no norm, mean or maximum over the batch.
+    Everything it remembers from step to step is in the state it returns, so that a run can be interrupted and resumed.
+    Each sample must be treated as if it were alone: no norm, mean or maximum over the batch.
     """
 
     def start(self, params: Tensor) -> State:
@@ -51,18 +77,18 @@ class Optimizer:
         """
         raise AssertionError(f"{type(self).__name__} does not say how it steps")
 
-    def choose(self, mask: Tensor, state: State, other: State) -> State:
-        """Return a memory with the entries of ``state`` for the items where ``mask`` (N,) is True, else those of ``other``."""
-        return {key: _chosen(mask, value, other[key]) for key, value in state.items()}
+    def where(self, mask: Tensor, state: State, other: State) -> State:
+        """Return a memory with the entries of ``state`` for the samples where ``mask`` (N,) is True, else those of ``other``."""
+        return {key: _where(mask, value, other[key]) for key, value in state.items()}
 
     def __str__(self) -> str:
         return call_string(self)
 
 
 class LineSearch(Optimizer):
-    """An optimizer that asks for values itself, several times a step; a subclass writes `search` in the place of `step`.
+    """An optimizer that evaluates the problem itself, several times a step; a subclass writes `search` in the place of `step`.
 
-    All its questions of one search are about the same draw of the transforms.
+    All evaluations of one line search use the same sampled transforms.
     """
 
     @property
@@ -70,32 +96,17 @@ class LineSearch(Optimizer):
         """How many steps one call of `search` counts for, at least 1."""
         return 1
 
-    def search(
-        self,
-        evaluate: Evaluate,
-        params: Tensor,
-        gradient: Tensor,
-        state: State,
-        context: StepContext,
-        unit: float,
-        bounds: tuple[Tensor | None, Tensor | None],
-    ) -> tuple[Tensor, State]:
+    def search(self, params: Tensor, gradient: Tensor, state: State, context: SearchContext) -> tuple[Tensor, State]:
         """Return better parameters and the new memory; the arguments are not changed.
 
         Parameters
         ----------
-        evaluate : callable
-            Parameters (N, ...) to values (N,) and gradient (N, ...), for the items all together.
         params, gradient : Tensor
-            (N, ...), the gradient at the parameters; their values are ``context.values``.
+            (N, ...), the gradient at the parameters; their values are ``context.step.values``.
         state : mapping
             As returned by the search before, or by `start`.
-        context : StepContext
-            The first of the steps it counts for.
-        unit : float
-            One grey level, in parameters.
-        bounds : (Tensor or None, Tensor or None)
-            Lowest and highest parameters, broadcastable.
+        context : SearchContext
+            What the search may evaluate, its step, the length of a grey level, the bounds.
         """
         raise AssertionError(f"{type(self).__name__} does not say how it searches")
 
@@ -104,16 +115,16 @@ class LineSearch(Optimizer):
         raise AssertionError(f"{type(self).__name__} searches, it does not step")
 
 
-def _chosen(mask: Tensor, value: Any, other: Any) -> Any:
+def _where(mask: Tensor, value: Any, other: Any) -> Any:
     if isinstance(value, Tensor):
         return torch.where(per_item(mask.to(value.device), value), value, other)
     if isinstance(value, list | tuple):
-        return [mine if take else theirs for take, mine, theirs in zip(mask.tolist(), value, other, strict=True)]
+        return [first if chosen else second for chosen, first, second in zip(mask.tolist(), value, other, strict=True)]
     return value
 
 
 def per_item(values: Tensor, like: Tensor) -> Tensor:
-    """Return one value per item, (N,), shaped to multiply ``like`` (N, ...)."""
+    """Return one value per sample, (N,), shaped to multiply ``like`` (N, ...)."""
     return values.reshape(-1, *[1] * (like.dim() - 1))
 
 
@@ -123,7 +134,7 @@ optimizers: Registry[Optimizer] = Registry(
     Optimizer,
     UsageError,
     {
-        LineSearch: {"search": ("self", "evaluate", "params", "gradient", "state", "context", "unit", "bounds")},
+        LineSearch: {"search": ("self", "params", "gradient", "state", "context")},
         Optimizer: {"step": ("self", "params", "gradient", "state", "context", "unit")},
     },
 )

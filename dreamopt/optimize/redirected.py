@@ -1,4 +1,4 @@
-"""Out of a dead start on foot: where ReLUs are redirected the value is flat, and a line search finds no way up."""
+"""Plain gradient-ascent steps for samples whose gradient is redirected: their value is constant, so a line search cannot move."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dreamopt.optimize.history import Record
+from dreamopt.optimize.history import History
 from dreamopt.optimize.norms import normalized
 from dreamopt.optimize.optimizer import per_item
 from dreamopt.parts.schedule import StepContext
@@ -17,36 +17,37 @@ _GREY_LEVELS = 1.5
 """Mean length of a step, as DeepDream's."""
 
 
-def walked(
-    problem: Problem, params: Tensor, found: Evaluation, record: Record, context: StepContext, seed: int, steps: int
-) -> tuple[Tensor, Record]:
-    """Return the parameters after plain steps of the items whose gradient is redirected, and the record of where it was.
+def ascend_redirected(
+    problem: Problem, params: Tensor, evaluation: Evaluation, history: History, context: StepContext, seed: int, steps: int
+) -> tuple[Tensor, History]:
+    """Return the parameters after plain steps of the samples whose gradient is redirected, and the history of where it was.
 
     Parameters
     ----------
     problem : Problem
-        What is climbed.
+        What is optimized.
     params : Tensor
-        (N, ...), and ``found`` there; items that are not redirected stay where they are.
-    record : Record
-        Which knows of this evaluation.
+        (N, ...), and the ``evaluation`` there; samples that are not redirected stay where they are.
+    history : History
+        Which holds this evaluation.
     context : StepContext
         The first of the steps.
     seed : int
         For the transforms.
     steps : int
-        How many steps at most; an item makes no more once something comes through.
+        How many steps at most; a sample makes no more once its own gradient arrives.
     """
-    asleep, gradient = found.redirected, found.gradient
-    for made in range(1, steps + 1):
-        if asleep is None or not bool(asleep.any()):
+    redirected, gradient = evaluation.redirected, evaluation.gradient
+    for count in range(1, steps + 1):
+        if redirected is None or not bool(redirected.any()):
             break
         step = _GREY_LEVELS * problem.unit * normalized(gradient, "mean", problem.unit)
-        params = torch.where(per_item(asleep, params), problem.clip(params + step), params)
-        if made < steps:
-            found = problem.evaluate(params, replace(context, step=context.step + made), seed)
-            asleep = None if found.redirected is None else asleep & found.redirected
-            if asleep is not None:
-                record = record.with_redirected(asleep, {layer: items & asleep for layer, items in found.redirected_at.items()})
-            gradient = found.gradient
-    return params, record
+        params = torch.where(per_item(redirected, params), problem.clip(params + step), params)
+        if count < steps:
+            evaluation = problem.evaluate(params, replace(context, step=context.step + count), seed)
+            redirected = None if evaluation.redirected is None else redirected & evaluation.redirected
+            if redirected is not None:
+                at = {layer: samples & redirected for layer, samples in evaluation.redirected_at.items()}
+                history = history.with_redirected(redirected, at)
+            gradient = evaluation.gradient
+    return params, history

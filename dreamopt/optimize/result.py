@@ -1,4 +1,4 @@
-"""What a climb leaves behind, and what its callbacks see on the way."""
+"""The result of a run, and its progress as callbacks see it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamopt.optimize.optimizer import per_item
+from dreamopt.optimize.state import RunState
 from dreamopt.problem import Problem
 
 
 class Progress:
-    """The climb after a step, as callbacks see it; what is costly is computed when it is read.
+    """A run after a step, as callbacks see it; what is costly is computed when it is read.
 
     Attributes
     ----------
@@ -36,7 +38,7 @@ class Progress:
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
-        """(N,) each item's value (objective minus penalties) before this step."""
+        """(N,) each sample's value (objective minus penalties) before this step."""
         return self._values.to(torch.float64).cpu().numpy()
 
     @cached_property
@@ -50,17 +52,17 @@ class Progress:
 
 
 Callback = Callable[[Progress], bool | None]
-"""Called after every step; True ends the climb there."""
+"""Called after every step; True ends the run there."""
 
 
 @dataclass(eq=False)
 class Result:
-    """The outcome of a climb, item by item.
+    """The result of a run, sample by sample.
 
     Parameters
     ----------
     problem : Problem
-        What was climbed.
+        What was maximised.
     params : Tensor
         (N, ...) parameters after the last step.
     best_params : Tensor
@@ -70,8 +72,8 @@ class Result:
     best_steps : ndarray
         (N,) how many steps had been made there; -1 where no value was measured.
     history : ndarray
-        (measurements, N) values before each step (for a line search, before each search) and, unless the climb was cut
-        short, after the last one.
+        (measurements, N) values before each step (for a line search, before each search) and, unless the run was
+        interrupted, after the last one.
     measured : ndarray
         (measurements,) how many steps had been made at each row of ``history``.
     steps, asked : int
@@ -81,28 +83,28 @@ class Result:
     optimizer : str
         The optimizer, printed.
     interrupted : bool
-        Whether Ctrl-C ended the climb.
+        Whether Ctrl-C ended the run.
     stopped : list of str or None
-        For each item, why it was stopped early (a value or gradient that is not finite, or no progress).
+        For each sample, why it was stopped early (a value or gradient that is not finite, or no progress).
     dead : mapping of int to str
-        By place in the batch, why an item's gradient was exactly zero at the start, and at every restart.
+        By place in the batch, why a sample's gradient was exactly zero at the start, and at every restart.
     restarted : list of int or None
-        For each item the number of the restart that it started from, from 0; None for the first start.
+        For each sample the number of the restart that it started from, from 0; None for the first start.
     setbacks : mapping of int to str
-        By place in the batch, what first made an item step back, and take smaller steps from then on.
+        By place in the batch, what first made a sample go back, and take smaller steps from then on.
     redirected : ndarray or None
-        (N,) at how many steps gradients of each item were redirected at ReLUs that stopped them; None if they could not be.
+        (N,) at how many steps gradients of each sample were redirected at ReLUs that stopped them; None if they could not be.
     redirected_at : mapping of str to ndarray
         The same for each ReLU where it happened, by the layer's name.
     first_params : Tensor or None
-        (N, ...) the first parameters at which each item's unit was the highest of its layer; None where the objective
-        cannot tell, and where an item never got there its start.
+        (N, ...) the first parameters at which each sample's unit was the highest of its layer; None where the objective
+        cannot tell; where a sample never got there, its start.
     first_steps : ndarray
         (N,) how many steps had been made there; -1 where the unit never was the highest.
     transparency : Tensor or None
         (N, C, H, W) the sum over the steps of the size of the objective's gradient at the image, if it was asked for.
     resumed_at : int
-        How many steps had been made when this run took the climb up; 0 for one from the start.
+        How many steps had been made when this run resumed; 0 for one from the start.
     seconds : float
         Wall time of this run.
     """
@@ -131,48 +133,42 @@ class Result:
     resumed_at: int = 0
     seconds: float = 0.0
 
-    def _cut_short(self) -> NDArray[np.bool_]:
+    def _stopped_early(self) -> NDArray[np.bool_]:
         return np.array([self.interrupted or why is not None for why in self.stopped], dtype=bool)
 
     @cached_property
     def images(self) -> Tensor:
-        """(N, C, H, W) in the net's input space: the last image; the best one where the item was cut short."""
-        short = torch.from_numpy(self._cut_short()).to(self.params.device)
-        chosen = torch.where(short.reshape(-1, *[1] * (self.params.dim() - 1)), self.best_params, self.params)
-        return self.problem.images(chosen)
+        """(N, C, H, W) in the net's input space: the last image; the best one where the sample was stopped or the run interrupted."""
+        early = torch.from_numpy(self._stopped_early()).to(self.params.device)
+        return self.problem.images(torch.where(per_item(early, self.params), self.best_params, self.params))
 
     @cached_property
     def best_images(self) -> Tensor:
         """(N, C, H, W) the images with the highest values."""
         return self.problem.images(self.best_params)
 
-    @cached_property
-    def first_images(self) -> Tensor | None:
-        """(N, C, H, W) the images of ``first_params``, None where there are none."""
-        return None if self.first_params is None else self.problem.images(self.first_params)
-
     @property
     def values(self) -> NDArray[np.float64]:
         """(N,) the values of `images`; NaN where none was measured."""
         last = self.history[-1] if len(self.history) else self.best_values
-        return np.where(self._cut_short(), self.best_values, last)
+        return np.where(self._stopped_early(), self.best_values, last)
 
     def rgb(self) -> NDArray[np.uint8]:
-        """Return `images` as pictures, (N, H, W, 3) RGB."""
+        """Return `images` as arrays (N, H, W, 3), RGB."""
         return np.asarray(self.problem.network.to_rgb(self.images).round().to(torch.uint8).cpu().numpy())
 
     def describe(self, item: int | None = None) -> dict[str, Any]:
-        """Return how the images were made, fit for JSON; of one item (its place in the batch) or of all."""
-        said = self.problem.describe() | {"network": dict(self.problem.network.describe())}
-        said |= {
+        """Return how the images were made, fit for JSON; of one sample (its place in the batch) or of all."""
+        description = self.problem.describe() | {"network": dict(self.problem.network.describe())}
+        description |= {
             "optimizer": self.optimizer,
             "steps": self.asked,
             "steps_made": self.steps,
             "seed": self.seed,
             "interrupted": self.interrupted,
         }
-        chosen = range(self.problem.n) if item is None else [item]
-        said["results"] = [
+        places = range(self.problem.n) if item is None else [item]
+        description["results"] = [
             {
                 "item": self.problem.items[i],
                 "objective": str(self.problem.objective.item(i)),
@@ -187,11 +183,46 @@ class Result:
                 "redirected": 0 if self.redirected is None else int(self.redirected[i]),
                 "redirected_at": {layer: int(steps[i]) for layer, steps in self.redirected_at.items() if steps[i]},
             }
-            for i in chosen
+            for i in places
         ]
-        return said
+        return description
 
 
 def _number(value: float) -> float | None:
     # JSON has no NaN and no infinity.
     return float(value) if np.isfinite(value) else None
+
+
+def make_result(
+    problem: Problem, state: RunState, *, asked: int, seed: int, optimizer: str, interrupted: bool, resumed_at: int, seconds: float
+) -> Result:
+    """Return the result of a run that ended in a state."""
+    history, n = state.history, problem.n
+    best = history.best_values.to(torch.float64).cpu().numpy()
+    measured = history.measured[: history.rows]
+    values = torch.stack([row for _, row in measured]).to(torch.float64).cpu().numpy() if measured else np.zeros((0, n))
+    return Result(
+        problem=problem,
+        params=state.params,
+        best_params=history.best_params.clone(),
+        best_values=np.where(np.isfinite(best), best, np.nan),
+        best_steps=history.best_steps.cpu().numpy(),
+        history=values,
+        measured=np.array([step for step, _ in measured], dtype=np.int64),
+        steps=state.step,
+        asked=asked,
+        seed=seed,
+        optimizer=optimizer,
+        interrupted=interrupted,
+        stopped=[history.stopped.get(k) for k in range(n)],
+        dead=history.dead,
+        restarted=list(history.restarted),
+        setbacks=history.setbacks,
+        redirected=None if history.redirected is None else history.redirected.cpu().numpy(),
+        redirected_at={layer: counts.cpu().numpy() for layer, counts in history.redirected_at.items() if bool(counts.any())},
+        first_params=history.first_params.clone() if history.reports_argmax else None,
+        first_steps=history.first_steps.cpu().numpy(),
+        transparency=history.transparency,
+        resumed_at=resumed_at,
+        seconds=seconds,
+    )

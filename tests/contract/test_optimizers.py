@@ -32,7 +32,7 @@ from dreamopt.optimize import (
     StepContext,
     Torch,
 )
-from dreamopt.optimize.optimizer import optimizers, parse_optimizer
+from dreamopt.optimize.optimizer import Evaluate, SearchContext, optimizers, parse_optimizer
 from dreamopt.parts.schedule import at
 
 # A new optimizer fails here until it has an entry.
@@ -56,8 +56,8 @@ EXAMPLES: dict[str, list[Optimizer]] = {
     "LBFGS": [LBFGS(), LBFGS(0.5, 3, 2, "none")],
     "Scipy": [
         *(Scipy(name) for name in ("CG", "BFGS", "Newton-CG", "L-BFGS-B", "TNC", "SLSQP", "trust-constr", "trust-ncg", "trust-krylov")),
-        *(Scipy(name, renew=2) for name in ("dogleg", "trust-exact")),
-        Scipy(renew=3, maxcor=4),
+        *(Scipy(name, resample_every=2) for name in ("dogleg", "trust-exact")),
+        Scipy(resample_every=3, maxcor=4),
     ],
     "Torch": [
         *(Torch(name) for name in ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adafactor")),
@@ -84,13 +84,26 @@ def question(params: torch.Tensor, unit: float = 1.0) -> Question:
     return evaluate
 
 
+def search_of(
+    optimizer: LineSearch,
+    evaluate: Evaluate,
+    params: torch.Tensor,
+    gradient: torch.Tensor,
+    state: State,
+    step: StepContext,
+    unit: float = 1.0,
+    bounds: tuple[torch.Tensor | None, torch.Tensor | None] = (None, None),
+) -> tuple[torch.Tensor, State]:
+    return optimizer.search(params, gradient, state, SearchContext(evaluate, step, unit, bounds))
+
+
 def one_step(
     optimizer: Optimizer, evaluate: Question, params: torch.Tensor, state: State, step: int, steps: int, unit: float
 ) -> tuple[torch.Tensor, State]:
     values, gradient = evaluate(params)
     context = StepContext(step, steps, values=values)
     if isinstance(optimizer, LineSearch):
-        return optimizer.search(evaluate, params, gradient, state, context, unit, (None, None))
+        return search_of(optimizer, evaluate, params, gradient, state, context, unit)
     return optimizer.step(params, gradient, state, context, unit)
 
 
@@ -165,7 +178,7 @@ def test_memories_are_chosen_item_by_item(optimizer: Optimizer, params: torch.Te
     evaluate, before = question(params), optimizer.start(params)
     _, early = one_step(optimizer, evaluate, params, before, 0, 4, 1.0)
     moved, late = one_step(optimizer, evaluate, params + 1, early, 1, 4, 1.0)
-    mixed = optimizer.choose(torch.tensor([True, False, True]), late, early)
+    mixed = optimizer.where(torch.tensor([True, False, True]), late, early)
     went, _ = one_step(optimizer, evaluate, moved, mixed, 2, 4, 1.0)
     for i, state in enumerate((late, early, late)):
         expected, _ = one_step(optimizer, evaluate, moved, state, 2, 4, 1.0)
@@ -260,17 +273,17 @@ def wavy(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 # Without a line search nobody has asked for the gradient at a search's end, and the next one leaves out a pair.
-@pytest.mark.parametrize(("search", "starts", "renew"), [("strong_wolfe", (0, 5, 10), 5), ("none", (0,), 15)])
-def test_lbfgs_is_torchs(search: str, starts: tuple[int, ...], renew: int, params: torch.Tensor) -> None:
-    optimizer = LBFGS(0.9, renew, 4, search)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("search", "starts", "resample_every"), [("strong_wolfe", (0, 5, 10), 5), ("none", (0,), 15)])
+def test_lbfgs_is_torchs(search: str, starts: tuple[int, ...], resample_every: int, params: torch.Tensor) -> None:
+    optimizer = LBFGS(0.9, resample_every, 4, search)  # type: ignore[arg-type]
     mine, state = params, optimizer.start(params)
     for step in starts:
         values, gradient = wavy(mine)
-        mine, state = optimizer.search(wavy, mine, gradient, state, StepContext(step, 15, values=values), 1.0, (None, None))
+        mine, state = search_of(optimizer, wavy, mine, gradient, state, StepContext(step, 15, values=values))
     for i in range(3):
         leaf = params[i].flatten().clone().requires_grad_()
         scale = wavy(params[i : i + 1])[1].abs().max()
-        other = torch.optim.LBFGS([leaf], 0.9, renew, history_size=4, line_search_fn=None if search == "none" else search)
+        other = torch.optim.LBFGS([leaf], 0.9, resample_every, history_size=4, line_search_fn=None if search == "none" else search)
 
         def closure(leaf: torch.Tensor = leaf, scale: torch.Tensor = scale) -> torch.Tensor:
             value, slope = wavy(leaf.reshape(1, *params.shape[1:]))
@@ -288,7 +301,7 @@ def test_scipys_methods_are_scipys(method: str, params: torch.Tensor) -> None:
     params = params.clamp(low, 1.7)
     values, gradient = wavy(params)
     bounds = (torch.tensor(low, dtype=params.dtype), high)
-    mine, _ = Scipy(method, 7).search(wavy, params, gradient, {}, StepContext(0, 99, values=values), 1.0, bounds)
+    mine, _ = search_of(Scipy(method, 7), wavy, params, gradient, {}, StepContext(0, 99, values=values), 1.0, bounds)
     if bounded:
         assert (mine >= low - 1e-12).all()
         assert (mine <= 1.7 + 1e-12).all()
@@ -329,12 +342,12 @@ def test_items_that_search_differently_long_do_not_touch(params: torch.Tensor) -
         return question(params)(p)
 
     for optimizer in (Scipy(), Scipy("BFGS"), LBFGS()):
-        together = optimizer.search(counted, starts, counted(starts)[1], optimizer.start(starts), StepContext(0, 50), 0.25, (None, None))[0]
+        together = search_of(optimizer, counted, starts, counted(starts)[1], optimizer.start(starts), StepContext(0, 50), 0.25)[0]
         assert set(asked) == {3}
         for i in range(3):
             alone = starts[i : i + 1]
-            expected = optimizer.search(
-                question(params), alone, question(params)(alone)[1], optimizer.start(alone), StepContext(0, 50), 0.25, (None, None)
+            expected = search_of(
+                optimizer, question(params), alone, question(params)(alone)[1], optimizer.start(alone), StepContext(0, 50), 0.25
             )
             torch.testing.assert_close(together[i : i + 1], expected[0], rtol=0, atol=0)
 
@@ -345,7 +358,7 @@ def test_a_search_stays_on_the_side_where_values_are_finite(params: torch.Tensor
 
     starts = params.clamp(max=2.0)
     for optimizer in (Scipy(), Scipy("CG"), Scipy("BFGS"), LBFGS(), Scipy("trust-ncg")):
-        moved, _ = optimizer.search(cliff, starts, cliff(starts)[1], optimizer.start(starts), StepContext(0, 20), 1.0, (None, None))
+        moved, _ = search_of(optimizer, cliff, starts, cliff(starts)[1], optimizer.start(starts), StepContext(0, 20))
         assert torch.isfinite(cliff(moved)[0]).all()
         assert (cliff(moved)[0] > cliff(starts)[0] + 1).all()
 
@@ -364,7 +377,7 @@ def test_a_question_that_fails_ends_all_searches(params: torch.Tensor) -> None:
     for optimizer in (Scipy("CG"), LBFGS(), Scipy("TNC")):
         left[0] = 2
         with pytest.raises(KeyboardInterrupt):
-            optimizer.search(breaks, params, question(params)(params)[1], optimizer.start(params), StepContext(0, 20), 1.0, (None, None))
+            search_of(optimizer, breaks, params, question(params)(params)[1], optimizer.start(params), StepContext(0, 20))
         assert threading.active_count() == before
 
 
@@ -459,7 +472,7 @@ def test_schedules() -> None:
         (lambda: Scipy("Nelder-Mead"), "scipy's Nelder-Mead uses no gradient"),
         (lambda: Scipy("downhill"), "no method 'downhill' that Scipy can use; there are BFGS, CG, dogleg, L-BFGS-B, Newton-CG,"),
         (lambda: Scipy(maxiter=3), "Scipy sets maxiter itself"),
-        (lambda: Scipy(renew=0), "renew of Scipy must be a whole number of at least 1, not 0"),
+        (lambda: Scipy(resample_every=0), "resample_every of Scipy must be a whole number of at least 1, not 0"),
         (lambda: Torch("Adum"), "torch.optim has no class 'Adum'; it has ASGD, Adadelta"),
         (lambda: Torch("SparseAdam"), "cannot climb an image: SparseAdam does not support dense gradients"),
         (lambda: Torch("Muon"), "cannot climb an image: Muon only supports 2D"),
@@ -479,11 +492,11 @@ def test_a_matrix_too_large_is_refused() -> None:
     params = torch.zeros(1, 3, 50, 61)
     for method, most in (("BFGS", 5000), ("dogleg", 256)):
         with pytest.raises(UsageError, match=f"{method} keeps a matrix of 9150 x 9150 numbers for 9150 parameters; up to {most}"):
-            Scipy(method).search(question(params), params, params + 1, {}, StepContext(0, 5), 1.0, (None, None))
+            search_of(Scipy(method), question(params), params, params + 1, {}, StepContext(0, 5))
 
 
 def test_options_that_a_method_does_not_take(params: torch.Tensor) -> None:
     gradient = question(params)(params)[1]
     for optimizer, why in ((Scipy(maxls="many"), "'<=' not supported|str"), (Scipy("CG", maxls=3), "Unknown solver options: maxls")):
         with pytest.raises(UsageError, match=f"{optimizer.method} does not take these options: .*({why})"):
-            optimizer.search(question(params), params, gradient, {}, StepContext(0, 5), 1.0, (None, None))
+            search_of(optimizer, question(params), params, gradient, {}, StepContext(0, 5))

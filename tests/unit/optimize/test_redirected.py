@@ -161,7 +161,7 @@ class TestProblems:
         assert off.redirected is None
         assert off.describe(0)["results"][0]["redirected"] == 0
 
-    @pytest.mark.parametrize("optimizer", [LBFGS(renew=8), Scipy("L-BFGS-B"), Scipy("CG", renew=5)], ids=str)
+    @pytest.mark.parametrize("optimizer", [LBFGS(resample_every=8), Scipy("L-BFGS-B"), Scipy("CG", resample_every=5)], ids=str)
     def test_line_searches_walk_until_something_comes_through(self, optimizer: Optimizer) -> None:
         problem = Problem(sleeper(12.0), "top:0 | top:1", redirected=16)
         start = problem.start() * 0 + 1

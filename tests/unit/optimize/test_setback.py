@@ -56,7 +56,9 @@ def test_after_so_many_halvings_an_item_stops_with_its_best() -> None:
     json.dumps(result.describe(), allow_nan=False)
 
 
-@pytest.mark.parametrize("optimizer", [Ascent(0.4), Adam(0.7), Momentum(0.3), Ascent(5.0), Scipy(renew=2), LBFGS(renew=2)], ids=str)
+@pytest.mark.parametrize(
+    "optimizer", [Ascent(0.4), Adam(0.7), Momentum(0.3), Ascent(5.0), Scipy(resample_every=2), LBFGS(resample_every=2)], ids=str
+)
 def test_the_others_do_not_notice(optimizer: Optimizer) -> None:
     together = climb(optimizer, 14, [0, 1, 2])
     assert together.stopped[1] is not None
