@@ -62,13 +62,15 @@ def _options(values: Mapping[str, Any]) -> list[str]:
 
 def _targets(plan: "Plan") -> tuple[list[str], int]:
     """Return the targets of a plan, and how many images of each there are in a row."""
-    runs = [[sample.objective, len(list(same))] for sample, same in groupby(plan.samples, key=lambda sample: sample.objective)]
+    # Equal targets that compare images each make a batch of their own.
+    groups = [list(same) for _, same in groupby(plan.samples, key=lambda one: id(one.objective) if one.coupled else one.objective)]
+    runs = [(same[0].objective, len(same)) for same in groups]
     counts = [count for objective, count in runs if not (objective.coupled and objective.batch is not None)]
     variants = gcd(*counts) if counts else 1
     targets = []
     for objective, count in runs:
-        prescribed = objective.coupled and objective.batch is not None
-        targets += [str(objective)] * (count // (objective.batch if prescribed else variants))
+        prescribed = objective.batch if objective.coupled else None
+        targets += [str(objective)] * (count // (variants if prescribed is None else prescribed))
     return targets, variants
 
 
@@ -79,7 +81,13 @@ SETTINGS_OPTIONS = (
     ),
     click.option("--init", metavar="FILE", help="An image to start from."),
     click.option("--size", callback=_size, metavar="N|WxH", help="Pixels.  [default: of --init, else of the net's file]"),
-    click.option("--default-size", "--usual-size", "default_size", type=int, help="Pixels where neither of these says it and the net can take it, as a preset does."),
+    click.option(
+        "--default-size",
+        "--usual-size",
+        "default_size",
+        type=int,
+        help="Pixels where neither of these says it and the net can take it, as a preset does.",
+    ),
     click.option("--steps", type=int, help="Steps of the optimizer, in each octave or stage.  [default: 256]"),
     click.option("--optimizer", metavar="TEXT", help="adam; ascent: DeepDream's normalised ascent; or another.  [default: adam]"),
     click.option("--lr", type=float, help="Grey levels per step.  [default: 4 for adam, 2 for ascent]"),

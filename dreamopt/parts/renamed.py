@@ -7,8 +7,8 @@ import re
 from dreamopt.parts.calls import closing
 from dreamopt.parts.registry import snake
 
-CLASSES: dict[str, str] = {}
-"""Class names of parts: old to new; their names in snake case follow."""
+CLASSES: dict[str, str] = {"Pieces": "Piecewise", "PerGrey": "PerGreyLevel"}
+"""Class names of parts and schedules: old to new; their names in snake case follow."""
 PARAMETERS: dict[str, dict[str, str]] = {}
 """For each part, by its present name in snake case, its parameters: old to new."""
 SETTINGS: dict[str, str] = {"usual_size": "default_size"}
@@ -18,8 +18,8 @@ SETTINGS: dict[str, str] = {"usual_size": "default_size"}
 def renamed(text: str) -> str:
     """Return a part's or an objective's string with the names of today.
 
-    >>> renamed("Adam(2) + 0.5*conv4:7")
-    'Adam(2) + 0.5*conv4:7'
+    >>> renamed("Momentum(PerValue(Pieces((0, 8), (4, 2))))")
+    'Momentum(PerValue(Piecewise((0, 8), (4, 2))))'
     """
     for old, new in CLASSES.items():
         text = re.sub(rf"\b{re.escape(old)}(?=\s*\()", new, text)

@@ -98,7 +98,7 @@ def _saved(store: Store | None, batch: int, rendered: list[Rendered]) -> list[Re
 def execute_batch(
     plan: Plan, network: Network, batch: int, *, store: Store | None = None, callbacks: Sequence[Callback] = (), stop: Stop = None
 ) -> list[Rendered]:
-    """Make the images of one batch of a plan, in the batch's order; parameters as those of `execute`, nothing is written but checkpoints."""
+    """Make the images of one batch of a plan, in the batch's order; parameters as those of `execute`, only checkpoints are written."""
     places = plan.batches[batch]
     samples = [plan.samples[place] for place in places]
     start, problem, levels = _start(plan, network, samples)
@@ -244,9 +244,7 @@ def _run_stages(
     return _Outcome(results[0], results[-1], images, sum(result.steps for result in results), cut)
 
 
-def _rendered(
-    plan: Plan, network: Network, index: int, outcome: _Outcome, row: int, restarted: int | None, dead: str | None
-) -> Rendered:
+def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: int, restarted: int | None, dead: str | None) -> Rendered:
     result, cut = outcome.last, outcome.cut
     values = outcome.images[row : row + 1]
     shown = stretched(values, network) if plan.settings.stretch else values

@@ -21,7 +21,7 @@ _TEXTS = ("optimizer", "parametrization", "regularizers", "transforms")
 def read_format1(metadata: Mapping[str, Any]) -> Plan:
     """Return the plan of an image that was made by dreamopt 0.1; its inputs were not recorded then."""
     described = _with_present_names(metadata["settings"])
-    stages = [_with_present_names(stage) for stage in described.pop("stages")]
+    stages: Any = [_with_present_names(stage) for stage in described.pop("stages")]
     if described["optimizer"] in OPTIMIZERS and described["lr"] == OPTIMIZERS[described["optimizer"]]().step_size:  # type: ignore[attr-defined]  # both have one
         described["lr"] = None  # the plain name's own, written down; it is not that of stages with another optimizer
     settings = Settings(**{name: value for name, value in described.items() if value is not None}, stages=stages)

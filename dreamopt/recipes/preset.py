@@ -59,7 +59,7 @@ class Preset:
     def fields(self) -> dict[str, Any]:
         """The arguments of `Settings`, its stages as mappings; read anew at each use."""
         table = tomllib.loads(self.text)
-        return table.get("settings", {}) | {"stages": table.get("stages", ())}
+        return {**table.get("settings", {}), "stages": table.get("stages", ())}
 
     @cached_property
     def settings(self) -> Settings:
@@ -181,7 +181,7 @@ def _made(fields: Mapping[str, Any]) -> Settings:
 def _with_parameter(settings: Settings, part: str, parameter: str, value: Any) -> Settings:
     """Return settings with a parameter of every part of a name replaced, or with the part added."""
     name = snake(ALIASES.get(part, part))
-    runs = [settings, *settings.stages]
+    runs: list[Settings | StageSettings] = [settings, *settings.stages]
     replaced = [_replaced_in(run, name, parameter, value) for run in runs]
     if not any(replaced):
         kind = "regularizers" if name in regularizers.names() else "transforms" if name in transforms.names() else None
@@ -207,9 +207,7 @@ def _replaced_in(run: Settings | StageSettings, name: str, parameter: str, value
     for field_name in ("regularizers", "transforms"):
         parts = getattr(run, field_name)
         if any(snake(type(part).__name__) == name for part in parts):
-            new[field_name] = tuple(
-                _replaced(part, parameter, value) if snake(type(part).__name__) == name else part for part in parts
-            )
+            new[field_name] = tuple(_replaced(part, parameter, value) if snake(type(part).__name__) == name else part for part in parts)
     return new
 
 

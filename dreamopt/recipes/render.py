@@ -103,8 +103,8 @@ def run_plan(
     """
     rendered: list[Rendered] = []
     try:
-        for one in execute(plan, network, store=store, callbacks=callbacks, stop=stop):
-            rendered.append(one)
+        # One by one: those that are finished count, also where the next batch is interrupted.
+        rendered.extend(execute(plan, network, store=store, callbacks=callbacks, stop=stop))
     except KeyboardInterrupt:  # between two runs; a run ends with its best by itself
         if not rendered:
             raise

@@ -66,7 +66,8 @@ def replay(
     if network.hash() != metadata["net"]["weights_sha256"]:
         raise UsageError("the net's weights are not those that the image was made with: their hashes differ")
     plan = Plan.read(metadata) if plan is None else plan
-    return execute_batch(plan, network, 0, callbacks=callbacks, stop=stop)[metadata["place_in_batch"]]
+    place: int = metadata["place_in_batch"]
+    return execute_batch(plan, network, 0, callbacks=callbacks, stop=stop)[place]
 
 
 def differences(metadata: Mapping[str, Any], network: Network) -> list[str]:

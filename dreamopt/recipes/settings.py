@@ -65,7 +65,8 @@ class StageSettings:
         check_whole("steps", self.steps)
         check_whole("views", self.views)
         object.__setattr__(self, "zoom", check_number("zoom of a stage", self.zoom, POSITIVE))
-        object.__setattr__(self, "layer", (self.layer,) if isinstance(self.layer, str) else tuple(self.layer))
+        layers: Any = self.layer
+        object.__setattr__(self, "layer", (layers,) if isinstance(layers, str) else tuple(layers))
 
     def describe(self) -> dict[str, Any]:
         """Return the stage fit for JSON, its parts as strings."""

@@ -22,9 +22,9 @@ from dreamopt.parts.schedule import Linear
 from dreamopt.regularizer import Regularizer, parse_regularizer
 from dreamopt.regularizers import L2, Decay, GaussianBlur, TotalVariation
 
-OPTIMIZERS: Mapping[str, Callable[[], Optimizer]] = {"adam": lambda: Adam(4.0), "ascent": lambda: Ascent(2.0)}
+OPTIMIZERS: Mapping[str, Callable[[], Optimizer]] = {"adam": lambda: Adam(4), "ascent": lambda: Ascent(2)}
 """What these plain names stand for in settings; grey levels per step."""
-PARAMETRIZATIONS: Mapping[str, Callable[[], Parametrization]] = {"fourier": lambda: Fourier(noise=4.0), "pixels": lambda: Pixels(noise=10.0)}
+PARAMETRIZATIONS: Mapping[str, Callable[[], Parametrization]] = {"fourier": lambda: Fourier(noise=4), "pixels": lambda: Pixels(noise=10)}
 """What these plain names stand for in settings; grey levels of noise at the start."""
 RANGES: Mapping[str, Range] = {
     "tv": NOT_NEGATIVE,
@@ -107,16 +107,19 @@ def with_number(part: Any, field: str, value: float, option: str) -> Any:
 
 
 def checked_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the short options' numbers, each in its range."""
-    check = {name: check_whole if name == "jitter" else check_number for name in RANGES}
-    return {name: check[name](name, value, RANGES[name]) for name, value in numbers.items() if value is not None}
+    """Return the short options' numbers, each in its range; 4.0 as 4, so that a number is written in one way."""
+    given = {name: value for name, value in numbers.items() if value is not None}
+    checked = {name: check_number(name, value, RANGES[name]) for name, value in given.items()}
+    checked |= {name: check_whole(name, value, RANGES[name]) for name, value in given.items() if name == "jitter"}
+    return {name: int(value) if value == int(value) else value for name, value in checked.items()}
 
 
 def as_optimizer(value: Optimizer | str) -> Optimizer:
     """Return an optimizer, or the one that a string names."""
     if isinstance(value, str):
         value = OPTIMIZERS[value.strip()]() if value.strip() in OPTIMIZERS else parse_optimizer(value)
-    return _of(Optimizer, value, "optimizer")
+    optimizer: Optimizer = _of(Optimizer, value, "optimizer")
+    return optimizer
 
 
 def as_parametrization(value: Parametrization | str) -> Parametrization:
@@ -124,7 +127,8 @@ def as_parametrization(value: Parametrization | str) -> Parametrization:
     if isinstance(value, str):
         name = value.strip()
         value = PARAMETRIZATIONS[name]() if name in PARAMETRIZATIONS else parse_parametrization(value)
-    return _of(Parametrization, value, "parametrization")
+    parametrization: Parametrization = _of(Parametrization, value, "parametrization")
+    return parametrization
 
 
 def as_transforms(values: Any) -> tuple[Transform, ...]:

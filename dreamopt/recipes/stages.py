@@ -95,9 +95,7 @@ def stages_of(settings: Settings, size: Pair) -> tuple[Stage, ...]:
             sizes.insert(0, (smaller[0], smaller[1]))
         one = settings.stage(0)
         regularizers = ordered(one.regularizers)
-        return tuple(
-            Stage(each, one.steps, one.optimizer, one.transforms, regularizers, one.views, carry="add_detail") for each in sizes
-        )
+        return tuple(Stage(each, one.steps, one.optimizer, one.transforms, regularizers, one.views, carry="add_detail") for each in sizes)
     stages = []
     for number in range(settings.runs):
         one = settings.stage(number)
