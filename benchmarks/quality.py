@@ -1,6 +1,6 @@
-"""How good pictures are, in numbers beside the eye: ``python -m benchmarks.quality`` compares presets on SqueezeNet.
+"""How good images are, in numbers beside the eye: ``python -m benchmarks.quality`` compares presets on SqueezeNet.
 
-Three measures of a picture. **Held out**: the target's value under transforms that no recipe trains with (turns up to 8
+Three measures of an image. **Held out**: the target's value under transforms that no recipe trains with (turns up to 8
 degrees, sizes 0.9 to 1.1, shifts up to 6 pixels, a slight blur), so that only what is really there counts; as a part of the
 highest that any recipe reached for the target. **Variation**: the mean difference of neighbours in grey levels, 10 to 20 for
 photographs, more for noise. **Spectrum**: how far the logarithm of the strength of frequencies, ring by ring, is from that of
@@ -86,8 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     best = scores.max(0)
     print(f"{'preset':32} {'held out':>9} {'variation':>10} {'spectrum':>9} {'seconds':>8}")
     for (text, rendered, seconds), row in zip(found, scores, strict=True):
-        told = [np.mean([measure(one.image) for one in rendered]) for measure in (variation, spectrum)]
-        print(f"{text:32} {np.mean(row / best):9.2f} {told[0]:10.1f} {told[1]:9.2f} {seconds:8.0f}")
+        measures = [np.mean([measure(one.image) for one in rendered]) for measure in (variation, spectrum)]
+        print(f"{text:32} {np.mean(row / best):9.2f} {measures[0]:10.1f} {measures[1]:9.2f} {seconds:8.0f}")
         print("    " + " ".join(f"{value:.3g}" for value in row))
     if asked.out:
         size = min(one.image.shape[0] for _, rendered, _ in found for one in rendered)

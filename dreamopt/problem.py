@@ -1,7 +1,7 @@
 r"""A problem: network, objective, regularizers, parametrization and transforms bound into one function and its gradient.
 
 The signs, said once: an objective is **maximised**, penalties are **subtracted** from it, and what scipy **minimises** is
-the negative of that, summed over the items of the batch. With parameters p, image x = x(p), transform T:
+the negative of that, summed over the samples of the batch. With parameters p, image x = x(p), transform T:
 
 .. math:: v_n(p) = O_n\bigl(a(T(x_n))\bigr) - \sum_k R_k(x_n), \qquad f(p) = -\sum_n v_n(p)
 
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
@@ -22,77 +22,26 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds
 from torch import Tensor
 
-from dreamopt.errors import DeadGradientError, ObjectiveError, RegularizerError, UsageError
-from dreamopt.image.parametrization import Parametrization, parse_parametrization
+from dreamopt.errors import DeadGradientError, UsageError
+from dreamopt.image.parametrization import Parametrization, as_parametrization
 from dreamopt.image.parametrizations.pixels import Pixels
-from dreamopt.image.transform import Transform, parse_transforms
+from dreamopt.image.transform import Transform, as_transforms
 from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
 from dreamopt.network.network import Redirect
-from dreamopt.objective import Objective, each, parse
-from dreamopt.parts.image_space import ImageSpace
+from dreamopt.objective import Objective, as_objective, each
+from dreamopt.parts.evaluation import Evaluation as Evaluation
 from dreamopt.parts.streams import Stream, streams
-from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, parse_regularizer
+from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, as_regularizer
 
 FloatVector = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What one evaluation of a problem gives, per item, without autograd's graph.
-
-    Parameters
-    ----------
-    values : Tensor
-        (N,) objective minus penalties: what is maximised.
-    objective, penalties : Tensor
-        (N,) the two parts.
-    gradient : Tensor
-        (N, ...) of ``values.sum()`` with respect to the parameters.
-    image_gradient : Tensor
-        (N, C, H, W) the objective's part alone, at the image.
-    is_argmax : Tensor or None
-        (N,) whether each item's unit is the highest of its layer, where the objective can tell.
-    redirected : Tensor or None
-        (N,) whether each item's gradient was redirected at a ReLU that stopped it; None where the rule did not hold.
-    redirected_at : mapping of str to Tensor
-        The same for each ReLU, by the layer's name.
-    """
-
-    values: Tensor
-    objective: Tensor
-    penalties: Tensor
-    gradient: Tensor
-    image_gradient: Tensor
-    is_argmax: Tensor | None = None
-    redirected: Tensor | None = None
-    redirected_at: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def dead(self) -> list[int]:
-        """Return the places in the batch of the items whose objective has a gradient of exactly zero."""
-        alive = (self.image_gradient != 0).flatten(1).any(1)
-        return [i for i, a in enumerate(alive.tolist()) if not a]
-
-    def select(self, places: Sequence[int]) -> Evaluation:
-        """Return the evaluation of the samples at these places in the batch."""
-        rows = list(places)
-        return Evaluation(
-            values=self.values[rows],
-            objective=self.objective[rows],
-            penalties=self.penalties[rows],
-            gradient=self.gradient[rows],
-            image_gradient=self.image_gradient[rows],
-            is_argmax=None if self.is_argmax is None else self.is_argmax[rows],
-            redirected=None if self.redirected is None else self.redirected[rows],
-            redirected_at={layer: samples[rows] for layer, samples in self.redirected_at.items()},
-        )
 
 
 class Problem:
     """An optimization problem over images.
 
     Called with a flat numpy vector it returns ``(f, gradient)`` to be minimised, as `scipy.optimize.minimize` with
-    ``jac=True`` wants it; called with a torch tensor of parameters, the values of each item to be maximised, with the
+    ``jac=True`` wants it; called with a torch tensor of parameters, the values of each sample to be maximised, with the
     gradient of their sum in the tensor's ``grad``.
 
     Parameters
@@ -100,14 +49,14 @@ class Problem:
     network : Network
         The net.
     objective : Objective, str, or a sequence of these
-        What is maximised; a string as in `dreamopt.parts.calls`, for instance ``"conv4:7"``. A sequence gives item i of the
+        What is maximised; a string as in `dreamopt.parts.calls`, for instance ``"conv4:7"``. A sequence gives sample i of the
         batch its own.
     regularizers : sequence of Regularizer or str
         Penalties enter the value; projections are left to the loop (`dreamopt.optimize.run`), scipy knows nothing of them.
     size : int or (int, int), optional
         Image size in pixels, or (height, width); the size in the net's file by default.
     batch : int, optional
-        Number of items; by default as many as the objective prescribes, else 1.
+        Number of samples; by default as many as the objective prescribes, else 1.
     parametrization : Parametrization or str, optional
         `Pixels` by default; a string as ``"fourier(noise=4)"``.
     transforms : sequence of Transform or str
@@ -116,12 +65,12 @@ class Problem:
     views : int
         How many differently transformed views of each image the net sees at each step, at least 1; the score is their mean.
     items : sequence of int, optional
-        The items' numbers in the whole job, for their random streams; 0, 1, ... by default. An item that is run alone
+        The samples' numbers in the whole job, for their random streams; 0, 1, ... by default. A sample that is run alone
         gives the image it gives in a batch if it keeps its number.
     redirected : int
-        For so many steps at the start, at least 0, gradients of which a ReLU lets nothing of an item's through are
-        redirected (Lucid's rule, which wakes dead starts; Lucid's number is 16). Called as a function, the first so many
-        calls count as these steps. 0 by default: the gradient is the derivative.
+        For so many steps at the start, at least 0, the gradient of a sample passes a ReLU that would stop all of it (Lucid's rule
+        against dead ReLUs; Lucid's number is 16). The step is the loop's: `evaluate` takes it from its context, and calling the
+        problem, which knows no steps, always gives the derivative. 0 by default.
 
     Attributes
     ----------
@@ -165,52 +114,36 @@ class Problem:
         redirected: int = 0,
     ) -> None:
         self.network = network
-        shape = network.item_shape(size)
-        self.size = shape[1:] if len(shape) == 3 else None
+        self.space = network.image_space(size)
+        self.size = self.space.shape[1:] if len(self.space.shape) == 3 else None
         self.views = views
         if views < 1:
             raise UsageError(f"views must be at least 1, not {views}")
         self.redirected = redirected
         if redirected < 0:
             raise UsageError(f"redirected must be a number of steps, at least 0, not {redirected}")
-        low, high = network.bounds_at(self.size) if network.has_image_input else (None, None)
-        grey = abs(network.scale) if network.has_image_input else 1.0
-        like = torch.zeros((), dtype=network.dtype, device=network.device)
-        order = network.channel_order if network.has_image_input and shape[0] >= 3 else ""
-        file = network.input_shape
-        self.space = ImageSpace(
-            shape,
-            low,
-            high,
-            grey,
-            like,
-            order,
-            (file[1], file[2]) if network.has_image_input else None,
-            network.has_image_input and network.scale < 0,
-        )
-        self.transforms = tuple(_transforms(transforms))
+        self.transforms = as_transforms(transforms)
         self.seen = self._seen_size()
-        self.objective = _objective(objective).bind(network, self.seen)
-        made = [_regularizer(r) for r in ([regularizers] if isinstance(regularizers, Regularizer | str) else regularizers)]
-        self.penalties = tuple(r for r in made if isinstance(r, Penalty))
-        self.projections = tuple(r for r in made if isinstance(r, Projection))
-        self.parametrization = _parametrization(Pixels() if parametrization is None else parametrization)
+        self.objective = as_objective(objective).bind(network, self.seen)
+        several = [regularizers] if isinstance(regularizers, Regularizer | str) else regularizers
+        parsed = [as_regularizer(regularizer) for regularizer in several]
+        self.penalties = tuple(r for r in parsed if isinstance(r, Penalty))
+        self.projections = tuple(r for r in parsed if isinstance(r, Projection))
+        self.parametrization = as_parametrization(Pixels() if parametrization is None else parametrization)
         self.n = self._count(batch, items)
         self.items = tuple(range(self.n)) if items is None else tuple(items)
         self.shape = (self.n, *self.parametrization.shape(self.space))
-        self._start_checked = False
-        self._calls = 0
 
     def _seen_size(self) -> tuple[int, ...] | None:
         """Return (H, W) of what the net sees: transforms may grow and cut the image."""
         if self.size is None or not self.transforms:
             return self.size
-        image = self._changed(self.space.like.expand(1, *self.space.shape), [(Stream(0, 0), 0)], self._told(None))
+        image = self._apply_transforms(self.space.like.expand(1, *self.space.shape), [(Stream(0, 0), 0)], self._with_image_space(None))
         return tuple(image.shape[2:])
 
     def _count(self, batch: int | None, items: Sequence[int] | None) -> int:
-        said = {"the objective": self.objective.batch, "batch": batch, "items": None if items is None else len(items)}
-        counts = {what: n for what, n in said.items() if n is not None}
+        given = {"the objective": self.objective.batch, "batch": batch, "items": None if items is None else len(items)}
+        counts = {what: n for what, n in given.items() if n is not None}
         if len(set(counts.values())) > 1:
             raise UsageError("the number of items is unclear: " + ", ".join(f"{what} says {n}" for what, n in counts.items()))
         n = next(iter(counts.values()), 1)
@@ -258,7 +191,7 @@ class Problem:
         return params if low is None and high is None else params.clamp(low, high)
 
     def streams(self, seed: int, step: int) -> list[Stream]:
-        """Return the items' random streams at a step."""
+        """Return the samples' random streams at a step."""
         return streams(seed, self.items, step)
 
     def start(self, seed: int = 0) -> Tensor:
@@ -271,7 +204,7 @@ class Problem:
         Raises
         ------
         DeadGradientError
-            If an item's gradient is exactly zero there, naming the layer that stopped it.
+            If a sample's gradient is exactly zero there, naming the layer that stopped it.
         """
         params = self.start(seed)
         self.check_start(params)
@@ -298,7 +231,7 @@ class Problem:
 
     def values_and_argmax(self, params: Tensor, context: StepContext | None = None, seed: int = 0) -> tuple[Tensor, Tensor | None]:
         """Return the values as `value`, and `Evaluation.is_argmax`, both of one forward pass."""
-        context = self._told(context)
+        context = self._with_image_space(context)
         image, alpha = self.parametrization.image(params, self.space), self.parametrization.alpha(params, self.space)
         score, is_argmax = self._score(image, alpha, context, seed)
         return score - self._penalty(image, context), is_argmax
@@ -308,53 +241,59 @@ class Problem:
 
         The gradient is the derivative, unless ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
-        context = self._told(context)
-        return self._evaluate(params, context, seed, redirect and context.step < self.redirected)
-
-    def _evaluate(self, params: Tensor, context: StepContext, seed: int, redirecting: bool) -> Evaluation:
-        redirect = Redirect(params.shape[0] * self.views) if redirecting else None
+        context = self._with_image_space(context)
+        rule = Redirect(params.shape[0] * self.views) if redirect and context.step < self.redirected else None
         leaf = params.detach().requires_grad_()
         with torch.enable_grad():
-            made = self.parametrization.image(leaf, self.space)
-            veil = self.parametrization.alpha(leaf, self.space)
-            image = made.detach().requires_grad_()
-            alpha = None if veil is None else veil.detach().requires_grad_()
-            score, is_argmax = self._score(image, alpha, context, seed, redirect)
+            image_of_leaf = self.parametrization.image(leaf, self.space)
+            opacity = self.parametrization.alpha(leaf, self.space)
+            image = image_of_leaf.detach().requires_grad_()
+            alpha = None if opacity is None else opacity.detach().requires_grad_()
+            score, is_argmax = self._score(image, alpha, context, seed, rule)
             image_gradient, *more = _gradients(score, [image] if alpha is None else [image, alpha])
-            # Apart from the objective's, so that a dead objective is not hidden behind a living penalty.
+            # Kept apart, so that a zero objective gradient shows even where a penalty has one.
             penalty = self._penalty(image, context)
             total = image_gradient - _gradients(penalty, [image])[0] if self.penalties else image_gradient
-            if veil is not None:
-                (gradient,) = torch.autograd.grad([made, veil], leaf, [total, *more])
+            if opacity is not None:
+                (gradient,) = torch.autograd.grad([image_of_leaf, opacity], leaf, [total, *more])
             else:
-                gradient = total if made is leaf else torch.autograd.grad(made, leaf, total)[0]
+                gradient = total if image_of_leaf is leaf else torch.autograd.grad(image_of_leaf, leaf, total)[0]
         score, penalty = score.detach(), penalty.detach()
-        found = Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, is_argmax)
-        return found if redirect is None else self._with_redirected(found, redirect)
+        evaluation = Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, is_argmax)
+        return evaluation if rule is None else self._with_redirected(evaluation, rule)
 
-    def _with_redirected(self, found: Evaluation, redirect: Redirect) -> Evaluation:
-        # An item is all of its views.
-        at = {layer: acted.reshape(-1, self.views).any(1) for layer, acted in redirect.acted.items()}
-        none = torch.zeros(len(found.values), dtype=torch.bool, device=found.values.device)
-        return replace(found, redirected=torch.stack([none, *at.values()]).any(0), redirected_at=at)
+    def _with_redirected(self, evaluation: Evaluation, rule: Redirect) -> Evaluation:
+        # A sample counts as redirected if any of its views was.
+        at = {layer: acted.reshape(-1, self.views).any(1) for layer, acted in rule.acted.items()}
+        none = torch.zeros(len(evaluation.values), dtype=torch.bool, device=evaluation.values.device)
+        return replace(evaluation, redirected=torch.stack([none, *at.values()]).any(0), redirected_at=at)
 
-    def _told(self, context: StepContext | None) -> StepContext:
+    def _with_image_space(self, context: StepContext | None) -> StepContext:
+        if context is not None and context.space is self.space:
+            return context
         return replace(StepContext() if context is None else context, space=self.space)
 
-    def check_start(self, params: Tensor, seed: int = 0) -> None:
-        """Raise DeadGradientError if the objective's gradient is exactly zero for any item; checked once per problem."""
-        if not self._start_checked:
-            self._refuse_dead(params, self.evaluate(params, seed=seed), seed)
+    def check_start(self, params: Tensor | FloatVector, seed: int = 0) -> None:
+        """Raise DeadGradientError if the objective's gradient is exactly zero for any sample, as at a start nothing could move from.
+
+        Where the first steps redirect gradients it is the redirected gradient that counts.
+        """
+        params = self._tensor(params)
+        dead = self.evaluate(params, seed=seed).dead()
+        if dead:
+            more = f" (and {len(dead) - 1} more of {self.n} items)" if len(dead) > 1 else ""
+            also = "; redirected ReLUs do not let it through either" if self.redirected else ""
+            raise DeadGradientError(self.explain(params, dead[0], seed) + also + more)
 
     def explain(self, params: Tensor, index: int, seed: int = 0) -> str:
-        """Return one sentence on why the gradient of the item in place ``index`` is zero at these parameters."""
+        """Return one sentence on why the gradient of the sample in place ``index`` is zero at these parameters."""
         place = index * self.views
-        image = self._transformed(self.images(params), self._told(None), seed)[place : place + 1]
+        image = self._transformed(self.images(params), self._with_image_space(None), seed)[place : place + 1]
         return explain_dead(self.network, self.objective.item(index), image)
 
     def explain_nonfinite(self, params: Tensor, index: int, context: StepContext, seed: int = 0) -> str:
-        """Return one clause on where the first values that are not finite come from, for the item in place ``index``."""
-        context, image = self._told(context), self.images(params)
+        """Return one clause on where the first values that are not finite come from, for the sample in place ``index``."""
+        context, image = self._with_image_space(context), self.images(params)
         if not bool(torch.isfinite(params[index]).all()):
             return "the step before it led to parameters that are not finite"
         if not bool(torch.isfinite(image[index]).all()):
@@ -366,20 +305,15 @@ class Problem:
                 return f"the penalty {penalty} is {value}"
         return explain_nonfinite(self.network, self.objective.item(index), seen)
 
-    def _refuse_dead(self, params: Tensor, found: Evaluation, seed: int = 0) -> None:
-        dead = found.dead()
-        if dead:
-            more = f" (and {len(dead) - 1} more of {self.n} items)" if len(dead) > 1 else ""
-            also = "; redirected ReLUs do not wake it" if self.redirected else ""
-            raise DeadGradientError(self.explain(params, dead[0], seed) + also + more)
-        self._start_checked = True
-
     @overload
     def __call__(self, params: Tensor) -> Tensor: ...
     @overload
     def __call__(self, params: FloatVector) -> tuple[float, FloatVector]: ...
     def __call__(self, params: Tensor | FloatVector) -> Tensor | tuple[float, FloatVector]:
-        """Evaluate the problem, in scipy's way or in torch's.
+        """Evaluate the problem, in scipy's way or in torch's: step 0, seed 0, and always the derivative, whatever `redirected` says.
+
+        It is a function of the parameters alone. A sample whose gradient is exactly zero, as behind a dead ReLU, gets zeros, and a
+        minimiser started there stops at once: `x0` refuses such a start, and `check_start` one of your own.
 
         Parameters
         ----------
@@ -393,54 +327,45 @@ class Problem:
         Tensor
             For a tensor: (N,) values to be **maximised**; ``params.grad`` is set (not added to) to the gradient of their
             sum, so that ``torch.optim.Adam([params], maximize=True)`` climbs.
-
-        Raises
-        ------
-        DeadGradientError
-            At the first call, if the gradient of any item is exactly zero.
         """
-        tensor = self._tensor(params)
-        found = self._evaluate(tensor, self._told(None), 0, self._calls < self.redirected)
-        self._calls += 1
-        if not self._start_checked:
-            self._refuse_dead(tensor, found)
+        evaluation = self.evaluate(self._tensor(params), redirect=False)
         if isinstance(params, Tensor):
-            params.grad = found.gradient.to(params).reshape(params.shape)
-            return found.values
-        total = -float(found.values.to(torch.float64).sum())
-        return total, -found.gradient.reshape(-1).cpu().numpy().astype(np.float64)
+            params.grad = evaluation.gradient.to(params).reshape(params.shape)
+            return evaluation.values
+        total = -float(evaluation.values.to(torch.float64).sum())
+        return total, -evaluation.gradient.reshape(-1).cpu().numpy().astype(np.float64)
 
     def _tensor(self, params: Tensor | FloatVector) -> Tensor:
-        given = params.detach() if isinstance(params, Tensor) else torch.from_numpy(np.array(params, dtype=np.float64))
+        tensor = params.detach() if isinstance(params, Tensor) else torch.from_numpy(np.array(params, dtype=np.float64))
         count = int(np.prod(self.shape))
-        if given.numel() != count:
+        if tensor.numel() != count:
             raise UsageError(
-                f"{given.numel()} parameters of shape {tuple(given.shape)} were given, but the problem has {count}: {self.shape}"
+                f"{tensor.numel()} parameters of shape {tuple(tensor.shape)} were given, but the problem has {count}: {self.shape}"
             )
-        return given.to(dtype=self.network.dtype, device=self.network.device).reshape(self.shape)
+        return tensor.to(dtype=self.network.dtype, device=self.network.device).reshape(self.shape)
 
     def _transformed(self, image: Tensor, context: StepContext, seed: int) -> Tensor:
-        """Return what the net sees, (N views, C, H', W'), all views of an item side by side."""
-        drawn = [(stream, view) for stream in self.streams(seed, context.step) for view in range(self.views)]
-        return self._changed(image if self.views == 1 else image.repeat_interleave(self.views, 0), drawn, context)
+        """Return what the net sees, (N views, C, H', W'), all views of a sample side by side."""
+        view_streams = [(stream, view) for stream in self.streams(seed, context.step) for view in range(self.views)]
+        return self._apply_transforms(image if self.views == 1 else image.repeat_interleave(self.views, 0), view_streams, context)
 
-    def _changed(self, image: Tensor, drawn: Sequence[tuple[Stream, int]], context: StepContext) -> Tensor:
+    def _apply_transforms(self, image: Tensor, view_streams: Sequence[tuple[Stream, int]], context: StepContext) -> Tensor:
         for place, transform in enumerate(self.transforms):
-            image = transform(image, [stream.fold_in(context.octave, view, place) for stream, view in drawn], context)
+            image = transform(image, [stream.fold_in(context.octave, view, place) for stream, view in view_streams], context)
         return image
 
     def _score(
-        self, image: Tensor, alpha: Tensor | None, context: StepContext, seed: int, redirect: Redirect | None = None
+        self, image: Tensor, alpha: Tensor | None, context: StepContext, seed: int, rule: Redirect | None = None
     ) -> tuple[Tensor, Tensor | None]:
         if alpha is not None:
             image = self.parametrization.composite(image, alpha, self.streams(seed, context.step), self.space)
-        activations = self.network.activations(self._transformed(image, context, seed), self.objective.layers, redirect=redirect)
+        activations = self.network.activations(self._transformed(image, context, seed), self.objective.layers, redirect=rule)
         by_view = (
             [{name: a[view :: self.views] for name, a in activations.items()} for view in range(self.views)]
             if self.views > 1
             else [activations]
         )
-        score = self.objective(by_view[0]) if self.views == 1 else torch.stack([self.objective(one) for one in by_view]).mean(0)
+        score = self.objective(by_view[0]) if self.views == 1 else torch.stack([self.objective(view) for view in by_view]).mean(0)
         is_argmax = self.objective.is_argmax(by_view[0])
         return score if alpha is None else self.parametrization.score_with_opacity(score, alpha), is_argmax
 
@@ -467,43 +392,5 @@ class Problem:
 def _gradients(values: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
     if not values.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
-    found = torch.autograd.grad(values.sum(), leaves, allow_unused=True)
-    return [torch.zeros_like(leaf) if one is None else one for one, leaf in zip(found, leaves, strict=True)]
-
-
-def _made(text: Any, kind: type[Any], read: Callable[[str], Any], error: type[Exception]) -> Any:
-    made = read(text) if isinstance(text, str) else text
-    if not isinstance(made, kind):
-        raise error(f"{made!r} is no {kind.__name__.lower()}; give one of dreamopt.{kind.__name__.lower()}s, or its string")
-    return made
-
-
-def _objective(objective: Objective | str | Sequence[Objective | str]) -> Objective:
-    if isinstance(objective, Sequence) and not isinstance(objective, str):
-        return each([_objective(one) for one in objective])
-    made: Objective = _made(objective, Objective, parse, ObjectiveError)
-    return made
-
-
-def _regularizer(regularizer: Regularizer | str) -> Regularizer:
-    made: Regularizer = _made(regularizer, Regularizer, parse_regularizer, RegularizerError)
-    if not isinstance(made, Penalty | Projection):
-        raise RegularizerError(f"{made!r} is neither a Penalty nor a Projection")
-    return made
-
-
-def _parametrization(parametrization: Parametrization | str) -> Parametrization:
-    made = parse_parametrization(parametrization) if isinstance(parametrization, str) else parametrization
-    if not isinstance(made, Parametrization):
-        raise UsageError(f"{made!r} is no parametrization; give one of dreamopt.image, or its string")
-    return made
-
-
-def _transforms(transforms: Sequence[Transform | str] | Transform | str) -> Iterator[Transform]:
-    for one in [transforms] if isinstance(transforms, Transform | str) else transforms:
-        if isinstance(one, str):
-            yield from parse_transforms(one)
-        elif isinstance(one, Transform):
-            yield one
-        else:
-            raise UsageError(f"{one!r} is no transform; give one of dreamopt.image, or its string")
+    gradients = torch.autograd.grad(values.sum(), leaves, allow_unused=True)
+    return [torch.zeros_like(leaf) if gradient is None else gradient for gradient, leaf in zip(gradients, leaves, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +40,11 @@ class Alignment(Objective):
     >>> print(Interpolate("conv4", 7, 9, 5) + 0.1 * Alignment("conv2"))
     Interpolate("conv4", 7, 9, 5) + 0.1*Alignment("conv2")
     """
+
+    examples: ClassVar = (
+        "alignment({layer})",
+        "alignment(({layer2}, {classifier}), ratio=3)",
+    )
 
     layer: str | tuple[str, ...]
     ratio: float = 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -41,6 +42,13 @@ class Caricature(PictureObjective):
     >>> print(Caricature("mixed4c", "photo.jpg", power=1))
     Caricature("mixed4c", "photo.jpg", power=1)
     """
+
+    examples: ClassVar = (
+        "caricature({layer}, {image})",
+        "caricature({layer}, ({image}, {image2}, {image3}))",
+        "caricature(({layer2}, {classifier}), {image}, power=2)",
+        "caricature(({layer2}, {classifier}), ({image}, {image2}, {image3}), power=2)",
+    )
 
     power: float = 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -36,6 +37,13 @@ class Channel(UnitObjective):
     >>> print(Channel("conv4", 7) - 0.5 * Channel("conv3", (1, 2)))
     conv4:7 - 0.5*conv3:1,2
     """
+
+    examples: ClassVar = (
+        "channel({layer}, 3)",
+        "channel({layer}, (3, 0, 4))",
+        "channel({classifier}, 2)",
+        "channel({classifier}, (2, 6, 2))",
+    )
 
     layer: str
     unit: Unit

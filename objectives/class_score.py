@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -37,6 +38,15 @@ class ClassScore(UnitObjective):
     >>> print(ClassScore("fc8", "tabby cat") + ClassScore("fc8", 3))
     fc8:tabby cat + fc8:3
     """
+
+    examples: ClassVar = (
+        "class_score({classifier}, 5)",
+        "class_score({classifier}, (5, 1, 0))",
+        "class_score({classifier}, {label})",
+        "class_score({classifier}, ({label}, 6, 3))",
+        "class_score({layer}, 4)",
+        "class_score({layer}, (4, 3, 2))",
+    )
 
     layer: str
     unit: Unit

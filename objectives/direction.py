@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,15 @@ class Direction(VectorObjective):
     >>> print(Direction("conv1", (1, 0, -0.5), power=2))
     Direction("conv1", (1.0, 0.0, -0.5), power=2)
     """
+
+    examples: ClassVar = (
+        "direction({layer}, {vector})",
+        "direction({layer}, ({vector}, {vector2}, {vector3}))",
+        "direction({layer}, {vector}, power=2)",
+        "direction({layer}, ({vector}, {vector2}, {vector3}), power=2)",
+        "direction({classifier}, {class_vector}, power=0.5)",
+        "direction({classifier}, ({class_vector}, {class_vector2}, {class_vector3}), power=0.5)",
+    )
 
     power: float = 0.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from torch import Tensor
 
@@ -36,6 +36,16 @@ class DirectionNeuron(VectorObjective):
     >>> print(DirectionNeuron("conv1", "concept.npy", 3, 5))
     DirectionNeuron("conv1", "concept.npy", y=3, x=5)
     """
+
+    examples: ClassVar = (
+        "direction_neuron({layer}, {vector})",
+        "direction_neuron({layer}, ({vector}, {vector2}, {vector3}))",
+        "direction_neuron({layer}, {vector}, 2, 7, 1)",
+        "direction_neuron({layer}, ({vector}, {vector2}, {vector3}), (2, 0, 6), (7, 8, 1), 1)",
+        "direction_neuron({layer}, {vector}, (2, 0, 6), 7)",
+        "direction_neuron({classifier}, {class_vector}, power=2)",
+        "direction_neuron({classifier}, ({class_vector}, {class_vector2}, {class_vector3}), power=2)",
+    )
 
     y: Place = None
     x: Place = None

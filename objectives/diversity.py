@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -38,6 +39,11 @@ class Diversity(Objective):
     >>> print(Channel("conv4", 7) - 10 * Diversity("conv3"))
     conv4:7 - 10*Diversity("conv3")
     """
+
+    examples: ClassVar = (
+        "diversity({layer})",
+        "diversity(({layer2}, {classifier}))",
+    )
 
     layer: str | tuple[str, ...]
 

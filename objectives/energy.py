@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -61,6 +62,16 @@ class Energy(Objective):
     inception_4c/output - Energy("pool1", reduce="mean")
     """
 
+    examples: ClassVar = (
+        "energy({layer})",
+        "energy({classifier})",
+        'energy({layer}, "mean")',
+        'energy({layer2}, "norm")',
+        "energy({layer}, weights={vector})",
+        'energy({classifier}, "mean", {class_vector})',
+        'energy({layer}, "norm", {vector})',
+    )
+
     layer: str
     reduce: str = "sum"
     weights: Vector | None = field(default=None, metadata=INPUT_FILE)
@@ -78,6 +89,11 @@ class Energy(Objective):
     def layers(self) -> tuple[str, ...]:
         """The one layer."""
         return (self.layer,)
+
+    @property
+    def gradient(self) -> Literal["derivative", "rule"]:
+        """A rule for weighted norms."""
+        return "rule" if self.reduce == "norm" and self.weights is not None else "derivative"
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's energy."""

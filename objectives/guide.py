@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -49,11 +50,25 @@ class Guide(PictureObjective):
     Guide("inception_3b/output", "flowers.jpg")
     """
 
+    examples: ClassVar = (
+        "guide({layer}, {image})",
+        "guide({layer}, ({image}, {image2}, {image3}))",
+        "guide(({layer2}, {classifier}), {image})",
+        "guide(({layer2}, {classifier}), ({image}, {image2}, {image3}))",
+        'guide({layer}, {image}, "channels")',
+        'guide({layer}, ({image}, {image2}, {image3}), "channels")',
+    )
+
     match: str = "columns"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         chosen("match", self.match, MATCH)
+
+    @property
+    def gradient(self) -> Literal["derivative", "rule"]:
+        """A rule where channels are matched."""
+        return "rule" if self.match == "channels" else "derivative"
 
     def prepare(self, activation: Tensor, layer: str, picture: Given) -> Tensor:
         """Return the guide's columns (1, C, Q), or its channels' weights (1, C)."""

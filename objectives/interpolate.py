@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -42,6 +43,11 @@ class Interpolate(Objective):
     >>> print(row, "|", row.item(1))
     Interpolate("conv4", 7, 9, 5) | 0.75*conv4:7 + 0.25*conv4:9
     """
+
+    examples: ClassVar = (
+        "interpolate({layer}, 3, 0, 3)",
+        "interpolate({layer2}, 3, 6, 3, other_layer={classifier})",
+    )
 
     layer: str
     unit: int

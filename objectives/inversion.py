@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +37,13 @@ class Inversion(PictureObjective):
     >>> print(Inversion("conv4", "photo.jpg"))
     Inversion("conv4", "photo.jpg")
     """
+
+    examples: ClassVar = (
+        "inversion({layer}, {image})",
+        "inversion({layer}, ({image}, {image2}, {image3}))",
+        "inversion(({layer2}, {classifier}), {image})",
+        "inversion(({layer2}, {classifier}), ({image}, {image2}, {image3}))",
+    )
 
     def prepare(self, activation: Tensor, layer: str, picture: Guide) -> Tensor:
         """Return the activation, which must not be all zero."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ class LogProbability(UnitObjective):
         The classifier's last layer **before** the softmax, for instance ``fc8``.
     unit : int, str, or a sequence of these
         The class's number, or its name when the network knows its labels; a sequence gives one to each item.
-    own_only : bool
+    own_logit_only : bool
         Whether only the class's own part of the gradient is kept, ``1 - p``, as PPGN does; the other classes are then not
         pushed down.
 
@@ -42,18 +43,36 @@ class LogProbability(UnitObjective):
     LogProbability("fc8", "tabby cat")
     """
 
+    examples: ClassVar = (
+        "log_probability({classifier}, 5)",
+        "log_probability({classifier}, (5, 1, 0))",
+        "log_probability({classifier}, {label})",
+        "log_probability({classifier}, ({label}, 6, 3))",
+        "log_probability({layer2}, 3)",
+        "log_probability({layer2}, (3, 1, 2))",
+        "log_probability({classifier}, 5, own_logit_only=True)",
+        "log_probability({classifier}, (5, 1, 0), own_logit_only=True)",
+        "log_probability({layer2}, 3, own_logit_only=True)",
+        "log_probability({layer2}, (3, 1, 2), own_logit_only=True)",
+    )
+
     layer: str
     unit: Unit
-    own_only: bool = False
+    own_logit_only: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unit", frozen_units(self.unit))
+
+    @property
+    def gradient(self) -> Literal["derivative", "rule"]:
+        """A rule where only the class's own part is kept."""
+        return "rule" if self.own_logit_only else "derivative"
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's log-probability."""
         a = activations[self.layer]
         unit = self.checked_unit(tuple(a.shape[1:]))
-        if self.own_only:
+        if self.own_logit_only:
             own = torch.zeros_like(a, dtype=torch.bool)
             for i in range(a.shape[0]):
                 own[i, per_item(unit, i)] = True

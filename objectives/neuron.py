@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -40,6 +40,16 @@ class Neuron(UnitObjective):
     conv4:7,8@centre
     """
 
+    examples: ClassVar = (
+        "neuron({layer}, 3)",
+        "neuron({layer}, (3, 0, 4))",
+        "neuron({layer2}, 1, 2, 7)",
+        "neuron({layer2}, (1, 3, 0), (2, 8, 0), (7, 10, 1))",
+        "neuron({classifier}, 6)",
+        "neuron({classifier}, (6, 0, 2))",
+        "neuron({layer2}, 1, (2, 8, 0), 7)",
+    )
+
     layer: str
     unit: Unit
     y: Place = None
@@ -53,6 +63,11 @@ class Neuron(UnitObjective):
             raise ObjectiveError(f"a neuron of layer '{self.layer}' needs both y and x, or neither for the centre")
         if len({len(v) for v in (self.unit, self.y, self.x) if isinstance(v, tuple)}) > 1:
             raise ObjectiveError(f"unit, y and x of a neuron of layer '{self.layer}' are for different numbers of items")
+        if isinstance(self.y, tuple) != isinstance(self.x, tuple):
+            # A row for each item and one column for all are places for each item: so they print, and so they are read back.
+            for axis, other in (("y", self.x), ("x", self.y)):
+                if isinstance(other, tuple):
+                    object.__setattr__(self, axis, (getattr(self, axis),) * len(other))
 
     @property
     def batch(self) -> int | None:

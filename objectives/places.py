@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -43,6 +43,15 @@ class Places(UnitObjective):
     >>> print(Places("conv4", (7, 8), [[(3, 5), (4, 4)], [(0, 0)]]))
     conv4:7,8@(3,5;4,4);(0,0)
     """
+
+    examples: ClassVar = (
+        "places({layer}, 3, ((0, 1), (6, 8), (0, 1)))",
+        "places({layer}, (3, 0, 4), ((0, 1), (6, 8), (0, 1)))",
+        "places({layer2}, 1, ((2, 7),))",
+        "places({layer2}, 1, (((2, 7),), ((8, 10), (0, 3)), ((1, 1),)))",
+        'places({layer2}, 1, ((2, 7), (4, 4)), "sum")',
+        'places({layer2}, (1, 0, 2), (((2, 7), (4, 4)), ((8, 10),), ((1, 1), (1, 2))), "sum")',
+    )
 
     layer: str
     unit: Unit

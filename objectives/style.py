@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,13 @@ class Style(PictureObjective):
     >>> print(Style(("conv1", "conv3"), "starry.jpg", weights=(1, 10)))
     Style(("conv1", "conv3"), "starry.jpg", weights=(1.0, 10.0))
     """
+
+    examples: ClassVar = (
+        "style({layer}, {image})",
+        "style({layer}, ({image}, {image2}, {image3}))",
+        "style(({layer2}, {classifier}), {image}, (2, 0.5), True)",
+        "style(({layer2}, {classifier}), ({image}, {image2}, {image3}), (2, 0.5), True)",
+    )
 
     weights: tuple[float, ...] | None = None
     squared: bool = False

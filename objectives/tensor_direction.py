@@ -35,6 +35,13 @@ class TensorDirection(VectorObjective):
     TensorDirection("conv1", (((0.0, 1.0),), ((2.0, 0.0),)))
     """
 
+    examples: ClassVar = (
+        "tensor_direction({layer}, {tensor})",
+        "tensor_direction({layer}, ({tensor}, {tensor2}, {tensor3}))",
+        "tensor_direction({layer}, {tensor}, 2)",
+        "tensor_direction({layer}, ({tensor}, {tensor2}, {tensor3}), 2)",
+    )
+
     axes: ClassVar[int] = 3
 
     power: float = 0.0

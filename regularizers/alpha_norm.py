@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least, require_images
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import NOT_NEGATIVE, POSITIVE, Fields, Number, Penalty, Range, StepContext, at, require_images
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class AlphaNorm(Penalty):
     (tensor([99.]), tensor([133.]))
     """
 
+    examples: ClassVar = (
+        "alpha_norm(0.3, scale=10)",
+        "alpha_norm(0.3, alpha=1.5, scale=20)",
+        "alpha_norm(0.3, alpha=3, scale=20, mean=True, colour=True)",
+    )
+
     weight: Number
     alpha: float = 6.0
     scale: float = 1.0
@@ -54,9 +62,8 @@ class AlphaNorm(Penalty):
     colour: bool = False
 
     def __post_init__(self) -> None:
-        require_at_least("the weight of AlphaNorm", self.weight, 0)
-        require_at_least("alpha of AlphaNorm", self.alpha, 1)
-        require_at_least("the scale of AlphaNorm", self.scale, 0, strictly=True)
+        fields = Fields(self, RegularizerError).scheduled("weight", NOT_NEGATIVE)
+        fields.number("alpha", Range(low=1)).number("scale", POSITIVE).flag("mean", "colour")
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's sum of powers."""

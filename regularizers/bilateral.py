@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Periodic, StepContext, at, bilateral, grey_level, require_at_least, require_images
+from dreamopt.regularizer import POSITIVE, Fields, Number, Periodic, StepContext, at, bilateral, grey_level, require_images
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,15 @@ class Bilateral(Periodic):
     tensor([ 2.,  2.,  2.,  2., 90., 90.])
     """
 
+    examples: ClassVar = ("bilateral()", "bilateral(Linear(60, 10), 0.7, every=2)")
+
     sigma_colour: Number = 12.0
     sigma_space: Number = 1.0
     every: int = 1
 
     def __post_init__(self) -> None:
-        require_at_least("sigma_colour of Bilateral", self.sigma_colour, 0, strictly=True)
-        require_at_least("sigma_space of Bilateral", self.sigma_space, 0, strictly=True)
-        if self.every < 1:
-            raise RegularizerError(f"every of Bilateral must be at least 1, not {self.every}")
+        super().__post_init__()
+        Fields(self, RegularizerError).scheduled("sigma_colour", POSITIVE).scheduled("sigma_space", POSITIVE)
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the filtered image."""

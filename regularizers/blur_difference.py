@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least, require_images, soft_box
+from dreamopt.regularizer import LARGEST_SIDE, NOT_NEGATIVE, Fields, Number, Penalty, Range, StepContext, at, require_images, soft_box
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class BlurDifference(Penalty):
         λ, at least 0, in units of the objective per squared grey level. Larger values give a smoother picture.
     width : int
         Side of the square, odd, at least 3. Larger values reach coarser detail.
-    follow : bool
+    differentiate_blur : bool
         Follow the gradient through the blur as well: the true gradient of the formula.
 
     References
@@ -39,17 +40,28 @@ class BlurDifference(Penalty):
     tensor([11.3333])
     """
 
+    examples: ClassVar = (
+        "blur_difference(0.3)",
+        "blur_difference(0.3, differentiate_blur=True)",
+        "blur_difference(Linear(1, 0), width=5)",
+    )
+
     weight: Number
     width: int = 3
-    follow: bool = False
+    differentiate_blur: bool = False
 
     def __post_init__(self) -> None:
-        require_at_least("the weight of BlurDifference", self.weight, 0)
-        if self.width < 3 or self.width % 2 == 0:
-            raise RegularizerError(f"the width of BlurDifference must be odd and at least 3, not {self.width}")
+        Fields(self, RegularizerError).scheduled("weight", NOT_NEGATIVE).whole("width", Range(3, LARGEST_SIDE)).flag("differentiate_blur")
+        if self.width % 2 == 0:
+            raise RegularizerError(f"width of BlurDifference must be odd, not {self.width}")
+
+    @property
+    def gradient(self) -> Literal["derivative", "rule"]:
+        """A rule, unless the blur is differentiated too."""
+        return "derivative" if self.differentiate_blur else "rule"
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ / 2 times each item's squared difference from its blur."""
         require_images(self, image)
-        blurred = soft_box(image if self.follow else image.detach(), self.width)
+        blurred = soft_box(image if self.differentiate_blur else image.detach(), self.width)
         return at(self.weight, context) * 0.5 * (image - blurred).square().flatten(1).sum(1)

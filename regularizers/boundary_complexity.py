@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
 from dreamopt.regularizer import (
+    NOT_NEGATIVE,
+    SIDE,
     Colour,
+    Fields,
     Number,
     Penalty,
     StepContext,
     at,
     checked_colour,
     colour_tensor,
-    require_at_least,
     require_images,
     soft_box,
 )
@@ -59,17 +62,21 @@ class BoundaryComplexity(Penalty):
     tensor([True])
     """
 
+    examples: ClassVar = ("boundary_complexity(0.3)", "boundary_complexity(0.3, 1, 0.5)", 'boundary_complexity(0.3, 2, colour="grey")')
+
     weight: Number
     border: int = 20
     plainness: float = 0.8
     colour: Colour = "mean"
 
     def __post_init__(self) -> None:
-        require_at_least("the weight of BoundaryComplexity", self.weight, 0)
-        require_at_least("the plainness of BoundaryComplexity", self.plainness, 0)
-        if self.border < 1:
-            raise RegularizerError(f"the border of BoundaryComplexity must be at least 1 pixel, not {self.border}")
+        Fields(self, RegularizerError).scheduled("weight", NOT_NEGATIVE).whole("border", SIDE).number("plainness", NOT_NEGATIVE)
         object.__setattr__(self, "colour", checked_colour(self.colour))
+
+    @property
+    def zero_at_mean(self) -> bool:
+        """Only where the colour is the mean."""
+        return self.colour == "mean"
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's detail and colour in the border."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from dreamopt.errors import RegularizerError
 from dreamopt.regularizer import (
+    NOT_NEGATIVE,
+    POSITIVE,
     Colour,
+    Fields,
     Number,
     Projection,
     StepContext,
     at,
     checked_colour,
     colour_tensor,
-    require_at_least,
     require_images,
 )
 
@@ -49,13 +53,14 @@ class CentreBias(Projection):
     tensor([[[[ 71., 100.,  71.]]]])
     """
 
+    examples: ClassVar = ("centre_bias(0.2)", 'centre_bias(Linear(0.4, 0), 0.3, "white")')
+
     rate: Number
     sigma: Number = 0.5
     colour: Colour = "mean"
 
     def __post_init__(self) -> None:
-        require_at_least("the rate of CentreBias", self.rate, 0)
-        require_at_least("sigma of CentreBias", self.sigma, 0, strictly=True)
+        Fields(self, RegularizerError).scheduled("rate", NOT_NEGATIVE).scheduled("sigma", POSITIVE)
         object.__setattr__(self, "colour", checked_colour(self.colour))
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Projection, StepContext, at, require_at_least
+from dreamopt.regularizer import FRACTION, Fields, Number, Projection, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ class Decay(Projection):
     tensor([[[[6., 6.]]]])
     """
 
+    examples: ClassVar = ("decay(0.25)", "decay(Geometric(0.5, 0.01))")
+
     rate: Number
 
     def __post_init__(self) -> None:
-        require_at_least("the rate of decay", self.rate, 0)
-        if isinstance(self.rate, int | float) and self.rate > 1:
-            raise RegularizerError(f"the rate of decay must be at most 1, not {self.rate}")
+        Fields(self, RegularizerError).scheduled("rate", FRACTION)
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the faded image."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Periodic, StepContext, at, gaussian, require_at_least, require_images
+from dreamopt.regularizer import PIXELS, Fields, Number, Periodic, StepContext, at, gaussian, require_images
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,14 @@ class GaussianBlur(Periodic):
     tensor([[[[2.6387e-04, 1.0645e-01, 7.8657e-01, 1.0645e-01, 2.6387e-04]]]])
     """
 
+    examples: ClassVar = ("gaussian_blur(0.8)", "gaussian_blur(Linear(2.5, 0.5))", "gaussian_blur(1.3, every=2)")
+
     sigma: Number
     every: int = 1
 
     def __post_init__(self) -> None:
-        require_at_least("sigma of GaussianBlur", self.sigma, 0)
-        if self.every < 1:
-            raise RegularizerError(f"every of GaussianBlur must be at least 1, not {self.every}")
+        super().__post_init__()
+        Fields(self, RegularizerError).scheduled("sigma", PIXELS)
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the blurred image."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import NOT_NEGATIVE, Fields, Number, Penalty, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,13 @@ class L1(Penalty):
     (tensor([6.]), tensor([1.]))
     """
 
+    examples: ClassVar = ("l1(0.3)", "l1(Piecewise((0, 2), (0.3, 0.1)), mean=True)")
+
     weight: Number
     mean: bool = False
 
     def __post_init__(self) -> None:
-        require_at_least("the weight of L1", self.weight, 0)
+        Fields(self, RegularizerError).scheduled("weight", NOT_NEGATIVE).flag("mean")
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's sum (or mean) of absolute values."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import NOT_NEGATIVE, Fields, Number, Penalty, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ class L2(Penalty):
     tensor([12.])
     """
 
+    examples: ClassVar = ("l2(0.3)", "l2(Linear(0.3, 0.1))")
+
     weight: Number
 
     def __post_init__(self) -> None:
-        require_at_least("the weight of L2", self.weight, 0)
+        Fields(self, RegularizerError).scheduled("weight", NOT_NEGATIVE)
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's sum of squares."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import NOT_NEGATIVE, POSITIVE, Fields, Number, Penalty, Range, StepContext, at
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,15 @@ class LpNorm(Penalty):
     tensor([10.0000])
     """
 
+    examples: ClassVar = ("lp_norm(0.3)", "lp_norm(0.3, p=1, mean=True)", "lp_norm(0.3, p=6, floor=1e-3)")
+
     weight: Number
     p: float = 2.0
     mean: bool = False
     floor: float = 1e-6
 
     def __post_init__(self) -> None:
-        require_at_least("the weight of LpNorm", self.weight, 0)
-        require_at_least("p of LpNorm", self.p, 1)
-        require_at_least("the floor of LpNorm", self.floor, 0, strictly=True)
+        Fields(self, RegularizerError).scheduled("weight", NOT_NEGATIVE).number("p", Range(low=1)).number("floor", POSITIVE).flag("mean")
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's norm."""

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.regularizer import Colour, Number, Penalty, StepContext, at, checked_colour, colour_tensor, require_at_least, require_images
+from dreamopt.errors import RegularizerError
+from dreamopt.regularizer import (
+    NOT_NEGATIVE,
+    Colour,
+    Fields,
+    Number,
+    Penalty,
+    StepContext,
+    at,
+    checked_colour,
+    colour_tensor,
+    require_images,
+)
 
 
 @dataclass(frozen=True)
@@ -36,13 +49,25 @@ class MeanColour(Penalty):
     tensor([4.5000])
     """
 
+    examples: ClassVar = (
+        "mean_colour(0.3)",
+        "mean_colour(0.3, pixelwise=True)",
+        'mean_colour(0.3, colour="grey")',
+        "mean_colour(0.3, 17.5)",
+    )
+
     weight: Number
     colour: Colour = "mean"
     pixelwise: bool = False
 
     def __post_init__(self) -> None:
-        require_at_least("the weight of MeanColour", self.weight, 0)
+        Fields(self, RegularizerError).scheduled("weight", NOT_NEGATIVE).flag("pixelwise")
         object.__setattr__(self, "colour", checked_colour(self.colour))
+
+    @property
+    def zero_at_mean(self) -> bool:
+        """Only where the colour is the mean."""
+        return self.colour == "mean"
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's squared distance from the colour."""

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Colour, Number, Projection, StepContext, at, checked_colour, colour_tensor, grey_level, require_at_least
+from dreamopt.regularizer import (
+    NOT_NEGATIVE,
+    Colour,
+    Fields,
+    Number,
+    Projection,
+    StepContext,
+    at,
+    checked_colour,
+    colour_tensor,
+    grey_level,
+)
 
 
 @dataclass(frozen=True)
@@ -43,14 +55,19 @@ class NormBall(Projection):
     (tensor([[[[ 0.6000, -0.8000]]]]), tensor([[[[ 3.0000, -3.5000]]]]))
     """
 
+    examples: ClassVar = (
+        "norm_ball(9)",
+        'norm_ball(Linear(2, 9), "linf")',
+        'norm_ball(5, "rms", "mean")',
+        'norm_ball(3, "linf", "grey")',
+    )
+
     radius: Number
     norm: str = "l2"
     centre: Colour = "start"
 
     def __post_init__(self) -> None:
-        require_at_least("the radius of NormBall", self.radius, 0)
-        if self.norm not in ("l2", "rms", "linf"):
-            raise RegularizerError(f"the norm of NormBall must be l2, rms or linf, not {self.norm!r}")
+        Fields(self, RegularizerError).scheduled("radius", NOT_NEGATIVE).choice("norm", ("l2", "rms", "linf"))
         if self.centre != "start":
             object.__setattr__(self, "centre", checked_colour(self.centre))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Projection, StepContext, at, colour_tensor, require_at_least, require_images
+from dreamopt.regularizer import Fields, Number, Projection, Range, StepContext, at, colour_tensor, require_images
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,13 @@ class RangeClip(Projection):
     tensor([[[[-50., 100.]]]])
     """
 
+    examples: ClassVar = ("range_clip(50, 200)", "range_clip(Linear(90, 0), Linear(160, 255))")
+
     low: Number = 0.0
     high: Number = 255.0
 
     def __post_init__(self) -> None:
-        require_at_least("low of RangeClip", self.low, 0)
-        require_at_least("high of RangeClip", self.high, 0)
+        Fields(self, RegularizerError).scheduled("low", Range(0, 255)).scheduled("high", Range(0, 255))
         plain = isinstance(self.low, int | float) and isinstance(self.high, int | float)
         if plain and not at(self.low, StepContext()) < at(self.high, StepContext()) <= 255:
             raise RegularizerError(f"low and high of RangeClip must rise within 0 to 255, not {self.low} and {self.high}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Periodic, StepContext, at, percentile, require_images, require_percent
+from dreamopt.regularizer import PERCENT, Fields, Number, Periodic, StepContext, at, percentile, require_images
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,15 @@ class SmallContribution(Periodic):
     tensor([[[[1., 0., 3.]]]])
     """
 
+    examples: ClassVar = ("small_contribution(40)", "small_contribution(Linear(90, 10), signed=True)")
+
     percentile: Number
     signed: bool = False
     every: int = 1
 
     def __post_init__(self) -> None:
-        require_percent("the percentile of SmallContribution", self.percentile)
-        if self.every < 1:
-            raise RegularizerError(f"every of SmallContribution must be at least 1, not {self.every}")
+        super().__post_init__()
+        Fields(self, RegularizerError).scheduled("percentile", PERCENT).flag("signed")
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image without the pixels that matter least."""

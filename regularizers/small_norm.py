@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Periodic, StepContext, at, percentile, require_images, require_percent
+from dreamopt.regularizer import PERCENT, Fields, Number, Periodic, StepContext, at, percentile, require_images
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,14 @@ class SmallNorm(Periodic):
     tensor([[[[ 0., -5.,  3.]]]])
     """
 
+    examples: ClassVar = ("small_norm(40)", "small_norm(Linear(90, 10), every=2)")
+
     percentile: Number
     every: int = 1
 
     def __post_init__(self) -> None:
-        require_percent("the percentile of SmallNorm", self.percentile)
-        if self.every < 1:
-            raise RegularizerError(f"every of SmallNorm must be at least 1, not {self.every}")
+        super().__post_init__()
+        Fields(self, RegularizerError).scheduled("percentile", PERCENT)
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image without its faintest pixels."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least, require_images
+from dreamopt.regularizer import NOT_NEGATIVE, Fields, Number, Penalty, StepContext, at, require_images
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,14 @@ class Spectral(Penalty):
     (tensor([32.]), tensor([4.3431]))
     """
 
+    examples: ClassVar = ("spectral(0.3)", "spectral(0.3, alpha=0)", 'spectral(0.3, alpha=1.5, edge="wrap")')
+
     weight: Number
     alpha: float = 1.0
     edge: str = "mirror"
 
     def __post_init__(self) -> None:
-        require_at_least("the weight of Spectral", self.weight, 0)
-        require_at_least("alpha of Spectral", self.alpha, 0)
-        if self.edge not in ("mirror", "wrap"):
-            raise RegularizerError(f"the edge of Spectral must be mirror or wrap, not {self.edge!r}")
+        Fields(self, RegularizerError).scheduled("weight", NOT_NEGATIVE).number("alpha", NOT_NEGATIVE).choice("edge", ("mirror", "wrap"))
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's weighed energy."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -47,6 +48,13 @@ class Stencil(Projection):
     >>> Stencil([[0, 1, 0.5]], "mean")(torch.full((1, 1, 1, 3), 8.0))
     tensor([[[[0., 8., 4.]]]])
     """
+
+    examples: ClassVar = (
+        "stencil({mask})",
+        "stencil(((0, 1), (0.5, 1)))",
+        'stencil(((0, 1, 0.25),), "mean")',
+        "stencil(((1, 0),), 20)",
+    )
 
     mask: str | Rows = field(metadata=INPUT_FILE)
     colour: Colour = "white"

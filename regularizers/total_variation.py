@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Number, Penalty, StepContext, at, require_at_least, require_images
+from dreamopt.regularizer import NOT_NEGATIVE, POSITIVE, Fields, Number, Penalty, Range, StepContext, at, require_images
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,17 @@ class TotalVariation(Penalty):
     tensor([8.])
     """
 
+    examples: ClassVar = (
+        "total_variation(0.5)",
+        "total_variation(0.5, beta=1.5)",
+        "total_variation(0.5, beta=3)",
+        "total_variation(Linear(1, 0.5), beta=1)",
+        "total_variation(0.5, beta=1, anisotropic=True)",
+        "total_variation(0.5, anisotropic=True)",
+        'total_variation(0.5, beta=1.5, floor=1e-3, edge="wrap", mean=True)',
+        'total_variation(PerOctave((0.5, Linear(0.5, 0.1))), beta=1, anisotropic=True, edge="wrap")',
+    )
+
     weight: Number
     beta: float = 2.0
     anisotropic: bool = False
@@ -67,11 +79,8 @@ class TotalVariation(Penalty):
     mean: bool = False
 
     def __post_init__(self) -> None:
-        require_at_least("the weight of TotalVariation", self.weight, 0)
-        require_at_least("beta of TotalVariation", self.beta, 1)
-        require_at_least("the floor of TotalVariation", self.floor, 0, strictly=True)
-        if self.edge not in ("replicate", "wrap"):
-            raise RegularizerError(f"the edge of TotalVariation must be replicate or wrap, not {self.edge!r}")
+        fields = Fields(self, RegularizerError).scheduled("weight", NOT_NEGATIVE)
+        fields.number("beta", Range(low=1)).number("floor", POSITIVE).choice("edge", ("replicate", "wrap")).flag("anisotropic", "mean")
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's total variation."""

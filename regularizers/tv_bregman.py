@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
 from dreamopt.regularizer import (
+    POSITIVE,
+    Fields,
     Number,
     Periodic,
     StepContext,
     apply_per_image,
     at,
     grey_level,
-    require_at_least,
     require_images,
     tv_bregman,
 )
@@ -60,6 +62,8 @@ class TvBregman(Periodic):
     tensor([ 1.,  2.,  4.,  4.,  5., 46., 49., 50.])
     """
 
+    examples: ClassVar = ("tv_bregman(0.1)", "tv_bregman(Linear(2, 0.1), every=2, iterations=7, isotropic=False, white=1)")
+
     weight: Number
     every: int = 1
     iterations: int = 100
@@ -68,11 +72,9 @@ class TvBregman(Periodic):
     white: float = 255.0
 
     def __post_init__(self) -> None:
-        require_at_least("the weight of TvBregman", self.weight, 0, strictly=True)
-        require_at_least("the tolerance of TvBregman", self.tolerance, 0, strictly=True)
-        require_at_least("white of TvBregman", self.white, 0, strictly=True)
-        if self.every < 1 or self.iterations < 1:
-            raise RegularizerError(f"every and iterations of TvBregman must be at least 1, not {self.every} and {self.iterations}")
+        super().__post_init__()
+        fields = Fields(self, RegularizerError).scheduled("weight", POSITIVE)
+        fields.whole("iterations").number("tolerance", POSITIVE).number("white", POSITIVE).flag("isotropic")
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the denoised image."""

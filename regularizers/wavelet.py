@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import (
-    Number,
-    Periodic,
-    StepContext,
-    apply_per_image,
-    at,
-    grey_level,
-    require_at_least,
-    require_images,
-    wavelet,
-)
+from dreamopt.regularizer import POSITIVE, Fields, Number, Periodic, StepContext, apply_per_image, at, grey_level, require_images, wavelet
 
 
 @dataclass(frozen=True)
@@ -54,18 +45,16 @@ class Wavelet(Periodic):
     tensor([ 2.,  2.,  2.,  2., 90., 90., 90., 90.])
     """
 
+    examples: ClassVar = ("wavelet(12)", "wavelet()", 'wavelet(Linear(20, 5), "sym4", "hard", every=2)')
+
     sigma: Number | None = None
     name: str = "db1"
     mode: str = "soft"
     every: int = 1
 
     def __post_init__(self) -> None:
-        if self.sigma is not None:
-            require_at_least("sigma of Wavelet", self.sigma, 0, strictly=True)
-        if self.mode not in ("soft", "hard"):
-            raise RegularizerError(f"the mode of Wavelet must be soft or hard, not {self.mode!r}")
-        if self.every < 1:
-            raise RegularizerError(f"every of Wavelet must be at least 1, not {self.every}")
+        super().__post_init__()
+        Fields(self, RegularizerError).scheduled("sigma", POSITIVE, optional=True).choice("mode", ("soft", "hard"))
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the denoised image."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -34,6 +35,8 @@ class Window(Projection):
     >>> Window(Decay(0.5))(torch.full((1, 1, 1, 4), 8.0), StepContext(gradient=gradient))
     tensor([[[[8., 4., 4., 8.]]]])
     """
+
+    examples: ClassVar = ("window(gaussian_blur(0.8))", "window(decay(Linear(0.5, 0.1)))")
 
     projection: Projection
 

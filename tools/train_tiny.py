@@ -1,7 +1,7 @@
-"""Train the embedded net on pictures made here, with the engine's own gradients: ``python -m tools.train_tiny --out dreamopt/data``.
+"""Train the embedded net on images made here, with the engine's own gradients: ``python -m tools.train_tiny --out dreamopt/data``.
 
-Each batch is climbed a few times: one backward pass gives the gradient to the weights, which takes a step of Adam, and to the picture,
-which moves the picture against the net before the next pass, within an L2 ball ("free" adversarial training [1]_). A net that such small
+Each batch is passed a few times: one backward pass gives the gradient to the weights, which takes a step of Adam, and to the image,
+which moves the image against the net before the next pass, within an L2 ball ("free" adversarial training [1]_). A net that such small
 changes cannot fool has gradients that people can read [2]_: that is what makes its class images look like their classes.
 
 References
@@ -30,8 +30,8 @@ from tools.textures import CLASSES, batch
 MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)
 BATCH, REPLAYS, SIZE, CROP = 32, 3, 96, 64
 RATE, DECAY = 4e-3, 0.02
-RADIUS = 0.04  # of the ball, as root mean square over the picture's values, in 0..1
-WHOLE = 0.8  # from this share of the run on, pictures are seen whole instead of as crops
+RADIUS = 0.04  # of the ball, as root mean square over the image's values, in 0..1
+WHOLE = 0.8  # from this share of the run on, images are seen whole instead of as crops
 HELD_OUT_SEED = 1_000_003
 
 
@@ -42,7 +42,7 @@ def to_input(pictures: np.ndarray) -> Tensor:
 
 
 def accuracy(program: Program, weights: dict[str, list[Tensor]], per_class: int) -> float:
-    """Return the share of freshly made held-out pictures whose class has the highest score."""
+    """Return the share of freshly made held-out images whose class has the highest score."""
     right = 0
     for k in range(per_class):
         labels = torch.arange(len(CLASSES))
@@ -67,7 +67,7 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def vary(x: Tensor, random: torch.Generator) -> Tensor:
-    """Change brightness, contrast and tint of each picture, and swap the colours of some."""
+    """Change brightness, contrast and tint of each image, and swap the colours of some."""
     n = len(x)
     x = x + MEAN
     order = torch.stack(
@@ -109,7 +109,7 @@ class Training:
         self.order: tuple[int, np.ndarray] = (-1, np.empty(0))
 
     def draw(self, number: int, size: int) -> tuple[Tensor, Tensor, torch.Generator]:
-        """Return the pictures and labels of a batch: the next BATCH of an order that is shuffled anew each epoch."""
+        """Return the images and labels of a batch: the next BATCH of an order that is shuffled anew each epoch."""
         total = self.pictures.shape[0] * self.pictures.shape[1]
         epoch, at = divmod(number, total // BATCH)
         if self.order[0] != epoch:
@@ -145,7 +145,7 @@ class Training:
         return losses, right
 
     def _against(self, x: Tensor, delta: Tensor, gradient: Tensor, radius: float, step: float) -> Tensor:
-        """Move the pictures up the loss, back into the ball and into what a picture can hold."""
+        """Move the images up the loss, back into the ball and into what an image can hold."""
 
         def norm(t: Tensor) -> Tensor:
             size: Tensor = torch.linalg.vector_norm(t, dim=(1, 2, 3), keepdim=True)
@@ -156,7 +156,7 @@ class Training:
         return torch.maximum(torch.minimum(x + delta, 255 - MEAN), -MEAN) - x
 
     def project_params(self, batches: int = 80) -> None:
-        """Take the stored statistics anew, from whole pictures, with the weights as they now stand."""
+        """Take the stored statistics anew, from whole images, with the weights as they now stand."""
         with torch.no_grad():
             for w in self.statistics:
                 w.zero_()

@@ -1,1 +1,1 @@
-"""What computes a net: the engine, or (for tests and toys) plain functions; one file each, behind `base.Backend`."""
+"""Who computes a net: the engine, real Caffe, or torch functions, one file each, behind the protocol of `base.Backend`."""

@@ -9,8 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dreamopt.engine.executor.rules import Redirect as Redirect  # for rooms that may not look into the engine
-from dreamopt.errors import BackendError
+from dreamopt.engine.executor.rules import Redirect as Redirect  # re-exported for network/, which does not import engine/
+from dreamopt.engine.loading import WeightsReport as WeightsReport
+from dreamopt.errors import BackendError, UsageError
 
 Shape = tuple[int, ...]
 
@@ -58,12 +59,50 @@ class LayerInfo:
         return f"layer '{self.name}' ({', '.join(filter(None, (self.type, self.place)))})"
 
 
+@dataclass(frozen=True)
+class OpenOptions:
+    """How a backend is to open a net; `dreamopt.load_net`'s parameters of the same names.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``; `pick_device` and `caffe_device` read it.
+    seed : int
+        For the fillers of layers without weights.
+    phase : {"TEST", "TRAIN"}
+        The net's phase.
+    allow_python_layers : bool
+        Run the classes that Python layers name.
+    python : str or sequence of str, optional
+        The command that starts another Python.
+    timeout, start_timeout : float
+        Seconds for which its answers, and its start, are waited for.
+    """
+
+    device: str | torch.device = "auto"
+    seed: int = 0
+    phase: str = "TEST"
+    allow_python_layers: bool = False
+    python: str | Sequence[str] | None = None
+    timeout: float = 600.0
+    start_timeout: float = 60.0
+
+    def refuse_command(self, backend: str) -> None:
+        """Raise a UsageError if a command was given to a backend that starts no Python."""
+        if self.python is not None:
+            raise UsageError(f"python is for backend 'remote', but the backend is '{backend}'")
+
+
 class Backend(Protocol):
-    """A net that somebody computes: the built-in engine, real Caffe, or a plain function."""
+    """A net that can be computed: by the built-in engine, real Caffe, or torch functions."""
 
     @property
     def name(self) -> str:
         """The backend's name in `load_net`."""
+
+    @property
+    def net_name(self) -> str:
+        """The net's name in its file; empty where it has none."""
 
     @property
     def origin(self) -> str:
@@ -84,6 +123,18 @@ class Backend(Protocol):
     @property
     def changes(self) -> Sequence[str]:
         """What was altered on reading, one sentence each."""
+
+    @property
+    def weights_report(self) -> WeightsReport:
+        """Which layers the weights file filled, which it lacks, and which of its layers the net does not have."""
+
+    @property
+    def random_layers(self) -> Sequence[str]:
+        """Layers with weights that no file gave: they hold what fillers drew."""
+
+    @property
+    def unused_layers(self) -> Sequence[str]:
+        """Layers of the weights file that the net does not have."""
 
     @property
     def device(self) -> torch.device:
@@ -107,6 +158,9 @@ class Backend(Protocol):
 
     def weights_hash(self) -> str:
         """Return the sha256 of all weights, in hexadecimal."""
+
+    def close(self) -> None:
+        """Free what it holds: other processes, open files; a later call may start them again."""
 
 
 def pick_device(device: str | torch.device) -> torch.device:

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from dreamopt.backends.base import LayerInfo, Shape
+from dreamopt.backends.base import LayerInfo, OpenOptions, Shape, WeightsReport, pick_device
 from dreamopt.caffe import alias
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.executor.rules import Redirect
@@ -41,7 +41,7 @@ class EngineBackend:
             raise NetError(f"net '{net.name}' has no input: nothing can be optimized")
         self.net = net
         shapes = {name: net.blobs[name].shape for name in net.inputs}
-        # The picture among several inputs is the one with rows and columns.
+        # The image among several inputs is the one with rows and columns.
         self.input_name = next((name for name in net.inputs if len(shapes[name]) == 4), net.inputs[0])
         self.input_shape: Shape = tuple(shapes[self.input_name][1:])
         self._others = {name: shape for name, shape in shapes.items() if name != self.input_name}
@@ -66,37 +66,20 @@ class EngineBackend:
             for node in net.nodes
         ]
 
-    @classmethod
-    def load(
-        cls,
-        prototxt: str | os.PathLike[str] | NetDef,
-        weights: str | os.PathLike[str] | None = None,
-        *,
-        device: torch.device,
-        input_shape: object = None,
-        seed: int = 0,
-        phase: str = "TEST",
-        strict: bool = False,
-        allow_python_layers: bool = False,
-    ) -> EngineBackend:
-        """Read a net and its weights; parameters as `dreamopt.load_net`'s."""
-        with alias.lent() if allow_python_layers else nullcontext():
-            net = Net(
-                prototxt,
-                weights=weights,
-                phase=phase,
-                device=device,
-                seed=seed,
-                input_shape=input_shape,
-                strict=strict,
-                allow_python_layers=allow_python_layers,
-            )
-        return cls(net)
-
     @property
     def origin(self) -> str:
         """Which torch computes, and where."""
         return f"the built-in engine on {self.net.device}, torch {torch.__version__}"
+
+    @property
+    def net_name(self) -> str:
+        """The net's name in its file."""
+        return self.net.name
+
+    @property
+    def weights_report(self) -> WeightsReport:
+        """What became of the weights file."""
+        return self.net.weights_report
 
     @property
     def random_layers(self) -> list[str]:
@@ -141,3 +124,26 @@ class EngineBackend:
                 digest.update(f"{node.layer.name}{blob.shape}".encode())
                 digest.update(blob.data.tobytes())
         return digest.hexdigest()
+
+    def close(self) -> None:
+        """Forget the programs; a later call makes them again."""
+        self._programs.clear()
+
+
+def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options: OpenOptions) -> EngineBackend:
+    """Return the net as the built-in engine computes it.
+
+    Raises
+    ------
+    UsageError
+        If a command was given.
+    NetError, WeightsError
+        For files that are damaged or do not fit.
+    BackendError
+        For a device that is not here.
+    """
+    options.refuse_command("engine")
+    device, allow = pick_device(options.device), options.allow_python_layers
+    with alias.temporary_caffe_module() if allow else nullcontext():
+        net = Net(definition, weights=weights, phase=options.phase, device=device, seed=options.seed, allow_python_layers=allow)
+    return EngineBackend(net)

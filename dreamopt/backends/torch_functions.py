@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.backends.base import LayerInfo, Shape
+from dreamopt.backends.base import LayerInfo, Shape, WeightsReport
 from dreamopt.engine.executor.rules import Gate, Redirect
 
 Layer = tuple[str, str, Callable[[Tensor], Tensor]]
@@ -40,6 +40,10 @@ class FunctionBackend:
     """
 
     name = "function"
+    net_name = ""
+    weights_report = WeightsReport()
+    random_layers: Sequence[str] = ()
+    unused_layers: Sequence[str] = ()
     origin = f"torch {torch.__version__}"
     input_name = "data"
     changes: Sequence[str] = ()
@@ -92,3 +96,6 @@ class FunctionBackend:
         for weight in self._weights:
             digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    def close(self) -> None:
+        """Do nothing: functions hold nothing."""

@@ -46,8 +46,8 @@ def install(old_names: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def lent() -> Iterator[None]:
-    """Let ``import caffe`` mean dreamopt's for a while, where this Python has no Caffe: modules of Python layers derive from it."""
+def temporary_caffe_module() -> Iterator[None]:
+    """Let ``import caffe`` mean dreamopt's within a block, where this Python has no Caffe: modules of Python layers import it."""
     if "caffe" in sys.modules or importlib.util.find_spec("caffe") is not None:
         yield
         return

@@ -1,4 +1,4 @@
-"""``caffe.Classifier``: a net with its transformer, asked about whole pictures."""
+"""``caffe.Classifier``: a net with its transformer, asked about whole images."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dreamopt.caffe.net import Net
 
 
 class Classifier(Net):
-    """A net that classifies pictures.
+    """A net that classifies images.
 
     Parameters
     ----------
     model_file, pretrained_file : path
         Prototxt and caffemodel; the phase is TEST.
     image_dims : (int, int), optional
-        Height and width to which pictures are scaled before cropping; the input's own by default.
+        Height and width to which images are scaled before cropping; the input's own by default.
     mean, input_scale, raw_scale, channel_swap
         For the `transformer`; see `dreamopt.caffe.io.Transformer`.
     """
@@ -39,12 +39,12 @@ class Classifier(Net):
         super().__init__(model_file, weights=pretrained_file, phase="TEST")
         name = self.inputs[0]
         shape = self.blobs[name].shape
-        self.transformer = io.Transformer.of_pictures(name, shape, mean, input_scale, raw_scale, channel_swap)
+        self.transformer = io.Transformer.for_images(name, shape, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(shape[2:])
         self.image_dims = self.crop_dims if image_dims is None else np.array(image_dims)
 
     def predict(self, inputs: Sequence[npt.NDArray[Any]], oversample: bool = True) -> npt.NDArray[np.float32]:
-        """Return the net's first output for each picture.
+        """Return the net's first output for each image.
 
         Parameters
         ----------
@@ -66,8 +66,8 @@ class Classifier(Net):
             height, width = self.crop_dims
             crops = np.asarray([image[y : y + height, x : x + width] for image in scaled])
         name = self.inputs[0]
-        ready = np.asarray([self.transformer.preprocess(name, crop) for crop in crops], np.float32)
-        arrays: dict[str, Any] = {name: ready}
+        preprocessed = np.asarray([self.transformer.preprocess(name, crop) for crop in crops], np.float32)
+        arrays: dict[str, Any] = {name: preprocessed}
         predictions = self.forward_all(**arrays)[self.outputs[0]]
         if oversample:
             predictions = predictions.reshape(len(predictions) // 10, 10, -1).mean(1)

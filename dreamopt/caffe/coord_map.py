@@ -47,22 +47,22 @@ def _numbers(value: Any) -> npt.NDArray[Any]:
 def conv_params(fn: Function) -> tuple[int, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """Return axis, stride, the extent of the kernel with its dilation, and padding of a convolution or pooling."""
     own = {"Pooling": "pooling_param"}.get(fn.type_name, "convolution_param")
-    given = fn.params.get(own, fn.params)
-    two_sided = {f"{what}_{side}" for what in ("pad", "kernel", "stride") for side in "hw"} & set(given)
+    options = fn.params.get(own, fn.params)
+    two_sided = {f"{what}_{side}" for what in ("pad", "kernel", "stride") for side in "hw"} & set(options)
     if two_sided:
         raise CropError(
             f"coordinates cannot be mapped through {fn.type_name} with {', '.join(sorted(two_sided))}: give kernel_size, stride, pad"
         )
-    if "kernel_size" not in given:
+    if "kernel_size" not in options:
         raise CropError(f"coordinates cannot be mapped through {fn.type_name} without kernel_size")
-    extent = (_numbers(given["kernel_size"]) - 1) * _numbers(given.get("dilation", 1)) + 1
-    return given.get("axis", 1), _numbers(given.get("stride", 1)), extent, _numbers(given.get("pad", 0))
+    extent = (_numbers(options["kernel_size"]) - 1) * _numbers(options.get("dilation", 1)) + 1
+    return options.get("axis", 1), _numbers(options.get("stride", 1)), extent, _numbers(options.get("pad", 0))
 
 
 def crop_params(fn: Function) -> tuple[int, npt.NDArray[Any]]:
     """Return axis and offset of a Crop."""
-    given = fn.params.get("crop_param", fn.params)
-    return given.get("axis", 2), _numbers(given.get("offset", 0))
+    options = fn.params.get("crop_param", fn.params)
+    return options.get("axis", 2), _numbers(options.get("offset", 0))
 
 
 def coord_map(fn: Function) -> Map:
@@ -110,19 +110,19 @@ def inverse(coord_map: Map) -> Map:
 
 def _maps_down(top: Top) -> Iterator[tuple[Top, Map]]:
     """Give each blob that ``top`` is made from, nearest first, with its map to ``top``."""
-    seen = {top}
-    waiting: list[tuple[Top, Map]] = [(top, (None, 1, 0))]
-    while waiting:
-        at, known = waiting.pop(0)
-        yield at, known
+    visited = {top}
+    pending: list[tuple[Top, Map]] = [(top, (None, 1, 0))]
+    while pending:
+        blob, map_to_top = pending.pop(0)
+        yield blob, map_to_top
         # A Crop takes from its second bottom the size alone.
-        bottoms = at.fn.inputs[:1] if at.fn.type_name == "Crop" else at.fn.inputs
+        bottoms = blob.fn.inputs[:1] if blob.fn.type_name == "Crop" else blob.fn.inputs
         try:
-            maps = [(bottom, compose(known, coord_map(at.fn))) for bottom in bottoms if bottom not in seen]
+            maps = [(bottom, compose(map_to_top, coord_map(blob.fn))) for bottom in bottoms if bottom not in visited]
         except UndefinedMapException:
             continue
-        seen.update(bottom for bottom, _ in maps)
-        waiting += maps
+        visited.update(bottom for bottom, _ in maps)
+        pending += maps
 
 
 def coord_map_from_to(top_from: Top, top_to: Top) -> Map:

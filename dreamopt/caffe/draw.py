@@ -1,4 +1,4 @@
-"""``caffe.draw``: a net as a graph, in the DOT language; Graphviz's ``dot`` makes a picture of it.
+"""``caffe.draw``: a net as a graph, in the DOT language; Graphviz's ``dot`` makes an image of it.
 
 Examples
 --------
@@ -53,8 +53,8 @@ def get_layer_lr_mult(layer: LayerParameter) -> tuple[float, float]:
     """
     if layer.type not in _LEARNING:
         raise UsageError(f"a {layer.type} layer has no learning rate multipliers; {', '.join(_LEARNING)} have")
-    given = [p.lr_mult for p in layer.param[:2]]
-    first, second = given + [1.0] * (2 - len(given))
+    multipliers = [p.lr_mult for p in layer.param[:2]]
+    first, second = multipliers + [1.0] * (2 - len(multipliers))
     return first, second
 
 
@@ -113,18 +113,18 @@ def dot_text(
     for layer in caffe_net.layer:
         if not _included(layer, phase):
             continue
-        me = _quoted(f"{layer.name}_{layer.type}")
+        node = _quoted(f"{layer.name}_{layer.type}")
         in_place = len(layer.bottom) == len(layer.top) == 1 and layer.bottom[0] == layer.top[0]
         colour = _IN_PLACE if in_place else choose_color_by_layertype(layer.type)
-        nodes[me] = f'label={get_layer_label(layer, rankdir, display_lrm)}, shape=record, style=filled, fillcolor="{colour}"'
+        nodes[node] = f'label={get_layer_label(layer, rankdir, display_lrm)}, shape=record, style=filled, fillcolor="{colour}"'
         for blob in (*layer.bottom, *layer.top):
             nodes[_quoted(f"{blob}_blob")] = f'label={_quoted(blob)}, shape=octagon, style=filled, fillcolor="{_BLOB}"'
-        edges += [f"{_quoted(f'{blob}_blob')} -> {me}" for blob in layer.bottom]
+        edges += [f"{_quoted(f'{blob}_blob')} -> {node}" for blob in layer.bottom]
         label = get_edge_label(layer) if label_edges else '""'
-        said = "" if label == '""' else f" [label={_quoted(label)}]"
-        edges += [f"{me} -> {_quoted(f'{blob}_blob')}{said}" for blob in layer.top]
+        attributes = "" if label == '""' else f" [label={_quoted(label)}]"
+        edges += [f"{node} -> {_quoted(f'{blob}_blob')}{attributes}" for blob in layer.top]
     lines = [f"digraph {_quoted(caffe_net.name or 'Net')} {{", f'  rankdir="{rankdir}";']
-    lines += [f"  {name} [{look}];" for name, look in nodes.items()]
+    lines += [f"  {name} [{style}];" for name, style in nodes.items()]
     lines += [f"  {edge};" for edge in edges]
     return "\n".join([*lines, "}", ""])
 
@@ -147,8 +147,8 @@ def get_pydot_graph(
             pydot = importlib.import_module(name)
         except ImportError:
             continue
-        made = pydot.graph_from_dot_data(text)
-        return made[0] if isinstance(made, list) else made
+        graph = pydot.graph_from_dot_data(text)
+        return graph[0] if isinstance(graph, list) else graph
     raise BackendError("a pydot graph takes the package pydot, which is not installed (pip install pydot); draw_net does without")
 
 
@@ -183,10 +183,10 @@ def draw_net(caffe_net: NetParameter, rankdir: str, ext: str = "png", phase: int
     program = shutil.which("dot")
     if program is None:
         raise BackendError(f"a drawing as {ext} takes Graphviz, whose program dot is not installed; ext='dot' gives the graph as text")
-    done = subprocess.run([program, f"-T{ext}"], input=text, capture_output=True, check=False)
-    if done.returncode:
-        raise BackendError(f"Graphviz cannot draw the net as {ext}: {done.stderr.decode(errors='replace').strip()[:300]}")
-    return done.stdout
+    process = subprocess.run([program, f"-T{ext}"], input=text, capture_output=True, check=False)
+    if process.returncode:
+        raise BackendError(f"Graphviz cannot draw the net as {ext}: {process.stderr.decode(errors='replace').strip()[:300]}")
+    return process.stdout
 
 
 def draw_net_to_file(

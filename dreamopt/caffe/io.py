@@ -1,4 +1,4 @@
-"""``caffe.io``: pictures into nets and back, blobs and data to and from protobuf messages."""
+"""``caffe.io``: images into nets and back, blobs and data to and from protobuf messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamopt.caffe.pictures import load_image, oversample, resize_image
+from dreamopt.caffe.images import load_image, oversample, resize_image
 from dreamopt.caffe.transformer import Transformer
 from dreamopt.errors import ShapeError
 from dreamopt.schema import caffe_pb2

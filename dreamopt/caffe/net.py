@@ -51,8 +51,8 @@ class Net(engine.Net):
         """What each blob counts in the loss."""
         weights = OrderedDict.fromkeys(self.blobs, 0.0)
         for node in self.nodes:
-            given = list(node.layer.param.loss_weight) or [float(node.layer.is_loss)]
-            weights.update((name, weight) for name, weight in zip(node.layer.param.top, given, strict=False) if weight)
+            loss_weights = list(node.layer.param.loss_weight) or [float(node.layer.is_loss)]
+            weights.update((name, weight) for name, weight in zip(node.layer.param.top, loss_weights, strict=False) if weight)
         return weights
 
     @property
@@ -104,7 +104,7 @@ class Net(engine.Net):
             raise UsageError(f"{when} takes a function of a layer's number, not {callback!r}")
         self._callbacks.setdefault(when, []).append(callback)
 
-    def _tell(self, when: str, i: int) -> None:
+    def _run_callbacks(self, when: str, i: int) -> None:
         for callback in self._callbacks.get(when, ()):
             callback(i)
 
@@ -113,9 +113,9 @@ class Net(engine.Net):
             return super()._forward(first, last)
         loss = 0.0
         for i in range(first, last + 1):
-            self._tell("before_forward", i)
+            self._run_callbacks("before_forward", i)
             loss += super()._forward(i, i)
-            self._tell("after_forward", i)
+            self._run_callbacks("after_forward", i)
         return loss
 
     def _backward(self, first: int, last: int, rules: Mapping[str, Rule] | None = None) -> None:
@@ -123,9 +123,9 @@ class Net(engine.Net):
             super()._backward(first, last, rules)
             return
         for i in range(first, last - 1, -1):
-            self._tell("before_backward", i)
+            self._run_callbacks("before_backward", i)
             super()._backward(i, i, rules)
-            self._tell("after_backward", i)
+            self._run_callbacks("after_backward", i)
 
     # The two calls that the deep visualization toolbox's fork of Caffe adds.
 

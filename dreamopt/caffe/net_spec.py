@@ -22,7 +22,7 @@ from dreamopt.errors import UsageError
 from dreamopt.schema import caffe_pb2
 
 _Names = dict[Any, str]
-_Made = dict["Function", caffe_pb2.LayerParameter]
+_LayerMessages = dict["Function", caffe_pb2.LayerParameter]
 
 
 class NotATopError(UsageError, TypeError):
@@ -32,14 +32,14 @@ class NotATopError(UsageError, TypeError):
 def param_name_dict() -> dict[str, str]:
     """Return the message field of each layer type without its ``_param``: ``{"InnerProduct": "inner_product", ...}``."""
     fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields
-    found = {
+    names = {
         f.message_type.name.removesuffix("Parameter"): f.name.removesuffix("_param")
         for f in fields
         if f.name.endswith("_param") and f.message_type is not None
     }
     # Beyond pycaffe: types that share another's message.
-    found |= {"Deconvolution": "convolution", "Im2col": "convolution", "RNN": "recurrent", "LSTM": "recurrent"}
-    return found
+    names |= {"Deconvolution": "convolution", "Im2col": "convolution", "RNN": "recurrent", "LSTM": "recurrent"}
+    return names
 
 
 _FIELDS = param_name_dict()
@@ -83,7 +83,7 @@ class Top:
         """Return the net of all layers that this top needs."""
         return to_proto(self)
 
-    def _to_proto(self, layers: _Made, names: _Names, autonames: Counter[str]) -> None:
+    def _to_proto(self, layers: _LayerMessages, names: _Names, autonames: Counter[str]) -> None:
         self.fn._to_proto(layers, names, autonames)
 
 
@@ -106,9 +106,9 @@ class Function:
     """
 
     def __init__(self, type_name: str, inputs: tuple[Any, ...], params: dict[str, Any]) -> None:
-        for i, given in enumerate(inputs):
-            if not isinstance(given, Top):
-                raise NotATopError(f"{type_name} input {i} is not a Top (type is {type(given)})")
+        for i, value in enumerate(inputs):
+            if not isinstance(value, Top):
+                raise NotATopError(f"{type_name} input {i} is not a Top (type is {type(value)})")
         self.type_name = type_name
         self.inputs: tuple[Top, ...] = inputs
         self.params = dict(params)
@@ -122,7 +122,7 @@ class Function:
             names[of] = f"{self.type_name}{autonames[self.type_name]}"
         return names[of]
 
-    def _to_proto(self, layers: _Made, names: _Names, autonames: Counter[str]) -> None:
+    def _to_proto(self, layers: _LayerMessages, names: _Names, autonames: Counter[str]) -> None:
         if self in layers:
             return
         layer = caffe_pb2.LayerParameter(type=self.type_name)
@@ -192,7 +192,7 @@ def to_proto(*tops: Any) -> caffe_pb2.NetParameter:
 
 
 def _net(tops: Any, names: _Names) -> caffe_pb2.NetParameter:
-    layers: _Made = {}
+    layers: _LayerMessages = {}
     autonames: Counter[str] = Counter()
     for top in tops:
         top._to_proto(layers, names, autonames)
@@ -219,10 +219,10 @@ class Parameters:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        found = getattr(caffe_pb2, f"{name}Parameter", None)
-        if found is None:
+        message = getattr(caffe_pb2, f"{name}Parameter", None)
+        if message is None:
             raise AttributeError(f"there is no {name}Parameter; layer types with parameters are {', '.join(_FIELDS)}")
-        return found
+        return message
 
 
 layers = Layers()

@@ -1,4 +1,4 @@
-"""``caffe.io.Transformer``: from a picture to a net's input, in Caffe's order of steps, and back."""
+"""``caffe.io.Transformer``: from an image to a net's input, in Caffe's order of steps, and back."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamopt.caffe.pictures import resize_image
+from dreamopt.caffe.images import resize_image
 from dreamopt.errors import ShapeError, UsageError
 
 Array = npt.NDArray[Any]
 
 
 class Transformer:
-    """What is done to a picture before a net sees it.
+    """The preprocessing of an image into a net's input.
 
     In this order: to float32, resize to the input's height and width, `transpose`, `channel_swap`, times `raw_scale`,
     minus `mean`, times `input_scale`. Each is a plain dict by input name; what is not set is left out.
@@ -46,7 +46,7 @@ class Transformer:
         self.input_scale: dict[str, float] = {}
 
     @classmethod
-    def of_pictures(
+    def for_images(
         cls,
         name: str,
         shape: Sequence[int],
@@ -55,18 +55,18 @@ class Transformer:
         raw_scale: float | None,
         channel_swap: Sequence[int] | None,
     ) -> Transformer:
-        """Make one for pictures (H, W, K), as `Classifier` and `Detector` want it; None leaves a step out."""
-        made = cls({name: shape})
-        made.set_transpose(name, (2, 0, 1))
+        """Make one for images (H, W, K), as `Classifier` and `Detector` use it; None leaves a step out."""
+        transformer = cls({name: shape})
+        transformer.set_transpose(name, (2, 0, 1))
         if mean is not None:
-            made.set_mean(name, mean)
+            transformer.set_mean(name, mean)
         if input_scale is not None:
-            made.set_input_scale(name, input_scale)
+            transformer.set_input_scale(name, input_scale)
         if raw_scale is not None:
-            made.set_raw_scale(name, raw_scale)
+            transformer.set_raw_scale(name, raw_scale)
         if channel_swap is not None:
-            made.set_channel_swap(name, channel_swap)
-        return made
+            transformer.set_channel_swap(name, channel_swap)
+        return transformer
 
     def _shape(self, in_: str) -> tuple[int, ...]:
         if in_ not in self.inputs:
@@ -74,7 +74,7 @@ class Transformer:
         return tuple(self.inputs[in_])
 
     def preprocess(self, in_: str, data: Array) -> Array:
-        """Turn a picture (H, W, K) into the input ``in_``, float32 (K, H, W)."""
+        """Turn an image (H, W, K) into the input ``in_``, float32 (K, H, W)."""
         size = self._shape(in_)[2:]
         x: Array = data.astype(np.float32)
         if x.shape[:2] != size:
@@ -90,7 +90,7 @@ class Transformer:
         return x
 
     def deprocess(self, in_: str, data: Array) -> Array:
-        """Turn an input (K, H, W), or (1, K, H, W), back into a picture; the resizing stays."""
+        """Turn an input (K, H, W), or (1, K, H, W), back into an image; the resizing stays."""
         self._shape(in_)
         x: Array = data.copy().squeeze()
         if in_ in self.input_scale:
@@ -120,7 +120,7 @@ class Transformer:
         self.channel_swap[in_] = order
 
     def set_raw_scale(self, in_: str, scale: float) -> None:
-        """Set the factor before the mean is taken off: 255 for pictures in [0, 1] and nets that want 0-255."""
+        """Set the factor before the mean is taken off: 255 for images in [0, 1] and nets that want 0-255."""
         self._shape(in_)
         self.raw_scale[in_] = scale
 

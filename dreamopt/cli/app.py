@@ -15,13 +15,13 @@ COMMANDS = {
     "inspect": "Show a net's layers, shapes, parameters and input.",
     "models": "List public Caffe models and fetch them.",
     "presets": "List the published recipes that render knows.",
-    "render": "Make the pictures that filters, neurons and classes like.",
-    "replay": "Make a picture again from what is written in it.",
+    "render": "Make the images that filters, neurons and classes respond to most.",
+    "replay": "Make an image again from its metadata.",
 }
 
 
 class CommandFailed(click.ClickException):
-    """An error of dreamopt's on its way to stderr."""
+    """A dreamopt error as a message on stderr."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it on stderr."""
@@ -74,7 +74,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="dreamopt")
 def cli() -> None:
-    """See what the filters, neurons and classes of a trained Caffe net like, with or without Caffe."""
+    """See what the filters, neurons and classes of a trained Caffe net respond to, with or without Caffe."""
 
 
 main = cli

@@ -36,14 +36,14 @@ def _remark(layer: Mapping[str, Any], overwritten: Mapping[str, list[str]]) -> s
     return f"writes {', '.join(others)}" if others and not layer["in_place"] else ""
 
 
-def _table(told: Mapping[str, Any]) -> None:
+def _table(summary: Mapping[str, Any]) -> None:
     from rich import box
     from rich.table import Table
 
     from dreamopt.cli.output import console
 
     table = Table(box=box.SIMPLE_HEAD, show_footer=True)
-    totals = told["totals"]
+    totals = summary["totals"]
     table.add_column("layer (target name)", footer=f"{totals['layers']} layers", overflow="fold")
     table.add_column("type")
     table.add_column("reads", overflow="fold")
@@ -51,43 +51,45 @@ def _table(told: Mapping[str, Any]) -> None:
     table.add_column("params", footer=human(totals["params"]), justify="right")
     table.add_column("mult-adds", footer=human(totals["flops"]), justify="right")
     table.add_column("", overflow="fold")
-    origin = {top: layer["bottoms"][0] for layer in told["layers"] if layer["added"] for top in layer["tops"]}
-    for layer in told["layers"]:
+    origin = {top: layer["bottoms"][0] for layer in summary["layers"] if layer["added"] for top in layer["tops"]}
+    for layer in summary["layers"]:
         counts = [human(layer[key]) if layer[key] else "" for key in ("params", "flops")]
         reads = ", ".join(origin.get(bottom, bottom) for bottom in layer["bottoms"])
-        remark = _remark(layer, told["overwritten"])
+        remark = _remark(layer, summary["overwritten"])
         table.add_row(layer["name"], layer["type"], reads, _shape(layer), *counts, remark, style="dim" if layer["added"] else None)
     console().print(table)
 
 
-def _input_line(told: Mapping[str, Any]) -> str:
-    made = told["input"]
-    shape = "x".join(map(str, made["shape"]))
-    if made["mean"] is None:
-        return f"input {made['blob']}: {shape}, a vector"
-    mean = "a mean image" if made["mean_image"] else "mean " + ", ".join(f"{value:g}" for value in made["mean"])
-    order = f"{made['channel_order']}, " if len(made["mean"]) >= 3 else ""
-    line = f"input {made['blob']}: {shape}, {order}0-255 minus {mean}, times {made['scale']:g}"
-    return line + (f"\n  assumed, since neither the files nor an option say: {'; '.join(made['assumed'])}" if made["assumed"] else "")
+def _input_line(summary: Mapping[str, Any]) -> str:
+    preprocessing = summary["input"]
+    shape = "x".join(map(str, preprocessing["shape"]))
+    if preprocessing["mean"] is None:
+        return f"input {preprocessing['blob']}: {shape}, a vector"
+    mean = "a mean image" if preprocessing["mean_image"] else "mean " + ", ".join(f"{value:g}" for value in preprocessing["mean"])
+    order = f"{preprocessing['channel_order']}, " if len(preprocessing["mean"]) >= 3 else ""
+    line = f"input {preprocessing['blob']}: {shape}, {order}0-255 minus {mean}, times {preprocessing['scale']:g}"
+    return line + (
+        f"\n  assumed, since neither the files nor an option say: {'; '.join(preprocessing['assumed'])}" if preprocessing["assumed"] else ""
+    )
 
 
-def _report(told: Mapping[str, Any]) -> None:
-    click.echo(f"net {told['name'] or 'without a name'}, {told['backend']} backend: {told['computed_by']}")
-    click.echo(_input_line(told))
-    _table(told)
-    if told["splits"]:
-        click.echo(f"splits added, as Caffe does where several layers read one blob: {len(told['splits'])}")
-    weights = told["weights"]
+def _report(summary: Mapping[str, Any]) -> None:
+    click.echo(f"net {summary['name'] or 'without a name'}, {summary['backend']} backend: {summary['computed_by']}")
+    click.echo(_input_line(summary))
+    _table(summary)
+    if summary["splits"]:
+        click.echo(f"splits added, as Caffe does where several layers read one blob: {len(summary['splits'])}")
+    weights = summary["weights"]
     if weights is not None:
         for kind, names in (("missing (random)", weights["missing"]), ("unused", weights["unused"])):
             if names:
                 click.echo(f"weights {kind}: {', '.join(names)}")
-        click.echo(f"weights loaded: {len(weights['loaded'])} layers, sha256 {told['weights_sha256']}")
-    if told["labels"]:
-        click.echo(f"labels: {told['labels']}")
-    for change in told["changes"]:
+        click.echo(f"weights loaded: {len(weights['loaded'])} layers, sha256 {summary['weights_sha256']}")
+    if summary["labels"]:
+        click.echo(f"labels: {summary['labels']}")
+    for change in summary["changes"]:
         click.echo(f"changed on reading: {change}")
-    for note in told["notes"]:
+    for note in summary["notes"]:
         click.echo(f"note: {note}")
 
 
@@ -106,8 +108,8 @@ def command(net: str | None, as_json: bool, **options: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DreamoptWarning)  # random weights are among the notes below
         network, _, source = open_network(net, **options)
-    told = inspect(network) | {"source": source}
+    summary = inspect(network) | {"source": source}
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(summary, indent=2))
     else:
-        _report(told)
+        _report(summary)

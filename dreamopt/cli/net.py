@@ -8,12 +8,36 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt import models
+from dreamopt.backends.registry import backend_choices
 from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
     from dreamopt.network import Network
 
+    NameType = click.ParamType[str]
+else:
+    NameType = click.ParamType  # which older versions of click do not parametrize
+
 Command = Callable[..., Any]
+
+
+class BackendName(NameType):
+    """The name of a backend. Names are looked up where one is given or listed, since that reads what is installed."""
+
+    name = "backend"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the names, as `click.Choice` lists them."""
+        return f"[{'|'.join(backend_choices())}]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; a usage error for one that is unknown."""
+        names = backend_choices()
+        if value not in names:
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, names))}.", param, ctx)
+        return value
+
+
 NET_OPTIONS = (
     click.option("--weights", metavar="FILE", help="Weights: a .caffemodel or .caffemodel.h5.  [default: the catalogue's; else random]"),
     click.option("--mean", metavar="B,G,R|FILE", help="Mean that is subtracted, per channel (0-255), or a .binaryproto or .npy file."),
@@ -23,7 +47,7 @@ NET_OPTIONS = (
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
     click.option(
         "--backend",
-        type=click.Choice(["auto", "engine", "pycaffe", "remote"]),
+        type=BackendName(),
         default="auto",
         show_default=True,
         help="What computes the net: the built-in engine (auto), or real Caffe in this Python or in another (docs/backends.md).",

@@ -1,4 +1,4 @@
-"""Progress of a rendering on stderr, and Ctrl-C as a wish to stop."""
+"""Progress of a render on stderr, and the graceful interrupt: Ctrl-C stops after the current step."""
 
 import contextlib
 import signal
@@ -14,43 +14,43 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dreamopt.cli.output import console
 
 if TYPE_CHECKING:
-    from dreamopt.optimize import Progress as Climb
+    from dreamopt.optimize import Progress as RunProgress
 
 EVERY = 10.0  # seconds between lines where stderr is no terminal
-SOON = 1.0  # seconds before the first: it shows that the climb began
+SOON = 1.0  # seconds before the first: it shows that the run has started
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a wish, and yield what asks for it; a second one interrupts at once."""
-    wished = False
+    """Make Ctrl-C a graceful interrupt: yield a function that tells whether it was pressed; a second one interrupts at once."""
+    requested = False
 
-    def wish(number: int, frame: FrameType | None) -> None:
-        nonlocal wished
-        if wished:
+    def request(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        if requested:
             raise KeyboardInterrupt
-        wished = True
+        requested = True
         click.echo("\ndreamopt: stopping after this step, with the best so far (Ctrl-C again: at once).", err=True)
 
     try:
-        before = signal.signal(signal.SIGINT, wish)
+        previous = signal.signal(signal.SIGINT, request)
     except ValueError:  # not the main thread: there Ctrl-C goes elsewhere anyway
         yield lambda: False
         return
     try:
-        yield lambda: wished
+        yield lambda: requested
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextlib.contextmanager
-def rendering(quiet: bool, targets: int, steps: int) -> Iterator[Callable[["Climb"], None]]:
-    """Show pictures' steps done, the mean value, steps per second and time left; yield the callback that reports.
+def rendering(quiet: bool, targets: int, steps: int) -> Iterator[Callable[["RunProgress"], None]]:
+    """Show images' steps done, the mean value, steps per second and time left; yield the callback that reports.
 
-    One step of one picture counts as one, so that batches of different sizes move the bar evenly.
+    One step of one image counts as one, so that batches of different sizes move the bar evenly.
     """
     if quiet:
-        yield lambda climb: None
+        yield lambda run: None
         return
     if not sys.stderr.isatty():
         yield _Lines(targets * steps)
@@ -65,15 +65,15 @@ def rendering(quiet: bool, targets: int, steps: int) -> Iterator[Callable[["Clim
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console(stderr=True)) as bar:
-        what = "picture" if targets == 1 else f"{targets} pictures"
+        what = "image" if targets == 1 else f"{targets} images"
         task = bar.add_task("", total=targets * steps, what=what, value="", speed="")
-        done, began = 0, time.monotonic()
+        done, started = 0, time.monotonic()
 
-        def report(climb: "Climb") -> None:
+        def report(run: "RunProgress") -> None:
             nonlocal done
-            done += climb.problem.n
-            speed = (done / climb.problem.n) / max(time.monotonic() - began, 1e-9)
-            bar.update(task, completed=done, value=f"{climb.values.mean():.4g}", speed=f"{speed:.1f}")
+            done += run.problem.n
+            speed = (done / run.problem.n) / max(time.monotonic() - started, 1e-9)
+            bar.update(task, completed=done, value=f"{run.values.mean():.4g}", speed=f"{speed:.1f}")
 
         yield report
 
@@ -83,16 +83,16 @@ class _Lines:
 
     def __init__(self, total: int) -> None:
         self.total, self.done = total, 0
-        self.began = time.monotonic()
-        self.said = self.began - EVERY + SOON
+        self.started = time.monotonic()
+        self.reported = self.started - EVERY + SOON
 
-    def __call__(self, climb: "Climb") -> None:
-        self.done += climb.problem.n
+    def __call__(self, run: "RunProgress") -> None:
+        self.done += run.problem.n
         now = time.monotonic()
-        if now - self.said < EVERY and self.done < self.total:
+        if now - self.reported < EVERY and self.done < self.total:
             return
-        self.said = now
-        rate = self.done / max(now - self.began, 1e-9)
+        self.reported = now
+        rate = self.done / max(now - self.started, 1e-9)
         left = (self.total - self.done) / rate
-        value = climb.values.mean()
+        value = run.values.mean()
         click.echo(f"{self.done}/{self.total} steps, value {value:.4g}, {rate:.1f} steps/s, {left:.0f} s left", err=True)

@@ -15,8 +15,8 @@ def cache_folder() -> Path:
 
     ``DREAMOPT_CACHE`` when it is set, else ``XDG_CACHE_HOME/dreamopt``, else ``~/.cache/dreamopt``.
     """
-    if own := os.environ.get("DREAMOPT_CACHE"):
-        return Path(own).expanduser()
+    if folder := os.environ.get("DREAMOPT_CACHE"):
+        return Path(folder).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "dreamopt"
 
@@ -28,8 +28,8 @@ def _folder(model: Model, cache: str | Path | None) -> Path:
 def cached(model: Model, cache: str | Path | None = None) -> dict[str, Path] | None:
     """Return a model's files by role when prototxt and weights are in the cache, else None."""
     folder = _folder(model, cache)
-    found = {role: folder / remote.name for role, remote in model.files.items() if (folder / remote.name).is_file()}
-    return found if "prototxt" in found and "weights" in found else None
+    files = {role: folder / remote.name for role, remote in model.files.items() if (folder / remote.name).is_file()}
+    return files if "prototxt" in files and "weights" in files else None
 
 
 def fetch(
@@ -63,14 +63,14 @@ def fetch(
         When an address is missing or does not answer, or a checksum disagrees.
     """
     if not model.complete:
-        lacking = " and ".join(role for role in ("prototxt", "weights") if role not in model.files)
-        raise ModelError(f"the catalogue knows no address of the {lacking} of {model.name}; its home is {model.home}.")
+        missing = " and ".join(role for role in ("prototxt", "weights") if role not in model.files)
+        raise ModelError(f"the catalogue knows no address of the {missing} of {model.name}; its home is {model.home}.")
     folder = _folder(model, cache)
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     # small files first, so that a net without its weights is never the last thing to fail
     for role in sorted(model.files, key=lambda role: role == "weights"):
-        found[role] = download(model.files[role], folder, timeout=timeout, retries=retries, pause=pause, progress=progress)
-    return {role: found[role] for role in model.files}
+        files[role] = download(model.files[role], folder, timeout=timeout, retries=retries, pause=pause, progress=progress)
+    return {role: files[role] for role in model.files}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def locate(name: str | None, cache: str | Path | None = None, catalogue: Catalog
     Returns
     -------
     Located
-        Paths, and the input's making as far as the catalogue knows it.
+        Paths, and the input's preprocessing as far as the catalogue knows it.
 
     Raises
     ------
@@ -120,12 +120,12 @@ def locate(name: str | None, cache: str | Path | None = None, catalogue: Catalog
         return Located(None)
     if Path(name).exists():
         return Located(name)
-    known = load_catalogue() if catalogue is None else catalogue
-    if name not in known:
+    catalogue = load_catalogue() if catalogue is None else catalogue
+    if name not in catalogue:
         if name.endswith(".prototxt") or os.sep in name:
             raise ModelError(f"there is no file {name}.")
-        known[name]  # raises, with the nearest names
-    model = known[name]
+        catalogue[name]  # raises, with the nearest names
+    model = catalogue[name]
     files = cached(model, cache)
     if files is None:
         raise ModelError(f"{model.name} is not in the cache yet; fetch it with: dreamopt models get {model.name}")

@@ -92,12 +92,12 @@ class Catalogue(Mapping[str, Model]):
         self._models = dict(models)
 
     def __getitem__(self, name: str) -> Model:
-        found = self._models.get(name) or self._models.get(name.lower().replace("-", "_"))
-        if found is None:
+        model = self._models.get(name) or self._models.get(name.lower().replace("-", "_"))
+        if model is None:
             near = difflib.get_close_matches(name.lower(), self._models, n=3, cutoff=0.4)
             hint = f"did you mean {' or '.join(near)}?" if near else "`dreamopt models` lists those it knows."
             raise ModelError(f"the catalogue has no model named {name!r}; {hint}")
-        return found
+        return model
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and (name in self._models or name.lower().replace("-", "_") in self._models)

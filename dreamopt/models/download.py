@@ -29,9 +29,9 @@ def digests(path: Path, algorithms: Mapping[str, str] | tuple[str, ...]) -> dict
     hashes = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):
-            for running in hashes.values():
-                running.update(chunk)
-    return {algorithm: running.hexdigest() for algorithm, running in hashes.items()}
+            for digest in hashes.values():
+                digest.update(chunk)
+    return {algorithm: digest.hexdigest() for algorithm, digest in hashes.items()}
 
 
 def verify(path: Path, remote: RemoteFile) -> str | None:
@@ -46,7 +46,7 @@ def verify(path: Path, remote: RemoteFile) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Hold a lock beside the file, so that two processes never write the same partial download."""
     lock = path.with_name(path.name + ".lock")
     with lock.open("w") as stream:
@@ -117,9 +117,10 @@ def _from_url(url: str, part: Path, name: str, timeout: float, retries: int, pau
             return _attempt(url, part, name, timeout, progress)
         except _BrokenTransferError as error:
             reason = str(error)
-    kept = part.stat().st_size if part.exists() else 0
+    received = part.stat().st_size if part.exists() else 0
     raise ModelError(
-        f"{url} could not be fetched: {reason}, after {retries + 1} attempts; {kept} bytes are kept, and the next call goes on from there."
+        f"{url} could not be fetched: {reason}, after {retries + 1} attempts; "
+        f"{received} bytes are kept, and the next call goes on from there."
     )
 
 
@@ -176,7 +177,7 @@ def download(
     target = folder / remote.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        with _locked(target):
             if target.exists() and verify(target, remote) is None:
                 return target
             part = folder / (remote.name + (".zip.part" if remote.member else ".part"))

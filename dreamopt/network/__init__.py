@@ -1,10 +1,10 @@
 """A trained net and how pictures become its input: a differentiable function *image -> activations*."""
 
 from dreamopt.image.nets import register_loader
-from dreamopt.network.load import BACKENDS, EMBEDDED, load_net
+from dreamopt.network.load import EMBEDDED, load_net
 from dreamopt.network.network import Network, Size
 from dreamopt.network.preprocessing import Preprocessing
 
 register_loader(load_net)  # for parametrizations that are given a generator by its files
 
-__all__ = ["BACKENDS", "EMBEDDED", "Network", "Preprocessing", "Size", "load_net"]
+__all__ = ["EMBEDDED", "Network", "Preprocessing", "Size", "load_net"]

@@ -13,20 +13,16 @@ import torch
 from numpy.typing import ArrayLike
 
 from dreamopt import data
-from dreamopt.backends.base import caffe_device, pick_device
-from dreamopt.backends.caffe.backend import CaffeBackend
-from dreamopt.backends.caffe.connection import Channel
+from dreamopt.backends.base import Backend, OpenOptions
 from dreamopt.backends.caffe.python_layers import permitted, read_with_python_data
-from dreamopt.backends.engine import EngineBackend
-from dreamopt.errors import BackendError, DreamoptWarning, ModelError, UsageError
+from dreamopt.backends.registry import opener
+from dreamopt.errors import DreamoptWarning, ModelError, UsageError
 from dreamopt.models import locate
 from dreamopt.network.labels import read_labels
 from dreamopt.network.network import Network
 from dreamopt.network.preprocessing import ZOO_MEAN, preprocessing_of
 from dreamopt.schema import NetDef, read_mean, read_net
 
-BACKENDS = ("auto", "engine", "pycaffe", "remote")
-"""Names of the backends that `load_net` knows."""
 TIMEOUT = 600.0
 """Seconds for which a remote Caffe is waited for."""
 START_TIMEOUT = 60.0
@@ -71,8 +67,9 @@ def load_net(
         a model that ``dreamopt models get`` has fetched is that model, with its mean, scale, channel order and labels.
     weights : path, optional
         A ``.caffemodel`` or ``.caffemodel.h5``. Without it the weights are what the net's fillers draw: random.
-    backend : {"auto", "engine", "pycaffe", "remote"}
-        What computes the net: the built-in engine (``"auto"`` too), real Caffe in this Python, or real Caffe in another.
+    backend : str
+        What computes the net: ``"engine"`` (``"auto"`` too), the built-in one; ``"pycaffe"``, real Caffe in this Python; ``"remote"``,
+        real Caffe in another; or the name of another file of ``dreamopt/backends`` or of an entry point ``dreamopt.backends``.
     python : str or sequence of str, optional
         For ``"remote"``: the command that starts a Python with Caffe and numpy, such as ``"chroot /srv/caffe python3"``.
     timeout : float
@@ -128,10 +125,7 @@ def load_net(
     BackendError
         For an unknown backend or device, or a Caffe that is missing, too old, or refuses the net.
     """
-    if backend not in BACKENDS:
-        raise BackendError(f"there is no backend '{backend}'; there is {', '.join(BACKENDS)}")
-    if python is not None and backend != "remote":
-        raise UsageError(f"python is for backend 'remote', but the backend is '{backend}'")
+    open_net = opener(backend)
     said: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale, "labels": labels}
     if prototxt_or_name is None or prototxt_or_name == EMBEDDED:
         prototxt_or_name, own_weights, known = embedded()
@@ -142,7 +136,6 @@ def load_net(
         assert found.prototxt is not None  # only the embedded net has none
         prototxt_or_name, weights = found.prototxt, found.weights if weights is None else weights
         said = {key: getattr(found, key) if value is None else value for key, value in said.items()}
-    computed: EngineBackend | CaffeBackend
     allow = permitted(allow_python_layers)
     if not isinstance(prototxt_or_name, NetDef):
         read = read_with_python_data if allow else read_net
@@ -155,19 +148,8 @@ def load_net(
             strict=strict,
             open_item=None if open_size is None else (_channels(said["mean"]), *open_size),
         )
-    if backend in ("auto", "engine"):
-        where = pick_device(device)
-        computed = EngineBackend.load(
-            prototxt_or_name,
-            weights,
-            device=where,
-            seed=seed,
-            phase=phase,
-            allow_python_layers=allow,
-        )
-    else:
-        channel = _caffe_channel(backend, python, device, timeout, start_timeout)
-        computed = CaffeBackend(prototxt_or_name, weights, channel, phase=phase, seed=seed, allow_python_layers=allow)
+    options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout)
+    computed = open_net(prototxt_or_name, weights, options)
     notes = _weights_notes(computed, weights, seed)
     names = read_labels(said["labels"])
     item = computed.input_shape
@@ -193,26 +175,11 @@ def embedded() -> tuple[Path, Path, dict[str, Any]]:
     return data.PROTOTXT, data.WEIGHTS, {"mean": ZOO_MEAN, "channel_order": "BGR", "scale": 1.0, "labels": data.LABELS}
 
 
-def _caffe_channel(
-    backend: str, python: str | Sequence[str] | None, device: str | torch.device, timeout: float, start_timeout: float
-) -> Channel:
-    number = caffe_device(device)
-    if backend == "pycaffe":
-        from dreamopt.backends.caffe.in_process import InProcess
-
-        return InProcess(number)
-    from dreamopt.backends.caffe.remote import Remote
-
-    if python is None:
-        raise UsageError("backend 'remote' needs python, the command that starts a Python with Caffe, as 'chroot /srv/caffe python3'")
-    return Remote(python, number, timeout, start_timeout)
-
-
 def _is_name(text: str) -> bool:
     return not (os.sep in text or text.endswith(".prototxt") or Path(text).exists())
 
 
-def _weights_notes(backend: EngineBackend | CaffeBackend, weights: StrPath | None, seed: int) -> list[str]:
+def _weights_notes(backend: Backend, weights: StrPath | None, seed: int) -> list[str]:
     """Return what is to be said of the weights, and warn where some are random."""
     lacking, unused, notes = backend.random_layers, backend.unused_layers, []
     if lacking:

@@ -18,6 +18,7 @@ from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.objective import Guide, Picture
+from dreamopt.parts.image_space import ImageSpace
 
 Size = int | Sequence[int] | None
 """An input size: pixels of a square's side, (H, W), or None for the size in the net's file."""
@@ -273,6 +274,23 @@ class Network:
         x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}
+
+    def image_space(self, size: Size = None) -> ImageSpace:
+        """Return the space that images of a size live in: shape, black and white, the length of a grey level."""
+        shape = self.item_shape(size)
+        if not self.has_image_input:
+            return ImageSpace(shape, None, None, 1.0, self._tensor(0.0))
+        low, high = self.bounds_at(shape[1:])
+        return ImageSpace(
+            shape,
+            low,
+            high,
+            grey_level=abs(self.scale),
+            like=self._tensor(0.0),
+            order=self.channel_order if shape[0] >= 3 else "",
+            net_size=(self.input_shape[1], self.input_shape[2]),
+            inverted=self.scale < 0,
+        )
 
     def hash(self) -> str:
         """Return the sha256 of the weights, in hexadecimal; computed once."""

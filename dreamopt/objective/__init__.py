@@ -15,7 +15,7 @@ from dreamopt.objective.references import (
     read_vector,
     vectors_of,
 )
-from dreamopt.objective.strings import objectives, parse
+from dreamopt.objective.strings import as_objective, objectives, parse
 from dreamopt.objective.units import (
     Unit,
     agreed,
@@ -49,6 +49,7 @@ __all__ = [
     "Vector",
     "VectorObjective",
     "agreed",
+    "as_objective",
     "chosen",
     "columns",
     "each",

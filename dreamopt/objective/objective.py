@@ -26,7 +26,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ from torch import Tensor
 from dreamopt.errors import DreamoptError, ObjectiveError, TargetError
 from dreamopt.objective.references import Guide
 from dreamopt.objective.units import Unit, agreed, per_item
-from dreamopt.parts.part import call_string, number_string, origin
+from dreamopt.parts.part import Part, number_string, origin
 
 BARE_LAYER = re.compile(r"""[^\s:@|()"*+-][^\s:@|()"*]*""")
 """A layer's name that can stand alone in a string, for its energy."""
@@ -63,7 +63,7 @@ class Layers(Protocol):
         """Return the activations, (1, ...) by layer, of a picture scaled to cover (H, W) ``size`` and cut to its middle."""
 
 
-class Objective:
+class Objective(Part):
     """A score of activations, one number per item, to be maximised."""
 
     @property
@@ -115,6 +115,11 @@ class Objective:
     def coupled(self) -> bool:
         """Whether an item's score depends on the other items on purpose, so that it has none alone (diversity)."""
         return False
+
+    @property
+    def gradient(self) -> Literal["derivative", "rule"]:
+        """Whether autograd's gradient is the value's derivative, or follows a published rule on purpose; checks ask it."""
+        return "derivative"
 
     def is_argmax(self, activations: Activations) -> Tensor | None:
         """Return (N,), whether each item's unit is the highest of its layer now; None where that has no meaning."""
@@ -169,9 +174,6 @@ class Objective:
     def __radd__(self, other: object) -> Objective:
         # sum() starts from 0.
         return self if other == 0 else NotImplemented
-
-    def __str__(self) -> str:
-        return call_string(self)
 
 
 def _factor(number: Real) -> float:

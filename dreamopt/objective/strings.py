@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from dreamopt.errors import ObjectiveError
@@ -67,6 +68,27 @@ def parse(text: str) -> Objective:
     fc8:tabby cat - 0.5*fc8:3
     """
     return each([_sum(part, text) for part in split(text, "|")])
+
+
+def as_objective(objective: Objective | str | Sequence[Objective | str]) -> Objective:
+    """Return an objective, that of a string, or one objective per sample for a sequence of these.
+
+    Raises
+    ------
+    ObjectiveError
+        For anything else.
+
+    Examples
+    --------
+    >>> print(as_objective(["conv4:7", "fc8:3"]))
+    conv4:7 | fc8:3
+    """
+    if isinstance(objective, Sequence) and not isinstance(objective, str):
+        return each([as_objective(part) for part in objective])
+    parsed = parse(objective) if isinstance(objective, str) else objective
+    if not isinstance(parsed, Objective):
+        raise ObjectiveError(f"{parsed!r} is no objective; give one of dreamopt.objectives, or its string")
+    return parsed
 
 
 def _sum(text: str, whole: str) -> Objective:

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from dreamopt.errors import UsageError
 
@@ -53,10 +53,31 @@ def call_string(plugin: object) -> str:
 
 def origin(plugin: object) -> str:
     """Return the file in which an object's class was written, for errors."""
+    return origin_of(type(plugin))
+
+
+def origin_of(part: type) -> str:
+    """Return the file in which a class was written."""
     try:
-        return inspect.getsourcefile(type(plugin)) or type(plugin).__module__
+        return inspect.getsourcefile(part) or part.__module__
     except TypeError:
-        return type(plugin).__module__
+        return part.__module__
+
+
+class Part:
+    """What every part may say of itself.
+
+    Attributes
+    ----------
+    examples : tuple of str
+        Strings that make the part, with places to fill, as ``"peak({layer}, 3)"`` (`dreamopt.testing.bench` lists the places). All
+        checks of the part, the tables of the documents and the check of a GPU read them. The first one is the plainest use.
+    """
+
+    examples: ClassVar[tuple[str, ...]] = ()
+
+    def __str__(self) -> str:
+        return call_string(self)
 
 
 def input_paths(part: object) -> tuple[str, ...]:

@@ -19,11 +19,8 @@ def names_of_values(network: Network) -> dict[str, list[str]]:
     return {blob: names for blob, names in writers.items() if len(names) > 1}
 
 
-def _weights(network: Network) -> Mapping[str, Any] | None:
-    backend = network.backend
-    report = getattr(backend, "weights_report", None) or getattr(getattr(backend, "net", None), "weights_report", None)
-    if report is None:
-        return None
+def _weights(network: Network) -> Mapping[str, Any]:
+    report = network.backend.weights_report
     fields: Sequence[str] = ("loaded", "missing", "unused")
     return {name: list(getattr(report, name)) for name in fields} | {"source": report.source}
 
@@ -69,7 +66,7 @@ def inspect(network: Network) -> dict[str, Any]:
         for info in network.layers
     ]
     return {
-        "name": getattr(network.backend, "net_name", "") or getattr(getattr(network.backend, "net", None), "name", ""),
+        "name": network.backend.net_name,
         "backend": told["backend"],
         "computed_by": told["computed_by"],
         "input": {

@@ -23,6 +23,7 @@ from dreamopt.problem import Problem
 from dreamopt.recipes.inputs import hashes
 from dreamopt.recipes.restarts import restarts_of
 from dreamopt.recipes.settings import Settings
+from dreamopt.recipes.shorthand import field_names
 from dreamopt.recipes.stages import Stage, choose_size, stages_of
 from dreamopt.recipes.targets import Sample, batch_objective, bound_samples, read_targets
 
@@ -288,10 +289,10 @@ def _check_one_init(settings: Settings) -> None:
 
 def _own_init(part: Any) -> Any:
     """Return the init of a parametrization, or of one within it; None where there is none."""
-    fields = getattr(type(part), "__dataclass_fields__", {})
-    if "init" in fields and part.init is not None:
+    names = field_names(part)
+    if "init" in names and part.init is not None:
         return part
-    within = (_own_init(getattr(part, name)) for name in fields if isinstance(getattr(part, name, None), Parametrization))
+    within = (_own_init(getattr(part, name)) for name in names if isinstance(getattr(part, name, None), Parametrization))
     return next((one for one in within if one is not None), None)
 
 

@@ -19,7 +19,7 @@ from dreamopt.optimize.optimizer import optimizers
 from dreamopt.parts.calls import parse_value
 from dreamopt.parts.registry import snake
 from dreamopt.recipes.settings import Settings, StageSettings, names
-from dreamopt.recipes.shorthand import Listed, with_added
+from dreamopt.recipes.shorthand import Listed, field_names, with_added
 from dreamopt.regularizer import regularizers
 
 ALIASES = {"tv": "total_variation", "blur": "gaussian_blur"}
@@ -238,7 +238,7 @@ def _with(make: Callable[[], Any], name: str, parameter: str, value: Any) -> Any
 
 
 def _check_parameter(make: Any, parameter: str) -> None:
-    fields = getattr(make, "__dataclass_fields__", None)
+    fields = field_names(make) if dataclasses.is_dataclass(make) else None
     if fields is not None and parameter not in fields:
         raise UsageError(f"{make.__name__} has no parameter '{parameter}'; it has {', '.join(fields) or 'none'}")
 

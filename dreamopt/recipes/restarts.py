@@ -26,8 +26,7 @@ def restarts_of(parametrization: Parametrization) -> tuple[Restart, ...]:
     >>> print(restarts_of(Pixels())[0])
     Restart(parametrization=Pixels(noise=120.0), seed_offset=0, through_image=True)
     """
-    fields = getattr(type(parametrization), "__dataclass_fields__", {})
-    noise = getattr(parametrization, "noise", None) if "noise" in fields else None
+    noise: float | None = getattr(parametrization, "noise", None)
     plain = is_plain(parametrization)
     if noise is None and plain:
         noise = _NOISE[type(parametrization)]

@@ -6,7 +6,7 @@ This is the one place that knows them; behind it there are parts alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from dreamopt.errors import UsageError
@@ -62,15 +62,15 @@ class Listed:
 
 def with_regularizer(listed: Listed, option: str, value: float) -> Listed:
     """Return regularizers in which the part of an option has this number; 0 takes it away."""
-    kind, fields = REGULARIZERS[option]
+    kind, numbers = REGULARIZERS[option]
     short, rest = list(listed.parts[: listed.short]), listed.parts[listed.short :]
     place = next((place for place, part in enumerate(short) if type(part) is kind), None)
     if place is not None and value:
-        short[place] = replace(short[place], **fields(value))
+        short[place] = replace(short[place], **numbers(value))
     elif place is not None:
         del short[place]
     elif value:
-        part = kind(**fields(value) | ({"every": BLUR_EVERY} if kind is GaussianBlur else {}))
+        part = kind(**numbers(value) | ({"every": BLUR_EVERY} if kind is GaussianBlur else {}))
         short.insert(place_of(short, kind), part)
     return Listed((*short, *rest), len(short))
 
@@ -100,10 +100,16 @@ def with_jitter(listed: Listed, pixels: int) -> Listed:
 
 def with_number(part: Any, field: str, value: float, option: str) -> Any:
     """Return a part with another number in a field, which it must have."""
-    fields = getattr(type(part), "__dataclass_fields__", {})
-    if field not in fields:
-        raise UsageError(f"{option} was given, but {part} has no {field}; it has {', '.join(fields) or 'nothing'}")
+    names = field_names(part)
+    if field not in names:
+        raise UsageError(f"{option} was given, but {part} has no {field}; it has {', '.join(names) or 'nothing'}")
     return replace(part, **{field: value})
+
+
+def field_names(part: Any) -> list[str]:
+    """Return the parameters of a part, or of its class."""
+    # Not __dataclass_fields__: it holds class variables too.
+    return [known.name for known in fields(part) if known.init] if is_dataclass(part) else []
 
 
 def checked_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:

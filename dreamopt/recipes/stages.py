@@ -21,6 +21,7 @@ from dreamopt.optimize.optimizer import Optimizer
 from dreamopt.parts.checks import LARGEST_SIDE
 from dreamopt.problem import Problem
 from dreamopt.recipes.settings import Settings, ordered
+from dreamopt.recipes.shorthand import field_names
 from dreamopt.regularizer import Regularizer
 
 Pair = tuple[int, int]
@@ -53,7 +54,7 @@ class Stage:
 
     def retargeted(self, network: Network, objective: Objective) -> Objective:
         """Return the objective at this stage's layer, where it names one that the net has and that has the unit."""
-        for layer in self.layers if "layer" in getattr(type(objective), "__dataclass_fields__", {}) else ():
+        for layer in self.layers if "layer" in field_names(objective) else ():
             there: Objective = dataclasses.replace(objective, layer=layer)  # type: ignore[type-var]  # a part is a dataclass
             # Where transforms cut windows out, the net sees its file's size, whatever the image's is.
             for size in (self.size, None):

@@ -2,9 +2,10 @@
 
 from dreamopt.image.colour import Colour, checked_colour, colour_tensor
 from dreamopt.image.filters import bilateral, gaussian, percentile, soft_box
+from dreamopt.parts.checks import FRACTION, LARGEST_SIDE, NOT_NEGATIVE, PERCENT, PIXELS, POSITIVE, SIDE, Fields, Range
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.part import INPUT_FILE
-from dreamopt.parts.schedule import Constant, Geometric, Linear, Number, Schedule, StepContext, at, smallest
+from dreamopt.parts.schedule import Constant, Geometric, Linear, Number, Schedule, StepContext, at
 from dreamopt.regularizer.regularizer import (
     Penalty,
     Periodic,
@@ -15,17 +16,23 @@ from dreamopt.regularizer.regularizer import (
     apply_per_image,
     gradient_bounding_box,
     grey_level,
-    require_at_least,
     require_images,
-    require_percent,
 )
 from dreamopt.regularizer.restoration import Rows, frozen_mask, mask_at, tv_bregman, wavelet
-from dreamopt.regularizer.strings import parse_regularizer, regularizers
+from dreamopt.regularizer.strings import as_regularizer, parse_regularizer, regularizers
 
 __all__ = [
+    "FRACTION",
     "INPUT_FILE",
+    "LARGEST_SIDE",
+    "NOT_NEGATIVE",
+    "PERCENT",
+    "PIXELS",
+    "POSITIVE",
+    "SIDE",
     "Colour",
     "Constant",
+    "Fields",
     "Geometric",
     "ImageSpace",
     "Linear",
@@ -33,6 +40,7 @@ __all__ = [
     "Penalty",
     "Periodic",
     "Projection",
+    "Range",
     "Regularizer",
     "Rows",
     "Scaled",
@@ -40,6 +48,7 @@ __all__ = [
     "StepContext",
     "Total",
     "apply_per_image",
+    "as_regularizer",
     "at",
     "bilateral",
     "checked_colour",
@@ -52,10 +61,7 @@ __all__ = [
     "parse_regularizer",
     "percentile",
     "regularizers",
-    "require_at_least",
     "require_images",
-    "require_percent",
-    "smallest",
     "soft_box",
     "tv_bregman",
     "wavelet",

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,19 +28,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.parts.part import call_string, number_string, origin
-from dreamopt.parts.schedule import Number, StepContext, smallest
+from dreamopt.parts.checks import Fields
+from dreamopt.parts.part import Part, number_string, origin
+from dreamopt.parts.schedule import StepContext
 
 
-class Regularizer:
+class Regularizer(Part):
     """Base of both kinds; subclass `Penalty` or `Projection`."""
-
-    def __str__(self) -> str:
-        return call_string(self)
 
 
 class Penalty(Regularizer):
     """A number per item that is subtracted from the objective."""
+
+    @property
+    def gradient(self) -> Literal["derivative", "rule"]:
+        """Whether autograd's gradient is the value's derivative, or follows a published rule on purpose; checks ask it."""
+        return "derivative"
+
+    @property
+    def zero_at_mean(self) -> bool:
+        """Whether an image that is the mean colour everywhere costs nothing and has no gradient; checks ask it."""
+        return True
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return what to subtract from each item's score, (N,), weight included; called at every step.
@@ -122,6 +131,9 @@ class Periodic(Projection):
 
     every: int
 
+    def __post_init__(self) -> None:
+        Fields(self, RegularizerError).whole("every")
+
     def is_due(self, context: StepContext) -> bool:
         """Return whether the step's number is a multiple of ``every``."""
         return context.step % self.every == 0
@@ -195,30 +207,10 @@ def gradient_bounding_box(gradient: Tensor) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def require_at_least(name: str, value: Number, least: float, *, strictly: bool = False) -> None:
-    """Refuse a number, or a schedule that reaches one, below ``least`` (or equal to it, with ``strictly``).
-
-    Raises
-    ------
-    RegularizerError
-        Naming the parameter and the range allowed.
-    """
-    low = smallest(value)
-    if low < least or (strictly and low == least):
-        raise RegularizerError(f"{name} must be {'above' if strictly else 'at least'} {number_string(least)}, not {value}")
-
-
-def require_percent(name: str, value: Number) -> None:
-    """Refuse a percentile that is not from 0 to 100."""
-    require_at_least(name, value, 0)
-    if isinstance(value, int | float) and value > 100:
-        raise RegularizerError(f"{name} must be at most 100, not {value}")
-
-
 def require_images(regularizer: Regularizer, image: Tensor) -> None:
     """Refuse vectors (N, K), for regularizers that look at rows and columns."""
     if image.dim() != 4:
-        raise RegularizerError(f"{regularizer} needs pictures (N, C, H, W), but the net's input has shape {tuple(image.shape)}")
+        raise RegularizerError(f"{regularizer} needs images (N, C, H, W), but the net's input has shape {tuple(image.shape)}")
 
 
 def grey_level(context: StepContext) -> float:

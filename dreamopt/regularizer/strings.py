@@ -45,6 +45,22 @@ def parse_regularizer(text: str) -> Regularizer:
     return sum(penalties[1:], penalties[0])
 
 
+def as_regularizer(regularizer: Regularizer | str) -> Regularizer:
+    """Return a regularizer, or that of a string.
+
+    Raises
+    ------
+    RegularizerError
+        For anything else, and for a class that is neither a `Penalty` nor a `Projection`.
+    """
+    parsed = parse_regularizer(regularizer) if isinstance(regularizer, str) else regularizer
+    if not isinstance(parsed, Regularizer):
+        raise RegularizerError(f"{parsed!r} is no regularizer; give one of dreamopt.regularizers, or its string")
+    if not isinstance(parsed, Penalty | Projection):
+        raise RegularizerError(f"{parsed!r} is neither a Penalty nor a Projection")
+    return parsed
+
+
 def _penalty(text: str, whole: str) -> Regularizer:
     factor = 1.0
     if text.startswith("-"):

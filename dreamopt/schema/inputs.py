@@ -13,7 +13,7 @@ from dreamopt.schema.location import SourceLocation
 Shape = tuple[int, ...]
 InputShape = Sequence[int] | Mapping[str, Sequence[int]] | None
 OpenItem = tuple[int | None, int, int] | None
-"""Channels (None: as the file says), height and width for pictures whose size the file leaves open."""
+"""Channels (None: as the file says), height and width for images whose size the file leaves open."""
 _COUNT_LIMIT = 2**31 - 1
 _UNKNOWN_CHANNELS = ("HDF5Data", "Python", "DummyData", "MemoryData")
 

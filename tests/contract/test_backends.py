@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import dreamopt.caffe
 from dreamopt.backends.base import caffe_device
 from dreamopt.backends.caffe.backend import CaffeBackend
 from dreamopt.backends.caffe.in_process import InProcess
+from dreamopt.backends.registry import backend_names
 from dreamopt.engine.net import Net
 from dreamopt.errors import BackendError, DeadGradientError, NetError, ShapeError, TargetError, UsageError
 from dreamopt.network import Network, load_net
@@ -41,9 +43,11 @@ layer { name: "aside" type: "ReLU" bottom: "mask" top: "aside" }
 NAMES = ["conv1", "relu1", "left", "right", "both", "bn", "scale", "relu_bn", "sum", "one", "half[0]", "two", "relu_two", "masked", "fc"]
 LOWER = NAMES[:-1]
 Make = Callable[[str, str], Network]
+OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {"remote": lambda: {"python": ["chroot", str(caffe_root()), "python3"], "timeout": 60}}
+"""What `load_net` has to be told besides the backend's name."""
 
 
-@pytest.fixture(scope="module", params=["engine", "pycaffe", "remote"])
+@pytest.fixture(scope="module", params=backend_names())
 def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """Return what makes a network of a prototxt by one of the backends, all with the same weights."""
     made: list[Network] = []
@@ -51,18 +55,15 @@ def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
     def load(name: str, text: str) -> Network:
         path, weights = _files(folder, name, text)
-        if request.param == "engine":
-            return load_net(path, weights)
-        if request.param == "pycaffe":  # no Caffe here, but what has its face
+        if request.param == "pycaffe":  # no Caffe here, but what has its API
             network = Network(CaffeBackend(read_net(path), weights, InProcess("cpu", dreamopt.caffe), allow_python_layers=True))
         else:
-            network = load_net(path, weights, backend="remote", python=["chroot", str(caffe_root()), "python3"], timeout=60)
+            network = load_net(path, weights, backend=request.param, **OPTIONS.get(request.param, dict)())
         made.append(network)
         return network
 
     yield load
     for network in made:
-        assert isinstance(network.backend, CaffeBackend)
         network.backend.close()
 
 

@@ -227,7 +227,7 @@ def test_callbacks_and_whose_turn_it_is(layers_module: bytes, oracle: Oracle, tm
     same(run_ours(TURNS_SCRIPT, tmp_path, arguments=arguments), theirs)
 
 
-PICTURES = """
+IMAGES = """
 import skimage.io
 from PIL import Image
 imread = skimage.io.imread
@@ -235,20 +235,20 @@ if not hasattr(caffe, "allow_python_layers"):  # Debian's scikit-image has anoth
     skimage.io.imread = lambda name, as_grey=False: imread(name, as_gray=as_grey)
 rng = np.random.RandomState(0)
 bytes4 = rng.randint(0, 256, (7, 9, 4)).astype(np.uint8)
-pictures = {"rgb.png": Image.fromarray(bytes4[..., :3]), "rgba.png": Image.fromarray(bytes4), "grey.png": Image.fromarray(bytes4[..., 0]),
+images = {"rgb.png": Image.fromarray(bytes4[..., :3]), "rgba.png": Image.fromarray(bytes4), "grey.png": Image.fromarray(bytes4[..., 0]),
     "grey alpha.png": Image.fromarray(bytes4[..., :2]), "palette.png": Image.fromarray(bytes4[..., :3]).quantize(17), "bits.png": Image.fromarray(bytes4[..., 0]).convert("1"),
     "deep.png": Image.fromarray(bytes4[..., 0].astype(np.uint16) * 200 + 3), "rgb.bmp": Image.fromarray(bytes4[..., :3]), "a.gif": Image.fromarray(bytes4[..., :3]).quantize(9),
     "float.tif": Image.fromarray(rng.rand(5, 6).astype(np.float32))}
-for name, picture in pictures.items():
-    picture.save(name)
+for name, image in images.items():
+    image.save(name)
     for color in (True, False) if "a.gif" != name and "alpha" not in name and name != "rgba.png" else (True,):
         result["load %s %d" % (name, color)] = caffe.io.load_image(name, color)
 skimage.io.imread = imread
 for channels in (1, 2, 3, 4, 5):
     for dims in ((5, 7), (14, 18), (7, 9), (21, 4), (3, 2)):
         for order in (0, 1) if channels in (1, 3) else (0, 1, 3):
-            for what, picture in (("float", rng.normal(3, 50, (7, 9, channels))), ("bytes", rng.randint(0, 256, (7, 9, channels)).astype(np.uint8)), ("flat", np.full((7, 9, channels), 2.5))):
-                result["resize %d %s %d %s" % (channels, dims, order, what)] = caffe.io.resize_image(picture, dims, interp_order=order)
+            for what, image in (("float", rng.normal(3, 50, (7, 9, channels))), ("bytes", rng.randint(0, 256, (7, 9, channels)).astype(np.uint8)), ("flat", np.full((7, 9, channels), 2.5))):
+                result["resize %d %s %d %s" % (channels, dims, order, what)] = caffe.io.resize_image(image, dims, interp_order=order)
 for dims in ((3, 4), (7, 9), (5, 5), np.array([5, 6])):
     result["crops %s" % (dims,)] = caffe.io.oversample([rng.rand(7, 9, 3), rng.rand(7, 9, 3)], dims)
 for name, array in (("bytes", bytes4[:2, :3]), ("float", rng.rand(2, 3, 4)), ("int", rng.randint(-9, 9, (2, 3, 4))), ("bool", rng.rand(2, 3, 4) > 0.5), ("zero", np.zeros((2, 3, 4), np.uint8))):
@@ -275,8 +275,8 @@ for name in list(result):
 """
 
 
-def test_pictures_and_messages(oracle: Oracle, tmp_path: Path) -> None:
-    same(run_ours(PICTURES, tmp_path), oracle.script(PICTURES))
+def test_images_and_messages(oracle: Oracle, tmp_path: Path) -> None:
+    same(run_ours(IMAGES, tmp_path), oracle.script(IMAGES))
 
 
 DUMMY = """
@@ -316,9 +316,9 @@ def test_dummy_data_with_a_loss(oracle: Oracle, tmp_path: Path) -> None:
 DETECT = """
 load_image, caffe.io.load_image = caffe.io.load_image, np.load  # Debian's scikit-image is too new for its Caffe
 net = caffe.Detector("net.prototxt", "net.caffemodel", mean=np.array([104.0, 117.0, 123.0]), raw_scale=255.0, channel_swap=(2, 1, 0))
-found = net.detect_windows([("a.npy", np.array([[3, 5, 90, 70], [20, 30, 110, 121]])), ("a.npy", np.array([[0, 0, 60, 60]]))])
-result["prediction"] = np.array([d["prediction"] for d in found])
-result["window"] = np.array([d["window"] for d in found])
+detections = net.detect_windows([("a.npy", np.array([[3, 5, 90, 70], [20, 30, 110, 121]])), ("a.npy", np.array([[0, 0, 60, 60]]))])
+result["prediction"] = np.array([d["prediction"] for d in detections])
+result["window"] = np.array([d["window"] for d in detections])
 result["crop_dims"] = np.array(net.crop_dims)
 caffe.io.load_image = load_image
 """
@@ -329,8 +329,8 @@ def test_detection_of_windows(oracle: Oracle, tmp_path: Path, monkeypatch: pytes
     from dreamopt.data import PROTOTXT, WEIGHTS
 
     ys, xs = np.mgrid[:120, :130]
-    picture = np.stack([0.5 + 0.4 * np.sin(xs / 9), 0.5 + 0.4 * np.cos(ys / 7), xs / 130], -1).astype(np.float32)
-    np.save(tmp_path / "a.npy", picture)
+    image = np.stack([0.5 + 0.4 * np.sin(xs / 9), 0.5 + 0.4 * np.cos(ys / 7), xs / 130], -1).astype(np.float32)
+    np.save(tmp_path / "a.npy", image)
     (tmp_path / "net.prototxt").write_bytes(Path(PROTOTXT).read_bytes())
     (tmp_path / "net.caffemodel").write_bytes(Path(WEIGHTS).read_bytes())
     files = {name: (tmp_path / name).read_bytes() for name in ("a.npy", "net.prototxt", "net.caffemodel")}
@@ -343,6 +343,17 @@ def test_the_face_is_whole(oracle: Oracle) -> None:
     modules = {"classifier", "coord_map", "detector", "net_spec", "pycaffe"}
     assert set(theirs["names"]) - modules <= set(dir(dreamopt.caffe))
     inner = {"_bottom_ids", "_top_ids", "_blob_loss_weights", "_set_input_arrays"}
-    made = {"_blob_names", "_layer_names", "blobs", "bottom_names", "inputs", "layer_dict", "layers", "outputs", "params", "top_names"}
+    attributes = {
+        "_blob_names",
+        "_layer_names",
+        "blobs",
+        "bottom_names",
+        "inputs",
+        "layer_dict",
+        "layers",
+        "outputs",
+        "params",
+        "top_names",
+    }
     public = {name for name in theirs["net"] if not name.startswith("__")}
-    assert public - inner - made <= set(dir(dreamopt.caffe.Net))
+    assert public - inner - attributes <= set(dir(dreamopt.caffe.Net))

@@ -228,23 +228,23 @@ def test_a_wrapper_that_talks_first(python: str) -> None:
 
 
 def test_render_makes_the_engines_picture(python: str, tmp_path: Path) -> None:
-    told = {}
+    metadata = {}
     common = ["-t", f"{some_layer(load_net())}:1", "--steps", "4", "--size", "56x48", "-q", "--json"]
     for name, more in (("engine", []), ("remote", ["--backend", "remote", "--python", python])):
         out = tmp_path / f"{name}.png"
         got = CliRunner().invoke(cli, ["render", *common, "-o", str(out), *more])
         assert got.exit_code == 0, got.output
-        told[name] = json.loads(got.stdout)["pictures"][0]
+        metadata[name] = json.loads(got.stdout)["pictures"][0]
     from PIL import Image
 
-    pictures = [np.asarray(Image.open(told[name]["path"])).astype(int) for name in told]
+    pictures = [np.asarray(Image.open(metadata[name]["path"])).astype(int) for name in metadata]
     difference = np.abs(pictures[0] - pictures[1])
     assert difference.max() <= 1, "a value next to a half may be rounded the other way"
     assert (difference > 0).mean() < 1e-3
-    assert told["remote"]["net"]["backend"] == "remote"
-    assert "Caffe 1.0.0 on the CPU" in told["remote"]["net"]["computed_by"]
-    assert told["remote"]["net"]["weights_sha256"] == told["engine"]["net"]["weights_sha256"]
-    assert "--backend remote" in json.dumps(told["remote"])
+    assert metadata["remote"]["net"]["backend"] == "remote"
+    assert "Caffe 1.0.0 on the CPU" in metadata["remote"]["net"]["computed_by"]
+    assert metadata["remote"]["net"]["weights_sha256"] == metadata["engine"]["net"]["weights_sha256"]
+    assert "--backend remote" in json.dumps(metadata["remote"])
 
 
 def test_random_nets(python: str, tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_redirected_relus(python: str, case: Case, linked: bool, tmp_path: Path)
 
 def test_dead_units_wake_as_with_the_engine(net: Network) -> None:
     target = " | ".join(f"mixed4/1x1/relu:{unit}@6,6" for unit in (3, 6, 8, 0))
-    climbs = []
+    runs = []
     for one in (net, load_net(device="cpu")):
         problem = Problem(one, target, redirected=16)
         start = problem.start()
@@ -307,6 +307,6 @@ def test_dead_units_wake_as_with_the_engine(net: Network) -> None:
         found = problem.evaluate(start)
         assert found.redirected is not None
         assert found.redirected.tolist() == [True, True, True, False]
-        climbs.append((found.gradient, torch.from_numpy(run(problem, Adam(), 12).history)))
-    for a, b in zip(*climbs, strict=True):
+        runs.append((found.gradient, torch.from_numpy(run(problem, Adam(), 12).history)))
+    for a, b in zip(*runs, strict=True):
         assert float((a - b).norm() / b.norm()) < 1e-4

@@ -1,39 +1,8 @@
 """A toy net in float64 for finite differences, and a small Caffe net for the same questions with the engine."""
 
-from __future__ import annotations
+from dreamopt.testing.bench import LABELS, SHAPE, toy_network
 
-import numpy as np
-import torch
-from torch.nn import functional
-
-from dreamopt.backends.torch_functions import FunctionBackend
-from dreamopt.network import Network
-from dreamopt.network.preprocessing import preprocessing_of
-
-SHAPE = (3, 11, 13)
-"""The toy's input: no two axes are equal."""
-LABELS = ("n01440764 tench, Tinca tinca", "tabby cat", "crane", "ruler, rule", "crane", "great white shark", "potter's wheel (clay)")
-
-
-def toy_network(dtype: torch.dtype = torch.float64, channels: int = 3, scale: float = 1.0) -> Network:
-    """Layers conv1 (4, 9, 11), tanh1, conv2 (5, 7, 9), relu2, pool (5, 3, 4), fc (7,), sure (7,): a dead end."""
-    random = torch.Generator().manual_seed(0)
-    w1, w2, w3 = (torch.randn(s, generator=random, dtype=torch.float64).to(dtype) for s in ((4, channels, 3, 3), (5, 4, 3, 3), (7, 60)))
-    layers = [
-        ("conv1", "Convolution", lambda x: functional.conv2d(x, 0.01 * w1 / scale)),
-        ("tanh1", "TanH", torch.tanh),
-        ("conv2", "Convolution", lambda x: functional.conv2d(x, 0.3 * w2)),
-        ("relu2", "ReLU", torch.relu),
-        ("pool", "Pooling", lambda x: functional.avg_pool2d(x, 2)),
-        ("fc", "InnerProduct", lambda x: x.flatten(1) @ w3.T),
-        ("low", "Power", lambda x: x * x * 0 - 1),
-        ("dead", "ReLU", torch.relu),
-    ]
-    shape = (channels, *SHAPE[1:])
-    mean = np.array([110.0, 120.0, 130.0, 100.0])[:channels]
-    backend = FunctionBackend(layers, shape, weights=(w1, w2, w3), dtype=dtype)
-    return Network(backend, preprocessing_of(channels, "BGR", mean, scale), LABELS)
-
+__all__ = ["LABELS", "PROTOTXT", "SHAPE", "toy_network"]
 
 PROTOTXT = """
 name: "small"

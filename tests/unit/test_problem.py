@@ -146,10 +146,9 @@ class TestDeadGradients:
         with pytest.raises(DeadGradientError, match=r"gradient of dead:3 is exactly zero: layer 'dead' \(ReLU\).*the one value.*is -1"):
             Problem(NETWORK, "dead:3").x0()
         problem = Problem(NETWORK, "dead:3")
-        with pytest.raises(DeadGradientError, match="aim at 'low', which is before it"):
-            problem(problem.start().reshape(-1).numpy())
-        with pytest.raises(DeadGradientError):
-            problem(problem.start())
+        for start in (problem.start() + 1, (problem.start() + 1).reshape(-1).numpy()):
+            with pytest.raises(DeadGradientError, match="aim at 'low', which is before it"):
+                problem.check_start(start)
 
     def test_a_living_penalty_does_not_hide_it(self) -> None:
         with pytest.raises(DeadGradientError, match="layer 'dead'"):
@@ -173,12 +172,25 @@ class TestDeadGradients:
         with pytest.raises(DeadGradientError, match="does not change with the activations of conv2"):
             Problem(NETWORK, Nothing("conv2", 1)).x0()
 
-    def test_only_the_start_is_refused(self) -> None:
-        problem = Problem(NETWORK, "relu2:1@2,3")
-        x = problem.x0()
-        dead = np.clip(np.full_like(x, 1e4), problem.bounds.lb, problem.bounds.ub)
-        for sign in (1, -1):
-            problem(sign * dead)
+    def test_calling_is_a_function_of_the_parameters_alone(self) -> None:
+        dead, params = Problem(NETWORK, "dead:3"), Problem(NETWORK, "dead:3").start()
+        value, gradient = dead(params.reshape(-1).numpy())
+        assert value == pytest.approx(-float(dead.value(params).sum()), rel=1e-12)
+        assert gradient.shape == (params.numel(),)
+        assert not gradient.any()
+        torch.testing.assert_close(dead(params), dead.value(params))
+        assert params.grad is not None
+        assert not params.grad.any()
+        # Dead at the far ends, alive at the start: in either order, and after the start was checked.
+        problem = Problem(NETWORK, "relu2:1@2,3", L2(1e-4))
+        near = problem.start().reshape(-1).numpy()
+        far = np.clip(np.full_like(near, 1e4), problem.bounds.lb, problem.bounds.ub)
+        fresh = Problem(NETWORK, "relu2:1@2,3", L2(1e-4))
+        expected = {name: fresh(x) for name, x in (("far", far), ("near", near))}
+        problem.x0()
+        for name, x in (("near", near), ("far", far), ("near", near)):
+            assert problem(x)[0] == expected[name][0]
+            np.testing.assert_array_equal(problem(x)[1], expected[name][1])
 
 
 @pytest.mark.parametrize(
@@ -209,7 +221,7 @@ class TestDeadGradients:
         (lambda: Channel("conv2", ()), ObjectiveError, "a unit is a whole number"),
         (lambda: Channel("conv2", (1, 2)) + Channel("conv2", (1, 2, 3)) and Problem(NETWORK, Channel("fc", (1, 2)) + Channel("fc", (1, 2, 3))),
          ObjectiveError, "for different batches"),
-        (lambda: Jitter(-1), UsageError, "at least 0 pixels"),
+        (lambda: Jitter(-1), UsageError, "pixels of Jitter must be a whole number from 0 to 32768, not -1"),
         (lambda: Pixels(noise=-1), UsageError, "noise of Pixels must be at least 0"),
         (lambda: Problem(NETWORK, "conv2:1", parametrization=Pixels(torch.zeros(3, 5, 5))).start(), ImageError, r"\(3, 5, 5\), but \(3, 11, 13\)"),
     ],

@@ -1,4 +1,4 @@
-"""Crops of the photographs that ship inside scikit-image; the right third of each is kept for held-out pictures."""
+"""Crops of the photographs that ship inside scikit-image; the right third of each is kept for held-out images."""
 
 from __future__ import annotations
 

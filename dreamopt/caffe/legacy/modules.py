@@ -43,13 +43,13 @@ def pillow(module: types.ModuleType) -> None:
 
 
 def misc(module: types.ModuleType) -> None:
-    """Add what ``scipy.misc`` had of pictures, and of what is in `scipy.special` now."""
+    """Add what ``scipy.misc`` had of images, and of what is in `scipy.special` now."""
     from scipy import special
 
-    from dreamopt.caffe.legacy import scipy_misc as old_misc
+    from dreamopt.caffe.legacy import scipy_misc
 
-    pictures = ("bytescale", "toimage", "fromimage", "imread", "imsave", "imresize", "imrotate")
-    fill(module, {name: getattr(old_misc, name) for name in pictures})
+    functions = ("bytescale", "toimage", "fromimage", "imread", "imsave", "imresize", "imrotate")
+    fill(module, {name: getattr(scipy_misc, name) for name in functions})
     fill(module, {name: getattr(special, name) for name in ("comb", "factorial", "factorial2", "factorialk", "logsumexp")})
 
 
@@ -117,7 +117,7 @@ def _rename(module: types.ModuleType, function: str, renamed: Mapping[str, str],
         return
 
     @functools.wraps(original)
-    def taking_old_names(*args: Any, **options: Any) -> Any:
+    def with_old_names(*args: Any, **options: Any) -> Any:
         for old, new in renamed.items():
             if old in options:
                 options[new] = options.pop(old)
@@ -126,7 +126,7 @@ def _rename(module: types.ModuleType, function: str, renamed: Mapping[str, str],
                 options[new] = -1 if options.pop(old) else None
         return original(*args, **options)
 
-    setattr(module, function, taking_old_names)
+    setattr(module, function, with_old_names)
 
 
 PATCHES: dict[str, Patch] = {
@@ -136,9 +136,9 @@ PATCHES: dict[str, Patch] = {
     "skimage.io": skimage_io,
     "skimage.restoration": skimage_restoration,
 }
-"""What is added to modules."""
+"""What is added to modules that are installed."""
 
-STAND_INS: dict[str, Patch] = {
+STUBS: dict[str, Patch] = {
     "scipy.misc": misc,
     "skimage.filter": skimage_filter,
     "IPython": ipython,
@@ -150,4 +150,4 @@ STAND_INS: dict[str, Patch] = {
     "six": six,
     "six.moves": six_moves,
 }
-"""What is made of modules that are not here."""
+"""Modules that are made where they are not installed, with the little that old scripts use of them."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from dreamopt.caffe.legacy.modules import PATCHES, STAND_INS, Patch
+from dreamopt.caffe.legacy.modules import PATCHES, STUBS, Patch
 from dreamopt.caffe.legacy.string_io import StringIO
 
 
@@ -25,8 +25,8 @@ class _Loader(importlib.abc.Loader):
         self._patch = patch
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType | None:
-        made: types.ModuleType | None = None if self._inner is None else self._inner.create_module(spec)
-        return made
+        module: types.ModuleType | None = None if self._inner is None else self._inner.create_module(spec)
+        return module
 
     def exec_module(self, module: types.ModuleType) -> None:
         if self._inner is not None:
@@ -43,7 +43,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     """First among the finders, but it asks the others before it helps."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None) -> ModuleSpec | None:
-        if name not in PATCHES and name not in STAND_INS:
+        if name not in PATCHES and name not in STUBS:
             return None
         for finder in sys.meta_path:
             spec = None if finder is self or not hasattr(finder, "find_spec") else finder.find_spec(name, path, target)
@@ -51,9 +51,9 @@ class _Finder(importlib.abc.MetaPathFinder):
                 if name in PATCHES:
                     spec.loader = _Loader(spec.loader, PATCHES[name])
                 return spec
-        if name not in STAND_INS:
+        if name not in STUBS:
             return None
-        return importlib.util.spec_from_loader(name, _Loader(None, STAND_INS[name]))
+        return importlib.util.spec_from_loader(name, _Loader(None, STUBS[name]))
 
 
 _finder = _Finder()
@@ -71,12 +71,12 @@ def install() -> None:
 def script_builtins() -> dict[str, Any]:
     """Return builtins for the script itself, in which ``from io import StringIO`` gives Python 2's.
 
-    That is what 2to3 makes of cStringIO, and a picture is saved into it.
+    That is what 2to3 makes of cStringIO, and an image is saved into it.
     """
     own = types.ModuleType("io")
     own.__dict__.update({name: getattr(io, name) for name in dir(io) if not name.startswith("__")}, StringIO=StringIO)
 
-    def importing(name: str, scope: Any = None, local: Any = None, wanted: Sequence[str] | None = (), level: int = 0) -> Any:
-        return own if name == "io" and level == 0 else builtins.__import__(name, scope, local, wanted or (), level)
+    def importing(name: str, scope: Any = None, local: Any = None, names: Sequence[str] | None = (), level: int = 0) -> Any:
+        return own if name == "io" and level == 0 else builtins.__import__(name, scope, local, names or (), level)
 
     return {**vars(builtins), "__import__": importing}

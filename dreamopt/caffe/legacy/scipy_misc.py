@@ -1,4 +1,4 @@
-"""The picture functions that ``scipy.misc`` had until SciPy 1.2, through Pillow, with the values that they gave."""
+"""The image functions that ``scipy.misc`` had until SciPy 1.2, through Pillow, with the values that they gave."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def toimage(
     mode: str | None = None,
     channel_axis: int | None = None,
 ) -> Image.Image:
-    """Return a Pillow picture of (H, W), or of three or four channels on any axis; values are stretched as by `bytescale`.
+    """Return a Pillow image of (H, W), or of three or four channels on any axis; values are stretched as by `bytescale`.
 
     Modes are ``L``, ``P``, ``F`` (not stretched), ``I`` and ``1`` (above ``high``) for one channel; ``RGB``, ``RGBA``, ``YCbCr`` and
     ``CMYK`` for more.
     """
     array = np.asarray(arr)
     if np.iscomplexobj(array):
-        raise ValueError("a picture of complex numbers cannot be made")
+        raise ValueError("an image of complex numbers cannot be made")
     if array.ndim == 2:
         return _one_channel(array, high, low, cmin, cmax, pal, mode)
     if array.ndim != 3 or not {3, 4}.intersection(array.shape):
-        raise ValueError(f"an array of shape {array.shape} is no picture: (H, W), or three axes with 3 or 4 channels on one of them")
+        raise ValueError(f"an array of shape {array.shape} is no image: (H, W), or three axes with 3 or 4 channels on one of them")
     if channel_axis is None:
         channel_axis = array.shape.index(3 if 3 in array.shape else 4)
     scaled = np.moveaxis(bytescale(array, cmin, cmax, high, low), channel_axis, -1)
@@ -76,14 +76,14 @@ def _one_channel(array: Array, high: int, low: int, cmin: float | None, cmax: fl
         return Image.frombytes("I", size, ((array * 1.0 - bottom) * (high - low) / (top - bottom) + low).astype(np.int32).tobytes())
     if mode not in (None, "L", "P"):
         raise ValueError(f"mode {mode} does not fit one channel: L, P, F, I or 1 do")
-    made = Image.frombytes("L", size, bytescale(array, cmin, cmax, high, low).tobytes())
+    image = Image.frombytes("L", size, bytescale(array, cmin, cmax, high, low).tobytes())
     if mode == "P" or pal is not None:
-        made.putpalette((np.repeat(np.arange(256), 3) if pal is None else np.asarray(pal)).astype(np.uint8).tobytes())
-    return made
+        image.putpalette((np.repeat(np.arange(256), 3) if pal is None else np.asarray(pal)).astype(np.uint8).tobytes())
+    return image
 
 
 def fromimage(im: Image.Image, flatten: bool = False, mode: str | None = None) -> Array:
-    """Return a Pillow picture as an array; ``flatten`` makes it one channel of float32."""
+    """Return a Pillow image as an array; ``flatten`` makes it one channel of float32."""
     if mode is not None:
         im = im.convert(mode)
     elif im.mode == "P":
@@ -96,25 +96,25 @@ def fromimage(im: Image.Image, flatten: bool = False, mode: str | None = None) -
 
 
 def imread(name: Any, flatten: bool = False, mode: str | None = None) -> Array:
-    """Read a picture as an array: (H, W), (H, W, 3) or (H, W, 4), bytes."""
-    with Image.open(name) as picture:
-        return fromimage(picture, flatten, mode)
+    """Read an image as an array: (H, W), (H, W, 3) or (H, W, 4), bytes."""
+    with Image.open(name) as image:
+        return fromimage(image, flatten, mode)
 
 
 def imsave(name: Any, arr: Any, format: str | None = None) -> None:
-    """Write an array as a picture, stretched to [0, 255] unless it holds bytes."""
+    """Write an array as an image, stretched to [0, 255] unless it holds bytes."""
     toimage(arr, channel_axis=2).save(name, format)
 
 
 def imresize(arr: Any, size: float | tuple[int, ...], interp: str = "bilinear", mode: str | None = None) -> Array:
     """Resize to ``size``: (height, width), a whole number of percent, or a fraction. Gives bytes, stretched as by `toimage`."""
-    picture = toimage(arr, mode=mode)
+    image = toimage(arr, mode=mode)
     if isinstance(size, int | float | np.number):
         factor = float(size) / 100 if isinstance(size, int | np.integer) else float(size)
-        width, height = (int(side * factor) for side in picture.size)
+        width, height = (int(side * factor) for side in image.size)
     else:
         height, width = (int(side) for side in size[:2])
-    return fromimage(picture.resize((width, height), resample=Image.Resampling(_FILTERS[interp])))
+    return fromimage(image.resize((width, height), resample=Image.Resampling(_FILTERS[interp])))
 
 
 def imrotate(arr: Any, angle: float, interp: str = "bilinear") -> Array:

@@ -1,4 +1,4 @@
-"""Python 2's StringIO, which took text and bytes alike: ``PIL.Image.save`` into one was how notebooks showed pictures."""
+"""Python 2's StringIO, which took text and bytes alike: ``PIL.Image.save`` into one was how notebooks showed images."""
 
 from __future__ import annotations
 

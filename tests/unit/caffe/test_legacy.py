@@ -1,4 +1,4 @@
-"""Names that libraries dropped: scipy.misc's picture functions by value, and whole scripts in the runner that use old names."""
+"""Names that libraries dropped: scipy.misc's image functions by value, and whole scripts in the runner that use old names."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def test_bytescale_stretches_all_but_bytes() -> None:
 def test_toimage_finds_the_channels() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
     for axis in range(3):
-        made = misc.toimage(np.moveaxis(rgb, 2, axis))
-        assert (made.mode, made.size) == ("RGB", (7, 5))
-        assert np.array_equal(np.asarray(made), rgb)
+        image = misc.toimage(np.moveaxis(rgb, 2, axis))
+        assert (image.mode, image.size) == ("RGB", (7, 5))
+        assert np.array_equal(np.asarray(image), rgb)
     both = np.random.default_rng(0).integers(0, 256, (3, 7, 4)).astype(np.uint8)
     assert misc.toimage(both).size == (4, 7), "an axis of 3 goes before one of 4"
     assert misc.toimage(both, channel_axis=2).mode == "RGBA"
@@ -48,7 +48,7 @@ def test_toimage_finds_the_channels() -> None:
     assert np.asarray(misc.toimage(grey, high=2, mode="1")).tolist() == [[False, False, True], [False, True, True]]
     assert misc.fromimage(misc.toimage(grey, mode="P"))[1, 2].tolist() == [255, 255, 255]
     for wrong in (np.ones((2, 5, 6)), np.ones(7), np.ones((2, 3), complex)):
-        with pytest.raises(ValueError, match="picture"):
+        with pytest.raises(ValueError, match="image"):
             misc.toimage(wrong)
     for array, mode in ((grey, "RGB"), (rgb, "L")):
         with pytest.raises(ValueError, match="does not fit"):
@@ -162,9 +162,9 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_script_with_old_names(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "helper.py").write_text("from io import StringIO as stream\n")
-    done = run(tmp_path, "-m", "dreamopt.caffe", "script.py")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["done", "dreamopt.caffe"]
+    process = run(tmp_path, "-m", "dreamopt.caffe", "script.py")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.split() == ["done", "dreamopt.caffe"]
 
 
 def test_only_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The embedded net: size, labels, accuracy on pictures it has never seen."""
+"""The embedded net: size, labels, accuracy on images it has never seen."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ STRINGS = [
     "conv2:3@(2,3;4,4)",
     "scores:suns",
     'LogProbability("scores", "suns")',
-    'LogProbability("scores", 3, own_only=True)',
+    'LogProbability("scores", 3, own_logit_only=True)',
     "mixed3",
     'Energy("conv2", reduce="norm") + Energy("conv1", reduce="norm") / 2',
     'Direction("scores", "direction.npy", power=1)',

@@ -93,7 +93,7 @@ def inverted(a: Array, seen: Array) -> float:
         (Energy("fc", "mean", V7), lambda i: (V7 * FC[i] ** 2).mean()),
         (Energy("fc", "norm", V7), lambda i: (V7 * FC[i] ** 2).sum() / (np.linalg.norm(V7 * FC[i]) + EPS)),
         (LogProbability("fc", 3), lambda i: log_softmax(FC[i])[3]),
-        (LogProbability("fc", "tabby cat", own_only=True), lambda i: log_softmax(FC[i])[1]),
+        (LogProbability("fc", "tabby cat", own_logit_only=True), lambda i: log_softmax(FC[i])[1]),
         (LogProbability("conv2", 4), lambda i: log_softmax(CONV[i], axis=0)[4].mean()),
         (Places("conv2", 3, [(0, 1), (6, 8), (6, 8)]), lambda i: (CONV[i, 3, 0, 1] + 2 * CONV[i, 3, 6, 8]) / 3),
         (Places("conv2", 3, np.array([[0, 1], [6, 8]])), lambda i: (CONV[i, 3, 0, 1] + CONV[i, 3, 6, 8]) / 2),
@@ -177,7 +177,7 @@ def test_the_diffs_that_caffe_programs_write_by_hand() -> None:
     own, whole = np.zeros_like(FC), -softmax(FC, axis=1)
     own[:, 3] = 1 - softmax(FC, axis=1)[:, 3]
     whole[:, 3] += 1
-    np.testing.assert_allclose(gradient(LogProbability("fc", 3, own_only=True), "fc"), own, rtol=1e-12)
+    np.testing.assert_allclose(gradient(LogProbability("fc", 3, own_logit_only=True), "fc"), own, rtol=1e-12)
     np.testing.assert_allclose(gradient(LogProbability("fc", 3), "fc"), whole, rtol=1e-12)
 
 

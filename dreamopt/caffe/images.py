@@ -1,4 +1,4 @@
-"""Pictures as pycaffe handles them: reading, resizing, cropping."""
+"""Images as pycaffe handles them: reading, resizing, cropping."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ Array = npt.NDArray[Any]
 
 
 def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDArray[np.float32]:
-    """Read a picture as float32 in [0, 1].
+    """Read an image as float32 in [0, 1].
 
     Parameters
     ----------
     filename : path
-        Any picture that scikit-image reads.
+        Any image that scikit-image reads.
     color : bool
         RGB if true; one channel of luminance otherwise.
 
     Returns
     -------
     ndarray
-        (H, W, 3) RGB, or (H, W, 1). An alpha channel is dropped, and all but the first picture of an animation.
+        (H, W, 3) RGB, or (H, W, 1). An alpha channel is dropped, and all but the first image of an animation.
 
     Raises
     ------
     ImageError
-        If the file cannot be read as a picture.
+        If the file cannot be read as an image.
     """
     from skimage.color import rgb2gray
     from skimage.io import imread
@@ -41,9 +41,9 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDAr
     try:
         image = img_as_float(imread(os.fspath(filename)))
     except (OSError, ValueError) as e:
-        raise ImageError(f"{os.fspath(filename)} cannot be read as a picture: {e}") from None
+        raise ImageError(f"{os.fspath(filename)} cannot be read as an image: {e}") from None
     if image.ndim == 4:
-        image = image[0]  # of a GIF's pictures
+        image = image[0]  # of a GIF's images
     if image.ndim == 3 and image.shape[2] in (2, 4):
         image = image[:, :, :3] if image.shape[2] == 4 else image[:, :, 0]
     if not color and image.ndim == 3:
@@ -54,7 +54,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDAr
 
 
 def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> npt.NDArray[np.float32]:
-    """Resize a picture of any value range.
+    """Resize an image of any value range.
 
     One and three channels go through `skimage.transform.resize` on the range stretched to [0, 1], as in Caffe; any other
     number through `scipy.ndimage.zoom`.
@@ -64,7 +64,7 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> n
     im : ndarray
         (H, W, K).
     new_dims : (int, int)
-        Height and width wanted.
+        Height and width of the result.
     interp_order : int
         Order of the interpolating spline, 0 to 5; 1 is linear. Beyond that, scikit-image's versions differ at the edges.
 
@@ -88,7 +88,7 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> n
 
 
 def oversample(images: Sequence[Array], crop_dims: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Cut ten crops from each picture: the four corners and the middle, then the same mirrored.
+    """Cut ten crops from each image: the four corners and the middle, then the same mirrored.
 
     Parameters
     ----------

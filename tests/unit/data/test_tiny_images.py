@@ -28,6 +28,6 @@ def test_classes_are_in_alphabetical_order_and_described() -> None:
 
 
 def test_a_batch_is_its_pictures() -> None:
-    made = batch([2, 0], 10, seed=1, size=48)
-    assert np.array_equal(made[0], picture(CLASSES[2], 10, 1, size=48))
-    assert np.array_equal(made[1], picture(CLASSES[0], 11, 1, size=48))
+    images = batch([2, 0], 10, seed=1, size=48)
+    assert np.array_equal(images[0], picture(CLASSES[2], 10, 1, size=48))
+    assert np.array_equal(images[1], picture(CLASSES[0], 11, 1, size=48))

@@ -1,0 +1,27 @@
+"""Real Caffe in this Python, by ``import caffe``."""
+
+from __future__ import annotations
+
+import os
+
+from dreamopt.backends.base import OpenOptions, caffe_device
+from dreamopt.backends.caffe.backend import CaffeBackend
+from dreamopt.backends.caffe.in_process import InProcess
+from dreamopt.schema import NetDef
+
+
+def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options: OpenOptions) -> CaffeBackend:
+    """Return the net as the Caffe of this Python computes it.
+
+    Raises
+    ------
+    UsageError
+        If a command was given.
+    BackendError
+        If this Python has no Caffe, or one that is too old.
+    """
+    options.refuse_command("pycaffe")
+    connection = InProcess(caffe_device(options.device))
+    return CaffeBackend(
+        definition, weights, connection, phase=options.phase, seed=options.seed, allow_python_layers=options.allow_python_layers
+    )

@@ -1,0 +1,7 @@
+"""Checks of parts, for dreamopt's own and other people's: `check_part` runs all that a part's kind promises; no pytest is needed."""
+
+from dreamopt.testing.bench import Bench, bench, fill, toy_network
+from dreamopt.testing.cases import Case, cases, check_part, kinds, registries
+from dreamopt.testing.kind import Kind, PartError, require
+
+__all__ = ["Bench", "Case", "Kind", "PartError", "bench", "cases", "check_part", "fill", "kinds", "registries", "require", "toy_network"]

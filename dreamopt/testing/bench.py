@@ -1,0 +1,192 @@
+"""What parts are checked on: a small net in float64, activations, images, files, and the values for the places of examples.
+
+An example is a part's string with places to fill:
+
+=====================================  ===========================================================================
+``{layer}``, ``{layer2}``              names of two layers with rows and columns, in quotes, at least 4 channels each
+``{classifier}``                       the name of a flat layer, in quotes, at least 7 units
+``{label}``                            the name of one of its classes, in quotes
+``{vector}``, ``{vector2}``, ...3      numbers, one for each channel of ``{layer}``
+``{class_vector}``, ...2, ...3         numbers, one for each unit of ``{classifier}``
+``{tensor}``, ``{tensor2}``, ...3      paths of .npy files of numbers (channels of ``{layer}``, 4, 3), in quotes
+``{image}``, ``{image2}``, ``{image3}``  paths of colour images of different sizes, in quotes
+``{mask}``                             the path of a grey image, in quotes
+``{net}``, ``{code}``                  paths of a prototxt of a net that makes images, and of an .npy file of a code for it, in quotes
+=====================================  ===========================================================================
+
+Rows up to 6 and columns up to 8 exist in ``{layer}``; a batch has three samples.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dreamopt.backends.torch_functions import FunctionBackend
+from dreamopt.errors import UsageError
+from dreamopt.image.files import write_png
+from dreamopt.network import Network
+from dreamopt.network.preprocessing import preprocessing_of
+from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.part import literal
+from dreamopt.parts.schedule import StepContext
+
+SHAPE = (3, 11, 13)
+"""The toy net's input: no two axes are equal."""
+LABELS = ("n01440764 tench, Tinca tinca", "tabby cat", "crane", "ruler, rule", "crane", "great white shark", "potter's wheel (clay)")
+GENERATOR = """name: "generator"
+layer { name: "code" type: "Input" top: "code" input_param { shape { dim: 1 dim: 6 } } }
+layer { name: "dense" type: "InnerProduct" bottom: "code" top: "dense"
+  inner_product_param { num_output: 324 weight_filler { type: "gaussian" std: 30 } } }
+layer { name: "squashed" type: "TanH" bottom: "dense" top: "squashed" }
+layer { name: "scaled" type: "Power" bottom: "squashed" top: "scaled" power_param { scale: 90 } }
+layer { name: "image" type: "Reshape" bottom: "scaled" top: "image" reshape_param { shape { dim: 0 dim: 3 dim: 12 dim: 9 } } }
+"""
+
+
+def toy_network(dtype: torch.dtype = torch.float64, channels: int = 3, scale: float = 1.0) -> Network:
+    """Return a net of torch's functions for finite differences.
+
+    Its layers are conv1 (4, 9, 11), tanh1, conv2 (5, 7, 9), relu2, pool (5, 3, 4), fc (7,), and low and dead (7,): a dead ReLU.
+    """
+    random = torch.Generator().manual_seed(0)
+    w1, w2, w3 = (torch.randn(s, generator=random, dtype=torch.float64).to(dtype) for s in ((4, channels, 3, 3), (5, 4, 3, 3), (7, 60)))
+    layers = [
+        ("conv1", "Convolution", lambda x: functional.conv2d(x, 0.01 * w1 / scale)),
+        ("tanh1", "TanH", torch.tanh),
+        ("conv2", "Convolution", lambda x: functional.conv2d(x, 0.3 * w2)),
+        ("relu2", "ReLU", torch.relu),
+        ("pool", "Pooling", lambda x: functional.avg_pool2d(x, 2)),
+        ("fc", "InnerProduct", lambda x: x.flatten(1) @ w3.T),
+        ("low", "Power", lambda x: x * x * 0 - 1),
+        ("dead", "ReLU", torch.relu),
+    ]
+    shape = (channels, *SHAPE[1:])
+    mean = np.array([110.0, 120.0, 130.0, 100.0])[:channels]
+    backend = FunctionBackend(layers, shape, weights=(w1, w2, w3), dtype=dtype)
+    return Network(backend, preprocessing_of(channels, "BGR", mean, scale), LABELS)
+
+
+def image_space(channels: int = 3, height: int = 5, width: int = 7, dtype: torch.dtype = torch.float64) -> ImageSpace:
+    """Return the space of images of a net whose input is in BGR, half as long as grey levels, without any channel's mean."""
+    mean = torch.tensor([104.0, 117.0, 123.0, 90.0, 80.0], dtype=dtype)[:channels, None, None]
+    order = "BGR" if channels >= 3 else ""
+    return ImageSpace((channels, height, width), -0.5 * mean, 0.5 * (255 - mean), 0.5, torch.zeros((), dtype=dtype), order)
+
+
+def step_context(image: Tensor, first: int = 0) -> StepContext:
+    """Return a step of a run of such images (N, C, H, W), of which ``image`` holds the samples from ``first`` on."""
+    drawn = [
+        [torch.from_numpy(np.random.default_rng(k + i).normal(size=image.shape[1:])) for i in range(first, first + len(image))]
+        for k in (0, 9)
+    ]
+    gradient, start = (torch.stack(samples).to(image) for samples in drawn)
+    return StepContext(2, 8, gradient=gradient, space=image_space(*image.shape[1:]), octave=1, octaves=3, start=start)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the checks share.
+
+    Parameters
+    ----------
+    network : Network
+        The toy net, float64.
+    values : mapping of str to str
+        What fills the places of examples.
+    """
+
+    network: Network
+    values: Mapping[str, str]
+
+    def activations(self) -> dict[str, Tensor]:
+        """Return activations of three samples at every layer, float64, the same ones at each call."""
+        random = torch.Generator().manual_seed(1)
+        layers = ("conv1", "tanh1", "conv2", "relu2", "pool", "fc")
+        made = self.network.activations(40 * torch.randn(3, *SHAPE, dtype=torch.float64, generator=random), layers)
+        # The toy's scores are hundreds apart, where every probability is 0 or 1.
+        return {**made, "fc": made["fc"] / 100}
+
+    def images(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Return two images (2, 3, 5, 7) of numbers about 0, the same ones at each call."""
+        return 20 * torch.randn(2, 3, 5, 7, dtype=dtype, generator=torch.Generator().manual_seed(0))
+
+
+_folder = cache(lambda: tempfile.TemporaryDirectory(prefix="dreamopt-parts-"))
+
+
+@cache
+def bench() -> Bench:
+    """Return the bench on which parts are checked; its files stay until the process ends."""
+    network = toy_network()
+    return Bench(network, example_values(network, Path(_folder().name), ("conv2", "tanh1"), "fc"))
+
+
+def example_values(network: Network, folder: Path, layers: tuple[str, str], classifier: str) -> dict[str, str]:
+    """Return what fills the places of examples for a net; files are written into a folder.
+
+    Parameters
+    ----------
+    network : Network
+        With labels.
+    folder : Path
+        An empty one.
+    layers : tuple of str
+        Two layers (C, H, W).
+    classifier : str
+        A flat layer (K,).
+    """
+    random = np.random.default_rng(5)
+    paths: dict[str, Path] = {}
+    for number, shape in enumerate(((11, 13, 3), (30, 20, 3), (14, 22, 3)), 1):
+        paths[_name("image", number)] = write_png(folder / f"image{number}.png", random.integers(0, 256, shape).astype(np.uint8))
+    paths["mask"] = write_png(folder / "mask.png", random.integers(0, 256, (6, 9, 3)).astype(np.uint8))
+    channels, classes = network.shape_of(layers[0])[0], network.shape_of(classifier)[0]
+    values = {"layer": layers[0], "layer2": layers[1], "classifier": classifier, "label": "tabby cat"}
+    if network.labels is not None and "tabby cat" not in network.labels:
+        values["label"] = network.labels[1]
+    numbers: dict[str, str] = {}
+    for number in (1, 2, 3):
+        paths[_name("tensor", number)] = folder / f"tensor{number}.npy"
+        np.save(paths[_name("tensor", number)], random.normal(size=(channels, 4, 3)).round(2))
+        numbers[_name("vector", number)] = literal(tuple(random.normal(size=channels).round(2).tolist()))
+        numbers[_name("class_vector", number)] = literal(tuple(random.normal(size=classes).round(2).tolist()))
+    paths["net"], paths["code"] = folder / "generator.prototxt", folder / "code.npy"
+    paths["net"].write_text(GENERATOR, encoding="utf-8")
+    np.save(paths["code"], random.normal(size=6))
+    return {name: literal(str(value)) for name, value in {**values, **paths}.items()} | numbers
+
+
+def _name(word: str, number: int) -> str:
+    return word if number == 1 else f"{word}{number}"
+
+
+def fill(example: str, values: Mapping[str, str]) -> str:
+    """Return an example with its places filled.
+
+    Raises
+    ------
+    UsageError
+        For a place that there is no value for.
+
+    Examples
+    --------
+    >>> fill("peak({layer}, 3)", {"layer": '"conv4"'})
+    'peak("conv4", 3)'
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise UsageError(f"example {example} has a place {match[0]}; there are {', '.join(f'{{{name}}}' for name in values)}")
+        return values[match[1]]
+
+    return re.sub(r"\{(\w+)\}", value, example)

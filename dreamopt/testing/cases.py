@@ -1,0 +1,140 @@
+"""The parts, their examples and the checks of their kind, one by one or all of a part's."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from dreamopt.errors import UsageError
+from dreamopt.parts.part import origin_of
+from dreamopt.parts.registry import Registry
+from dreamopt.testing.bench import bench, fill
+from dreamopt.testing.kind import Kind, PartError
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """Return all kinds of parts by name: the modules of ``dreamopt/testing/kinds/``."""
+    package = importlib.import_module("dreamopt.testing.kinds")
+    modules = [importlib.import_module(f"{package.__name__}.{module.name}") for module in pkgutil.iter_modules(package.__path__)]
+    return {module.KIND.name: module.KIND for module in modules if hasattr(module, "KIND")}
+
+
+def registries() -> dict[str, Registry[Any]]:
+    """Return the registries of all kinds of parts by the kind's name."""
+    return {name: kind.registry for name, kind in kinds().items()}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One check of one part.
+
+    Parameters
+    ----------
+    kind : Kind
+        The part's kind.
+    part : type
+        The part's class.
+    examples : tuple of str
+        The example that is checked; for a check of the class all of them.
+    check : callable or None
+        The check; None where the class says no examples, which fails.
+    """
+
+    kind: Kind
+    part: type
+    examples: tuple[str, ...]
+    check: Callable[..., None] | None
+
+    def run(self) -> None:
+        """Run the check.
+
+        Raises
+        ------
+        PartError
+            Naming the part's file, the example and what does not hold.
+        """
+        where = f"{origin_of(self.part)}: {self.part.__name__}"
+        if self.check is None:
+            raise PartError(f'{where} says no examples: add examples: ClassVar = ("name(...)",) to the class, strings that make it')
+        where = f"{where}, example {' and '.join(self.examples)}"
+        of_class = self.check in self.kind.class_checks
+        try:
+            made = [self._make(example) for example in self.examples]
+            if of_class:
+                self.check(self.part, made, bench())
+            else:
+                self.check(made[0], bench())
+        except PartError as problem:
+            raise PartError(f"{where}: {problem}") from problem
+        except Exception as problem:
+            what = (self.check.__doc__ or self.check.__name__).splitlines()[0].removeprefix("Require that ").rstrip(".")
+            text = str(problem).strip().partition("\n")[0]  # torch says the numbers in further lines
+            raise PartError(f"{where}: {what}: {type(problem).__name__}: {text}") from problem
+
+    def _make(self, example: str) -> Any:
+        made = self.kind.parse(fill(example, bench().values))
+        if type(made) is not self.part:
+            raise PartError(f"the string makes {type(made).__name__}")
+        return made
+
+    def __str__(self) -> str:
+        if self.check is None:
+            return f"{self.kind.name}-{self.part.__name__}-has_examples"
+        return f"{self.examples[0] if len(self.examples) == 1 else self.part.__name__}-{self.check.__name__}"
+
+
+def cases_of(kind: Kind, part: type) -> Iterator[Case]:
+    """Yield every check of a part with every example of it; one that fails where it has no example."""
+    examples: tuple[str, ...] = tuple(getattr(part, "examples", ()))
+    if not examples:
+        yield Case(kind, part, (), None)
+        return
+    for example in examples:
+        for check in kind.checks:
+            yield Case(kind, part, (example,), check)
+    for class_check in kind.class_checks:
+        yield Case(kind, part, examples, class_check)
+
+
+def cases() -> Iterator[Case]:
+    """Yield every check of every part of every kind with every example of it."""
+    for kind in kinds().values():
+        for plugin in kind.registry:
+            if isinstance(plugin.make, type):
+                yield from cases_of(kind, plugin.make)
+
+
+def check_part(part: type) -> None:
+    """Check a part by all that its kind promises: strings, immutability, gradients, batches, numbers out of range.
+
+    Parameters
+    ----------
+    part : type
+        The class, with ``examples``; its kind is that of its base class. It need not be registered.
+
+    Raises
+    ------
+    UsageError
+        For a class of no kind.
+    PartError
+        Naming the part's file, the example and what does not hold.
+
+    Examples
+    --------
+    >>> from dreamopt.objectives import Channel
+    >>> check_part(Channel)
+    """
+    kind = next((kind for kind in kinds().values() if isinstance(part, type) and issubclass(part, kind.registry.base)), None)
+    if kind is None:
+        bases = ", ".join(f"{kind.registry.base.__name__}" for kind in kinds().values())
+        raise UsageError(f"{part!r} is no part: it must be a subclass of one of {bases}")
+    known = any(plugin.make is part for plugin in kind.registry)
+    with nullcontext() if known else kind.registry.registered(part):
+        for case in cases_of(kind, part):
+            case.run()
