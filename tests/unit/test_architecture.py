@@ -18,7 +18,7 @@ MAY: dict[str, set[str]] = {
     "parts": {"errors"},
     "schema": {"parts", "errors"},
     "models": {"version", "errors"},
-    "engine": {"schema", "errors"},
+    "engine": {"schema", "parts", "errors"},
     "image": {"parts", "errors"},
     "caffe": {"engine", "schema", "version", "errors"},
     "objective": {"image", "parts", "errors"},
