@@ -1,4 +1,4 @@
-"""What is timed: each a function from a picture and a seed to the layer's value and the picture's gradient, as numpy."""
+"""What is timed: each a function from an image and a seed to the layer's value and the image's gradient, as numpy."""
 
 from __future__ import annotations
 

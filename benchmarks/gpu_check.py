@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.gpu_check [--device cuda] [--json FILE]``
 
-For each net and batch size: the layer's value and the picture's gradient on the device against those on the CPU, and the
+For each net and batch size: the layer's value and the image's gradient on the device against those on the CPU, and the
 median time of the engine's program, of its layers one by one, and of plain torch. Without the reference nets the
 embedded net is used, so that a machine with nothing but the package can run it. ``--device cpu`` works too. Then every
 objective, regularizer, parametrization, transform, optimizer and preset makes three steps on both (`benchmarks.gpu_parts`).

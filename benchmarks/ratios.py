@@ -25,11 +25,11 @@ from benchmarks.cases import BATCHES, CASES, Case, error, existing, load, pictur
 from benchmarks.contestants import engine, layers, plain
 from benchmarks.real_caffe import CORES, RealCaffe, fastest_core, root
 
-_PAUSE = 0.08  # seconds; OpenBLAS's and OpenMP's idle threads have gone to sleep by then
+_PAUSE = 0.08  # seconds; OpenBLAS's and OpenMP's idle threads no longer spin by then
 
 
 def measure(case: Case, batch: int, rounds: int, core: str | None) -> dict[str, Any]:
-    """Time one net at one batch size; ``core`` is what OpenBLAS is told, None without real Caffe."""
+    """Time one net at one batch size; ``core`` is OPENBLAS_CORETYPE, None without real Caffe."""
     x = picture(load(case), batch)
     steps = {"engine": engine(case), "layers": layers(case), "torch": plain(case)}
     seed = seed_like(steps["engine"](x, None)[0].shape)

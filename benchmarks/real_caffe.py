@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.cases import Array, Case, load, shared
 
-# Python 3.9 with numpy 1.19. Reading the gradient and writing the picture count: the others do as much.
+# Python 3.9 with numpy 1.19. Reading the gradient and writing the image count: the others do as much.
 _CHILD = """
 import json, sys, time, os
 out = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)
@@ -23,7 +23,7 @@ for line in sys.stdin:
     ask = json.loads(line)
     if "net" in ask:
         net, layer = caffe.Net(ask["net"], ask["weights"], caffe.TEST), ask["layer"]
-        x, name = np.load(ask["picture"]), net.inputs[0] if net.inputs else next(iter(net.blobs))
+        x, name = np.load(ask["image"]), net.inputs[0] if net.inputs else next(iter(net.blobs))
         net.blobs[name].reshape(*x.shape)
         net.blobs[name].data[...] = x
         net.forward(end=layer)
@@ -46,7 +46,7 @@ for line in sys.stdin:
     out.write(json.dumps(times) + "\\n"); out.flush()
 """
 CORES = ("", "HASWELL", "SKYLAKEX")
-"""What OpenBLAS may be told about the processor; an old one does not know new processors and is slow unless told."""
+"""Names of processors for OPENBLAS_CORETYPE; an old OpenBLAS does not know new processors, and is slow unless one is set."""
 
 
 def root() -> Path | None:

@@ -30,7 +30,7 @@ def core() -> str | None:
 
 @pytest.fixture(scope="module", params=[(case, batch) for case in CASES for batch in BATCHES], ids=lambda p: f"{p[0].name}-{p[1]}")
 def setting(request: pytest.FixtureRequest, core: str | None) -> Iterator[dict[str, Any]]:
-    """Make a net, a picture, a seed, and real Caffe with its answer."""
+    """Make a net, an image, a seed, and real Caffe with its answer."""
     case, batch = request.param
     if not (shared() / case.prototxt).is_file():
         pytest.skip(f"no {case.prototxt} at {shared()}: set DREAMOPT_SHARED")

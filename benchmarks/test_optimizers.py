@@ -1,4 +1,4 @@
-"""How high each optimizer climbs in equally many steps, what it asks for that, and what the loop itself costs.
+"""Which value each optimizer reaches in equally many steps, in how many evaluations, and what the loop itself costs.
 
 ``pytest benchmarks/test_optimizers.py``; the value and the number of evaluations stand beside the time.
 """
@@ -27,7 +27,7 @@ NAMES = (
 
 @pytest.mark.parametrize("jitter", [0, 4])
 @pytest.mark.parametrize("name", NAMES)
-def test_climb(name: str, jitter: int, benchmark: Any) -> None:
+def test_run(name: str, jitter: int, benchmark: Any) -> None:
     net = dreamopt.load_net()
     transforms = [f"jitter({jitter})"] if jitter else []
     problem = dreamopt.Problem(net, "conv2:3 | scores:stars", ["total_variation(1.5e-7)"], size=64, transforms=transforms)
@@ -39,7 +39,7 @@ def test_climb(name: str, jitter: int, benchmark: Any) -> None:
 
     problem.evaluate = counted  # type: ignore[method-assign]
     result = benchmark.pedantic(run, (problem, parse_optimizer(name), STEPS), rounds=1)
-    benchmark.group = f"climb, jitter {jitter}"
+    benchmark.group = f"run, jitter {jitter}"
     benchmark.extra_info |= {"values": [round(float(v), 3) for v in result.values], "evaluations": asked[0]}
     assert (result.best_values > result.history[0]).all()
 

@@ -1,4 +1,4 @@
-"""Make docs/gallery.md and its pictures from SqueezeNet: ``python -m tools.gallery``.
+"""Make docs/gallery.md and its images from SqueezeNet: ``python -m tools.gallery``.
 
 Needs the reference models (``shared`` beside the repository, or DREAMOPT_SHARED). Each sheet is written when it is done, and one
 that is there already is left alone, so that the work can be cut and resumed; delete a sheet to have it made anew.
@@ -22,12 +22,12 @@ from benchmarks.quality import held_out, spectrum, variation
 from dreamopt.image.files import covering, write_png
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.image.spectrum import image_files
-from dreamopt.recipes.preset import chosen, preset, presets
+from dreamopt.recipes.preset import preset, presets, resolve_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "images" / "gallery"
 SIZE = 128
-"""Of the pictures under presets: SqueezeNet takes any."""
+"""Of the images under presets: SqueezeNet takes any."""
 SMALL = 128
 UNITS = (
     "fire3/concat:40",
@@ -40,7 +40,7 @@ UNITS = (
 TUNING = """
 ## How the default settings were chosen
 
-Five of the units, 128 pixels, one run each; held out values as a part of `lucid2017`'s, which climbs highest by far and pays for it
+Five of the units, 128 pixels, one run each; held out values as a part of `lucid2017`'s, which is the highest by far and pays for it
 with grain: three times the variation of photographs. What is wanted is the highest value at a photograph's variation and spectrum.
 
 | settings | held out | variation | spectrum |
@@ -122,7 +122,7 @@ def saved(name: str, sheet: NDArray[np.uint8]) -> None:
 
 
 def row(pictures: Sequence[NDArray[np.uint8]], labels: Sequence[str], columns: int | None = None) -> NDArray[np.uint8]:
-    """Return a sheet of pictures of one size."""
+    """Return a sheet of images of one size."""
     plain = [np.ascontiguousarray(one[..., :3]) for one in pictures]
     return contact_sheet([Section(plain, list(labels))], columns=columns or len(plain))
 
@@ -135,11 +135,11 @@ def under_presets(network: dreamopt.Network, photo: str) -> None:
             continue
         began = time.perf_counter()
         fields = {"size": SIZE} | ({"init": photo} if name == "deepdream2015" else {})
-        rendered = dreamopt.render(network, list(UNITS), chosen(name, fields, CHANGES.get(name, [])))
-        pictures = [covering(np.ascontiguousarray(made.picture[..., :3]), (SIZE, SIZE)) for made in rendered]
-        told = [held_out(network, made.target.text, picture) for made, picture in zip(rendered, pictures, strict=True)]
-        measured = [*told, float(np.mean([variation(p) for p in pictures])), float(np.mean([spectrum(p) for p in pictures]))]
-        saved(name, row(pictures, [made.target.text for made in rendered]))
+        rendered = dreamopt.render(network, list(UNITS), resolve_settings(name, fields, CHANGES.get(name, [])))
+        pictures = [covering(np.ascontiguousarray(made.image[..., :3]), (SIZE, SIZE)) for made in rendered]
+        scores = [held_out(network, made.sample.text, picture) for made, picture in zip(rendered, pictures, strict=True)]
+        measured = [*scores, float(np.mean([variation(p) for p in pictures])), float(np.mean([spectrum(p) for p in pictures]))]
+        saved(name, row(pictures, [made.sample.text for made in rendered]))
         (PICTURES / f"{name}.txt").write_text(" ".join(f"{value:.4g}" for value in measured) + "\n", encoding="utf-8")
         print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
 
@@ -160,7 +160,7 @@ def of_objectives(network: dreamopt.Network, photo: str) -> None:
         more = {"variants": 2} if name in ("Diversity", "Alignment") else {}
         fields = {"regularizers": ("total_variation(2e-9)",), "jitter": 0, "transforms": (), "blur": 0.0} if name == "Inversion" else {}
         made = dreamopt.render(network, texts, steps=160, size=SMALL, **fields, **more)
-        pictures += [one.picture for one in made]
+        pictures += [one.image for one in made]
         labels += [name if len(made) == 1 else f"{name} {number + 1}" for number in range(len(made))]
         print(name, flush=True)
     saved("objectives", row(pictures, labels, columns=6))
@@ -177,7 +177,7 @@ def of_regularizers(network: dreamopt.Network) -> None:
         text = name.replace("circle.png", str(circle))
         settings = {"parametrization": "pixels", "optimizer": "ascent", "transforms": (), "blur": 0.0}
         settings |= {"regularizers": (text,) if text else ()}
-        pictures.append(dreamopt.render(network, "pool_final:flamingo", steps=160, size=SMALL, **settings)[0].picture)
+        pictures.append(dreamopt.render(network, "pool_final:flamingo", steps=160, size=SMALL, **settings)[0].image)
         print(text or "none", flush=True)
     saved("regularizers", row(pictures, [text or "none" for text in REGULARIZERS], columns=5))
 
@@ -200,11 +200,11 @@ def page() -> str:
         "| preset | held out | variation | spectrum |",
         "| --- | --- | --- | --- |",
     ]
-    told = {path.stem: [float(v) for v in path.read_text(encoding="utf-8").split()] for path in sorted(PICTURES.glob("*.txt"))}
-    best = np.max([values[:-2] for values in told.values()], axis=0)
-    for name, values in told.items():
+    scores = {path.stem: [float(v) for v in path.read_text(encoding="utf-8").split()] for path in sorted(PICTURES.glob("*.txt"))}
+    best = np.max([values[:-2] for values in scores.values()], axis=0)
+    for name, values in scores.items():
         lines.append(f"| [{name}](#{name}) | {np.mean(np.array(values[:-2]) / best):.2f} | {values[-2]:.1f} | {values[-1]:.2f} |")
-    for name in told:
+    for name in scores:
         one = preset(name)
         changes = "".join(f" --set {text}" for text in CHANGES.get(name, []))
         photo = " --init cat.png" if name == "deepdream2015" else ""

@@ -1,7 +1,7 @@
-"""Train the embedded net on pictures made here, with the engine's own gradients: ``python -m tools.train_tiny --out dreamopt/data``.
+"""Train the embedded net on images made here, with the engine's own gradients: ``python -m tools.train_tiny --out dreamopt/data``.
 
-Each batch is climbed a few times: one backward pass gives the gradient to the weights, which takes a step of Adam, and to the picture,
-which moves the picture against the net before the next pass, within an L2 ball ("free" adversarial training [1]_). A net that such small
+Each batch is passed a few times: one backward pass gives the gradient to the weights, which takes a step of Adam, and to the image,
+which moves the image against the net before the next pass, within an L2 ball ("free" adversarial training [1]_). A net that such small
 changes cannot fool has gradients that people can read [2]_: that is what makes its class images look like their classes.
 
 References
@@ -30,19 +30,19 @@ from tools.textures import CLASSES, batch
 MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)
 BATCH, REPLAYS, SIZE, CROP = 32, 3, 96, 64
 RATE, DECAY = 4e-3, 0.02
-RADIUS = 0.04  # of the ball, as root mean square over the picture's values, in 0..1
-WHOLE = 0.8  # from this share of the run on, pictures are seen whole instead of as crops
+RADIUS = 0.04  # of the ball, as root mean square over the image's values, in 0..1
+WHOLE = 0.8  # from this share of the run on, images are seen whole instead of as crops
 HELD_OUT_SEED = 1_000_003
 
 
-def to_input(pictures: np.ndarray) -> Tensor:
+def to_input(images: np.ndarray) -> Tensor:
     """Return (N, H, W, 3) uint8 RGB as the net's input, (N, 3, H, W) float32 BGR, 0-255 minus the mean."""
-    bgr = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float()
+    bgr = torch.from_numpy(np.ascontiguousarray(images[..., ::-1])).permute(0, 3, 1, 2).float()
     return bgr - MEAN
 
 
 def accuracy(program: Program, weights: dict[str, list[Tensor]], per_class: int) -> float:
-    """Return the share of freshly made held-out pictures whose class has the highest score."""
+    """Return the share of freshly made held-out images whose class has the highest score."""
     right = 0
     for k in range(per_class):
         labels = torch.arange(len(CLASSES))
@@ -52,12 +52,12 @@ def accuracy(program: Program, weights: dict[str, list[Tensor]], per_class: int)
     return right / (per_class * len(CLASSES))
 
 
-def make_pictures(per_class: int, seed: int) -> np.ndarray:
+def make_images(per_class: int, seed: int) -> np.ndarray:
     """Return (per_class, classes, SIZE, SIZE, 3) uint8, telling how far it is."""
     made = np.empty((per_class, len(CLASSES), SIZE, SIZE, 3), np.uint8)
     for k in range(per_class):
         made[k] = batch(range(len(CLASSES)), k * len(CLASSES), seed, size=SIZE)
-        say(f"making pictures: {(k + 1) * len(CLASSES)} of {per_class * len(CLASSES)}", end="\r")
+        say(f"making images: {(k + 1) * len(CLASSES)} of {per_class * len(CLASSES)}", end="\r")
     say("")
     return made
 
@@ -67,7 +67,7 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def vary(x: Tensor, random: torch.Generator) -> Tensor:
-    """Change brightness, contrast and tint of each picture, and swap the colours of some."""
+    """Change brightness, contrast and tint of each image, and swap the colours of some."""
     n = len(x)
     x = x + MEAN
     order = torch.stack(
@@ -86,7 +86,7 @@ class Training:
     ----------
     prototxt : Path
         The net; its weights start from its own fillers.
-    pictures : (per_class, classes, SIZE, SIZE, 3) uint8
+    images : (per_class, classes, SIZE, SIZE, 3) uint8
         What to learn, by class.
     batches : int
         Length of the run; each batch is seen REPLAYS times.
@@ -94,8 +94,8 @@ class Training:
         For fillers, order and variation.
     """
 
-    def __init__(self, prototxt: Path, pictures: np.ndarray, batches: int, seed: int) -> None:
-        self.pictures, self.batches, self.seed, self.done = pictures, batches, seed, 0
+    def __init__(self, prototxt: Path, images: np.ndarray, batches: int, seed: int) -> None:
+        self.images, self.batches, self.seed, self.done = images, batches, seed, 0
         self.net = Net(prototxt, TRAIN, seed=seed)
         self.program = self.net.program(["scores"])
         self.test = Net(prototxt, TEST).program(["scores"])
@@ -109,16 +109,16 @@ class Training:
         self.order: tuple[int, np.ndarray] = (-1, np.empty(0))
 
     def draw(self, number: int, size: int) -> tuple[Tensor, Tensor, torch.Generator]:
-        """Return the pictures and labels of a batch: the next BATCH of an order that is shuffled anew each epoch."""
-        total = self.pictures.shape[0] * self.pictures.shape[1]
+        """Return the images and labels of a batch: the next BATCH of an order that is shuffled anew each epoch."""
+        total = self.images.shape[0] * self.images.shape[1]
         epoch, at = divmod(number, total // BATCH)
         if self.order[0] != epoch:
             self.order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(total))
         which = self.order[1][at * BATCH : (at + 1) * BATCH]
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         top, left = (int(torch.randint(SIZE - size + 1, (1,), generator=random)) for _ in range(2))
-        chosen = self.pictures.reshape(-1, SIZE, SIZE, 3)[which][:, top : top + size, left : left + size]
-        return vary(to_input(chosen), random), torch.from_numpy(which % self.pictures.shape[1]), random
+        chosen = self.images.reshape(-1, SIZE, SIZE, 3)[which][:, top : top + size, left : left + size]
+        return vary(to_input(chosen), random), torch.from_numpy(which % self.images.shape[1]), random
 
     def step(self) -> tuple[float, float]:
         """Learn from one batch; return the mean loss over its replays and the share it got right at the first."""
@@ -145,7 +145,7 @@ class Training:
         return losses, right
 
     def _against(self, x: Tensor, delta: Tensor, gradient: Tensor, radius: float, step: float) -> Tensor:
-        """Move the pictures up the loss, back into the ball and into what a picture can hold."""
+        """Move the images up the loss, back into the ball and into what an image can hold."""
 
         def norm(t: Tensor) -> Tensor:
             size: Tensor = torch.linalg.vector_norm(t, dim=(1, 2, 3), keepdim=True)
@@ -156,7 +156,7 @@ class Training:
         return torch.maximum(torch.minimum(x + delta, 255 - MEAN), -MEAN) - x
 
     def project_params(self, batches: int = 80) -> None:
-        """Take the stored statistics anew, from whole pictures, with the weights as they now stand."""
+        """Take the stored statistics anew, from whole images, with the weights as they now stand."""
         with torch.no_grad():
             for w in self.statistics:
                 w.zero_()
@@ -190,7 +190,7 @@ class Training:
                     mine.copy_(kept)
 
     def _key(self) -> str:
-        return f"seed {self.seed}, {self.batches} batches, {self.pictures.shape[0]} pictures a class"
+        return f"seed {self.seed}, {self.batches} batches, {self.images.shape[0]} pictures a class"
 
 
 def train(run: Training, checkpoint: Path) -> None:
@@ -217,13 +217,13 @@ def main() -> None:
         "--out", type=Path, default=Path("dreamopt/data"), help="folder with tiny.prototxt; tiny.caffemodel and tiny.txt go there"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batches", type=int, default=2400, help="batches of 32 pictures, each seen three times")
-    parser.add_argument("--pictures", type=int, default=800, help="pictures a class")
+    parser.add_argument("--batches", type=int, default=2400, help="batches of 32 images, each seen three times")
+    parser.add_argument("--pictures", type=int, default=800, help="images a class")
     parser.add_argument("--threads", type=int, default=1, help="the result depends on it in the last digits")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     checkpoint = args.out / "tiny.checkpoint"
-    run = Training(args.out / "tiny.prototxt", make_pictures(args.pictures, args.seed), args.batches, args.seed)
+    run = Training(args.out / "tiny.prototxt", make_images(args.pictures, args.seed), args.batches, args.seed)
     train(run, checkpoint)
     run.project_params()
     share = accuracy(run.test, run.weights, 30)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
+from dreamopt.parts.checks import plain_number
 from dreamopt.parts.image_space import ImageSpace
 
 Colour = float | str | tuple[float, ...]
@@ -35,7 +35,7 @@ def checked_colour(colour: object) -> Colour:
         return colour
     many = list(colour) if isinstance(colour, Iterable) and not isinstance(colour, str) else [colour]
     # Plain numbers: numpy's would be printed by their own names.
-    levels = tuple(int(v) if isinstance(v, Integral) else float(v) for v in many if isinstance(v, Real) and 0 <= float(v) <= 255)
+    levels = tuple(level for level in map(plain_number, many) if level is not None and 0 <= level <= 255)
     if len(levels) != len(many) or len(levels) != (3 if isinstance(colour, Iterable) else 1):
         raise UsageError(f"a colour is mean, black, grey, white, a grey level from 0 to 255, or (red, green, blue), not {colour!r}")
     return levels if len(levels) == 3 else levels[0]
@@ -78,6 +78,11 @@ def colour_tensor(colour: Colour, image: Tensor, space: ImageSpace | None) -> Te
     part = image.new_tensor(levels)[:, None, None] / 255.0
     black, white = (_fitted(bound.to(image), image) for bound in (space.black, space.white))
     return torch.lerp(black, white, part) + zeros
+
+
+def colour_fits(colour: Colour, space: ImageSpace) -> bool:
+    """Return whether images of a space can have a colour: three numbers want three channels."""
+    return not isinstance(colour, tuple) or (len(space.shape) == 3 and space.shape[0] == len(colour))
 
 
 def _fitted(bound: Tensor, image: Tensor) -> Tensor:

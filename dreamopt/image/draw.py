@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from numbers import Integral, Real
-
 from torch import Tensor
 
 from dreamopt.errors import UsageError
+from dreamopt.parts.checks import ANY, LARGEST_SIDE, SIDE, Fields, Range, plain_number
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 Choices = tuple[float, ...]
 Length = float
 """A whole number of pixels, or a number below 1: that part of the searched image's shorter side."""
+FACTORS = Range(0.001, 1000)
+"""By how much an image is zoomed."""
 
 
-def checked_choices(name: str, choices: object, between: object) -> tuple[Choices | None, tuple[float, float] | None]:
-    """Return a list of values and a range as tuples, one of them None: a value is drawn from the one that is given.
+def check_choices(part: object, name: str, allowed: Range = ANY) -> None:
+    """Check a transform's list of values and its range ``between``, of which exactly one is given: a value is drawn from it.
 
     Raises
     ------
     UsageError
-        Unless exactly one is given, and is well formed.
+        Where both are given or neither, and for numbers that are not allowed.
     """
-    if (choices is None) == (between is None):
-        raise UsageError(f"{name} draws from a list of values or from between=(low, high); give one of the two")
-    given = choices if between is None else between
-    many = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-    # Plain numbers: numpy's would be printed by their own names.
-    values = tuple(int(v) if isinstance(v, Integral) else float(v) for v in many if isinstance(v, Real))
-    if not many or len(values) != len(many):
-        raise UsageError(f"{name} draws from numbers, not {given!r}")
-    if between is None:
-        return values, None
-    if len(values) != 2 or values[0] > values[1]:
-        raise UsageError(f"between of {name} must be (low, high), not {given!r}")
-    return None, (values[0], values[1])
+    if (getattr(part, name) is None) == (getattr(part, "between") is None):  # noqa: B009  # a field of the part, whatever its class
+        raise UsageError(f"{type(part).__name__} draws from a list of values or from between=(low, high); give one of the two")
+    Fields(part).numbers(name, allowed, optional=True).pair("between", allowed, optional=True)
 
 
 def drawn(stream: Stream, purpose: str, choices: Choices | None, between: tuple[float, float] | None, count: int = 1) -> list[float]:
@@ -51,10 +41,14 @@ def drawn(stream: Stream, purpose: str, choices: Choices | None, between: tuple[
     return stream.uniform(purpose, low, high, count)
 
 
-def checked_length(name: str, value: Length) -> None:
-    """Refuse a length that is neither a whole number of pixels nor a part below 1."""
-    if not value >= 0 or (value >= 1 and value != int(value)):
-        raise UsageError(f"{name} must be a whole number of pixels from 0, or a part of the side below 1, not {value}")
+def check_length(part: object, name: str) -> None:
+    """Check that a field is a whole number of pixels, or a part below 1 of a side."""
+    value = getattr(part, name)
+    length = plain_number(value)
+    if length is None or not 0 <= length <= LARGEST_SIDE or (length >= 1 and length != int(length)):
+        allowed = f"a whole number of pixels from 0 to {LARGEST_SIDE}, or a part of the side below 1"
+        raise UsageError(f"{name} of {type(part).__name__} must be {allowed}, not {value}")
+    object.__setattr__(part, name, length)
 
 
 def pixels(value: Length, image: Tensor, context: StepContext) -> int:
@@ -74,13 +68,17 @@ Side = int | str | None
 """A height: pixels, "net" for the height and width in the net's file, or None for those of the searched image."""
 
 
-def checked_size(name: str, height: Side, width: int | None) -> None:
-    """Refuse sizes that are neither whole numbers from 1 nor "net"."""
-    for value in (height, width):
-        if value is not None and value != "net" and (isinstance(value, str) or value < 1 or value != int(value)):
-            raise UsageError(f"the size of {name} must be whole numbers from 1, or 'net', not {height} and {width}")
-    if width is not None and not isinstance(height, int):
-        raise UsageError(f"{name} needs a height beside the width {width}")
+def check_size(part: object) -> None:
+    """Check that a transform's ``height`` and ``width`` are whole numbers from 1, "net", or None; no width without a height."""
+    height, width = (getattr(part, name) for name in ("height", "width"))
+    fields = Fields(part)
+    if not isinstance(height, str):
+        fields.whole("height", SIDE, optional=True)
+    elif height != "net":
+        raise UsageError(f"height of {type(part).__name__} must be a whole number from 1 to {LARGEST_SIDE}, or 'net', not {height!r}")
+    fields.whole("width", SIDE, optional=True)
+    if width is not None and (height is None or height == "net"):
+        raise UsageError(f"{type(part).__name__} needs a height beside the width {width}")
 
 
 def target_size(height: Side, width: int | None, image: Tensor, context: StepContext) -> tuple[int, int]:
@@ -89,5 +87,5 @@ def target_size(height: Side, width: int | None, image: Tensor, context: StepCon
         return height, height if width is None else width
     if context.space is None:
         return int(image.shape[-2]), int(image.shape[-1])
-    window = context.space.net_size if height == "net" else None
-    return context.space.shape[-2:] if window is None else window  # type: ignore[return-value]  # of a picture, so both are there
+    size = context.space.net_size if height == "net" else None
+    return context.space.shape[-2:] if size is None else size  # type: ignore[return-value]  # of an image, so both are there

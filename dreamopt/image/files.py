@@ -1,80 +1,37 @@
-"""Reading and writing pictures, with the story of their making inside."""
+"""Reading and writing images, with metadata inside."""
 
 import contextlib
+import io
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, PngImagePlugin
 
 from dreamopt.errors import ImageError
+from dreamopt.parts.atomic import atomic_write
 
 RGBImage = npt.NDArray[np.uint8]
 KEY = "dreamopt"
 """Keyword of the PNG text chunk that holds the metadata."""
 
 
-@contextlib.contextmanager
-def atomic(path: str | Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that appears under its name only when it is whole.
-
-    The folder is created when missing. On any exception, KeyboardInterrupt included, the temporary file goes and an earlier
-    file of that name stays as it was.
-
-    Parameters
-    ----------
-    path : str or Path
-        The final name.
-
-    Yields
-    ------
-    binary file
-
-    Raises
-    ------
-    ImageError
-        When the folder or the file cannot be written.
-    """
-    target = Path(path)
-    temporary = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
-        number, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        with os.fdopen(number, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's own mode shuts everybody else out
-        os.replace(temporary, target)
-        temporary = None
-    except OSError as error:
-        raise ImageError(f"{target} cannot be written: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def write_png(path: str | Path, picture: RGBImage, metadata: Mapping[str, Any] | None = None) -> Path:
+def write_png(path: str | Path, image: RGBImage, metadata: Mapping[str, Any] | None = None, *, scratch: str | Path | None = None) -> Path:
     """Write a PNG file, whole or not at all.
 
     Parameters
     ----------
     path : str or Path
-        Where to; an existing file is replaced in one step.
-    picture : ndarray, (H, W, 3) or (H, W, 4), uint8
+        Where to; an existing file is replaced in one step, a missing folder is made.
+    image : ndarray, (H, W, 3) or (H, W, 4), uint8
         RGB, or RGBA.
     metadata : mapping, optional
         Anything JSON can hold; stored as one international text chunk (iTXt) under the keyword ``dreamopt``.
+    scratch : str or Path, optional
+        The temporary name, as for `dreamopt.parts.atomic.atomic_write`.
 
     Returns
     -------
@@ -84,16 +41,32 @@ def write_png(path: str | Path, picture: RGBImage, metadata: Mapping[str, Any] |
     Raises
     ------
     ImageError
-        When the picture is of another form, or the file cannot be written.
+        When the image is of another form, or the file cannot be written.
     """
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4):
-        raise ImageError(f"a picture to write is (H, W, 3) or (H, W, 4) of uint8, not {picture.shape} of {picture.dtype}.")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
+        raise ImageError(f"an image to write is (H, W, 3) or (H, W, 4) of uint8, not {image.shape} of {image.dtype}.")
     chunks = PngImagePlugin.PngInfo()
     if metadata is not None:
-        chunks.add_itxt(KEY, json.dumps(metadata, ensure_ascii=False, sort_keys=True))
-    with atomic(path) as stream:
-        Image.fromarray(picture).save(stream, format="PNG", pnginfo=chunks)
+        chunks.add_itxt(KEY, _json(metadata))
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, format="PNG", pnginfo=chunks)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path, scratch) as stream:
+            stream.write(content.getbuffer())
+    except OSError as error:
+        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
     return Path(path)
+
+
+def _json(metadata: Mapping[str, Any]) -> str:
+    """Return JSON that UTF-8 can hold: a path may have bytes that are not UTF-8, which Python keeps as surrogates."""
+    text = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(metadata, sort_keys=True)
+    return text
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from torch.nn import functional
 
 # Narrower than this, the neighbours' weight is below 1e-21 of the centre's: nothing is left to do.
 MIN_SIGMA = 0.1
+LARGEST_SIGMA = 1000
+"""The widest Gaussian, in pixels; its kernel is eight times as long."""
 
 
 def gaussian(image: Tensor, sigma: float) -> Tensor:

@@ -1,6 +1,6 @@
 """Nets that make images, as parametrizations see them, and how one is found by its files' names.
 
-Loading nets is not this package's business: `dreamopt.network` says here how it is done.
+This package does not load nets: `dreamopt.network` registers its loader here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _loaded: dict[tuple[str, str | None, str], ImageNet] = {}
 
 
 def register_loader(loader: Loader) -> None:
-    """Say how a net is loaded: ``loader(prototxt, weights, device=...)``; the last one said is used."""
+    """Set how nets are loaded: ``loader(prototxt, weights, device=...)``; the one registered last is used."""
     _loaders.append(loader)
     _loaded.clear()
 
@@ -59,10 +59,10 @@ def load_image_net(prototxt: str, weights: str | None, device: torch.device) -> 
     Raises
     ------
     UsageError
-        While nobody has said how nets are loaded.
+        While no loader is registered.
     """
     if not _loaders:
-        raise UsageError(f"nobody has said how the net '{prototxt}' is loaded: import dreamopt.network, or give the loaded net")
+        raise UsageError(f"no net loader is registered: import dreamopt.network first, or pass a loaded net instead of '{prototxt}'")
     key = (os.path.abspath(prototxt) if os.path.exists(prototxt) else prototxt, weights, str(device))
     if key not in _loaded:
         _loaded[key] = _loaders[-1](prototxt, weights, device=device)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.errors import ImageError, UsageError
+from dreamopt.errors import ImageError
 from dreamopt.image.colour import Colour, checked_colour, colour_tensor
+from dreamopt.parts.checks import Fields
 from dreamopt.parts.image_space import ImageSpace
 
 # Rows are red, green, blue; columns the directions in which the colours of photographs vary, longest first.
@@ -44,19 +45,20 @@ class Palette:
         Whether values are drawn in smoothly, or cut.
     values : (float, float), optional
         What stands for b and w, in the net's input space; black and white by default.
+    part : str
+        The parametrization it belongs to, for errors.
     """
 
     decorrelate: bool | str = True
     centre: Colour = "mean"
     sigmoid: bool = True
     values: tuple[float, float] | None = None
+    part: str = "Palette"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.decorrelate, bool) and self.decorrelate not in ("lucid", "xplique"):
-            raise UsageError(f"decorrelate must be True, False, 'lucid' or 'xplique', not {self.decorrelate!r}")
+        fields = Fields(self, name=self.part).choice("decorrelate", (True, False, "lucid", "xplique")).flag("sigmoid")
+        fields.pair("values", optional=True, equal=False)
         object.__setattr__(self, "centre", checked_colour(self.centre))
-        if self.values is not None and not (len(self.values) == 2 and self.values[0] < self.values[1]):
-            raise UsageError(f"values must be the lowest and the highest value, not {self.values}")
 
     @property
     def unit(self) -> float:

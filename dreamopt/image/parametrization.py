@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -21,7 +22,39 @@ class Parametrization:
     """Numbers from which images are made; subclasses are frozen dataclasses of settings, the numbers stay outside.
 
     `shape`, `start` and `image` must be written; everything else has a default.
+
+    Class attributes
+    ----------------
+    examples : tuple of str
+        Strings that make some; ``{net}`` stands for the quoted path of a generator net. The checks of `dreamopt.testing`, the GPU
+        check and the tables of the docs read them.
+    within_range : bool
+        Whether the images of all parameters lie between black and white.
+    takes_vectors : bool
+        Whether it also makes inputs that are vectors, (N, K).
+    invertible : bool
+        Whether `params` gives parameters whose image is the one given; may be a property.
+    counts_grey_levels : bool
+        Whether a step of `unit` moves pixels by about a grey level; may be a property.
     """
+
+    examples: ClassVar[tuple[str, ...]] = ()
+    within_range: ClassVar[bool] = True
+    takes_vectors: ClassVar[bool] = False
+
+    @property
+    def invertible(self) -> bool:
+        """Whether `params` gives parameters whose image is the one given."""
+        return True
+
+    @property
+    def counts_grey_levels(self) -> bool:
+        """Whether a step of `unit` moves pixels by about a grey level."""
+        return True
+
+    def fits(self, space: ImageSpace) -> bool:
+        """Return whether it can make images of this space, of as many channels; by default it makes all."""
+        return True
 
     def shape(self, space: ImageSpace) -> Shape:
         """Return the shape of one item's parameters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from dreamopt.parts.registry import Registry
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
+Gradient = Literal["derivative", "rule"]
 Fill = Colour
 """What lies outside the picture: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or (red, green, blue)."""
 
@@ -25,7 +27,24 @@ class Transform:
 
     It is drawn anew at each step, for each item by itself, and the gradient flows back through it. The image that is
     searched stays as it is.
+
+    Class attributes
+    ----------------
+    examples : tuple of str
+        Strings that make some; the first one draws, if any does. The checks of `dreamopt.testing`, the GPU check and the tables of
+        the docs read them.
+    random : bool
+        Whether it draws.
+    identity : str, optional
+        A string that makes one that changes nothing, if there is one.
+    gradient : {"derivative", "rule"}
+        Whether its gradient is its true derivative, or a rule of its own.
     """
+
+    examples: ClassVar[tuple[str, ...]] = ()
+    random: ClassVar[bool] = False
+    identity: ClassVar[str | None] = None
+    gradient: ClassVar[Gradient] = "derivative"
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return the changed images, (N, C, H', W'), of a size that depends on the size of ``image`` alone.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 import re
 import time
@@ -20,6 +19,8 @@ from torch import Tensor
 from dreamopt.errors import DreamoptWarning, OptimizeError, UsageError
 from dreamopt.optimize.optimizer import Optimizer
 from dreamopt.optimize.state import RunState, from_checkpoint
+from dreamopt.parts.atomic import atomic_write, scratch_name
+from dreamopt.parts.checks import COUNT, POSITIVE, Fields
 from dreamopt.problem import Problem
 
 _MAGIC = b"dreamopt checkpoint 2\n"
@@ -56,10 +57,7 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
-        if self.every is not None and self.every < 1:
-            raise UsageError(f"every of Checkpoint must be at least 1 step, or None, not {self.every}")
-        if self.seconds is not None and not self.seconds > 0:
-            raise UsageError(f"seconds of Checkpoint must be above 0, or None, not {self.seconds}")
+        Fields(self).whole("every", COUNT, optional=True).number("seconds", POSITIVE, optional=True)
 
     @property
     def file(self) -> Path:
@@ -81,21 +79,16 @@ class Checkpoint:
         buffer = io.BytesIO()
         torch.save(dict(data), buffer)
         content = buffer.getbuffer()
-        scratch = self.file.with_name(self.file.name + ".part")
-        with scratch.open("wb") as file:
-            file.write(_MAGIC)
-            file.write(hashlib.sha256(content).digest())
+        with atomic_write(self.file, self.file.with_name(scratch_name(self.file.name, "checkpoint"))) as file:
+            file.write(_MAGIC + hashlib.sha256(content).digest())
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(self.file)
 
     def try_to_save(self, data: Mapping[str, Any]) -> bool:
         """Write as `save` does, but only warn where it cannot be done: a full disk should not end a run."""
         try:
             self.save(data)
         except OSError as error:
-            warnings.warn(f"the checkpoint {self.file} could not be written: {error.strerror}", DreamoptWarning, stacklevel=2)
+            warnings.warn(f"the checkpoint {self.file} could not be written: {error.strerror or error}", DreamoptWarning, stacklevel=2)
             return False
         return True
 

@@ -8,14 +8,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
 from dreamopt.optimize.optimizer import per_item
-from dreamopt.parts.schedule import Number, smallest
 from dreamopt.regularizer import gradient_bounding_box
 
 Norm = Literal["mean", "window", "l2", "std", "none"]
 """What a gradient is divided by: mean of |g| (over all, or over the window outside of which it is 0), the Euclidean norm, the
 standard deviation, or 1."""
+NORMS: tuple[Norm, ...] = get_args(Norm)
 
 
 def sizes(gradient: Tensor, norm: Norm) -> Tensor:
@@ -49,36 +48,3 @@ def each(numbers: Sequence[float], like: Tensor) -> float | Tensor:
     if all(number == numbers[0] for number in numbers):
         return numbers[0]
     return per_item(torch.tensor(list(numbers), dtype=like.dtype, device=like.device), like)
-
-
-def check_step(name: str, step_size: Number) -> None:
-    """Raise UsageError for a step that is not above 0."""
-    if smallest(step_size) <= 0:
-        raise UsageError(f"the step of {name} must be above 0, not {step_size}")
-
-
-def check_norm(name: str, norm: str) -> None:
-    """Raise UsageError for a norm that there is not."""
-    if norm not in get_args(Norm):
-        raise UsageError(f"norm of {name} must be mean, window, l2, std or none, not '{norm}'")
-
-
-def check_memory(name: str, **numbers: float) -> None:
-    """Raise UsageError for a number that is not from 0 to below 1."""
-    for what, number in numbers.items():
-        if not 0 <= number < 1:
-            raise UsageError(f"{what} of {name} must be from 0 to below 1, not {number}")
-
-
-def check_positive(name: str, **numbers: float) -> None:
-    """Raise UsageError for a number that is not above 0."""
-    for what, number in numbers.items():
-        if not number > 0:
-            raise UsageError(f"{what} of {name} must be above 0, not {number}")
-
-
-def check_not_negative(name: str, **numbers: float) -> None:
-    """Raise UsageError for a number below 0."""
-    for what, number in numbers.items():
-        if not number >= 0:
-            raise UsageError(f"{what} of {name} must be at least 0, not {number}")

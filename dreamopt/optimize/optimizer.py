@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -55,6 +55,14 @@ class Optimizer:
     Everything it remembers from step to step is in the state it returns, so that a run can be interrupted and resumed.
     Each sample must be treated as if it were alone: no norm, mean or maximum over the batch.
     """
+
+    examples: ClassVar[tuple[str, ...]] = ()
+    """Strings that make some; the checks of `dreamopt.testing`, the GPU check and the tables of the docs read them."""
+
+    @property
+    def moves_without_gradient(self) -> bool:
+        """Whether parameters move also where the gradient is zero, as under a weight decay."""
+        return False
 
     def start(self, params: Tensor) -> State:
         """Return the memory before the first step; empty by default."""

@@ -7,19 +7,26 @@ from typing import Any
 
 from torch import Tensor
 
+from dreamopt.parts.checks import check_number, plain_number
 from dreamopt.parts.part import literal
 
 Options = tuple[tuple[str, Any], ...]
 """Names and values, in the order of the names."""
 
 
-def frozen(options: Mapping[str, Any]) -> Options:
-    """Return options that compare and hash by value.
+def frozen(options: Mapping[str, Any], of: str) -> Options:
+    """Return options that compare and hash by value, their numbers checked to be finite; ``of`` names the part in errors.
 
-    >>> frozen({"lr": 2.0, "betas": [0.9, 0.99]})
+    >>> frozen({"lr": 2.0, "betas": [0.9, 0.99]}, "Torch")
     (('betas', (0.9, 0.99)), ('lr', 2.0))
     """
-    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in sorted(options.items()))
+    return tuple((name, _checked(f"{name} of {of}", value)) for name, value in sorted(options.items()))
+
+
+def _checked(what: str, value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_checked(what, entry) for entry in value)
+    return value if plain_number(value) is None else check_number(what, value)
 
 
 def call(name: str, *given: object, **named: object) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dreamopt.errors import UsageError
-from dreamopt.optimize.norms import check_not_negative
+from dreamopt.parts.checks import COUNT, NOT_NEGATIVE, Fields
 from dreamopt.parts.part import call_string
 
 
@@ -38,9 +37,7 @@ class Patience:
     relative: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UsageError(f"steps of Patience must be at least 1, not {self.steps}")
-        check_not_negative("Patience", improvement=self.improvement, relative=self.relative)
+        Fields(self).whole("steps", COUNT).number("improvement", NOT_NEGATIVE).number("relative", NOT_NEGATIVE)
 
     def __str__(self) -> str:
         return call_string(self)

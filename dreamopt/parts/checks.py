@@ -105,7 +105,7 @@ def check_number(what: str, value: object, allowed: Range = ANY, error: type[Dre
     >>> check_number("sigma of Blur", 0.5, NOT_NEGATIVE)
     0.5
     """
-    plain = _plain(value)
+    plain = plain_number(value)
     if plain is None or not allowed.holds(plain, plain) or not abs(plain) < LARGEST:
         raise error(f"{what} must be {_wanted(allowed, plain)}, not {_shown(value)}")
     return plain
@@ -117,7 +117,7 @@ def check_whole(what: str, value: object, allowed: Range = COUNT, error: type[Dr
     >>> check_whole("steps", 32.0)
     32
     """
-    plain = _plain(value)
+    plain = plain_number(value)
     capped = Range(max(allowed.low, -LARGEST_COUNT), min(allowed.high, LARGEST_COUNT), allowed.above, allowed.below)
     if plain is None or not _is_finite(plain) or plain != int(plain) or not capped.holds(plain, plain):
         shown = allowed if plain is None or not abs(plain) > LARGEST_COUNT else capped
@@ -150,6 +150,8 @@ class Fields:
         Frozen or not; named in errors by its class.
     error : type
         The error to raise.
+    name : str, optional
+        What the part is called in errors; its class by default.
 
     Examples
     --------
@@ -165,9 +167,10 @@ class Fields:
     dreamopt.errors.UsageError: rounds of Glow must be a whole number of at least 1, not 1.5
     """
 
-    def __init__(self, part: object, error: type[DreamoptError] = UsageError) -> None:
+    def __init__(self, part: object, error: type[DreamoptError] = UsageError, name: str | None = None) -> None:
         self._part = part
         self._error = error
+        self._name = type(part).__name__ if name is None else name
 
     def number(self, name: str, allowed: Range = ANY, *, optional: bool = False) -> Self:
         """Check a plain number; None too is allowed where it is ``optional``."""
@@ -235,14 +238,14 @@ class Fields:
         return self._store(name, tuple(check(self._what(name), one, allowed, self._error) for one in values))
 
     def _what(self, name: str) -> str:
-        return f"{name} of {type(self._part).__name__}"
+        return f"{name} of {self._name}"
 
     def _store(self, name: str, value: object) -> Self:
         object.__setattr__(self._part, name, value)
         return self
 
 
-def _plain(value: object) -> float | None:
+def plain_number(value: object) -> float | None:
     """Return a real number as int or float, whatever library it is of; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return None

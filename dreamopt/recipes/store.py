@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.files import RGBImage, atomic, read_metadata, read_png, write_png
+from dreamopt.image.files import RGBImage, read_metadata, read_png, write_png
 from dreamopt.optimize import Checkpoint
+from dreamopt.parts.atomic import atomic_write
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Shelf:
             shutil.rmtree(aside, ignore_errors=True)
             self.path.rename(aside)
         self.path.mkdir(parents=True)
-        with atomic(kept) as file:
+        with atomic_write(kept) as file:
             file.write(json.dumps(told).encode())
 
     def climb(self, batch: int, leg: int) -> Checkpoint:

@@ -26,23 +26,23 @@ def check_structure(
     NetError
         Naming layer, blob, file and line.
     """
-    maker: dict[str, tuple[str, SourceLocation]] = {}
+    writers: dict[str, tuple[str, SourceLocation]] = {}
     for layer, location in zip(param.layer, locations, strict=True):
         name = f"layer '{layer.name}'" + (f" ({layer.type})" if layer.type else "")
         if not layer.type:
             raise NetError(f'{location}: {name} has no type: give one, such as type: "Convolution"')
         for i, blob in enumerate(layer.bottom):
-            if blob not in maker:
-                _refuse_bottom(param, locations, left_out, blob, location.of("bottom", i), name, list(maker))
+            if blob not in writers:
+                _refuse_bottom(param, locations, left_out, blob, location.of("bottom", i), name, list(writers))
         for i, blob in enumerate(layer.top):
             in_place = i < len(layer.bottom) and layer.bottom[i] == blob
-            if blob in maker and not in_place:
-                first, where = maker[blob]
+            if blob in writers and not in_place:
+                first, first_at = writers[blob]
                 raise NetError(
-                    f"{location.of('top', i)}: {name} makes the top '{blob}', which layer '{first}' at {where} makes already; "
+                    f"{location.of('top', i)}: {name} makes the top '{blob}', which layer '{first}' at {first_at} makes already; "
                     f"only a layer that reads it as its bottom {i} can write it again"
                 )
-            maker[blob] = (layer.name, location)
+            writers[blob] = (layer.name, location)
 
 
 def _refuse_bottom(
@@ -50,14 +50,14 @@ def _refuse_bottom(
     locations: Sequence[SourceLocation],
     left_out: Sequence[tuple[LayerParameter, SourceLocation]],
     blob: str,
-    where: SourceLocation,
+    bottom_at: SourceLocation,
     name: str,
-    known: Sequence[str],
+    earlier_blobs: Sequence[str],
 ) -> None:
     for layer, location in zip(param.layer, locations, strict=True):
         if blob in layer.top:
             raise NetError(
-                f"{where}: {name} reads '{blob}', which only layer '{layer.name}' further down ({location}) makes; "
+                f"{bottom_at}: {name} reads '{blob}', which only layer '{layer.name}' further down ({location}) makes; "
                 "a layer comes after those it reads from"
             )
     makers = [f"'{layer.name}' ({location})" for layer, location in left_out if blob in layer.top]
@@ -65,9 +65,9 @@ def _refuse_bottom(
         state = param.state
         stages = f"stages {list(state.stage)}" if state.stage else "no stages"
         raise NetError(
-            f"{where}: {name} reads '{blob}', which {' and '.join(makers)} would make, but that is left out by its include or exclude "
+            f"{bottom_at}: {name} reads '{blob}', which {' and '.join(makers)} would make, but that is left out by its include or exclude "
             f"rules in the phase {'TRAIN' if state.phase == TRAIN else 'TEST'} at level {state.level} with {stages}; choose others"
         )
-    near = difflib.get_close_matches(blob, known, n=3, cutoff=0.5) or list(known)[-3:]
+    near = difflib.get_close_matches(blob, earlier_blobs, n=3, cutoff=0.5) or list(earlier_blobs)[-3:]
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; no layer above makes any blob"
-    raise NetError(f"{where}: {name} reads the unknown blob '{blob}'{hint}")
+    raise NetError(f"{bottom_at}: {name} reads the unknown blob '{blob}'{hint}")

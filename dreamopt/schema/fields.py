@@ -1,9 +1,10 @@
-"""What the schema says of each message's fields, laid out for the text reader: looked up once for each message type."""
+"""The fields of protobuf messages: what the text reader asks of each, looked up once for each message type; copying one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -32,6 +33,16 @@ class Field:
 def fields_of(message: Descriptor) -> dict[str, Field]:
     """Return the fields of a message by name."""
     return {field.name: _describe(field) for field in message.fields}
+
+
+def copy_field(message: Any, field: FieldDescriptor, value: Any) -> None:
+    """Give a message a field's value, or add a repeated field's values, as another message's ``ListFields`` returns them."""
+    if field.is_repeated:
+        getattr(message, field.name).extend(value)
+    elif field.message_type is not None:
+        getattr(message, field.name).CopyFrom(value)
+    else:
+        setattr(message, field.name, value)
 
 
 def _describe(field: FieldDescriptor) -> Field:

@@ -1,4 +1,4 @@
-"""Telling what a file is that is not what was asked for: a failed download, a pointer, the wrong one of two files."""
+"""Recognizing files of another kind than expected: a failed download, a Git LFS pointer, weights instead of a net."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TEXT = frozenset(range(32, 256)) - {127} | {9, 10, 11, 12, 13}
 
 
 def describe_file_type(head: bytes) -> str:
-    """Return what the first bytes of a file say it is, if that is nothing of Caffe's; else an empty string.
+    """Return what kind of file the first bytes show, if it is none of Caffe's; else an empty string.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def describe_file_type(head: bytes) -> str:
         return "a Git LFS pointer, not the file itself: run git lfs pull"
     if _HTML.match(head):
         return "an HTML page, most likely of a download that failed"
-    return next((what for signature, what in _SIGNATURES if head.startswith(signature)), "")
+    return next((description for signature, description in _SIGNATURES if head.startswith(signature)), "")
 
 
 def is_text(head: bytes) -> bool:

@@ -32,29 +32,29 @@ def normalize_fork_fields(param: NetParameter, locations: Sequence[SourceLocatio
 
 
 def _dilate(layer: LayerParameter, location: SourceLocation, changes: list[str]) -> None:
-    p = layer.convolution_param
-    given = [name for name in ("hole", "hole_h", "hole_w") if p.HasField(name)]
-    if not given:
+    options = layer.convolution_param
+    fields = [name for name in ("hole", "hole_h", "hole_w") if options.HasField(name)]
+    if not fields:
         return
-    if p.dilation:
-        raise NetError(f"{location}: layer '{layer.name}' ({layer.type}) has dilation and {given[0]}; allowed is one of the two")
-    both = p.hole if p.HasField("hole") else 1
-    sizes = [getattr(p, name) if p.HasField(name) else both for name in ("hole_h", "hole_w")]
-    p.dilation.extend(sizes if sizes[0] != sizes[1] else sizes[:1])
-    for name in given:
-        p.ClearField(name)
+    if options.dilation:
+        raise NetError(f"{location}: layer '{layer.name}' ({layer.type}) has dilation and {fields[0]}; allowed is one of the two")
+    default = options.hole if options.HasField("hole") else 1
+    sizes = [getattr(options, name) if options.HasField(name) else default for name in ("hole_h", "hole_w")]
+    options.dilation.extend(sizes if sizes[0] != sizes[1] else sizes[:1])
+    for name in fields:
+        options.ClearField(name)
     changes.append(
-        f"{location}: layer '{layer.name}' ({layer.type}): {' and '.join(given)} became dilation {'x'.join(map(str, p.dilation))}"
+        f"{location}: layer '{layer.name}' ({layer.type}): {' and '.join(fields)} became dilation {'x'.join(map(str, options.dilation))}"
     )
 
 
 def _round(layer: LayerParameter, location: SourceLocation, changes: list[str]) -> None:
-    p = layer.pooling_param
-    if not p.HasField("ceil_mode"):
+    options = layer.pooling_param
+    if not options.HasField("ceil_mode"):
         return
-    if p.HasField("round_mode"):
+    if options.HasField("round_mode"):
         raise NetError(f"{location}: layer '{layer.name}' ({layer.type}) has round_mode and ceil_mode; allowed is one of the two")
-    p.round_mode = p.CEIL if p.ceil_mode else p.FLOOR
-    p.ClearField("ceil_mode")
-    word = p.RoundMode.Name(p.round_mode)
+    options.round_mode = options.CEIL if options.ceil_mode else options.FLOOR
+    options.ClearField("ceil_mode")
+    word = options.RoundMode.Name(options.round_mode)
     changes.append(f"{location}: layer '{layer.name}' ({layer.type}): ceil_mode became round_mode {word}")

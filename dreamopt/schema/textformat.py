@@ -240,9 +240,9 @@ class Reading:
 
     def _unknown(self, name: str, message: Descriptor, table: Iterable[str]) -> None:
         at = self._at
-        known = self._left_out.get((message.name, name))
-        if known is not None and not self.strict:
-            self._left_out[message.name, name] = (known[0], known[1] + 1)
+        first = self._left_out.get((message.name, name))
+        if first is not None and not self.strict:
+            self._left_out[message.name, name] = (first[0], first[1] + 1)
             self._skip(name)
             return
         if len(self._left_out) >= _MOST_UNKNOWN:
@@ -266,19 +266,19 @@ class Reading:
                 self._at += 1
             self._at = min(self._at + 1, len(kinds) - 1)
         has_colon = self._take(":")
-        waiting: list[str] = []
+        closing: list[str] = []
         if kinds[self._at] == SYMBOL and values[self._at] in _CLOSING:
             while True:
                 kind, value = kinds[self._at], values[self._at]
                 if kind == END:
-                    raise self._error(start, f"the block of the unknown field '{name}' has no closing '{waiting[-1]}'")
+                    raise self._error(start, f"the block of the unknown field '{name}' has no closing '{closing[-1]}'")
                 self._at += 1
                 if kind == SYMBOL and value in _CLOSING:
-                    waiting.append(_CLOSING[value])
+                    closing.append(_CLOSING[value])
                 elif kind == SYMBOL and value in "}>]":
-                    if value != waiting.pop():
+                    if value != closing.pop():
                         raise self._error(self._at - 1, f"'{value}' closes nothing that is open in the unknown field '{name}'")
-                    if not waiting:
+                    if not closing:
                         break
         elif not has_colon:
             raise self._error(start, f"the unknown field '{name}' has neither a colon nor a block after it")
@@ -363,12 +363,12 @@ def _example(field: Field) -> str:
     )
 
 
-def _nearest(name: str, among: Iterable[str]) -> str:
-    among = list(among)
-    folded = {known.lower().replace("_", ""): known for known in among}
+def _nearest(name: str, candidates: Iterable[str]) -> str:
+    candidates = list(candidates)
+    folded = {candidate.lower().replace("_", ""): candidate for candidate in candidates}
     same = folded.get(name.lower().replace("_", ""))
-    near = difflib.get_close_matches(name, among, n=1)
-    return same if same is not None else near[0] if near else ""
+    close = difflib.get_close_matches(name, candidates, n=1)
+    return same if same is not None else close[0] if close else ""
 
 
 def _number(word: str, kind: str) -> float | None:

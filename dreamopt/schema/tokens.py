@@ -82,7 +82,7 @@ class Tokens:
         if character.isdigit():
             raise PrototxtError(f"{where}: a space is missing after the number in '{self.text[at : at + 20].split()[0]}'")
         code = ord(character)
-        if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, kept as a surrogate
+        if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8 stands as a surrogate
             code -= 0xDC00
         shown = character if character.isprintable() else f"\\x{code:02x}"
         raise PrototxtError(

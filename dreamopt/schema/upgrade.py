@@ -10,6 +10,7 @@ from typing import Any
 
 from dreamopt.errors import NetError
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter, ParamSpec, V1LayerParameter
+from dreamopt.schema.fields import copy_field
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.upgrade_v0 import upgrade_v0
 
@@ -121,12 +122,8 @@ def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter) -> None:
             continue
         if field.name == "type":
             new.type = V1_TYPES[old.type]
-        elif field.is_repeated:
-            getattr(new, field.name).extend(value)
-        elif field.message_type is not None:
-            getattr(new, field.name).CopyFrom(value)
         else:
-            setattr(new, field.name, value)
+            copy_field(new, field, value)
 
 
 def _upgrade_input(param: NetParameter, locations: list[SourceLocation], top: SourceLocation, changes: list[str]) -> list[SourceLocation]:

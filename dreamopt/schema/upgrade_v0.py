@@ -10,6 +10,7 @@ from typing import Any
 
 from dreamopt.errors import NetError
 from dreamopt.schema.caffe_pb2 import NetParameter, V0LayerParameter, V1LayerParameter
+from dreamopt.schema.fields import copy_field
 from dreamopt.schema.location import SourceLocation
 
 V0_TYPES = {
@@ -174,9 +175,4 @@ def _upgrade_layer(old: V1LayerParameter, new: V1LayerParameter, location: Sourc
 def _move(layer: V1LayerParameter, group: str, name: str, value: Any) -> None:
     owner: Any = getattr(layer, group) if group else layer
     field = owner.DESCRIPTOR.fields_by_name[name]
-    if field.is_repeated:
-        getattr(owner, name).append(value)
-    elif field.message_type is not None:
-        getattr(owner, name).CopyFrom(value)
-    else:
-        setattr(owner, name, value)
+    copy_field(owner, field, [value] if field.is_repeated else value)

@@ -82,15 +82,15 @@ def mapped_file(path: Path) -> Iterator[mmap.mmap]:
             mapped.close()
 
 
-def refuse_other_types(path: str | Path, head: bytes, wanted: str) -> None:
+def refuse_other_types(path: str | Path, head: bytes, expected: str) -> None:
     """Raise a WeightsError if the first bytes of a file show that it is of another kind."""
-    what = describe_file_type(head)
-    if not what and is_prototxt(head):
-        what = "a prototxt: give it as the net, and the .caffemodel as the weights"
-    if not what and len(head) > 32 and is_text(head) and head[:1] != b"\n":
-        what = "a text"
-    if what:
-        raise WeightsError(f"{path}: {wanted} expected, but this is {what}")
+    file_type = describe_file_type(head)
+    if not file_type and is_prototxt(head):
+        file_type = "a prototxt: give it as the net, and the .caffemodel as the weights"
+    if not file_type and len(head) > 32 and is_text(head) and head[:1] != b"\n":
+        file_type = "a text"
+    if file_type:
+        raise WeightsError(f"{path}: {expected} expected, but this is {file_type}")
 
 
 def _layers(wire: Wire, end: int) -> list[LayerWeights]:
@@ -101,7 +101,7 @@ def _layers(wire: Wire, end: int) -> list[LayerWeights]:
             continue
         if entry.wire != BYTES:
             raise wire.error(entry.start, f"field {entry.number} of the net is no layer: the file is damaged, or no caffemodel")
-        layer = _layer(wire, entry.start, entry.end, new=entry.number == 100)
+        layer = _layer(wire, entry.start, entry.end, v2=entry.number == 100)
         layers.append(layer)
         blobs += len(layer.blobs)
         wire.layer = ""
@@ -112,26 +112,26 @@ def _layers(wire: Wire, end: int) -> list[LayerWeights]:
     return layers
 
 
-def _layer(wire: Wire, start: int, end: int, *, new: bool) -> LayerWeights:
-    names, types, blobs = (1, 2, 7) if new else (4, 5, 6)
+def _layer(wire: Wire, start: int, end: int, *, v2: bool) -> LayerWeights:
+    name_field, type_field, blob_field = (1, 2, 7) if v2 else (4, 5, 6)
     layer = LayerWeights("", "")
     locations: list[tuple[int, int]] = []
     for entry in wire.entries(start, end):
-        if entry.number == names:
+        if entry.number == name_field:
             wire.layer = layer.name = wire.text(entry)
-        elif entry.number == types and new:
+        elif entry.number == type_field and v2:
             layer.type = wire.text(entry)
-        elif entry.number == types and entry.wire == VARINT:
+        elif entry.number == type_field and entry.wire == VARINT:
             layer.type = V1_TYPES.get(entry.value, "")
-        elif entry.number == blobs and entry.wire == BYTES:
+        elif entry.number == blob_field and entry.wire == BYTES:
             locations.append((entry.start, entry.end))
-        elif entry.number == 1 and not new and entry.wire == BYTES:  # V0: all but bottoms and tops is one level deeper
+        elif entry.number == 1 and not v2 and entry.wire == BYTES:  # V0: all but bottoms and tops is one level deeper
             for inner in wire.entries(entry.start, entry.end):
                 if inner.number == 1:
                     wire.layer = layer.name = wire.text(inner)
                 elif inner.number == 2:
-                    known = V0_TYPES.get(wire.text(inner))
-                    layer.type = V1_TYPES[V1LayerParameter.LayerType.Value(known)] if known is not None else ""
+                    v1_type = V0_TYPES.get(wire.text(inner))
+                    layer.type = V1_TYPES[V1LayerParameter.LayerType.Value(v1_type)] if v1_type is not None else ""
                 elif inner.number == 50 and inner.wire == BYTES:
                     locations.append((inner.start, inner.end))
         if len(locations) > _MOST_BLOBS:

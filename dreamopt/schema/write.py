@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
 from dreamopt.errors import DreamoptWarning, WeightsError
+from dreamopt.parts.atomic import atomic_path, atomic_write
 from dreamopt.schema.blob import MOST_VALUES, Array
 from dreamopt.schema.caffe_pb2 import BlobShape, LayerParameter, NetParameter
+from dreamopt.schema.fields import copy_field
 from dreamopt.schema.layer_weights import LayerWeights
 
 _NET_LAYER, _LAYER_BLOB, _BLOB_DATA, _BLOB_SHAPE = 100, 7, 5, 7
@@ -69,38 +69,28 @@ def write_weights(path: str | Path, layers: Sequence[LayerWeights], net: NetPara
                     DreamoptWarning,
                     stacklevel=2,
                 )
-            with _replacing(path) as scratch:
+            with atomic_path(path) as scratch:
                 write_hdf5(scratch, layers)
         else:
-            with _replacing(path) as scratch, scratch.open("wb") as stream:
+            with atomic_write(path) as stream:
                 _write_net(path, stream, ordered, net)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: the weights cannot be written ({error})") from error
 
 
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield scratch
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
 def _with_net(path: Path, layers: Sequence[LayerWeights], net: NetParameter | None) -> list[tuple[LayerParameter, Sequence[Array]]]:
     if net is None:
         return [(LayerParameter(name=layer.name, type=layer.type), layer.blobs) for layer in layers]
-    waiting: dict[str, list[LayerWeights]] = {}
+    by_name: dict[str, list[LayerWeights]] = {}
     for layer in layers:
-        waiting.setdefault(layer.name, []).append(layer)
+        by_name.setdefault(layer.name, []).append(layer)
     ordered: list[tuple[LayerParameter, Sequence[Array]]] = []
     for param in net.layer:
-        same = waiting.get(param.name)
-        ordered.append((_without_blobs(param), same.pop(0).blobs if same else []))
-    left = next((name for name, same in waiting.items() if same), None)
-    if left is not None:
-        raise WeightsError(f"{path}: the weights have a layer '{left}' that is not in the net")
+        layers_of_name = by_name.get(param.name)
+        ordered.append((_without_blobs(param), layers_of_name.pop(0).blobs if layers_of_name else []))
+    unknown = next((name for name, layers_of_name in by_name.items() if layers_of_name), None)
+    if unknown is not None:
+        raise WeightsError(f"{path}: the weights have a layer '{unknown}' that is not in the net")
     return ordered
 
 
@@ -108,20 +98,14 @@ def _without_blobs(param: LayerParameter) -> LayerParameter:
     copy = LayerParameter()
     if param.blobs:  # not copied only to be cleared: they may be the greater part of memory
         for field, value in param.ListFields():
-            if field.name == "blobs":
-                continue
-            if field.is_repeated:
-                getattr(copy, field.name).extend(value)
-            elif field.message_type is not None:
-                getattr(copy, field.name).CopyFrom(value)
-            else:
-                setattr(copy, field.name, value)
+            if field.name != "blobs":
+                copy_field(copy, field, value)
     else:
         copy.CopyFrom(param)
     return copy
 
 
-def _write_net(path: Path, stream: BinaryIO, layers: Sequence[tuple[LayerParameter, Sequence[Array]]], net: NetParameter | None) -> None:
+def _write_net(path: Path, stream: IO[bytes], layers: Sequence[tuple[LayerParameter, Sequence[Array]]], net: NetParameter | None) -> None:
     head = NetParameter()
     if net is not None:
         for field, value in net.ListFields():

@@ -101,11 +101,11 @@ def off(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).norm() / b.norm().clamp_min(1e-30))
 
 
-def compare(net: Network, truth: Network, x: torch.Tensor, names: list[str], linked: bool = False) -> None:
+def compare(net: Network, truth: Network, x: torch.Tensor, names: list[str], between_layers: bool = False) -> None:
     grads, values = [], []
     for one in (net, truth):
         seen = x.clone().requires_grad_()
-        activations = one.activations(seen, names, linked=linked)
+        activations = one.activations(seen, names, between_layers=between_layers)
         values.append({name: act.detach() for name, act in activations.items()})
         grads.append(torch.autograd.grad(weighed(activations), seen)[0])
     worst = {name: off(values[0][name], values[1][name]) for name in names}
@@ -118,9 +118,9 @@ def test_one_layer(net: Network, truth: Network, name: str) -> None:
     compare(net, truth, image(2, 3, 17, 19), [name])
 
 
-@pytest.mark.parametrize("linked", [False, True])
-def test_several_layers_at_once(net: Network, truth: Network, linked: bool) -> None:
-    compare(net, truth, image(2, 3, 17, 19), NAMES, linked)
+@pytest.mark.parametrize("between_layers", [False, True])
+def test_several_layers_at_once(net: Network, truth: Network, between_layers: bool) -> None:
+    compare(net, truth, image(2, 3, 17, 19), NAMES, between_layers)
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -163,7 +163,7 @@ def test_gradients_between_values(net: Network, truth: Network) -> None:
     found = []
     for one in (net, truth):
         x = image(2, 3, 17, 19).requires_grad_()
-        activations = one.activations(x, ["relu1", "left", "sum"], linked=True)
+        activations = one.activations(x, ["relu1", "left", "sum"], between_layers=True)
         found.append(torch.autograd.grad(weighed({"sum": activations["sum"]}), [activations["relu1"], x], retain_graph=True))
     assert all(off(a, b) < 1e-5 for a, b in zip(*found, strict=True))
 
@@ -240,14 +240,14 @@ def test_python_layers(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert net.shape_of("minus", (9, 7)) == (4, 9, 7)
     names = ["data", "thirds", "conv", "again", "cube", "plus", "minus", "bias", "end"]
     for chosen in (names, ["end"], ["conv"], ["square"], ["after"], ["again"], ["minus"]):
-        for linked in (False, True):
-            compare(net, truth, image(3, 3, 7, 6), chosen, linked)
+        for between_layers in (False, True):
+            compare(net, truth, image(3, 3, 7, 6), chosen, between_layers)
     x = image(3, 3, 7, 6).requires_grad_()
     activations = net.activations(x, names)
     conv, again = activations["conv"].detach(), activations["again"].detach()
     assert off(activations["end"].detach(), 2 * again**3 + torch.arange(1, 5).reshape(1, 4, 1, 1)) < 1e-5
     assert off(again, torch.where(conv > 0, conv, conv / 2).square() / 12) < 1e-6
-    activations = net.activations(x, ["conv", "again"], linked=True)
+    activations = net.activations(x, ["conv", "again"], between_layers=True)
     (slope,) = torch.autograd.grad(activations["again"].sum(), activations["conv"])
     assert off(slope, torch.where(conv > 0, conv, conv / 4) / 6) < 1e-5
 
@@ -329,9 +329,9 @@ def test_a_gradient_that_the_file_stops(make: Make, forced: bool) -> None:
     assert {info.name: info.stops for info in net.layers if info.stops} == ({} if forced else {"wall": ("conv",)})
     for names in (["up"], ["wall", "conv"], ["up", "conv"]):
         found = []
-        for linked in (False, True):
+        for between_layers in (False, True):
             x = image(2, 3, 9, 8).requires_grad_()
-            activations = net.activations(x, names, linked=linked)
+            activations = net.activations(x, names, between_layers=between_layers)
             found.append(torch.autograd.grad(torch.stack([act.square().sum() for act in activations.values()]).sum(), x)[0])
         assert off(found[1], found[0]) < 1e-5
         assert bool((found[0] != 0).any()) == (forced or "conv" in names)

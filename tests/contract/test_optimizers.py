@@ -455,19 +455,19 @@ def test_schedules() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Adam(0), "step of Adam must be above 0, not 0"),
+        (lambda: Adam(0), "step_size of Adam must be above 0, not 0"),
         (lambda: Adam(beta2=1), "beta2 of Adam must be from 0 to below 1, not 1"),
         (lambda: Adam(epsilon=0), "epsilon of Adam must be above 0"),
-        (lambda: Ascent(-1), "step of Ascent must be above 0, not -1"),
+        (lambda: Ascent(-1), "step_size of Ascent must be above 0, not -1"),
         (lambda: Ascent(norm="max"), "must be mean, window, l2, std or none, not 'max'"),  # type: ignore[arg-type]
         (lambda: Ascent(momentum=1), "momentum of Ascent must be from 0 to below 1, not 1"),
         (lambda: AdamW(weight_decay=-1), "weight_decay of AdamW must be at least 0, not -1"),
-        (lambda: AdamW(0), "step of AdamW must be above 0, not 0"),
+        (lambda: AdamW(0), "step_size of AdamW must be above 0, not 0"),
         (lambda: NAdam(beta1=1), "beta1 of NAdam must be from 0 to below 1, not 1"),
         (lambda: RMSprop(decay=1), "decay of RMSprop must be from 0 to below 1"),
-        (lambda: Progressive(0), "step of Progressive must be above 0"),
-        (lambda: Progressive01(late=0), "step of Progressive01 must be above 0"),
-        (lambda: LBFGS(history=0), "history of LBFGS must be at least 1, not 0"),
+        (lambda: Progressive(0), "desired of Progressive must be above 0, not 0"),
+        (lambda: Progressive01(late=0), "late of Progressive01 must be above 0, not 0"),
+        (lambda: LBFGS(history=0), "history of LBFGS must be a whole number of at least 1, not 0"),
         (lambda: LBFGS(line_search="armijo"), "must be strong_wolfe or none, not 'armijo'"),  # type: ignore[arg-type]
         (lambda: Scipy("Nelder-Mead"), "scipy's Nelder-Mead uses no gradient"),
         (lambda: Scipy("downhill"), "no method 'downhill' that Scipy can use; there are BFGS, CG, dogleg, L-BFGS-B, Newton-CG,"),
@@ -479,7 +479,7 @@ def test_schedules() -> None:
         (lambda: Torch("LBFGS"), "is done by the optimizer LBFGS"),
         (lambda: Torch("SGD", maximize=True), "takes no option maximize"),
         (lambda: Torch("SGD", beta=1), "cannot climb an image: .*unexpected keyword argument 'beta'"),
-        (lambda: Torch("SGD", lr=0), "step of torch.optim.SGD must be above 0, not 0"),
+        (lambda: Torch("SGD", lr=0), "lr of torch.optim.SGD must be above 0, not 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(make: object, message: str) -> None:

@@ -39,7 +39,7 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(cli, [str(word) for word in words])
 
 
-def told(*words: object) -> dict[str, object]:
+def inspected(*words: object) -> dict[str, object]:
     got = run("inspect", *words, "--json")
     assert got.exit_code == 0, got.output
     found: dict[str, object] = json.loads(got.stdout)
@@ -56,17 +56,17 @@ def test_inspect_takes_a_shape(net: str) -> None:
     assert f"{net}:4: layer 'test' (Data) fills the blob 'data' with data whose size" in lacking.stderr
     assert lacking.stderr.endswith("(--input-shape data=3x224x224)\n")
     for text, shape in (("1x28x30", [1, 28, 30]), ("data=2x9x11", [2, 9, 11]), ("5x3x8x9", [3, 8, 9])):
-        assert told(net, "--input-shape", text)["input"]["shape"] == shape  # type: ignore[index]
+        assert inspected(net, "--input-shape", text)["input"]["shape"] == shape  # type: ignore[index]
 
 
 def test_phase_stage_and_level_choose_layers(net: str) -> None:
     shape = ["--input-shape", "1x28x30"]
-    assert names(told(net, *shape)) == ["test", "conv"]
-    assert names(told(net, *shape, "--phase", "train"))[:1] == ["train"]
-    assert "drop" in names(told(net, *shape, "--phase", "TRAIN"))
-    assert names(told(net, *shape, *STATE)) == ["test", "conv", "extra"]
-    assert "extra" not in names(told(net, *shape, *STATE[:4]))
-    assert "extra" not in names(told(net, *shape, *STATE[2:]))
+    assert names(inspected(net, *shape)) == ["test", "conv"]
+    assert names(inspected(net, *shape, "--phase", "train"))[:1] == ["train"]
+    assert "drop" in names(inspected(net, *shape, "--phase", "TRAIN"))
+    assert names(inspected(net, *shape, *STATE)) == ["test", "conv", "extra"]
+    assert "extra" not in names(inspected(net, *shape, *STATE[:4]))
+    assert "extra" not in names(inspected(net, *shape, *STATE[2:]))
 
 
 def test_shapes_that_are_none(net: str) -> None:

@@ -316,9 +316,9 @@ def test_dummy_data_with_a_loss(oracle: Oracle, tmp_path: Path) -> None:
 DETECT = """
 load_image, caffe.io.load_image = caffe.io.load_image, np.load  # Debian's scikit-image is too new for its Caffe
 net = caffe.Detector("net.prototxt", "net.caffemodel", mean=np.array([104.0, 117.0, 123.0]), raw_scale=255.0, channel_swap=(2, 1, 0))
-found = net.detect_windows([("a.npy", np.array([[3, 5, 90, 70], [20, 30, 110, 121]])), ("a.npy", np.array([[0, 0, 60, 60]]))])
-result["prediction"] = np.array([d["prediction"] for d in found])
-result["window"] = np.array([d["window"] for d in found])
+detections = net.detect_windows([("a.npy", np.array([[3, 5, 90, 70], [20, 30, 110, 121]])), ("a.npy", np.array([[0, 0, 60, 60]]))])
+result["prediction"] = np.array([d["prediction"] for d in detections])
+result["window"] = np.array([d["window"] for d in detections])
 result["crop_dims"] = np.array(net.crop_dims)
 caffe.io.load_image = load_image
 """
@@ -343,6 +343,17 @@ def test_the_face_is_whole(oracle: Oracle) -> None:
     modules = {"classifier", "coord_map", "detector", "net_spec", "pycaffe"}
     assert set(theirs["names"]) - modules <= set(dir(dreamopt.caffe))
     inner = {"_bottom_ids", "_top_ids", "_blob_loss_weights", "_set_input_arrays"}
-    made = {"_blob_names", "_layer_names", "blobs", "bottom_names", "inputs", "layer_dict", "layers", "outputs", "params", "top_names"}
+    attributes = {
+        "_blob_names",
+        "_layer_names",
+        "blobs",
+        "bottom_names",
+        "inputs",
+        "layer_dict",
+        "layers",
+        "outputs",
+        "params",
+        "top_names",
+    }
     public = {name for name in theirs["net"] if not name.startswith("__")}
-    assert public - inner - made <= set(dir(dreamopt.caffe.Net))
+    assert public - inner - attributes <= set(dir(dreamopt.caffe.Net))

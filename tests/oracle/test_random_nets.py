@@ -62,7 +62,7 @@ def make_any_case(seed: int) -> Case:
 
 
 def make_forced_case(seed: int) -> Case:
-    """Draw a net in which Caffe goes back from wherever it is told to."""
+    """Draw a net in which Caffe starts the backward pass at any layer."""
     return make_case(seed) if seed % 3 == 0 else make_wide_case(2 * seed)
 
 
@@ -83,10 +83,10 @@ def test_a_failing_net_is_shrunk_and_saved(oracle: Oracle, monkeypatch: pytest.M
     seed = next(s for s in range(1, 99) if make_case(s).text.count("TanH") == 1 and make_case(s).end is None)
     with pytest.raises(AssertionError, match="is off by") as raised:
         check(oracle, compare_case, make_case, seed)
-    (told,) = raised.value.__notes__
-    assert f"the net of seed {seed}: saved as {tmp_path}" in told
+    (note,) = raised.value.__notes__
+    assert f"the net of seed {seed}: saved as {tmp_path}" in note
     small = (tmp_path / f"random_net_compare_case_{seed}_small.prototxt").read_text()
-    assert small.split("\n", 1)[1].strip() in told
+    assert small.split("\n", 1)[1].strip() in note
     assert small.count("layer {") == 2
     assert 'type: "TanH"' in small
     whole = (tmp_path / f"random_net_compare_case_{seed}.prototxt").read_text()

@@ -19,7 +19,6 @@ from dreamopt.backends.caffe.remote import Remote
 from dreamopt.backends.engine import EngineBackend
 from dreamopt.cli import cli
 from dreamopt.engine import Net
-from dreamopt.engine.executor.rules import Redirect
 from dreamopt.errors import BackendError, UsageError, WeightsError
 from dreamopt.network import Network, load_net
 from dreamopt.optimize import Adam, run
@@ -29,7 +28,7 @@ from dreamopt.recipes.render import render
 from dreamopt.schema import parse_net, read_net
 from tests.oracle.conftest import caffe_root
 from tests.support.oracle.random_nets import make_case
-from tests.support.redirected_nets import BATCH, CASES, Case, asked, gradient, inputs, made
+from tests.support.redirected_nets import CASES, Case, asked, gradient, inputs, made
 
 pytestmark = pytest.mark.oracle
 
@@ -52,9 +51,9 @@ def backend(net: Network) -> CaffeBackend:
 
 
 def remote(net: Network) -> Remote:
-    channel = backend(net).channel
-    assert isinstance(channel, Remote)
-    return channel
+    connection = backend(net).connection
+    assert isinstance(connection, Remote)
+    return connection
 
 
 def some_layer(net: Network) -> str:
@@ -85,7 +84,7 @@ def test_killed_in_the_middle_of_a_render_the_render_goes_on(net: Network) -> No
     (other,) = render(net, target, SETTINGS, callbacks=[kill_some])
     assert remote(net).generation == started + 2
     assert alone.value == other.value
-    assert np.array_equal(alone.picture, other.picture)
+    assert np.array_equal(alone.image, other.image)
 
 
 def test_killed_between_forward_and_backward(net: Network) -> None:
@@ -166,12 +165,12 @@ def test_an_abort_while_a_net_is_made(python: str, tmp_path: Path) -> None:
 
 def test_weights_gradients_are_not_computed(python: str, tmp_path: Path) -> None:
     import dreamopt.caffe as caffe
-    from dreamopt.backends.caffe.subnet import Surgery
+    from dreamopt.backends.caffe.subnet import SubnetBuilder
 
     (tmp_path / "net.prototxt").write_text(NET)
-    surgery = Surgery(read_net(tmp_path / "net.prototxt"))
-    piece = surgery.cut([surgery.source("data")], [surgery.find("sum"), surgery.find("conv")], {"conv": 2})
-    text = surgery.text(piece, {piece.inputs[0]: (1, 3, 9, 11), "other": (1, 4, 7, 9)})
+    surgery = SubnetBuilder(read_net(tmp_path / "net.prototxt"))
+    subnet = surgery.cut([surgery.source("data")], [surgery.find("sum"), surgery.find("conv")], {"conv": 2})
+    text = surgery.text(subnet, {subnet.inputs[0]: (1, 3, 9, 11), "other": (1, 4, 7, 9)})
     code = """
 open("net.prototxt", "w").write(arguments["text"])
 net = caffe.Net("net.prototxt", caffe.TEST)
@@ -189,7 +188,7 @@ result["data"] = net.blobs[arguments["data"]].diff
 
     asked = Oracle(caffe_root())
     try:
-        found = asked.script(code, arguments={"text": text, "data": piece.diffs[0]})
+        found = asked.script(code, arguments={"text": text, "data": subnet.diffs[0]})
     finally:
         asked.close()
     assert not found["weights"].any()
@@ -228,23 +227,23 @@ def test_a_wrapper_that_talks_first(python: str) -> None:
 
 
 def test_render_makes_the_engines_picture(python: str, tmp_path: Path) -> None:
-    told = {}
+    metadata = {}
     common = ["-t", f"{some_layer(load_net())}:1", "--steps", "4", "--size", "56x48", "-q", "--json"]
     for name, more in (("engine", []), ("remote", ["--backend", "remote", "--python", python])):
         out = tmp_path / f"{name}.png"
         got = CliRunner().invoke(cli, ["render", *common, "-o", str(out), *more])
         assert got.exit_code == 0, got.output
-        told[name] = json.loads(got.stdout)["pictures"][0]
+        metadata[name] = json.loads(got.stdout)["pictures"][0]
     from PIL import Image
 
-    pictures = [np.asarray(Image.open(told[name]["path"])).astype(int) for name in told]
+    pictures = [np.asarray(Image.open(metadata[name]["path"])).astype(int) for name in metadata]
     difference = np.abs(pictures[0] - pictures[1])
     assert difference.max() <= 1, "a value next to a half may be rounded the other way"
     assert (difference > 0).mean() < 1e-3
-    assert told["remote"]["net"]["backend"] == "remote"
-    assert "Caffe 1.0.0 on the CPU" in told["remote"]["net"]["computed_by"]
-    assert told["remote"]["net"]["weights_sha256"] == told["engine"]["net"]["weights_sha256"]
-    assert "--backend remote" in json.dumps(told["remote"])
+    assert metadata["remote"]["net"]["backend"] == "remote"
+    assert "Caffe 1.0.0 on the CPU" in metadata["remote"]["net"]["computed_by"]
+    assert metadata["remote"]["net"]["weights_sha256"] == metadata["engine"]["net"]["weights_sha256"]
+    assert "--backend remote" in json.dumps(metadata["remote"])
 
 
 def test_random_nets(python: str, tmp_path: Path) -> None:
@@ -281,24 +280,24 @@ def test_inspect_tells_the_backend(python: str) -> None:
     assert "weights loaded" in got.stdout
 
 
-@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("between_layers", [False, True])
 @pytest.mark.parametrize("case", [case for case in CASES if case.name != "relu6"], ids=lambda case: case.name)
-def test_redirected_relus(python: str, case: Case, linked: bool, tmp_path: Path) -> None:
+def test_redirected_relus(python: str, case: Case, between_layers: bool, tmp_path: Path) -> None:
     path, weights = made(case, tmp_path)
-    net, x, redirect = load_net(path, weights, backend="remote", python=python, timeout=60), inputs(case), Redirect(BATCH)
+    net, x, recorded = load_net(path, weights, backend="remote", python=python, timeout=60), inputs(case), dict[str, torch.Tensor]()
     leaf = torch.from_numpy(x).float().requires_grad_()
-    activations = net.activations(leaf, case.wanted, linked=linked, redirect=redirect)
+    activations = net.activations(leaf, case.wanted, between_layers=between_layers, rule="redirected", acted=recorded)
     total = torch.stack([(activations[name] * torch.from_numpy(asked(i)).float()).sum() for i, name in enumerate(case.wanted)]).sum()
     found = torch.autograd.grad(total, leaf)[0].numpy()
     backend(net).close()
     expected, acted = gradient(case, x)
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
-    assert {layer: items.tolist() for layer, items in redirect.acted.items()} == acted
+    assert {layer: items.tolist() for layer, items in recorded.items()} == acted
 
 
 def test_dead_units_wake_as_with_the_engine(net: Network) -> None:
     target = " | ".join(f"mixed4/1x1/relu:{unit}@6,6" for unit in (3, 6, 8, 0))
-    climbs = []
+    runs = []
     for one in (net, load_net(device="cpu")):
         problem = Problem(one, target, redirected=16)
         start = problem.start()
@@ -307,6 +306,6 @@ def test_dead_units_wake_as_with_the_engine(net: Network) -> None:
         found = problem.evaluate(start)
         assert found.redirected is not None
         assert found.redirected.tolist() == [True, True, True, False]
-        climbs.append((found.gradient, torch.from_numpy(run(problem, Adam(), 12).history)))
-    for a, b in zip(*climbs, strict=True):
+        runs.append((found.gradient, torch.from_numpy(run(problem, Adam(), 12).history)))
+    for a, b in zip(*runs, strict=True):
         assert float((a - b).norm() / b.norm()) < 1e-4

@@ -48,17 +48,17 @@ result["net"] = np.fromfile("out", np.uint8)
 
 def by_caffe(oracle: Oracle, text: str | bytes, *, upgraded: bool = True, filtered: bool = False) -> NetParameter:
     content = text if isinstance(text, bytes) else text.encode()
-    found = oracle.script(_READ, {"net.prototxt": content}, arguments={"upgrade": upgraded, "filter": filtered})
-    return NetParameter.FromString(found["net"].tobytes())
+    answer = oracle.script(_READ, {"net.prototxt": content}, arguments={"upgrade": upgraded, "filter": filtered})
+    return NetParameter.FromString(answer["net"].tobytes())
 
 
 def by_us(text: str, *, filtered: bool = False) -> NetParameter:
     param = NetParameter()
     reading = Reading(text, param, "net.prototxt")
-    upgraded, places = upgrade(param, reading.layers, reading.top, [])
-    assert len(places) == len(upgraded.layer)
+    upgraded, locations = upgrade(param, reading.layers, reading.top, [])
+    assert len(locations) == len(upgraded.layer)
     if filtered:
-        filter_layers(upgraded, places)
+        filter_layers(upgraded, locations)
     return upgraded
 
 
@@ -264,13 +264,13 @@ def test_text_is_taken_or_refused_as_by_caffes_parser(oracle: Oracle, name: str)
     except OracleError:
         theirs = None
     ours: NetParameter | None = NetParameter()
-    said = "net.prototxt:1: "
+    message = "net.prototxt:1: "
     try:
         Reading(text, ours, "net.prototxt", strict=True)
     except DreamoptError as error:
         ours = None
-        said = str(error)
-    assert said.startswith("net.prototxt:")
+        message = str(error)
+    assert message.startswith("net.prototxt:")
     assert (None if ours is None else ours.SerializeToString()) == (None if theirs is None else theirs.SerializeToString())
 
 
@@ -296,7 +296,7 @@ FORK_MESSAGES = {*FORKS.values(), "NonMaximumSuppressionParameter", "SaveOutputP
 
 def test_descriptors_are_caffes(oracle: Oracle) -> None:
     """Every message but the solver's has Caffe's fields: numbers, types, labels, defaults, packing; every enum its values."""
-    found = oracle.script(
+    answer = oracle.script(
         """
 from google.protobuf import descriptor_pb2
 from caffe.proto import caffe_pb2
@@ -305,7 +305,7 @@ caffe_pb2.DESCRIPTOR.CopyToProto(file)
 result["descriptors"] = np.frombuffer(file.SerializeToString(), np.uint8)
 """
     )
-    theirs = descriptor_pb2.FileDescriptorProto.FromString(found["descriptors"].tobytes())
+    theirs = descriptor_pb2.FileDescriptorProto.FromString(answer["descriptors"].tobytes())
     ours = descriptor_pb2.FileDescriptorProto()
     caffe_pb2.DESCRIPTOR.CopyToProto(ours)
     extra = {key for key in _facts(ours, ".dreamopt.schema.") if key.split(".")[0] in FORK_MESSAGES}

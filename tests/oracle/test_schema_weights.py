@@ -69,19 +69,19 @@ def test_caffe_reads_what_is_written(oracle: Oracle, tmp_path: Path, suffix: str
     layers = random_layers()
     path = tmp_path / f"w{suffix}"
     write_weights(path, layers, parse_net(NET).param if with_net else None)
-    found = oracle.script(_LOAD, {"net.prototxt": NET.encode(), path.name: path.read_bytes()}, arguments={"weights": path.name})
-    assert_same(found, flat(layers))
+    answer = oracle.script(_LOAD, {"net.prototxt": NET.encode(), path.name: path.read_bytes()}, arguments={"weights": path.name})
+    assert_same(answer, flat(layers))
 
 
 def test_what_caffe_writes_is_read(oracle: Oracle, tmp_path: Path) -> None:
-    found = oracle.script(_SAVE, {"net.prototxt": NET.encode()})
+    answer = oracle.script(_SAVE, {"net.prototxt": NET.encode()})
     for kind in ("caffemodel", "h5"):
-        (tmp_path / f"w.{kind}").write_bytes(found.pop(kind).tobytes())
+        (tmp_path / f"w.{kind}").write_bytes(answer.pop(kind).tobytes())
     layers = read_weights(tmp_path / "w.caffemodel")
-    assert_same(flat(layers), found)
+    assert_same(flat(layers), answer)
     assert [(layer.name, layer.type) for layer in layers][:3] == [("input", "Input"), ("conv1", "Convolution"), ("bn", "BatchNorm")]
     from_hdf5 = read_weights(tmp_path / "w.h5")
-    assert_same(flat(from_hdf5), found)
+    assert_same(flat(from_hdf5), answer)
     assert {layer.name for layer in from_hdf5} == {layer.name for layer in layers}
 
 
@@ -93,8 +93,8 @@ def test_caffe_can_neither_write_nor_read_slashes_in_hdf5(oracle: Oracle, tmp_pa
     layers = [LayerWeights("fc/a", "InnerProduct", random_layers()[-1].blobs)]
     with pytest.warns(DreamoptWarning, match="fc/a"):
         write_weights(tmp_path / "w.h5", layers)
-    found = oracle.script(_LOAD, {"net.prototxt": net.encode(), "w.h5": (tmp_path / "w.h5").read_bytes()}, arguments={"weights": "w.h5"})
-    assert not np.array_equal(found["fc/a|1"], layers[0].blobs[1])
+    answer = oracle.script(_LOAD, {"net.prototxt": net.encode(), "w.h5": (tmp_path / "w.h5").read_bytes()}, arguments={"weights": "w.h5"})
+    assert not np.array_equal(answer["fc/a|1"], layers[0].blobs[1])
     assert_same(flat(read_weights(tmp_path / "w.h5")), flat(layers))
 
 
@@ -112,37 +112,37 @@ def test_old_files_are_read_as_caffe_reads_them(oracle: Oracle, tmp_path: Path) 
             else:
                 old.name, old.type = layer.name, V1LayerParameter.CONVOLUTION if layer.name == "conv1" else V1LayerParameter.INNER_PRODUCT
             for blob in layer.blobs:
-                made = holder.blobs.add()
-                made.num, made.channels, made.height, made.width = (1,) * (4 - blob.ndim) + blob.shape
-                (made.double_data if age == "double" else made.data).extend(blob.ravel().tolist())
+                proto = holder.blobs.add()
+                proto.num, proto.channels, proto.height, proto.width = (1,) * (4 - blob.ndim) + blob.shape
+                (proto.double_data if age == "double" else proto.data).extend(blob.ravel().tolist())
         path = tmp_path / "old.caffemodel"
         path.write_bytes(net.SerializeToString())
         ours = read_weights(path)
         assert [(layer.name, layer.type) for layer in ours] == [("conv1", "Convolution"), ("fc", "InnerProduct")]
-        found = oracle.script(_LOAD, {"net.prototxt": NET.encode(), path.name: path.read_bytes()}, arguments={"weights": path.name})
+        answer = oracle.script(_LOAD, {"net.prototxt": NET.encode(), path.name: path.read_bytes()}, arguments={"weights": path.name})
         for key, blob in flat(ours).items():
-            assert shapes_agree(blob.shape, found[key].shape)
-            np.testing.assert_array_equal(blob.ravel(), found[key].ravel())
+            assert shapes_agree(blob.shape, answer[key].shape)
+            np.testing.assert_array_equal(blob.ravel(), answer[key].ravel())
 
 
 def test_squeezenet_is_read_as_caffe_reads_it(oracle: Oracle, shared: Path) -> None:
     folder = shared / "models" / "squeezenet"
     weights = folder / "squeezenet.caffemodel"
     files = {"net.prototxt": (folder / "deploy.prototxt").read_bytes(), "w.caffemodel": weights.read_bytes()}
-    found = oracle.script(_LOAD, files, arguments={"weights": "w.caffemodel"})
+    answer = oracle.script(_LOAD, files, arguments={"weights": "w.caffemodel"})
     ours = flat(read_weights(weights))
-    for key, blob in found.items():
+    for key, blob in answer.items():
         assert shapes_agree(ours[key].shape, blob.shape)
         np.testing.assert_array_equal(ours[key].ravel(), blob.ravel())
 
 
 def test_a_mean_that_caffe_writes_is_read(oracle: Oracle, tmp_path: Path) -> None:
     mean = np.random.default_rng(2).standard_normal((1, 3, 5, 7)).astype(np.float32)
-    found = oracle.script(
+    answer = oracle.script(
         'result["mean"] = np.frombuffer(caffe.io.array_to_blobproto(inputs["mean"]).SerializeToString(), np.uint8)', inputs={"mean": mean}
     )
     path = tmp_path / "mean.binaryproto"
-    path.write_bytes(found["mean"].tobytes())
+    path.write_bytes(answer["mean"].tobytes())
     np.testing.assert_array_equal(read_mean(path), mean[0])
 
 
@@ -167,26 +167,26 @@ GRAPHS = {
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_graphs_that_caffe_refuses_are_refused(oracle: Oracle, name: str) -> None:
     text = DATA + GRAPHS[name]
-    said = "net.prototxt:2: layer '"
+    message = "net.prototxt:2: layer '"
     try:
         parse_net(text, "net.prototxt")
         ours = True
     except NetError as error:
         ours = False
-        said = str(error)
+        message = str(error)
     try:
         oracle.script('caffe.Net("net.prototxt", caffe.TEST)', {"net.prototxt": text.encode()})
         theirs = True
     except OracleError:
         theirs = False
     assert ours == theirs
-    assert said.startswith("net.prototxt:2: layer '")
+    assert message.startswith("net.prototxt:2: layer '")
 
 
 def test_a_net_and_weights_written_together_are_a_net_to_caffe(oracle: Oracle, tmp_path: Path) -> None:
     path = tmp_path / "w.caffemodel"
     write_weights(path, random_layers(), parse_net(NET).param)
-    found = oracle.script(
+    answer = oracle.script(
         """
 from caffe.proto import caffe_pb2
 net = caffe_pb2.NetParameter.FromString(open("w", "rb").read())
@@ -195,6 +195,6 @@ result["names"] = np.array([net.name] + [layer.name + ":" + layer.type for layer
         {"w": path.read_bytes()},
     )
     expected = "small input:Input conv1:Convolution bn:BatchNorm scale:Scale relu:ReLU prelu:PReLU fc:InnerProduct"
-    assert " ".join(found["names"]) == expected
+    assert " ".join(answer["names"]) == expected
     with pytest.raises(WeightsError, match="'other'"):
         write_weights(path, [LayerWeights("other", "", [])], parse_net(NET).param)

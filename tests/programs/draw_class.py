@@ -17,7 +17,7 @@ octaves = [
 ]
 
 
-def climb(net, unit, end, size):
+def ascend(net, unit, end, size):
     src, dst = net.blobs["data"], net.blobs[end]
     net.forward(end=end)
     onehot = np.zeros_like(dst.data)
@@ -45,7 +45,7 @@ for octave in octaves:
         part = i / float(octave["iterations"])
         oy, ox = random.randint(0, rows - h + 1), random.randint(0, columns - w + 1)
         src.data[0] = image[:, oy : oy + h, ox : ox + w]
-        climb(net, 7, octave["layer"], octave["step"][0] + (octave["step"][1] - octave["step"][0]) * part)
+        ascend(net, 7, octave["layer"], octave["step"][0] + (octave["step"][1] - octave["step"][0]) * part)
         sigma = octave["sigma"][0] + (octave["sigma"][1] - octave["sigma"][0]) * part
         image[:, oy : oy + h, ox : ox + w] = nd.gaussian_filter(src.data[0], (0, sigma, sigma))
 np.savez(sys.argv[1], image=image, score=net.forward(end="scores")["scores"])

@@ -1,4 +1,4 @@
-"""The recipes that search the pixels of one picture of the net's own size."""
+"""The recipes that search the pixels of one image of the net's own size."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def nguyen2016_dgn(
     first: float,
     last: float,
 ) -> Array:
-    """``act_max.py``: the gradient is divided by its mean size at the picture, and again at the code."""
+    """``act_max.py``: the gradient is divided by its mean size at the image, and again at the code."""
     height, width = face.size
     decay = 0.99
 

@@ -16,7 +16,7 @@ Complex = NDArray[np.complex128]
 
 @dataclass(frozen=True)
 class Seen:
-    """What the net sees: planes of ``size``, each ``matrix`` times the picture's, plus what lies outside it."""
+    """What the net sees: planes of ``size``, each ``matrix`` times the image's, plus what lies outside it."""
 
     matrix: sparse.spmatrix
     added: Array
@@ -30,7 +30,7 @@ class Seen:
 
 
 def sampled(size: tuple[int, int], rows: Array, columns: Array) -> sparse.csr_matrix:
-    """Bilinear samples at fractional places; neighbours outside of the picture count 0."""
+    """Bilinear samples at fractional places; neighbours outside of the image count 0."""
     shape, rows, columns = rows.shape, rows.ravel(), columns.ravel()
     top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
     values, to, source = [], [], []
@@ -79,7 +79,7 @@ GREY, BLACK = 127.5 - MEAN, -MEAN
 
 
 def lucid_transforms(size: tuple[int, int], draws: Draws, step: int) -> Seen:
-    """Lucid's standard list; scaling keeps the size, and the end has the picture's, as the preset's notes say."""
+    """Lucid's standard list; scaling keeps the size, and the end has the image's, as the preset's notes say."""
     seen = cut(untouched(size), -12, -12, (size[0] + 24, size[1] + 24), GREY)
     seen = jittered(seen, 8, draws.generator("crop_jitter", step, place=1))
     scales = [1 + (i - 5) / 50 for i in range(11)]
@@ -110,7 +110,7 @@ def spectrum_of(g: Array) -> Complex:
 
 
 def coloured(plane: Array, matrix: Array) -> tuple[Array, Callable[[Array], Array]]:
-    """Return the picture (BGR, mean subtracted) of decorrelated planes, and its adjoint."""
+    """Return the image (BGR, mean subtracted) of decorrelated planes, and its adjoint."""
     shape = plane.shape
     part = 1 / (1 + np.exp(-(matrix @ plane.reshape(3, -1)).reshape(shape)))
 
@@ -196,7 +196,7 @@ def maco2023(face: Face, layer: str, seed: Seed, draws: Draws, strengths: Array,
 
 
 def boxed(size: tuple[int, int], output: tuple[int, int], part: float, draw: np.random.Generator) -> Seen:
-    """A random box of the picture, bilinear, with the mean colour outside."""
+    """A random box of the image, bilinear, with the mean colour outside."""
     y, x = 0.5 + 0.15 * draw.standard_normal(2)
     part = float(np.clip(part + 0.05 * draw.standard_normal(), 0.05, 1))
     rows, columns = grid(*output)

@@ -22,7 +22,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def files() -> dict[str, bytes]:
-    """Return the embedded net, the same with force_backward, and two smooth pictures."""
+    """Return the embedded net, the same with force_backward, and two smooth images."""
     text = Path(PROTOTXT).read_bytes()
     pictures = {}
     for name, (h, w), phase in (("sky.png", (101, 120), 0.0), ("guide.png", (96, 97), 1.3)):

@@ -105,7 +105,7 @@ class Pair(caffe.Layer):
 
 
 class Counter(caffe.Layer):
-    """A data layer: one picture after another, and its number."""
+    """A data layer: one image after another, and its number."""
 
     def setup(self, bottom, top):
         self.n = 0

@@ -221,7 +221,7 @@ class TestDeadGradients:
         (lambda: Channel("conv2", ()), ObjectiveError, "a unit is a whole number"),
         (lambda: Channel("conv2", (1, 2)) + Channel("conv2", (1, 2, 3)) and Problem(NETWORK, Channel("fc", (1, 2)) + Channel("fc", (1, 2, 3))),
          ObjectiveError, "for different batches"),
-        (lambda: Jitter(-1), UsageError, "at least 0 pixels"),
+        (lambda: Jitter(-1), UsageError, "pixels of Jitter must be a whole number from 0 to 32768, not -1"),
         (lambda: Pixels(noise=-1), UsageError, "noise of Pixels must be at least 0"),
         (lambda: Problem(NETWORK, "conv2:1", parametrization=Pixels(torch.zeros(3, 5, 5))).start(), ImageError, r"\(3, 5, 5\), but \(3, 11, 13\)"),
     ],

@@ -1,4 +1,4 @@
-"""Scalar fields over a picture: noise, lattices, and signed distances turned into coverage."""
+"""Scalar fields over an image: noise, lattices, and signed distances turned into coverage."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def band_noise(rng: np.random.Generator, size: int, period: float, width: float 
 
 
 def blur(rgb: Field, sigma: float) -> Field:
-    """Return the picture (H, W, 3) smoothed by a Gaussian of ``sigma`` pixels."""
+    """Return the image (H, W, 3) smoothed by a Gaussian of ``sigma`` pixels."""
     return f32(ndimage.gaussian_filter(rgb, (sigma, sigma, 0), truncate=2.5))
 
 

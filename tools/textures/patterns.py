@@ -55,7 +55,7 @@ def checks(s: Sketch) -> None:
 
 
 def _around(s: Sketch, low: float, high: float) -> tuple[Field, Field, Field, float]:
-    """Return radius, angle and extent for one big motif that fills the picture, or for many small ones, and the width of its turns."""
+    """Return radius, angle and extent for one big motif that fills the image, or for many small ones, and the width of its turns."""
     if s.rng.random() < 0.5:
         return np.hypot(s.x, s.y), np.arctan2(s.y, s.x), np.ones_like(s.x), s.rng.uniform(low, high)
     p = s.rng.uniform(42, 66)

@@ -1,4 +1,4 @@
-"""Pictures by class name and number."""
+"""Images by class name and number."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _PATTERNS: dict[str, Pattern] = {
 CLASSES: tuple[str, ...] = tuple(sorted(_PATTERNS))
 
 
-def picture(name: str, index: int, seed: int = 0, *, size: int = 96, held_out: bool = False) -> NDArray[np.uint8]:
-    """Make the ``index``-th picture of a class.
+def texture_image(name: str, index: int, seed: int = 0, *, size: int = 96, held_out: bool = False) -> NDArray[np.uint8]:
+    """Make the ``index``-th image of a class.
 
     Parameters
     ----------
     name : str
         One of `CLASSES`.
     index, seed : int
-        Which picture, of which series; both >= 0.
+        Which image, of which series; both >= 0.
     size : int
         Side in pixels.
     held_out : bool
@@ -45,6 +45,6 @@ def picture(name: str, index: int, seed: int = 0, *, size: int = 96, held_out: b
 
 
 def batch(labels: Sequence[int], first: int, seed: int = 0, *, size: int = 96, held_out: bool = False) -> NDArray[np.uint8]:
-    """Make one picture per class number, numbered from ``first`` on; (len(labels), size, size, 3) uint8 RGB."""
-    made = [picture(CLASSES[k], first + n, seed, size=size, held_out=held_out) for n, k in enumerate(labels)]
-    return np.stack(made)
+    """Make one image per class number, numbered from ``first`` on; (len(labels), size, size, 3) uint8 RGB."""
+    images = [texture_image(CLASSES[k], first + n, seed, size=size, held_out=held_out) for n, k in enumerate(labels)]
+    return np.stack(images)

@@ -1,4 +1,4 @@
-"""A picture in the making: coordinates, two or three colours, a background, and layers of paint."""
+"""An image in the making: coordinates, two or three colours, a background, and layers of paint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sketch:
     Parameters
     ----------
     rng : numpy.random.Generator
-        The picture's own random stream.
+        The image's own random stream.
     size : int
         Side in pixels.
     held_out : bool
@@ -31,7 +31,7 @@ class Sketch:
     x, y : (size, size) float32
         Coordinates in pixels from a random origin near the centre; ``turn`` rotates them.
     rgb : (size, size, 3) float32
-        The picture, 0..1.
+        The image, 0..1.
     """
 
     def __init__(self, rng: np.random.Generator, size: int, held_out: bool) -> None:
@@ -81,7 +81,7 @@ class Sketch:
         return max(tries, key=lambda c: float(min(np.abs(c - back).sum(), np.abs(c - front).sum())))
 
     def ground(self) -> None:
-        """Fill the picture with the ground colour: plain, shaded, cloudy, or with a faint photograph in it."""
+        """Fill the image with the ground colour: plain, shaded, cloudy, or with a faint photograph in it."""
         r, colour = self.rng, self.colours["ground"]
         self.rgb[:] = colour
         kind = r.random()
@@ -95,7 +95,7 @@ class Sketch:
             self.rgb += np.float32(r.uniform(0.1, 0.35)) * (photo - photo.mean((0, 1)))
 
     def paint(self, alpha: Field, colour: str | Field) -> None:
-        """Lay a colour (a role, or an (H, W, 3) or (3,) array) over the picture where ``alpha`` (H, W) is 1."""
+        """Lay a colour (a role, or an (H, W, 3) or (3,) array) over the image where ``alpha`` (H, W) is 1."""
         paint = self.colours[colour] if isinstance(colour, str) else colour
         self.rgb += alpha[..., None] * (paint - self.rgb)
 
@@ -117,7 +117,7 @@ class Sketch:
         spread : float
             Height of a cell over its width.
         variants : int
-            How many different draws of the motif share the picture.
+            How many different draws of the motif share the image.
         """
         r = self.rng
         p = r.uniform(low, high)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import IO, Any
 
-from dreamopt.backends.caffe.connection import Answer, Array, CaffeAbortedError, Header, WorkerLostError, pack, refuse, unpack
+from dreamopt.backends.caffe.connection import Answer, Array, CaffeAbortedError, Header, WorkerLostError, pack, raise_for, unpack
 from dreamopt.backends.caffe.worker import LAYER_MARK, MAGIC
 from dreamopt.errors import BackendError, UsageError
 
@@ -120,7 +120,7 @@ class Remote:
             self.close()  # interrupted half-way: what is in the pipe belongs to no request any more
             raise
         if "error" in answer:
-            refuse(answer["kind"], answer["error"], self.where)
+            raise_for(answer["kind"], answer["error"], self.where)
         return answer, found
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.parametrizations.fourier import Fourier
 from dreamopt.image.parametrizations.shared import padded_bounds
 from dreamopt.image.per_sample import joined, per_sample
+from dreamopt.parts.checks import NOT_NEGATIVE, Fields
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -62,6 +64,12 @@ class Alpha(Parametrization):
     Alpha(of=Fourier(noise=2), smooth=0)
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "alpha()",
+        "alpha(pixels(), background=0, favour=0)",
+        "alpha(shared(fourier(noise=2)), laplacian((2,)), smooth=0)",
+    )
+
     of: Parametrization = _SPECTRUM
     opacity: Parametrization = _SPECTRUM
     background: float = 0.5
@@ -74,9 +82,16 @@ class Alpha(Parametrization):
                 raise UsageError(f"Alpha takes parametrizations without an opacity of their own, not {part}")
         if self.opacity.coupled:
             raise UsageError(f"the opacity of Alpha belongs to each item alone, which {self.opacity} does not allow")
-        for name in ("background", "favour", "smooth"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{name} of Alpha must be at least 0, not {getattr(self, name)}")
+        Fields(self).number("background", NOT_NEGATIVE).number("favour", NOT_NEGATIVE).number("smooth", NOT_NEGATIVE)
+
+    def fits(self, space: ImageSpace) -> bool:
+        """Return whether the image's parametrization does."""
+        return self.of.fits(space)
+
+    @property
+    def invertible(self) -> bool:
+        """Whether the image's parametrization is."""
+        return self.of.invertible
 
     @property
     def coupled(self) -> bool:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.image.colour import Colour
+from dreamopt.image.colour import Colour, colour_fits
 from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample
+from dreamopt.parts.checks import NOT_NEGATIVE, Fields, Range
 from dreamopt.parts.streams import Stream
 
 _REACH = math.sqrt(3.0)  # numbers spread evenly over [-√3, √3] have variance 1
@@ -37,9 +39,9 @@ class CPPN(Parametrization):
     Parameters
     ----------
     layers : int
-        L, the hidden layers, at least 1. More of them make more intricate pictures.
+        L, the hidden layers, 1 to 1024. More of them make more intricate pictures.
     width : int
-        Neurons of each, at least 1; each has two outputs.
+        Neurons of each, 1 to 1024; each has two outputs.
     noise : float
         Spread of the start about the mean colour, in grey levels, at least 0. At 0 the last layer's weights are 0, and the
         first picture is flat; the hidden weights are N(0, 1 / inputs) in any case.
@@ -52,6 +54,13 @@ class CPPN(Parametrization):
        Parameterizations", Distill 2018. tensorflow/lucid, ``optvis/param/cppn.py``.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "cppn(noise=20)",
+        'cppn(layers=2, width=5, noise=5, centre="grey")',
+    )
+    invertible: ClassVar[bool] = False
+    counts_grey_levels: ClassVar[bool] = False
+
     layers: int = 8
     width: int = 24
     noise: float = 0.0
@@ -59,11 +68,12 @@ class CPPN(Parametrization):
     _palette: Palette = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.layers < 1 or self.width < 1:
-            raise UsageError(f"layers and width of CPPN must be at least 1, not {self.layers} and {self.width}")
-        if not self.noise >= 0:
-            raise UsageError(f"noise of CPPN must be at least 0, not {self.noise}")
-        object.__setattr__(self, "_palette", Palette(False, self.centre))
+        Fields(self).whole("layers", Range(1, 1024)).whole("width", Range(1, 1024)).number("noise", NOT_NEGATIVE)
+        object.__setattr__(self, "_palette", Palette(False, self.centre, part="CPPN"))
+
+    def fits(self, space: ImageSpace) -> bool:
+        """Return whether the colour in the centre has as many numbers as the image has channels."""
+        return colour_fits(self.centre, space)
 
     def sizes(self, space: ImageSpace) -> list[tuple[int, int]]:
         """Return each layer's (outputs, inputs)."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
-from dreamopt.image.colour import Colour
+from dreamopt.image.colour import Colour, colour_fits
 from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample, standardized
+from dreamopt.parts.checks import NOT_NEGATIVE, Fields, Range
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
 
@@ -43,7 +43,7 @@ class Fourier(Parametrization):
         Spread of the start about the mean colour or about ``init``, in grey levels, at least 0. Larger values wake more
         neurons. None is 4 (under ``standardize`` 63.75, a spectrum of variance 1), and 0 where there is an ``init``.
     power : float
-        α, at least 0. 1 is the spectrum of photographs, 0 treats all frequencies alike, more than 1 makes smoother pictures.
+        α, from 0 to 10. 1 is the spectrum of photographs, 0 treats all frequencies alike, more than 1 makes smoother pictures.
     decorrelate : bool or str
         M: see `dreamopt.image.palette.Palette`; "lucid" and "xplique" are theirs.
     init : path, array or tensor, optional
@@ -68,6 +68,13 @@ class Fourier(Parametrization):
     .. [2] tensorflow/lucid, ``optvis/param/spatial.py`` and ``color.py``; serre-lab/Horama, ``fourier_fv.py``.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "fourier()",
+        'fourier(2, power=0.85, decorrelate="xplique", centre="grey", scaling="lucid")',
+        'fourier(decorrelate="lucid", sigmoid=False, centre=(122.4, 117.3, 104.55))',
+        "fourier(power=1.5, decorrelate=False, standardize=True, values=(-2.5, 2.5))",
+    )
+
     noise: float | None = None
     power: float = 1.0
     decorrelate: bool | str = True
@@ -80,12 +87,25 @@ class Fourier(Parametrization):
     _palette: Palette = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not ((self.noise is None or self.noise >= 0) and self.power >= 0):
-            raise UsageError(f"noise and power of Fourier must be at least 0, not {self.noise} and {self.power}")
-        if self.scaling not in ("unit", "lucid"):
-            raise UsageError(f"scaling of Fourier must be 'unit' or 'lucid', not {self.scaling!r}")
+        fields = Fields(self).number("noise", NOT_NEGATIVE, optional=True).number("power", Range(0, 10))
+        fields.choice("scaling", ("unit", "lucid")).flag("standardize")
         object.__setattr__(self, "init", held(self.init))
-        object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid, self.values))
+        object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid, self.values, "Fourier"))
+        object.__setattr__(self, "values", self._palette.values)
+
+    def fits(self, space: ImageSpace) -> bool:
+        """Return whether the colour in the centre has as many numbers as the image has channels."""
+        return colour_fits(self.centre, space)
+
+    @property
+    def invertible(self) -> bool:
+        """Whether an image comes back: standardised, only its form does."""
+        return not self.standardize
+
+    @property
+    def counts_grey_levels(self) -> bool:
+        """Whether `unit` is about a grey level: Lucid's numbers are as published."""
+        return self.scaling == "unit"
 
     def shape(self, space: ImageSpace) -> Shape:
         """Return (C, H, W // 2 + 1, 2): real and imaginary parts of half a spectrum."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from dreamopt.image.init import Held, held
 from dreamopt.image.nets import ImageNet, load_image_net
 from dreamopt.image.palette import image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.parts.checks import ANY, FRACTION, NOT_NEGATIVE, Fields, check_number
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
@@ -75,6 +76,14 @@ class Generator(Parametrization):
     Generator("upconv.prototxt", weights="upconv.caffemodel", upper=30.0)
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "generator({net})",
+        'generator({net}, decay=0.5, upper=2.5, fit="resize", noise=0.5, mean=110)',
+    )
+    invertible: ClassVar[bool] = False
+    within_range: ClassVar[bool] = False
+    counts_grey_levels: ClassVar[bool] = False
+
     net: str | ImageNet = field(metadata=INPUT_FILE)
     weights: str | None = field(default=None, metadata=INPUT_FILE)
     layer: str | None = None
@@ -90,14 +99,14 @@ class Generator(Parametrization):
     _upper: Tensor | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.noise is not None and not self.noise >= 0:
-            raise UsageError(f"noise of Generator must be at least 0, not {self.noise}")
-        if not 0 <= self.decay <= 1:
-            raise UsageError(f"decay of Generator must be from 0 to 1, not {self.decay}")
-        if self.scale == 0 or self.order not in ("BGR", "RGB") or self.fit not in ("crop", "resize"):
-            raise UsageError(
-                f"Generator needs a scale other than 0, order BGR or RGB, fit crop or resize, not {self.scale}, {self.order}, {self.fit}"
-            )
+        fields = Fields(self).number("noise", NOT_NEGATIVE, optional=True).number("lower", ANY).number("decay", FRACTION)
+        fields.number("scale", ANY).choice("order", ("BGR", "RGB")).choice("fit", ("crop", "resize"))
+        if self.scale == 0:
+            raise UsageError("scale of Generator must be other than 0")
+        if isinstance(self.mean, tuple | list):
+            fields.numbers("mean", ANY)
+        else:
+            fields.number("mean", ANY)
         for name in ("net", "weights"):
             value = getattr(self, name)
             object.__setattr__(self, name, os.fspath(value) if isinstance(value, os.PathLike) else value)
@@ -108,6 +117,11 @@ class Generator(Parametrization):
                 f"upper of Generator must be above lower, which is {self.lower}, in every unit; it goes down to {upper.min():g}"
             )
         object.__setattr__(self, "_upper", upper)
+
+    def fits(self, space: ImageSpace) -> bool:
+        """Return whether the generator's channels can become those of the image."""
+        channels = self._channels(space)
+        return channels == 1 or space.shape[0] in (1, 3)
 
     def network(self, space: ImageSpace) -> ImageNet:
         """Return the generator, loaded on the canvas' device if it was given by name."""
@@ -156,7 +170,7 @@ class Generator(Parametrization):
         """Return what the generator makes of codes, in the canvas' space."""
         channels, height, width = image_shape(space, "Generator")
         net = self.network(space)
-        layer = net.layers[-1].name if self.layer is None else self.layer
+        layer = self._layer(net)
         made = net.activations(params.to(dtype=net.dtype, device=net.device), [layer])[layer].to(params)
         if made.dim() != 4 or made.shape[1] not in (1, 3):
             raise UsageError(f"layer '{layer}' of the generator gives {tuple(made.shape[1:])}, which is no picture; name another as layer")
@@ -166,6 +180,13 @@ class Generator(Parametrization):
         grey = made / self.scale + mean
         assert space.black is not None
         return space.black + space.grey_step * self._recoloured(self._fitted(grey, (height, width)), channels, space)
+
+    def _layer(self, net: ImageNet) -> str:
+        return net.layers[-1].name if self.layer is None else self.layer
+
+    def _channels(self, space: ImageSpace) -> int:
+        net = self.network(space)
+        return net.shape_of(self._layer(net))[0]
 
     def _fitted(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         height, width = image.shape[2:]
@@ -203,10 +224,9 @@ class Generator(Parametrization):
 
 def _numbers(upper: float | str) -> Tensor:
     if not isinstance(upper, str):
-        return torch.tensor([float(upper)], dtype=torch.float64)
+        return torch.tensor([check_number("upper of Generator", upper)], dtype=torch.float64)
     try:
-        return torch.tensor(
-            [float(word) for word in Path(upper).read_text(encoding="utf-8").replace(",", " ").split()], dtype=torch.float64
-        )
+        words = Path(upper).read_text(encoding="utf-8").replace(",", " ").split()
+        return torch.tensor([check_number(f"upper of Generator, read from {upper},", float(word)) for word in words], dtype=torch.float64)
     except (OSError, ValueError) as problem:
         raise UsageError(f"{upper} cannot be read as numbers, one for each unit of the code: {problem}") from problem

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreamopt.errors import UsageError
-from dreamopt.image.colour import Colour
+from dreamopt.image.colour import Colour, colour_fits
 from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import joined, per_sample
+from dreamopt.parts.checks import NOT_NEGATIVE, SIDE, Fields, Range
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
 
@@ -37,7 +38,7 @@ class Laplacian(Parametrization):
         k of each level, at least 1. Larger ones give larger shapes; without 1 among them the image is only as fine as its
         smallest level. (1,) is pixels under a sigmoid.
     power : float
-        γ. Above 0 the coarse levels take longer steps; 0 is Lucid's, 0.1 that of Captum's branch ``optim-wip``, which has the
+        γ, from -4 to 4. Above 0 the coarse levels take longer steps; 0 is Lucid's, 0.1 that of Captum's branch ``optim-wip``, which has the
         factors (1, 2, 4, 8, 16, 32).
     noise : float, optional
         Spread of each level's start, in grey levels, at least 0. None is 4, and 0 where there is an ``init``. Lucid's N(0, 0.01)
@@ -58,6 +59,12 @@ class Laplacian(Parametrization):
     Laplacian(factors=(1, 3), noise=0)
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "laplacian()",
+        "laplacian((1,), noise=2)",
+        "laplacian((2, 1, 3), power=0.1, decorrelate=False, sigmoid=False)",
+    )
+
     factors: tuple[int, ...] = (1, 2, 4, 8)
     power: float = 0.0
     noise: float | None = None
@@ -68,12 +75,13 @@ class Laplacian(Parametrization):
     _palette: Palette = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        factors = checked_factors(self.factors, "Laplacian")
-        if self.noise is not None and not self.noise >= 0:
-            raise UsageError(f"noise of Laplacian must be at least 0, not {self.noise}")
-        object.__setattr__(self, "factors", factors)
+        Fields(self).whole_numbers("factors", SIDE).number("power", Range(-4, 4)).number("noise", NOT_NEGATIVE, optional=True)
         object.__setattr__(self, "init", held(self.init))
-        object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid))
+        object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid, part="Laplacian"))
+
+    def fits(self, space: ImageSpace) -> bool:
+        """Return whether the colour in the centre has as many numbers as the image has channels."""
+        return colour_fits(self.centre, space)
 
     def sizes(self, space: ImageSpace) -> list[Shape]:
         """Return each level's (C, H, W)."""
@@ -133,11 +141,3 @@ def enlarged(level: Tensor, space: ImageSpace) -> Tensor:
         return level
     grown: Tensor = functional.interpolate(level, size=size, mode="bilinear", align_corners=False)
     return grown
-
-
-def checked_factors(factors: object, who: str) -> tuple[int, ...]:
-    """Return factors given as one whole number or several, each at least 1."""
-    given = tuple(factors) if isinstance(factors, tuple | list) else (factors,)
-    if not given or any(not isinstance(k, int) or k < 1 for k in given):
-        raise UsageError(f"factors of {who} must be whole numbers of at least 1, not {factors}")
-    return given

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.image.colour import Colour
+from dreamopt.image.colour import Colour, colour_fits
 from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.palette import Palette, image_shape, in_order, mixing
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample, standardized
 from dreamopt.image.spectrum import magnitudes
+from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, Fields
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
 
@@ -65,6 +67,13 @@ class Maco(Parametrization):
     Maco(epsilon=0.0001, values=(-2.5, 2.5))
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "maco()",
+        "maco(epsilon=1e-4, values=(-2.5, 2.5))",
+        'maco(standardize=False, decorrelate=False, centre="mean")',
+    )
+    invertible: ClassVar[bool] = False
+
     pictures: str | None = None
     noise: float | None = None
     epsilon: float = 1e-5
@@ -76,12 +85,16 @@ class Maco(Parametrization):
     _palette: Palette = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not ((self.noise is None or self.noise >= 0) and self.epsilon > 0):
-            raise UsageError(f"noise of Maco must be at least 0 and epsilon above 0, not {self.noise} and {self.epsilon}")
+        Fields(self).number("noise", NOT_NEGATIVE, optional=True).number("epsilon", POSITIVE).flag("standardize")
         if self.init is not None:
             self._need_free_phases()
         object.__setattr__(self, "init", held(self.init))
-        object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, True, self.values))
+        object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, True, self.values, "Maco"))
+        object.__setattr__(self, "values", self._palette.values)
+
+    def fits(self, space: ImageSpace) -> bool:
+        """Return whether the colour in the centre has as many numbers as the image has channels."""
+        return colour_fits(self.centre, space)
 
     def shape(self, space: ImageSpace) -> Shape:
         """Return (C, H, W // 2 + 1): a phase for each frequency."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
-from dreamopt.image.colour import Colour, checked_colour, colour_tensor
+from dreamopt.image.colour import Colour, checked_colour, colour_fits, colour_tensor
 from dreamopt.image.init import Init, given_images, held
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.parts.checks import NOT_NEGATIVE, Fields
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
 
@@ -45,6 +46,14 @@ class Pixels(Parametrization):
     .. [1] Yosinski et al., "Understanding Neural Networks Through Deep Visualization", 2015 (start: N(0, 10) about the mean).
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "pixels()",
+        "pixels(noise=8, centre=200)",
+        'pixels(noise=127.5, centre="grey", uniform=True)',
+    )
+    within_range: ClassVar[bool] = False
+    takes_vectors: ClassVar[bool] = True
+
     init: Init = field(default=None, metadata=INPUT_FILE)
     noise: float | None = None
     centre: Colour = "mean"
@@ -52,10 +61,13 @@ class Pixels(Parametrization):
     bounded: bool = True
 
     def __post_init__(self) -> None:
-        if self.noise is not None and not self.noise >= 0:
-            raise UsageError(f"noise of Pixels must be at least 0, not {self.noise}")
+        Fields(self).number("noise", NOT_NEGATIVE, optional=True).flag("uniform", "bounded")
         object.__setattr__(self, "init", held(self.init))
         object.__setattr__(self, "centre", checked_colour(self.centre))
+
+    def fits(self, space: ImageSpace) -> bool:
+        """Return whether the colour in the centre has as many numbers as the image has channels."""
+        return colour_fits(self.centre, space)
 
     def shape(self, space: ImageSpace) -> Shape:
         """Return the image's own shape."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,8 +15,9 @@ from dreamopt.errors import UsageError
 from dreamopt.image.palette import Palette, image_shape, mixed_colours, mixing
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.parametrizations.fourier import Fourier
-from dreamopt.image.parametrizations.laplacian import checked_factors, enlarged
+from dreamopt.image.parametrizations.laplacian import enlarged
 from dreamopt.image.per_sample import joined, per_sample
+from dreamopt.parts.checks import COUNT, NOT_NEGATIVE, SIDE, Fields
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -62,18 +64,30 @@ class Shared(Parametrization):
     Shared(of=Fourier(noise=2), factors=(16,))
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "shared()",
+        "shared(pixels(), factors=(2,), cells=2)",
+        "shared(laplacian((1, 2)), (3, 5), noise=1)",
+    )
+
     of: Parametrization = _SPECTRUM
     factors: tuple[int, ...] = (8, 16, 32)
     cells: int = 1
     noise: float = 4.0
 
     def __post_init__(self) -> None:
-        factors = checked_factors(self.factors, "Shared")
+        Fields(self).whole_numbers("factors", SIDE).whole("cells", COUNT).number("noise", NOT_NEGATIVE)
         if not isinstance(self.of, Parametrization) or type(self.of).alpha is not Parametrization.alpha:
             raise UsageError(f"Shared goes over a parametrization without opacity, not over {self.of}; write alpha(shared(...))")
-        if self.cells < 1 or not self.noise >= 0:
-            raise UsageError(f"cells of Shared must be at least 1 and noise at least 0, not {self.cells} and {self.noise}")
-        object.__setattr__(self, "factors", factors)
+
+    def fits(self, space: ImageSpace) -> bool:
+        """Return whether the own parametrization does."""
+        return self.of.fits(space)
+
+    @property
+    def invertible(self) -> bool:
+        """Whether the own parametrization is."""
+        return self.of.invertible
 
     @property
     def coupled(self) -> bool:

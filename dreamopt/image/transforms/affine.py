@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
 from dreamopt.image.colour import checked_colour
+from dreamopt.image.draw import FACTORS
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.warp import warp
+from dreamopt.parts.checks import FRACTION, NOT_NEGATIVE, Fields, Range
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -30,7 +32,7 @@ class Affine(Transform):
     shift : float
         Shift by up to this part of the side either way, 0 to 1.
     factors : (float, float)
-        Zoom by a factor from this range, above 0.
+        Zoom by a factor from this range, from 0.001 to 1000.
     shear : float
         Lean vertical lines by up to this angle either way, 0 to below 90.
     fill : str, float or tuple
@@ -41,6 +43,13 @@ class Affine(Transform):
     .. [1] Mayukhdeb/torch-dreams, ``RandomAffine``.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "affine()",
+        'affine(20, 0.2, (0.8, 1.3), 10, "grey")',
+    )
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "affine(0)"
+
     degrees: float = 15.0
     shift: float = 0.0
     factors: tuple[float, float] = (1.0, 1.0)
@@ -48,12 +57,9 @@ class Affine(Transform):
     fill: Fill = "mean"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "factors", tuple(self.factors))
+        fields = Fields(self).number("degrees", NOT_NEGATIVE).number("shift", FRACTION).number("shear", Range(0, 90, below=True))
+        fields.pair("factors", FACTORS)
         object.__setattr__(self, "fill", checked_colour(self.fill))
-        if self.degrees < 0 or not 0 <= self.shift <= 1 or not 0 <= self.shear < 90:
-            raise UsageError(f"degrees, shift and shear of Affine must be at least 0 (shift to 1, shear below 90), not {self}")
-        if len(self.factors) != 2 or not 0 < self.factors[0] <= self.factors[1]:
-            raise UsageError(f"the factors of Affine must be (low, high), above 0, not {self.factors}")
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item under its own map."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
-from dreamopt.image.draw import Choices, checked_choices, drawn
-from dreamopt.image.filters import gaussian
+from dreamopt.image.draw import Choices, check_choices, drawn
+from dreamopt.image.filters import LARGEST_SIGMA, gaussian
 from dreamopt.image.transform import Transform
+from dreamopt.parts.checks import Range
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -25,7 +26,7 @@ class Blur(Transform):
     Parameters
     ----------
     sigma : float or sequence of float, optional
-        In pixels, at least 0; one is drawn. Larger values leave coarser pictures.
+        In pixels, from 0 to 1000; one is drawn. Larger values leave coarser images.
     between : (float, float), optional
         Draw evenly from this range instead.
 
@@ -34,15 +35,18 @@ class Blur(Transform):
     .. [1] deel-ai/xplique, ``features_visualizations/transformations.py``, ``random_blur``.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "blur(between=(0.3, 1.5))",
+        "blur((0.5, 1))",
+    )
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "blur(0)"
+
     sigma: Choices | None = None
     between: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        sigma, between = checked_choices("Blur", self.sigma, self.between)
-        object.__setattr__(self, "sigma", sigma)
-        object.__setattr__(self, "between", between)
-        if min(sigma or between or ()) < 0:
-            raise UsageError(f"sigma of Blur must be at least 0, not {self.sigma or self.between}")
+        check_choices(self, "sigma", Range(0, LARGEST_SIGMA))
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item blurred by its own width."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.image.draw import Side, checked_size, target_size
+from dreamopt.image.draw import Side, check_size, target_size
 from dreamopt.image.transform import Transform
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
@@ -29,11 +30,18 @@ class CenterCrop(Transform):
     tensor([[[[2., 3.]]]])
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "center_crop()",
+        "center_crop(3)",
+        "center_crop(3, 4)",
+    )
+    identity: ClassVar[str] = "center_crop()"
+
     height: Side = None
     width: int | None = None
 
     def __post_init__(self) -> None:
-        checked_size("CenterCrop", self.height, self.width)
+        check_size(self)
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return the middles."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.image.draw import Length, checked_length, pixels
+from dreamopt.image.draw import Length, check_length, pixels
 from dreamopt.image.transform import Transform
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
@@ -33,10 +34,17 @@ class CropJitter(Transform):
     .. [1] tensorflow/lucid, ``optvis/transform.py``, ``jitter``.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "crop_jitter(2)",
+        "crop_jitter(0.4)",
+    )
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "crop_jitter(0)"
+
     pixels: Length = 8
 
     def __post_init__(self) -> None:
-        checked_length("the pixels of CropJitter", self.pixels)
+        check_length(self, "pixels")
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item's own window."""

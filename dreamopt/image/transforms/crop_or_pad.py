@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
-from dreamopt.image.draw import Side, checked_size, target_size
+from dreamopt.image.draw import Side, check_size, target_size
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
@@ -40,12 +41,19 @@ class CropOrPad(Transform):
              [[0., 3., 4., 0., 0.]]]])
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "crop_or_pad()",
+        'crop_or_pad(7, 4, "white")',
+        "crop_or_pad(3)",
+    )
+    identity: ClassVar[str] = "crop_or_pad()"
+
     height: Side = None
     width: int | None = None
     fill: Fill = "mean"
 
     def __post_init__(self) -> None:
-        checked_size("CropOrPad", self.height, self.width)
+        check_size(self)
         object.__setattr__(self, "fill", checked_colour(self.fill))
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:

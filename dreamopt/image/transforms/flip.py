@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
 from dreamopt.image.transform import Transform
+from dreamopt.parts.checks import FRACTION, Fields
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -35,14 +36,19 @@ class Flip(Transform):
     tensor([[[[3., 2., 1.]]]])
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "flip()",
+        'flip(0.3, "vertical")',
+        'flip(axes="both")',
+    )
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "flip(0)"
+
     probability: float = 0.5
     axes: str = "horizontal"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise UsageError(f"the probability of Flip must be from 0 to 1, not {self.probability}")
-        if self.axes not in ("horizontal", "vertical", "both"):
-            raise UsageError(f"the axes of Flip must be horizontal, vertical or both, not {self.axes!r}")
+        Fields(self).number("probability", FRACTION).choice("axes", ("horizontal", "vertical", "both"))
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item, mirrored or not."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.image.draw import Length, checked_length, pixels
-from dreamopt.image.transform import Transform
+from dreamopt.image.draw import Length, check_length, pixels
+from dreamopt.image.transform import Gradient, Transform
+from dreamopt.parts.checks import Fields
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -37,11 +39,19 @@ class GradientMask(Transform):
     .. [1] Nguyen, Yosinski, Clune, "Multifaceted Feature Visualization", 2016, section 3.3.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "gradient_mask(0.15)",
+        "gradient_mask(1, outside=True)",
+    )
+    identity: ClassVar[str] = "gradient_mask(0)"
+    gradient: ClassVar[Gradient] = "rule"
+
     margin: Length = 50
     outside: bool = False
 
     def __post_init__(self) -> None:
-        checked_length("the margin of GradientMask", self.margin)
+        check_length(self, "margin")
+        Fields(self).flag("outside")
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return the same images, tied to a part of themselves."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
 from dreamopt.image.transform import Transform
+from dreamopt.parts.checks import PIXELS, Fields
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -34,11 +35,14 @@ class Jitter(Transform):
     .. [1] google/deepdream, ``dream.ipynb``, ``make_step``.
     """
 
+    examples: ClassVar[tuple[str, ...]] = ("jitter(3)",)
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "jitter(0)"
+
     pixels: int = 32
 
     def __post_init__(self) -> None:
-        if self.pixels < 0:
-            raise UsageError(f"jitter must be at least 0 pixels, not {self.pixels}")
+        Fields(self).whole("pixels", PIXELS)
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item rolled by its own offsets."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Number, StepContext, at, smallest
+from dreamopt.parts.checks import NOT_NEGATIVE, Fields
+from dreamopt.parts.schedule import Number, StepContext, at
 from dreamopt.parts.streams import Stream
 
 
@@ -34,12 +35,19 @@ class Noise(Transform):
     .. [1] Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained Optimization", 2023.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "noise(8)",
+        "noise(uniform=4)",
+        "noise(Linear(8, 1), Linear(4, 1))",
+    )
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "noise()"
+
     normal: Number = 0.0
     uniform: Number = 0.0
 
     def __post_init__(self) -> None:
-        if smallest(self.normal) < 0 or smallest(self.uniform) < 0:
-            raise UsageError(f"the noise must be at least 0, not {self.normal} and {self.uniform}")
+        Fields(self).scheduled("normal", NOT_NEGATIVE).scheduled("uniform", NOT_NEGATIVE)
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item under its own noise."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
-from dreamopt.image.draw import Side, checked_size, target_size
+from dreamopt.image.draw import Side, check_size, target_size
 from dreamopt.image.transform import Transform
-from dreamopt.parts.schedule import Number, StepContext, at, smallest
+from dreamopt.parts.checks import FRACTION, NOT_NEGATIVE, Fields
+from dreamopt.parts.schedule import Number, StepContext, at
 from dreamopt.parts.streams import Stream
 
 
@@ -41,6 +42,13 @@ class NormalCrop(Transform):
     .. [2] Nguyen, Yosinski, Clune, "Multifaceted Feature Visualization", 2016.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "normal_crop(3)",
+        "normal_crop(3, 4, Linear(0.3, 0.1), 0.2, 0.9)",
+    )
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "normal_crop(50)"
+
     height: Side = "net"
     width: int | None = None
     spread: Number = 0.3
@@ -48,11 +56,8 @@ class NormalCrop(Transform):
     right: Number = 0.5
 
     def __post_init__(self) -> None:
-        checked_size("NormalCrop", self.height, self.width)
-        if smallest(self.spread) < 0:
-            raise UsageError(f"the spread of NormalCrop must be at least 0, not {self.spread}")
-        if smallest(self.down) < 0 or smallest(self.right) < 0:
-            raise UsageError(f"down and right of NormalCrop must be from 0 to 1, not {self.down} and {self.right}")
+        check_size(self)
+        Fields(self).scheduled("spread", NOT_NEGATIVE).scheduled("down", FRACTION).scheduled("right", FRACTION)
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item's own window."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
-from dreamopt.image.draw import Length, checked_length, pixels
+from dreamopt.image.draw import Length, check_length, pixels
 from dreamopt.image.filters import gather
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.parts.schedule import StepContext
@@ -41,11 +42,20 @@ class Pad(Transform):
     tensor([2., 3., 2., 1., 2., 3., 2., 1., 2.])
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "pad(2)",
+        'pad(0.4, "grey")',
+        'pad(3, "reflect")',
+        'pad(3, "replicate")',
+        "pad(1, (255, 128, 0))",
+    )
+    identity: ClassVar[str] = "pad(0)"
+
     pixels: Length = 12
     fill: Fill = "mean"
 
     def __post_init__(self) -> None:
-        checked_length("the pixels of Pad", self.pixels)
+        check_length(self, "pixels")
         if self.fill not in ("reflect", "replicate"):
             object.__setattr__(self, "fill", checked_colour(self.fill))
 

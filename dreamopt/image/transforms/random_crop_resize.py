@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
 from dreamopt.image.colour import checked_colour
-from dreamopt.image.draw import Side, checked_size, target_size
+from dreamopt.image.draw import Side, check_size, target_size
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Fill, Transform, fill_value
-from dreamopt.parts.schedule import Linear, Number, StepContext, at, smallest
+from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, Fields, Range
+from dreamopt.parts.schedule import Linear, Number, StepContext, at
 from dreamopt.parts.streams import Stream
 
 _FALLING = Linear(0.5, 0.05, inclusive=True)
@@ -39,7 +40,7 @@ class RandomCropResize(Transform):
     centre_spread : float or Schedule
         σ_c, at least 0. Larger values look beyond the border more often.
     between : (float, float), optional
-        Draw b evenly from this range instead; Horama's settings (0.20, 0.25) really draw from (0.25, 0.30).
+        Draw b evenly from this range instead, above 0 and at most 1000; Horama's settings (0.20, 0.25) really draw from (0.25, 0.30).
     fill : str, float or tuple
         What lies beyond the image: "mean", "black", "grey", "white", a grey level 0-255, or (red, green, blue).
     antialias : bool
@@ -49,6 +50,13 @@ class RandomCropResize(Transform):
     ----------
     .. [1] Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained Optimization", 2023.
     """
+
+    examples: ClassVar[tuple[str, ...]] = (
+        "random_crop_resize()",
+        'random_crop_resize(4, 6, between=(0.25, 0.3), fill="grey", antialias=False)',
+    )
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "random_crop_resize(part=1, spread=0, centre_spread=0)"
 
     height: Side = None
     width: int | None = None
@@ -60,14 +68,10 @@ class RandomCropResize(Transform):
     antialias: bool = True
 
     def __post_init__(self) -> None:
-        checked_size("RandomCropResize", self.height, self.width)
+        check_size(self)
         object.__setattr__(self, "fill", checked_colour(self.fill))
-        if self.between is not None:
-            object.__setattr__(self, "between", tuple(self.between))
-            if len(self.between) != 2 or not 0 < self.between[0] <= self.between[1]:
-                raise UsageError(f"between of RandomCropResize must be (low, high), above 0, not {self.between}")
-        if smallest(self.part) <= 0 or smallest(self.spread) < 0 or smallest(self.centre_spread) < 0:
-            raise UsageError(f"part of RandomCropResize must be above 0 and its spreads at least 0, not {self}")
+        fields = Fields(self).scheduled("part", POSITIVE).scheduled("spread", NOT_NEGATIVE).scheduled("centre_spread", NOT_NEGATIVE)
+        fields.pair("between", Range(0, 1000, above=True), optional=True).flag("antialias")
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item's own box."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.image.draw import Side, checked_size, target_size
+from dreamopt.image.draw import Side, check_size, target_size
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Transform
+from dreamopt.parts.checks import Fields
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -32,12 +34,20 @@ class Resize(Transform):
     tensor([[[[1.4286, 5.4286]]]])
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "resize()",
+        "resize(3, 9)",
+        "resize(11, antialias=False)",
+    )
+    identity: ClassVar[str] = "resize()"
+
     height: Side = None
     width: int | None = None
     antialias: bool = True
 
     def __post_init__(self) -> None:
-        checked_size("Resize", self.height, self.width)
+        check_size(self)
+        Fields(self).flag("antialias")
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return the images at their new size."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
-from dreamopt.image.draw import Choices, checked_choices, drawn
+from dreamopt.image.draw import Choices, check_choices, drawn
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.warp import warp
 from dreamopt.parts.schedule import StepContext
@@ -42,14 +43,19 @@ class Rotate(Transform):
               [0., 0.]]]])
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "rotate((-10, 5, 10))",
+        'rotate(between=(-15, 15), fill="black")',
+    )
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "rotate(0)"
+
     degrees: Choices | None = None
     between: tuple[float, float] | None = None
     fill: Fill = "mean"
 
     def __post_init__(self) -> None:
-        degrees, between = checked_choices("Rotate", self.degrees, self.between)
-        object.__setattr__(self, "degrees", degrees)
-        object.__setattr__(self, "between", between)
+        check_choices(self, "degrees")
         object.__setattr__(self, "fill", checked_colour(self.fill))
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:

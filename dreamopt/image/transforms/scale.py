@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
 from dreamopt.image.colour import checked_colour
-from dreamopt.image.draw import Choices, checked_choices, drawn
+from dreamopt.image.draw import FACTORS, Choices, check_choices, drawn
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Fill, Transform, fill_value
+from dreamopt.parts.checks import Fields
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -26,7 +27,7 @@ class Scale(Transform):
     Parameters
     ----------
     factors : sequence of float, optional
-        One is drawn, all equally likely; above 0, 1 leaves the image as it is. A wider spread makes features of more sizes.
+        One is drawn, all equally likely; from 0.001 to 1000, 1 leaves the image as it is. A wider spread makes features of more sizes.
     between : (float, float), optional
         Draw evenly from this range instead.
     fill : str, float or tuple
@@ -47,6 +48,13 @@ class Scale(Transform):
     tensor([[[[1.7500, 2.2500, 2.7500, 3.2500]]]])
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "scale((0.9, 1.1, 1.2))",
+        "scale(between=(0.5, 1.2), fill=30, apart=True, antialias=True)",
+    )
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "scale(1)"
+
     factors: Choices | None = None
     between: tuple[float, float] | None = None
     fill: Fill = "mean"
@@ -54,12 +62,9 @@ class Scale(Transform):
     antialias: bool = False
 
     def __post_init__(self) -> None:
-        factors, between = checked_choices("Scale", self.factors, self.between)
-        object.__setattr__(self, "factors", factors)
-        object.__setattr__(self, "between", between)
+        check_choices(self, "factors", FACTORS)
+        Fields(self).flag("apart", "antialias")
         object.__setattr__(self, "fill", checked_colour(self.fill))
-        if min(factors or between or ()) <= 0:
-            raise UsageError(f"the factors of Scale must be above 0, not {self.factors or self.between}")
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item zoomed by its own factor."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from dreamopt.image.colour import checked_colour
 from dreamopt.image.filters import gather
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.transforms.pad import outer
+from dreamopt.parts.checks import LARGEST_SIDE, Fields, Range
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -35,12 +37,22 @@ class Translate(Transform):
     .. [1] greentfrapp/lucent, ``optvis/transform.py``, ``jitter`` (0 to d - 1, zeros).
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "translate(-2, 2)",
+        'translate(0, 3, "black")',
+        'translate(-3, 4, "reflect")',
+        'translate(-1, 2, "replicate")',
+    )
+    random: ClassVar[bool] = True
+    identity: ClassVar[str] = "translate(0, 0)"
+
     low: int
     high: int
     fill: Fill = "mean"
 
     def __post_init__(self) -> None:
-        if self.low > self.high or int(self.low) != self.low or int(self.high) != self.high:
+        Fields(self).whole("low", Range(-LARGEST_SIDE, LARGEST_SIDE)).whole("high", Range(-LARGEST_SIDE, LARGEST_SIDE))
+        if self.low > self.high:
             raise UsageError(f"Translate draws whole numbers from low to high, not from {self.low} to {self.high}")
         if self.fill not in ("reflect", "replicate"):
             object.__setattr__(self, "fill", checked_colour(self.fill))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.optimize.norms import check_memory, check_positive, check_step, each
+from dreamopt.optimize.norms import each
 from dreamopt.optimize.optimizer import Optimizer, State
+from dreamopt.parts.checks import DECAY, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
 
 
@@ -37,16 +39,19 @@ class Adam(Optimizer):
     .. [1] Kingma, Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "adam()",
+        "adam(Linear(3, 1), beta1=0.5)",
+        "adam(0.5, beta1=0, beta2=0.9, epsilon=1e-3)",
+    )
+
     step_size: Number = 2.0
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        check_step(name, self.step_size)
-        check_memory(name, beta1=self.beta1, beta2=self.beta2)
-        check_positive(name, epsilon=self.epsilon)
+        Fields(self).scheduled("step_size", POSITIVE).number("beta1", DECAY).number("beta2", DECAY).number("epsilon", POSITIVE)
 
     def start(self, params: Tensor) -> State:
         """Return both means at 0, and the count of steps."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.optimize.norms import check_not_negative
 from dreamopt.optimize.optimizer import State
 from dreamopt.optimize.optimizers.adam import Adam
+from dreamopt.parts.checks import NOT_NEGATIVE, Fields
 from dreamopt.parts.schedule import StepContext, at
 
 
@@ -31,11 +32,21 @@ class AdamW(Adam):
     .. [1] Loshchilov, Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "adam_w(weight_decay=0)",
+        "adam_w(Linear(3, 1), weight_decay=0.05)",
+    )
+
     weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_not_negative("AdamW", weight_decay=self.weight_decay)
+        Fields(self).number("weight_decay", NOT_NEGATIVE)
+
+    @property
+    def moves_without_gradient(self) -> bool:
+        """Whether there is a decay."""
+        return self.weight_decay > 0
 
     def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Decay, then step as Adam does."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.optimize.norms import Norm, check_memory, check_norm, check_step, normalized
+from dreamopt.optimize.norms import NORMS, Norm, normalized
 from dreamopt.optimize.optimizer import Optimizer, State
+from dreamopt.parts.checks import DECAY, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
 
 
@@ -40,14 +42,21 @@ class Ascent(Optimizer):
     .. [1] google/deepdream, ``dream.ipynb``, ``make_step`` (step 1.5, jitter 32).
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "ascent()",
+        'ascent(0.7, norm="l2")',
+        'ascent(Geometric(2, 0.5), norm="std")',
+        'ascent(0.1, norm="none")',
+        "ascent(1, momentum=0.9)",
+        'ascent(0.1, norm="none", momentum=0.5)',
+    )
+
     step_size: Number = 1.5
     norm: Norm = "mean"
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        check_step("Ascent", self.step_size)
-        check_norm("Ascent", self.norm)
-        check_memory("Ascent", momentum=self.momentum)
+        Fields(self).scheduled("step_size", POSITIVE).choice("norm", NORMS).number("momentum", DECAY)
 
     def start(self, params: Tensor) -> State:
         """Return the momentum before the first step."""

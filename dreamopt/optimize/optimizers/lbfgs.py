@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import UsageError
 from dreamopt.optimize.batched_search import Query, Solve, minimize_batch, slopes
-from dreamopt.optimize.norms import check_step
 from dreamopt.optimize.optimizer import LineSearch, SearchContext, State
 from dreamopt.optimize.options import copied
+from dreamopt.parts.checks import COUNT, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, at
 
 # The end of a line search is one of its last trials.
@@ -45,18 +44,19 @@ class LBFGS(LineSearch):
     .. [1] Nocedal, Wright, "Numerical Optimization", 2nd ed., algorithms 7.5 and 3.5.
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "lbfgs()",
+        'lbfgs(0.5, 3, 2, "none")',
+    )
+
     step_size: Number = 1.0
     resample_every: int = 10
     history: int = 10
     line_search: Literal["strong_wolfe", "none"] = "strong_wolfe"
 
     def __post_init__(self) -> None:
-        check_step("LBFGS", self.step_size)
-        for name in ("resample_every", "history"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} of LBFGS must be at least 1, not {getattr(self, name)}")
-        if self.line_search not in ("strong_wolfe", "none"):
-            raise UsageError(f"line_search of LBFGS must be strong_wolfe or none, not '{self.line_search}'")
+        fields = Fields(self).scheduled("step_size", POSITIVE).whole("resample_every", COUNT).whole("history", COUNT)
+        fields.choice("line_search", ("strong_wolfe", "none"))
 
     @property
     def stride(self) -> int:

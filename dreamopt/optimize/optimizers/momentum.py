@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.optimize.norms import Norm, check_memory, check_norm, check_step, normalized
+from dreamopt.optimize.norms import NORMS, Norm, normalized
 from dreamopt.optimize.optimizer import Optimizer, State, per_item
+from dreamopt.parts.checks import DECAY, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
 
 
@@ -39,15 +41,18 @@ class Momentum(Optimizer):
        0.9, cleared when the learning rate changes).
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "momentum(0.1)",
+        'momentum(Piecewise((0, 3), (1, 0.1)), 0.5, "mean", reset=True)',
+    )
+
     step_size: Number = 1.0
     momentum: float = 0.9
     norm: Norm = "none"
     reset: bool = False
 
     def __post_init__(self) -> None:
-        check_step("Momentum", self.step_size)
-        check_memory("Momentum", momentum=self.momentum)
-        check_norm("Momentum", self.norm)
+        Fields(self).scheduled("step_size", POSITIVE).number("momentum", DECAY).choice("norm", NORMS).flag("reset")
 
     def start(self, params: Tensor) -> State:
         """Return an empty memory, and no learning rate yet."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.optimize.norms import check_memory, check_not_negative, check_positive, check_step, each
+from dreamopt.optimize.norms import each
 from dreamopt.optimize.optimizer import Optimizer, State
+from dreamopt.parts.checks import DECAY, NOT_NEGATIVE, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
 
 
@@ -42,6 +44,11 @@ class NAdam(Optimizer):
        (NAdam, step 1 in the parametrization's own units).
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "nadam()",
+        "nadam(1, 0.8, 0.95, 1e-3, 0.1)",
+    )
+
     step_size: Number = 2.0
     beta1: float = 0.9
     beta2: float = 0.999
@@ -49,10 +56,8 @@ class NAdam(Optimizer):
     momentum_decay: float = 4e-3
 
     def __post_init__(self) -> None:
-        check_step("NAdam", self.step_size)
-        check_memory("NAdam", beta1=self.beta1, beta2=self.beta2)
-        check_positive("NAdam", epsilon=self.epsilon)
-        check_not_negative("NAdam", momentum_decay=self.momentum_decay)
+        fields = Fields(self).scheduled("step_size", POSITIVE).number("beta1", DECAY).number("beta2", DECAY)
+        fields.number("epsilon", POSITIVE).number("momentum_decay", NOT_NEGATIVE)
 
     def start(self, params: Tensor) -> State:
         """Return both means at 0, the count of steps, and the product of the momenta."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.optimize.norms import check_step
 from dreamopt.optimize.optimizer import Optimizer, State
+from dreamopt.parts.checks import POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
 
 
@@ -30,10 +31,12 @@ class Plain(Optimizer):
     .. [1] Yosinski et al., "Understanding Neural Networks Through Deep Visualization", 2015, table 1 (100).
     """
 
+    examples: ClassVar[tuple[str, ...]] = ("plain(0.1)",)
+
     step_size: Number = 100.0
 
     def __post_init__(self) -> None:
-        check_step("Plain", self.step_size)
+        Fields(self).scheduled("step_size", POSITIVE)
 
     def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step along the gradient."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.optimize.norms import check_step, sizes
+from dreamopt.optimize.norms import sizes
 from dreamopt.optimize.optimizer import Optimizer, State, per_item
+from dreamopt.parts.checks import POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
 
 
@@ -34,12 +36,16 @@ class Progressive(Optimizer):
        most 100, or at most 1e8); deep-visualization-toolbox, ``gradient_optimizer.py``, policy "progress".
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "progressive(2, 0.1)",
+        "progressive(Linear(20, 1), 1e8)",
+    )
+
     desired: Number = 2.0
     max_step: Number = 100.0
 
     def __post_init__(self) -> None:
-        for number in (self.desired, self.max_step):
-            check_step(type(self).__name__, number)
+        Fields(self).scheduled("desired", POSITIVE).scheduled("max_step", POSITIVE)
 
     def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step along the gradient, as far as the policy says."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import OptimizeError
-from dreamopt.optimize.norms import check_step
 from dreamopt.optimize.optimizers.progressive import Progressive
+from dreamopt.parts.checks import POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
 
 
@@ -35,12 +36,14 @@ class Progressive01(Progressive):
     .. [1] Yosinski et al., deep-visualization-toolbox, ``gradient_optimizer.py``, policy "progress01".
     """
 
+    examples: ClassVar[tuple[str, ...]] = ("progressive01(0.5, 0.01, 0.2)",)
+
     desired: Number = 0.1
     late: Number = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_step(type(self).__name__, self.late)
+        Fields(self).scheduled("late", POSITIVE)
 
     def wanted(self, gradient: Tensor, context: StepContext) -> Tensor:
         """Return the gain that is aimed at, (N,)."""

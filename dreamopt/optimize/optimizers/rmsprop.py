@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.optimize.norms import Norm, check_memory, check_norm, check_positive, check_step, normalized
+from dreamopt.optimize.norms import NORMS, Norm, normalized
 from dreamopt.optimize.optimizer import Optimizer, State
+from dreamopt.parts.checks import DECAY, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
 
 
@@ -40,6 +42,12 @@ class RMSprop(Optimizer):
     .. [2] Kotikalapudi, keras-vis: RMSprop(norm="l2").
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "rmsprop()",
+        "rmsprop(2, 0.9, 1e-3, inside=False)",
+        'rmsprop(norm="l2")',
+    )
+
     step_size: Number = 1.0
     decay: float = 0.95
     epsilon: float = 1e-8
@@ -47,10 +55,8 @@ class RMSprop(Optimizer):
     norm: Norm = "none"
 
     def __post_init__(self) -> None:
-        check_step("RMSprop", self.step_size)
-        check_memory("RMSprop", decay=self.decay)
-        check_positive("RMSprop", epsilon=self.epsilon)
-        check_norm("RMSprop", self.norm)
+        fields = Fields(self).scheduled("step_size", POSITIVE).number("decay", DECAY).number("epsilon", POSITIVE)
+        fields.flag("inside").choice("norm", NORMS)
 
     def start(self, params: Tensor) -> State:
         """Return the mean square at 0."""

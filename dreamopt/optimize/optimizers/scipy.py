@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from dreamopt.errors import UsageError
 from dreamopt.optimize.batched_search import Query, minimize_batch, slopes
 from dreamopt.optimize.optimizer import LineSearch, SearchContext, State
 from dreamopt.optimize.options import Options, call, frozen
+from dreamopt.parts.checks import check_whole
 
 Vector = NDArray[np.float64]
 
@@ -65,6 +66,21 @@ class Scipy(LineSearch):
     Scipy("L-BFGS-B", maxcor=20)
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        "scipy()",
+        'scipy("CG")',
+        'scipy("BFGS")',
+        'scipy("Newton-CG")',
+        'scipy("TNC")',
+        'scipy("SLSQP")',
+        'scipy("trust-constr")',
+        'scipy("trust-ncg")',
+        'scipy("trust-krylov")',
+        'scipy("dogleg", 2)',
+        'scipy("trust-exact", 2)',
+        'scipy("L-BFGS-B", 3, maxcor=4)',
+    )
+
     method: str
     resample_every: int
     options: Options
@@ -75,14 +91,12 @@ class Scipy(LineSearch):
             raise UsageError(f"scipy has no method '{method}' that Scipy can use; there are {', '.join(sorted(_METHODS, key=str.lower))}")
         if known[method.lower()] in _DERIVATIVE_FREE:
             raise UsageError(f"scipy's {known[method.lower()]} uses no gradient, and an image has too many numbers for that")
-        if resample_every < 1 or resample_every != int(resample_every):
-            raise UsageError(f"resample_every of Scipy must be a whole number of at least 1, not {resample_every}")
         for name in ("maxiter", "callback", "workers"):
             if name in options:
                 raise UsageError(f"Scipy sets {name} itself; the number of iterations of one search is resample_every={resample_every}")
         object.__setattr__(self, "method", known[method.lower()])
-        object.__setattr__(self, "resample_every", int(resample_every))
-        object.__setattr__(self, "options", frozen(options))
+        object.__setattr__(self, "resample_every", check_whole("resample_every of Scipy", resample_every))
+        object.__setattr__(self, "options", frozen(options, "Scipy"))
 
     def __str__(self) -> str:
         period = {} if self.resample_every == 20 else {"resample_every": self.resample_every}

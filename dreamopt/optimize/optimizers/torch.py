@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.optimize.norms import check_step
 from dreamopt.optimize.optimizer import Optimizer, State
 from dreamopt.optimize.options import Options, call, copied, frozen
+from dreamopt.parts.checks import POSITIVE, check_scheduled
 from dreamopt.parts.part import literal
 from dreamopt.parts.schedule import Number, StepContext, at
 
@@ -48,6 +48,22 @@ class Torch(Optimizer):
     Torch("RAdam", betas=(0.8, 0.99))
     """
 
+    examples: ClassVar[tuple[str, ...]] = (
+        'torch("RAdam")',
+        'torch("Adadelta")',
+        'torch("Adagrad")',
+        'torch("Adam")',
+        'torch("AdamW")',
+        'torch("Adamax")',
+        'torch("NAdam")',
+        'torch("RMSprop")',
+        'torch("Rprop")',
+        'torch("Adafactor")',
+        'torch("SGD", lr=0.1)',
+        'torch("ASGD", lr=0.1)',
+        'torch("SGD", Linear(0.2, 0.1), momentum=0.9, nesterov=True)',
+    )
+
     name: str
     lr: Number
     options: Options
@@ -57,9 +73,8 @@ class Torch(Optimizer):
         if str(name).lower() not in known:
             raise UsageError(f"torch.optim has no class '{name}'; it has {', '.join(one.__name__ for one in known.values())}")
         object.__setattr__(self, "name", known[name.lower()].__name__)
-        object.__setattr__(self, "lr", lr)
-        object.__setattr__(self, "options", frozen(options))
-        check_step(f"torch.optim.{self.name}", lr)
+        object.__setattr__(self, "lr", check_scheduled(f"lr of torch.optim.{self.name}", lr, POSITIVE))
+        object.__setattr__(self, "options", frozen(options, "Torch"))
         self._try()
 
     def _try(self) -> None:
@@ -77,6 +92,12 @@ class Torch(Optimizer):
             raise UsageError(f"{self} cannot climb an image: {said}") from problem
         if not bool(torch.isfinite(leaf).all()):
             raise UsageError(f"{self} cannot climb an image: its step is not finite")
+
+    @property
+    def moves_without_gradient(self) -> bool:
+        """Whether the class decays parameters, by its default or by an option."""
+        defaults = {name: parameter.default for name, parameter in inspect.signature(_classes()[self.name.lower()]).parameters.items()}
+        return any((defaults | dict(self.options)).get(name) for name in ("weight_decay", "lambd"))
 
     def __str__(self) -> str:
         lr = {} if self.lr == 2.0 else {"lr": self.lr}

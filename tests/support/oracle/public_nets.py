@@ -18,7 +18,7 @@ class Text:
         return "\n".join(self.lines)
 
     def add(self, name: str, type_: str, bottoms: str | Sequence[str], rest: str = "", top: str | None = None) -> str:
-        """Add a layer; its top is called as the layer unless told otherwise."""
+        """Add a layer; its top is called as the layer unless another name is given."""
         reads = " ".join(f'bottom: "{b}"' for b in ([bottoms] if isinstance(bottoms, str) else bottoms))
         self.lines.append(f'layer {{ name: "{name}" type: "{type_}" {reads} top: "{top or name}" {rest} }}')
         return top or name

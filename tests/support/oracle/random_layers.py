@@ -285,7 +285,7 @@ def weighted(lines: list[str]) -> list[str]:
 _LEAKS = ("BatchNorm", "Im2col", "LRN", "MVN", "Softmax", "RNN", "LSTM", "LSTMUnit", "Reshape", "Flatten")
 """Types around which Caffe's gradient gets; where a program's does not is for `test_propagate_down`."""
 _SCRATCH = ("Scale", "HingeLoss")
-"""Types that leave numbers of their own in the diff of a bottom that they are told to leave."""
+"""Types that leave numbers of their own in the diff of a bottom whose ``propagate_down`` is false."""
 
 
 def stopped(lines: list[str], rng: np.random.Generator) -> list[str]:
@@ -295,7 +295,7 @@ def stopped(lines: list[str], rng: np.random.Generator) -> list[str]:
         type_ = "".join(re.findall(r'type: "(\w+)"', line)[:1])
         bottoms = re.findall(r'bottom: "([^"]*)"', line)
         if bottoms and type_ not in (*_LEAKS, *_SCRATCH) and "data" not in bottoms and rng.random() < 0.2:
-            told = [rng.random() < 0.5 and not b.startswith(WHOLE) for b in bottoms]
-            line = f"{line[:-1]} {' '.join(f'propagate_down: {str(t).lower()}' for t in told)} }}"
+            flags = [rng.random() < 0.5 and not b.startswith(WHOLE) for b in bottoms]
+            line = f"{line[:-1]} {' '.join(f'propagate_down: {str(t).lower()}' for t in flags)} }}"
         found.append(line)
     return found

@@ -72,7 +72,7 @@ class Maker:
         return names
 
     def maps(self) -> list[str]:
-        """The blobs that are pictures and not too small."""
+        """The blobs that are images and not too small."""
         return [b for b, s in self.shapes.items() if len(s) == 4 and min(s[2:]) >= 3]
 
     def conv(self, bottom: str) -> str:

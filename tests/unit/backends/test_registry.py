@@ -85,7 +85,7 @@ def test_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(BackendError, match=r"there is no backend 'remot' \(did you mean remote\?\); there are auto, engine, pycaffe"):
+    with pytest.raises(BackendError, match=r"there is no backend 'remot' \(did you mean remote\?\); there is auto, engine, pycaffe"):
         load_net(backend="remot")
     result = CliRunner().invoke(main, ["inspect", "--backend", "remot"])
     assert result.exit_code == 2

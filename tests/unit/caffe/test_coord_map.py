@@ -48,8 +48,8 @@ def test_several_axes_and_dilation() -> None:
     assert axis == 1
     assert scale.tolist() == [1, 1]
     assert shift.tolist() == [1, 0.5]
-    got = coord_map(L.Convolution(n.data, kernel_size=3, dilation=2, pad=1).fn)
-    assert (got[0], got[1].tolist(), got[2].tolist()) == (1, [1], [-1])
+    coordinates = coord_map(L.Convolution(n.data, kernel_size=3, dilation=2, pad=1).fn)
+    assert (coordinates[0], coordinates[1].tolist(), coordinates[2].tolist()) == (1, [1], [-1])
     assert coord_map(L.Convolution(n.data, convolution_param={"kernel_size": 3, "axis": 2}).fn)[0] == 2
 
 
@@ -59,10 +59,10 @@ def test_crops() -> None:
     n.cropped = L.Crop(n.deconv, n.data, axis=2, offset=5)
     assert coord_map_from_to(n.cropped, n.data) == (axis, scale, shift + 5)
     n = spec(pad=10)
-    made = crop(n.deconv, n.data)
-    assert made.fn.params["crop_param"] == {"axis": 2, "offset": [10]}
-    assert made.fn.type_name == "Crop"
-    assert coord_map_from_to(made, n.data)[2] == 0
+    layer = crop(n.deconv, n.data)
+    assert layer.fn.params["crop_param"] == {"axis": 2, "offset": [10]}
+    assert layer.fn.type_name == "Crop"
+    assert coord_map_from_to(layer, n.data)[2] == 0
 
 
 def test_maps_as_numbers() -> None:

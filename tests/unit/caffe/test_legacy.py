@@ -34,9 +34,9 @@ def test_bytescale_stretches_all_but_bytes() -> None:
 def test_toimage_finds_the_channels() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
     for axis in range(3):
-        made = misc.toimage(np.moveaxis(rgb, 2, axis))
-        assert (made.mode, made.size) == ("RGB", (7, 5))
-        assert np.array_equal(np.asarray(made), rgb)
+        image = misc.toimage(np.moveaxis(rgb, 2, axis))
+        assert (image.mode, image.size) == ("RGB", (7, 5))
+        assert np.array_equal(np.asarray(image), rgb)
     both = np.random.default_rng(0).integers(0, 256, (3, 7, 4)).astype(np.uint8)
     assert misc.toimage(both).size == (4, 7), "an axis of 3 goes before one of 4"
     assert misc.toimage(both, channel_axis=2).mode == "RGBA"
@@ -162,9 +162,9 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_script_with_old_names(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "helper.py").write_text("from io import StringIO as stream\n")
-    done = run(tmp_path, "-m", "dreamopt.caffe", "script.py")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["done", "dreamopt.caffe"]
+    process = run(tmp_path, "-m", "dreamopt.caffe", "script.py")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.split() == ["done", "dreamopt.caffe"]
 
 
 def test_only_where_it_is_asked_for(tmp_path: Path) -> None:

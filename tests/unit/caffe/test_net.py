@@ -98,7 +98,7 @@ layer { name: "a_and_b" type: "InnerProduct" bottom: "data" top: "a_and_b" inclu
 
 
 @pytest.mark.parametrize(
-    ("options", "wanted"),
+    ("options", "expected"),
     [
         ({}, ["always", "only0"]),
         ({"level": 1}, ["always", "from1"]),
@@ -107,10 +107,10 @@ layer { name: "a_and_b" type: "InnerProduct" bottom: "data" top: "a_and_b" inclu
         ({"stages": ["B"]}, ["always", "only0"]),
     ],
 )
-def test_levels_and_stages(options: dict[str, object], wanted: list[str], tmp_path: Path) -> None:
+def test_levels_and_stages(options: dict[str, object], expected: list[str], tmp_path: Path) -> None:
     (tmp_path / "net.prototxt").write_text(LEVELS)
     net = caffe.Net(tmp_path / "net.prototxt", caffe.TEST, **options)
-    assert [name for name in net.blobs if "data" not in name] == wanted
+    assert [name for name in net.blobs if "data" not in name] == expected
 
 
 def test_input_arrays_are_refused(training: caffe.Net) -> None:

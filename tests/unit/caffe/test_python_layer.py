@@ -141,9 +141,9 @@ def test_a_constructor_of_its_own() -> None:
 
 
 def test_what_it_raises_passes_with_a_note() -> None:
-    with pytest.raises(RuntimeError, match="no") as caught:
+    with pytest.raises(RuntimeError, match="no") as captured:
         net(DATA + python_layer("bad", "Raises", "data"))
-    assert "layer 'bad' (Python, class Raises) at p.prototxt:2" in caught.value.__notes__[0]
+    assert "layer 'bad' (Python, class Raises) at p.prototxt:2" in captured.value.__notes__[0]
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ except SystemExit as end:
     assert end.code == 0
 print([name for name in ("torch", "matplotlib", "scipy", "skimage", "caffe") if name in sys.modules], file=sys.stderr)
 """
-        done = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True, check=True)
-        assert done.stderr.strip() == "[]", words
+        process = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True, check=True)
+        assert process.stderr.strip() == "[]", words
 
 
 def test_every_command_is_listed_with_its_help_and_can_be_loaded() -> None:
@@ -87,6 +87,6 @@ def test_warnings_are_sentences_on_stderr() -> None:
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     words = f"{sys.executable} -m dreamopt models --json | head -c 10"
-    done = subprocess.run(words, shell=True, env=ENV, capture_output=True, text=True, check=True)
-    assert len(done.stdout) == 10
-    assert done.stderr == ""
+    process = subprocess.run(words, shell=True, env=ENV, capture_output=True, text=True, check=True)
+    assert len(process.stdout) == 10
+    assert process.stderr == ""

@@ -37,40 +37,40 @@ def toy(tmp_path: Path) -> Path:
 
 
 def test_json_holds_all(toy) -> None:
-    told = json.loads(inspect(toy, "--json").stdout)
-    assert told["name"] == "toy"
-    assert told["input"]["shape"] == [3, 11, 13]
-    assert told["input"]["mean"] == [104.0, 117.0, 123.0]
-    assert told["input"]["channel_order"] == "BGR"
-    assert told["input"]["assumed"]
-    layers = {layer["name"]: layer for layer in told["layers"]}
+    summary = json.loads(inspect(toy, "--json").stdout)
+    assert summary["name"] == "toy"
+    assert summary["input"]["shape"] == [3, 11, 13]
+    assert summary["input"]["mean"] == [104.0, 117.0, 123.0]
+    assert summary["input"]["channel_order"] == "BGR"
+    assert summary["input"]["assumed"]
+    layers = {layer["name"]: layer for layer in summary["layers"]}
     assert layers["conv1"]["shapes"] == [[4, 9, 11]]
     assert layers["conv1"]["params"] == 4 * 3 * 9 + 4
     assert layers["conv1"]["flops"] >= 4 * 9 * 11 * 27
     assert layers["relu1"]["in_place"]
     assert layers["both"]["targets"] == ["both"]
     assert layers["left"]["place"].endswith(":7")
-    assert told["overwritten"] == {"conv1": ["conv1", "relu1"]}
-    assert len(told["splits"]) == 1
-    assert told["totals"] == {
-        "layers": sum(not layer["added"] for layer in told["layers"]),
+    assert summary["overwritten"] == {"conv1": ["conv1", "relu1"]}
+    assert len(summary["splits"]) == 1
+    assert summary["totals"] == {
+        "layers": sum(not layer["added"] for layer in summary["layers"]),
         "params": 4 * 27 + 4 + 5 * 4 + 2 * 4,
-        "flops": sum(layer["flops"] for layer in told["layers"]),
+        "flops": sum(layer["flops"] for layer in summary["layers"]),
     }
-    assert any("data" in change for change in told["changes"])
-    assert any("random" in note for note in told["notes"])
-    assert len(told["weights_sha256"]) == 64
+    assert any("data" in change for change in summary["changes"])
+    assert any("random" in note for note in summary["notes"])
+    assert len(summary["weights_sha256"]) == 64
 
 
 def test_what_is_given_is_not_assumed(toy, tmp_path) -> None:
     (tmp_path / "labels.txt").write_text("one\ntwo\n")
     words = ["--mean", "1,2,3", "--channel-order", "rgb", "--scale", "0.5", "--labels", tmp_path / "labels.txt", "--json"]
-    told = json.loads(inspect(toy, *words).stdout)
-    assert told["input"]["mean"] == [1.0, 2.0, 3.0]
-    assert told["input"]["channel_order"] == "RGB"
-    assert told["input"]["scale"] == 0.5
-    assert told["input"]["assumed"] == []
-    assert told["labels"] == 2
+    summary = json.loads(inspect(toy, *words).stdout)
+    assert summary["input"]["mean"] == [1.0, 2.0, 3.0]
+    assert summary["input"]["channel_order"] == "RGB"
+    assert summary["input"]["scale"] == 0.5
+    assert summary["input"]["assumed"] == []
+    assert summary["labels"] == 2
 
 
 def test_the_table_names_what_is_before_and_after(toy) -> None:
@@ -91,10 +91,10 @@ def test_the_weights_report(toy, tmp_path) -> None:
     path = tmp_path / "toy.caffemodel"
     ones = [np.ones((4, 3, 3, 3), np.float32), np.ones(4, np.float32)]
     write_weights(path, [LayerWeights("conv1", "Convolution", ones), LayerWeights("gone", "Convolution", ones)], None)
-    told = json.loads(inspect(toy, "--weights", path, "--json").stdout)
-    assert told["weights"]["loaded"] == ["conv1"]
-    assert told["weights"]["missing"] == ["left", "right"]
-    assert told["weights"]["unused"] == ["gone"]
+    summary = json.loads(inspect(toy, "--weights", path, "--json").stdout)
+    assert summary["weights"]["loaded"] == ["conv1"]
+    assert summary["weights"]["missing"] == ["left", "right"]
+    assert summary["weights"]["unused"] == ["gone"]
     shown = inspect(toy, "--weights", path).stdout
     assert "weights missing (random): left, right" in shown
     assert "weights unused: gone" in shown

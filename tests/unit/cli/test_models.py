@@ -27,9 +27,9 @@ def test_a_fetched_model_is_marked(tmp_path) -> None:
     folder.mkdir(parents=True)
     for name in ("deep_net_deploy.prototxt", "deep_net_model.caffemodel"):
         (folder / name).touch()
-    told = {model["name"]: model for model in json.loads(call("--cache", str(tmp_path), "--json").stdout)}
-    assert set(told["salnet"]["cached"]) == {"prototxt", "weights"}
-    assert told["bvlc_alexnet"]["cached"] == {}
+    listing = {model["name"]: model for model in json.loads(call("--cache", str(tmp_path), "--json").stdout)}
+    assert set(listing["salnet"]["cached"]) == {"prototxt", "weights"}
+    assert listing["bvlc_alexnet"]["cached"] == {}
     assert any("salnet" in line and "*" in line for line in call("--cache", str(tmp_path)).stdout.splitlines())
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dreamopt.errors import ImageError
-from dreamopt.image.files import atomic, read_image, read_metadata, write_png
+from dreamopt.image.files import read_image, read_metadata, write_png
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -22,6 +22,14 @@ def test_a_picture_and_its_metadata_come_back(tmp_path) -> None:
         assert "犬" in image.info["dreamopt"]
 
 
+def test_a_path_whose_bytes_are_not_utf8_comes_back(tmp_path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    metadata = {"path": path, "label": "犬"}
+    assert os.listdir(os.fsencode(write_png(path, PICTURE, metadata).parent)) == [b"caf\xe9.png"]
+    assert (read_image(path) == PICTURE).all()
+    assert read_metadata(path) == metadata
+
+
 def test_an_existing_file_is_replaced_and_nothing_is_left_over(tmp_path) -> None:
     path = tmp_path / "a.png"
     write_png(path, PICTURE)
@@ -31,20 +39,6 @@ def test_an_existing_file_is_replaced_and_nothing_is_left_over(tmp_path) -> None
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
-
-
-@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, fault) -> None:
-    def half() -> None:
-        with atomic(path) as stream:
-            stream.write(b"half")
-            raise fault
-
-    path = write_png(tmp_path / "a.png", PICTURE)
-    with pytest.raises(fault):
-        half()
-    assert (read_image(path) == PICTURE).all()
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_what_cannot_be_written_is_one_sentence(tmp_path) -> None:

@@ -140,15 +140,17 @@ def test_what_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         made(Generator(fixed(np.zeros((3, 4, 6)))), four)
     monkeypatch.setattr(image_nets, "_loaders", [])
     monkeypatch.setattr(image_nets, "_loaded", {})
-    with pytest.raises(UsageError, match=r"nobody has said how the net 'g.prototxt' is loaded"):
+    with pytest.raises(
+        UsageError, match=r"no net loader is registered: import dreamopt.network first, or pass a loaded net instead of 'g.prototxt'"
+    ):
         Generator("g.prototxt").shape(image_space())
     for make, message in (
         (lambda: Generator("g", decay=1.5), "decay of Generator must be from 0 to 1, not 1.5"),
         (lambda: Generator("g", noise=-1), "noise of Generator must be at least 0"),
         (lambda: Generator("g", upper=-1.0), "must be above lower, which is 0.0, in every unit; it goes down to -1"),
         (lambda: Generator("g", upper=str(tmp_path / "gone.txt")), "cannot be read as numbers"),
-        (lambda: Generator("g", scale=0), "a scale other than 0"),
-        (lambda: Generator("g", order="GRB"), "order BGR or RGB"),  # type: ignore[arg-type]
+        (lambda: Generator("g", scale=0), "scale of Generator must be other than 0"),
+        (lambda: Generator("g", order="GRB"), "order of Generator must be BGR or RGB, not 'GRB'"),  # type: ignore[arg-type]
     ):
         with pytest.raises(UsageError, match=message):
             make()

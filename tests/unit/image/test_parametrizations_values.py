@@ -286,22 +286,22 @@ def test_an_image_in_memory_does_not_change_with_its_array() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Fourier(decorrelate="hue"), "decorrelate must be True, False, 'lucid' or 'xplique', not 'hue'"),
-        (lambda: Fourier(scaling="long"), "scaling of Fourier must be 'unit' or 'lucid', not 'long'"),  # type: ignore[arg-type]
-        (lambda: Fourier(values=(1, -1)), "values must be the lowest and the highest value"),
+        (lambda: Fourier(decorrelate="hue"), "decorrelate of Fourier must be True, False, lucid or xplique, not 'hue'"),
+        (lambda: Fourier(scaling="long"), "scaling of Fourier must be unit or lucid, not 'long'"),  # type: ignore[arg-type]
+        (lambda: Fourier(values=(1, -1)), r"values of Fourier must be \(low, high\), not \(1, -1\)"),
         (lambda: Fourier(centre="pink"), "a colour is mean, black"),
-        (lambda: Laplacian(()), "factors of Laplacian must be whole numbers of at least 1"),
+        (lambda: Laplacian(()), r"factors of Laplacian must be at least one number, not \(\)"),
         (lambda: Laplacian((0, 2)), "factors of Laplacian"),
         (lambda: Laplacian(noise=-1), "noise of Laplacian must be at least 0, not -1"),
-        (lambda: CPPN(layers=0), "layers and width of CPPN must be at least 1, not 0 and 24"),
+        (lambda: CPPN(layers=0), "layers of CPPN must be a whole number from 1 to 1024, not 0"),
         (lambda: CPPN(noise=-1), "noise of CPPN must be at least 0"),
         (lambda: Shared(Alpha()), r"not over Alpha\(\); write alpha\(shared\(...\)\)"),
         (lambda: Shared(factors=(0,)), "factors of Shared"),
-        (lambda: Shared(cells=0), "cells of Shared must be at least 1"),
+        (lambda: Shared(cells=0), "cells of Shared must be a whole number of at least 1, not 0"),
         (lambda: Alpha(Alpha()), r"without an opacity of their own, not Alpha\(\)"),
         (lambda: Alpha(opacity=Shared()), r"belongs to each item alone, which Shared\(\) does not allow"),
         (lambda: Alpha(smooth=-1), "smooth of Alpha must be at least 0, not -1"),
-        (lambda: Maco(epsilon=0), "noise of Maco must be at least 0 and epsilon above 0, not None and 0"),
+        (lambda: Maco(epsilon=0), "epsilon of Maco must be above 0, not 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(make: object, message: str) -> None:

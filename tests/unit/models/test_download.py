@@ -228,9 +228,9 @@ def test_fetching_a_model_fills_the_cache(catalogue, tmp_path) -> None:
     files = fetch(catalogue["toy"], cache, pause=0.01)
     assert set(files) == {"prototxt", "weights", "labels"}
     assert cached(catalogue["toy"], cache) == files
-    found = locate("toy", cache, catalogue)
-    assert (found.prototxt, found.weights) == (str(files["prototxt"]), str(files["weights"]))
-    assert found.mean == (1.0, 2.0, 3.0)
+    located = locate("toy", cache, catalogue)
+    assert (located.prototxt, located.weights) == (str(files["prototxt"]), str(files["weights"]))
+    assert located.mean == (1.0, 2.0, 3.0)
 
 
 def test_a_model_without_an_address_says_where_its_home_is(catalogue, tmp_path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ import dreamopt.caffe
 from dreamopt.backends.caffe.backend import CaffeBackend
 from dreamopt.backends.caffe.in_process import InProcess
 from dreamopt.backends.torch_functions import FunctionBackend
-from dreamopt.engine.executor.rules import Redirect
-from dreamopt.errors import DeadGradientError, ShapeError, UsageError
+from dreamopt.engine.backward_rule import LayerTraits
+from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
+from dreamopt.engine.rules.redirected import Redirected
+from dreamopt.errors import DeadGradientError, UsageError
 from dreamopt.network import Network, load_net
 from dreamopt.optimize import LBFGS, Adam, Checkpoint, Optimizer, Scipy, run
 from dreamopt.parts.schedule import StepContext
@@ -32,36 +35,36 @@ def network(case: Case, folder: Path, backend: str) -> Network:
     return Network(CaffeBackend(read_net(path), weights, InProcess("cpu", dreamopt.caffe)))
 
 
-def ask(net: Network, case: Case, x: Tensor, redirect: Redirect | None, linked: bool = False) -> Tensor:
+def ask(net: Network, case: Case, x: Tensor, acted: dict[str, Tensor] | None, between_layers: bool = False) -> Tensor:
     leaf = x.clone().requires_grad_()
-    activations = net.activations(leaf, case.wanted, linked=linked, redirect=redirect)
+    rule = None if acted is None else Redirected()
+    activations = net.activations(leaf, case.wanted, between_layers=between_layers, rule=rule, acted=acted)
     total = torch.stack([(activations[name] * torch.from_numpy(asked(i)).float()).sum() for i, name in enumerate(case.wanted)]).sum()
     return torch.autograd.grad(total, leaf)[0]
 
 
-@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("between_layers", [False, True])
 @pytest.mark.parametrize("backend", ["engine", "pycaffe"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_rule_in_plain_numpy(case: Case, backend: str, linked: bool, tmp_path: Path) -> None:
+def test_the_rule_in_plain_numpy(case: Case, backend: str, between_layers: bool, tmp_path: Path) -> None:
     net, x = network(case, tmp_path, backend), inputs(case)
     expected, acted = gradient(case, x)
     plain, _ = gradient(case, x, rule=False)
     assert any(any(items) for items in acted.values())
-    redirect = Redirect(BATCH)
-    found = ask(net, case, torch.from_numpy(x).float(), redirect, linked)
+    recorded: dict[str, Tensor] = {}
+    found = ask(net, case, torch.from_numpy(x).float(), recorded, between_layers)
     assert np.abs(found.numpy() - expected).max() < 1e-5 * np.abs(expected).max()
-    assert {layer: items.tolist() for layer, items in redirect.acted.items()} == acted
-    off = ask(net, case, torch.from_numpy(x).float(), None, linked)
+    assert {layer: items.tolist() for layer, items in recorded.items()} == acted
+    off = ask(net, case, torch.from_numpy(x).float(), None, between_layers)
     assert np.abs(off.numpy() - plain).max() < 1e-5 * np.abs(expected).max(), "without the rule, the derivative"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_an_item_that_is_alive_keeps_its_bits(case: Case, tmp_path: Path) -> None:
     net, x = network(case, tmp_path, "engine"), torch.from_numpy(inputs(case)).float()
-    redirect = Redirect(BATCH)
-    found, plain = ask(net, case, x, redirect, linked=True), ask(net, case, x, None, linked=True)
-    acted = redirect.any()
-    assert acted is not None
+    recorded: dict[str, Tensor] = {}
+    found, plain = ask(net, case, x, recorded, between_layers=True), ask(net, case, x, None, between_layers=True)
+    acted = torch.stack(list(recorded.values())).any(0)
     assert torch.equal(found[~acted], plain[~acted])
     assert not any(torch.equal(found[i], plain[i]) for i in range(BATCH) if acted[i])
 
@@ -70,12 +73,26 @@ def test_an_item_alone_is_the_item_in_its_batch(tmp_path: Path) -> None:
     case = next(case for case in CASES if case.name == "branches")
     net, x = network(case, tmp_path, "engine"), torch.from_numpy(inputs(case)).float()
     for i in range(BATCH):
-        redirect, all_of_it = Redirect(1), Redirect(BATCH)
+        one: dict[str, Tensor] = {}
+        several: dict[str, Tensor] = {}
         leaf, whole = x[i : i + 1].clone().requires_grad_(), x.clone().requires_grad_()
-        (alone,) = torch.autograd.grad(net.activations(leaf, ["top"], redirect=redirect)["top"].sum(), leaf)
-        (together,) = torch.autograd.grad(net.activations(whole, ["top"], redirect=all_of_it)["top"].sum(), whole)
+        (alone,) = torch.autograd.grad(net.activations(leaf, ["top"], rule="redirected", acted=one)["top"].sum(), leaf)
+        (together,) = torch.autograd.grad(net.activations(whole, ["top"], rule="redirected", acted=several)["top"].sum(), whole)
         torch.testing.assert_close(alone[0], together[i])
-        assert {k: bool(v[0]) for k, v in redirect.acted.items()} == {k: bool(v[i]) for k, v in all_of_it.acted.items()}
+        assert {k: bool(v[0]) for k, v in one.items()} == {k: bool(v[i]) for k, v in several.items()}
+
+
+def redirected(
+    x: Tensor,
+    acted: dict[str, Tensor],
+    active_range: tuple[float, float] = (0.0, math.inf),
+    compute: Callable[[Tensor], Tensor] = torch.relu,
+    samples: int = 1,
+) -> Tensor:
+    """Compute one layer under the rule."""
+    traits = LayerTraits("relu", "ReLU", active_range)
+    (y,) = compute_with_rule(Redirected(), AutogradPass(traits, lambda xs, weights: [compute(xs[0])], (), samples, acted), [x])
+    return y
 
 
 @pytest.mark.parametrize(("gate", "x", "grad", "expected"), [
@@ -84,46 +101,40 @@ def test_an_item_alone_is_the_item_in_its_batch(tmp_path: Path) -> None:
     ((0.0, 6.0), [0.0, 0.0, 6.0, 6.0], [2.0, -3.0, 5.0, -7.0], [2.0, -3.0, 5.0, -7.0]),
 ])  # fmt: skip
 def test_what_is_blocked(gate: tuple[float, float], x: list[float], grad: list[float], expected: list[float]) -> None:
-    leaf, redirect = torch.tensor([x], requires_grad=True), Redirect(1)
-    y = redirect.through("relu", gate, leaf, torch.relu if gate[1] > 6 else torch.nn.functional.relu6)
+    leaf, acted = torch.tensor([x], requires_grad=True), {}
+    y = redirected(leaf, acted, gate, torch.relu if gate[1] > 6 else torch.nn.functional.relu6)
     y.backward(torch.tensor([grad]))
     assert leaf.grad is not None
     assert leaf.grad.tolist() == [expected]
-    assert redirect.acted["relu"].tolist() == [True]
+    assert acted["relu"].tolist() == [True]
 
 
 def test_what_is_not_finite_is_left_alone() -> None:
-    leaf, redirect = torch.tensor([[-1.0, 2.0]], requires_grad=True), Redirect(1)
-    redirect.through("relu", (0.0, math.inf), leaf, torch.relu).backward(torch.tensor([[5.0, math.nan]]))
+    leaf, acted = torch.tensor([[-1.0, 2.0]], requires_grad=True), {}
+    redirected(leaf, acted).backward(torch.tensor([[5.0, math.nan]]))
     assert leaf.grad is not None
     assert leaf.grad[0, 0] == 0
-    assert redirect.acted["relu"].tolist() == [False]
+    assert acted["relu"].tolist() == [False]
 
 
 def test_what_presses_everything_down_does_not_act() -> None:
-    leaf, redirect = torch.tensor([[-1.0, -2.0]], requires_grad=True), Redirect(1)
-    redirect.through("relu", (0.0, math.inf), leaf, torch.relu).backward(torch.tensor([[-5.0, 0.0]]))
+    leaf, acted = torch.tensor([[-1.0, -2.0]], requires_grad=True), {}
+    redirected(leaf, acted).backward(torch.tensor([[-5.0, 0.0]]))
     assert leaf.grad is not None
     assert leaf.grad.tolist() == [[0, 0]]
-    assert redirect.acted["relu"].tolist() == [False]
+    assert acted["relu"].tolist() == [False]
 
 
 def test_rows_that_are_no_items() -> None:
     """A layer whose rows are several for each item, and one whose rows have nothing to do with them."""
     x = torch.tensor([[-1.0], [-1.0], [-1.0], [2.0]], requires_grad=True)
-    two, three = Redirect(2), Redirect(3)
-    for redirect, expected in ((two, [[1.0], [1.0], [0.0], [1.0]]), (three, [[0.0], [0.0], [0.0], [1.0]])):
-        (found,) = torch.autograd.grad(redirect.through("relu", (0.0, math.inf), x, torch.relu).sum(), x)
+    two: dict[str, Tensor] = {}
+    three: dict[str, Tensor] = {}
+    for samples, acted, expected in ((2, two, [[1.0], [1.0], [0.0], [1.0]]), (3, three, [[0.0], [0.0], [0.0], [1.0]])):
+        (found,) = torch.autograd.grad(redirected(x, acted, samples=samples).sum(), x)
         assert found.tolist() == expected
-    assert two.acted["relu"].tolist() == [True, False]
-    assert three.acted == {}
-    assert three.any() is None
-
-
-def test_the_count_of_items_has_to_fit(tmp_path: Path) -> None:
-    net = network(CASES[0], tmp_path, "engine")
-    with pytest.raises(ShapeError, match="made for 4 items, but the input has 6"):
-        net.activations(torch.zeros(BATCH, 7), ["c"], redirect=Redirect(4))
+    assert two["relu"].tolist() == [True, False]
+    assert three == {}
 
 
 # A ReLU that lets nothing of unit 1 through at the start, and one of unit 0 that lives.

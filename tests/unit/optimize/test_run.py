@@ -222,7 +222,7 @@ def test_an_item_without_patience_left_stops_with_its_best() -> None:
             assert bound.values[i] == free.history[: stop + 1, i].max()
             torch.testing.assert_close(bound.images[i], bound.best_images[i], rtol=0, atol=0)
             assert (last[i][stop + 1 :] == last[i][stop]).all()
-    with pytest.raises(UsageError, match="steps of Patience must be at least 1, not 0"):
+    with pytest.raises(UsageError, match="steps of Patience must be a whole number of at least 1, not 0"):
         Patience(0)
 
 

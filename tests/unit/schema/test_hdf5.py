@@ -165,9 +165,9 @@ def test_a_relative_path_and_one_that_looks_like_an_option(tmp_path: Path, monke
 def test_a_file_that_claims_more_than_it_holds_is_refused(tmp_path: Path, layout: Options, shape: tuple[int, ...], sentence: str) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file.create_dataset("data/a/0", shape, np.float32, **layout)
-    with pytest.raises(WeightsError, match=rf"w\.h5: the dataset '/data/a/0' of shape .* {sentence}") as caught:
+    with pytest.raises(WeightsError, match=rf"w\.h5: the dataset '/data/a/0' of shape .* {sentence}") as captured:
         read_weights(tmp_path / "w.h5")
-    assert "damaged" not in str(caught.value)
+    assert "damaged" not in str(captured.value)
 
 
 def test_a_filter_that_this_h5py_lacks_is_named(tmp_path: Path) -> None:
@@ -207,10 +207,10 @@ def test_whatever_becomes_of_the_child_is_one_sentence(tmp_path: Path, monkeypat
     monkeypatch.setattr(hdf5, "CPU_SECONDS", 1)
     monkeypatch.setattr(hdf5, "WAIT_SECONDS", 2 if "sleep" in program else 60)
     write(tmp_path / "w.h5", {}, {}, "<f4")
-    with pytest.raises(WeightsError, match=ENDINGS[program]) as caught:
+    with pytest.raises(WeightsError, match=ENDINGS[program]) as captured:
         read_weights(tmp_path / "w.h5")
-    assert str(caught.value).startswith(f"{tmp_path / 'w.h5'}: ")
-    assert "\n" not in str(caught.value)
+    assert str(captured.value).startswith(f"{tmp_path / 'w.h5'}: ")
+    assert "\n" not in str(captured.value)
 
 
 def test_the_child_imports_nothing_of_dreamopt_and_the_parent_no_h5py(tmp_path: Path) -> None:

@@ -99,8 +99,8 @@ def test_a_given_shape_goes_before_the_files() -> None:
     net = parse_net(text, input_shape=(1, 3, 5, 6))
     assert shapes(net) == {"data": (1, 3, 5, 6), "b": (1, 2, 3, 4)}
     assert "instead of (10, 3, 9, 7)" in net.changes[-1]
-    one = 'layer { name: "i" type: "Input" top: "a" top: "b" input_param { shape { dim: [2, 3] } } }'
-    assert shapes(parse_net(one, input_shape={"b": (4, 5)})) == {"a": (2, 3), "b": (4, 5)}
+    text = 'layer { name: "i" type: "Input" top: "a" top: "b" input_param { shape { dim: [2, 3] } } }'
+    assert shapes(parse_net(text, input_shape={"b": (4, 5)})) == {"a": (2, 3), "b": (4, 5)}
 
 
 def test_a_net_without_input_says_so() -> None:
@@ -166,7 +166,7 @@ CUT_OFF = 'layer { name: "i" type: "Input" top: "data" input_param { shape { dim
 
 
 @pytest.mark.parametrize(
-    ("text", "kept", "inputs"),
+    ("text", "kept_layers", "inputs"),
     [
         (SIAMESE, "pairs:Input cut:Slice a:Convolution b:Convolution", {"pair": (4, 2, 7, 7)}),
         (LABELS_IN_PIECES, "d:Input c:InnerProduct prob:Softmax", {"data": (4, 6)}),
@@ -179,13 +179,13 @@ CUT_OFF = 'layer { name: "i" type: "Input" top: "data" input_param { shape { dim
     ],
     ids=["siamese", "labels in pieces", "two inputs", "label layer", "autoencoder", "python loss", "deeplab", "cut off"],
 )
-def test_only_what_serves_labels_is_left_out(text: str, kept: str, inputs: dict[str, tuple[int, ...]]) -> None:
+def test_only_what_serves_labels_is_left_out(text: str, kept_layers: str, inputs: dict[str, tuple[int, ...]]) -> None:
     given = {name: shape for name, shape in (("data", (4, 6)), ("cont", (4, 1))) if inputs.get(name) == shape}
     net = parse_net(text, input_shape=given or None)
-    assert " ".join(layers(net)) == kept
+    assert " ".join(layers(net)) == kept_layers
     assert shapes(net) == inputs
-    made = {top for layer in net.param.layer for top in layer.top}
-    assert all(bottom in made for layer in net.param.layer for bottom in layer.bottom)
+    tops = {top for layer in net.param.layer for top in layer.top}
+    assert all(bottom in tops for layer in net.param.layer for bottom in layer.bottom)
 
 
 def test_the_state_is_caffes() -> None:
@@ -231,13 +231,13 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_a_net_that_does_not_hang_together_is_refused(text: str) -> None:
-    with pytest.raises(NetError) as caught:
+    with pytest.raises(NetError) as captured:
         parse_net(text, "n")
-    assert str(caught.value).startswith(REFUSED[text])
+    assert str(captured.value).startswith(REFUSED[text])
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"\n\x08CaffeNet\xa2\x06\x1c\n\x05conv1", "caffemodel, give it as the weights"),
         (b"\x89HDF\r\n\x1a\n\x00\x00", "HDF5"),
@@ -248,10 +248,10 @@ def test_a_net_that_does_not_hang_together_is_refused(text: str) -> None:
         (b"\x00\x01\x02", "binary"),
     ],
 )
-def test_what_is_no_prototxt_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_no_prototxt_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "net.prototxt"
     path.write_bytes(content)
-    with pytest.raises(PrototxtError, match=said):
+    with pytest.raises(PrototxtError, match=message):
         read_net(path)
 
 

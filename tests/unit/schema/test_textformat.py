@@ -56,10 +56,10 @@ SAID = {
 
 @pytest.mark.parametrize("text", SAID)
 def test_an_error_says_what_where_and_what_is_allowed(text: str) -> None:
-    with pytest.raises(PrototxtError) as caught:
+    with pytest.raises(PrototxtError) as captured:
         read(text)
-    assert str(caught.value).startswith(SAID[text])
-    assert "\n" not in str(caught.value)
+    assert str(captured.value).startswith(SAID[text])
+    assert "\n" not in str(captured.value)
 
 
 UNKNOWN = [
@@ -76,19 +76,19 @@ UNKNOWN = [
 @pytest.mark.parametrize("field", UNKNOWN)
 def test_an_unknown_field_is_left_out_with_a_warning(field: str) -> None:
     text = CONV % f"{field}\n    num_output: 5"
-    with pytest.warns(DreamoptWarning) as caught:
+    with pytest.warns(DreamoptWarning) as captured:
         net = read(text)
-    said = "n.prototxt:5: layer 'conv1': ConvolutionParameter has no field 'kernel_sizes' (did you mean 'kernel_size'?)"
-    assert [str(warning.message) for warning in caught] == [f"{said}; it is left out"]
+    message = "n.prototxt:5: layer 'conv1': ConvolutionParameter has no field 'kernel_sizes' (did you mean 'kernel_size'?)"
+    assert [str(warning.message) for warning in captured] == [f"{message}; it is left out"]
     assert net.layer[0].convolution_param.num_output == 5
     with pytest.raises(PrototxtError, match="strict reading"):
         read(text, strict=True)
 
 
 def test_a_field_of_many_layers_is_warned_of_once() -> None:
-    with pytest.warns(DreamoptWarning) as caught:
+    with pytest.warns(DreamoptWarning) as captured:
         reading = Reading(CONV % "fork: 1" * 3 + "other: 2", NetParameter(), "n.prototxt")
-    assert [str(warning.message) for warning in caught] == reading.unknown
+    assert [str(warning.message) for warning in captured] == reading.unknown
     assert reading.unknown == [
         "n.prototxt:5: layer 'conv1': ConvolutionParameter has no field 'fork'; it is left out, here and 2 more times",
         "n.prototxt:22: NetParameter has no field 'other'; it is left out",
@@ -167,8 +167,8 @@ def _make(descriptor: Descriptor, seeds: dict[FieldDescriptor, int]) -> dict[str
 def _value(field: FieldDescriptor, seed: int) -> Any:
     if field.message_type is not None:
         inner = list(field.message_type.fields)
-        chosen = {inner[(seed // 7 + 3 * k) % len(inner)]: seed // (2 + k) for k in range(seed % 4)} if seed else {}
-        return _make(field.message_type, chosen | {f: 0 for f in inner if f.is_required})
+        field_seeds = {inner[(seed // 7 + 3 * k) % len(inner)]: seed // (2 + k) for k in range(seed % 4)} if seed else {}
+        return _make(field.message_type, field_seeds | {f: 0 for f in inner if f.is_required})
     if field.enum_type is not None:
         return field.enum_type.values[seed % len(field.enum_type.values)].number
     kind = field.cpp_type
@@ -199,10 +199,10 @@ def survives(text: str) -> None:
         try:
             read(text)
         except PrototxtError as error:
-            said = str(error)
+            message = str(error)
         else:
-            said = "n.prototxt:"
-    assert said.startswith("n.prototxt:")
+            message = "n.prototxt:"
+    assert message.startswith("n.prototxt:")
 
 
 PIECES = ["layer", "layers", "{", "}", "<", ">", "[", "]", ":", ",", ";", "-", "name", "type", '"a"', "'", "3", "0x", "1e9", "top", "include", "phase", "TEST",
@@ -246,8 +246,8 @@ def test_intels_engines_are_the_default_one() -> None:
 
 @pytest.mark.parametrize("kind", ["UPSAMPLE", "CROP", "ROI_POOLING", "Q"])
 def test_of_many_names_the_near_ones_are_listed(kind: str) -> None:
-    with pytest.raises(PrototxtError) as caught:
+    with pytest.raises(PrototxtError) as captured:
         Reading(f'layers {{ name: "it" type: {kind} }}', NetParameter(), "n.prototxt")
-    listed = str(caught.value).split("has to be one of ")[1].split(", ")
+    listed = str(captured.value).split("has to be one of ")[1].split(", ")
     assert 2 <= len(listed) <= 6
     assert listed[-1].startswith("another of Caffe's ")

@@ -200,11 +200,11 @@ def test_every_way_to_write_values(tmp_path: Path, blob: bytes) -> None:
 
 def test_v1_and_v0(tmp_path: Path) -> None:
     net = NetParameter()
-    one = net.layers.add(name="one", type=V1LayerParameter.SOFTMAX_LOSS)
-    one.blobs.add(num=1, channels=1, height=2, width=3, data=range(6))
-    nested = net.layers.add(top=["x"])
-    nested.layer.name, nested.layer.type = "nought", "innerproduct"
-    nested.layer.blobs.add(num=2, channels=1, height=1, width=1, data=[1, 2])
+    layer_v1 = net.layers.add(name="one", type=V1LayerParameter.SOFTMAX_LOSS)
+    layer_v1.blobs.add(num=1, channels=1, height=2, width=3, data=range(6))
+    layer_v0 = net.layers.add(top=["x"])
+    layer_v0.layer.name, layer_v0.layer.type = "nought", "innerproduct"
+    layer_v0.layer.blobs.add(num=2, channels=1, height=1, width=1, data=[1, 2])
     loaded = read_weights(in_file(tmp_path, net.SerializeToString()))
     assert [(w.name, w.type, [b.shape for b in w.blobs]) for w in loaded] == [
         ("one", "SoftmaxWithLoss", [(1, 1, 2, 3)]),
@@ -250,11 +250,11 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_damaged_file_is_one_clear_error(tmp_path: Path, name: str) -> None:
-    content, said = BROKEN[name]
-    with pytest.raises(WeightsError, match=said) as caught:
+    content, message = BROKEN[name]
+    with pytest.raises(WeightsError, match=message) as captured:
         read_weights(in_file(tmp_path, content))
-    assert str(caught.value).startswith(str(tmp_path / "w.caffemodel"))
-    assert "\n" not in str(caught.value)
+    assert str(captured.value).startswith(str(tmp_path / "w.caffemodel"))
+    assert "\n" not in str(captured.value)
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
@@ -286,8 +286,8 @@ def test_no_file_takes_long_or_much_memory(tmp_path: Path, name: str) -> None:
         except WeightsError:
             print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    seconds, kilobytes = map(float, done.stdout.split())
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    seconds, kilobytes = map(float, process.stdout.split())
     assert seconds < 20
     assert kilobytes * 1024 < 10 * len(BOMBS[name])
 
@@ -305,12 +305,12 @@ def test_large_weights_are_held_once(tmp_path: Path) -> None:
 
 
 def survives(path: Path) -> None:
-    said = str(path)
+    message = str(path)
     try:
         read_weights(path)
     except WeightsError as error:
-        said = str(error)
-    assert said.startswith(str(path))
+        message = str(error)
+    assert message.startswith(str(path))
 
 
 EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 20), st.binary(max_size=9)), min_size=1, max_size=8)
@@ -342,12 +342,12 @@ def test_no_bytes_break_the_reader(originals: tuple[Path, bytes], content: bytes
     for head in (b"", b"\x93NUMPY\x01\x00"):
         path.write_bytes(head + content)
         survives(path)
-        said = str(path)
+        message = str(path)
         try:
             read_mean(path)
         except WeightsError as error:
-            said = str(error)
-        assert said.startswith(str(path))
+            message = str(error)
+        assert message.startswith(str(path))
 
 
 BLOBS = st.lists(st.integers(0, 4), max_size=4).flatmap(
@@ -412,20 +412,21 @@ def test_the_net_is_written_with_its_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "wanted"), [((3, 5, 7), (3, 5, 7)), ((1, 3, 5, 7), (3, 5, 7)), ((3,), (3,)), ((5, 7), (1, 5, 7)), ((1, 3, 1, 1), (3, 1, 1))]
+    ("stored", "expected"),
+    [((3, 5, 7), (3, 5, 7)), ((1, 3, 5, 7), (3, 5, 7)), ((3,), (3,)), ((5, 7), (1, 5, 7)), ((1, 3, 1, 1), (3, 1, 1))],
 )
-def test_means(tmp_path: Path, stored: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+def test_means(tmp_path: Path, stored: tuple[int, ...], expected: tuple[int, ...]) -> None:
     values = np.random.default_rng(1).standard_normal(stored)
     np.save(tmp_path / "m.npy", values)
     (tmp_path / "m.binaryproto").write_bytes(BlobProto(shape=BlobShape(dim=stored), data=values.ravel()).SerializeToString())
     for name in ("m.npy", "m.binaryproto"):
         mean = read_mean(tmp_path / name)
         assert mean.dtype == np.float32
-        np.testing.assert_array_equal(mean, values.astype(np.float32).reshape(wanted))
+        np.testing.assert_array_equal(mean, values.astype(np.float32).reshape(expected))
     if len(stored) == 4:
         old = dict(zip(("num", "channels", "height", "width"), stored, strict=True))
         (tmp_path / "old.binaryproto").write_bytes(BlobProto(**old, data=values.ravel()).SerializeToString())
-        assert read_mean(tmp_path / "old.binaryproto").shape == wanted
+        assert read_mean(tmp_path / "old.binaryproto").shape == expected
 
 
 def test_means_that_are_none(tmp_path: Path) -> None:
