@@ -132,9 +132,9 @@ def check_parts(device: str, values: dict[str, str]) -> list[tuple[str, float]]:
         pictures = []
         for net in nets:
             changes: dict[str, Any] = {"steps": 2, "views": 1}
-            stages = [dict(stage) | {"steps": 1} for stage in preset.settings.stages]
+            stages = [{**stage, "steps": 1} for stage in preset.fields["stages"]]
             rendered = dreamopt.render(net, "scores:3", preset.settings, stages=stages, **changes)
-            pictures.append(torch.from_numpy(rendered[0].picture.astype("float32")))
+            pictures.append(torch.from_numpy(rendered[0].image.astype("float32")))
         found.append((preset.name, float((pictures[0] - pictures[1]).abs().max())))
     return found
 

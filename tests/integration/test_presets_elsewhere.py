@@ -16,7 +16,7 @@ from dreamopt.cli import cli
 from dreamopt.errors import DreamoptError, ShapeError
 from dreamopt.image.files import read_image, read_metadata
 from dreamopt.network import Network
-from dreamopt.recipes.preset import chosen, preset, presets
+from dreamopt.recipes.preset import preset, presets, resolve_settings
 from tests.published import nets
 from tests.published.face import Face
 
@@ -52,14 +52,13 @@ def fields(name: str) -> dict[str, Any]:
 def test_every_preset_runs_on_a_small_classifier(folder: Path, name: str) -> None:
     target = {"deepdream2015": "conv2", "mahendran2015": f'inversion("conv2", "{folder / "photo.png"}")'}.get(name, "loss3/classifier:2")
     more = {"octaves": 1} if name == "deepdream2015" else {}
-    [one] = dreamopt.render(network(folder, "smooth"), target, chosen(name, fields(name) | more, changes(folder, name)))
+    [one] = dreamopt.render(network(folder, "smooth"), target, resolve_settings(name, fields(name) | more, changes(folder, name)))
     assert one.dead is None
     height, width = (64, 64) if name == "maco2023" else (23, 27)
     for stage in preset(name).settings.stages:
-        zoom = stage.get("zoom", 1.0)
-        height, width = round(height * zoom), round(width * zoom)
-    assert one.picture.shape == (height, width, 3)
-    assert one.picture.std() > 0
+        height, width = round(height * stage.zoom), round(width * stage.zoom)
+    assert one.image.shape == (height, width, 3)
+    assert one.image.std() > 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -70,17 +69,17 @@ def test_a_net_that_sees_other_units_gives_the_same_picture(folder: Path, name: 
     net.save(str(folder / "fine.caffemodel"))
     fine = dreamopt.load_net(folder / "free.prototxt", folder / "fine.caffemodel", device="cpu", scale=0.02)
     target = {"deepdream2015": "conv2", "mahendran2015": f'inversion("conv2", "{folder / "photo.png"}")'}.get(name, "conv2:2")
-    settings = chosen(name, {"steps": 3, "size": (33, 38)} | ({"views": 2} if name == "maco2023" else {}), changes(folder, name))
+    settings = resolve_settings(name, {"steps": 3, "size": (33, 38)} | ({"views": 2} if name == "maco2023" else {}), changes(folder, name))
     [coarse], [same] = (dreamopt.render(one, target, settings) for one in (network(folder, "free"), fine))
-    assert coarse.picture.std() > 0.5
-    assert np.abs(coarse.picture.astype(int) - same.picture).max() <= 1
+    assert coarse.image.std() > 0.5
+    assert np.abs(coarse.image.astype(int) - same.image).max() <= 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_runs_on_the_embedded_net(folder: Path, name: str) -> None:
     target = {"deepdream2015": "mixed3", "mahendran2015": f'inversion("conv2", "{folder / "photo.png"}")'}.get(name, "mixed3:2")
     one_step = fields(name) | {"steps": 1}
-    [one] = dreamopt.render(dreamopt.load_net(device="cpu"), target, chosen(name, one_step, changes(folder, name)))
+    [one] = dreamopt.render(dreamopt.load_net(device="cpu"), target, resolve_settings(name, one_step, changes(folder, name)))
     assert one.dead is None
 
 
@@ -95,22 +94,24 @@ def test_every_preset_runs_on_the_embedded_net(folder: Path, name: str) -> None:
 )
 def test_a_presets_own_size_where_the_target_takes_it(folder: Path, name: str, target: str, size: tuple[int, int]) -> None:
     views = {"views": 1} if name == "maco2023" else {}
-    [one] = dreamopt.render(network(folder, "smooth"), target, chosen(name, {"steps": 1} | views))
-    assert one.picture.shape[:2] == size
+    [one] = dreamopt.render(network(folder, "smooth"), target, resolve_settings(name, {"steps": 1} | views))
+    assert one.image.shape[:2] == size
     assert one.metadata["settings"]["size"] == list(size)
 
 
 def test_a_size_that_is_said_goes_before_the_presets_own(folder: Path) -> None:
-    [one] = dreamopt.render(network(folder, "free"), "conv2:1", chosen("lucid2017", {"steps": 1, "size": (32, 38)}))
-    assert one.picture.shape == (32, 38, 3)
-    [one] = dreamopt.render(network(folder, "free"), "conv2:1", chosen("lucid2017", {"steps": 1, "init": str(folder / "photo.png")}))
-    assert one.picture.shape == (37, 43, 3)
+    [one] = dreamopt.render(network(folder, "free"), "conv2:1", resolve_settings("lucid2017", {"steps": 1, "size": (32, 38)}))
+    assert one.image.shape == (32, 38, 3)
+    [one] = dreamopt.render(
+        network(folder, "free"), "conv2:1", resolve_settings("lucid2017", {"steps": 1, "init": str(folder / "photo.png")})
+    )
+    assert one.image.shape == (37, 43, 3)
 
 
 def test_stages_of_layers_that_the_net_has_not_keep_the_targets(folder: Path) -> None:
     """Also on a canvas larger than the net's input, of which the net sees windows."""
     net = network(folder, "smooth")
-    settings = chosen("oygard2015", {"steps": 1})
+    settings = resolve_settings("oygard2015", {"steps": 1})
     seen: list[str] = []
     dreamopt.render(net, "loss3/classifier:2", settings, callbacks=[lambda progress: seen.append(str(progress.problem.objective)) and None])
     assert seen == [f"{layer}/classifier:2" for layer in ("loss3", "loss3", "loss2", "loss1")]
@@ -143,13 +144,13 @@ def test_what_does_not_fit_is_said_in_one_sentence(
 ) -> None:
     monkeypatch.setenv("DREAMOPT_CACHE", str(folder / "cache"))
     with pytest.raises(DreamoptError, match=sentence) as caught:
-        dreamopt.render(network(folder, "smooth"), target, chosen(name, {"steps": 1}))
+        dreamopt.render(network(folder, "smooth"), target, resolve_settings(name, {"steps": 1}))
     assert "\n" not in str(caught.value)
 
 
 def test_a_canvas_without_windows_does_not_reach_a_classifier(folder: Path) -> None:
     with pytest.raises(ShapeError, match="loss3/classifier"):
-        dreamopt.render(network(folder, "smooth"), "loss3/classifier:1", chosen("simonyan2014", {"steps": 1, "size": 31}))
+        dreamopt.render(network(folder, "smooth"), "loss3/classifier:1", resolve_settings("simonyan2014", {"steps": 1, "size": 31}))
 
 
 def test_inversion_stays_calm_at_any_size(folder: Path) -> None:
@@ -157,8 +158,8 @@ def test_inversion_stays_calm_at_any_size(folder: Path) -> None:
     net = network(folder, "free")
     target = f'inversion("conv2", "{folder / "photo.png"}")'
     for size in ((23, 27), (46, 54)):
-        first = dreamopt.render(net, target, chosen("mahendran2015", {"steps": 1, "size": size}))[0].value
-        last = dreamopt.render(net, target, chosen("mahendran2015", {"steps": 60, "size": size}))[0].value
+        first = dreamopt.render(net, target, resolve_settings("mahendran2015", {"steps": 1, "size": size}))[0].value
+        last = dreamopt.render(net, target, resolve_settings("mahendran2015", {"steps": 60, "size": size}))[0].value
         assert last > 0.5 * first
         assert first < -0.5
 
@@ -167,9 +168,11 @@ def test_inversion_stays_calm_at_any_size(folder: Path) -> None:
 def test_windows_are_found_whatever_the_target_sees(folder: Path, reaches_all: bool) -> None:
     """A blur of the window leaves no noise beyond what a neuron sees."""
     target = "conv2:3" if reaches_all else "conv1:3@2,2"
-    settings = chosen("oygard2015-filters", {"steps": 6}, ['stages=[{"regularizers": ["window(gaussian_blur(2.5))"]}]', "noise=40"])
+    settings = resolve_settings(
+        "oygard2015-filters", {"steps": 6}, ['stages=[{"regularizers": ["window(gaussian_blur(2.5))"]}]', "noise=40"]
+    )
     [one] = dreamopt.render(network(folder, "free"), target, settings)
-    corner = one.picture[14:, 14:].astype(float)
+    corner = one.image[14:, 14:].astype(float)
     assert np.abs(np.diff(corner, axis=0)).max() < 12
 
 
@@ -184,7 +187,7 @@ AGAIN = [
     pytest.param("nguyen2016-mfv", "loss3/classifier:2", "smooth", ["--init"], id="stages from a picture"),
     pytest.param("deepdream2015", "conv2", "free", ["--init"], id="octaves from a picture"),
     pytest.param("deepdream2015", "conv2", "free", ["--set", "size=(31, 37)", "--octaves", "2"], id="octaves"),
-    pytest.param("lucid2017", "conv2:1", "free", ["--set", "usual_size=40"], id="usual size"),
+    pytest.param("lucid2017", "conv2:1", "free", ["--set", "default_size=40"], id="default size"),
     pytest.param("lucid2017", "conv2:1", "free", ["--init"], id="a spectrum from a picture"),
     pytest.param("yosinski2015-4", "conv2:1", "smooth", ["--set", "tv.weight=0.1"], id="another regularizer"),
 ]
@@ -213,7 +216,7 @@ def test_command_and_replay_give_the_same_pixels(folder: Path, tmp_path: Path, n
 def test_the_generator_of_the_tests_makes_pictures(folder: Path) -> None:
     face = Face(folder / "generator.prototxt", folder / "generator.caffemodel")
     assert face.net.blobs["deconv0"].data.shape == (1, 3, 34, 52)
-    assert json.loads(json.dumps(chosen("nguyen2016-dgn", {}, changes(folder, "nguyen2016-dgn")).describe()))["steps"] == 200
+    assert json.loads(json.dumps(resolve_settings("nguyen2016-dgn", {}, changes(folder, "nguyen2016-dgn")).describe()))["steps"] == 200
 
 
 def test_a_neuron_in_the_centre_has_a_place_in_every_octave(folder: Path) -> None:
@@ -221,7 +224,7 @@ def test_a_neuron_in_the_centre_has_a_place_in_every_octave(folder: Path) -> Non
     dreamopt.render(
         network(folder, "free"),
         "conv2:2@centre",
-        chosen("deepdream2015", {"steps": 1, "octaves": 3, "size": (40, 52)}),
+        resolve_settings("deepdream2015", {"steps": 1, "octaves": 3, "size": (40, 52)}),
         callbacks=[lambda progress: seen.append(str(progress.problem.objective)) and None],
     )
     assert seen == ["conv2:2@5,6", "conv2:2@7,9", "conv2:2@10,13"]

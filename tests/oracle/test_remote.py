@@ -84,7 +84,7 @@ def test_killed_in_the_middle_of_a_render_the_render_goes_on(net: Network) -> No
     (other,) = render(net, target, SETTINGS, callbacks=[kill_some])
     assert remote(net).generation == started + 2
     assert alone.value == other.value
-    assert np.array_equal(alone.picture, other.picture)
+    assert np.array_equal(alone.image, other.image)
 
 
 def test_killed_between_forward_and_backward(net: Network) -> None:
