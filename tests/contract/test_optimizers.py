@@ -33,6 +33,7 @@ from dreamopt.optimize import (
     Torch,
 )
 from dreamopt.optimize.optimizer import Evaluate, SearchContext, optimizers, parse_optimizer
+from dreamopt.parts.renamed import renamed
 from dreamopt.parts.schedule import at
 
 # A new optimizer fails here until it has an entry.
@@ -487,11 +488,11 @@ def test_schedules() -> None:
         (lambda: Scipy(maxiter=3), "Scipy sets maxiter itself"),
         (lambda: Scipy(resample_every=0), "resample_every of Scipy must be a whole number of at least 1, not 0"),
         (lambda: Torch("Adum"), "torch.optim has no class 'Adum'; it has ASGD, Adadelta"),
-        (lambda: Torch("SparseAdam"), "cannot climb an image: SparseAdam does not support dense gradients"),
-        (lambda: Torch("Muon"), "cannot climb an image: Muon only supports 2D"),
+        (lambda: Torch("SparseAdam"), "cannot optimize an image: SparseAdam does not support dense gradients"),
+        (lambda: Torch("Muon"), "cannot optimize an image: Muon only supports 2D"),
         (lambda: Torch("LBFGS"), "is done by the optimizer LBFGS"),
         (lambda: Torch("SGD", maximize=True), "takes no option maximize"),
-        (lambda: Torch("SGD", beta=1), "cannot climb an image: .*unexpected keyword argument 'beta'"),
+        (lambda: Torch("SGD", beta=1), "cannot optimize an image: .*unexpected keyword argument 'beta'"),
         (lambda: Torch("SGD", lr=0), "lr of torch.optim.SGD must be above 0, not 0"),
     ],
 )
@@ -513,3 +514,12 @@ def test_options_that_a_method_does_not_take(params: torch.Tensor) -> None:
     for optimizer, why in ((Scipy(maxls="many"), "'<=' not supported|str"), (Scipy("CG", maxls=3), "Unknown solver options: maxls")):
         with pytest.raises(UsageError, match=f"{optimizer.method} does not take these options: .*({why})"):
             search_of(optimizer, question(params), params, gradient, {}, StepContext(0, 5))
+
+
+@pytest.mark.parametrize(
+    "text", ["lbfgs(0.5, renew=3)", "LBFGS(step_size=0.5, renew=3)", "scipy('CG', renew=5, gtol=0.25)", 'Scipy("TNC", renew=2)']
+)
+def test_old_pictures_strings_are_read(text: str) -> None:
+    optimizer = parse_optimizer(renamed(text))
+    assert isinstance(optimizer, LBFGS | Scipy)
+    assert optimizer.resample_every == int(text.split("renew=")[1][0])
