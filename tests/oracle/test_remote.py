@@ -96,6 +96,25 @@ def test_killed_between_forward_and_backward(net: Network) -> None:
     assert torch.equal(torch.autograd.grad(value, x)[0], alone)
 
 
+@pytest.mark.parametrize("at", [1, 2, 5])
+def test_killed_between_the_steps_of_a_rule(net: Network, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    x = torch.randn(2, 3, 48, 56, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    layer = some_layer(net)
+    (alone,) = torch.autograd.grad(net.activations(x, [layer], rule="guided")[layer].sum(), x)
+    value = net.activations(x, [layer], rule="guided")[layer].sum()
+    ask, asked = Remote.ask, []
+
+    def killing(self: Remote, header: dict[str, object], arrays: object = ()) -> object:
+        asked.append(header["op"])
+        if asked.count("backward") == at and header["op"] == "backward":
+            kill(net)
+        return ask(self, header, arrays)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Remote, "ask", killing)
+    assert torch.equal(torch.autograd.grad(value, x)[0], alone)
+    assert "load" in asked, "a new worker was started"
+
+
 def test_a_worker_that_hangs_is_replaced(net: Network) -> None:
     layer = some_layer(net)
     x = torch.randn(1, 3, 48, 56)

@@ -260,8 +260,8 @@ class Worker:
     def do_backward(self, header, arrays):
         """Go on with a subnet's backward pass; stale if another forward pass came between.
 
-        Set some gradients, run down to the layer "until" (which is left out), then the layer "layer", and return blobs. A pass begins
-        with zeros at the outputs, above the last layer.
+        Set some gradients, run what lies between the layers "below" (None: from the top) and "until", then the layer "layer", and return
+        blobs. A pass begins with zeros at the outputs.
         """
         subnet = self._subnet(header["id"])
         if subnet is None or subnet["ticket"] != header["ticket"]:
@@ -271,7 +271,6 @@ class Worker:
         if header["begin"]:
             for name in header["outputs"]:
                 net.blobs[name].diff[...] = 0
-            subnet["next"] = len(layers) - 1
         for place, array in zip(header["writes"], arrays):
             diff = _blob(net, *place).diff
             if diff.shape != array.shape:
@@ -282,14 +281,13 @@ class Worker:
                 )
             diff[...] = array
         if header["until"] is not None:
-            end = layers.index(header["until"]) + 1
-            if subnet["next"] >= end:
-                net._backward(subnet["next"], end)
-            subnet["next"] = end - 1
+            first = len(layers) - 1 if header["below"] is None else layers.index(header["below"]) - 1
+            last = layers.index(header["until"]) + 1
+            if first >= last:
+                net._backward(first, last)
         if header["layer"] is not None:
             at = layers.index(header["layer"])
             net._backward(at, at)
-            subnet["next"] = at - 1
         return {}, [getattr(_blob(net, layer, side, k), what) for layer, side, k, what in header["reads"]]
 
     def do_weights(self, header, arrays):
