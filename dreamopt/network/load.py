@@ -126,6 +126,7 @@ def load_net(
         For an unknown backend or device, or a Caffe that is missing, too old, or refuses the net.
     """
     open_net = opener(backend)
+    inputs = [weights, mean, labels]
     said: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale, "labels": labels}
     if prototxt_or_name is None or prototxt_or_name == EMBEDDED:
         prototxt_or_name, own_weights, known = embedded()
@@ -136,6 +137,9 @@ def load_net(
         assert found.prototxt is not None  # only the embedded net has none
         prototxt_or_name, weights = found.prototxt, found.weights if weights is None else weights
         said = {key: getattr(found, key) if value is None else value for key, value in said.items()}
+        inputs = [prototxt_or_name, weights, said["mean"], said["labels"]]
+    else:
+        inputs.insert(0, prototxt_or_name if isinstance(prototxt_or_name, str | os.PathLike) else None)
     allow = permitted(allow_python_layers)
     if not isinstance(prototxt_or_name, NetDef):
         read = read_with_python_data if allow else read_net
@@ -156,9 +160,12 @@ def load_net(
     if len(item) != 3:
         if said["mean"] is not None:
             raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not a picture")
-        return Network(computed, None, names, notes)
-    preprocessing = preprocessing_of(item[0], said["channel_order"], _mean(said["mean"]), said["scale"])
-    return Network(computed, preprocessing, names, notes)
+        preprocessing = None
+    else:
+        preprocessing = preprocessing_of(item[0], said["channel_order"], _mean(said["mean"]), said["scale"])
+    network = Network(computed, preprocessing, names, notes)
+    network.files = tuple(os.fspath(path) for path in inputs if isinstance(path, str | os.PathLike))
+    return network
 
 
 def embedded() -> tuple[Path, Path, dict[str, Any]]:

@@ -266,7 +266,7 @@ def plan_render(
         raise UsageError(f"an image to start from needs a net with 3 channels, but '{network.input_name}' has {network.input_shape[0]}")
     size = choose_size(network, settings, objectives, None if init is None else (init.shape[0], init.shape[1]))
     stages = stages_of(settings, size)
-    settings = replace(settings, size=size)
+    settings = settings.resolved(size)
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)
     return Plan(
