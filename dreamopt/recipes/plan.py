@@ -162,10 +162,10 @@ class Plan:
         if sample is not None:
             number = next(number for number, places in enumerate(self.batches) if sample in places)
             mine, part = self.samples[sample], self.batch(number)
-            told = part.describe()
-            del told["batches"]
+            described = part.describe()
+            del described["batches"]
             own = {"target": mine.text, "label": mine.label, "item": mine.item, "place_in_batch": self.batches[number].index(sample)}
-            return told | own | {"plan": self.key} | dict(self.provenance)
+            return described | own | {"plan": self.key} | dict(self.provenance)
         described = {
             "format": FORMAT,
             "recipe": self.recipe,
