@@ -126,6 +126,7 @@ def load_net(
         For an unknown backend or device, or a Caffe that is missing, too old, or refuses the net.
     """
     open_net = opener(backend)
+    inputs = [weights, mean, labels]
     preprocessing: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale, "labels": labels}
     if prototxt_or_name is None or prototxt_or_name == EMBEDDED:
         prototxt_or_name, own_weights, known = embedded()
@@ -136,6 +137,9 @@ def load_net(
         assert found.prototxt is not None  # only the embedded net has none
         prototxt_or_name, weights = found.prototxt, found.weights if weights is None else weights
         preprocessing = {key: getattr(found, key) if value is None else value for key, value in preprocessing.items()}
+        inputs = [prototxt_or_name, weights, preprocessing["mean"], preprocessing["labels"]]
+    else:
+        inputs.append(prototxt_or_name if isinstance(prototxt_or_name, str | os.PathLike) else None)
     allow = permitted(allow_python_layers)
     if not isinstance(prototxt_or_name, NetDef):
         read = read_with_python_data if allow else read_net
@@ -153,12 +157,14 @@ def load_net(
     notes = _weights_notes(computed, weights, seed)
     names = read_labels(preprocessing["labels"])
     item = computed.input_shape
-    if len(item) != 3:
-        if preprocessing["mean"] is not None:
-            raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not an image")
-        return Network(computed, None, names, notes)
-    space = preprocessing_of(item[0], preprocessing["channel_order"], _mean(preprocessing["mean"]), preprocessing["scale"])
-    return Network(computed, space, names, notes)
+    if len(item) != 3 and preprocessing["mean"] is not None:
+        raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not an image")
+    space = None
+    if len(item) == 3:
+        space = preprocessing_of(item[0], preprocessing["channel_order"], _mean(preprocessing["mean"]), preprocessing["scale"])
+    network = Network(computed, space, names, notes)
+    network.files = tuple(os.fspath(path) for path in inputs if isinstance(path, str | os.PathLike))
+    return network
 
 
 def embedded() -> tuple[Path, Path, dict[str, Any]]:
