@@ -18,6 +18,10 @@ from dreamopt.engine.rules.redirected import Redirected as Redirected
 from dreamopt.errors import BackendError, UsageError
 
 Shape = tuple[int, ...]
+TIMEOUT = 600.0
+"""Seconds for which another Python with Caffe is waited for."""
+START_TIMEOUT = 60.0
+"""Seconds for which it may take to start."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,8 @@ class OpenOptions:
     phase: str = "TEST"
     allow_python_layers: bool = False
     python: str | Sequence[str] | None = None
-    timeout: float = 600.0
-    start_timeout: float = 60.0
+    timeout: float = TIMEOUT
+    start_timeout: float = START_TIMEOUT
 
     def refuse_command(self, backend: str) -> None:
         """Raise a UsageError if a command was given to a backend that starts no Python."""

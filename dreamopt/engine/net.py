@@ -6,6 +6,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Net:
     weights : path or sequence of LayerWeights, optional
         A caffemodel (binary or HDF5). Layers that it lacks keep what their fillers drew.
     phase : {0, 1, "TRAIN", "TEST"}
-        `dreamopt.caffe.TEST` (1) unless told otherwise; a NetDef's own.
+        `dreamopt.caffe.TEST` (1) by default; a NetDef's own.
     level, stages : int, sequence of str
         For the net's include and exclude rules.
     device : str or torch.device
@@ -236,7 +237,7 @@ class Net:
             else:
                 self.nodes[i].backward(self.device)
 
-    @property
+    @cached_property
     def _traits(self) -> list[LayerTraits]:
         return traits_of([node.layer for node in self.nodes], [len(node.weights) for node in self.nodes])
 

@@ -55,6 +55,8 @@ class Network:
         self.preprocessing = preprocessing
         self.labels = tuple(labels) if labels is not None else None
         self.notes = tuple(notes)
+        self.files: tuple[str, ...] = ()
+        """The files that it was loaded from, but for those of the package itself."""
         self._hash: str | None = None
 
     @property

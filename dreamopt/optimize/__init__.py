@@ -1,4 +1,4 @@
-"""Optimizers, and the one loop in which they climb."""
+"""Optimizers, the optimization loop, restarts and checkpoints."""
 
 from dreamopt.parts.lazy import LazyNames
 
@@ -20,6 +20,7 @@ NAMES = LazyNames(
         "Restart": "dreamopt.optimize.restart",
         "Result": "dreamopt.optimize.result",
         "Schedule": "dreamopt.parts.schedule",
+        "SearchContext": "dreamopt.optimize.optimizer",
         "Start": "dreamopt.optimize.restart",
         "State": "dreamopt.optimize.optimizer",
         "StepContext": "dreamopt.parts.schedule",

@@ -4,6 +4,7 @@ from dreamopt.optimize.checkpoint import Checkpoint as Checkpoint
 from dreamopt.optimize.loop import run as run
 from dreamopt.optimize.optimizer import LineSearch as LineSearch
 from dreamopt.optimize.optimizer import Optimizer as Optimizer
+from dreamopt.optimize.optimizer import SearchContext as SearchContext
 from dreamopt.optimize.optimizer import State as State
 from dreamopt.optimize.optimizers.adam import Adam as Adam
 from dreamopt.optimize.optimizers.adam_w import AdamW as AdamW
@@ -59,6 +60,7 @@ __all__ = [
     "Result",
     "Schedule",
     "Scipy",
+    "SearchContext",
     "Start",
     "State",
     "StepContext",

@@ -1,4 +1,4 @@
-"""Real Caffe in another Python that aborts, is killed, hangs, is not there; and the same pictures as the engine's."""
+"""Real Caffe in another Python that aborts, is killed, hangs, is not there; and the same images as the engine's."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ def test_render_makes_the_engines_picture(python: str, tmp_path: Path) -> None:
 
 
 def test_random_nets(python: str, tmp_path: Path) -> None:
-    """All that makes blobs share, split and overwrite each other, from the values that nobody reads down to the data."""
+    """All that makes blobs share, split and overwrite each other, from the values that no layer reads down to the data."""
     for seed in range(20):
         net = Net(parse_net(make_case(seed).text), seed=seed)
         for name, blobs in net.params.items():

@@ -64,9 +64,9 @@ class BackwardSteps:
             "layer": run,
             "reads": [[*place, what] for place in places],
         }
-        found = self._ask(header, [array for _, array in self._writes])
+        blobs = self._ask(header, [array for _, array in self._writes])
         self._begin, self._until, self._writes = False, None, []
-        return [array.copy() for array in found]
+        return [array.copy() for array in blobs]
 
 
 class CaffePass(LayerPass):
@@ -120,11 +120,11 @@ class CaffePass(LayerPass):
     def run(self, rule: BackwardRule) -> None:
         """Let the rule stand in for this layer's backward pass."""
         self._steps.run_until(self.name)
-        found = apply_rule(rule, self, self.x, self.y, self.grad)
+        gradients = apply_rule(rule, self, self.x, self.y, self.grad)
         self._steps.skip(self.name)
         for k, moves in enumerate(self._ruled.moved):
-            if moves and not any(found[k] is own for own in self.own[k : k + 1]):
-                gradient = found[k]
+            gradient = gradients[k]
+            if moves and not any(gradient is own for own in self.own[k : k + 1]):  # which stands in the blob already
                 self._steps.write((self.name, "bottom", k), torch.zeros_like(self.x[k]) if gradient is None else gradient)
 
 
