@@ -47,8 +47,8 @@ _registered: dict[str, Opener] = {}
 def backend_names() -> list[str]:
     """Return the names of all backends in alphabetical order, without importing any.
 
-    >>> backend_names()[:3]
-    ['engine', 'pycaffe', 'remote']
+    >>> "engine" in backend_names()
+    True
     """
     return sorted({*_registered, *_stems(), *_installed()})
 

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,7 @@ class Net:
             else:
                 self.nodes[i].backward(self.device)
 
-    @property
+    @cached_property
     def _traits(self) -> list[LayerTraits]:
         return traits_of([node.layer for node in self.nodes], [len(node.weights) for node in self.nodes])
 
