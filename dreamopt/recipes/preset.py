@@ -61,6 +61,15 @@ class Preset:
         table = tomllib.loads(self.text)
         return {**table.get("settings", {}), "stages": table.get("stages", ())}
 
+    @property
+    def check(self) -> dict[str, Any]:
+        """How the recipe is tried on any net: ``target`` and ``set``, strings with places as in parts' examples, and ``fields``.
+
+        ``needs`` says what it needs beside a net and a unit, where it does.
+        """
+        check: dict[str, Any] = tomllib.loads(self.text).get("check", {})
+        return check
+
     @cached_property
     def settings(self) -> Settings:
         """All of it; the parts are read when they are asked for."""

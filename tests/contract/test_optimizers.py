@@ -127,7 +127,7 @@ def copy(state: object) -> object:
     return torch.load(io.BytesIO(kept.getvalue()), weights_only=True)
 
 
-def climb(optimizer: Optimizer, params: torch.Tensor, steps: int = 6, unit: float = 1.0) -> torch.Tensor:
+def ascend(optimizer: Optimizer, params: torch.Tensor, steps: int = 6, unit: float = 1.0) -> torch.Tensor:
     evaluate, state = question(params, unit), optimizer.start(params)
     stride = optimizer.stride if isinstance(optimizer, LineSearch) else 1
     for step in range(0, steps, stride):
@@ -196,15 +196,15 @@ def test_a_printed_optimizer_is_read_again(optimizer: Optimizer) -> None:
 
 @pytest.mark.parametrize("optimizer", ALL)
 def test_an_item_alone_climbs_as_in_a_batch(optimizer: Optimizer, params: torch.Tensor) -> None:
-    together = climb(optimizer, params)
+    together = ascend(optimizer, params)
     for i in range(3):
-        assert torch.equal(climb(optimizer, params[i : i + 1]), together[i : i + 1])
+        assert torch.equal(ascend(optimizer, params[i : i + 1]), together[i : i + 1])
 
 
 @pytest.mark.parametrize("optimizer", ALL)
 @pytest.mark.parametrize("unit", [1 / 128, 0.017, 3.0])
 def test_steps_are_grey_levels_at_any_scale(optimizer: Optimizer, params: torch.Tensor, unit: float) -> None:
-    torch.testing.assert_close(climb(optimizer, params * unit, unit=unit) / unit, climb(optimizer, params))
+    torch.testing.assert_close(ascend(optimizer, params * unit, unit=unit) / unit, ascend(optimizer, params))
 
 
 @pytest.mark.parametrize("optimizer", STILL)
