@@ -27,7 +27,7 @@ from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.image.spectrum import magnitudes
 from dreamopt.image.transform import parse_transforms
 from dreamopt.parts.streams import Stream
-from dreamopt.recipes.preset import chosen, presets
+from dreamopt.recipes.preset import presets, resolve_settings
 from dreamopt.recipes.targets import expand
 
 UNITS = ("fire3/concat:40", "fire5/concat:64", "fire7/concat:20", "fire8/concat:101", "pool_final:flamingo", "pool_final:zebra")
@@ -74,25 +74,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     folder = shared() / "models" / "squeezenet"
     network = dreamopt.load_net(folder / "deploy.prototxt", folder / "squeezenet.caffemodel", labels=folder / "labels.txt")
-    names = asked.presets or [one.name for one in presets() if one.name not in ("nguyen2016-dgn", "mahendran2015")]
+    names = asked.presets or [one.name for one in presets() if "needs" not in one.check]
     found = []
     for text in names:
         name, *changes = text.split(";")
         began = time.perf_counter()
-        rendered = dreamopt.render(network, list(asked.targets), chosen(name, {}, changes))
+        rendered = dreamopt.render(network, list(asked.targets), resolve_settings(name, {}, changes))
         found.append((text, rendered, time.perf_counter() - began))
         print(f"{text}: {found[-1][2]:.0f} s", file=sys.stderr)
-    scores = np.array([[held_out(network, one.target.text, one.picture) for one in rendered] for _, rendered, _ in found])
+    scores = np.array([[held_out(network, one.sample.text, one.image) for one in rendered] for _, rendered, _ in found])
     best = scores.max(0)
     print(f"{'preset':32} {'held out':>9} {'variation':>10} {'spectrum':>9} {'seconds':>8}")
     for (text, rendered, seconds), row in zip(found, scores, strict=True):
-        scores = [np.mean([measure(one.picture) for one in rendered]) for measure in (variation, spectrum)]
-        print(f"{text:32} {np.mean(row / best):9.2f} {scores[0]:10.1f} {scores[1]:9.2f} {seconds:8.0f}")
+        measures = [np.mean([measure(one.image) for one in rendered]) for measure in (variation, spectrum)]
+        print(f"{text:32} {np.mean(row / best):9.2f} {measures[0]:10.1f} {measures[1]:9.2f} {seconds:8.0f}")
         print("    " + " ".join(f"{value:.3g}" for value in row))
     if asked.out:
-        size = min(one.picture.shape[0] for _, rendered, _ in found for one in rendered)
+        size = min(one.image.shape[0] for _, rendered, _ in found for one in rendered)
         sections = [
-            Section([_shown(one.picture, size) for one in rendered], [one.target.text for one in rendered], text)
+            Section([_shown(one.image, size) for one in rendered], [one.sample.text for one in rendered], text)
             for text, rendered, _ in found
         ]
         write_png(Path(asked.out), contact_sheet(sections, columns=len(asked.targets)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, overload
 
@@ -28,7 +28,7 @@ from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.transform import Transform, as_transforms
 from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
-from dreamopt.network.network import Redirect
+from dreamopt.network.network import Redirected
 from dreamopt.objective import Objective, as_objective, each
 from dreamopt.parts.evaluation import Evaluation as Evaluation
 from dreamopt.parts.streams import Stream, streams
@@ -242,14 +242,14 @@ class Problem:
         The gradient is the derivative, unless ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
         context = self._with_image_space(context)
-        rule = Redirect(params.shape[0] * self.views) if redirect and context.step < self.redirected else None
+        acted: dict[str, Tensor] | None = {} if redirect and context.step < self.redirected else None
         leaf = params.detach().requires_grad_()
         with torch.enable_grad():
             image_of_leaf = self.parametrization.image(leaf, self.space)
             opacity = self.parametrization.alpha(leaf, self.space)
             image = image_of_leaf.detach().requires_grad_()
             alpha = None if opacity is None else opacity.detach().requires_grad_()
-            score, is_argmax = self._score(image, alpha, context, seed, rule)
+            score, is_argmax = self._score(image, alpha, context, seed, acted)
             image_gradient, *more = _gradients(score, [image] if alpha is None else [image, alpha])
             # Kept apart, so that a zero objective gradient shows even where a penalty has one.
             penalty = self._penalty(image, context)
@@ -260,11 +260,11 @@ class Problem:
                 gradient = total if image_of_leaf is leaf else torch.autograd.grad(image_of_leaf, leaf, total)[0]
         score, penalty = score.detach(), penalty.detach()
         evaluation = Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, is_argmax)
-        return evaluation if rule is None else self._with_redirected(evaluation, rule)
+        return evaluation if acted is None else self._with_redirected(evaluation, acted)
 
-    def _with_redirected(self, evaluation: Evaluation, rule: Redirect) -> Evaluation:
+    def _with_redirected(self, evaluation: Evaluation, acted_at: Mapping[str, Tensor]) -> Evaluation:
         # A sample counts as redirected if any of its views was.
-        at = {layer: acted.reshape(-1, self.views).any(1) for layer, acted in rule.acted.items()}
+        at = {layer: acted.reshape(-1, self.views).any(1) for layer, acted in acted_at.items()}
         none = torch.zeros(len(evaluation.values), dtype=torch.bool, device=evaluation.values.device)
         return replace(evaluation, redirected=torch.stack([none, *at.values()]).any(0), redirected_at=at)
 
@@ -326,7 +326,7 @@ class Problem:
             For a vector: f to be **minimised**, and its gradient, flat float64.
         Tensor
             For a tensor: (N,) values to be **maximised**; ``params.grad`` is set (not added to) to the gradient of their
-            sum, so that ``torch.optim.Adam([params], maximize=True)`` climbs.
+            sum, so that ``torch.optim.Adam([params], maximize=True)`` ascends.
         """
         evaluation = self.evaluate(self._tensor(params), redirect=False)
         if isinstance(params, Tensor):
@@ -355,11 +355,12 @@ class Problem:
         return image
 
     def _score(
-        self, image: Tensor, alpha: Tensor | None, context: StepContext, seed: int, rule: Redirect | None = None
+        self, image: Tensor, alpha: Tensor | None, context: StepContext, seed: int, acted: dict[str, Tensor] | None = None
     ) -> tuple[Tensor, Tensor | None]:
         if alpha is not None:
             image = self.parametrization.composite(image, alpha, self.streams(seed, context.step), self.space)
-        activations = self.network.activations(self._transformed(image, context, seed), self.objective.layers, redirect=rule)
+        rule = None if acted is None else Redirected()
+        activations = self.network.activations(self._transformed(image, context, seed), self.objective.layers, rule=rule, acted=acted)
         by_view = (
             [{name: a[view :: self.views] for name, a in activations.items()} for view in range(self.views)]
             if self.views > 1

@@ -22,7 +22,7 @@ from benchmarks.quality import held_out, spectrum, variation
 from dreamopt.image.files import covering, write_png
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.image.spectrum import image_files
-from dreamopt.recipes.preset import chosen, preset, presets
+from dreamopt.recipes.preset import preset, presets, resolve_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "images" / "gallery"
@@ -135,11 +135,11 @@ def under_presets(network: dreamopt.Network, photo: str) -> None:
             continue
         began = time.perf_counter()
         fields = {"size": SIZE} | ({"init": photo} if name == "deepdream2015" else {})
-        rendered = dreamopt.render(network, list(UNITS), chosen(name, fields, CHANGES.get(name, [])))
-        pictures = [covering(np.ascontiguousarray(made.picture[..., :3]), (SIZE, SIZE)) for made in rendered]
-        scores = [held_out(network, made.target.text, picture) for made, picture in zip(rendered, pictures, strict=True)]
+        rendered = dreamopt.render(network, list(UNITS), resolve_settings(name, fields, CHANGES.get(name, [])))
+        pictures = [covering(np.ascontiguousarray(made.image[..., :3]), (SIZE, SIZE)) for made in rendered]
+        scores = [held_out(network, made.sample.text, picture) for made, picture in zip(rendered, pictures, strict=True)]
         measured = [*scores, float(np.mean([variation(p) for p in pictures])), float(np.mean([spectrum(p) for p in pictures]))]
-        saved(name, row(pictures, [made.target.text for made in rendered]))
+        saved(name, row(pictures, [made.sample.text for made in rendered]))
         (PICTURES / f"{name}.txt").write_text(" ".join(f"{value:.4g}" for value in measured) + "\n", encoding="utf-8")
         print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
 
@@ -160,7 +160,7 @@ def of_objectives(network: dreamopt.Network, photo: str) -> None:
         more = {"variants": 2} if name in ("Diversity", "Alignment") else {}
         fields = {"regularizers": ("total_variation(2e-9)",), "jitter": 0, "transforms": (), "blur": 0.0} if name == "Inversion" else {}
         made = dreamopt.render(network, texts, steps=160, size=SMALL, **fields, **more)
-        pictures += [one.picture for one in made]
+        pictures += [one.image for one in made]
         labels += [name if len(made) == 1 else f"{name} {number + 1}" for number in range(len(made))]
         print(name, flush=True)
     saved("objectives", row(pictures, labels, columns=6))
@@ -177,7 +177,7 @@ def of_regularizers(network: dreamopt.Network) -> None:
         text = name.replace("circle.png", str(circle))
         settings = {"parametrization": "pixels", "optimizer": "ascent", "transforms": (), "blur": 0.0}
         settings |= {"regularizers": (text,) if text else ()}
-        pictures.append(dreamopt.render(network, "pool_final:flamingo", steps=160, size=SMALL, **settings)[0].picture)
+        pictures.append(dreamopt.render(network, "pool_final:flamingo", steps=160, size=SMALL, **settings)[0].image)
         print(text or "none", flush=True)
     saved("regularizers", row(pictures, [text or "none" for text in REGULARIZERS], columns=5))
 

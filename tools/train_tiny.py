@@ -35,9 +35,9 @@ WHOLE = 0.8  # from this share of the run on, images are seen whole instead of a
 HELD_OUT_SEED = 1_000_003
 
 
-def to_input(pictures: np.ndarray) -> Tensor:
+def to_input(images: np.ndarray) -> Tensor:
     """Return (N, H, W, 3) uint8 RGB as the net's input, (N, 3, H, W) float32 BGR, 0-255 minus the mean."""
-    bgr = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float()
+    bgr = torch.from_numpy(np.ascontiguousarray(images[..., ::-1])).permute(0, 3, 1, 2).float()
     return bgr - MEAN
 
 
@@ -52,12 +52,12 @@ def accuracy(program: Program, weights: dict[str, list[Tensor]], per_class: int)
     return right / (per_class * len(CLASSES))
 
 
-def make_pictures(per_class: int, seed: int) -> np.ndarray:
+def make_images(per_class: int, seed: int) -> np.ndarray:
     """Return (per_class, classes, SIZE, SIZE, 3) uint8, telling how far it is."""
     made = np.empty((per_class, len(CLASSES), SIZE, SIZE, 3), np.uint8)
     for k in range(per_class):
         made[k] = batch(range(len(CLASSES)), k * len(CLASSES), seed, size=SIZE)
-        say(f"making pictures: {(k + 1) * len(CLASSES)} of {per_class * len(CLASSES)}", end="\r")
+        say(f"making images: {(k + 1) * len(CLASSES)} of {per_class * len(CLASSES)}", end="\r")
     say("")
     return made
 
@@ -86,7 +86,7 @@ class Training:
     ----------
     prototxt : Path
         The net; its weights start from its own fillers.
-    pictures : (per_class, classes, SIZE, SIZE, 3) uint8
+    images : (per_class, classes, SIZE, SIZE, 3) uint8
         What to learn, by class.
     batches : int
         Length of the run; each batch is seen REPLAYS times.
@@ -94,8 +94,8 @@ class Training:
         For fillers, order and variation.
     """
 
-    def __init__(self, prototxt: Path, pictures: np.ndarray, batches: int, seed: int) -> None:
-        self.pictures, self.batches, self.seed, self.done = pictures, batches, seed, 0
+    def __init__(self, prototxt: Path, images: np.ndarray, batches: int, seed: int) -> None:
+        self.images, self.batches, self.seed, self.done = images, batches, seed, 0
         self.net = Net(prototxt, TRAIN, seed=seed)
         self.program = self.net.program(["scores"])
         self.test = Net(prototxt, TEST).program(["scores"])
@@ -110,15 +110,15 @@ class Training:
 
     def draw(self, number: int, size: int) -> tuple[Tensor, Tensor, torch.Generator]:
         """Return the images and labels of a batch: the next BATCH of an order that is shuffled anew each epoch."""
-        total = self.pictures.shape[0] * self.pictures.shape[1]
+        total = self.images.shape[0] * self.images.shape[1]
         epoch, at = divmod(number, total // BATCH)
         if self.order[0] != epoch:
             self.order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(total))
         which = self.order[1][at * BATCH : (at + 1) * BATCH]
         random = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         top, left = (int(torch.randint(SIZE - size + 1, (1,), generator=random)) for _ in range(2))
-        chosen = self.pictures.reshape(-1, SIZE, SIZE, 3)[which][:, top : top + size, left : left + size]
-        return vary(to_input(chosen), random), torch.from_numpy(which % self.pictures.shape[1]), random
+        chosen = self.images.reshape(-1, SIZE, SIZE, 3)[which][:, top : top + size, left : left + size]
+        return vary(to_input(chosen), random), torch.from_numpy(which % self.images.shape[1]), random
 
     def step(self) -> tuple[float, float]:
         """Learn from one batch; return the mean loss over its replays and the share it got right at the first."""
@@ -190,7 +190,7 @@ class Training:
                     mine.copy_(kept)
 
     def _key(self) -> str:
-        return f"seed {self.seed}, {self.batches} batches, {self.pictures.shape[0]} pictures a class"
+        return f"seed {self.seed}, {self.batches} batches, {self.images.shape[0]} pictures a class"
 
 
 def train(run: Training, checkpoint: Path) -> None:
@@ -217,13 +217,13 @@ def main() -> None:
         "--out", type=Path, default=Path("dreamopt/data"), help="folder with tiny.prototxt; tiny.caffemodel and tiny.txt go there"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batches", type=int, default=2400, help="batches of 32 pictures, each seen three times")
-    parser.add_argument("--pictures", type=int, default=800, help="pictures a class")
+    parser.add_argument("--batches", type=int, default=2400, help="batches of 32 images, each seen three times")
+    parser.add_argument("--pictures", type=int, default=800, help="images a class")
     parser.add_argument("--threads", type=int, default=1, help="the result depends on it in the last digits")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     checkpoint = args.out / "tiny.checkpoint"
-    run = Training(args.out / "tiny.prototxt", make_pictures(args.pictures, args.seed), args.batches, args.seed)
+    run = Training(args.out / "tiny.prototxt", make_images(args.pictures, args.seed), args.batches, args.seed)
     train(run, checkpoint)
     run.project_params()
     share = accuracy(run.test, run.weights, 30)

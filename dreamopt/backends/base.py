@@ -9,11 +9,18 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dreamopt.engine.executor.rules import Redirect as Redirect  # re-exported for network/, which does not import engine/
+from dreamopt.engine.backward_rule import BackwardRule as BackwardRule  # re-exported for network/, which does not import engine/
 from dreamopt.engine.loading import WeightsReport as WeightsReport
+from dreamopt.engine.rule_list import RuleList as RuleList
+from dreamopt.engine.rule_list import parse_rules as parse_rules
+from dreamopt.engine.rules.redirected import Redirected as Redirected
 from dreamopt.errors import BackendError, UsageError
 
 Shape = tuple[int, ...]
+TIMEOUT = 600.0
+"""Seconds for which another Python with Caffe is waited for."""
+START_TIMEOUT = 60.0
+"""Seconds for which it may take to start."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,8 @@ class OpenOptions:
     phase: str = "TEST"
     allow_python_layers: bool = False
     python: str | Sequence[str] | None = None
-    timeout: float = 600.0
-    start_timeout: float = 60.0
+    timeout: float = TIMEOUT
+    start_timeout: float = START_TIMEOUT
 
     def refuse_command(self, backend: str) -> None:
         """Raise a UsageError if a command was given to a backend that starts no Python."""
@@ -144,13 +151,21 @@ class Backend(Protocol):
     def dtype(self) -> torch.dtype:
         """The numbers' type: float32, but for toy nets."""
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
+    def activations(
+        self,
+        x: Tensor,
+        layers: Sequence[str],
+        *,
+        between_layers: bool = False,
+        rule: BackwardRule | None = None,
+        acted: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Return the named layers' values, differentiable with respect to ``x`` (N, ...).
 
-        A layer's name is what that layer wrote; a blob's name that is no layer's is the blob's last value. ``linked``
+        A layer's name is what that layer wrote; a blob's name that is no layer's is the blob's last value. ``between_layers``
         asks for their gradients with respect to each other too, which may take the slow way to the same numbers.
-        ``redirect``, made for N items, lets gradients (of what is maximised) through where a ReLU would stop all of an
-        item's, and records it once they are computed. It may take the slow way too.
+        ``rule`` stands in for the backward pass of the layers that it applies to; ``acted`` is filled by the backward pass: for which
+        samples, (N,) bool, by layer, a rule that tells it changed the gradient. It may take the slow way too.
         """
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:

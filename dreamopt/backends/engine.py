@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dreamopt.backends.base import LayerInfo, OpenOptions, Shape, WeightsReport, pick_device
 from dreamopt.caffe import alias
+from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.executor.program import Program
-from dreamopt.engine.executor.rules import Redirect
 from dreamopt.engine.net import Net
 from dreamopt.errors import NetError
 from dreamopt.schema import NetDef
@@ -103,12 +103,20 @@ class EngineBackend:
             self._programs[key] = self.net.program(key)
         return self._programs[key]
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
+    def activations(
+        self,
+        x: Tensor,
+        layers: Sequence[str],
+        *,
+        between_layers: bool = False,
+        rule: BackwardRule | None = None,
+        acted: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Return the named values for inputs (N, ...); runs only the layers that they need."""
         inputs = {self.input_name: x}
         for name, shape in self._others.items():
             inputs[name] = torch.zeros((x.shape[0], *shape[1:]), dtype=x.dtype, device=x.device)
-        return self._program(layers)(inputs, {} if linked else None, redirect)
+        return self._program(layers)(inputs, {} if between_layers else None, rule, acted)
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
         """Return the named values' shapes for one item of that shape."""

@@ -47,8 +47,8 @@ _registered: dict[str, Opener] = {}
 def backend_names() -> list[str]:
     """Return the names of all backends in alphabetical order, without importing any.
 
-    >>> backend_names()[:3]
-    ['engine', 'pycaffe', 'remote']
+    >>> "engine" in backend_names()
+    True
     """
     return sorted({*_registered, *_stems(), *_installed()})
 
@@ -81,7 +81,7 @@ def opener(name: str) -> Opener:
     else:
         near = difflib.get_close_matches(name, backend_names(), n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise BackendError(f"there is no backend '{name}'{hint}; there are {', '.join(backend_choices())}")
+        raise BackendError(f"there is no backend '{name}'{hint}; there is {', '.join(backend_choices())}")
     found: Opener | None = getattr(module, "open_net", None)
     if not callable(found):
         raise BackendError(f"{where}: a backend's module must have a function open_net(definition, weights, options)")

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from dreamopt.backends.base import LayerInfo, Shape, WeightsReport
-from dreamopt.engine.executor.rules import Gate, Redirect
+from dreamopt.engine.backward_rule import LINEAR, BackwardRule, LayerTraits
+from dreamopt.engine.executor.rules import AutogradPass, Compute, compute_with_rule
 
 Layer = tuple[str, str, Callable[[Tensor], Tensor]]
 """Name, type (for messages), and what it computes from the layer before it."""
 
-_GATES: dict[str, Gate] = {"ReLU": (0.0, math.inf), "ReLU6": (0.0, 6.0)}
+_ACTIVE_RANGES = {"ReLU": (0.0, math.inf), "ReLU6": (0.0, 6.0)}
 
 
 class FunctionBackend:
@@ -58,7 +59,8 @@ class FunctionBackend:
         device: str | torch.device = "cpu",
     ) -> None:
         self._functions = {name: function for name, _, function in layers}
-        self._kinds = {name: kind for name, kind, _ in layers}
+        first = next((name for name, kind, _ in layers if kind in LINEAR), None)
+        self._traits = {name: LayerTraits(name, kind, _ACTIVE_RANGES.get(kind), kind in LINEAR, name == first) for name, kind, _ in layers}
         self.input_shape = input_shape
         self.dtype = dtype
         self.device = torch.device(device)
@@ -69,7 +71,15 @@ class FunctionBackend:
             LayerInfo(name, kind, (before,), (name,), (shapes[name],)) for before, (name, kind, _) in zip(names, layers, strict=False)
         ]
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
+    def activations(
+        self,
+        x: Tensor,
+        layers: Sequence[str],
+        *,
+        between_layers: bool = False,
+        rule: BackwardRule | None = None,
+        acted: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Return the named values; stops at the last one asked for."""
         left = set(layers)
         found = {self.input_name: x} if self.input_name in left else {}
@@ -77,8 +87,11 @@ class FunctionBackend:
         for name, function in self._functions.items():
             if not left:
                 break
-            gate = None if redirect is None else _GATES.get(self._kinds[name])
-            x = function(x) if redirect is None or gate is None else redirect.through(name, gate, x, function)
+            if rule is not None and rule.applies_to(self._traits[name]):
+                layer = AutogradPass(self._traits[name], _computing(function), (), x.shape[0], acted)
+                (x,) = compute_with_rule(rule, layer, [x])
+            else:
+                x = function(x)
             if name in left:
                 found[name] = x
                 left.remove(name)
@@ -99,3 +112,7 @@ class FunctionBackend:
 
     def close(self) -> None:
         """Do nothing: functions hold nothing."""
+
+
+def _computing(function: Callable[[Tensor], Tensor]) -> Compute:
+    return lambda bottoms, weights: [function(bottoms[0])]

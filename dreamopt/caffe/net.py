@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,9 +15,10 @@ import torch
 from dreamopt.caffe import mode
 from dreamopt.engine import Blob
 from dreamopt.engine import net as engine
+from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.loading import weights_of
-from dreamopt.engine.node import Rule
 from dreamopt.engine.python_layer import python_layers_allowed
+from dreamopt.engine.rule_list import parse_rules
 from dreamopt.errors import ShapeError, UsageError
 from dreamopt.schema import write_weights
 
@@ -118,13 +119,13 @@ class Net(engine.Net):
             self._run_callbacks("after_forward", i)
         return loss
 
-    def _backward(self, first: int, last: int, rules: Mapping[str, Rule] | None = None) -> None:
+    def _backward(self, first: int, last: int, rule: BackwardRule | None = None) -> None:
         if not self._callbacks:
-            super()._backward(first, last, rules)
+            super()._backward(first, last, rule)
             return
         for i in range(first, last - 1, -1):
             self._run_callbacks("before_backward", i)
-            super()._backward(i, i, rules)
+            super()._backward(i, i, rule)
             self._run_callbacks("after_backward", i)
 
     # The two calls that the deep visualization toolbox's fork of Caffe adds.
@@ -151,7 +152,7 @@ class Net(engine.Net):
         TargetError, ShapeError
             For an unknown layer, or diffs of another shape than the blob's.
         """
-        return self._from_layer(layer_name, diffs, zero_higher, {})
+        return self._from_layer(layer_name, diffs, zero_higher, None)
 
     def deconv_from_layer(self, layer_name: str, diffs: npt.NDArray[Any], zero_higher: bool = True) -> dict[str, Any]:
         """Do as `backward_from_layer`, by the rule of Zeiler and Fergus: a ReLU passes on what is positive from above.
@@ -162,9 +163,9 @@ class Net(engine.Net):
         ----------
         M. Zeiler, R. Fergus, Visualizing and Understanding Convolutional Networks, 2014, section 2.1.
         """
-        return self._from_layer(layer_name, diffs, zero_higher, {"ReLU": lambda diff: diff.clamp(min=0)})
+        return self._from_layer(layer_name, diffs, zero_higher, parse_rules("ReLU: deconvnet"))
 
-    def _from_layer(self, name: str, diffs: npt.NDArray[Any], zero_higher: bool, rules: dict[str, Rule]) -> dict[str, Any]:
+    def _from_layer(self, name: str, diffs: npt.NDArray[Any], zero_higher: bool, rule: BackwardRule | None) -> dict[str, Any]:
         first, last = self._range(name, None, 0, 0)
         blob = self._blob(name)
         if np.shape(diffs) != blob.shape:
@@ -174,5 +175,5 @@ class Net(engine.Net):
                 for top in node.tops:
                     top.diff[...] = 0
         blob.diff[...] = diffs
-        self._backward(first, last, rules)
+        self._backward(first, last, rule)
         return {name: self.blobs[name].diff for name in self.inputs}

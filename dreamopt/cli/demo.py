@@ -6,11 +6,11 @@ import click
 
 
 @click.command("demo")
-@click.option("-o", "--out", default="demo", show_default=True, metavar="DIR", help="Where the sheets and pictures go.")
-@click.option("--steps", type=int, default=160, show_default=True, help="Steps per picture.")
+@click.option("-o", "--out", default="demo", show_default=True, metavar="DIR", help="Where the sheets and images go.")
+@click.option("--steps", type=int, default=160, show_default=True, help="Steps per image.")
 @click.option("--size", type=int, default=128, show_default=True, help="Pixels.")
 @click.option("--filters", default=8, show_default=True, help="Filters per layer.")
-@click.option("--batch-size", default=16, show_default=True, help="Pictures made together.")
+@click.option("--batch-size", default=16, show_default=True, help="Images made together.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(out: str, steps: int, size: int, filters: int, batch_size: int, quiet: bool) -> None:
     """Render what the embedded net's filters and classes like: two contact sheets in a few minutes, without a download.
@@ -19,14 +19,14 @@ def command(out: str, steps: int, size: int, filters: int, batch_size: int, quie
     """
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.network import load_net
-    from dreamopt.recipes.demo import SETTINGS, demo, plan
+    from dreamopt.recipes.demo import SETTINGS, choose, demo
 
     network = load_net()
-    chosen = plan(network, filters)
+    what = choose(network, filters)
     settings = replace(SETTINGS, steps=steps, size=size, batch_size=batch_size)
-    count = sum(len(chosen.targets(network, layer, settings)) for layer in chosen.layers) + network.shape_of(chosen.classes)[0]
+    count = sum(len(what.targets(network, layer, settings)) for layer in what.layers) + network.shape_of(what.classes)[0]
     with interruptible() as stop, rendering(quiet, count, settings.steps) as report:
-        paths = demo(network, out, settings, what=chosen, callbacks=[report], stop=stop)
+        paths = demo(network, out, settings, what=what, callbacks=[report], stop=stop)
         stopped = stop()
     for path in paths:
         click.echo(path)

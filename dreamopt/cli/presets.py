@@ -18,13 +18,13 @@ def command(context: click.Context, as_json: bool) -> None:
 
     from dreamopt.recipes.preset import presets
 
-    found = presets()
+    listed = presets()
     if as_json:
-        told = [{"name": one.name, "title": one.title, "source": one.source, "example": one.example} for one in found]
-        click.echo(json.dumps(told, indent=2))
+        about = [{"name": one.name, "title": one.title, "source": one.source, "example": one.example} for one in listed]
+        click.echo(json.dumps(about, indent=2))
         return
     table = Table("name", "what it is", "a target for it", box=None, pad_edge=False)
-    for one in found:
+    for one in listed:
         table.add_row(one.name, one.title, one.example)
     console().print(table)
 
@@ -36,5 +36,5 @@ def show(name: str) -> None:
     from dreamopt.recipes.preset import preset
 
     one = preset(name)
-    told = {"name": one.name, "title": one.title, "source": one.source, "example": one.example, "notes": one.notes}
-    click.echo(json.dumps(told | {"settings": one.settings.describe()}, indent=2))
+    about = {"name": one.name, "title": one.title, "source": one.source, "example": one.example, "notes": one.notes}
+    click.echo(json.dumps(about | {"settings": one.settings.describe()}, indent=2))

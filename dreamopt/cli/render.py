@@ -1,13 +1,19 @@
-"""``dreamopt render``: pictures that filters, neurons and classes like."""
+"""``dreamopt render``: images that filters, neurons and classes like."""
 
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from itertools import groupby
+from math import gcd
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dreamopt.cli.net import net_options, open_network
+
+if TYPE_CHECKING:
+    from dreamopt.recipes import Plan
 
 
 def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tuple[int, int] | None:
@@ -19,41 +25,53 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
     return int(parts[0]) if len(parts) == 1 else (int(parts[1]), int(parts[0]))
 
 
-def again(net: str | None, repeat: Mapping[str, Any], targets: Sequence[Any], variants: int, settings: Any, out: str) -> str:
-    """Return the command that makes the same pictures again: every setting said, no default left to a later version."""
-    words = ["dreamopt", "render", "--net", net or "tiny"]
-    for key, value in repeat.items():
-        if isinstance(value, bool):
-            words += [f"--{key.replace('_', '-')}"] if value else []
-        elif value is not None:
-            for one in value if isinstance(value, list | tuple) else (value,):
-                words += [f"--{key.replace('_', '-')}", str(one)]
-    # `expand` gives each target so many times in a row.
-    place = 0
-    while place < len(targets):
-        words += ["--target", targets[place].text]
-        place += targets[place].objective.batch or variants if targets[place].coupled else variants
+def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str) -> str:
+    """Return the command that makes a plan's images again: every setting said, no default left to a later version."""
+    words = ["dreamopt", "render", "--net", net or "tiny", *_options(repeat)]
+    targets, variants = _targets(plan)
+    for target in targets:
+        words += ["--target", target]
     if variants > 1:
         words += ["--variants", str(variants)]
-    told = settings.describe()
-    size = told.pop("size")
-    if size is not None:
-        words += ["--size", f"{size[1]}x{size[0]}" if isinstance(size, list) else str(size)]
-    for key, option in (("regularizers", "--regularizer"), ("transforms", "--transform")):
-        texts = told.pop(key)
+    described = plan.describe()["settings"]
+    height, width = described.pop("size")
+    words += ["--size", f"{width}x{height}", "--jitter", "0", "--blur", "0"]
+    del described["default_size"]
+    stages, init_noise = described.pop("stages"), described.pop("init_noise")
+    for name, option in (("regularizers", "--regularizer"), ("transforms", "--transform")):
+        texts = described.pop(name)
         for text in texts:
             words += [option, text]
-        if not texts:
-            words += ["--set", f"{key}=[]"]
-    stages = told.pop("stages")
-    if stages:
-        words += ["--set", f"stages={json.dumps(stages)}"]
-    for key, value in told.items():
+        words += [] if texts else ["--set", f"{name}=[]"]
+    words += ["--set", f"stages={json.dumps(stages)}"] if stages else []
+    words += ["--set", f"init_noise={init_noise}"] if init_noise else []
+    return shlex.join([*words, *_options(described), "-o", out])
+
+
+def _options(values: Mapping[str, Any]) -> list[str]:
+    words = []
+    for name, value in values.items():
+        option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            words += [f"--{key}"] if value else []
+            words += [option] if value else []
         elif value is not None:
-            words += [f"--{key.replace('_', '-')}", str(value)]
-    return shlex.join([*words, "-o", out])
+            for one in value if isinstance(value, list | tuple) else (value,):
+                words += [option, str(one)]
+    return words
+
+
+def _targets(plan: "Plan") -> tuple[list[str], int]:
+    """Return the targets of a plan, and how many images of each there are in a row."""
+    # Equal targets that compare images each make a batch of their own.
+    groups = [list(same) for _, same in groupby(plan.samples, key=lambda one: id(one.objective) if one.coupled else one.objective)]
+    runs = [(same[0].objective, len(same)) for same in groups]
+    counts = [count for objective, count in runs if not (objective.coupled and objective.batch is not None)]
+    variants = gcd(*counts) if counts else 1
+    targets = []
+    for objective, count in runs:
+        prescribed = objective.batch if objective.coupled else None
+        targets += [str(objective)] * (count // (variants if prescribed is None else prescribed))
+    return targets, variants
 
 
 SETTINGS_OPTIONS = (
@@ -61,9 +79,15 @@ SETTINGS_OPTIONS = (
     click.option(
         "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Repeatable. Any setting or number: steps=64, tv.weight=0.1."
     ),
-    click.option("--init", metavar="FILE", help="A picture to start from."),
+    click.option("--init", metavar="FILE", help="An image to start from."),
     click.option("--size", callback=_size, metavar="N|WxH", help="Pixels.  [default: of --init, else of the net's file]"),
-    click.option("--usual-size", type=int, help="Pixels where neither of these says it and the net can take it, as a preset does."),
+    click.option(
+        "--default-size",
+        "--usual-size",
+        "default_size",
+        type=int,
+        help="Pixels where neither of these says it and the net can take it, as a preset does.",
+    ),
     click.option("--steps", type=int, help="Steps of the optimizer, in each octave or stage.  [default: 256]"),
     click.option("--optimizer", metavar="TEXT", help="adam; ascent: DeepDream's normalised ascent; or another.  [default: adam]"),
     click.option("--lr", type=float, help="Grey levels per step.  [default: 4 for adam, 2 for ascent]"),
@@ -86,12 +110,12 @@ SETTINGS_OPTIONS = (
     click.option(
         "-r", "--regularizer", "regularizers", multiple=True, metavar="TEXT", help="Repeatable, as in 'gaussian_blur(Linear(2.5, 0.5))'."
     ),
-    click.option("--redirected", type=int, help="Steps at the start with redirected ReLUs, against dead starts.  [default: 0]"),
+    click.option("--redirected", type=int, help="Steps at the start with redirected ReLUs, against dead ReLUs.  [default: 0]"),
     click.option("--octaves", type=int, help="From small to large in so many sizes.  [default: 1]"),
     click.option("--octave-scale", type=float, help="Ratio of their sizes.  [default: 1.4]"),
-    click.option("--stretch", is_flag=True, default=None, help="Show the picture with its contrast stretched."),
-    click.option("--transparency", is_flag=True, default=None, help="Clear where no gradient came to."),
-    click.option("--batch-size", type=int, help="Targets climbed together; a matter of speed and memory.  [default: 8]"),
+    click.option("--stretch", is_flag=True, default=None, help="Show the image with its contrast stretched."),
+    click.option("--transparency", is_flag=True, default=None, help="Transparent where the summed gradient is zero."),
+    click.option("--batch-size", type=int, help="Targets optimized together; a matter of speed and memory.  [default: 8]"),
 )
 
 
@@ -102,12 +126,12 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def chosen_settings(preset: str | None, assignments: Sequence[str], **said: Any) -> Any:
+def chosen_settings(preset: str | None, assignments: Sequence[str], **options: Any) -> Any:
     """Return the settings of a preset (or the default ones), with what the options say instead."""
-    from dreamopt.recipes.preset import chosen
+    from dreamopt.recipes.preset import resolve_settings
 
-    given = {key: value for key, value in said.items() if value is not None and value != ()}
-    return chosen(preset, given, assignments)
+    given = {key: value for key, value in options.items() if value is not None and value != ()}
+    return resolve_settings(preset, given, assignments)
 
 
 @click.command("render")
@@ -127,18 +151,18 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], **said: Any)
     default="dreamopt.png",
     show_default=True,
     metavar="FILE.png",
-    help="The picture; of several targets the contact sheet, beside a folder of the same name with one picture each.",
+    help="The image; of several targets the contact sheet, beside a folder of the same name with one image each.",
 )
-@click.option("--variants", default=1, show_default=True, type=click.IntRange(min=1), help="Pictures of each target.")
+@click.option("--variants", default=1, show_default=True, type=click.IntRange(min=1), help="Images of each target.")
 @settings_options
 @click.option(
     "--checkpoint",
     "every",
     type=click.IntRange(min=0),
     metavar="STEPS",
-    help="Keep the climb every so many steps; 0: never.  [default: every 30 s]",
+    help="Write a checkpoint every N steps; 0: never.  [default: every 30 s]",
 )
-@click.option("--resume", is_flag=True, help="Take up a rendering that was cut short, with the same options.")
+@click.option("--resume", is_flag=True, help="Resume an interrupted render, with the same options.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths.")
 @net_options
@@ -153,52 +177,52 @@ def command(
     resume: bool,
     **options: Any,
 ) -> None:
-    """Make the pictures that filters, neurons and classes of a net like.
+    """Make the images that filters, neurons and classes of a net like.
 
-    One target gives one PNG; several give one each and a contact sheet. The paths go to stdout. Every PNG tells in its metadata
+    One target gives one PNG; several give one each and a contact sheet. The paths go to stdout. Every PNG says in its metadata
     how it was made, with the command that makes it again. Ctrl-C writes the best so far and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
     """
     from dreamopt.cli.net import NET_KEYS
     from dreamopt.cli.progress import interruptible, rendering
-    from dreamopt.recipes import expand, render
-    from dreamopt.recipes.save import check_output, save
+    from dreamopt.recipes import plan_render
+    from dreamopt.recipes.render import run_plan
+    from dreamopt.recipes.save import FolderStore, check_output
     from dreamopt.recipes.store import Shelf
 
     check_output(out)
-    said = {key: options.pop(key) for key in NET_KEYS}
+    net_settings = {key: options.pop(key) for key in NET_KEYS}
     settings = chosen_settings(**options)
-    network, repeat, source = open_network(net, settings.size, **said)
-    expanded = expand(network, targets, settings.size, variants)
-    wanted = [target.text for target in expanded]
-    story = {"source": source, "load": {"net": net} | repeat, "command": again(net, repeat, expanded, variants, settings, out)}
-    shelf = None
-    if every != 0 or resume:
-        shelf = Shelf(f"{out}.checkpoint", every or None, None if every else 30.0, resume)
-    with interruptible() as stop, rendering(quiet, len(wanted), settings.total_steps) as report:
-        rendered = render(network, targets, settings, story=story, callbacks=[report], stop=stop, shelf=shelf, variants=variants)
+    network, repeat, source = open_network(net, settings.size, **net_settings)
+    plan = plan_render(network, targets, settings, variants=variants)
+    command = reproduce_command(plan, net, repeat, out)
+    plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
+    shelf = Shelf(f"{out}.checkpoint", every or None, None if every else 30.0, resume) if every != 0 or resume else None
+    store = FolderStore(out, shelf, network_title(source))
+    with interruptible() as stop, rendering(quiet, len(plan.samples), plan.total_steps) as report:
+        rendered = run_plan(plan, network, store=store, callbacks=[report], stop=stop)
     if not rendered:
         raise KeyboardInterrupt
-    singles, sheet = save(rendered, out, title=network_title(source), wanted=len(wanted))
+    sheet = store.finish(rendered)
     if as_json:
-        results = [{"path": str(path)} | dict(one.metadata) for path, one in zip(singles, rendered, strict=True)]
+        results = [{"path": str(one.path)} | dict(one.metadata) for one in rendered]
         click.echo(json.dumps({"pictures": results, "sheet": None if sheet is None else str(sheet)}, indent=2))
     else:
-        for path in [*singles, *([] if sheet is None else [sheet])]:
+        for path in [*(one.path for one in rendered), *([] if sheet is None else [sheet])]:
             click.echo(path)
     for one in rendered:
         if one.dead is not None:
-            click.echo(f"dreamopt: warning: {one.target.text} shows only its start: {one.dead}", err=True)
+            click.echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
         for what in ("stopped", "setback"):
             if one.metadata.get(what):
-                click.echo(f"dreamopt: warning: {one.target.text}: {one.metadata[what]}", err=True)
-    interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(wanted)
+                click.echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
+    interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(plan.samples)
     if interrupted:
-        goes_on = "" if shelf is None else " --resume goes on."
-        click.echo(f"dreamopt: interrupted; {len(rendered)} of {len(wanted)} pictures written, the best so far.{goes_on}", err=True)
+        resumable = "" if shelf is None else " --resume goes on."
+        click.echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{resumable}", err=True)
         click.get_current_context().exit(130)
 
 
 def network_title(source: Mapping[str, Any]) -> str:
-    """Return what a sheet says above its pictures."""
+    """Return what a sheet says above its images."""
     return str(source["net"])

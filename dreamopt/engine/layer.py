@@ -141,7 +141,7 @@ class Layer:
 
     @property
     def gate(self) -> tuple[float, float] | None:
-        """The bounds of the values whose gradient gets through, for a type that is flat beyond them; see `engine.redirect`."""
+        """The bounds of the values whose gradient gets through, for a type that is flat beyond them; see `rules.redirected`."""
         return None
 
     @property

@@ -6,12 +6,14 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from dreamopt.engine.backward_rule import BackwardRule, LayerTraits, traits_of
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import HandNode
 from dreamopt.engine.build import build
@@ -19,7 +21,8 @@ from dreamopt.engine.executor.program import Program
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
 from dreamopt.engine.memory import FloatArray
 from dreamopt.engine.names import find
-from dreamopt.engine.node import Node, Rule
+from dreamopt.engine.node import Node
+from dreamopt.engine.node_pass import backward_with_rule
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, UsageError
 from dreamopt.schema import LayerWeights, NetDef, read_net, write_weights
@@ -60,7 +63,7 @@ class Net:
     weights : path or sequence of LayerWeights, optional
         A caffemodel (binary or HDF5). Layers that it lacks keep what their fillers drew.
     phase : {0, 1, "TRAIN", "TEST"}
-        `dreamopt.caffe.TEST` (1) unless told otherwise; a NetDef's own.
+        `dreamopt.caffe.TEST` (1) by default; a NetDef's own.
     level, stages : int, sequence of str
         For the net's include and exclude rules.
     device : str or torch.device
@@ -227,13 +230,20 @@ class Net:
             loss += node.loss(self.device)
         return loss
 
-    def _backward(self, first: int, last: int, rules: Mapping[str, Rule] | None = None) -> None:
-        for node in reversed(self.nodes[last : first + 1]):
-            rule = rules.get(node.layer.type) if rules else None
-            if rule is None:
-                node.backward(self.device)
+    def _backward(self, first: int, last: int, rule: BackwardRule | None = None) -> None:
+        for i in range(first, last - 1, -1):
+            if rule is not None and rule.applies_to(self._traits[i]):
+                backward_with_rule(self.nodes[i], rule, self._traits[i], self._samples, self.device)
             else:
-                node.backward_by(rule, self.device)
+                self.nodes[i].backward(self.device)
+
+    @cached_property
+    def _traits(self) -> list[LayerTraits]:
+        return traits_of([node.layer for node in self.nodes], [len(node.weights) for node in self.nodes])
+
+    @property
+    def _samples(self) -> int:
+        return next((self.blobs[name].shape[0] for name in self.inputs if self.blobs[name].shape), 1)
 
     def _range(self, start: str | None, end: str | None, first: int, last: int) -> tuple[int, int]:
         if start is not None:

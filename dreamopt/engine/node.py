@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,6 @@ from dreamopt.engine.blob import Blob
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer, Shape
-
-
-Rule = Callable[[Tensor], Tensor]
-"""Another backward pass for a layer type: from the top's diff to the bottom's, a new tensor."""
 
 
 @dataclass
@@ -148,25 +144,30 @@ class Node:
                 f"propagate_down is true for its bottom '{self.layer.param.bottom[self.impossible]}', which has no gradient;"
                 " allowed is false"
             )
+        seeds = [top._diff.read(top.shape, device) for top in self.tops]
+        self.write_bottom_diffs(self.bottom_gradients(seeds, device))
+        if self.weights:
+            self._note_weight_diffs(self.recorded(device), seeds)
+
+    def recorded(self, device: torch.device) -> Graph:
+        """Return what autograd keeps of the last forward step, which runs again if a script has changed what it read."""
         self.reshape()
         graph = self._graph
         if graph is None or self._stale(graph):
             self._graph = graph = self._record(device)
-        seeds = [top._diff.read(top.shape, device) for top in self.tops]
-        found = self._pulled_back(graph, seeds, device) if self._reads_again(graph) else gradients(graph.tops, graph.bottoms, seeds)
+        return graph
+
+    def bottom_gradients(self, seeds: list[Tensor], device: torch.device) -> Sequence[Tensor | None]:
+        """Return the bottoms' diffs for diffs of the tops; None for a bottom that no top depends on."""
+        graph = self.recorded(device)
+        return self._pulled_back(graph, seeds, device) if self._reads_again(graph) else gradients(graph.tops, graph.bottoms, seeds)
+
+    def write_bottom_diffs(self, found: Sequence[Tensor | None]) -> None:
+        """Write the bottoms' diffs, but for those that are None or stopped."""
         for i, (blob, grad) in enumerate(zip(self.bottoms, found, strict=True)):
             if grad is not None and (i not in self.stopped or self.layer.always_propagates):
                 aliased = any(top._diff.aliases(grad) for top in self.tops)
                 blob._diff.write(grad.clone() if aliased else grad)
-        if self.weights:
-            self._note_weight_diffs(graph, seeds)
-
-    def backward_by(self, rule: Rule, device: torch.device) -> None:
-        """Write the bottom's diff as ``rule`` makes it from the top's diff, for a layer of one bottom and one top."""
-        if self.skipped or self.stopped:
-            return
-        (bottom,), (top,) = self.bottoms, self.tops
-        bottom._diff.write(rule(top._diff.read(top.shape, device)))
 
     def _stamps(self) -> list[tuple[int, int]]:
         return [blob._data.stamp for blob in (*self.bottoms, *self.tops)]

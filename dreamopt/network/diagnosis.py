@@ -38,7 +38,7 @@ def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
     x = image.detach().requires_grad_()
     names = list(dict.fromkeys([*objective.layers, *(key for reads in below.values() for _, key in reads)]))
     with torch.enable_grad():
-        activations = network.activations(x, names, linked=True)
+        activations = network.activations(x, names, between_layers=True)
         value = objective({layer: activations[layer] for layer in objective.layers}).sum()
         attached = {name: act for name, act in activations.items() if act.requires_grad}
         if not value.requires_grad:
@@ -89,7 +89,7 @@ def _nonfinite(network: Network, objective: Objective, image: Tensor) -> str | N
     x = image.detach().requires_grad_()
     names = list(dict.fromkeys([*objective.layers, *(key for reads in below.values() for _, key in reads)]))
     with torch.enable_grad():
-        activations = network.activations(x, names, linked=True)
+        activations = network.activations(x, names, between_layers=True)
         for info, reads in reversed(below.items()):
             key = next((key for key in _names(info) if key in activations and _strange(activations[key])), None)
             if key is not None:

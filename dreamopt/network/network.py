@@ -11,8 +11,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dreamopt.backends.base import Backend, LayerInfo, Shape
-from dreamopt.backends.base import Redirect as Redirect
+from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, parse_rules
+from dreamopt.backends.base import Redirected as Redirected
 from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
@@ -57,6 +57,8 @@ class Network:
         self._blobs = {top for info in backend.layers for top in info.tops}
         numbered = {f"{info.name}[{j}]": info for info in backend.layers if len(info.tops) > 1 for j in range(len(info.tops))}
         self._numbered = {name: info for name, info in numbered.items() if name not in self._by_name}
+        self.files: tuple[str, ...] = ()
+        """The files that it was loaded from, but for those of the package itself."""
         self._hash: str | None = None
 
     @property
@@ -182,7 +184,15 @@ class Network:
             why = f"layer '{name}' cannot be reached with an input of {item}: {problem}"
             raise ShapeError(f"{why}; use the file's size, {self.input_shape}, or a layer below") from problem
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
+    def activations(
+        self,
+        x: Tensor,
+        layers: Sequence[str],
+        *,
+        between_layers: bool = False,
+        rule: str | BackwardRule | Sequence[str | BackwardRule] | None = None,
+        acted: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Return the values of layers for a batch of inputs, differentiable.
 
         Parameters
@@ -191,11 +201,13 @@ class Network:
             (N, C, H, W) in the input space.
         layers : sequence of str
             Their names; nothing beyond the topmost one is computed.
-        linked : bool
+        between_layers : bool
             Whether gradients of one of these values with respect to another are wanted too, which may be slower.
-        redirect : Redirect, optional
-            Made for N items: the rule by which gradients pass ReLUs that stop them, which may be slower too. They have to
-            be those of what is **maximised**; where the rule has acted stands in it once they are computed.
+        rule : str, BackwardRule or a sequence of them, optional
+            Another backward pass for some layers, which may be slower too: ``"guided"``, ``"deconvnet"``, ``"redirected"``,
+            ``"conv*: lrp_epsilon(0.25), InnerProduct: lrp_epsilon"``; see `dreamopt.engine.rule_list.RuleList`.
+        acted : dict, optional
+            Filled by the backward pass: for which samples, (N,) bool, by layer, a rule that tells it (``redirected``) changed the gradient.
 
         Returns
         -------
@@ -207,11 +219,13 @@ class Network:
             raise ShapeError(
                 f"the input must be of shape (N, {', '.join(map(str, self.input_shape))}) up to its size, not {tuple(x.shape)}"
             )
-        if redirect is None:  # which a backend of somebody's own need not know
-            return self.backend.activations(x, list(dict.fromkeys(names)), linked=linked)
-        if redirect.batch != x.shape[0]:
-            raise ShapeError(f"the rule of redirected ReLUs was made for {redirect.batch} items, but the input has {x.shape[0]}")
-        return self.backend.activations(x, list(dict.fromkeys(names)), linked=linked, redirect=redirect)
+        unique = list(dict.fromkeys(names))
+        if rule is None:  # which a backend of somebody's own need not know
+            return self.backend.activations(x, unique, between_layers=between_layers)
+        rule = parse_rules(rule)
+        if isinstance(rule, RuleList):
+            rule.require_matches((info.name, info.type) for info in self.layers)
+        return self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
 
     def producers(self, layer: str) -> list[tuple[LayerInfo, str]]:
         """Return the layers that a layer reads, each with the name under which the value read is asked for."""

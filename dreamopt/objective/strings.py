@@ -47,7 +47,7 @@ _STRING = r'"(?:[^"\\]|\\.)*"'
 _QUOTED = re.compile(rf"(.+?):\s*((?:{_STRING}|\d+)(?:\s*,\s*(?:{_STRING}|\d+))*)", re.DOTALL)
 _PAIRS = r"\d+\s*,\s*\d+(?:\s*;\s*\d+\s*,\s*\d+)*"
 _LIST = rf"\(\s*{_PAIRS}\s*\)"
-_PLACES = re.compile(rf"(.+)@\s*(cent(?:re|er)|{_PAIRS}|{_LIST}(?:\s*;\s*{_LIST})*)", re.DOTALL)
+PLACES = re.compile(rf"(.+)@\s*(cent(?:re|er)|{_PAIRS}|{_LIST}(?:\s*;\s*{_LIST})*)", re.DOTALL)
 
 
 def parse(text: str) -> Objective:
@@ -114,7 +114,7 @@ def _term(text: str, whole: str) -> Objective:
 
 
 def _unit(text: str) -> Objective:
-    body, place = (found[1], found[2]) if (found := _PLACES.fullmatch(text)) else (text, None)
+    body, place = (found[1], found[2]) if (found := PLACES.fullmatch(text)) else (text, None)
     if found := _QUOTED.fullmatch(body):
         layer, units = found[1], [json.loads(u) for u in re.findall(rf"{_STRING}|\d+", found[2])]
     else:
@@ -127,8 +127,16 @@ def _unit(text: str) -> Objective:
             )
         # A negative number is a number out of range, and no label.
         units = [int(unit) if re.fullmatch(r"\s*-\d+\s*", unit) else unit.strip()]
-    layer = layer.strip()
-    chosen = units[0] if len(units) == 1 else tuple(units)
+    return unit_objective(layer.strip(), tuple(units), place)
+
+
+def unit_objective(layer: str, units: tuple[int | str, ...], place: str | None = None) -> Objective:
+    """Return the objective of units of a layer: of a channel or class, or with a place (what stands after the ``@``) of neurons.
+
+    >>> unit_objective("conv4", (7,)), unit_objective("conv4", (7,), "3,5")
+    (Channel(layer='conv4', unit=7), Neuron(layer='conv4', unit=7, y=3, x=5))
+    """
+    chosen = units[0] if len(units) == 1 else units
     if place is None:
         return _make("ClassScore", layer, chosen) if any(isinstance(u, str) for u in units) else _make("Channel", layer, chosen)
     if place.startswith("cent"):

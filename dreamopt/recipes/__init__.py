@@ -1,7 +1,25 @@
-"""Recipes: a few lines each over problem and optimizer."""
+"""Recipes: a job is resolved into a plan, executed batch by batch, and stored."""
 
-from dreamopt.recipes.render import Rendered, render
+from dreamopt.recipes.execute import Store, execute, execute_batch
+from dreamopt.recipes.plan import Plan, plan_render
+from dreamopt.recipes.render import render
+from dreamopt.recipes.rendered import Rendered
+from dreamopt.recipes.replay import replay
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.targets import Target, expand
+from dreamopt.recipes.stages import Stage
+from dreamopt.recipes.targets import Sample, expand
 
-__all__ = ["Rendered", "Settings", "Target", "expand", "render"]
+__all__ = [
+    "Plan",
+    "Rendered",
+    "Sample",
+    "Settings",
+    "Stage",
+    "Store",
+    "execute",
+    "execute_batch",
+    "expand",
+    "plan_render",
+    "render",
+    "replay",
+]

@@ -1,5 +1,7 @@
 """Demo: the embedded net's filters layer by layer and its classes, on two contact sheets."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,22 +11,26 @@ import torch
 from dreamopt.image.files import write_png
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.network import Network
+from dreamopt.objectives import Channel
 from dreamopt.optimize import Callback
 from dreamopt.problem import Problem
 from dreamopt.recipes.inspect import names_of_values
-from dreamopt.recipes.render import Rendered, render
-from dreamopt.recipes.save import sheet_metadata, single_paths
-from dreamopt.recipes.settings import WAKING, Settings
+from dreamopt.recipes.plan import plan_render
+from dreamopt.recipes.render import run_plan
+from dreamopt.recipes.rendered import Rendered
+from dreamopt.recipes.restarts import restarts_of
+from dreamopt.recipes.save import FolderStore, sheet_metadata
+from dreamopt.recipes.settings import Settings
 
 FILTERS_PER_LAYER = 8
 LAYERS = 6
 MIXING = {"Convolution", "Concat", "Eltwise"}
-SETTINGS = Settings(size=128, steps=160, optimizer="ascent", parametrization="pixels", transforms=(), blur=0.5, batch_size=16)
+SETTINGS = Settings(size=128, steps=160, optimizer="ascent", parametrization="pixels", transforms=(), blur=0.5, batch_size=16)  # type: ignore[arg-type]  # strings are read
 """What shows the embedded net best, by eye: its gradients follow shapes, so plain pixels give bolder colours than a spectrum."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Choice:
     """What a demo renders.
 
     Parameters
@@ -42,10 +48,10 @@ class Plan:
     filters: int = FILTERS_PER_LAYER
 
     def targets(self, network: Network, layer: str, settings: Settings | None = None) -> list[str]:
-        """Return the targets of one layer's row, for a rendering with these settings."""
-        awake = lively(network, layer, settings)
-        shown = min(self.filters, len(awake))
-        return [f"{layer}:{awake[index * len(awake) // shown]}" for index in range(shown)]
+        """Return the targets of one layer's row, for a render with these settings."""
+        active = active_channels(network, layer, settings)
+        shown = min(self.filters, len(active))
+        return [f"{layer}:{active[index * len(active) // shown]}" for index in range(shown)]
 
 
 def trunk(network: Network) -> list[str]:
@@ -64,29 +70,30 @@ def trunk(network: Network) -> list[str]:
     return found
 
 
-def lively(network: Network, layer: str, settings: Settings | None = None) -> list[int]:
-    """Return the layer's filters that some start of a rendering with these settings wakes; all of them, if none does.
+def active_channels(network: Network, layer: str, settings: Settings | None = None) -> list[int]:
+    """Return the layer's filters that the start or a restart of a render with these settings activates; all of them, if none does.
 
     In every trained net some filters never fire, and a demo need not show them.
     """
     settings, values = Settings() if settings is None else settings, []
-    for wake in WAKING:
-        problem = Problem(network, f"{layer}:0", size=settings.size, parametrization=settings.make_parametrization(wake))
-        images = problem.images(problem.start(wake.more_seed))
+    starts = [(settings.parametrization, 0)]
+    starts += [(restart.parametrization, restart.seed_offset) for restart in restarts_of(settings.parametrization)]
+    for parametrization, seed in starts:
+        problem = Problem(network, Channel(layer, 0), size=settings.size, parametrization=parametrization)
         with torch.no_grad():
-            values.append(network.activations(images, [layer])[layer][0].flatten(1))
+            values.append(network.activations(problem.images(problem.start(seed)), [layer])[layer][0].flatten(1))
     seen = torch.cat(values, dim=1)
-    awake = (seen.amax(1) > seen.amin(1)).nonzero().flatten().tolist()
-    return [int(channel) for channel in awake] or list(range(seen.shape[0]))
+    active = (seen.amax(1) > seen.amin(1)).nonzero().flatten().tolist()
+    return [int(channel) for channel in active] or list(range(seen.shape[0]))
 
 
-def plan(network: Network, filters: int = FILTERS_PER_LAYER) -> Plan:
+def choose(network: Network, filters: int = FILTERS_PER_LAYER) -> Choice:
     """Choose what is worth seeing of any classifier: up to six layers of its trunk, evenly spread, and the scores before a softmax."""
     layers = trunk(network)
     shown = min(LAYERS, len(layers))
     chosen = [layers[(index + 1) * len(layers) // shown - 1] for index in range(shown)]
     ends = [info.name for info in network.layers if not info.added and info.type not in {"Softmax", "SoftmaxWithLoss"}]
-    return Plan(tuple(chosen), ends[-1], filters)
+    return Choice(tuple(chosen), ends[-1], filters)
 
 
 def demo(
@@ -94,7 +101,7 @@ def demo(
     folder: str | Path,
     settings: Settings | None = None,
     *,
-    what: Plan | None = None,
+    what: Choice | None = None,
     callbacks: Sequence[Callback] = (),
     stop: Callable[[], bool] | None = None,
 ) -> list[Path]:
@@ -105,11 +112,11 @@ def demo(
     network : Network
         With class names, for the labels.
     folder : str or Path
-        Created when missing; receives ``filters.png``, ``classes.png`` and a folder of single pictures for each.
+        Created when missing; receives ``filters.png``, ``classes.png`` and a folder of single images for each.
     settings : Settings, optional
         As for `dreamopt.render`; `SETTINGS` when None.
-    what : Plan, optional
-        Layers and classes; chosen by `plan` when None.
+    what : Choice, optional
+        Layers and classes; chosen by `choose` when None.
     callbacks, stop
         As for `dreamopt.render`.
 
@@ -119,26 +126,26 @@ def demo(
         The two sheets; one or none when interrupted early.
     """
     settings = SETTINGS if settings is None else settings
-    chosen, out = plan(network) if what is None else what, Path(folder)
-    rows = [(layer, chosen.targets(network, layer, settings)) for layer in chosen.layers]
-    sheets = []
-    filters = render(network, [target for _, row in rows for target in row], settings, callbacks=callbacks, stop=stop)
-    by_text = {one.target.text: one for one in filters}
+    what, out, sheets = choose(network) if what is None else what, Path(folder), []
+    rows = [(layer, what.targets(network, layer, settings)) for layer in what.layers]
+
+    def rendered(path: Path, targets: list[str]) -> list[Rendered]:
+        plan = plan_render(network, targets, settings)
+        return run_plan(plan, network, store=FolderStore(path), callbacks=callbacks, stop=stop)
+
+    filters = rendered(out / "filters.png", [target for _, row in rows for target in row])
+    by_text = {one.sample.text: one for one in filters}
     shown = [(layer, [by_text[target] for target in row if target in by_text]) for layer, row in rows]
-    sections = [Section([one.picture for one in row], [one.target.text for one in row], layer) for layer, row in shown if row]
-    sheets += _write(out / "filters.png", filters, sections, "What the filters like, layer by layer", chosen.filters)
+    sections = [Section([one.image for one in row], [one.sample.text for one in row], layer) for layer, row in shown if row]
+    sheets += _sheet(out / "filters.png", filters, sections, "What the filters like, layer by layer", what.filters)
     if stop is None or not stop():
-        classes = render(network, f"{chosen.classes}:*", settings, callbacks=callbacks, stop=stop)
-        section = Section([one.picture for one in classes], [one.target.label or one.target.text for one in classes])
-        sheets += _write(out / "classes.png", classes, [section], "What the classes look like", None)
+        classes = rendered(out / "classes.png", [f"{what.classes}:*"])
+        section = Section([one.image for one in classes], [one.sample.label or one.sample.text for one in classes])
+        sheets += _sheet(out / "classes.png", classes, [section], "What the classes look like", None)
     return sheets
 
 
-def _write(path: Path, rendered: Sequence[Rendered], sections: Sequence[Section], title: str, columns: int | None) -> list[Path]:
+def _sheet(path: Path, rendered: Sequence[Rendered], sections: Sequence[Section], title: str, columns: int | None) -> list[Path]:
     if not rendered:
         return []
-    singles = single_paths(rendered, path)
-    for one, place in zip(rendered, singles, strict=True):
-        write_png(place, one.picture, one.metadata)
-    sheet = contact_sheet(sections, columns=columns, title=title)
-    return [write_png(path, sheet, sheet_metadata(rendered, singles))]
+    return [write_png(path, contact_sheet(sections, columns=columns, title=title), sheet_metadata(rendered))]

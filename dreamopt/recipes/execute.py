@@ -1,9 +1,12 @@
-"""The climbs of a batch of targets: where they start, what wakes those that are asleep, one leg after the other."""
+"""Execution of a plan, batch by batch: where a batch starts, its runs one after the other, and the images that come of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,112 +14,155 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import DeadGradientError
+from dreamopt.image.files import RGBImage, covering
 from dreamopt.network import Network
-from dreamopt.objective import each
-from dreamopt.optimize import Callback, Checkpoint, Progress, Result, run
+from dreamopt.optimize import Callback, Checkpoint, Progress, Result, Start, find_start, run
 from dreamopt.problem import Problem
-from dreamopt.recipes.settings import NOISE, WAKING, Settings, Wake
-from dreamopt.recipes.stages import Leg, carried, choose_size, given_images, plan, pyramid, resized
-from dreamopt.recipes.targets import Target, together
+from dreamopt.recipes.plan import Plan
+from dreamopt.recipes.rendered import Rendered, stretched
+from dreamopt.recipes.stages import carry_over, pyramid, resized
+from dreamopt.recipes.targets import Sample
+from dreamopt.version import __version__
+
+Stop = Callable[[], bool] | None
+
+
+class Store(Protocol):
+    """Where images and checkpoints of a job are kept; see `dreamopt.recipes.store`."""
+
+    def open(self, plan: Plan) -> None:
+        """Begin a job, or resume it; raise UsageError where another one is kept."""
+
+    def done(self, batch: int) -> list[Rendered] | None:
+        """Return a batch's images where they are finished, in the batch's order."""
+
+    def checkpoint(self, batch: int, stage: int) -> Checkpoint | None:
+        """Return where a run is kept, if it is."""
+
+    def save(self, batch: int, rendered: Sequence[Rendered]) -> list[Path]:
+        """Write a batch's images under their final names; then, unless one was interrupted, drop the batch's checkpoints."""
+
+    def finish(self, rendered: Sequence[Rendered]) -> Path | None:
+        """Write the contact sheet of a job's images, if there is one; if all are finished, forget the job."""
+
+
+def execute(
+    plan: Plan, network: Network, *, store: Store | None = None, callbacks: Sequence[Callback] = (), stop: Stop = None
+) -> Iterator[Rendered]:
+    """Make a plan's images, batch by batch; each batch is in the store before the next begins.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `dreamopt.recipes.plan_render`.
+    network : Network
+        The one that it was made for, or the same one loaded again.
+    store : Store, optional
+        Where images go, and what is resumed. Batches of which no sample has a gradient are written once another one has.
+    callbacks : sequence of callable
+        Called with a `dreamopt.optimize.Progress` after each step of each batch.
+    stop : callable, optional
+        Asked after each step; once it returns True, the running batch ends with the best it had and no other begins.
+
+    Yields
+    ------
+    Rendered
+        Its ``index`` says which of the plan's samples it is.
+    """
+    if store is not None:
+        store.open(plan)
+    unsaved: list[tuple[int, list[Rendered]]] = []
+    seen_gradient = False
+    for number in range(len(plan.batches)):
+        rendered = None if store is None else store.done(number)
+        if rendered is None:
+            rendered = execute_batch(plan, network, number, store=store, callbacks=callbacks, stop=stop)
+            unsaved.append((number, rendered))
+        else:
+            yield from rendered
+        seen_gradient = seen_gradient or any(one.dead is None for one in rendered)
+        while seen_gradient and unsaved:
+            yield from _saved(store, *unsaved.pop(0))
+        if any(one.interrupted for one in rendered) or (stop is not None and stop()):
+            break
+    for _, rendered in unsaved:
+        yield from rendered
+
+
+def _saved(store: Store | None, batch: int, rendered: list[Rendered]) -> list[Rendered]:
+    if store is None:
+        return rendered
+    return [replace(one, path=path) for one, path in zip(rendered, store.save(batch, rendered), strict=True)]
+
+
+def execute_batch(
+    plan: Plan, network: Network, batch: int, *, store: Store | None = None, callbacks: Sequence[Callback] = (), stop: Stop = None
+) -> list[Rendered]:
+    """Make the images of one batch of a plan, in the batch's order; parameters as those of `execute`, only checkpoints are written."""
+    places = plan.batches[batch]
+    samples = [plan.samples[place] for place in places]
+    start, problem, levels = _start(plan, network, samples)
+    dead = _dead(plan, network, samples, start, problem, levels)
+    rendered: dict[int, Rendered] = {}
+    # Samples that are compared with each other are optimized all or none.
+    coupled = samples[0].coupled
+    alive = [index for index in range(len(samples)) if index not in dead or (coupled and len(dead) < len(samples))]
+    for index in (index for index in dead if index not in alive):
+        alone, params = (problem, start.params) if coupled else (problem.select([index]), start.params[index : index + 1])
+        result = run(alone, plan.stages[0].optimizer, 0, seed=plan.settings.seed, start=params)
+        outcome, row = _Outcome(result, result, result.images, 0, False), index if coupled else 0
+        rendered[index] = _rendered(plan, network, places[index], outcome, row, start.restarted[index], dead[index])
+    if alive:
+        if len(alive) < len(samples):
+            problem = plan.problem(network, [samples[index] for index in alive], 0)
+            start = start.select(alive)
+            levels = None if levels is None else [level[alive] for level in levels]
+        checkpoint = None if store is None else lambda stage: store.checkpoint(batch, stage)
+        outcome = _run_stages(plan, network, [samples[index] for index in alive], problem, start, levels, callbacks, stop, checkpoint)
+        for row, index in enumerate(alive):
+            rendered[index] = _rendered(plan, network, places[index], outcome, row, start.restarted[row], dead.get(index))
+    return [rendered[index] for index in range(len(samples))]
+
+
+def _start(plan: Plan, network: Network, samples: Sequence[Sample]) -> tuple[Start, Problem, list[Tensor] | None]:
+    """Return where a batch starts, the problem of the first run, and for octaves the images of each."""
+    seed, first = plan.settings.seed, plan.stages[0]
+    problem = plan.problem(network, samples, 0)
+    octaves = first.carry == "add_detail"
+    images, levels = None, None
+    if plan.init is not None:
+        image = network.from_rgb(covering(plan.init.array(), plan.size if octaves else first.size))
+        images = image.expand(len(samples), *image.shape).clone()
+        if plan.settings.init_noise:
+            drawn = torch.stack([stream.normal("init", images.shape[1:], images) for stream in problem.streams(seed, 0)])
+            images = images + plan.settings.init_noise * problem.space.grey_level * drawn
+    if octaves:
+        if images is None:
+            last = plan.problem(network, samples, len(plan.stages) - 1)
+            images = last.images(last.start(seed))
+        levels = pyramid(images, plan.stages)
+        images = levels[0]
+    params = None if images is None else problem.clip(problem.parametrization.params(images, problem.space))
+    runs = {"steps": first.steps, "octave": 0, "octaves": len(plan.stages)}
+    return find_start(problem, plan.restarts, seed=seed, start=params, **runs), problem, levels
+
+
+def _dead(
+    plan: Plan, network: Network, samples: Sequence[Sample], start: Start, problem: Problem, levels: list[Tensor] | None
+) -> dict[int, str]:
+    """Return by place why samples have no gradient; a gradient that is zero at a small octave may not be at a larger one."""
+    if not start.dead or len(plan.stages) == 1:
+        return dict(start.dead)
+    last = plan.problem(network, samples, len(plan.stages) - 1)
+    images = resized(problem.images(start.params), plan.stages[-1].size, order=1) if levels is None else levels[-1]
+    params = last.clip(last.parametrization.params(images, last.space))
+    zero = last.evaluate(params, seed=plan.settings.seed).dead()
+    return {place: why for place, why in start.dead.items() if place in zero}
 
 
 @dataclass(frozen=True)
-class Job:
-    """A target with its number among equal targets, which names its random streams.
-
-    So a picture does not depend on what else is rendered, and a target given twice gives two pictures.
-    """
-
-    target: Target
-    item: int
-
-
-def make_problem(network: Network, jobs: Sequence[Job], leg: Leg, wake: Wake = WAKING[0]) -> Problem:
-    """Return the problem of jobs that climb together, on one leg."""
-    settings = leg.settings
-    if leg.layers and not jobs[0].target.coupled:
-        objective = each([leg.aimed(network, job.target.given) for job in jobs])
-    else:
-        objective = together([job.target for job in jobs])
-    return Problem(
-        network,
-        objective,
-        settings.make_regularizers(),
-        leg.size,
-        batch=len(jobs),
-        parametrization=settings.make_parametrization(wake),
-        transforms=settings.make_transforms(),
-        views=settings.views,
-        items=[job.item for job in jobs],
-        redirected=settings.redirected,
-    )
-
-
-@dataclass
-class Batch:
-    """Targets that climb together: where they start, and what became of those that cannot climb."""
-
-    jobs: Sequence[Job]
-    legs: list[Leg]
-    start: Tensor
-    wakes: list[Wake]
-    dead: dict[int, str]
-    bases: list[Tensor] | None = None
-
-    def alive(self) -> list[int]:
-        """Return the places of the targets that climb; those that are coupled climb all or none."""
-        if self.jobs[0].target.coupled:
-            return [] if len(self.dead) == len(self.jobs) else list(range(len(self.jobs)))
-        return [index for index in range(len(self.jobs)) if index not in self.dead]
-
-
-def begin(network: Network, jobs: Sequence[Job], settings: Settings) -> Batch:
-    """Return a batch at its start, with louder starts for the targets that the first does not wake."""
-    legs = plan(settings, choose_size(network, settings, [job.target.given for job in jobs]))
-    problem = make_problem(network, jobs, legs[0])
-    images = given_images(network, settings, legs[-1].size if settings.octaves > 1 else legs[0].size, len(jobs))
-    if images is not None and settings.start_noise:
-        drawn = torch.stack([stream.normal("init", images.shape[1:], images) for stream in problem.streams(settings.seed, 0)])
-        images = images + settings.start_noise * problem.space.grey_level * drawn
-    bases = None
-    if settings.octaves > 1:
-        last = make_problem(network, jobs, legs[-1])
-        bases = pyramid(last.images(last.start(settings.seed)) if images is None else images, legs)
-        images = bases[0]
-    start = problem.start(settings.seed) if images is None else problem.clip(problem.parametrization.params(images, problem.space))
-    batch = Batch(jobs, legs, start, [WAKING[0]] * len(jobs), {}, bases)
-    _wake(network, batch, problem, settings, louder=settings.init is None)
-    if batch.dead and len(legs) > 1:
-        # What sleeps in a small octave may wake in a larger one.
-        last = make_problem(network, jobs, legs[-1])
-        whole = resized(problem.images(start), legs[-1].size, order=1) if bases is None else bases[-1]
-        asleep = last.evaluate(last.clip(last.parametrization.params(whole, last.space)), seed=settings.seed).dead()
-        batch.dead = {index: why for index, why in batch.dead.items() if index in asleep}
-    return batch
-
-
-def _wake(network: Network, batch: Batch, problem: Problem, settings: Settings, louder: bool) -> None:
-    jobs, leg = batch.jobs, batch.legs[0]
-    dead = problem.evaluate(batch.start, seed=settings.seed).dead()
-    for wake in WAKING[1:] if louder and not jobs[0].target.coupled else ():
-        if not dead:
-            break
-        asleep = [jobs[index] for index in dead]
-        other, climbed = make_problem(network, asleep, leg, wake), make_problem(network, asleep, leg)
-        drawn = other.start(settings.seed + wake.more_seed)
-        if settings.parametrization in NOISE:
-            drawn = climbed.parametrization.params(other.images(drawn), climbed.space)
-        still = set(climbed.evaluate(drawn, seed=settings.seed).dead())
-        for place, index in enumerate(dead):
-            if place not in still:
-                batch.start[index], batch.wakes[index] = drawn[place], wake
-        dead = [index for place, index in enumerate(dead) if place in still]
-    batch.dead = {index: problem.explain(batch.start, index, settings.seed) for index in dead}
-
-
-@dataclass
-class Climbed:
-    """What the climbs of a batch gave: the first and the last result, the images, all steps made, whether it was cut short."""
+class _Outcome:
+    """What the runs of a batch gave: the first and the last result, the images, all steps made, whether it was cut short."""
 
     first: Result
     last: Result
@@ -124,87 +170,127 @@ class Climbed:
     steps: int
     cut: bool
 
-    def opacity(self, place: int) -> NDArray[np.uint8] | None:
-        """Return (H, W), 0 clear to 255, of one item's image; None where it has none."""
+    def opacity(self, row: int) -> NDArray[np.uint8] | None:
+        """Return (H, W), 0 transparent to 255, of one sample's image; None where it has none."""
         last = self.last
-        params = (last.best_params if self.cut else last.params)[place : place + 1]
+        params = (last.best_params if self.cut else last.params)[row : row + 1]
         with torch.no_grad():
             alpha = last.problem.parametrization.alpha(params, last.problem.space)
         if alpha is None and last.transparency is not None:
-            seen = last.transparency[place].mean(0)
+            summed = last.transparency[row].mean(0)
             # The strongest hundredth is fully opaque: single pixels stand far above the rest.
-            alpha = (seen / max(float(np.quantile(seen.cpu().numpy(), 0.99)), 1e-30)).clamp(0, 1)[None, None]
+            alpha = (summed / max(float(np.quantile(summed.cpu().numpy(), 0.99)), 1e-30)).clamp(0, 1)[None, None]
         return None if alpha is None else (alpha[0, 0] * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def climb(
+def _run_stages(
+    plan: Plan,
     network: Network,
-    batch: Batch,
-    settings: Settings,
+    samples: Sequence[Sample],
+    problem: Problem,
+    start: Start,
+    levels: list[Tensor] | None,
     callbacks: Sequence[Callback],
-    stop: Callable[[], bool] | None,
-    kept: Callable[[int], Checkpoint] | None,
-) -> Climbed:
-    """Make a batch's climbs, one leg after the other, until the end or until ``stop`` says so.
-
-    Parameters
-    ----------
-    network : Network
-        The net.
-    batch : Batch
-        From `begin`.
-    settings : Settings
-        Of the whole rendering.
-    callbacks, stop
-        As for `dreamopt.render`.
-    kept : callable, optional
-        Gives the checkpoint of a leg's number.
-    """
-    alive = batch.alive()
-    jobs = [batch.jobs[index] for index in alive]
-    bases = None if batch.bases is None else [base[alive] for base in batch.bases]
-    stopped, steps, first = False, 0, None
-    start, images, last = batch.start[alive], None, None
+    stop: Stop,
+    checkpoint: Callable[[int], Checkpoint | None] | None,
+) -> _Outcome:
+    """Make a batch's runs, one after the other, until the end or until ``stop`` says so."""
+    stopped, begin, results = False, start, list[Result]()
+    images: Tensor | None = None
 
     def asked(_: Progress) -> bool:
         nonlocal stopped
         stopped = stop is not None and stop()
         return stopped
 
-    for leg in batch.legs:
-        problem = make_problem(network, jobs, leg)
+    for number, stage in enumerate(plan.stages):
+        final = number == len(plan.stages) - 1
+        params: Tensor | Start = begin
         if images is not None:
-            at_first = carried(images, leg, bases)
-            if last is not None and at_first is images and type(problem.parametrization) is type(last.problem.parametrization):
-                start = last.params
+            problem = plan.problem(network, samples, number)
+            carried = carry_over(images, plan.stages, number, levels)
+            if results and carried is images and type(problem.parametrization) is type(results[-1].problem.parametrization):
+                params = results[-1].params
             else:
-                start = problem.clip(problem.parametrization.params(at_first, problem.space))
+                params = problem.clip(problem.parametrization.params(carried, problem.space))
+        keep = None if checkpoint is None else checkpoint(number)
         try:
-            last = run(
+            result = run(
                 problem,
-                leg.settings.make_optimizer(),
-                leg.settings.steps,
-                seed=settings.seed,
-                start=start,
+                stage.optimizer,
+                stage.steps,
+                seed=plan.settings.seed,
+                start=params,
                 callbacks=(*callbacks, asked),
-                octave=leg.number,
-                octaves=leg.count,
-                checkpoint=None if kept is None else kept(leg.number),
-                resume=kept is not None,
-                transparency=settings.transparency and leg is batch.legs[-1],
+                octave=number,
+                octaves=len(plan.stages),
+                checkpoint=keep,
+                resume=keep is not None,
+                transparency=plan.settings.transparency and final,
+                project_every_step=plan.project_every_step,
             )
         except DeadGradientError:
-            if leg is batch.legs[-1] and last is None:
+            if final and not results:
                 raise
-            images = problem.images(start)  # nothing to climb at this size; the next begins where this one stood
+            # No gradient at this size: pass the start on to the next stage.
+            images = problem.images(params.params if isinstance(params, Start) else params)
             continue
-        first = last if first is None else first
-        steps += last.steps
-        cut = last.interrupted or (stopped and (last.steps < leg.settings.steps or leg is not batch.legs[-1]))
-        images = last.best_images if cut else last.images
+        results.append(result)
+        cut = result.interrupted or (stopped and (result.steps < stage.steps or not final))
+        images = result.best_images if cut else result.images
         if cut:
-            return Climbed(first, last, images, steps, True)
-    assert first is not None
-    assert last is not None
+            break
     assert images is not None
-    return Climbed(first, last, images, steps, False)
+    return _Outcome(results[0], results[-1], images, sum(result.steps for result in results), cut)
+
+
+def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: int, restarted: int | None, dead: str | None) -> Rendered:
+    result, cut = outcome.last, outcome.cut
+    values = outcome.images[row : row + 1]
+    shown = stretched(values, network) if plan.settings.stretch else values
+    image: RGBImage = network.to_rgb(shown).round().to(torch.uint8)[0].cpu().numpy()
+    opacity = outcome.opacity(row)
+    if opacity is not None:
+        image = np.dstack([image, opacity])
+    value = float(result.best_values[row] if cut else result.values[row])
+    described = result.describe(row)
+    facts = described["results"][0]
+    metadata = plan.describe(index) | {
+        "dreamopt": __version__,
+        "start": _described_start(plan, restarted),
+        "value": facts["best_value"] if cut else facts["value"],
+        "first_value": _finite(outcome.first.history[0][row]) if len(outcome.first.history) else None,
+        "best_value": facts["best_value"],
+        "best_step": facts["best_step"],
+        "steps_made": outcome.steps,
+        "interrupted": cut,
+        "stopped": facts["stopped"],
+        "setback": facts["setback"],
+        "dead": dead,
+        "redirected": {layer: int(steps[row]) for layer, steps in outcome.first.redirected_at.items() if steps[row]},
+        "problem": {key: described[key] for key in ("regularizers", "parametrization", "transforms", "optimizer")},
+        "made_with": {
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": str(network.device),
+            "threads": torch.get_num_threads(),
+            "machine": platform.machine(),
+        },
+    }
+    return Rendered(plan.samples[index], image, value, metadata, cut, dead, index)
+
+
+def _described_start(plan: Plan, restarted: int | None) -> dict[str, Any]:
+    """Return what a sample's start is drawn with, and which restart that is."""
+    restart = None if restarted is None else plan.restarts[restarted]
+    drawn: Any = plan.parametrization if restart is None else restart.parametrization
+    return {
+        "noise": plan.settings.init_noise if plan.init is not None else getattr(drawn, "noise", None),
+        "power": getattr(drawn, "power", None),
+        "seed": plan.settings.seed + (0 if restart is None else restart.seed_offset),
+        "restart": restarted,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if value == value and abs(value) != float("inf") else None

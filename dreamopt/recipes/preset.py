@@ -6,25 +6,25 @@ import dataclasses
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
 from dreamopt.errors import DreamoptError, UsageError
-from dreamopt.image.parametrization import parametrizations, parse_parametrization
-from dreamopt.image.transform import parse_transforms, transforms
-from dreamopt.optimize.optimizer import optimizers, parse_optimizer
+from dreamopt.image.parametrization import parametrizations
+from dreamopt.image.transform import transforms
+from dreamopt.optimize.optimizer import optimizers
 from dreamopt.parts.calls import parse_value
-from dreamopt.parts.part import literal
 from dreamopt.parts.registry import snake
-from dreamopt.recipes.settings import STAGED, Settings
-from dreamopt.regularizer import parse_regularizer, regularizers
+from dreamopt.recipes.settings import Settings, StageSettings, names
+from dreamopt.recipes.shorthand import Listed, field_names, with_added
+from dreamopt.regularizer import regularizers
 
-SHORT = {"tv": "total_variation", "blur": "gaussian_blur"}
+ALIASES = {"tv": "total_variation", "blur": "gaussian_blur"}
 """Short names of parts in ``--set``."""
-_PARTS = {"optimizer": parse_optimizer, "parametrization": parse_parametrization}
+_TEXTS = ("optimizer", "parametrization", "init")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Preset:
         What differs from the publication, and why.
     size : int or None
         Pixels of a side of the net it was made for.
-    settings : Settings
-        All of it.
+    text : str
+        The TOML file.
     """
 
     name: str
@@ -53,7 +53,27 @@ class Preset:
     example: str
     notes: str
     size: int | None
-    settings: Settings
+    text: str = field(repr=False)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The arguments of `Settings`, its stages as mappings; read anew at each use."""
+        table = tomllib.loads(self.text)
+        return {**table.get("settings", {}), "stages": table.get("stages", ())}
+
+    @property
+    def check(self) -> dict[str, Any]:
+        """How the recipe is tried on any net: ``target`` and ``set``, strings with places as in parts' examples, and ``fields``.
+
+        ``needs`` says what it needs beside a net and a unit, where it does.
+        """
+        check: dict[str, Any] = tomllib.loads(self.text).get("check", {})
+        return check
+
+    @cached_property
+    def settings(self) -> Settings:
+        """All of it; the parts are read when they are asked for."""
+        return Settings(**self.fields)
 
 
 @cache
@@ -80,28 +100,38 @@ def preset(name: str) -> Preset:
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise UsageError(f"no preset is called '{name}'{hint}; there are {', '.join(_names())}")
     text = resources.files("dreamopt.recipes").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
-    told = tomllib.loads(text)
-    settings = told.pop("settings", {}) | {"stages": told.pop("stages", ())}
-    return Preset(name, settings=Settings(**settings), size=told.pop("size", None), **told)
+    table = tomllib.loads(text)
+    about = {key: table[key] for key in ("title", "source", "example", "notes")}
+    return Preset(name, size=table.get("size"), text=text, **about)
 
 
 def presets() -> list[Preset]:
-    """Return all presets by name."""
+    """Return all presets by name; their parts are not read yet."""
     return [preset(name) for name in _names()]
 
 
-def chosen(name: str | None, fields: Mapping[str, Any], assignments: Iterable[str] = ()) -> Settings:
-    """Return the settings of a preset, or the default ones, with fields of `Settings` and ``--set``'s assignments instead.
+def resolve_settings(name: str | None, options: Mapping[str, Any], assignments: Iterable[str] = ()) -> Settings:
+    """Return the settings of a preset, or the default ones, with arguments of `Settings` and ``--set``'s assignments instead.
 
-    A field that is given replaces what the preset's stages say of it.
+    An option that is given replaces what the preset's stages say of it.
+
+    Raises
+    ------
+    UsageError
+        For what does not fit.
     """
-    settings = Settings() if name is None else preset(name).settings
-    for key, value in fields.items():
-        settings = _with_field(settings, key, value)
-    return changed(settings, assignments)
+    fields = {} if name is None else preset(name).fields
+    texts = list(assignments)
+    given = dict(options)
+    # Up to the first that changes a part, assignments are options by another way.
+    while texts and "." not in texts[0].partition("=")[0]:
+        key, value = _option(texts.pop(0))
+        given[key] = value
+    stages = given.get("stages", [{k: v for k, v in stage.items() if k not in given} for stage in fields.get("stages", ())])
+    return with_assignments(_made(fields | given | {"stages": stages}), texts)
 
 
-def changed(settings: Settings, assignments: Iterable[str]) -> Settings:
+def with_assignments(settings: Settings, assignments: Iterable[str]) -> Settings:
     """Return settings with some numbers changed, as ``--set`` gives them.
 
     Parameters
@@ -109,7 +139,7 @@ def changed(settings: Settings, assignments: Iterable[str]) -> Settings:
     settings : Settings
         What is changed.
     assignments : iterable of str
-        ``KEY=VALUE``. A key is a field of `Settings` (``steps=100``, ``views=4``), or ``PART.PARAMETER`` of the optimizer, the
+        ``KEY=VALUE``. A key is an argument of `Settings` (``steps=100``, ``views=4``), or ``PART.PARAMETER`` of the optimizer, the
         parametrization, a regularizer or a transform (``optimizer.step_size=2``, ``tv.weight=0.1``, ``gaussian_blur.every=8``):
         of every part of that name, in every stage. A regularizer or transform that is not there yet is added. Values are
         Python literals or schedules, ``Linear(2.5, 0.5)``.
@@ -121,119 +151,105 @@ def changed(settings: Settings, assignments: Iterable[str]) -> Settings:
 
     Examples
     --------
-    >>> changed(Settings(), ["steps=64", "tv.weight=0.1"]).make_regularizers()
-    ['gaussian_blur(Linear(0.5, 0.1), every=4)', 'total_variation(weight=0.1)']
+    >>> print(*with_assignments(Settings(), ["steps=64", "tv.weight=0.1"]).regularizers)
+    TotalVariation(0.1) GaussianBlur(Linear(0.5, 0.1), every=4)
     """
     for text in assignments:
-        key, equals, value = text.partition("=")
-        key = key.strip()
-        if not equals or not key:
-            raise UsageError(f"--set takes KEY=VALUE, for instance steps=100 or tv.weight=0.1, not '{text}'")
-        part, dot, parameter = key.rpartition(".")
-        settings = _part_changed(settings, part, parameter, value) if dot else _field_changed(settings, key, value)
+        part, dot, parameter = text.partition("=")[0].strip().rpartition(".")
+        if dot and "=" in text:
+            settings = _with_parameter(settings, part, parameter, _value(text.partition("=")[2]))
+        else:
+            key, value = _option(text)
+            settings = settings.with_changes({key: value})
     return settings
 
 
-def _field_changed(settings: Settings, key: str, text: str) -> Settings:
-    fields = Settings.__dataclass_fields__
-    if key not in fields:
-        near = difflib.get_close_matches(key, fields, n=1)
+def _option(text: str) -> tuple[str, Any]:
+    """Return the setting and the value of an assignment."""
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise UsageError(f"--set takes KEY=VALUE, for instance steps=100 or tv.weight=0.1, not '{text}'")
+    if key not in names():
+        near = difflib.get_close_matches(key, names(), n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise UsageError(f"there is no setting '{key}'{hint}; there are {', '.join(fields)}, and PART.PARAMETER as in tv.weight")
-    value: Any = text.strip() if fields[key].type in ("str", "str | None") else _value(text)
-    if fields[key].type == "tuple[str, ...]" and isinstance(value, str):
-        value = (value,)
-    return _with_field(settings, key, value)
+        raise UsageError(f"there is no setting '{key}'{hint}; there are {', '.join(names())}, and PART.PARAMETER as in tv.weight")
+    read = value.strip() if key in _TEXTS else _value(value)
+    return key, None if read == "null" and key == "init" else read
 
 
-def _with_field(settings: Settings, key: str, value: Any) -> Settings:
-    settings = _new(settings, **{key: value})
-    if key in STAGED and settings.stages:
-        settings = _new(settings, stages=[{k: v for k, v in stage.items() if k != key} for stage in settings.stages])
-    return settings
-
-
-def _part_changed(settings: Settings, part: str, parameter: str, text: str) -> Settings:
-    name, value = snake(SHORT.get(part, part)), _value(text)
-    stages, found = [], False
-    base, hit = _changed_parts(_explicit(settings), name, parameter, value)
-    found = hit
-    for number in range(len(settings.stages)):
-        stage = dict(settings.stages[number])
-        for key in ("optimizer", "regularizers", "transforms"):
-            if key in stage:
-                mended, hit = _changed_parts({key: stage[key]}, name, parameter, value)
-                stage, found = stage | mended, found or hit
-        stages.append(stage)
-    if not found:
-        kind = "regularizers" if name in regularizers.names() else "transforms" if name in transforms.names() else None
-        if kind is None:
-            there = [snake(type(one).__name__) for one in _parts(settings)]
-            raise UsageError(
-                f"there is no part '{part}' to set {parameter} of; there are {', '.join(there)}, and all regularizers and transforms"
-            )
-        made = (regularizers if kind == "regularizers" else transforms).get(name).make
-        _check_parameter(made, parameter)
-        added = f"{name}({parameter}={literal(value)})"
-        base[kind] = (*base[kind], added)
-        stages = [stage | ({kind: [*stage[kind], added]} if kind in stage else {}) for stage in stages]
-    return _new(settings, **(base | {"stages": stages}))
-
-
-def _explicit(settings: Settings) -> dict[str, Any]:
-    """Return the fields of settings in which every part is a string, and none a number of its own."""
-    base: dict[str, Any] = {"tv": 0.0, "l2": 0.0, "decay": 0.0, "blur": 0.0, "jitter": 0, "lr": None, "noise": settings.noise}
-    base["regularizers"] = tuple(settings.make_regularizers())
-    base["transforms"] = ((f"jitter({settings.jitter})",) if settings.jitter else ()) + settings.transforms
-    base["optimizer"] = str(settings.make_optimizer())
-    base["parametrization"] = settings.parametrization
-    return base
-
-
-def _changed_parts(fields: Mapping[str, Any], name: str, parameter: str, value: Any) -> tuple[dict[str, Any], bool]:
-    made, found = dict(fields), False
-    for key, read in _PARTS.items():
-        if key in made and made[key] is not None:
-            one = read(made[key])
-            if name in (key, snake(type(one).__name__)):
-                made[key], found = str(_replaced(one, parameter, value)), True
-    for key, read_many in (("regularizers", lambda text: [parse_regularizer(text)]), ("transforms", parse_transforms)):
-        if key not in made:
-            continue
-        texts: list[str] = []
-        for text in made[key]:
-            parts = read_many(text)
-            if all(snake(type(one).__name__) != name for one in parts):
-                texts.append(text)
-                continue
-            found = True
-            texts += [str(_replaced(one, parameter, value)) if snake(type(one).__name__) == name else str(one) for one in parts]
-        made[key] = tuple(texts)
-    return made, found
-
-
-def _parts(settings: Settings) -> list[Any]:
-    made = _explicit(settings)
-    parts: list[Any] = [parse_optimizer(made["optimizer"]), parse_parametrization(made["parametrization"])]
-    parts += [parse_regularizer(text) for text in made["regularizers"]]
-    return parts + [one for text in made["transforms"] for one in parse_transforms(text)]
-
-
-def _replaced(one: Any, parameter: str, value: Any) -> Any:
-    _check_parameter(type(one), parameter)
+def _made(fields: Mapping[str, Any]) -> Settings:
     try:
-        return dataclasses.replace(one, **{parameter: value})
+        return Settings(**fields)
     except (TypeError, ValueError) as problem:
         if isinstance(problem, DreamoptError):
             raise
-        raise UsageError(f"{type(one).__name__} cannot have {parameter} = {value!r}: {problem}") from problem
+        raise UsageError(f"the settings do not fit: {problem}") from problem
 
 
-def _check_parameter(made: Any, parameter: str) -> None:
-    # Not __dataclass_fields__: it holds class variables too.
-    fields = [field.name for field in dataclasses.fields(made) if field.init] if dataclasses.is_dataclass(made) else None
+def _with_parameter(settings: Settings, part: str, parameter: str, value: Any) -> Settings:
+    """Return settings with a parameter of every part of a name replaced, or with the part added."""
+    name = snake(ALIASES.get(part, part))
+    runs: list[Settings | StageSettings] = [settings, *settings.stages]
+    replaced = [_replaced_in(run, name, parameter, value) for run in runs]
+    if not any(replaced):
+        kind = "regularizers" if name in regularizers.names() else "transforms" if name in transforms.names() else None
+        if kind is None:
+            there = ", ".join(snake(type(one).__name__) for one in _parts(settings))
+            raise UsageError(f"there is no part '{part}' to set {parameter} of; there are {there}, and all regularizers and transforms")
+        make = (regularizers if kind == "regularizers" else transforms).get(name).make
+        _check_parameter(make, parameter)
+        added = _with(lambda: make(**{parameter: value}), make.__name__, parameter, value)
+        replaced = [_added_to(run, kind, added) for run in runs]
+    first, *rest = replaced
+    stages = [dataclasses.replace(stage, **new) for stage, new in zip(settings.stages, rest, strict=True)]
+    return dataclasses.replace(settings, **first, stages=tuple(stages))
+
+
+def _replaced_in(run: Settings | StageSettings, name: str, parameter: str, value: Any) -> dict[str, Any]:
+    """Return the fields of a run that change where every part of a name gets another value."""
+    new: dict[str, Any] = {}
+    for field_name in ("optimizer", "parametrization"):
+        part = getattr(run, field_name, None)
+        if part is not None and name in (field_name, snake(type(part).__name__)):
+            new[field_name] = _replaced(part, parameter, value)
+    for field_name in ("regularizers", "transforms"):
+        parts = getattr(run, field_name)
+        if any(snake(type(part).__name__) == name for part in parts):
+            new[field_name] = tuple(_replaced(part, parameter, value) if snake(type(part).__name__) == name else part for part in parts)
+    return new
+
+
+def _added_to(run: Settings | StageSettings, kind: str, part: Any) -> dict[str, Any]:
+    short = list(run.short_parts or (0, 0))
+    place = 0 if kind == "regularizers" else 1
+    listed = with_added(Listed(getattr(run, kind), short[place]), part)
+    short[place] = listed.short
+    return {kind: listed.parts, "short_parts": tuple(short)}
+
+
+def _parts(settings: Settings) -> list[Any]:
+    return [settings.optimizer, settings.parametrization, *settings.regularizers, *settings.transforms]
+
+
+def _replaced(part: Any, parameter: str, value: Any) -> Any:
+    _check_parameter(type(part), parameter)
+    return _with(lambda: dataclasses.replace(part, **{parameter: value}), type(part).__name__, parameter, value)
+
+
+def _with(make: Callable[[], Any], name: str, parameter: str, value: Any) -> Any:
+    try:
+        return make()
+    except (TypeError, ValueError) as problem:
+        if isinstance(problem, DreamoptError):
+            raise
+        raise UsageError(f"{name} cannot have {parameter} = {value!r}: {problem}") from problem
+
+
+def _check_parameter(make: Any, parameter: str) -> None:
+    fields = field_names(make) if dataclasses.is_dataclass(make) else None
     if fields is not None and parameter not in fields:
-        raise UsageError(f"{made.__name__} has no parameter '{parameter}'; it has {', '.join(fields) or 'none'}")
+        raise UsageError(f"{make.__name__} has no parameter '{parameter}'; it has {', '.join(fields) or 'none'}")
 
 
 def _value(text: str) -> Any:
@@ -241,13 +257,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return parse_value(text, (parametrizations, transforms, optimizers, regularizers))
-
-
-def _new(settings: Settings, **fields: Any) -> Settings:
-    try:
-        return dataclasses.replace(settings, **fields)
-    except (TypeError, ValueError) as problem:
-        if isinstance(problem, DreamoptError):
-            raise
-        said = ", ".join(f"{key} = {value!r}" for key, value in fields.items())
-        raise UsageError(f"{said} is of the wrong kind: {problem}") from problem

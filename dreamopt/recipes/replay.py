@@ -1,4 +1,4 @@
-"""Replay: a picture made again from what is written in it."""
+"""Replay: an image made again from its metadata."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ import torch
 
 from dreamopt.errors import UsageError
 from dreamopt.network import Network
-from dreamopt.objective import parse
-from dreamopt.optimize.result import Callback
-from dreamopt.recipes.execute import Job
-from dreamopt.recipes.render import FORMAT, Rendered, render_batch
-from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.targets import one_target
+from dreamopt.optimize import Callback
+from dreamopt.recipes.execute import execute_batch
+from dreamopt.recipes.inputs import changed_inputs
+from dreamopt.recipes.plan import FORMAT, Plan
+from dreamopt.recipes.rendered import Rendered
 from dreamopt.version import __version__
 
 
-def check_story(metadata: Mapping[str, Any], path: object = "the picture") -> None:
-    """Raise UsageError unless the metadata tells of one picture that can be made again."""
+def check_metadata(metadata: Mapping[str, Any], path: object = "the image") -> None:
+    """Raise UsageError unless the metadata tells of one image that can be made again."""
     if metadata.get("recipe") == "sheet":
-        raise UsageError(f"{path} is a contact sheet; replay one of the pictures in the folder beside it, or run its command again")
+        raise UsageError(f"{path} is a contact sheet; replay one of the images in the folder beside it, or run its command again")
     if metadata.get("recipe") != "render" or "batch" not in metadata or "settings" not in metadata:
         raise UsageError(f"{path} was not made by dreamopt render, or by a version that did not write down enough to make it again")
     if metadata["format"] > FORMAT:
@@ -35,43 +34,45 @@ def replay(
     network: Network,
     metadata: Mapping[str, Any],
     *,
+    plan: Plan | None = None,
     callbacks: Sequence[Callback] = (),
     stop: Callable[[], bool] | None = None,
 ) -> Rendered:
-    """Make a picture again, with the targets that were climbed beside it.
+    """Make an image again, with the samples that were optimized beside it.
 
     Parameters
     ----------
     network : Network
         With the same weights.
     metadata : mapping
-        Of the picture, as `dreamopt.image.files.read_metadata` gives it.
+        Of the image, as `dreamopt.image.files.read_metadata` gives it.
+    plan : Plan, optional
+        What the metadata describes, where it has been read already.
     callbacks, stop
         As for `dreamopt.render`.
 
     Returns
     -------
     Rendered
-        The same bits as before on the same machine with the same versions and number of threads.
+        The same bits as before on the same machine with the same versions and number of threads, if the files that were read are
+        as they were; see `differences`.
 
     Raises
     ------
     UsageError
         For metadata that does not say enough, or a net with other weights.
     """
-    check_story(metadata)
+    check_metadata(metadata)
     if network.hash() != metadata["net"]["weights_sha256"]:
-        raise UsageError("the net's weights are not those that the picture was made with: their hashes differ")
-    settings = Settings(**metadata["settings"])
-    targets = {text: one_target(network, parse(text), settings.size) for text in metadata["batch"]}
-    jobs = [Job(targets[text], item) for text, item in zip(metadata["batch"], metadata["items"], strict=True)]
-    story = {key: metadata[key] for key in ("source", "load", "command") if key in metadata}
+        raise UsageError("the net's weights are not those that the image was made with: their hashes differ")
+    plan = Plan.read(metadata) if plan is None else plan
     place: int = metadata["place_in_batch"]
-    return render_batch(network, jobs, settings, story, callbacks, stop)[place]
+    return execute_batch(plan, network, 0, callbacks=callbacks, stop=stop)[place]
 
 
 def differences(metadata: Mapping[str, Any], network: Network) -> list[str]:
-    """Return what is not as it was when the picture was made, and may change its bits; one phrase each."""
+    """Return what is not as it was when the image was made, and may change its bits; one phrase each."""
     made, now = metadata.get("made_with", {}), {"torch": torch.__version__, "python": platform.python_version()}
     now |= {"device": str(network.device), "threads": str(torch.get_num_threads()), "machine": platform.machine()}
-    return [f"{key} {made[key]} then, {value} now" for key, value in now.items() if key in made and str(made[key]) != value]
+    changed = changed_inputs(metadata.get("inputs", {}))
+    return changed + [f"{key} {made[key]} then, {value} now" for key, value in now.items() if key in made and str(made[key]) != value]

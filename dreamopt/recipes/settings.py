@@ -1,230 +1,376 @@
-"""What a rendering is told to do, in one frozen, checked object that goes into the picture's metadata."""
+"""Settings: everything but the net and the targets that decides an image, as parts and checked numbers."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
-from dreamopt.errors import UsageError
-from dreamopt.image import Jitter
-from dreamopt.image.parametrization import Parametrization, parse_parametrization
-from dreamopt.image.transform import Transform, parse_transforms
-from dreamopt.optimize.optimizer import Optimizer, parse_optimizer
-from dreamopt.regularizer import parse_regularizer
+from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.image import Noise, Rotate, Scale
+from dreamopt.image.parametrization import Parametrization
+from dreamopt.image.transform import Transform
+from dreamopt.optimize.optimizer import Optimizer
+from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, SIDE, Fields, Range, check_number, check_whole
+from dreamopt.recipes.shorthand import (
+    RANGES,
+    REGULARIZERS,
+    Listed,
+    as_optimizer,
+    as_parametrization,
+    as_regularizers,
+    as_transforms,
+    checked_numbers,
+    with_jitter,
+    with_number,
+    with_regularizer,
+)
+from dreamopt.regularizer import Penalty, Regularizer
 
-STEP_SIZES = {"adam": 4.0, "ascent": 2.0}
-"""Grey levels per step of the optimizers given by these plain names, where `Settings.lr` is None."""
-NOISE = {"fourier": 4.0, "pixels": 10.0}
-"""Grey levels of noise at the start of the parametrizations given by these plain names, where `Settings.noise` is None."""
-TRANSFORMS = ("rotate(between=(-6, 6))", "scale(between=(0.92, 1.08))", "noise(8)")
+TRANSFORMS: tuple[Transform, ...] = (Rotate(between=(-6, 6)), Scale(between=(0.92, 1.08)), Noise(8))
 """The transforms after the jitter where nothing else is said; with the blur of 0.5 the clearest by `benchmarks.quality`, and by eye."""
-LAYOUT = ("layer", "zoom")
-"""What a stage may say beside settings."""
+DEFAULTS: Mapping[str, float] = {"blur": 0.5, "jitter": 8}
+"""The short options' numbers where they are not given."""
+STAGED = ("steps", "optimizer", "transforms", "views", "regularizers")
+"""Settings that a stage may have of its own, beside short options, ``zoom`` and ``layer``."""
+_OPTIONS = tuple(name for name in RANGES if name != "noise")
 
 
 @dataclass(frozen=True)
-class Wake:
-    """A start: so many times the noise, a spectrum falling with this power (for "fourier"), drawn with the seed plus this number."""
+class StageSettings:
+    """What one stage is run with; the fields as those of `Settings`.
 
-    factor: float = 1.0
-    power: float = 1.0
-    more_seed: int = 0
+    Parameters
+    ----------
+    steps, optimizer, transforms, regularizers, views
+        As in `Settings`.
+    zoom : float
+        The image is enlarged so much before the stage, above 0.
+    layer : tuple of str
+        Names of layers, the first that the net has takes the place of the target's.
+    """
 
+    steps: int
+    optimizer: Optimizer
+    transforms: tuple[Transform, ...]
+    regularizers: tuple[Regularizer, ...]
+    views: int = 1
+    zoom: float = 1.0
+    layer: tuple[str, ...] = ()
+    short_parts: tuple[int, int] = field(default=(0, 0), compare=False, repr=False)
 
-# Tried in turn for the targets that nothing has woken yet (a ReLU before them is closed everywhere). Of SqueezeNet's 2792
-# filters and classes here, the first wakes 80 of 100, strong smooth blobs of colour most of the rest, all of these 97.
-WAKING = (Wake(), *(Wake(12.0, 2.0, seed) for seed in range(6)), *(Wake(36.0, 1.0, seed) for seed in range(4)), Wake(12.0, 0.0))
+    def __post_init__(self) -> None:
+        check_whole("steps", self.steps)
+        check_whole("views", self.views)
+        object.__setattr__(self, "zoom", check_number("zoom of a stage", self.zoom, POSITIVE))
+        layers: Any = self.layer
+        object.__setattr__(self, "layer", (layers,) if isinstance(layers, str) else tuple(layers))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the stage fit for JSON, its parts as strings."""
+        return _described(self) | {"zoom": self.zoom, "layer": list(self.layer)}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything but the net and the targets that decides a rendering.
+    """Everything but the net and the targets that decides an image.
 
-    Optimizer, parametrization, regularizers and transforms are strings as `dreamopt.parts.calls` reads them: ``"adam"``,
-    ``"ascent(1.5, norm='mean')"``, ``"pixels(noise=20)"``, ``"total_variation(1e-5)"``, ``"lucid"``.
+    Parts may be given as the strings that `dreamopt.parts.calls` reads (``"ascent(1.5, norm='mean')"``, ``"pixels(noise=20)"``,
+    ``"total_variation(1e-5)"``, ``"lucid"``); they are read once. The short options make parts: ``tv``, ``l2`` and ``decay`` a
+    `TotalVariation`, `L2` and `Decay`; ``blur`` (0.5 where it is not given) a `GaussianBlur` every fourth step that falls evenly to
+    a fifth; ``jitter`` (8) the first transform; ``lr`` is the optimizer's step size, and ``noise`` the parametrization's, or with
+    ``init`` is ``init_noise``.
 
     Parameters
     ----------
     size : int or (int, int) or None
         Pixels of a side, or (H, W); None: that of ``init`` where the net can take it, else the size in the net's file.
-    usual_size : int or None
+    default_size : int or None
         Pixels of a side where neither ``size`` nor ``init`` says it and the net can take it: what a preset was made for.
     steps : int
         At least 1, of each octave or stage. More steps sharpen and saturate.
-    optimizer : str
-        For instance "adam", or "ascent" for steps of the gradient over its mean size (DeepDream's).
-    lr : float or None
-        The optimizer's step size, above 0, in grey levels (of 255); None: 4 for "adam", 2 for "ascent", else the optimizer's own.
+    optimizer : Optimizer or str
+        For instance "adam" (steps of 4 grey levels), or "ascent" (2) for steps of the gradient over its mean size (DeepDream's).
     seed : int
         At least 0.
-    parametrization : str
+    parametrization : Parametrization or str
         What is searched: "fourier", the image's spectrum, or "pixels", or another of `dreamopt.image`.
-    noise : float or None
-        Spread of the start about the mean colour in grey levels; None: 4 for "fourier", 10 for "pixels", 0 with ``init``, else
-        the parametrization's own.
     init : str or None
-        File of a picture to start from.
-    jitter : int
-        The image is rolled by up to so many pixels before every step; 0: not at all.
-    transforms : tuple of str
-        After the jitter: by default turns, sizes and noise, so that only what survives them is drawn. () for none.
+        File of an image to start from.
+    init_noise : float
+        Spread of the noise that is added to ``init``, in grey levels, at least 0.
+    transforms : sequence of Transform or str
+        After the jitter: by default turns, sizes and noise, so that only what survives them is drawn. () for none. As a field, all
+        transforms, the jitter first.
     views : int
         How many differently transformed views of the image each step averages over.
-    tv, l2 : float
-        Weights of the penalties on the sums of squared differences and of squares, in units of the target per square of the
-        net's input (a squared grey level where its scale is 1); 0: none.
-    decay : float
-        Part of the distance to the mean colour that goes after every step, from 0 to below 1.
-    blur : float
-        Gaussian blur after every fourth step, in pixels at the start, falling evenly to a fifth of that at the end; 0: none. It
-        keeps the grain down that gradients favour, so that shapes come first.
-    regularizers : tuple of str
-        Further ones.
+    regularizers : sequence of Regularizer or str
+        Beside those of the short options. As a field, all regularizers.
     redirected : int
-        For so many steps at the start, gradients that ReLUs stop for a whole item are redirected (Lucid's rule); 0: not at all.
+        For so many steps at the start, gradients that ReLUs stop for a whole sample are redirected (Lucid's rule); 0: not at all.
     octaves : int
-        At least 1: the picture is made from small to large, each octave ``octave_scale`` times the one before, the last of ``size``.
+        At least 1: the image is made from small to large, each octave ``octave_scale`` times the one before, the last of ``size``.
     octave_scale : float
         Above 1.
     stages : sequence of mapping
-        One after the other on the same picture; each holds settings of its own, and may hold ``layer`` (names of layers, the
-        first that the net has takes the place of the target's) and ``zoom`` (the picture is enlarged so much before it).
+        One after the other on the same image; each holds settings of its own (steps, optimizer, transforms, views, regularizers and
+        short options; what it does not hold is that of the settings), and may hold ``layer`` (names of layers, the first that the
+        net has takes the place of the target's) and ``zoom`` (the image is enlarged so much before it). As a field, `StageSettings`.
     stretch : bool
-        Whether the picture is shown with its contrast stretched about middle grey, so that the faint becomes visible (as the deep
-        visualization toolbox writes its pictures). The climb is the same.
+        Whether the image is shown with its contrast stretched about middle grey, so that the faint becomes visible (as the deep
+        visualization toolbox writes its images). The optimization is the same.
     transparency : bool
-        Whether the picture is clear where no gradient came to: its opacity is the sum of their sizes (MaCo's).
+        Whether the image is transparent where the summed gradient is zero: its opacity is the sum of the gradients' sizes (MaCo's).
     batch_size : int
-        Targets climbed together, at least 1. A matter of speed and memory.
+        Samples optimized together, at least 1. A matter of speed and memory.
+
+    Examples
+    --------
+    >>> print(*Settings(tv=0.25, jitter=0, transforms=()).regularizers)
+    TotalVariation(0.25) GaussianBlur(Linear(0.5, 0.1), every=4)
     """
 
     size: int | tuple[int, int] | None = None
-    usual_size: int | None = None
+    default_size: int | None = None
     steps: int = 256
-    optimizer: str = "adam"
-    lr: float | None = None
+    optimizer: Optimizer = "adam"  # type: ignore[assignment]  # a string is read in __post_init__
     seed: int = 0
-    parametrization: str = "fourier"
-    noise: float | None = None
+    parametrization: Parametrization = "fourier"  # type: ignore[assignment]  # likewise
     init: str | None = None
-    jitter: int = 8
-    transforms: tuple[str, ...] = TRANSFORMS
+    init_noise: float = 0.0
+    transforms: tuple[Transform, ...] = TRANSFORMS
     views: int = 1
-    tv: float = 0.0
-    l2: float = 0.0
-    decay: float = 0.0
-    blur: float = 0.5
-    regularizers: tuple[str, ...] = ()
+    regularizers: tuple[Regularizer, ...] = ()
     redirected: int = 0
     octaves: int = 1
     octave_scale: float = 1.4
-    stages: tuple[Mapping[str, Any], ...] = ()
+    stages: tuple[StageSettings, ...] = ()
     stretch: bool = False
     transparency: bool = False
     batch_size: int = 8
+    short_parts: tuple[int, int] | None = field(default=None, compare=False, repr=False)
+    """How many of the regularizers and of the transforms are of short options; None before these are made."""
+    tv: InitVar[float | None] = None
+    l2: InitVar[float | None] = None
+    decay: InitVar[float | None] = None
+    blur: InitVar[float | None] = None
+    jitter: InitVar[int | None] = None
+    lr: InitVar[float | None] = None
+    noise: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
-        for name in ("transforms", "regularizers"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
-        if isinstance(self.size, Sequence):
-            object.__setattr__(self, "size", tuple(self.size))
-        object.__setattr__(self, "stages", tuple(dict(stage) for stage in self.stages))
-        least = {"steps": 1, "batch_size": 1, "views": 1, "octaves": 1}
-        least |= dict.fromkeys(("seed", "jitter", "tv", "l2", "decay", "blur", "redirected"), 0)
-        for name, low in least.items():
-            if not getattr(self, name) >= low:
-                raise UsageError(f"{name} must be at least {low}, not {getattr(self, name)}")
-        if self.usual_size is not None and self.usual_size < 1:
-            raise UsageError(f"usual_size must be at least 1 pixel, not {self.usual_size}")
-        if not self.octave_scale > 1:
-            raise UsageError(f"octave_scale must be above 1, not {self.octave_scale}")
+    def __post_init__(
+        self,
+        tv: float | None,
+        l2: float | None,
+        decay: float | None,
+        blur: float | None,
+        jitter: int | None,
+        lr: float | None,
+        noise: float | None,
+    ) -> None:
+        self._check_numbers()
+        given = {"tv": tv, "l2": l2, "decay": decay, "blur": blur, "jitter": jitter, "lr": lr, "noise": noise}
+        numbers = checked_numbers(given)
+        noise = numbers.pop("noise", None)
+        fresh = self.short_parts is None
+        short = (0, 0) if self.short_parts is None else self.short_parts
+        run = {
+            "steps": self.steps,
+            "views": self.views,
+            "optimizer": as_optimizer(self.optimizer),
+            "regularizers": Listed(as_regularizers(self.regularizers), short[0]),
+            "transforms": Listed(as_transforms(self.transforms), short[1]),
+        }
+        run = _changed(run, (dict(DEFAULTS) if fresh else {}) | numbers)
+        if not isinstance(self.stages, Sequence) or not all(isinstance(stage, StageSettings | Mapping) for stage in self.stages):
+            raise UsageError(f"stages must be a list of mappings, one for each stage, not {self.stages!r}")
+        stages = tuple(_stage(stage, number, run, numbers) for number, stage in enumerate(self.stages))
+        parametrization = as_parametrization(self.parametrization)
+        if noise is not None and self.init is not None:
+            object.__setattr__(self, "init_noise", noise)
+        elif noise is not None:
+            parametrization = with_number(parametrization, "noise", noise, "noise")
+        for name, value in (_fields(run) | {"parametrization": parametrization, "stages": stages}).items():
+            object.__setattr__(self, name, value)
         if self.octaves > 1 and self.stages:
-            raise UsageError("octaves and stages cannot be combined: stages grow the picture by their zoom")
-        for number, stage in enumerate(self.stages):
-            wrong = sorted(set(stage) - {*LAYOUT, *STAGED})
-            if wrong:
-                raise UsageError(f"stage {number} has no setting {wrong[0]!r}; a stage has {', '.join([*LAYOUT, *STAGED])}")
-        # Made once here, so that what is wrong in a string is said before anything is loaded.
-        for one in (self, *(self.stage(number) for number in range(len(self.stages)))):
-            one.make_optimizer()
-            one.make_parametrization(WAKING[0])
-            one.make_transforms()
-            for text in one.make_regularizers():
-                parse_regularizer(text)
+            raise UsageError("octaves and stages cannot be combined: stages grow the image by their zoom")
 
-    def stage(self, number: int) -> Settings:
-        """Return the settings of one stage; without stages those of the one there is."""
-        if not self.stages:
-            return self
-        own = {key: value for key, value in self.stages[number].items() if key not in LAYOUT}
-        return dataclasses.replace(self, stages=(), **own)
+    def _check_numbers(self) -> None:
+        if isinstance(self.size, Sequence) and not isinstance(self.size, str):
+            sides = tuple(check_whole("size", side, SIDE) for side in self.size)
+            if len(sides) != 2:
+                raise UsageError(f"size must be a number of pixels or (height, width), not {self.size}")
+            object.__setattr__(self, "size", sides)
+        elif self.size is not None:
+            object.__setattr__(self, "size", check_whole("size", self.size, SIDE))
+        if self.default_size is not None:
+            object.__setattr__(self, "default_size", check_whole("default_size", self.default_size, SIDE))
+        for name, low in {"steps": 1, "batch_size": 1, "views": 1, "octaves": 1, "redirected": 0}.items():
+            object.__setattr__(self, name, check_whole(name, getattr(self, name), Range(low=low)))
+        if not _is_seed(self.seed):
+            raise UsageError(f"seed must be a whole number of at least 0, not {self.seed}")
+        object.__setattr__(self, "octave_scale", check_number("octave_scale", self.octave_scale, Range(low=1, above=True)))
+        object.__setattr__(self, "init_noise", check_number("init_noise", self.init_noise, NOT_NEGATIVE))
+        if self.init is not None:
+            if not isinstance(self.init, str | os.PathLike):
+                raise UsageError(f"init must be the path of an image, not {self.init!r}")
+            object.__setattr__(self, "init", os.fspath(self.init))
+        Fields(self).flag("stretch", "transparency")
 
     @property
-    def climbs(self) -> int:
-        """How many climbs follow each other: octaves or stages."""
+    def runs(self) -> int:
+        """How many runs of the optimizer follow each other: octaves or stages."""
         return max(self.octaves, len(self.stages))
 
     @property
     def total_steps(self) -> int:
-        """Steps of all climbs together."""
-        return sum(self.stage(number).steps for number in range(len(self.stages))) if self.stages else self.octaves * self.steps
+        """Steps of all octaves or stages together."""
+        return sum(stage.steps for stage in self.stages) if self.stages else self.octaves * self.steps
 
-    @property
-    def step_size(self) -> float | None:
-        """The optimizer's step size where these settings say it; None where it is the optimizer's own."""
-        return STEP_SIZES.get(self.optimizer) if self.lr is None else self.lr
+    def stage(self, number: int) -> StageSettings:
+        """Return what a stage is run with; without stages what each octave is."""
+        if self.stages:
+            return self.stages[number]
+        return StageSettings(self.steps, self.optimizer, self.transforms, self.regularizers, self.views)
 
-    @property
-    def start_noise(self) -> float | None:
-        """Grey levels of noise at the start where these settings say it; None where it is the parametrization's own."""
-        if self.noise is None and self.init is not None:
-            return 0.0
-        return NOISE.get(self.parametrization) if self.noise is None else self.noise
+    def with_changes(self, changes: Mapping[str, Any]) -> Settings:
+        """Return settings with some of the constructor's arguments given anew, in every stage too.
 
-    def make_optimizer(self) -> Optimizer:
-        """Return the optimizer."""
-        made = parse_optimizer(self.optimizer)
-        return made if self.step_size is None else _with(made, "step_size", self.step_size, "lr", self.optimizer)
+        Regularizers and transforms that are given take the place of those that were listed; those of short options stay.
 
-    def make_parametrization(self, wake: Wake) -> Parametrization:
-        """Return what is searched, with the start's spread."""
-        made = parse_parametrization(self.parametrization)
-        noise = self.start_noise
-        if noise is not None and self.init is None:
-            # Louder starts are louder than a start without noise, too.
-            louder = noise * wake.factor if wake == WAKING[0] else max(noise, NOISE["pixels"]) * wake.factor
-            made = _with(made, "noise", louder, "noise", self.parametrization)
-        # The power shapes the start alone: the climb goes on in the spectrum of the settings.
-        return dataclasses.replace(made, power=wake.power) if self.parametrization == "fourier" else made  # type: ignore[type-var]
+        Raises
+        ------
+        UsageError
+            For an unknown setting, or a value that does not fit.
+        """
+        unknown = sorted(set(changes) - set(names()))
+        if unknown:
+            raise UsageError(f"there is no setting {unknown[0]!r}; there are {', '.join(names())}")
+        fields = dict(changes)
+        try:
+            own = {key: fields[key] for key in fields if key in STAGED}
+            if own:
+                fields |= _fields(_changed(_run(self), own))
+                if "stages" not in changes:
+                    fields["stages"] = [_replaced(stage, _changed(_run(stage), own)) for stage in self.stages]
+            return dataclasses.replace(self, **fields)
+        except (TypeError, ValueError) as problem:
+            if isinstance(problem, DreamoptError):
+                raise
+            given = ", ".join(f"{key} = {value!r}" for key, value in changes.items())
+            raise UsageError(f"{given} is of the wrong kind: {problem}") from problem
 
-    def make_transforms(self) -> list[Transform]:
-        """Return the transforms."""
-        more = [transform for text in self.transforms for transform in parse_transforms(text)]
-        return [Jitter(self.jitter), *more] if self.jitter else more
-
-    def make_regularizers(self) -> list[str]:
-        """Return the regularizers' strings."""
-        made = [("total_variation({!r})", self.tv), ("l2({!r})", self.l2), ("decay({!r})", self.decay)]
-        texts = [text.format(float(weight)) for text, weight in made if weight]
-        if self.blur:
-            texts.append(f"gaussian_blur(Linear({float(self.blur)!r}, {self.blur / 5!r}), every=4)")
-        return texts + list(self.regularizers)
+    def resolved(self, size: tuple[int, int]) -> Settings:
+        """Return the settings of a plan: the size known, and regularizers in the order that decides an image."""
+        stages = tuple(dataclasses.replace(stage, regularizers=ordered(stage.regularizers)) for stage in self.stages)
+        own = ordered(self.regularizers)
+        return dataclasses.replace(self, size=size, default_size=None, regularizers=own, stages=stages)
 
     def describe(self) -> dict[str, Any]:
-        """Return all settings with defaults filled in, fit for JSON."""
-        told = asdict(self) | {"lr": self.step_size, "noise": self.start_noise}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in told.items()}
+        """Return all settings fit for JSON, parts as strings, penalties before projections."""
+        plain = ("size", "default_size", "seed", "init", "init_noise", "redirected", "octaves", "octave_scale")
+        described = {name: getattr(self, name) for name in (*plain, "stretch", "transparency", "batch_size")}
+        if isinstance(self.size, tuple):
+            described["size"] = list(self.size)
+        described |= _described(self) | {"parametrization": str(self.parametrization)}
+        return described | {"stages": [stage.describe() for stage in self.stages]}
+
+    @classmethod
+    def read(cls, described: Mapping[str, Any]) -> Settings:
+        """Return the settings that `describe` described."""
+        stages = [stage if isinstance(stage, StageSettings) else StageSettings(**_read(stage)) for stage in described.get("stages", ())]
+        return cls(**_read(described) | {"stages": stages, "short_parts": (0, 0)})
 
 
-STAGED = ("steps", "optimizer", "lr", "jitter", "transforms", "views", "tv", "l2", "decay", "blur", "regularizers")
-"""Settings that a stage may have of its own."""
+def names() -> list[str]:
+    """Return the names of all settings, the short options among them."""
+    return [one.name for one in dataclasses.fields(Settings) if one.name != "short_parts"] + list(RANGES)
 
 
-def _with(part: Any, field: str, value: float, option: str, text: str) -> Any:
-    names = [known.name for known in dataclasses.fields(part) if known.init]
-    if field not in names:
-        raise UsageError(f"{option} was given, but {text} has no {field}; it has {', '.join(names) or 'nothing'}")
-    return dataclasses.replace(part, **{field: value})
+def _is_seed(value: object) -> bool:
+    # Of any size, unlike what is counted.
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _run(settings: Settings | StageSettings) -> dict[str, Any]:
+    """Return what a run is made with, regularizers and transforms as `Listed`."""
+    short = settings.short_parts or (0, 0)
+    return {
+        "steps": settings.steps,
+        "views": settings.views,
+        "optimizer": settings.optimizer,
+        "regularizers": Listed(settings.regularizers, short[0]),
+        "transforms": Listed(settings.transforms, short[1]),
+    }
+
+
+def _fields(run: Mapping[str, Any]) -> dict[str, Any]:
+    listed = {name: run[name].parts for name in ("regularizers", "transforms")}
+    return {**run, **listed, "short_parts": (run["regularizers"].short, run["transforms"].short)}
+
+
+def _changed(run: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run is made with, changed by settings of a stage and by numbers of short options."""
+    new = {**run, **{name: changes[name] for name in ("steps", "views") if name in changes}}
+    if "optimizer" in changes:
+        new["optimizer"] = as_optimizer(changes["optimizer"])
+    if "regularizers" in changes:
+        new["regularizers"] = new["regularizers"].with_listed(as_regularizers(changes["regularizers"]))
+    if "transforms" in changes:
+        new["transforms"] = new["transforms"].with_listed(as_transforms(changes["transforms"]))
+    for option in REGULARIZERS:
+        if option in changes:
+            new["regularizers"] = with_regularizer(new["regularizers"], option, changes[option])
+    if "jitter" in changes:
+        new["transforms"] = with_jitter(new["transforms"], changes["jitter"])
+    if changes.get("lr") is not None:
+        new["optimizer"] = with_number(new["optimizer"], "step_size", changes["lr"], "lr")
+    return new
+
+
+def _stage(stage: StageSettings | Mapping[str, Any], number: int, base: Mapping[str, Any], numbers: Mapping[str, Any]) -> StageSettings:
+    if isinstance(stage, StageSettings):
+        return _replaced(stage, _changed(_run(stage), numbers))
+    known = (*STAGED, *_OPTIONS, "layer", "zoom")
+    wrong = sorted(set(stage) - set(known))
+    if wrong:
+        raise UsageError(f"stage {number} has no setting {wrong[0]!r}; a stage has {', '.join(known)}")
+    own = {**stage, **checked_numbers({name: stage[name] for name in _OPTIONS if name in stage})}
+    if "optimizer" in own:
+        own.setdefault("lr", numbers.get("lr"))
+    layout = {name: stage[name] for name in ("zoom", "layer") if name in stage}
+    return StageSettings(**_fields(_changed(base, own)), **layout)
+
+
+def _replaced(stage: StageSettings, run: Mapping[str, Any]) -> StageSettings:
+    return dataclasses.replace(stage, **_fields(run))
+
+
+def _described(settings: Settings | StageSettings) -> dict[str, Any]:
+    return {
+        "steps": settings.steps,
+        "optimizer": str(settings.optimizer),
+        "transforms": [str(part) for part in settings.transforms],
+        "views": settings.views,
+        "regularizers": [str(part) for part in ordered(settings.regularizers)],
+    }
+
+
+def ordered(regularizers: Sequence[Regularizer]) -> tuple[Regularizer, ...]:
+    """Return penalties, then projections, each in their order: the one order that decides an image."""
+    return (
+        *(part for part in regularizers if isinstance(part, Penalty)),
+        *(part for part in regularizers if not isinstance(part, Penalty)),
+    )
+
+
+def _read(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a description's fields, strings as parts; plain names stand for the parts alone."""
+    read = dict(described)
+    if "transforms" in read:
+        read["transforms"] = as_transforms(read["transforms"])
+        read["regularizers"] = as_regularizers(read["regularizers"])
+        read["optimizer"] = as_optimizer(read["optimizer"])
+    return read

@@ -1,79 +1,126 @@
-"""A rendering as climbs that follow each other on the same picture: octaves, from small to large, or stages."""
+"""A render as runs that follow each other on the same image: octaves, from small to large, or stages."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from scipy import ndimage
 from torch import Tensor
 
 from dreamopt.errors import ShapeError, TargetError, UsageError
-from dreamopt.image.files import covering, read_image
+from dreamopt.image.transform import Transform
 from dreamopt.network import Network
 from dreamopt.objective import Objective
+from dreamopt.objectives import Channel, ClassScore
+from dreamopt.optimize.optimizer import Optimizer
+from dreamopt.parts.checks import LARGEST_SIDE
 from dreamopt.problem import Problem
-from dreamopt.recipes.settings import Settings
+from dreamopt.recipes.settings import Settings, ordered
+from dreamopt.recipes.shorthand import field_names
+from dreamopt.regularizer import Regularizer
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Leg:
-    """One climb of a rendering.
+class Stage:
+    """One run of the optimizer: an octave, or a preset's stage.
 
     Parameters
     ----------
-    settings : Settings
-        Its own.
     size : (int, int)
-        Height and width of the picture.
-    number, count : int
-        Which climb it is, from 0, and of how many.
+        Height and width of the image.
+    steps, optimizer, transforms, regularizers, views
+        As in `dreamopt.recipes.Settings`.
     layers : tuple of str
         Names of layers of which the first that the net has takes the place of the target's.
+    carry : {"enlarge", "add_detail"}
+        What the run before hands over: its image, enlarged, or, for octaves, the detail that it added.
     """
 
-    settings: Settings
     size: Pair
-    number: int = 0
-    count: int = 1
+    steps: int
+    optimizer: Optimizer
+    transforms: tuple[Transform, ...] = ()
+    regularizers: tuple[Regularizer, ...] = ()
+    views: int = 1
     layers: tuple[str, ...] = ()
+    carry: Literal["enlarge", "add_detail"] = "enlarge"
 
-    def aimed(self, network: Network, objective: Objective) -> Objective:
-        """Return the objective at this leg's layer, where it names one that the net has and that has the unit."""
-        for layer in self.layers if "layer" in getattr(type(objective), "__dataclass_fields__", {}) else ():
-            aimed: Objective = dataclasses.replace(objective, layer=layer)  # type: ignore[type-var]
-            # Where transforms cut windows out, the net sees its file's size, whatever the picture's is.
+    def retargeted(self, network: Network, objective: Objective) -> Objective:
+        """Return the objective at this stage's layer, where it names one that the net has and that has the unit."""
+        for layer in self.layers if "layer" in field_names(objective) else ():
+            there: Objective = dataclasses.replace(objective, layer=layer)  # type: ignore[type-var]  # a part is a dataclass
+            # Where transforms cut windows out, the net sees its file's size, whatever the image's is.
             for size in (self.size, None):
                 with contextlib.suppress(TargetError, ShapeError):
-                    aimed.bind(network, size)
-                    return aimed
+                    _check_unit(network, there, size)
+                    return there
         return objective
 
 
-def plan(settings: Settings, size: Pair) -> list[Leg]:
-    """Return the climbs of a rendering whose picture has (or begins with, for stages) this size."""
+def _check_unit(network: Network, objective: Objective, size: Pair | None) -> None:
+    """Raise TargetError or ShapeError where the net does not have the unit; units with a number are looked up without a bind."""
+    unit: Any = getattr(objective, "unit", None)
+    if type(objective) in (Channel, ClassScore) and not isinstance(unit, str | tuple):
+        shape = network.shape_of(objective.layer, size)  # type: ignore[attr-defined]  # both classes have it
+        if not shape:
+            raise TargetError(f"layer '{objective.layer}' is a single number")  # type: ignore[attr-defined]  # likewise
+        objective.checked_unit(shape)  # type: ignore[attr-defined]  # likewise
+    else:
+        objective.bind(network, size)
+
+
+def stages_of(settings: Settings, size: Pair) -> tuple[Stage, ...]:
+    """Return the runs of a render whose image has (or begins with, for stages) this size.
+
+    Raises
+    ------
+    UsageError
+        For more octaves than the image has sizes, or a zoom that leaves no image.
+    """
+    sizes = [size]
     if settings.octaves > 1:
-        sizes = [size]
+        larger, scale = max(size), settings.octave_scale
+        if settings.octaves > larger or math.log(2 * larger) < (settings.octaves - 1) * math.log(scale):
+            raise UsageError(
+                f"an image of {size[1]} x {size[0]} pixels has no {settings.octaves} octaves, each {scale} times smaller; ask for fewer"
+            )
         for _ in range(settings.octaves - 1):
-            smaller = [max(1, round(side / settings.octave_scale)) for side in sizes[0]]
+            smaller = [max(1, round(side / scale)) for side in sizes[0]]
             sizes.insert(0, (smaller[0], smaller[1]))
-        return [Leg(settings, one, number, settings.octaves) for number, one in enumerate(sizes)]
-    legs = []
-    for number, stage in enumerate(settings.stages or ({},)):
-        zoom, layers = float(stage.get("zoom", 1.0)), stage.get("layer", ())
-        size = (round(size[0] * zoom), round(size[1] * zoom))
-        names = (layers,) if isinstance(layers, str) else tuple(layers)
-        legs.append(Leg(settings.stage(number), size, number, settings.climbs, names))
-    return legs
+        one = settings.stage(0)
+        regularizers = ordered(one.regularizers)
+        return tuple(Stage(each, one.steps, one.optimizer, one.transforms, regularizers, one.views, carry="add_detail") for each in sizes)
+    stages = []
+    for number in range(settings.runs):
+        one = settings.stage(number)
+        zoomed = [side * one.zoom for side in size]
+        if not all(0.5 < side <= LARGEST_SIDE for side in zoomed):
+            raise UsageError(f"zoom {one.zoom} of stage {number} turns an image of {size[1]} x {size[0]} pixels into none that can be made")
+        size = (round(zoomed[0]), round(zoomed[1]))
+        stages.append(Stage(size, one.steps, one.optimizer, one.transforms, ordered(one.regularizers), one.views, one.layer))
+    return tuple(stages)
 
 
-def choose_size(network: Network, settings: Settings, objectives: Sequence[Objective]) -> Pair:
-    """Return the picture's (H, W): as set; that of ``init``, or else the usual one, where the net can take it; else the file's.
+@dataclass(frozen=True)
+class _Nothing(Objective):
+    """An objective of no layer, for a problem that is only asked what the net sees."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+
+def choose_size(network: Network, settings: Settings, objectives: Sequence[Objective], init_size: Pair | None = None) -> Pair:
+    """Return the image's (H, W): as set; that of ``init``, or else the default one, where the net can take it; else the file's.
 
     Raises
     ------
@@ -81,14 +128,13 @@ def choose_size(network: Network, settings: Settings, objectives: Sequence[Objec
         Where the smallest octave is no size for the objectives' layers.
     """
     size = settings.size
-    if size is None and settings.init is not None:
-        height, width = read_image(settings.init).shape[:2]
-        size = (height, width) if takes(network, settings, objectives, (height, width)) else None
-    elif size is None and settings.usual_size is not None:
-        size = settings.usual_size if takes(network, settings, objectives, settings.usual_size) else None
+    if size is None and init_size is not None:
+        size = init_size if fits(network, settings, objectives, init_size) else None
+    elif size is None and settings.default_size is not None:
+        size = settings.default_size if fits(network, settings, objectives, settings.default_size) else None
     shape = network.item_shape(size)
-    smallest = plan(settings, (shape[1], shape[2]))[0].size
-    if settings.octaves > 1 and not takes(network, settings, objectives, smallest):
+    smallest = stages_of(settings, (shape[1], shape[2]))[0].size
+    if settings.octaves > 1 and not fits(network, settings, objectives, smallest):
         raise ShapeError(
             f"the first of {settings.octaves} octaves, {smallest[1]} x {smallest[0]} pixels, does not reach up to {objectives[0]}; "
             "aim at a layer below those that want one size of input, or ask for fewer octaves or a larger size"
@@ -96,26 +142,16 @@ def choose_size(network: Network, settings: Settings, objectives: Sequence[Objec
     return shape[1], shape[2]
 
 
-def takes(network: Network, settings: Settings, objectives: Sequence[Objective], size: int | Pair) -> bool:
-    """Return whether the objectives' layers can be reached with a picture of a size, as the first climb's transforms show it."""
+def fits(network: Network, settings: Settings, objectives: Sequence[Objective], size: int | Pair) -> bool:
+    """Return whether the objectives' layers can be reached with an image of a size, as the first run's transforms show it."""
+    layers = dict.fromkeys(layer for objective in objectives for layer in objective.layers)
     try:
-        for objective in objectives:
-            problem = Problem(network, objective, size=size, transforms=settings.stage(0).make_transforms())
-            for layer in problem.objective.layers:
-                network.shape_of(layer, problem.seen)
+        seen = Problem(network, _Nothing(), size=size, transforms=settings.stage(0).transforms).seen
+        for layer in layers:
+            network.shape_of(layer, seen)
     except ShapeError:
         return False
     return True
-
-
-def given_images(network: Network, settings: Settings, size: Pair, count: int) -> Tensor | None:
-    """Return the picture to start from, (N, C, H, W) in the input space, covering ``size``; None where there is none."""
-    if settings.init is None:
-        return None
-    if network.input_shape[0] != 3:
-        raise UsageError(f"a picture to start from needs a net with 3 channels, but '{network.input_name}' has {network.input_shape[0]}")
-    image = network.from_rgb(covering(read_image(settings.init), size))
-    return image.expand(count, *image.shape).clone()
 
 
 def resized(images: Tensor, size: Pair, order: int) -> Tensor:
@@ -126,21 +162,21 @@ def resized(images: Tensor, size: Pair, order: int) -> Tensor:
     return torch.from_numpy(ndimage.zoom(images.cpu().numpy(), factors, order=order)).to(images)
 
 
-def pyramid(images: Tensor, legs: Sequence[Leg]) -> list[Tensor]:
-    """Return the images at every leg's size, each made from the one of the next size (DeepDream's octaves).
+def pyramid(images: Tensor, stages: Sequence[Stage]) -> list[Tensor]:
+    """Return the images at every octave's size, each made from the one of the next size (DeepDream's octaves).
 
     References
     ----------
     .. [1] google/deepdream, ``dream.ipynb``, ``deepdream`` (zoom of order 1).
     """
-    found = [images]
-    for leg in reversed(legs[:-1]):
-        found.insert(0, resized(found[0], leg.size, order=1))
-    return found
+    levels = [images]
+    for stage in reversed(stages[:-1]):
+        levels.insert(0, resized(levels[0], stage.size, order=1))
+    return levels
 
 
-def carried(images: Tensor, leg: Leg, bases: Sequence[Tensor] | None) -> Tensor:
-    """Return the images that a leg begins with: octaves carry what the one before added, stages enlarge the picture."""
-    if bases is None:
-        return resized(images, leg.size, order=3)
-    return bases[leg.number] + resized(images - bases[leg.number - 1], leg.size, order=1)
+def carry_over(images: Tensor, stages: Sequence[Stage], number: int, levels: Sequence[Tensor] | None) -> Tensor:
+    """Return the images that a run begins with: octaves carry what the one before added, stages enlarge the image."""
+    if levels is None:
+        return resized(images, stages[number].size, order=3)
+    return levels[number] + resized(images - levels[number - 1], stages[number].size, order=1)

@@ -1,12 +1,16 @@
-"""Target strings of the command line: single objectives, lists, ranges and wildcards, as one objective per picture."""
+"""Target strings of the command line: single objectives, lists, ranges and wildcards, as one sample for each image."""
+
+from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dreamopt.errors import ShapeError, TargetError, UsageError
 from dreamopt.network import Network, Size
-from dreamopt.objective import Objective, each, parse
+from dreamopt.objective import Objective, each
+from dreamopt.objective.strings import PLACES, parse, unit_objective
 from dreamopt.objectives import Channel, ClassScore
 
 _MANY = re.compile(r"(?!-)(?P<layer>[^\s|\"()*]+):(?P<units>\*|\d+(?:-\d+)?(?:\s*,\s*\d+(?:-\d+)?)*)(?P<place>@.+)?", re.DOTALL)
@@ -14,35 +18,31 @@ _SLUG = re.compile(r"[^\w.@,+=-]+")
 
 
 @dataclass(frozen=True)
-class Target:
-    """One picture to make.
+class Sample:
+    """One image to make.
 
     Parameters
     ----------
-    text : str
-        The string that makes it, with one unit.
     objective : Objective
-        Bound to the network.
+        What it is optimized for, as it was given: a neuron in the centre is at another place at another size.
+    item : int
+        Its number among equal targets, which names its random streams. So an image does not depend on what else is rendered, and
+        a target given twice gives two images.
+    text : str
+        The target with one unit, for files and captions; labels and centres as numbers.
     label : str or None
         The class's name, where the target is a unit of a layer with as many units as there are labels.
-    source : Objective or None
-        As it was given, for pictures of another size: a neuron in the centre is at another place there.
     """
 
-    text: str
     objective: Objective
+    item: int
+    text: str
     label: str | None = None
-    source: Objective | None = None
 
     @property
     def coupled(self) -> bool:
-        """Whether its pictures are compared with each other, and can only be made together."""
+        """Whether its image is compared with others, and can only be made together with them."""
         return self.objective.coupled
-
-    @property
-    def given(self) -> Objective:
-        """The objective as it was given, before it was bound."""
-        return self.objective if self.source is None else self.source
 
     @property
     def slug(self) -> str:
@@ -51,8 +51,124 @@ class Target:
 
     @property
     def caption(self) -> str:
-        """What a contact sheet says below the picture: the text, and the class in a second line."""
+        """What a contact sheet says below the image: the text, and the class in a second line."""
         return self.text if self.label is None or self.label in self.text else f"{self.text}\n{self.label}"
+
+
+def read_targets(network: Network, targets: str | Objective | Sequence[str | Objective], size: Size = None) -> list[Objective]:
+    """Return one objective for each target, as given; each string is read once.
+
+    Raises
+    ------
+    TargetError
+        For a range of units that the layer does not have.
+    UsageError
+        When there is none.
+    """
+    several: Sequence[str | Objective] = [targets] if isinstance(targets, str | Objective) else targets
+    objectives: list[Objective] = []
+    for target in several:
+        many = _MANY.fullmatch(target.strip()) if isinstance(target, str) else None
+        place = None if many is None or many["place"] is None else PLACES.fullmatch(f"{many['layer']}:0{many['place']}")
+        if many is not None and not many["units"].isdecimal() and (place is not None or many["place"] is None):
+            layer = network.resolve(many["layer"])
+            shape = _shape(network, layer, size)
+            if not shape:
+                raise TargetError(f"layer '{layer}' has no channels: it is a single number")
+            units = _units(many["units"], shape[0], layer)
+            objectives += [unit_objective(layer, (unit,), None if place is None else place[2]) for unit in units]
+            continue
+        whole = parse(target) if isinstance(target, str) else target
+        objectives += [whole] if whole.batch is None or whole.coupled else [whole.item(index) for index in range(whole.batch)]
+    if not objectives:
+        raise UsageError("name at least one target, for instance conv4:7.")
+    return objectives
+
+
+def bind_target(network: Network, objective: Objective, size: Size = None) -> Objective:
+    """Return an objective bound to the network for an input of this size.
+
+    Where the objective's layers cannot be reached with it, it is bound for the size in the net's file: transforms may show the net
+    windows of a larger image, and a problem without such transforms says what does not fit.
+    """
+    try:
+        return objective.bind(network, network.item_shape(size)[1:] or None)
+    except ShapeError:
+        if size is None:
+            raise
+        return bind_target(network, objective)
+
+
+def bound_samples(
+    network: Network, objectives: Sequence[Objective], size: Size = None, variants: int = 1
+) -> list[tuple[Sample, Objective]]:
+    """Return one sample for each image with its bound objective; each objective is bound once.
+
+    Raises
+    ------
+    TargetError
+        For a layer, unit or label that the network does not have.
+    UsageError
+        For a single image of an objective that compares images.
+    """
+    samples, count_of = [], Counter[str]()
+    for objective in objectives:
+        bound, count = bind_target(network, objective, size), variants
+        if objective.coupled and objective.batch is not None:
+            count = objective.batch
+        if objective.coupled and count < 2:
+            raise UsageError(f"{objective} compares images with each other; ask for several of them with --variants 4 (variants=4)")
+        text, label = str(bound), _label(network, bound, size)
+        for _ in range(count):
+            samples.append((Sample(objective, count_of[text], text, label), bound))
+            count_of[text] += 1
+    return samples
+
+
+def expand(network: Network, targets: str | Objective | Sequence[str | Objective], size: Size = None, variants: int = 1) -> list[Sample]:
+    """Return one sample per image.
+
+    Parameters
+    ----------
+    network : Network
+        What the targets are looked up in.
+    targets : str, Objective, or a sequence of them
+        Anything `dreamopt.objective.strings.parse` reads, and ``layer:0-15``, ``layer:1,5,9-12``, ``layer:*``; an objective for several
+        samples counts as one target for each.
+    size : int or (int, int), optional
+        The input's size in pixels.
+    variants : int
+        How many images of each target, at least 1, each from a start of its own.
+
+    Returns
+    -------
+    list of Sample
+        In the order given; an objective that compares the samples of a batch stands there once for each of them, the same object.
+
+    Raises
+    ------
+    TargetError
+        For a layer, unit or label that the network does not have.
+    UsageError
+        When there is none.
+    """
+    return [sample for sample, _ in bound_samples(network, read_targets(network, targets, size), size, variants)]
+
+
+def batch_objective(samples: Sequence[Sample]) -> Objective:
+    """Return the objective of a batch, each sample's own; one gather where all are channels of one layer."""
+    objectives = [sample.objective for sample in samples]
+    return objectives[0] if samples[0].coupled else merged(objectives)
+
+
+def merged(objectives: Sequence[Objective]) -> Objective:
+    """Return one objective for a batch, item i of it ``objectives[i]``; of channels of one layer, one of several units."""
+    first = objectives[0]
+    if len(objectives) > 1 and isinstance(first, Channel):
+        alike = [one for one in objectives if type(one) is Channel and one.layer == first.layer and isinstance(one.unit, int)]
+        if len(alike) == len(objectives):
+            return Channel(first.layer, tuple(one.unit for one in alike if isinstance(one.unit, int)))
+    return each(objectives)
 
 
 def _units(spec: str, count: int, layer: str) -> Iterable[int]:
@@ -72,7 +188,7 @@ def _units(spec: str, count: int, layer: str) -> Iterable[int]:
 def _label(network: Network, objective: Objective, size: Size) -> str | None:
     if network.labels is None or not isinstance(objective, Channel | ClassScore) or not isinstance(objective.unit, int):
         return None
-    if network.shape_of(objective.layer, size)[0] != len(network.labels):
+    if _shape(network, objective.layer, size)[0] != len(network.labels):
         return None
     return network.labels[objective.unit]
 
@@ -82,85 +198,3 @@ def _shape(network: Network, layer: str, size: Size) -> tuple[int, ...]:
         return network.shape_of(layer, size)
     except ShapeError:
         return network.shape_of(layer)
-
-
-def one_target(network: Network, objective: Objective, size: Size = None) -> Target:
-    """Return the target of an objective, bound to the network for an input of this size.
-
-    Where the objective's layers cannot be reached with it, it is bound for the size in the net's file: transforms may show the net
-    windows of a larger picture, and a problem without such transforms says what does not fit.
-    """
-    try:
-        whole = objective.bind(network, network.item_shape(size)[1:] or None)
-    except ShapeError:
-        if size is None:
-            raise
-        return one_target(network, objective)
-    return Target(str(whole), whole, _label(network, whole, size), objective)
-
-
-def expand(network: Network, targets: str | Objective | Sequence[str | Objective], size: Size = None, variants: int = 1) -> list[Target]:
-    """Return one bound target per picture.
-
-    Parameters
-    ----------
-    network : Network
-        What the targets are looked up in.
-    targets : str, Objective, or a sequence of them
-        Anything `dreamopt.parts.calls.parse` reads, and ``layer:0-15``, ``layer:1,5,9-12``, ``layer:*``; an objective for several
-        items counts as one target for each.
-    size : int or (int, int), optional
-        The input's size in pixels.
-    variants : int
-        How many pictures of each target, at least 1, each from a start of its own.
-
-    Returns
-    -------
-    list of Target
-        In the order given; an objective that compares the items of a batch stands there once for each item, the same object.
-
-    Raises
-    ------
-    TargetError
-        For a layer, unit or label that the network does not have.
-    UsageError
-        When there is none.
-    """
-    single = isinstance(targets, str | Objective)
-    wanted: Sequence[str | Objective] = [targets] if single else targets  # type: ignore[list-item, assignment]
-    objectives: list[Objective] = []
-    for one in wanted:
-        many = _MANY.fullmatch(one.strip()) if isinstance(one, str) else None
-        if many is not None:
-            layer = network.resolve(many["layer"])
-            shape = _shape(network, layer, size)
-            if not shape:
-                raise TargetError(f"layer '{layer}' has no channels: it is a single number")
-            objectives += [parse(f"{layer}:{unit}{many['place'] or ''}") for unit in _units(many["units"], shape[0], layer)]
-            continue
-        whole = parse(one) if isinstance(one, str) else one
-        objectives += [whole] if whole.batch is None or whole.coupled else [whole.item(index) for index in range(whole.batch)]
-    if not objectives:
-        raise UsageError("name at least one target, for instance conv4:7.")
-    found = []
-    for objective in objectives:
-        target, count = one_target(network, objective, size), variants
-        if target.coupled and objective.batch is not None:
-            count = objective.batch
-        if target.coupled and count < 2:
-            raise UsageError(f"{objective} compares pictures with each other; ask for several of them with --variants 4 (variants=4)")
-        found += [target] * count
-    return found
-
-
-def together(targets: Sequence[Target]) -> Objective:
-    """Return the objective of a batch in which item i climbs target i; one gather where all are channels of one layer."""
-    objectives = [target.given for target in targets]
-    first = objectives[0]
-    if targets[0].coupled:
-        return first
-    if len(objectives) > 1 and isinstance(first, Channel):
-        alike = [one for one in objectives if type(one) is Channel and one.layer == first.layer and isinstance(one.unit, int)]
-        if len(alike) == len(objectives):
-            return Channel(first.layer, tuple(one.unit for one in alike if isinstance(one.unit, int)))
-    return each(objectives)

@@ -11,7 +11,7 @@ An example is a part's string with places to fill:
 ``{tensor}``, ``{tensor2}``, ...3      paths of .npy files of numbers (channels of ``{layer}``, 4, 3), in quotes
 ``{image}``, ``{image2}``, ``{image3}``  paths of colour images of different sizes, in quotes
 ``{mask}``                             the path of a grey image, in quotes
-``{net}``, ``{code}``                  paths of a prototxt of a net that makes images, and of an .npy file of a code for it, in quotes
+``{net}``, ``{weights}``, ``{code}``   paths of a net that makes images, its weights (or None), and an .npy file of a code for it
 =====================================  ===========================================================================
 
 Rows up to 6 and columns up to 8 exist in ``{layer}``; a batch has three samples.
@@ -44,11 +44,10 @@ from dreamopt.parts.schedule import StepContext
 SHAPE = (3, 11, 13)
 """The toy net's input: no two axes are equal."""
 LABELS = ("n01440764 tench, Tinca tinca", "tabby cat", "crane", "ruler, rule", "crane", "great white shark", "potter's wheel (clay)")
+# Without weights, which would be random ones where no file says them.
 GENERATOR = """name: "generator"
-layer { name: "code" type: "Input" top: "code" input_param { shape { dim: 1 dim: 6 } } }
-layer { name: "dense" type: "InnerProduct" bottom: "code" top: "dense"
-  inner_product_param { num_output: 324 weight_filler { type: "gaussian" std: 30 } } }
-layer { name: "squashed" type: "TanH" bottom: "dense" top: "squashed" }
+layer { name: "code" type: "Input" top: "code" input_param { shape { dim: 1 dim: 324 } } }
+layer { name: "squashed" type: "TanH" bottom: "code" top: "squashed" }
 layer { name: "scaled" type: "Power" bottom: "squashed" top: "scaled" power_param { scale: 90 } }
 layer { name: "image" type: "Reshape" bottom: "scaled" top: "image" reshape_param { shape { dim: 0 dim: 3 dim: 12 dim: 9 } } }
 """
@@ -175,8 +174,8 @@ def example_values(network: Network, folder: Path, layers: tuple[str, str], clas
         numbers[_name("class_vector", number)] = literal(tuple(random.normal(size=classes).round(2).tolist()))
     paths["net"], paths["code"] = folder / "generator.prototxt", folder / "code.npy"
     paths["net"].write_text(GENERATOR, encoding="utf-8")
-    np.save(paths["code"], random.normal(size=6))
-    return {name: literal(str(value)) for name, value in {**values, **paths}.items()} | numbers
+    np.save(paths["code"], random.normal(size=324))
+    return {name: literal(str(value)) for name, value in {**values, **paths}.items()} | numbers | {"weights": "None"}
 
 
 def _name(word: str, number: int) -> str:

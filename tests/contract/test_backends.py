@@ -24,7 +24,7 @@ from tests.support.nets import python_layer
 from tests.support.toy import PROTOTXT, toy_network
 
 # The toy's small net, and what real nets have besides: a residual read three times, BatchNorm and Scale in place, a Sigmoid
-# that is overwritten, a Slice one half of which nobody reads, a second input, and a loss that nobody wants.
+# that is overwritten, a Slice one half of which is not read, a second input, and a loss that is not asked for.
 MORE = (
     PROTOTXT
     + """
@@ -44,7 +44,7 @@ NAMES = ["conv1", "relu1", "left", "right", "both", "bn", "scale", "relu_bn", "s
 LOWER = NAMES[:-1]
 Make = Callable[[str, str], Network]
 OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {"remote": lambda: {"python": ["chroot", str(caffe_root()), "python3"], "timeout": 60}}
-"""What `load_net` has to be told besides the backend's name."""
+"""What `load_net` needs besides the backend's name."""
 
 
 @pytest.fixture(scope="module", params=backend_names())
@@ -101,11 +101,11 @@ def off(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).norm() / b.norm().clamp_min(1e-30))
 
 
-def compare(net: Network, truth: Network, x: torch.Tensor, names: list[str], linked: bool = False) -> None:
+def compare(net: Network, truth: Network, x: torch.Tensor, names: list[str], between_layers: bool = False) -> None:
     grads, values = [], []
     for one in (net, truth):
         seen = x.clone().requires_grad_()
-        activations = one.activations(seen, names, linked=linked)
+        activations = one.activations(seen, names, between_layers=between_layers)
         values.append({name: act.detach() for name, act in activations.items()})
         grads.append(torch.autograd.grad(weighed(activations), seen)[0])
     worst = {name: off(values[0][name], values[1][name]) for name in names}
@@ -118,9 +118,9 @@ def test_one_layer(net: Network, truth: Network, name: str) -> None:
     compare(net, truth, image(2, 3, 17, 19), [name])
 
 
-@pytest.mark.parametrize("linked", [False, True])
-def test_several_layers_at_once(net: Network, truth: Network, linked: bool) -> None:
-    compare(net, truth, image(2, 3, 17, 19), NAMES, linked)
+@pytest.mark.parametrize("between_layers", [False, True])
+def test_several_layers_at_once(net: Network, truth: Network, between_layers: bool) -> None:
+    compare(net, truth, image(2, 3, 17, 19), NAMES, between_layers)
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -163,7 +163,7 @@ def test_gradients_between_values(net: Network, truth: Network) -> None:
     found = []
     for one in (net, truth):
         x = image(2, 3, 17, 19).requires_grad_()
-        activations = one.activations(x, ["relu1", "left", "sum"], linked=True)
+        activations = one.activations(x, ["relu1", "left", "sum"], between_layers=True)
         found.append(torch.autograd.grad(weighed({"sum": activations["sum"]}), [activations["relu1"], x], retain_graph=True))
     assert all(off(a, b) < 1e-5 for a, b in zip(*found, strict=True))
 
@@ -187,10 +187,10 @@ def test_weights_hash(net: Network, truth: Network) -> None:
 
 
 def test_what_is_recorded(net: Network) -> None:
-    told = net.describe()
-    assert told["backend"] == net.backend.name
-    assert told["computed_by"]
-    assert any("mask" in note for note in told["notes"])
+    metadata = net.describe()
+    assert metadata["backend"] == net.backend.name
+    assert metadata["computed_by"]
+    assert any("mask" in note for note in metadata["notes"])
 
 
 def test_unknown_names(net: Network) -> None:
@@ -240,14 +240,14 @@ def test_python_layers(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert net.shape_of("minus", (9, 7)) == (4, 9, 7)
     names = ["data", "thirds", "conv", "again", "cube", "plus", "minus", "bias", "end"]
     for chosen in (names, ["end"], ["conv"], ["square"], ["after"], ["again"], ["minus"]):
-        for linked in (False, True):
-            compare(net, truth, image(3, 3, 7, 6), chosen, linked)
+        for between_layers in (False, True):
+            compare(net, truth, image(3, 3, 7, 6), chosen, between_layers)
     x = image(3, 3, 7, 6).requires_grad_()
     activations = net.activations(x, names)
     conv, again = activations["conv"].detach(), activations["again"].detach()
     assert off(activations["end"].detach(), 2 * again**3 + torch.arange(1, 5).reshape(1, 4, 1, 1)) < 1e-5
     assert off(again, torch.where(conv > 0, conv, conv / 2).square() / 12) < 1e-6
-    activations = net.activations(x, ["conv", "again"], linked=True)
+    activations = net.activations(x, ["conv", "again"], between_layers=True)
     (slope,) = torch.autograd.grad(activations["again"].sum(), activations["conv"])
     assert off(slope, torch.where(conv > 0, conv, conv / 4) / 6) < 1e-5
 
@@ -329,9 +329,9 @@ def test_a_gradient_that_the_file_stops(make: Make, forced: bool) -> None:
     assert {info.name: info.stops for info in net.layers if info.stops} == ({} if forced else {"wall": ("conv",)})
     for names in (["up"], ["wall", "conv"], ["up", "conv"]):
         found = []
-        for linked in (False, True):
+        for between_layers in (False, True):
             x = image(2, 3, 9, 8).requires_grad_()
-            activations = net.activations(x, names, linked=linked)
+            activations = net.activations(x, names, between_layers=between_layers)
             found.append(torch.autograd.grad(torch.stack([act.square().sum() for act in activations.values()]).sum(), x)[0])
         assert off(found[1], found[0]) < 1e-5
         assert bool((found[0] != 0).any()) == (forced or "conv" in names)

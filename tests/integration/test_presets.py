@@ -14,7 +14,8 @@ import dreamopt
 from dreamopt.network import Network
 from dreamopt.optimize.result import Progress
 from dreamopt.recipes import Settings
-from dreamopt.recipes.preset import chosen, preset
+from dreamopt.recipes.preset import preset, resolve_settings
+from dreamopt.regularizer import parse_regularizer
 from tests.published import canvases, climbs, generators, nets, spectra
 from tests.published.canvases import Stage
 from tests.published.face import MEAN, Array, Draws, Face, at_place, mean_of_channel, one_hot
@@ -84,7 +85,7 @@ def start(noise: float, centre: float | None = None, size: tuple[int, int] = SIZ
 
 def test_simonyan2014(made: Made) -> None:
     network, face = made
-    found = ours(network, f"{TOP}:3", chosen("simonyan2014", {"steps": 20}))
+    found = ours(network, f"{TOP}:3", resolve_settings("simonyan2014", {"steps": 20}))
     same(found, climbs.simonyan2014(face, TOP, one_hot(3), 20, rate=100, weight=1e-4))
 
 
@@ -99,7 +100,7 @@ YOSINSKI: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", sorted(YOSINSKI))
 def test_yosinski2015(made: Made, name: str) -> None:
     network, face = made
-    found = ours(network, f"{TOP}:1", chosen(name, {"steps": 20}))
+    found = ours(network, f"{TOP}:1", resolve_settings(name, {"steps": 20}))
     same(found, climbs.yosinski2015(face, TOP, one_hot(1), start(10), 21, **YOSINSKI[name]))
 
 
@@ -115,7 +116,7 @@ def test_mahendran2015(made: Made, photo: Path) -> None:
         - MEAN
     )
     pieces = "PerValue(Piecewise((0, 8, 15), (4.225, 0.4225, 0.04225)))"
-    settings = chosen("mahendran2015", {"steps": 20}, [f"optimizer.step_size={pieces}"])
+    settings = resolve_settings("mahendran2015", {"steps": 20}, [f"optimizer.step_size={pieces}"])
     found = ours(network, f'inversion("tanh2", "{photo}")', settings)
     rates = [1e-3] * 8 + [1e-4] * 7 + [1e-5] * 5
     same(found, climbs.mahendran2015(face, "tanh2", goal, start(65), rates, sigma=65 * np.sqrt(start(65).size)))
@@ -123,7 +124,7 @@ def test_mahendran2015(made: Made, photo: Path) -> None:
 
 def test_deepdream2015(free: Made, photo: Path) -> None:
     network, face = free
-    found = ours(network, "conv2", chosen("deepdream2015", {"steps": 5, "init": str(photo)}))
+    found = ours(network, "conv2", resolve_settings("deepdream2015", {"steps": 5, "init": str(photo)}))
     assert found.shape == (3, 53, 61)
     same(found, canvases.deepdream2015(face, "conv2", bgr(photo), Draws(), steps=5))
 
@@ -169,20 +170,21 @@ STAGED: list[tuple[str, str, float, Sequence[Stage], list[str]]] = [
 @pytest.mark.parametrize(("name", "target", "centre", "table", "changes"), STAGED, ids=[row[0] for row in STAGED])
 def test_oygard2015(made: Made, name: str, target: str, centre: float, table: Sequence[Stage], changes: list[str]) -> None:
     network, face = made
-    found = ours(network, target, chosen(name, {}, changes))
+    found = ours(network, target, resolve_settings(name, {}, changes))
     assert found.shape[1] > SIZE[0]
     same(found, canvases.stages(face, start(8, centre), table, Draws()))
 
 
 def test_nguyen2016_mfv(made: Made) -> None:
     network, face = made
-    settings = chosen("nguyen2016-mfv", {"steps": 5})
+    settings = resolve_settings("nguyen2016-mfv", {"steps": 5})
     # s (1 - 1/n) and e / n hold the number of steps, which is 5 here.
     weights = [(0.4, 0.4), (0.01, 2.0), (0.1, 2.0), (0.4, 2.0)]
     staged = []
     for stage, (s, e) in zip(settings.stages, weights, strict=True):
         first = s * (1 - 1 / 5)
-        staged.append(dict(stage) | {"regularizers": ["window(range_clip())", f"window(tv_bregman(Linear({first!r}, {first + e!r})))"]})
+        texts = ("window(range_clip())", f"window(tv_bregman(Linear({first!r}, {first + e!r})))")
+        staged.append(replace(stage, regularizers=tuple(map(parse_regularizer, texts))))
     found = ours(network, f"{TOP}:4", replace(settings, stages=tuple(staged)))
     same(found, canvases.stages(face, start(8, 175), MULTIFACETED, Draws()))
 
@@ -193,7 +195,7 @@ def test_nguyen2016_dgn(made: Made, folder: Path) -> None:
     upper = np.random.default_rng(3).uniform(0.5, 3, 12)
     (folder / "upper.txt").write_text("\n".join(repr(float(value)) for value in upper))
     said = [f"generator.net={prototxt}", f"generator.weights={weights}", f"generator.upper={folder / 'upper.txt'}"]
-    found = ours(network, f"{TOP}:2", chosen("nguyen2016-dgn", {"steps": 20}, [*said, "optimizer.step_size=Linear(0.8, 1e-10)"]))
+    found = ours(network, f"{TOP}:2", resolve_settings("nguyen2016-dgn", {"steps": 20}, [*said, "optimizer.step_size=Linear(0.8, 1e-10)"]))
     code = Draws().start("generator", (12,))
     published = generators.nguyen2016_dgn(
         Face(prototxt, weights), "deconv0", face, TOP, one_hot(2), code, upper, steps=20, first=0.8, last=1e-10
@@ -203,7 +205,7 @@ def test_nguyen2016_dgn(made: Made, folder: Path) -> None:
 
 def test_lucid2017(free: Made) -> None:
     network, face = free
-    found = ours(network, "conv2:1", chosen("lucid2017", {"steps": 20, "size": (32, 38)}))
+    found = ours(network, "conv2:1", resolve_settings("lucid2017", {"steps": 20, "size": (32, 38)}))
     same(found, spectra.lucid2017(face, "conv2", mean_of_channel(1), Draws(), (32, 38), 20))
 
 
@@ -215,7 +217,7 @@ def test_maco2023(made: Made, folder: Path) -> None:
     # A standardised plane has no mean: the gradient of frequency 0 is rounding noise, and Nadam divides by a gradient's size.
     strengths[:, 0, 0] = 0
     np.save(folder / "strengths.npy", strengths)
-    settings = chosen("maco2023", {"steps": 20, "size": size, "views": 3}, [f"maco.pictures={folder / 'strengths.npy'}"])
+    settings = resolve_settings("maco2023", {"steps": 20, "size": size, "views": 3}, [f"maco.pictures={folder / 'strengths.npy'}"])
     found = ours(network, f"{TOP}:0", settings)
     same(found, spectra.maco2023(face, TOP, one_hot(0), Draws(), strengths, size, 20, 3))
 
@@ -231,10 +233,10 @@ def test_yosinski2015_of_the_embedded_net(embedded: Made) -> None:
     network, face = embedded
     noise = start(10, size=(96, 96))
     published = climbs.yosinski2015(face, "scores", one_hot(7), noise, 21, **YOSINSKI["yosinski2015-3"])
-    same(ours(network, "scores:7", chosen("yosinski2015-3", {"steps": 20})), published)
+    same(ours(network, "scores:7", resolve_settings("yosinski2015-3", {"steps": 20})), published)
 
 
 def test_deepdream2015_of_the_embedded_net(embedded: Made, photo: Path) -> None:
     network, face = embedded
-    found = ours(network, "mixed3", chosen("deepdream2015", {"steps": 5, "init": str(photo)}))
+    found = ours(network, "mixed3", resolve_settings("deepdream2015", {"steps": 5, "init": str(photo)}))
     same(found, canvases.deepdream2015(face, "mixed3", bgr(photo), Draws(), steps=5))

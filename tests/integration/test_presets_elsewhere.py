@@ -3,7 +3,6 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,8 @@ from dreamopt.cli import cli
 from dreamopt.errors import DreamoptError, ShapeError
 from dreamopt.image.files import read_image, read_metadata
 from dreamopt.network import Network
-from dreamopt.recipes.preset import chosen, preset, presets
+from dreamopt.recipes.preset import preset, presets, resolve_settings
+from dreamopt.testing.recipes import trial
 from tests.published import nets
 from tests.published.face import Face
 
@@ -38,28 +38,29 @@ def network(folder: Path, name: str) -> Network:
     return dreamopt.load_net(folder / f"{name}.prototxt", folder / f"{name}.caffemodel", device="cpu")
 
 
-def changes(folder: Path, name: str) -> list[str]:
-    if name != "nguyen2016-dgn":
-        return []
-    return [f"generator.{key}={folder / 'generator'}.{ending}" for key, ending in (("net", "prototxt"), ("weights", "caffemodel"))]
-
-
-def fields(name: str) -> dict[str, Any]:
-    return {"steps": 2} | ({"views": 2, "size": 64} if name == "maco2023" else {})
+def places(folder: Path, layer: str, classifier: str) -> dict[str, str]:
+    """Return what fills the places of presets' checks."""
+    return {
+        "layer": f'"{layer}"',
+        "classifier": f'"{classifier}"',
+        "image": f'"{folder / "photo.png"}"',
+        "net": str(folder / "generator.prototxt"),
+        "weights": str(folder / "generator.caffemodel"),
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_runs_on_a_small_classifier(folder: Path, name: str) -> None:
-    target = {"deepdream2015": "conv2", "mahendran2015": f'inversion("conv2", "{folder / "photo.png"}")'}.get(name, "loss3/classifier:2")
-    more = {"octaves": 1} if name == "deepdream2015" else {}
-    [one] = dreamopt.render(network(folder, "smooth"), target, chosen(name, fields(name) | more, changes(folder, name)))
+    one_octave = {"octaves": 1} if preset(name).settings.octaves > 1 else {}
+    target, settings = trial(preset(name), places(folder, "conv2", "loss3/classifier"), {"steps": 2} | one_octave)
+    [one] = dreamopt.render(network(folder, "smooth"), target, settings)
     assert one.dead is None
-    height, width = (64, 64) if name == "maco2023" else (23, 27)
+    side = preset(name).check.get("fields", {}).get("size")
+    height, width = (23, 27) if side is None else (side, side)
     for stage in preset(name).settings.stages:
-        zoom = stage.get("zoom", 1.0)
-        height, width = round(height * zoom), round(width * zoom)
-    assert one.picture.shape == (height, width, 3)
-    assert one.picture.std() > 0
+        height, width = round(height * stage.zoom), round(width * stage.zoom)
+    assert one.image.shape == (height, width, 3)
+    assert one.image.std() > 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,18 +70,18 @@ def test_a_net_that_sees_other_units_gives_the_same_picture(folder: Path, name: 
     net.params["conv1"][0].data[...] *= 50
     net.save(str(folder / "fine.caffemodel"))
     fine = dreamopt.load_net(folder / "free.prototxt", folder / "fine.caffemodel", device="cpu", scale=0.02)
-    target = {"deepdream2015": "conv2", "mahendran2015": f'inversion("conv2", "{folder / "photo.png"}")'}.get(name, "conv2:2")
-    settings = chosen(name, {"steps": 3, "size": (33, 38)} | ({"views": 2} if name == "maco2023" else {}), changes(folder, name))
+    octaves = {"octaves": preset(name).settings.octaves}
+    target, settings = trial(preset(name), places(folder, "conv2", "conv2"), {"steps": 3, "size": (33, 38), **octaves})
     [coarse], [same] = (dreamopt.render(one, target, settings) for one in (network(folder, "free"), fine))
-    assert coarse.picture.std() > 0.5
-    assert np.abs(coarse.picture.astype(int) - same.picture).max() <= 1
+    assert coarse.image.std() > 0.5
+    assert np.abs(coarse.image.astype(int) - same.image).max() <= 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_runs_on_the_embedded_net(folder: Path, name: str) -> None:
-    target = {"deepdream2015": "mixed3", "mahendran2015": f'inversion("conv2", "{folder / "photo.png"}")'}.get(name, "mixed3:2")
-    one_step = fields(name) | {"steps": 1}
-    [one] = dreamopt.render(dreamopt.load_net(device="cpu"), target, chosen(name, one_step, changes(folder, name)))
+    octaves = {"octaves": preset(name).settings.octaves} if preset(name).settings.octaves > 1 else {}
+    target, settings = trial(preset(name), places(folder, "mixed3", "mixed3"), {"steps": 1} | octaves)
+    [one] = dreamopt.render(dreamopt.load_net(device="cpu"), target, settings)
     assert one.dead is None
 
 
@@ -95,22 +96,24 @@ def test_every_preset_runs_on_the_embedded_net(folder: Path, name: str) -> None:
 )
 def test_a_presets_own_size_where_the_target_takes_it(folder: Path, name: str, target: str, size: tuple[int, int]) -> None:
     views = {"views": 1} if name == "maco2023" else {}
-    [one] = dreamopt.render(network(folder, "smooth"), target, chosen(name, {"steps": 1} | views))
-    assert one.picture.shape[:2] == size
+    [one] = dreamopt.render(network(folder, "smooth"), target, resolve_settings(name, {"steps": 1} | views))
+    assert one.image.shape[:2] == size
     assert one.metadata["settings"]["size"] == list(size)
 
 
 def test_a_size_that_is_said_goes_before_the_presets_own(folder: Path) -> None:
-    [one] = dreamopt.render(network(folder, "free"), "conv2:1", chosen("lucid2017", {"steps": 1, "size": (32, 38)}))
-    assert one.picture.shape == (32, 38, 3)
-    [one] = dreamopt.render(network(folder, "free"), "conv2:1", chosen("lucid2017", {"steps": 1, "init": str(folder / "photo.png")}))
-    assert one.picture.shape == (37, 43, 3)
+    [one] = dreamopt.render(network(folder, "free"), "conv2:1", resolve_settings("lucid2017", {"steps": 1, "size": (32, 38)}))
+    assert one.image.shape == (32, 38, 3)
+    [one] = dreamopt.render(
+        network(folder, "free"), "conv2:1", resolve_settings("lucid2017", {"steps": 1, "init": str(folder / "photo.png")})
+    )
+    assert one.image.shape == (37, 43, 3)
 
 
 def test_stages_of_layers_that_the_net_has_not_keep_the_targets(folder: Path) -> None:
     """Also on a canvas larger than the net's input, of which the net sees windows."""
     net = network(folder, "smooth")
-    settings = chosen("oygard2015", {"steps": 1})
+    settings = resolve_settings("oygard2015", {"steps": 1})
     seen: list[str] = []
     dreamopt.render(net, "loss3/classifier:2", settings, callbacks=[lambda progress: seen.append(str(progress.problem.objective)) and None])
     assert seen == [f"{layer}/classifier:2" for layer in ("loss3", "loss3", "loss2", "loss1")]
@@ -143,13 +146,13 @@ def test_what_does_not_fit_is_said_in_one_sentence(
 ) -> None:
     monkeypatch.setenv("DREAMOPT_CACHE", str(folder / "cache"))
     with pytest.raises(DreamoptError, match=sentence) as caught:
-        dreamopt.render(network(folder, "smooth"), target, chosen(name, {"steps": 1}))
+        dreamopt.render(network(folder, "smooth"), target, resolve_settings(name, {"steps": 1}))
     assert "\n" not in str(caught.value)
 
 
 def test_a_canvas_without_windows_does_not_reach_a_classifier(folder: Path) -> None:
     with pytest.raises(ShapeError, match="loss3/classifier"):
-        dreamopt.render(network(folder, "smooth"), "loss3/classifier:1", chosen("simonyan2014", {"steps": 1, "size": 31}))
+        dreamopt.render(network(folder, "smooth"), "loss3/classifier:1", resolve_settings("simonyan2014", {"steps": 1, "size": 31}))
 
 
 def test_inversion_stays_calm_at_any_size(folder: Path) -> None:
@@ -157,8 +160,8 @@ def test_inversion_stays_calm_at_any_size(folder: Path) -> None:
     net = network(folder, "free")
     target = f'inversion("conv2", "{folder / "photo.png"}")'
     for size in ((23, 27), (46, 54)):
-        first = dreamopt.render(net, target, chosen("mahendran2015", {"steps": 1, "size": size}))[0].value
-        last = dreamopt.render(net, target, chosen("mahendran2015", {"steps": 60, "size": size}))[0].value
+        first = dreamopt.render(net, target, resolve_settings("mahendran2015", {"steps": 1, "size": size}))[0].value
+        last = dreamopt.render(net, target, resolve_settings("mahendran2015", {"steps": 60, "size": size}))[0].value
         assert last > 0.5 * first
         assert first < -0.5
 
@@ -167,9 +170,11 @@ def test_inversion_stays_calm_at_any_size(folder: Path) -> None:
 def test_windows_are_found_whatever_the_target_sees(folder: Path, reaches_all: bool) -> None:
     """A blur of the window leaves no noise beyond what a neuron sees."""
     target = "conv2:3" if reaches_all else "conv1:3@2,2"
-    settings = chosen("oygard2015-filters", {"steps": 6}, ['stages=[{"regularizers": ["window(gaussian_blur(2.5))"]}]', "noise=40"])
+    settings = resolve_settings(
+        "oygard2015-filters", {"steps": 6}, ['stages=[{"regularizers": ["window(gaussian_blur(2.5))"]}]', "noise=40"]
+    )
     [one] = dreamopt.render(network(folder, "free"), target, settings)
-    corner = one.picture[14:, 14:].astype(float)
+    corner = one.image[14:, 14:].astype(float)
     assert np.abs(np.diff(corner, axis=0)).max() < 12
 
 
@@ -184,7 +189,7 @@ AGAIN = [
     pytest.param("nguyen2016-mfv", "loss3/classifier:2", "smooth", ["--init"], id="stages from a picture"),
     pytest.param("deepdream2015", "conv2", "free", ["--init"], id="octaves from a picture"),
     pytest.param("deepdream2015", "conv2", "free", ["--set", "size=(31, 37)", "--octaves", "2"], id="octaves"),
-    pytest.param("lucid2017", "conv2:1", "free", ["--set", "usual_size=40"], id="usual size"),
+    pytest.param("lucid2017", "conv2:1", "free", ["--set", "default_size=40"], id="default size"),
     pytest.param("lucid2017", "conv2:1", "free", ["--init"], id="a spectrum from a picture"),
     pytest.param("yosinski2015-4", "conv2:1", "smooth", ["--set", "tv.weight=0.1"], id="another regularizer"),
 ]
@@ -213,7 +218,7 @@ def test_command_and_replay_give_the_same_pixels(folder: Path, tmp_path: Path, n
 def test_the_generator_of_the_tests_makes_pictures(folder: Path) -> None:
     face = Face(folder / "generator.prototxt", folder / "generator.caffemodel")
     assert face.net.blobs["deconv0"].data.shape == (1, 3, 34, 52)
-    assert json.loads(json.dumps(chosen("nguyen2016-dgn", {}, changes(folder, "nguyen2016-dgn")).describe()))["steps"] == 200
+    assert json.loads(json.dumps(trial(preset("nguyen2016-dgn"), places(folder, "conv2", "conv2"))[1].describe()))["steps"] == 200
 
 
 def test_a_neuron_in_the_centre_has_a_place_in_every_octave(folder: Path) -> None:
@@ -221,7 +226,7 @@ def test_a_neuron_in_the_centre_has_a_place_in_every_octave(folder: Path) -> Non
     dreamopt.render(
         network(folder, "free"),
         "conv2:2@centre",
-        chosen("deepdream2015", {"steps": 1, "octaves": 3, "size": (40, 52)}),
+        resolve_settings("deepdream2015", {"steps": 1, "octaves": 3, "size": (40, 52)}),
         callbacks=[lambda progress: seen.append(str(progress.problem.objective)) and None],
     )
     assert seen == ["conv2:2@5,6", "conv2:2@7,9", "conv2:2@10,13"]

@@ -121,7 +121,8 @@ def test_the_metadata_tells_how_it_was_made(toy, tmp_path) -> None:
     told = read_metadata(out)
     assert told["dreamopt"] == dreamopt.__version__
     assert (told["target"], told["label"], told["item"]) == ("scores:2", "tabby cat", 0)
-    assert told["settings"] | {"steps": 4, "lr": 4.0, "noise": 4.0, "optimizer": "adam"} == told["settings"]
+    parts = {"steps": 4, "optimizer": "Adam(step_size=4)", "parametrization": "Fourier(noise=4)"}
+    assert told["settings"] | parts == told["settings"]
     assert len(told["net"]["weights_sha256"]) == 64
     assert len(told["source"]["prototxt_sha256"]) == 64
     assert told["steps_made"] == 4
@@ -140,16 +141,16 @@ def test_json_on_stdout(toy, tmp_path) -> None:
 def test_a_picture_does_not_depend_on_its_neighbours(network) -> None:
     settings = Settings(steps=5, jitter=3)
     many = dreamopt.render(network, ["conv2:*", "conv1:1", "scores:0"], settings, batch_size=4)
-    assert [one.target.text for one in many] == [f"conv2:{i}" for i in range(5)] + ["conv1:1", "scores:0"]
+    assert [one.sample.text for one in many] == [f"conv2:{i}" for i in range(5)] + ["conv1:1", "scores:0"]
     for one in many:
-        [alone] = dreamopt.render(network, one.target.text, settings)
-        assert np.abs(one.picture.astype(int) - alone.picture).max() <= 1
+        [alone] = dreamopt.render(network, one.sample.text, settings)
+        assert np.abs(one.image.astype(int) - alone.image).max() <= 1
         assert one.value == pytest.approx(alone.value, rel=1e-3)
 
 
 def test_a_target_given_twice_gives_two_pictures(network) -> None:
     first, second = dreamopt.render(network, ["conv2:1", "conv2:1"], steps=2)
-    assert (first.picture != second.picture).any()
+    assert (first.image != second.image).any()
     assert second.metadata["item"] == 1
 
 
@@ -162,7 +163,7 @@ def test_every_way_climbs(network, optimizer, parametrization) -> None:
 
 def test_regularizers_act(network) -> None:
     def made(**changes):
-        return dreamopt.render(network, "conv2:2", steps=12, jitter=0, **({"blur": 0} | changes))[0].picture.astype(float)
+        return dreamopt.render(network, "conv2:2", steps=12, jitter=0, **({"blur": 0} | changes))[0].image.astype(float)
 
     plain = made()
     for changes in ({"tv": 1e-3}, {"blur": 1.5}, {"regularizers": ("gaussian_blur(1.5)",)}):
@@ -251,7 +252,7 @@ def test_stopping_keeps_the_best_and_starts_no_other_batch(network) -> None:
         return count > 3
 
     made = dreamopt.render(network, "conv2:*", steps=50, batch_size=2, stop=stop)
-    assert [one.target.text for one in made] == ["conv2:0", "conv2:1"]
+    assert [one.sample.text for one in made] == ["conv2:0", "conv2:1"]
     for one in made:
         assert one.interrupted
         assert one.metadata["steps_made"] == 4
@@ -299,7 +300,7 @@ def test_what_sleeps_in_a_small_octave_climbs_in_a_larger_one() -> None:
     network = dreamopt.Network(FunctionBackend(layers, (3, 24, 24)))
     awake, both = Settings(octaves=2, steps=3, parametrization="pixels", transforms=(), jitter=0, blur=0), ["right:1", "never:1"]
     [one] = dreamopt.render(network, "right:1", awake)
-    assert one.picture.shape == (24, 24, 3)
+    assert one.image.shape == (24, 24, 3)
     assert one.value > one.metadata["first_value"]
     one, other = dreamopt.render(network, both, awake)
     assert one.dead is None
@@ -311,6 +312,6 @@ def test_a_stretched_picture_shows_the_same_climb(network) -> None:
     [plain] = dreamopt.render(network, "conv2:3", **faint)
     [shown] = dreamopt.render(network, "conv2:3", stretch=True, **faint)
     assert plain.value == shown.value
-    assert np.ptp(plain.picture.astype(int)) < 40  # the mean colour's own differences between channels
-    assert np.ptp(shown.picture.astype(int)) > 240
-    assert abs(shown.picture.mean() - 127.5) < 20
+    assert np.ptp(plain.image.astype(int)) < 40  # the mean colour's own differences between channels
+    assert np.ptp(shown.image.astype(int)) > 240
+    assert abs(shown.image.mean() - 127.5) < 20

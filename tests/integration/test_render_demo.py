@@ -9,7 +9,7 @@ import dreamopt
 from dreamopt.cli import cli
 from dreamopt.image.files import read_image, read_metadata
 from dreamopt.recipes import Settings
-from dreamopt.recipes.demo import Plan, demo, lively, plan, trunk
+from dreamopt.recipes.demo import Choice, active_channels, choose, demo, trunk
 
 NET = """
 name: "branches"
@@ -40,21 +40,21 @@ def network(tmp_path: Path) -> dreamopt.Network:
 def test_the_trunk_is_what_everything_passes_through(network) -> None:
     # scale1 turns signs round and relu1 cuts, so the filters are shown as relu1 left them; left and right are branches
     assert trunk(network) == ["relu1", "both"]
-    assert plan(network, 3) == Plan(("relu1", "both"), "scores", 3)
-    assert plan(network, 3).targets(network, "relu1") == ["relu1:0", "relu1:2", "relu1:4"]
-    assert plan(network, 9).targets(network, "both") == [f"both:{i}" for i in range(5)]
+    assert choose(network, 3) == Choice(("relu1", "both"), "scores", 3)
+    assert choose(network, 3).targets(network, "relu1") == ["relu1:0", "relu1:2", "relu1:4"]
+    assert choose(network, 9).targets(network, "both") == [f"both:{i}" for i in range(5)]
 
 
 def test_filters_that_nothing_wakes_are_left_out(network) -> None:
     net = network.backend.net
     net.params["conv1"][0].data[1] = 0  # its Scale has no bias, so relu1:1 is 0 whatever it sees
     net.params["conv1"][1].data[1] = 0
-    assert lively(network, "relu1") == [0, 2, 3, 4, 5]
-    assert plan(network, 2).targets(network, "relu1") == ["relu1:0", "relu1:3"]
+    assert active_channels(network, "relu1") == [0, 2, 3, 4, 5]
+    assert choose(network, 2).targets(network, "relu1") == ["relu1:0", "relu1:3"]
 
 
 def test_the_sheets_and_their_pictures(network, tmp_path) -> None:
-    paths = demo(network, tmp_path / "demo", Settings(steps=2), what=plan(network, 3))
+    paths = demo(network, tmp_path / "demo", Settings(steps=2), what=choose(network, 3))
     assert [path.name for path in paths] == ["filters.png", "classes.png"]
     assert read_image(paths[0]).shape[1] == 8 + 3 * 28
     told = read_metadata(paths[1])
@@ -70,7 +70,7 @@ def test_an_interrupted_demo_keeps_what_it_has(network, tmp_path) -> None:
         calls.append(1)
         return len(calls) > 2
 
-    paths = demo(network, tmp_path, Settings(steps=50), what=plan(network, 3), stop=stop)
+    paths = demo(network, tmp_path, Settings(steps=50), what=choose(network, 3), stop=stop)
     assert [path.name for path in paths] == ["filters.png"]
 
 

@@ -17,7 +17,8 @@ from dreamopt.cli import cli
 from dreamopt.errors import UsageError
 from dreamopt.image.files import read_image, read_metadata, read_png
 from dreamopt.optimize import Progress
-from dreamopt.recipes.settings import Settings
+from dreamopt.recipes import Settings
+from dreamopt.recipes.save import FolderStore
 from dreamopt.recipes.store import Shelf
 
 TARGETS = ["conv2:3", "scores:stars", "conv2:5@centre"]
@@ -30,6 +31,10 @@ def call(*words: object) -> Result:
 
 class CrashError(Exception):
     pass
+
+
+def store(folder: Path, **kept: object) -> FolderStore:
+    return FolderStore(folder / "a.png", Shelf(folder / "kept", **kept))
 
 
 def crash_at(step: int) -> object:
@@ -55,25 +60,30 @@ def test_a_crash_at_any_step_ends_in_the_same_pixels(network, tmp_path: Path, ch
     settings = Settings(**(QUICK | changes))
     whole = dreamopt.render(network, TARGETS, settings)
     with pytest.raises(CrashError):
-        dreamopt.render(network, TARGETS, settings, callbacks=[crash_at(step)], shelf=Shelf(tmp_path / "kept", every=2))
-    shelf, made = Shelf(tmp_path / "kept", every=2, resume=True), []
-    again = dreamopt.render(network, TARGETS, settings, callbacks=[lambda progress: made.append(1) and None], shelf=shelf)
+        dreamopt.render(network, TARGETS, settings, callbacks=[crash_at(step)], store=store(tmp_path, every=2))
+    made: list[int] = []
+    again = dreamopt.render(
+        network, TARGETS, settings, callbacks=[lambda progress: made.append(1) and None], store=store(tmp_path, every=2, resume=True)
+    )
     assert len(made) <= 24 - (step - 1) + 2  # two batches of 12 steps; at most two steps are made twice
     for one, other in zip(again, whole, strict=True):
-        assert np.array_equal(one.picture, other.picture)
+        assert np.array_equal(one.image, other.image)
         assert one.metadata["value"] == other.metadata["value"]
         assert one.metadata["steps_made"] == other.metadata["steps_made"] == 12
+        assert one.metadata == other.metadata
+        assert np.array_equal(read_png(one.path), other.image)
+        assert read_metadata(one.path) == other.metadata
     assert not (tmp_path / "kept").exists()
 
 
 def test_something_else_is_not_taken_up(network, tmp_path: Path) -> None:
     with pytest.raises(CrashError):
-        dreamopt.render(network, TARGETS[:1], callbacks=[crash_at(3)], shelf=Shelf(tmp_path / "kept", every=1), **QUICK)
+        dreamopt.render(network, TARGETS[:1], callbacks=[crash_at(3)], store=store(tmp_path, every=1), **QUICK)
     with pytest.raises(UsageError, match="keeps a rendering with other settings"):
-        dreamopt.render(network, TARGETS[:1], shelf=Shelf(tmp_path / "kept", resume=True), **(QUICK | {"seed": 1}))
+        dreamopt.render(network, TARGETS[:1], store=store(tmp_path, resume=True), **(QUICK | {"seed": 1}))
     with pytest.raises(UsageError, match="nothing to resume in"):
-        dreamopt.render(network, TARGETS[:1], shelf=Shelf(tmp_path / "other", resume=True), **QUICK)
-    dreamopt.render(network, TARGETS[:1], shelf=Shelf(tmp_path / "kept", every=1), **QUICK)
+        dreamopt.render(network, TARGETS[:1], store=store(tmp_path / "other", resume=True), **QUICK)
+    dreamopt.render(network, TARGETS[:1], store=store(tmp_path, every=1), **QUICK)
     assert (tmp_path / "kept.old" / "job.json").is_file()  # what was kept of the other one is moved aside, not lost
 
 
@@ -160,10 +170,10 @@ def test_a_coupled_target_needs_several_pictures(network) -> None:
 
 def test_opacity_is_in_the_picture(network, tmp_path: Path) -> None:
     [one] = dreamopt.render(network, "conv2:3", steps=2, size=32, parametrization="alpha(fourier())")
-    assert one.picture.shape == (32, 32, 4)
+    assert one.image.shape == (32, 32, 4)
     [one, _] = dreamopt.render(network, ["conv2:3", "conv2:4"], steps=2, size=32, transparency=True)
-    assert one.picture.shape == (32, 32, 4)
-    assert 0 < (one.picture[..., 3] < 255).mean() < 1
+    assert one.image.shape == (32, 32, 4)
+    assert 0 < (one.image[..., 3] < 255).mean() < 1
 
 
 def test_replay_compares_opacity_too(tmp_path: Path) -> None:

@@ -281,9 +281,9 @@ def test_the_program_and_real_caffe_by_the_backend(oracle: Oracle, name: str, tm
     remote = load_net(path, weights, backend="remote", python=["chroot", str(caffe_root()), "python3"], timeout=60)
     try:
         for one in (load_net(path, weights), remote):
-            for linked in (False, True):
+            for between_layers in (False, True):
                 x = torch.tensor(drawn["blob/data"]).requires_grad_()
-                activations = one.activations(x, names, linked=linked)
+                activations = one.activations(x, names, between_layers=between_layers)
                 value = torch.stack([(scale[at] * activations[at]).sum() for at in names]).sum()
                 (found,) = torch.autograd.grad(value, x)
                 error = relative_error(found.numpy(), theirs)
@@ -303,9 +303,9 @@ def test_where_caffe_leaks_the_program_and_the_backend_stop(oracle: Oracle, name
     found = []
     try:
         for one in (load_net(path, weights), remote):
-            for linked in (False, True):
+            for between_layers in (False, True):
                 x = torch.tensor(numbers(net, 5, stale=False)["blob/data"]).requires_grad_()
-                activations = one.activations(x, names, linked=linked)
+                activations = one.activations(x, names, between_layers=between_layers)
                 found.append(torch.autograd.grad(torch.stack([activations[at].sum() for at in names]).sum(), x)[0].numpy())
     finally:
         remote.backend.close()  # type: ignore[attr-defined]

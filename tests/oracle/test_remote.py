@@ -1,4 +1,4 @@
-"""Real Caffe in another Python that aborts, is killed, hangs, is not there; and the same pictures as the engine's."""
+"""Real Caffe in another Python that aborts, is killed, hangs, is not there; and the same images as the engine's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from dreamopt.backends.caffe.remote import Remote
 from dreamopt.backends.engine import EngineBackend
 from dreamopt.cli import cli
 from dreamopt.engine import Net
-from dreamopt.engine.executor.rules import Redirect
 from dreamopt.errors import BackendError, UsageError, WeightsError
 from dreamopt.network import Network, load_net
 from dreamopt.optimize import Adam, run
@@ -29,7 +28,7 @@ from dreamopt.recipes.render import render
 from dreamopt.schema import parse_net, read_net
 from tests.oracle.conftest import caffe_root
 from tests.support.oracle.random_nets import make_case
-from tests.support.redirected_nets import BATCH, CASES, Case, asked, gradient, inputs, made
+from tests.support.redirected_nets import CASES, Case, asked, gradient, inputs, made
 
 pytestmark = pytest.mark.oracle
 
@@ -52,9 +51,9 @@ def backend(net: Network) -> CaffeBackend:
 
 
 def remote(net: Network) -> Remote:
-    channel = backend(net).channel
-    assert isinstance(channel, Remote)
-    return channel
+    connection = backend(net).connection
+    assert isinstance(connection, Remote)
+    return connection
 
 
 def some_layer(net: Network) -> str:
@@ -85,7 +84,7 @@ def test_killed_in_the_middle_of_a_render_the_render_goes_on(net: Network) -> No
     (other,) = render(net, target, SETTINGS, callbacks=[kill_some])
     assert remote(net).generation == started + 2
     assert alone.value == other.value
-    assert np.array_equal(alone.picture, other.picture)
+    assert np.array_equal(alone.image, other.image)
 
 
 def test_killed_between_forward_and_backward(net: Network) -> None:
@@ -95,6 +94,25 @@ def test_killed_between_forward_and_backward(net: Network) -> None:
     value = net.activations(x, [layer])[layer].sum()
     kill(net)
     assert torch.equal(torch.autograd.grad(value, x)[0], alone)
+
+
+@pytest.mark.parametrize("at", [1, 2, 5])
+def test_killed_between_the_steps_of_a_rule(net: Network, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    x = torch.randn(2, 3, 48, 56, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    layer = some_layer(net)
+    (alone,) = torch.autograd.grad(net.activations(x, [layer], rule="guided")[layer].sum(), x)
+    value = net.activations(x, [layer], rule="guided")[layer].sum()
+    ask, asked = Remote.ask, []
+
+    def killing(self: Remote, header: dict[str, object], arrays: object = ()) -> object:
+        asked.append(header["op"])
+        if asked.count("backward") == at and header["op"] == "backward":
+            kill(net)
+        return ask(self, header, arrays)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Remote, "ask", killing)
+    assert torch.equal(torch.autograd.grad(value, x)[0], alone)
+    assert "load" in asked, "a new worker was started"
 
 
 def test_a_worker_that_hangs_is_replaced(net: Network) -> None:
@@ -166,12 +184,12 @@ def test_an_abort_while_a_net_is_made(python: str, tmp_path: Path) -> None:
 
 def test_weights_gradients_are_not_computed(python: str, tmp_path: Path) -> None:
     import dreamopt.caffe as caffe
-    from dreamopt.backends.caffe.subnet import Surgery
+    from dreamopt.backends.caffe.subnet import SubnetBuilder
 
     (tmp_path / "net.prototxt").write_text(NET)
-    surgery = Surgery(read_net(tmp_path / "net.prototxt"))
-    piece = surgery.cut([surgery.source("data")], [surgery.find("sum"), surgery.find("conv")], {"conv": 2})
-    text = surgery.text(piece, {piece.inputs[0]: (1, 3, 9, 11), "other": (1, 4, 7, 9)})
+    surgery = SubnetBuilder(read_net(tmp_path / "net.prototxt"))
+    subnet = surgery.cut([surgery.source("data")], [surgery.find("sum"), surgery.find("conv")], {"conv": 2})
+    text = surgery.text(subnet, {subnet.inputs[0]: (1, 3, 9, 11), "other": (1, 4, 7, 9)})
     code = """
 open("net.prototxt", "w").write(arguments["text"])
 net = caffe.Net("net.prototxt", caffe.TEST)
@@ -189,7 +207,7 @@ result["data"] = net.blobs[arguments["data"]].diff
 
     asked = Oracle(caffe_root())
     try:
-        found = asked.script(code, arguments={"text": text, "data": piece.diffs[0]})
+        found = asked.script(code, arguments={"text": text, "data": subnet.diffs[0]})
     finally:
         asked.close()
     assert not found["weights"].any()
@@ -248,7 +266,7 @@ def test_render_makes_the_engines_picture(python: str, tmp_path: Path) -> None:
 
 
 def test_random_nets(python: str, tmp_path: Path) -> None:
-    """All that makes blobs share, split and overwrite each other, from the values that nobody reads down to the data."""
+    """All that makes blobs share, split and overwrite each other, from the values that no layer reads down to the data."""
     for seed in range(20):
         net = Net(parse_net(make_case(seed).text), seed=seed)
         for name, blobs in net.params.items():
@@ -281,19 +299,19 @@ def test_inspect_tells_the_backend(python: str) -> None:
     assert "weights loaded" in got.stdout
 
 
-@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("between_layers", [False, True])
 @pytest.mark.parametrize("case", [case for case in CASES if case.name != "relu6"], ids=lambda case: case.name)
-def test_redirected_relus(python: str, case: Case, linked: bool, tmp_path: Path) -> None:
+def test_redirected_relus(python: str, case: Case, between_layers: bool, tmp_path: Path) -> None:
     path, weights = made(case, tmp_path)
-    net, x, redirect = load_net(path, weights, backend="remote", python=python, timeout=60), inputs(case), Redirect(BATCH)
+    net, x, recorded = load_net(path, weights, backend="remote", python=python, timeout=60), inputs(case), dict[str, torch.Tensor]()
     leaf = torch.from_numpy(x).float().requires_grad_()
-    activations = net.activations(leaf, case.wanted, linked=linked, redirect=redirect)
+    activations = net.activations(leaf, case.wanted, between_layers=between_layers, rule="redirected", acted=recorded)
     total = torch.stack([(activations[name] * torch.from_numpy(asked(i)).float()).sum() for i, name in enumerate(case.wanted)]).sum()
     found = torch.autograd.grad(total, leaf)[0].numpy()
     backend(net).close()
     expected, acted = gradient(case, x)
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
-    assert {layer: items.tolist() for layer, items in redirect.acted.items()} == acted
+    assert {layer: items.tolist() for layer, items in recorded.items()} == acted
 
 
 def test_dead_units_wake_as_with_the_engine(net: Network) -> None:

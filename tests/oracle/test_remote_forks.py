@@ -71,17 +71,17 @@ def test_what_a_killed_worker_left_goes_with_the_next_start() -> None:
         return set((caffe_root() / "tmp").glob("dreamopt-caffe-*"))
 
     before = folders()
-    channel = Remote(f"chroot {caffe_root()} python3", "cpu", 60.0)
-    channel.ask({"op": "file", "name": "weights.caffemodel", "first": True}, [np.zeros(11, np.uint8)])
+    connection = Remote(f"chroot {caffe_root()} python3", "cpu", 60.0)
+    connection.ask({"op": "file", "name": "weights.caffemodel", "first": True}, [np.zeros(11, np.uint8)])
     (mine,) = folders() - before
     assert (mine / "weights.caffemodel").stat().st_size == 11
-    assert channel.pid is not None
-    os.kill(channel.pid, signal.SIGKILL)
+    assert connection.pid is not None
+    os.kill(connection.pid, signal.SIGKILL)
     with pytest.raises(WorkerLostError):
-        channel.ask({"op": "hash"})
-    assert channel.generation == 2
+        connection.ask({"op": "hash"})
+    assert connection.generation == 2
     assert mine not in folders()
-    channel.close()
+    connection.close()
 
 
 def test_an_abort_names_the_users_line(tmp_path: Path) -> None:

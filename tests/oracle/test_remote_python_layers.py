@@ -83,9 +83,9 @@ def test_modules_and_what_they_import_are_sent(folder: Path) -> None:
     check(net)
     assert "caffe" not in sys.modules
     assert isinstance(net.backend, CaffeBackend)
-    assert isinstance(net.backend.channel, Remote)
-    assert net.backend.channel.pid is not None
-    os.kill(net.backend.channel.pid, signal.SIGKILL)
+    assert isinstance(net.backend.connection, Remote)
+    assert net.backend.connection.pid is not None
+    os.kill(net.backend.connection.pid, signal.SIGKILL)
     check(net)
     with pytest.raises(BackendError, match=r"ValueError: 13 is too wide \(.*their_top/layers.py:17, in forward\)"):
         net.activations(torch.zeros(1, 3, 5, 13), ["power"])

@@ -15,8 +15,8 @@ NAMES = ("astronaut", "camera", "chelsea", "coffee", "coins", "grass", "gravel",
 
 @cache
 def _photo(name: str) -> Field:
-    picture = np.asarray(getattr(data, name)(), np.float32) / 255
-    return f32(np.repeat(picture[..., None], 3, 2) if picture.ndim == 2 else picture[..., :3])
+    photo = np.asarray(getattr(data, name)(), np.float32) / 255
+    return f32(np.repeat(photo[..., None], 3, 2) if photo.ndim == 2 else photo[..., :3])
 
 
 def crop(rng: np.random.Generator, size: int, held_out: bool, names: tuple[str, ...] = NAMES) -> Field:

@@ -19,7 +19,7 @@ _PATTERNS: dict[str, Pattern] = {
 CLASSES: tuple[str, ...] = tuple(sorted(_PATTERNS))
 
 
-def picture(name: str, index: int, seed: int = 0, *, size: int = 96, held_out: bool = False) -> NDArray[np.uint8]:
+def texture_image(name: str, index: int, seed: int = 0, *, size: int = 96, held_out: bool = False) -> NDArray[np.uint8]:
     """Make the ``index``-th image of a class.
 
     Parameters
@@ -46,5 +46,5 @@ def picture(name: str, index: int, seed: int = 0, *, size: int = 96, held_out: b
 
 def batch(labels: Sequence[int], first: int, seed: int = 0, *, size: int = 96, held_out: bool = False) -> NDArray[np.uint8]:
     """Make one image per class number, numbered from ``first`` on; (len(labels), size, size, 3) uint8 RGB."""
-    made = [picture(CLASSES[k], first + n, seed, size=size, held_out=held_out) for n, k in enumerate(labels)]
-    return np.stack(made)
+    images = [texture_image(CLASSES[k], first + n, seed, size=size, held_out=held_out) for n, k in enumerate(labels)]
+    return np.stack(images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import os
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor
 
 from dreamopt.backends.base import LayerInfo, Shape
-from dreamopt.backends.caffe.connection import PART, Answer, Array, CaffeAbortedError, Channel, WorkerLostError, as_float32
-from dreamopt.backends.caffe.python_layers import Source, find_source, is_installed, require_permission, wanted_sources, why_not
-from dreamopt.backends.caffe.subnet import Piece, Surgery, Value
-from dreamopt.engine.executor.rules import Redirect
+from dreamopt.backends.caffe.connection import PART, Answer, Array, CaffeAbortedError, CaffeConnection, WorkerLostError, as_float32
+from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, require_permission, wanted_sources
+from dreamopt.backends.caffe.ruled_pass import BackwardSteps, run_plain, run_with_rule
+from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder, Value
+from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
 from dreamopt.engine.layer import layer_class
 from dreamopt.engine.loading import WeightsReport
 from dreamopt.errors import BackendError, NetError, ShapeError
@@ -32,7 +34,7 @@ _T = TypeVar("_T")
 class CaffeBackend:
     """A net of real Caffe's.
 
-    The worker behind the channel holds the whole net for its weights, and pieces of it, made when they are first needed
+    The worker behind the connection holds the whole net for its weights, and subnets of it, made when they are first needed
     (`dreamopt.backends.caffe.subnet`). Everything that it knows is known here too, so that a worker which dies is replaced by a
     new one in the middle of a pass.
 
@@ -42,7 +44,7 @@ class CaffeBackend:
         The net as read.
     weights : path, optional
         A caffemodel or HDF5 file here, or else where Caffe runs.
-    channel : Channel
+    connection : CaffeConnection
         The way to Caffe.
     phase : {"TEST", "TRAIN"}
         Caffe's phase.
@@ -66,51 +68,52 @@ class CaffeBackend:
         self,
         definition: NetDef,
         weights: str | os.PathLike[str] | None,
-        channel: Channel,
+        connection: CaffeConnection,
         *,
         phase: str = "TEST",
         seed: int = 0,
         allow_python_layers: bool = False,
     ) -> None:
-        self._surgery = Surgery(definition)
-        hello = channel.hello
-        self._surgery.fit(hello["types"], hello["fields"], f"Caffe {hello['version']} in {channel.where}")
-        inputs = self._surgery.inputs
+        self._builder = SubnetBuilder(definition)
+        hello = connection.hello
+        self._builder.fit(hello["types"], hello["fields"], f"Caffe {hello['version']} in {connection.where}")
+        inputs = self._builder.inputs
         if not inputs:
             raise NetError(f"net '{definition.name}' has no input: nothing can be optimized")
-        self._python = require_permission(self._surgery.steps, allow_python_layers)
-        self._beyond = list(dict.fromkeys(self._surgery.steps[i].param.name for i in self._surgery.beyond))
-        if self._surgery.beyond:
-            kept = {id(step) for i, step in enumerate(self._surgery.steps) if i not in self._surgery.beyond}
-            self._python = [step for step in self._python if id(step) in kept]
-        self.channel = channel
-        self.name = channel.name
+        self._python = require_permission(self._builder.steps, allow_python_layers)
+        self._unsupported = list(dict.fromkeys(self._builder.steps[i].param.name for i in self._builder.unsupported))
+        if self._builder.unsupported:
+            preserved = {id(step) for i, step in enumerate(self._builder.steps) if i not in self._builder.unsupported}
+            self._python = [step for step in self._python if id(step) in preserved]
+        self.connection = connection
+        self.name = connection.name
         self.net_name = definition.name
         self.input_name = next((name for name, shape in inputs.items() if len(shape) == 4), next(iter(inputs)))
         self.input_shape: Shape = inputs[self.input_name][1:]
         self._weights = None if weights is None else os.fspath(weights)
-        self._here = self._weights is not None and Path(self._weights).exists()
-        stored = read_weights(Path(self._weights)) if self._weights is not None and self._here else []
+        self._weights_are_local = self._weights is not None and Path(self._weights).exists()
+        stored = read_weights(Path(self._weights)) if self._weights is not None and self._weights_are_local else []
         in_file = [layer.name for layer in stored if layer.blobs]
         del stored
         self._phase, self._seed = phase, seed
-        self._text = self._surgery.base(set(in_file))
+        self._text = self._builder.base(set(in_file))
         self._lock = threading.RLock()
         self._loaded = 0
         self._known: set[str] = set()
         self._tickets = itertools.count()
-        self._pieces: dict[tuple[tuple[Value, ...], tuple[Value, ...], bool], Piece] = {}
+        self._subnets: dict[tuple[tuple[Value, ...], tuple[Value, ...], tuple[int, ...]], Subnet] = {}
         self._shapes: dict[tuple[tuple[str, ...], Shape], dict[str, Shape]] = {}
         self._hash: str | None = None
-        told = self._run(lambda: self._base)
-        if any(step.param.batch_norm_param.HasField("use_global_stats") for step in self._surgery.steps):
+        answer = self._run(lambda: self._base)
+        if any(step.param.batch_norm_param.HasField("use_global_stats") for step in self._builder.steps):
             self.weights_hash()  # now, since Caffe moves their statistics in each pass, even where it does not use them
-        self._counts = {name: len(shapes) for name, shapes in told["params"]}
-        self.layers = self._infos(told)
-        in_net = [name for name in in_file if name not in self._beyond]
-        self.weights_report = _report(list(self._counts), in_net, self._weights, self._here)
+        self._counts = {name: len(shapes) for name, shapes in answer["params"]}
+        self._traits: list[LayerTraits] = self._builder.traits(self._counts)
+        self.layers = self._infos(answer)
+        in_net = [name for name in in_file if name not in self._unsupported]
+        self.weights_report = _report(list(self._counts), in_net, self._weights, self._weights_are_local)
         self.changes = [*definition.changes]
-        self.changes += [f"{why}; it is left out, with what needs it" for why in dict.fromkeys(self._surgery.beyond.values())]
+        self.changes += [f"{why}; it is left out, with what needs it" for why in dict.fromkeys(self._builder.unsupported.values())]
         self.changes += [f"input '{name}' {shape} is fed zeros" for name, shape in inputs.items() if name != self.input_name]
 
     @property
@@ -118,7 +121,7 @@ class CaffeBackend:
         """Which Caffe it is, in words."""
         hello = self._hello
         on = "the CPU" if hello["gpu"] is None else f"GPU {hello['gpu']}"
-        return f"Caffe {hello['version']} on {on}, Python {hello['python']} with numpy {hello['numpy']}, in {self.channel.where}"
+        return f"Caffe {hello['version']} on {on}, Python {hello['python']} with numpy {hello['numpy']}, in {self.connection.where}"
 
     @property
     def random_layers(self) -> list[str]:
@@ -130,126 +133,164 @@ class CaffeBackend:
         """Layers of the weights file that the net does not have."""
         return list(self.weights_report.unused)
 
-    def activations(self, x: Tensor, layers: Sequence[str], *, linked: bool = False, redirect: Redirect | None = None) -> dict[str, Tensor]:
+    def activations(
+        self,
+        x: Tensor,
+        layers: Sequence[str],
+        *,
+        between_layers: bool = False,
+        rule: BackwardRule | None = None,
+        acted: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Return the named values for inputs (N, ...); runs only the layers that they need.
 
-        ``linked`` makes one piece for each value, out of the values next below it.
+        ``between_layers`` makes one subnet for each value, out of the values next below it.
         """
-        values = {name: self._surgery.find(name) for name in layers}
-        source = self._surgery.source(self.input_name)
-        found: dict[Value, Tensor] = {source: x}
-        wanted = [value for value in dict.fromkeys(values.values()) if value != source]
-        if linked:
-            # A ReLU's rule needs all of the gradient from above, which comes in parts where several pieces hold the ReLU.
-            cuts = set() if redirect is None else self._surgery.gated(wanted) - {source}
-            for value in sorted({*wanted, *cuts}):
-                given = self._surgery.frontier(value, found)
-                self._pass(found, given, [value], x, redirect)
-        elif wanted:
-            self._pass(found, [source], wanted, x, redirect)
-        return {name: found[value] for name, value in values.items()}
+        values = {name: self._builder.find(name) for name in layers}
+        source = self._builder.source(self.input_name)
+        tensors: dict[Value, Tensor] = {source: x}
+        targets = [value for value in dict.fromkeys(values.values()) if value != source]
+        if between_layers:
+            # A rule needs all of the gradient from above, which comes in parts where several subnets hold its layer.
+            cuts = set() if rule is None else self._builder.ruled(targets, rule, self._traits) - {source}
+            for value in sorted({*targets, *cuts}):
+                sources = self._builder.frontier(value, tensors)
+                self._pass(tensors, sources, [value], x, rule, acted)
+        elif targets:
+            self._pass(tensors, [source], targets, x, rule, acted)
+        return {name: tensors[value] for name, value in values.items()}
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
         """Return the named values' shapes for one item of that shape."""
         key = (tuple(layers), tuple(item))
         if key not in self._shapes:
-            values = {name: self._surgery.find(name) for name in layers}
-            source = self._surgery.source(self.input_name)
-            found = {source: tuple(item)}
-            wanted = [value for value in dict.fromkeys(values.values()) if value != source]
-            if wanted:
-                found |= self._reshaped(self._piece([source], wanted), (1, *item))
-            self._shapes[key] = {name: found[value] for name, value in values.items()}
+            values = {name: self._builder.find(name) for name in layers}
+            source = self._builder.source(self.input_name)
+            shapes = {source: tuple(item)}
+            targets = [value for value in dict.fromkeys(values.values()) if value != source]
+            if targets:
+                shapes |= self._reshaped(self._subnet([source], targets), (1, *item))
+            self._shapes[key] = {name: shapes[value] for name, value in values.items()}
         return dict(self._shapes[key])
 
     def weights_hash(self) -> str:
         """Return the sha256 of every layer's name and weights; the engine's is the same for the same weights."""
         if self._hash is None:
-            stored = {layer.name: layer.blobs for layer in read_weights(Path(self._weights or ""))} if self._here and self._beyond else {}
-            given = [(name, blob) for name in self._beyond for blob in stored.get(name, ())]
-            order = [step.param.name for step in self._surgery.steps]
-            request = {"op": "hash", "order": order, "given": [name for name, _ in given]}
-            told, _ = self._run(lambda: self.channel.ask(request, [as_float32(blob) for _, blob in given]))
-            self._hash = str(told["sha256"])
+            stored = (
+                {layer.name: layer.blobs for layer in read_weights(Path(self._weights or ""))}
+                if self._weights_are_local and self._unsupported
+                else {}
+            )
+            sources = [(name, blob) for name in self._unsupported for blob in stored.get(name, ())]
+            order = [step.param.name for step in self._builder.steps]
+            request = {"op": "hash", "order": order, "given": [name for name, _ in sources]}
+            answer, _ = self._run(lambda: self.connection.ask(request, [as_float32(blob) for _, blob in sources]))
+            self._hash = str(answer["sha256"])
         return self._hash
 
     def close(self) -> None:
         """End the worker; a later call starts a new one."""
-        self.channel.close()
+        self.connection.close()
 
     # ---- passes
 
     def _pass(
-        self, found: dict[Value, Tensor], given: Sequence[Value], wanted: Sequence[Value], x: Tensor, redirect: Redirect | None
+        self,
+        tensors: dict[Value, Tensor],
+        sources: Sequence[Value],
+        targets: Sequence[Value],
+        x: Tensor,
+        rule: BackwardRule | None,
+        acted: dict[str, Tensor] | None,
     ) -> None:
-        piece = self._piece(given, wanted, redirect is not None)
-        made = _Pass.apply(self, piece, x.shape[0], redirect, *(found[value] for value in given))  # type: ignore[no-untyped-call]
-        found.update(zip(wanted, made, strict=True))
+        subnet = self._subnet(sources, targets, rule)
+        outputs = _Pass.apply(self, subnet, x.shape[0], rule, acted, *(tensors[value] for value in sources))  # type: ignore[no-untyped-call]
+        tensors.update(zip(targets, outputs, strict=True))
 
-    def _piece(self, given: Sequence[Value], wanted: Sequence[Value], redirected: bool = False) -> Piece:
-        key = (tuple(given), tuple(wanted), redirected)
-        if key not in self._pieces:
-            self._pieces[key] = self._surgery.cut(given, wanted, self._counts, redirected)
-        return self._pieces[key]
+    def _subnet(self, sources: Sequence[Value], targets: Sequence[Value], rule: BackwardRule | None = None) -> Subnet:
+        ruled = {} if rule is None else {i: traits for i, traits in enumerate(self._traits) if rule.applies_to(traits)}
+        key = (tuple(sources), tuple(targets), tuple(ruled))
+        if key not in self._subnets:
+            self._subnets[key] = self._builder.cut(sources, targets, self._counts, ruled)
+        return self._subnets[key]
 
-    def forward(self, piece: Piece, arrays: Sequence[Array], batch: int) -> tuple[int, list[Array]]:
-        """Run a piece; return the values wanted, and a ticket for the backward pass."""
-        return self._run(lambda: self._forward(piece, arrays, batch))
+    def forward(self, subnet: Subnet, arrays: Sequence[Array], batch: int) -> tuple[int, list[Array]]:
+        """Run a subnet; return the values wanted, and a ticket for the backward pass."""
+        return self._run(lambda: self._forward(subnet, arrays, batch))
 
     def backward(
-        self, piece: Piece, arrays: Sequence[Array], batch: int, ticket: int, seeds: dict[str, Array]
-    ) -> tuple[list[Array], dict[str, list[bool]]]:
-        """Return the gradients of the values given, and for which items each layer was redirected.
+        self,
+        subnet: Subnet,
+        arrays: Sequence[Array],
+        batch: int,
+        ticket: int,
+        seeds: dict[str, Array],
+        rule: BackwardRule | None = None,
+        acted: dict[str, Tensor] | None = None,
+    ) -> list[Array]:
+        """Return the gradients of the values given.
 
-        The piece runs forward again if it has forgotten that pass.
+        The subnet runs forward again if it has forgotten that pass.
         """
 
-        def work(ticket: int = ticket) -> tuple[list[Array], dict[str, list[bool]]]:
-            request: dict[str, Any] = {"op": "backward", "id": _id(piece), "gates": piece.gates, "batch": batch}
-            request |= {"outputs": piece.taps, "above": piece.above, "wanted": piece.diffs}
+        def work(ticket: int = ticket) -> list[Array]:
             for _ in range(2):
-                told, found = self.channel.ask({**request, "ticket": ticket, "seeds": list(seeds)}, list(seeds.values()))
-                if "stale" not in told:
-                    return [diff.copy() for diff in found], told["acted"]
-                ticket, _values = self._forward(piece, arrays, batch)
-            raise BackendError(f"{self.channel.where} forgets its forward passes; end what else uses it")
+                ask = functools.partial(self._ask_backward, subnet, ticket)
+                try:
+                    if rule is None or not subnet.ruled:
+                        return run_plain(subnet, BackwardSteps(ask, seeds))
+                    steps, kind = BackwardSteps(ask, seeds), self._builder.kind
+                    return run_with_rule(subnet, steps, rule, kind, self._layer_weights, batch, acted)
+                except _StaleError:
+                    ticket, _values = self._forward(subnet, arrays, batch)
+            raise BackendError(f"{self.connection.where} forgets its forward passes; end what else uses it")
 
         return self._run(work)
 
-    def _forward(self, piece: Piece, arrays: Sequence[Array], batch: int) -> tuple[int, list[Array]]:
+    def _ask_backward(self, subnet: Subnet, ticket: int, header: dict[str, Any], arrays: Sequence[Array]) -> Sequence[Array]:
+        request = {"op": "backward", "id": _id(subnet), "ticket": ticket, "outputs": subnet.taps, **header}
+        answer, blobs = self.connection.ask(request, arrays)
+        if "stale" in answer:
+            raise _StaleError
+        return blobs
+
+    def _layer_weights(self, layer: str) -> Sequence[Array]:
+        return [array.copy() for array in self.connection.ask({"op": "weights", "layer": layer})[1]]
+
+    def _forward(self, subnet: Subnet, arrays: Sequence[Array], batch: int) -> tuple[int, list[Array]]:
         ticket = next(self._tickets)
-        zeros = {name: (batch, *shape[1:]) for name, shape in piece.zeros.items()}
-        request = {"op": "forward", "ticket": ticket, "inputs": piece.inputs, "zeros": zeros, "outputs": piece.taps}
-        shapes = zeros | {name: array.shape for name, array in zip(piece.inputs, arrays, strict=True)}
-        _, values = self._about(piece, request, shapes, arrays)
+        zeros = {name: (batch, *shape[1:]) for name, shape in subnet.zeros.items()}
+        request = {"op": "forward", "ticket": ticket, "inputs": subnet.inputs, "zeros": zeros, "outputs": subnet.taps}
+        shapes = zeros | {name: array.shape for name, array in zip(subnet.inputs, arrays, strict=True)}
+        _, values = self._ask_subnet(subnet, request, shapes, arrays)
         return ticket, [value.copy() for value in values]
 
-    def _reshaped(self, piece: Piece, shape: Shape) -> dict[Value, Shape]:
-        shapes = {name: (1, *zeros[1:]) for name, zeros in piece.zeros.items()} | dict.fromkeys(piece.inputs, shape)
-        request = {"op": "shapes", "inputs": shapes, "outputs": piece.taps}
+    def _reshaped(self, subnet: Subnet, shape: Shape) -> dict[Value, Shape]:
+        shapes = {name: (1, *zeros[1:]) for name, zeros in subnet.zeros.items()} | dict.fromkeys(subnet.inputs, shape)
+        request = {"op": "shapes", "inputs": shapes, "outputs": subnet.taps}
         try:
-            told, _ = self._run(lambda: self._about(piece, request, shapes, ()))
+            answer, _ = self._run(lambda: self._ask_subnet(subnet, request, shapes, ()))
         except CaffeAbortedError as aborted:
             problem = aborted
             # Run it layer by layer, which is the way to learn where it stops.
             try:
-                self.forward(piece, [np.zeros(shape, np.float32)], 1)
+                self.forward(subnet, [np.zeros(shape, np.float32)], 1)
             except CaffeAbortedError as better:
                 problem = better
             raise ShapeError(str(problem)) from problem
-        return {value: tuple(found[1:]) for value, found in zip(piece.wanted, told["shapes"], strict=True)}
+        return {value: tuple(shape[1:]) for value, shape in zip(subnet.targets, answer["shapes"], strict=True)}
 
-    def _about(self, piece: Piece, request: dict[str, Any], shapes: dict[str, Shape], arrays: Sequence[Array]) -> Answer:
-        """Ask for something of a piece, which is made first where the worker does not have it."""
+    def _ask_subnet(self, subnet: Subnet, request: dict[str, Any], shapes: dict[str, Shape], arrays: Sequence[Array]) -> Answer:
+        """Ask for something of a subnet, which is made first where the worker does not have it."""
         for _ in range(2):
-            if _id(piece) not in self._known:
-                self.channel.ask({"op": "piece", "id": _id(piece), "text": self._surgery.text(piece, shapes)})
-                self._known.add(_id(piece))
-            told, found = self.channel.ask({**request, "id": _id(piece)}, arrays)
-            if "missing" not in told:
-                return told, found
-            self._known.discard(_id(piece))
-        raise BackendError(f"{self.channel.where} forgets its nets; end what else uses it")
+            if _id(subnet) not in self._known:
+                self.connection.ask({"op": "subnet", "id": _id(subnet), "text": self._builder.text(subnet, shapes)})
+                self._known.add(_id(subnet))
+            answer, blobs = self.connection.ask({**request, "id": _id(subnet)}, arrays)
+            if "missing" not in answer:
+                return answer, blobs
+            self._known.discard(_id(subnet))
+        raise BackendError(f"{self.connection.where} forgets its nets; end what else uses it")
 
     # ---- the worker's life
 
@@ -268,23 +309,23 @@ class CaffeBackend:
                 except WorkerLostError as lost:
                     raise BackendError(f"{lost}, twice in the same pass") from lost
             except CaffeAbortedError as aborted:
-                place = next((str(step.where) for step in self._surgery.steps if step.param.name == aborted.layer), "")
+                place = next((str(step.where) for step in self._builder.steps if step.param.name == aborted.layer), "")
                 raise aborted.at(place) from None
 
     def _ready(self) -> None:
-        generation = self.channel.generation
+        generation = self.connection.generation
         if generation == self._loaded:
             return
         self._known.clear()
         if self._python:
             self._send_modules()
-        stored = self._here and not self.channel.shares_files
+        stored = self._weights_are_local and not self.connection.shares_files
         path = self._weights
         if stored:
             path = self._send()
         request = {"op": "load", "text": self._text, "weights": path, "stored": stored, "phase": self._phase, "seed": self._seed}
-        self._base, _ = self.channel.ask(request)
-        self._hello = self.channel.hello
+        self._base, _ = self.connection.ask(request)
+        self._hello = self.connection.hello
         self._loaded = generation
 
     def _send(self) -> str:
@@ -294,7 +335,7 @@ class CaffeBackend:
             name = "weights.caffemodel.h5" if part.startswith(_HDF5) else "weights.caffemodel"
             first = True
             while part:
-                self.channel.ask({"op": "file", "name": name, "first": first}, [np.frombuffer(part, np.uint8)])
+                self.connection.ask({"op": "file", "name": name, "first": first}, [np.frombuffer(part, np.uint8)])
                 part, first = stream.read(PART), False
         return name
 
@@ -307,45 +348,45 @@ class CaffeBackend:
             for source in sources:
                 if source.name not in sent:
                     header = {"op": "module", "name": source.name, "package": source.package, "path": source.path}
-                    self.channel.ask(header, [np.frombuffer(source.text, np.uint8)])
+                    self.connection.ask(header, [np.frombuffer(source.text, np.uint8)])
                     sent.add(source.name)
 
-        if not self.channel.shares_files:
+        if not self.connection.shares_files:
             # First the modules that the layers name, so that they are the ones that the engine would run.
             for module, _ in named:
                 send(wanted_sources(module))
         while True:
-            told, _ = self.channel.ask({"op": "classes", "classes": named})
-            if not told:
+            answer, _ = self.connection.ask({"op": "classes", "classes": named})
+            if not answer:
                 return
-            missing: list[str] = told.get("missing", [])
-            lacking = [] if self.channel.shares_files else [find_source(name) for name in missing if name not in sent]
-            mine = [source for source in lacking if source is not None and not is_installed(source)]
-            if not mine:
+            missing: list[str] = answer.get("missing", [])
+            lacking = [] if self.connection.shares_files else [find_source(name) for name in missing if name not in sent]
+            own_files = [source for source in lacking if source is not None and not is_installed(source)]
+            if not own_files:
                 break
-            send(mine[:1])
-        step, (module, layer) = self._python[told["index"]], named[told["index"]]
-        if told["problem"] is None:
-            sent_not = "; the program itself is not sent, so put the class into a module of its own" if module == "__main__" else ""
-            why = f"its module '{module}' has no class '{layer}' that derives from caffe.Layer{sent_not}"
+            send(own_files[:1])
+        step, (module, layer) = self._python[answer["index"]], named[answer["index"]]
+        if answer["problem"] is None:
+            main_hint = "; the program itself is not sent, so put the class into a module of its own" if module == "__main__" else ""
+            why = f"its module '{module}' has no class '{layer}' that derives from caffe.Layer{main_hint}"
         else:
-            why = why_not(module, told["problem"], missing[-1] if missing else None, self.channel.where)
+            why = import_error(module, answer["problem"], missing[-1] if missing else None, self.connection.where)
         raise NetError(f"{step.where}: layer '{step.param.name}' (Python): {why}")
 
     # ---- what the net is made of
 
-    def _infos(self, told: dict[str, Any]) -> list[LayerInfo]:
-        blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in told["blobs"].items()}
-        params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in told["params"]}
+    def _infos(self, answer: dict[str, Any]) -> list[LayerInfo]:
+        blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in answer["blobs"].items()}
+        params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in answer["params"]}
         infos = []
-        for i, step in enumerate(self._surgery.steps):
+        for i, step in enumerate(self._builder.steps):
             layer = step.param
             bottoms = [blobs.get(name, ()) for name in layer.bottom]
             if step.added:  # Caffe adds none where only one reader is left
                 blobs |= {top: blobs.get(top, bottoms[0]) for top in layer.top}
-            if i in self._surgery.beyond:
-                made, params[layer.name] = _unbuilt(step, bottoms, self._phase)
-                blobs |= dict(zip(layer.top, made, strict=False))
+            if i in self._builder.unsupported:
+                top_shapes, params[layer.name] = _shape_unsupported(step, bottoms, self._phase)
+                blobs |= dict(zip(layer.top, top_shapes, strict=False))
             tops = [blobs.get(name, blobs.get(layer.bottom[0], ()) if layer.bottom else ()) for name in layer.top]
             batch = max(1, blobs[self.input_name][0])
             infos.append(
@@ -360,47 +401,57 @@ class CaffeBackend:
                     params=params.get(layer.name, 0),
                     flops=_flops(step, bottoms, tops, self._phase) // batch,
                     added=step.added,
-                    stops=self._surgery.stops(i),
+                    stops=self._builder.stops(i),
                 )
             )
         return infos
 
 
+class _StaleError(Exception):
+    """The worker has run another forward pass since."""
+
+
 class _Pass(torch.autograd.Function):
-    """One piece, forward and backward."""
+    """One subnet, forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, backend: CaffeBackend, piece: Piece, batch: int, redirect: Redirect | None, *given: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any,
+        backend: CaffeBackend,
+        subnet: Subnet,
+        batch: int,
+        rule: BackwardRule | None,
+        acted: dict[str, Tensor] | None,
+        *sources: Tensor,
+    ) -> tuple[Tensor, ...]:
         """Run it."""
         ctx.set_materialize_grads(False)
-        arrays = [as_float32(value.detach().cpu().numpy()) for value in given]
-        ctx.ticket, values = backend.forward(piece, arrays, batch)
-        ctx.backend, ctx.piece, ctx.batch, ctx.redirect = backend, piece, batch, redirect
-        ctx.save_for_backward(*given)
+        arrays = [as_float32(value.detach().cpu().numpy()) for value in sources]
+        ctx.ticket, values = backend.forward(subnet, arrays, batch)
+        ctx.backend, ctx.subnet, ctx.batch, ctx.rule, ctx.acted = backend, subnet, batch, rule, acted
+        ctx.save_for_backward(*sources)
         outputs = tuple(torch.from_numpy(value) for value in values)
-        ctx.mark_non_differentiable(*(out for out, moved in zip(outputs, piece.moved, strict=True) if not moved))
+        ctx.mark_non_differentiable(*(out for out, moved in zip(outputs, subnet.moved, strict=True) if not moved))
         return outputs
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Seed the values that have a gradient."""
-        given = ctx.saved_tensors
-        seeds = {tap: as_float32(grad.numpy()) for tap, grad in zip(ctx.piece.taps, grads, strict=True) if grad is not None}
+        sources = ctx.saved_tensors
+        seeds = {tap: as_float32(grad.numpy()) for tap, grad in zip(ctx.subnet.taps, grads, strict=True) if grad is not None}
         if not seeds:
-            return (None,) * (4 + len(given))
-        arrays = [as_float32(value.detach().cpu().numpy()) for value in given]
-        diffs, acted = ctx.backend.backward(ctx.piece, arrays, ctx.batch, ctx.ticket, seeds)
-        for layer, items in acted.items():
-            ctx.redirect.note(layer, torch.tensor(items))
-        return (None, None, None, None, *(torch.from_numpy(diff).to(value.device) for diff, value in zip(diffs, given, strict=True)))
+            return (None,) * (5 + len(sources))
+        arrays = [as_float32(value.detach().cpu().numpy()) for value in sources]
+        diffs = ctx.backend.backward(ctx.subnet, arrays, ctx.batch, ctx.ticket, seeds, ctx.rule, ctx.acted)
+        return (None,) * 5 + tuple(torch.from_numpy(diff).to(value.device) for diff, value in zip(diffs, sources, strict=True))
 
 
-def _id(piece: Piece) -> str:
-    return f"{piece.given}{piece.wanted}{' redirected' if piece.gates else ''}"
+def _id(subnet: Subnet) -> str:
+    return f"{subnet.sources}{subnet.targets}{[layer.index for layer in subnet.ruled]}"
 
 
-def _unbuilt(step: Any, bottoms: Sequence[Shape], phase: str) -> tuple[list[Shape], int]:
+def _shape_unsupported(step: Any, bottoms: Sequence[Shape], phase: str) -> tuple[list[Shape], int]:
     """Return the tops' shapes and the number of weights that a layer beyond this Caffe has, as far as the engine can tell."""
     try:
         layer = layer_class(step.param.type, step.param.name, step.where)(step.param, phase, step.where)

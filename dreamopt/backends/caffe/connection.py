@@ -23,7 +23,7 @@ class WorkerLostError(Exception):
     """The worker went away for no fault of the request: killed, or hanging. The request may be asked again."""
 
 
-class Channel(Protocol):
+class CaffeConnection(Protocol):
     """A way to ask the worker."""
 
     @property
@@ -40,7 +40,7 @@ class Channel(Protocol):
 
     @property
     def generation(self) -> int:
-        """Number of workers started so far; a new one knows nothing of what the last one was told. Starts one if none runs.
+        """Number of workers started so far; a new one has nothing of what the last one was sent. Starts one if none runs.
 
         Raises
         ------
@@ -79,20 +79,20 @@ class CaffeAbortedError(BackendError):
         return CaffeAbortedError(f"{place}: {self}" if place and not str(self).startswith(place) else str(self), self.layer)
 
 
-class Asked(Protocol):
+class WorkerApi(Protocol):
     """`dreamopt.backends.caffe.worker.Worker` as seen from here."""
 
-    pieces: dict[str, Any]
+    subnets: dict[str, Any]
     base: Any
 
     def answer(self, header: Header, arrays: Sequence[Array]) -> Answer:
         """Answer a request."""
 
 
-def worker(caffe: ModuleType) -> Asked:
+def worker(caffe: ModuleType) -> WorkerApi:
     """Return a worker in this process."""
-    made: Asked = caffe_worker.Worker(caffe)  # type: ignore[no-untyped-call]
-    return made
+    api: WorkerApi = caffe_worker.Worker(caffe)  # type: ignore[no-untyped-call]
+    return api
 
 
 def pack(header: Header, arrays: Sequence[Array]) -> list[bytes]:
@@ -107,7 +107,7 @@ def unpack(head: bytearray, payload: bytearray) -> Answer:
     return answer
 
 
-def refuse(kind: str, message: str, where: str) -> NoReturn:
+def raise_for(kind: str, message: str, where: str) -> NoReturn:
     """Raise the error that an answer of this kind stands for."""
     if kind == "weights":
         raise WeightsError(f"{message} ({where})")

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from dreamopt.backends.caffe.connection import Answer, Array, Header, refuse, worker
+from dreamopt.backends.caffe.connection import Answer, Array, Header, raise_for, worker
 from dreamopt.backends.caffe.worker import RefusedError
 from dreamopt.errors import BackendError, DreamoptError
 
@@ -52,7 +52,7 @@ class InProcess:
         try:
             return self._worker.answer(header, arrays)
         except RefusedError as problem:
-            refuse(problem.kind, str(problem), self.where)
+            raise_for(problem.kind, str(problem), self.where)
         except DreamoptError:
             raise
         except Exception as problem:
@@ -60,7 +60,7 @@ class InProcess:
 
     def close(self) -> None:
         """Let go of the nets."""
-        self._worker.pieces.clear()
+        self._worker.subnets.clear()
         self._worker.base = None
 
 

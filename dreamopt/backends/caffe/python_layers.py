@@ -116,7 +116,7 @@ def _spec(name: str) -> ModuleSpec | None:
     return spec
 
 
-def why_not(module: str, problem: str, missing: str | None, where: str) -> str:
+def import_error(module: str, problem: str, missing: str | None, where: str) -> str:
     """Return the sentence for a module that a worker cannot import."""
     if missing == "dreamopt" or (missing or "").startswith("dreamopt."):
         hint = "; there it is real Caffe that runs it, so let it say `import caffe`"

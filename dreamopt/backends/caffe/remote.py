@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import IO, Any
 
-from dreamopt.backends.caffe.connection import Answer, Array, CaffeAbortedError, Header, WorkerLostError, pack, refuse, unpack
+from dreamopt.backends.base import START_TIMEOUT
+from dreamopt.backends.caffe.connection import Answer, Array, CaffeAbortedError, Header, WorkerLostError, pack, raise_for, unpack
 from dreamopt.backends.caffe.worker import LAYER_MARK, MAGIC
 from dreamopt.errors import BackendError, UsageError
 
@@ -34,8 +35,6 @@ _SCRATCH = re.compile(r"\S*/dreamopt-caffe-\w+/net\.prototxt")
 _LOG_TAIL = 2**18
 _JUNK = 2**16  # bytes that a wrapper may print before the worker speaks
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
-START_TIMEOUT = 60.0
-"""Seconds for which a Python that starts is waited for."""
 
 
 class Remote:
@@ -120,7 +119,7 @@ class Remote:
             self.close()  # interrupted half-way: what is in the pipe belongs to no request any more
             raise
         if "error" in answer:
-            refuse(answer["kind"], answer["error"], self.where)
+            raise_for(answer["kind"], answer["error"], self.where)
         return answer, found
 
     def close(self) -> None:

@@ -1,34 +1,34 @@
-"""Net surgery for real Caffe: prototxts of pieces of a net, from some of its values to some others, fit for gradients.
+"""Net surgery for real Caffe: prototxts of subnets, from some of its values to some others, fit for gradients.
 
 What it takes to make Caffe 1.0 compute an exact gradient of several values at once, and no more than that:
 
 - **Taps.** Each value wanted is read by a layer of its own, a ``Power`` that copies it. Caffe then puts a Split behind every
   value that is read further up too, whose backward pass adds the tap's diff to what comes from above: objectives on any set
-  of layers are seeded at their taps, and one backward pass over the whole piece gives their sum, through all splits.
+  of layers are seeded at their taps, and one backward pass over the whole subnet gives their sum, through all splits.
 - **A loss weight on each tap, and a learnable layer on each input.** Caffe's backward pass visits only layers below a loss and
   above something to learn. ``force_backward`` would do too, but it also switches the gradients of all weights on, whatever
   their ``lr_mult`` says (Caffe, src/caffe/net.cpp, Net::Init), which costs about as much as the gradient wanted. So each
   input passes through a ``Bias`` of one zero, the only learnable layer; every other weight has ``lr_mult: 0``.
-- **The cut.** Only layers between the inputs and the values wanted are in the piece.
+- **The cut.** Only layers between the inputs and the values wanted are in the subnet.
 - **Stops.** A bottom whose ``propagate_down`` is false is read through a copy that stops the gradient, since Caffe's layers do not
   all do so themselves: some do not ask, and memory that is shared, in place or by a Reshape, leads around them into a Split or
-  a Slice. For a label that depends on an input, on which Caffe's backward pass would abort, the layer is told.
+  a Slice. For a label that depends on an input, on which Caffe's backward pass would abort, its `propagate_down` is set.
 - **In place.** A layer that overwrites what is wanted or given is pulled apart. So is one that overwrites what Caffe's backward
   pass would read again: its own bottom (Power), or what a layer below has to find (a ReLU below a BatchNorm), since Caffe's
   gradient is not the derivative there. A Python layer, which may rely on being in place, always gets a copy to overwrite.
-  All others, a ReLU upon a convolution above all, stay as the file has them, unless ReLUs are to be redirected: that takes
-  what they read (see `dreamopt.engine.executor.rules`).
+  All others, a ReLU upon a convolution above all, stay as the file has them, unless a backward rule applies to what is overwritten:
+  it takes what the layer read and wrote (see `dreamopt.engine.backward_rule`).
 
 The meaning of names is that of `dreamopt.engine.values.Values`.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dreamopt.engine.backward_rule import BackwardRule, LayerTraits, traits_of
 from dreamopt.engine.graph import Step, insert_splits
 from dreamopt.engine.layer import Layer, layer_class
 from dreamopt.engine.propagation import constant, stopped
@@ -42,16 +42,38 @@ Value = tuple[int, int]
 
 AUTOMATIC = "(automatic)"
 """Caffe's name for the top of a loss that names none."""
-_MINE = "dreamopt_"
+_PREFIX = "dreamopt_"
+
+
+@dataclass(frozen=True)
+class RuledLayer:
+    """A layer of a subnet in whose stead a backward rule runs.
+
+    Parameters
+    ----------
+    index : int
+        Its place in the net.
+    traits : LayerTraits
+        What rules may ask of it.
+    moved : tuple of bool
+        Which of its bottoms depend on the values given.
+    tops : int
+        How many it has.
+    """
+
+    index: int
+    traits: LayerTraits
+    moved: tuple[bool, ...]
+    tops: int
 
 
 @dataclass
-class Piece:
+class Subnet:
     """A part of a net as Caffe is to make it.
 
     Attributes
     ----------
-    given : list of Value
+    sources : list of Value
         The values that come from outside and get gradients.
     inputs : list of str
         The blobs to fill with them.
@@ -61,29 +83,29 @@ class Piece:
         The layer above which the backward pass ends.
     zeros : dict of str to tuple of int
         Further input blobs, fed with zeros, and their shapes in the file.
-    wanted : list of Value
+    targets : list of Value
         The values computed.
     taps : list of str
         The blobs where they are read, and seeded.
     moved : list of bool
-        Which of them depend on ``given``.
-    gates : list of (str, float or None, float or None)
-        The layers whose backward pass is redirected where they stop it, and the bounds below and above which they are flat.
+        Which of them depend on ``sources``.
+    ruled : list of RuledLayer
+        The layers in whose stead a rule runs backward, in the order of the net.
     """
 
-    given: list[Value]
-    wanted: list[Value]
+    sources: list[Value]
+    targets: list[Value]
     inputs: list[str] = field(default_factory=list)
     diffs: list[str] = field(default_factory=list)
     above: str = ""
     zeros: dict[str, Shape] = field(default_factory=dict)
     taps: list[str] = field(default_factory=list)
     moved: list[bool] = field(default_factory=list)
-    gates: list[tuple[str, float | None, float | None]] = field(default_factory=list)
+    ruled: list[RuledLayer] = field(default_factory=list)
     layers: list[LayerParameter] = field(default_factory=list)
 
 
-class Surgery:
+class SubnetBuilder:
     """A net's graph, and the prototxts made of it.
 
     Parameters
@@ -115,7 +137,7 @@ class Surgery:
             if len(step.param.top) > 1:
                 for j, name in enumerate(step.param.top):
                     self.by_layer.setdefault(f"{step.param.name}[{j}]", self.by_blob[name])
-        self.beyond: dict[int, str] = {}
+        self.unsupported: dict[int, str] = {}
         self.inputs: dict[str, Shape] = {}
         for step in self.steps:
             if step.param.type == "Input":
@@ -136,37 +158,41 @@ class Surgery:
         caffe : str
             What messages call it.
         """
-        self.beyond = {}
+        self.unsupported = {}
         for i, step in enumerate(self.steps):
             layer = f"{step.where}: layer '{step.param.name}' ({step.param.type})"
-            below = [self.beyond[at] for at, _ in self.reads[i] if at in self.beyond]
+            below = [self.unsupported[at] for at, _ in self.reads[i] if at in self.unsupported]
             if below:
-                self.beyond[i] = below[0]
+                self.unsupported[i] = below[0]
             elif step.param.type not in types:
-                self.beyond[i] = f"{layer}: {caffe} has no layers of this type"
+                self.unsupported[i] = f"{layer}: {caffe} has no layers of this type"
             elif fields is not None and (lost := clear_unknown(step.param, fields)):
-                self.beyond[i] = f"{layer}: {caffe} has no {' and no '.join(lost)}"
+                self.unsupported[i] = f"{layer}: {caffe} has no {' and no '.join(lost)}"
 
     def find(self, name: str) -> Value:
         """Return the value that the name of a layer or a blob means."""
         return self.by_layer[name] if name in self.by_layer else self.by_blob[name]
 
-    def gated(self, wanted: Collection[Value]) -> set[Value]:
-        """Return what the layers that can be redirected write, at and below some values."""
-        waiting, seen = list(wanted), set(wanted)
+    def traits(self, weights: Mapping[str, int]) -> list[LayerTraits]:
+        """Return what backward rules may ask of the layers, given how many weights each has by name."""
+        return traits_of([self.kind(i) for i in range(len(self.steps))], [weights.get(step.param.name, 0) for step in self.steps])
+
+    def ruled(self, targets: Collection[Value], rule: BackwardRule, traits: Sequence[LayerTraits]) -> set[Value]:
+        """Return what the layers that a rule applies to write, at and below some values."""
+        waiting, seen = list(targets), set(targets)
         while waiting:
             below = [value for value in self.reads[waiting.pop()[0]] if value not in seen]
             waiting += below
             seen.update(below)
-        return {value for value in seen if self._kind(value[0]).gate is not None}
+        return {value for value in seen if rule.applies_to(traits[value[0]])}
 
     def source(self, name: str) -> Value:
         """Return the value that an Input layer gives to a blob, which layers in place may overwrite later."""
         return next((i, list(s.param.top).index(name)) for i, s in enumerate(self.steps) if s.param.type == "Input" and name in s.param.top)
 
-    def frontier(self, wanted: Value, known: Collection[Value]) -> list[Value]:
+    def frontier(self, targets: Value, known: Collection[Value]) -> list[Value]:
         """Return which of the known values are met first on the way down from a value."""
-        waiting, seen, met = [wanted], {wanted}, set()
+        waiting, seen, met = [targets], {targets}, set()
         while waiting:
             for value in self.reads[waiting.pop()[0]]:
                 if value in known:
@@ -187,7 +213,7 @@ class Surgery:
         net = self._net()
         mine = [i for i, step in enumerate(self.steps) if not step.added]
         for i, layer in zip(mine, self.definition.param.layer, strict=True):
-            if i not in self.beyond and (layer.top or layer.type.endswith("Loss")):  # the others give nothing: Silence, HDF5Output
+            if i not in self.unsupported and (layer.top or layer.type.endswith("Loss")):  # the others give nothing: Silence, HDF5Output
                 copied = net.layer.add()
                 copied.CopyFrom(self.steps[i].param)
                 copied.bottom[:], copied.loss_weight[:] = layer.bottom, layer.loss_weight  # Caffe adds its Splits itself
@@ -200,47 +226,49 @@ class Surgery:
         clear_cudnn(net)
         return net_text(net)
 
-    def cut(self, given: Sequence[Value], wanted: Sequence[Value], weights: Mapping[str, int], redirected: bool = False) -> Piece:
-        """Return the piece from the values ``given`` to the values ``wanted``.
+    def cut(
+        self, sources: Sequence[Value], targets: Sequence[Value], weights: Mapping[str, int], ruled: Mapping[int, LayerTraits] | None = None
+    ) -> Subnet:
+        """Return the subnet from the values ``sources`` to the values ``targets``.
 
         Parameters
         ----------
-        given, wanted : sequence of Value
+        sources, targets : sequence of Value
             With none in both.
         weights : mapping of str to int
             How many weights each layer has.
-        redirected : bool
-            Whether ReLUs are to be redirected.
+        ruled : mapping of int to LayerTraits, optional
+            The layers, by their place, that a backward rule applies to: what they read and write is not overwritten.
         """
-        piece = Piece(list(given), list(wanted))
-        needed = self._needed(piece)
-        names = self._inputs(piece, needed)
+        subnet, ruled = Subnet(list(sources), list(targets)), {} if ruled is None else ruled
+        needed = self._needed(subnet)
+        names = self._inputs(subnet, needed)
         readers = Counter(value for i in needed for value in self.reads[i])
-        moved = set(given)
+        moved = set(sources)
+        around = {value for i in ruled for value in (*self.reads[i], *((i, j) for j in range(len(self.steps[i].param.top))))}
+        preserved = {*sources, *targets, *around}
         for i in needed:
             param = self.steps[i].param
             if param.type != "Input":
-                gate = self._kind(i).gate if redirected else None
-                kept = {*given, *wanted, *(self.reads[i] if gate is not None else ())}
-                layer = self._layer(piece, i, names, readers, kept, weights.get(param.name, 0), moved)
-                piece.layers.append(layer)
-                if moved.intersection(self.reads[i]):
+                layer = self._layer(subnet, i, names, readers, preserved, weights.get(param.name, 0), moved)
+                subnet.layers.append(layer)
+                moves = tuple(value in moved for value in self.reads[i])
+                if any(moves):
                     moved |= {(i, j) for j in range(len(layer.top))}
-                    if gate is not None:
-                        low, high = (bound if math.isfinite(bound) else None for bound in gate)
-                        piece.gates.append((layer.name, low, high))
-            for value in piece.wanted:
+                    if i in ruled:
+                        subnet.ruled.append(RuledLayer(i, ruled[i], moves, len(layer.top)))
+            for value in subnet.targets:
                 if value[0] == i:
-                    tap = f"{_MINE}tap_{value[0]}_{value[1]}"
-                    piece.layers.append(LayerParameter(name=tap, type="Power", bottom=[names[value]], top=[tap], loss_weight=[1.0]))
-        piece.taps = [f"{_MINE}tap_{i}_{j}" for i, j in wanted]
-        piece.moved = [value in moved for value in wanted]
-        return piece
+                    tap = f"{_PREFIX}tap_{value[0]}_{value[1]}"
+                    subnet.layers.append(LayerParameter(name=tap, type="Power", bottom=[names[value]], top=[tap], loss_weight=[1.0]))
+        subnet.taps = [f"{_PREFIX}tap_{i}_{j}" for i, j in targets]
+        subnet.moved = [value in moved for value in targets]
+        return subnet
 
-    def text(self, piece: Piece, shapes: Mapping[str, Shape]) -> str:
-        """Return a piece's prototxt with its input blobs of these shapes."""
+    def text(self, subnet: Subnet, shapes: Mapping[str, Shape]) -> str:
+        """Return a subnet's prototxt with its input blobs of these shapes."""
         net = self._net()
-        net.layer.extend(piece.layers)
+        net.layer.extend(subnet.layers)
         for layer in net.layer:
             if layer.type == "Input":
                 layer.input_param.shape.add(dim=shapes[layer.top[0]])
@@ -253,48 +281,48 @@ class Surgery:
         net.state.phase = self.definition.param.state.phase
         return net
 
-    def _needed(self, piece: Piece) -> list[int]:
+    def _needed(self, subnet: Subnet) -> list[int]:
         """Return the layers between the values given and wanted, in order, Splits left out."""
-        waiting, needed = list(piece.wanted), set()
+        waiting, needed = list(subnet.targets), set()
         while waiting:
             value = waiting.pop()
-            if value not in piece.given and value[0] not in needed:
+            if value not in subnet.sources and value[0] not in needed:
                 needed.add(value[0])
                 waiting += self.reads[value[0]]
-        refused = [self.beyond[i] for i in sorted(needed) if i in self.beyond]
+        refused = [self.unsupported[i] for i in sorted(needed) if i in self.unsupported]
         if refused:
             raise BackendError(f"{refused[0]}; the backend 'engine' may have it, and targets that do not need this layer work")
         return sorted(needed)
 
-    def _inputs(self, piece: Piece, needed: Sequence[int]) -> dict[Value, str]:
-        """Add the piece's input layers; return the blob names of the values that they give."""
+    def _inputs(self, subnet: Subnet, needed: Sequence[int]) -> dict[Value, str]:
+        """Add the subnet's input layers; return the blob names of the values that they give."""
         names: dict[Value, str] = {}
         for i in needed:
             if self.steps[i].param.type == "Input":
                 for j, top in enumerate(self.steps[i].param.top):
-                    if (i, j) not in piece.given:
+                    if (i, j) not in subnet.sources:
                         names[i, j] = top
-                        piece.zeros[top] = self.inputs[top]
-                        piece.layers.append(LayerParameter(name=f"{_MINE}zero_{top}", type="Input", top=[top]))
-        blobs = [f"{_MINE}given_{i}_{j}" for i, j in piece.given]
-        piece.inputs = blobs
-        piece.layers += [LayerParameter(name=blob, type="Input", top=[blob]) for blob in blobs]
-        for value, blob in zip(piece.given, blobs, strict=True):
+                        subnet.zeros[top] = self.inputs[top]
+                        subnet.layers.append(LayerParameter(name=f"{_PREFIX}zero_{top}", type="Input", top=[top]))
+        blobs = [f"{_PREFIX}given_{i}_{j}" for i, j in subnet.sources]
+        subnet.inputs = blobs
+        subnet.layers += [LayerParameter(name=blob, type="Input", top=[blob]) for blob in blobs]
+        for value, blob in zip(subnet.sources, blobs, strict=True):
             names[value] = f"{blob}_in"
             bias = LayerParameter(name=f"{blob}_in", type="Bias", bottom=[blob], top=[names[value]])
             bias.bias_param.axis, bias.bias_param.num_axes = 0, 0
-            piece.layers.append(bias)
-            piece.diffs.append(names[value])
-        piece.above = piece.diffs[0] if piece.diffs else ""
+            subnet.layers.append(bias)
+            subnet.diffs.append(names[value])
+        subnet.above = subnet.diffs[0] if subnet.diffs else ""
         return names
 
     def _layer(
         self,
-        piece: Piece,
+        subnet: Subnet,
         i: int,
         names: dict[Value, str],
         readers: Mapping[Value, int],
-        kept: Collection[Value],
+        preserved: Collection[Value],
         weights: int,
         moved: Collection[Value],
     ) -> LayerParameter:
@@ -302,7 +330,7 @@ class Surgery:
         layer.CopyFrom(self.steps[i].param)
         del layer.include[:], layer.exclude[:], layer.loss_weight[:], layer.blobs[:]
         forced = self.definition.param.force_backward
-        if layer.type != "Python" or forced:  # a Python layer's code is told of it, and the engine's is too
+        if layer.type != "Python" or forced:  # a Python layer's code reads it, and the engine's is too
             del layer.propagate_down[:]
         if layer.type.endswith("Loss"):
             layer.loss_weight.extend([0.0] * len(layer.top))
@@ -312,28 +340,28 @@ class Surgery:
             param.lr_mult = 0
         taken = set(names.values())
         layer.bottom[:] = [names[value] for value in self.reads[i]]
-        kind = self._kind(i)
+        kind = self.kind(i)
         labels = constant(kind)
         if any(self.reads[i][j] in moved for j in labels):
             layer.propagate_down[:] = [value in moved and j not in labels for j, value in enumerate(self.reads[i])]
         stops = stopped(self.steps[i].param, forced) - labels
         for j in stops:
-            stop = LayerParameter(name=f"{_MINE}stop_{i}_{j}", type="Power", bottom=[layer.bottom[j]], propagate_down=[False])
+            stop = LayerParameter(name=f"{_PREFIX}stop_{i}_{j}", type="Power", bottom=[layer.bottom[j]], propagate_down=[False])
             layer.bottom[j] = stop.name
             stop.top.append(stop.name)
-            piece.layers.append(stop)
+            subnet.layers.append(stop)
         for j, top in enumerate(self.steps[i].param.top):
             value = self.reads[i][j] if self._in_place(i, j) and j not in stops else None
-            stays = value is not None and readers[value] == 1 and value not in kept
-            stays = stays and layer.type != "Python" and self._may_stay(i, readers, kept)
+            stays = value is not None and readers[value] == 1 and value not in preserved
+            stays = stays and layer.type != "Python" and self._may_stay(i, readers, preserved)
             name = layer.bottom[j] if stays else top
             if not stays and (name in taken or name == AUTOMATIC):
-                name = f"{_MINE}value_{i}_{j}"
+                name = f"{_PREFIX}value_{i}_{j}"
             names[i, j] = layer.top[j] = name
             taken.add(name)
             if layer.type == "Python" and value is not None and not stays:
                 # What it does in place may not work apart: its reshape need not shape the top. It gets a copy to overwrite.
-                piece.layers.append(LayerParameter(name=f"{name}_copy", type="Power", bottom=[layer.bottom[j]], top=[name]))
+                subnet.layers.append(LayerParameter(name=f"{name}_copy", type="Power", bottom=[layer.bottom[j]], top=[name]))
                 layer.bottom[j] = name
         return layer
 
@@ -347,14 +375,14 @@ class Surgery:
         param = self.steps[i].param
         return (j == 0 or param.type == "Python") and j < len(param.bottom) and param.bottom[j] == param.top[j]
 
-    def _may_stay(self, i: int, readers: Mapping[Value, int], kept: Collection[Value]) -> bool:
-        """Return whether nobody misses what the layer overwrites: all values in that memory, which others may have shared on."""
-        mine = self._kind(i)
+    def _may_stay(self, i: int, readers: Mapping[Value, int], preserved: Collection[Value]) -> bool:
+        """Return whether what the layer overwrites is not read again: all values in that memory, which others may have shared on."""
+        mine = self.kind(i)
         value = self.reads[i][0]
         if not mine.keeps_values and mine.spoils_itself:
             return False
-        while readers[value] == 1 and value not in kept:
-            below = self._kind(value[0])
+        while readers[value] == 1 and value not in preserved:
+            below = self.kind(value[0])
             if not (below.keeps_values or self._in_place(value[0], 0)):
                 return mine.keeps_values or not below.rereads
             if below.rereads and not (below.keeps_values or mine.keeps_values):
@@ -362,7 +390,7 @@ class Surgery:
             value = self.reads[value[0]][0]
         return False
 
-    def _kind(self, i: int) -> Layer:
+    def kind(self, i: int) -> Layer:
         """Return the engine's layer, which knows what Caffe's backward pass reads."""
         param, where = self.steps[i].param, self.steps[i].where
         try:

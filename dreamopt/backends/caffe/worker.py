@@ -1,7 +1,7 @@
 """What runs beside real Caffe, with nothing but caffe and numpy: it answers requests about one net.
 
 The text of this file is sent to the other Python (see `dreamopt.backends.caffe.remote`), or imported where Caffe is in this one
-(`dreamopt.backends.caffe.in_process`); so it imports nothing of dreamopt, is plain ASCII, and runs under Python 2.7 and 3.
+(`dreamopt.backends.caffe.in_process`); so it imports nothing of dreamopt, is plain ASCII, and its syntax is Python 3.5's.
 
 A message is a header and a payload, each a length of 8 bytes (little endian) and as many bytes: JSON, whose "arrays" says
 type and shape of each array, then the arrays' bytes one after another. Two frames over pipes are all that is needed;
@@ -11,6 +11,7 @@ its worker died, which is what matters with a library that aborts.
 
 import hashlib
 import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -19,7 +20,6 @@ import struct
 import sys
 import tempfile
 import traceback
-import types
 
 try:
     import fcntl
@@ -35,7 +35,7 @@ if __name__ == "__main__" and "OPENBLAS_CORETYPE" not in os.environ and os.path.
 import numpy as np
 
 MAGIC = b"\0dreamopt caffe worker 1\n"
-KEPT_PIECES = 12
+KEPT_SUBNETS = 12
 NEEDED_TYPES = ("Input", "Bias", "Power")
 NEEDED_NAMES = ("layer_type_list", "Net", "TEST", "TRAIN", "set_mode_cpu", "set_mode_gpu", "set_device")
 NEEDED_METHODS = ("_forward", "_backward", "copy_from", "share_with", "reshape")
@@ -47,11 +47,11 @@ class RefusedError(Exception):
     """A request that cannot be answered; `kind` tells the other side which error it is."""
 
     def __init__(self, kind, message):
-        Exception.__init__(self, message)
+        super().__init__(message)
         self.kind = kind
 
 
-class Shipped(object):
+class SentModules:
     """Finds and loads the modules whose source the other side sent."""
 
     def __init__(self):
@@ -59,12 +59,12 @@ class Shipped(object):
         self.missed = []
 
     def find_spec(self, name, path=None, target=None):
-        """Find a module, under Python 3."""
-        if self._has(name):
-            from importlib.util import spec_from_loader  # which Python 2.7 does not have, nor call this
-
-            return spec_from_loader(name, self, origin=self.sources[name][0], is_package=self.sources[name][1])
-        return None
+        """Find a module."""
+        if name not in self.sources and name.rpartition(".")[0] in self.sources:
+            self.missed.append(name)
+        if name not in self.sources:
+            return None
+        return importlib.util.spec_from_loader(name, self, origin=self.sources[name][0], is_package=self.sources[name][1])
 
     def create_module(self, spec):
         """Leave it to Python."""
@@ -79,37 +79,14 @@ class Shipped(object):
         """Return the source, for tracebacks."""
         return self.sources[name][2].decode("utf-8", "replace")
 
-    def find_module(self, name, path=None):
-        """Find a module, under Python 2.7."""
-        return self if self._has(name) else None
 
-    def load_module(self, name):
-        """Make and run a module, under Python 2.7."""
-        module = sys.modules[name] = types.ModuleType(name)
-        module.__loader__ = self
-        module.__package__ = name if self.sources[name][1] else name.rpartition(".")[0]
-        if self.sources[name][1]:
-            module.__path__ = []
-        try:
-            self.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-        return module
-
-    def _has(self, name):
-        if name not in self.sources and name.rpartition(".")[0] in self.sources:
-            self.missed.append(name)
-        return name in self.sources
-
-
-class Worker(object):
-    """One base net, which holds the weights, and the pieces cut out of it, which share them.
+class Worker:
+    """One base net, which holds the weights, and the subnets cut out of it, which share them.
 
     Parameters
     ----------
     caffe : module
-        Real Caffe's, or one with its face.
+        Real Caffe's, or one with its API.
     note : callable
         Gets the name of each layer before it runs for the first time at a new shape: who reads it knows where Caffe died.
     """
@@ -120,17 +97,17 @@ class Worker(object):
         self.gpu = None
         self.phase = None
         self.base = None
-        self.pieces = {}
+        self.subnets = {}
         self.used = []
         self.folder = None
-        self.trusted = False
-        self.shipped = Shipped()
+        self.checked = False
+        self.sent = SentModules()
 
     def answer(self, header, arrays):
         """Return the header and the arrays that answer a request."""
-        if not self.trusted:
-            require_young(self.caffe)
-            self.trusted = True
+        if not self.checked:
+            require_caffe_1_0(self.caffe)
+            self.checked = True
         if self.gpu is None:
             self.caffe.set_mode_cpu()
         else:  # in each request, since Caffe's mode belongs to a thread
@@ -168,9 +145,9 @@ class Worker(object):
 
     def do_module(self, header, arrays):
         """Take the source of a module that a Python layer needs."""
-        if self.shipped not in sys.meta_path:
-            sys.meta_path.insert(0, self.shipped)
-        self.shipped.sources[str(header["name"])] = (str(header["path"]), header["package"], arrays[0].tobytes())
+        if self.sent not in sys.meta_path:
+            sys.meta_path.insert(0, self.sent)
+        self.sent.sources[header["name"]] = (header["path"], header["package"], arrays[0].tobytes())
         return {}, []
 
     def do_classes(self, header, arrays):
@@ -180,16 +157,16 @@ class Worker(object):
         """
         for i, (module, layer) in enumerate(header["classes"]):
             missing, problem = [], None
-            del self.shipped.missed[:]
+            del self.sent.missed[:]
             try:
-                made = getattr(importlib.import_module(str(module)), layer, None)
-                if not (isinstance(made, type) and issubclass(made, self.caffe.Layer)):
+                class_ = getattr(importlib.import_module(module), layer, None)
+                if not (isinstance(class_, type) and issubclass(class_, self.caffe.Layer)):
                     return {"index": i, "problem": None}, []
             except ImportError as error:
                 problem = "%s: %s" % (type(error).__name__, error)
-                missing = self.shipped.missed[::-1]
+                missing = self.sent.missed[::-1]
                 if "No module named" in str(error):
-                    missing.append(getattr(error, "name", None) or str(error).split()[-1])
+                    missing.append(error.name or str(error).split()[-1])
             except Exception as error:
                 problem = described(error)
             if problem is not None:
@@ -198,7 +175,7 @@ class Worker(object):
 
     def do_load(self, header, arrays):
         """Make the base net; tell the shapes of its weights and of its blobs."""
-        self.pieces, self.used = {}, []
+        self.subnets, self.used = {}, []
         self.phase = self.caffe.TRAIN if header["phase"] == "TRAIN" else self.caffe.TEST
         path = header["weights"]
         if path is not None and header["stored"]:
@@ -210,19 +187,19 @@ class Worker(object):
         try:
             self.base = self._net(header["text"])
             if path is not None:
-                self.base.copy_from(str(path))
+                self.base.copy_from(path)
         finally:
             if self.folder is not None:
                 self.folder.remove()
                 self.folder = None
         return {
             "params": [[name, [_shape(blob) for blob in blobs]] for name, blobs in self.base.params.items()],
-            "blobs": dict((name, _shape(blob)) for name, blob in self.base.blobs.items()),
+            "blobs": {name: _shape(blob) for name, blob in self.base.blobs.items()},
         }, []
 
     def do_hash(self, header, arrays):
         """Return the sha256 of every layer's name and weights, as the engine's."""
-        weights = dict((name, [blob.data for blob in blobs]) for name, blobs in self.base.params.items())
+        weights = {name: [blob.data for blob in blobs] for name, blobs in self.base.params.items()}
         for name, array in zip(header["given"], arrays):  # of layers that are beyond this Caffe
             weights.setdefault(name, []).append(array)
         digest = hashlib.sha256()
@@ -233,105 +210,116 @@ class Worker(object):
                 digest.update(np.ascontiguousarray(array).tobytes())
         return {"sha256": digest.hexdigest()}, []
 
-    def do_piece(self, header, arrays):
-        """Make a piece of the net that uses the base net's weights."""
+    def do_subnet(self, header, arrays):
+        """Make a subnet that uses the base net's weights."""
         net = self._net(header["text"])
         net.share_with(self.base)
-        if header["id"] in self.pieces:
+        if header["id"] in self.subnets:
             self.used.remove(header["id"])
-        while len(self.used) >= KEPT_PIECES:
-            del self.pieces[self.used.pop(0)]
-        self.pieces[header["id"]] = {"net": net, "ticket": None, "fresh": True}
+        while len(self.used) >= KEPT_SUBNETS:
+            del self.subnets[self.used.pop(0)]
+        self.subnets[header["id"]] = {"net": net, "ticket": None, "fresh": True}
         self.used.append(header["id"])
         return {}, []
 
     def do_shapes(self, header, arrays):
-        """Reshape a piece and return the shapes of its outputs."""
-        piece = self._piece(header["id"])
-        if piece is None:
+        """Reshape a subnet and return the shapes of its outputs."""
+        subnet = self._subnet(header["id"])
+        if subnet is None:
             return {"missing": True}, []
-        net = piece["net"]
-        piece["ticket"], piece["fresh"] = None, True
+        net = subnet["net"]
+        subnet["ticket"], subnet["fresh"] = None, True
         for name, shape in header["inputs"].items():
             net.blobs[name].reshape(*shape)
         net.reshape()
         return {"shapes": [_shape(net.blobs[name]) for name in header["outputs"]]}, []
 
     def do_forward(self, header, arrays):
-        """Run a piece; return the values of its outputs."""
-        piece = self._piece(header["id"])
-        if piece is None:
+        """Run a subnet; return the values of its outputs."""
+        subnet = self._subnet(header["id"])
+        if subnet is None:
             return {"missing": True}, []
-        net = piece["net"]
-        piece["ticket"] = None
+        net = subnet["net"]
+        subnet["ticket"] = None
         for name, array in zip(header["inputs"], arrays):
-            self._fill(piece, name, array.shape, array)
+            self._fill(subnet, name, array.shape, array)
         for name, shape in header["zeros"].items():
-            self._fill(piece, name, tuple(shape), 0)
+            self._fill(subnet, name, tuple(shape), 0)
         layers = list(net._layer_names)
-        if piece["fresh"]:
+        if subnet["fresh"]:
             for i, name in enumerate(layers):
                 self.note(name)
                 net._forward(i, i)
             self.note("")
-            piece["fresh"] = False
+            subnet["fresh"] = False
         else:
             net._forward(0, len(layers) - 1)
-        piece["ticket"] = header["ticket"]
+        subnet["ticket"] = header["ticket"]
         return {}, [net.blobs[name].data for name in header["outputs"]]
 
     def do_backward(self, header, arrays):
-        """Seed some of a piece's outputs and return the gradients wanted; stale if another forward pass came between."""
-        piece = self._piece(header["id"])
-        if piece is None or piece["ticket"] != header["ticket"]:
-            return {"stale": True}, []
-        net = piece["net"]
-        for name in header["outputs"]:
-            net.blobs[name].diff[...] = 0
-        for name, array in zip(header["seeds"], arrays):
-            net.blobs[name].diff[...] = array
-        layers = list(net._layer_names)
-        acted = {}
-        start = len(layers) - 1
-        for name, low, high in reversed(header["gates"]):
-            name = name if isinstance(name, str) else name.encode("utf-8")  # under Python 2.7
-            at = layers.index(name)
-            net._backward(start, at)
-            items = _redirect(net.blobs[net.bottom_names[name][0]], net.blobs[net.top_names[name][0]], header["batch"], low, high)
-            if items is not None:
-                acted[name] = items
-            start = at - 1
-        end = layers.index(header["above"]) + 1
-        if start >= end:
-            net._backward(start, end)
-        return {"acted": acted}, [net.blobs[name].diff for name in header["wanted"]]
+        """Go on with a subnet's backward pass; stale if another forward pass came between.
 
-    def _piece(self, key):
-        if key in self.pieces:
+        Set some gradients, run what lies between the layers "below" (None: from the top) and "until", then the layer "layer", and return
+        blobs. A pass begins with zeros at the outputs.
+        """
+        subnet = self._subnet(header["id"])
+        if subnet is None or subnet["ticket"] != header["ticket"]:
+            return {"stale": True}, []
+        net = subnet["net"]
+        layers = list(net._layer_names)
+        if header["begin"]:
+            for name in header["outputs"]:
+                net.blobs[name].diff[...] = 0
+        for place, array in zip(header["writes"], arrays):
+            diff = _blob(net, *place).diff
+            if diff.shape != array.shape:
+                raise RefusedError(
+                    "shape",
+                    "the gradient of %s %d of layer '%s' has shape %s, not %s"
+                    % (place[1], place[2], place[0], tuple(diff.shape), tuple(array.shape)),
+                )
+            diff[...] = array
+        if header["until"] is not None:
+            first = len(layers) - 1 if header["below"] is None else layers.index(header["below"]) - 1
+            last = layers.index(header["until"]) + 1
+            if first >= last:
+                net._backward(first, last)
+        if header["layer"] is not None:
+            at = layers.index(header["layer"])
+            net._backward(at, at)
+        return {}, [getattr(_blob(net, layer, side, k), what) for layer, side, k, what in header["reads"]]
+
+    def do_weights(self, header, arrays):
+        """Return a layer's weights."""
+        return {}, [blob.data for blob in self.base.params[header["layer"]]]
+
+    def _subnet(self, key):
+        if key in self.subnets:
             self.used.remove(key)
             self.used.append(key)
-        return self.pieces.get(key)
+        return self.subnets.get(key)
 
-    def _fill(self, piece, name, shape, array):
-        blob = piece["net"].blobs[name]
+    def _fill(self, subnet, name, shape, array):
+        blob = subnet["net"].blobs[name]
         if tuple(_shape(blob)) != shape:
             blob.reshape(*shape)
-            piece["fresh"] = True
+            subnet["fresh"] = True
         blob.data[...] = array
 
     def _net(self, text):
         folder = Folder()
         try:
             path = os.path.join(folder.path, "net.prototxt")
-            with open(path, "wb") as stream:
-                stream.write(text.encode("utf-8"))
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(text)
             return self.caffe.Net(path, self.phase)
         finally:
             folder.remove()
 
 
-class Folder(object):
-    """A temporary folder, with a lock that tells later workers whether it is still somebody's: a killed one cannot remove it."""
+class Folder:
+    """A temporary folder, with a lock that tells later workers whether it is still in use: a killed one cannot remove it."""
 
     def __init__(self):
         self.path = tempfile.mkdtemp(prefix=FOLDERS)
@@ -358,7 +346,7 @@ def clear_abandoned():
             with open(os.path.join(path, "lock")) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path, ignore_errors=True)
-        except (IOError, OSError):  # it is in use, or about to be, or gone
+        except OSError:  # it is in use, or about to be, or gone
             pass
 
 
@@ -367,7 +355,7 @@ def version_of(caffe):
     return str(getattr(caffe, "__version__", "of unknown version"))
 
 
-def require_young(caffe):
+def require_caffe_1_0(caffe):
     """Refuse a Caffe that lacks what is needed here."""
     lacking = [name for name in NEEDED_NAMES if not hasattr(caffe, name)]
     if not lacking:
@@ -388,13 +376,13 @@ def fields_of(caffe):
         waiting = [importlib.import_module(caffe.__name__ + ".proto.caffe_pb2").LayerParameter.DESCRIPTOR]
     except (ImportError, AttributeError):
         return None
-    found = {}
+    fields = {}
     while waiting:
         message = waiting.pop()
-        if message.name not in found:
-            found[message.name] = [field.name for field in message.fields]
+        if message.name not in fields:
+            fields[message.name] = [field.name for field in message.fields]
             waiting += [field.message_type for field in message.fields if field.message_type is not None]
-    return found
+    return fields
 
 
 def described(error):
@@ -405,28 +393,9 @@ def described(error):
     return text if len(here) < 2 or path == here[0][0] else "%s (%s:%d, in %s)" % (text, path, line, name)
 
 
-def _redirect(bottom, top, batch, low, high):
-    """Do as dreamopt.engine.executor.rules says to a layer that has run backward; return for which items it acted, None if not asked."""
-    rows = bottom.data.shape[0] if bottom.data.ndim else 0
-    if rows == 0 or rows % batch:
-        return None
-    passed = bottom.diff.reshape(batch, -1)
-    dead = ~(passed != 0).any(axis=1)
-    if not dead.any():
-        return [False] * batch
-    x, grad = bottom.data.reshape(batch, -1)[dead], top.diff.reshape(batch, -1)[dead]
-    blocked = np.zeros(x.shape, bool)
-    if low is not None:
-        blocked |= (x < low) & (grad < 0)
-    if high is not None:
-        blocked |= (x > high) & (grad > 0)
-    other = np.where(blocked, np.float32(0), grad)
-    acted = np.zeros(batch, bool)
-    acted[dead] = (other != 0).any(axis=1)
-    diff = np.array(bottom.diff).reshape(batch, -1)
-    diff[acted] = other[acted[dead]]
-    bottom.diff[...] = diff.reshape(bottom.diff.shape)
-    return acted.tolist()
+def _blob(net, layer, side, k):
+    names = net.bottom_names if side == "bottom" else net.top_names
+    return net.blobs[names[layer][k]]
 
 
 def _shape(blob):
@@ -460,7 +429,7 @@ def unpack(head, payload):
     arrays, at = [], 0
     for kind, shape in header.pop("arrays"):
         count = int(np.prod(shape, dtype=np.int64))
-        array = np.frombuffer(payload, np.dtype(str(kind)), count, at).reshape(shape)
+        array = np.frombuffer(payload, np.dtype(kind), count, at).reshape(shape)
         arrays.append(array)
         at += array.nbytes
     return header, arrays
@@ -505,12 +474,12 @@ def main():
                 except ImportError as problem:
                     raise RefusedError("import", str(problem))
                 worker = Worker(caffe, note)
-            answer, found = worker.answer(header, arrays)
+            answer, blobs = worker.answer(header, arrays)
         except RefusedError as problem:
-            answer, found = {"error": str(problem), "kind": problem.kind}, []
+            answer, blobs = {"error": str(problem), "kind": problem.kind}, []
         except Exception as problem:
-            answer, found = {"error": described(problem), "kind": "raised"}, []
-        send(answer, found)
+            answer, blobs = {"error": described(problem), "kind": "raised"}, []
+        send(answer, blobs)
 
 
 if __name__ == "__main__":

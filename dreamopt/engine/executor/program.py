@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dreamopt.engine.backward_rule import traits_of
 from dreamopt.engine.executor.allocator import keep_memory
 from dreamopt.engine.executor.fusion import plan
+from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
 from dreamopt.engine.node import Node
 from dreamopt.engine.propagation import Stop, grounded
 from dreamopt.engine.values import Step, Value, Values
 from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
-    from dreamopt.engine.executor.rules import Redirect
+    from dreamopt.engine.backward_rule import BackwardRule
     from dreamopt.engine.layer import Shape
 
 
@@ -65,12 +67,14 @@ class Program:
         self._tape = plan(self.steps, list(self.wanted.values()))
         self._stops = any(isinstance(step.node.layer, Stop) for step in self.steps)
         self._checked: dict[tuple[Shape, ...], bool] = {}
+        self._traits = traits_of([node.layer for node in nodes], [len(node.weights) for node in nodes])
 
     def __call__(
         self,
         inputs: Mapping[str, Tensor],
         weights: Mapping[str, Sequence[Tensor]] | None = None,
-        redirect: Redirect | None = None,
+        rule: BackwardRule | None = None,
+        acted: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Compute the wanted values.
 
@@ -83,8 +87,11 @@ class Program:
             Weights by layer name that stand in for the net's own, for training; the net's own serve where a layer is left
             out. Given, even empty, they make autograd go from layer to layer, so that the gradient between any two wanted
             values, and the gradient's own gradient, can be asked for. Without them a tape runs, which is faster.
-        redirect : Redirect, optional
-            How gradients go back through ReLUs that stop them; autograd goes from layer to layer with it too.
+        rule : BackwardRule, optional
+            Another backward pass for the layers that it applies to; autograd goes from layer to layer with it too. Gradients of these
+            layers' weights, and the gradient's own gradient, are not to be had then.
+        acted : dict, optional
+            Filled by the backward pass: for which samples, (N,) bool, by layer, a rule that tells it changed the gradient.
 
         Returns
         -------
@@ -106,10 +113,10 @@ class Program:
             x = grounded(x) if self._stops else x
             values[at] = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         self._check({at: tuple(x.shape) for at, x in values.items()})
-        if weights is None and redirect is None:
+        if weights is None and rule is None:
             found = self._tape(values)
             return {name: found[v] for name, v in self.wanted.items()}
-        compute = Node.compute if redirect is None else redirect.compute
+        samples = next((x.shape[0] for x in values.values() if x.dim()), 1)
         for step in self.steps:
             layer = step.node.layer
             if layer.type == "Input":
@@ -118,7 +125,12 @@ class Program:
             if own is None:
                 own = [blob._data.read(blob.shape, self.device) for blob in step.node.weights]
             bottoms = [values[v] for v in step.reads]
-            for j, out in enumerate(compute(step.node, bottoms, own)):
+            traits = self._traits[step.index] if rule is not None and step.index >= 0 else None
+            if rule is not None and traits is not None and rule.applies_to(traits):
+                tops = compute_with_rule(rule, AutogradPass(traits, step.node.compute, own, samples, acted), bottoms)
+            else:
+                tops = step.node.compute(bottoms, own)
+            for j, out in enumerate(tops):
                 values[step.index, j] = out
         return {name: values[v] for name, v in self.wanted.items()}
 

@@ -1,25 +1,25 @@
-"""The pictures that the embedded net learns from."""
+"""The images that the embedded net learns from."""
 
 import numpy as np
 import pytest
 
-from tools.textures import CLASSES, batch, patterns, picture
+from tools.textures import CLASSES, batch, patterns, texture_image
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_picture_follows_from_its_number_alone(name: str) -> None:
-    first = picture(name, 3, seed=5)
-    picture(name, 4, seed=5)
+def test_an_image_follows_from_its_number_alone(name: str) -> None:
+    first = texture_image(name, 3, seed=5)
+    texture_image(name, 4, seed=5)
     assert first.shape == (96, 96, 3)
     assert first.dtype == np.uint8
-    assert np.array_equal(first, picture(name, 3, seed=5))
-    for other in (picture(name, 2, seed=5), picture(name, 3, seed=6), picture(name, 3, seed=5, held_out=True)):
+    assert np.array_equal(first, texture_image(name, 3, seed=5))
+    for other in (texture_image(name, 2, seed=5), texture_image(name, 3, seed=6), texture_image(name, 3, seed=5, held_out=True)):
         assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_picture_shows_something(name: str) -> None:
-    assert np.mean([picture(name, k).astype(np.float64).std((0, 1)).max() for k in range(4)]) > 12
+def test_an_image_shows_something(name: str) -> None:
+    assert np.mean([texture_image(name, k).astype(np.float64).std((0, 1)).max() for k in range(4)]) > 12
 
 
 def test_classes_are_in_alphabetical_order_and_described() -> None:
@@ -27,7 +27,7 @@ def test_classes_are_in_alphabetical_order_and_described() -> None:
     assert all(getattr(patterns, name).__doc__ for name in CLASSES)
 
 
-def test_a_batch_is_its_pictures() -> None:
+def test_a_batch_is_its_images() -> None:
     images = batch([2, 0], 10, seed=1, size=48)
-    assert np.array_equal(images[0], picture(CLASSES[2], 10, 1, size=48))
-    assert np.array_equal(images[1], picture(CLASSES[0], 11, 1, size=48))
+    assert np.array_equal(images[0], texture_image(CLASSES[2], 10, 1, size=48))
+    assert np.array_equal(images[1], texture_image(CLASSES[0], 11, 1, size=48))

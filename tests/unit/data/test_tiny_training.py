@@ -22,12 +22,12 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @functools.cache
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.stack([batch(range(len(CLASSES)), 0, 0, size=SIZE)])
 
 
 def make_run(batches: int = 4) -> Training:
-    return Training(PROTOTXT, pictures(), batches, seed=1)
+    return Training(PROTOTXT, images(), batches, seed=1)
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:

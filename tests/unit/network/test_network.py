@@ -242,7 +242,7 @@ def test_labels(prototxt: Path, tmp_path: Path) -> None:
 
 
 def test_backends_and_devices(prototxt: Path) -> None:
-    with pytest.raises(BackendError, match="no backend 'tensorflow'; there is auto, engine, pycaffe, remote"):
+    with pytest.raises(BackendError, match=r"no backend 'tensorflow'; there is auto, .*engine.*, remote"):
         load_net(prototxt, backend="tensorflow")
     with pytest.raises(BackendError, match="'abacus' is no device"):
         load_net(prototxt, device="abacus")

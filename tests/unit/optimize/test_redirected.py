@@ -1,8 +1,9 @@
-"""Redirected ReLUs: the rule against plain numpy, item by item, on every backend; problems and climbs that it wakes."""
+"""Redirected ReLUs: the rule against plain numpy, item by item, on every backend; problems and runs with dead ReLUs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ import dreamopt.caffe
 from dreamopt.backends.caffe.backend import CaffeBackend
 from dreamopt.backends.caffe.in_process import InProcess
 from dreamopt.backends.torch_functions import FunctionBackend
-from dreamopt.engine.executor.rules import Redirect
-from dreamopt.errors import DeadGradientError, ShapeError, UsageError
+from dreamopt.engine.backward_rule import LayerTraits
+from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
+from dreamopt.engine.rules.redirected import Redirected
+from dreamopt.errors import DeadGradientError, UsageError
 from dreamopt.network import Network, load_net
 from dreamopt.optimize import LBFGS, Adam, Checkpoint, Optimizer, Scipy, run
 from dreamopt.parts.schedule import StepContext
@@ -32,36 +35,36 @@ def network(case: Case, folder: Path, backend: str) -> Network:
     return Network(CaffeBackend(read_net(path), weights, InProcess("cpu", dreamopt.caffe)))
 
 
-def ask(net: Network, case: Case, x: Tensor, redirect: Redirect | None, linked: bool = False) -> Tensor:
+def ask(net: Network, case: Case, x: Tensor, acted: dict[str, Tensor] | None, between_layers: bool = False) -> Tensor:
     leaf = x.clone().requires_grad_()
-    activations = net.activations(leaf, case.wanted, linked=linked, redirect=redirect)
+    rule = None if acted is None else Redirected()
+    activations = net.activations(leaf, case.wanted, between_layers=between_layers, rule=rule, acted=acted)
     total = torch.stack([(activations[name] * torch.from_numpy(asked(i)).float()).sum() for i, name in enumerate(case.wanted)]).sum()
     return torch.autograd.grad(total, leaf)[0]
 
 
-@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("between_layers", [False, True])
 @pytest.mark.parametrize("backend", ["engine", "pycaffe"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_rule_in_plain_numpy(case: Case, backend: str, linked: bool, tmp_path: Path) -> None:
+def test_the_rule_in_plain_numpy(case: Case, backend: str, between_layers: bool, tmp_path: Path) -> None:
     net, x = network(case, tmp_path, backend), inputs(case)
     expected, acted = gradient(case, x)
     plain, _ = gradient(case, x, rule=False)
     assert any(any(items) for items in acted.values())
-    redirect = Redirect(BATCH)
-    found = ask(net, case, torch.from_numpy(x).float(), redirect, linked)
+    recorded: dict[str, Tensor] = {}
+    found = ask(net, case, torch.from_numpy(x).float(), recorded, between_layers)
     assert np.abs(found.numpy() - expected).max() < 1e-5 * np.abs(expected).max()
-    assert {layer: items.tolist() for layer, items in redirect.acted.items()} == acted
-    off = ask(net, case, torch.from_numpy(x).float(), None, linked)
+    assert {layer: items.tolist() for layer, items in recorded.items()} == acted
+    off = ask(net, case, torch.from_numpy(x).float(), None, between_layers)
     assert np.abs(off.numpy() - plain).max() < 1e-5 * np.abs(expected).max(), "without the rule, the derivative"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_an_item_that_is_alive_keeps_its_bits(case: Case, tmp_path: Path) -> None:
     net, x = network(case, tmp_path, "engine"), torch.from_numpy(inputs(case)).float()
-    redirect = Redirect(BATCH)
-    found, plain = ask(net, case, x, redirect, linked=True), ask(net, case, x, None, linked=True)
-    acted = redirect.any()
-    assert acted is not None
+    recorded: dict[str, Tensor] = {}
+    found, plain = ask(net, case, x, recorded, between_layers=True), ask(net, case, x, None, between_layers=True)
+    acted = torch.stack(list(recorded.values())).any(0)
     assert torch.equal(found[~acted], plain[~acted])
     assert not any(torch.equal(found[i], plain[i]) for i in range(BATCH) if acted[i])
 
@@ -70,12 +73,26 @@ def test_an_item_alone_is_the_item_in_its_batch(tmp_path: Path) -> None:
     case = next(case for case in CASES if case.name == "branches")
     net, x = network(case, tmp_path, "engine"), torch.from_numpy(inputs(case)).float()
     for i in range(BATCH):
-        redirect, all_of_it = Redirect(1), Redirect(BATCH)
+        one: dict[str, Tensor] = {}
+        several: dict[str, Tensor] = {}
         leaf, whole = x[i : i + 1].clone().requires_grad_(), x.clone().requires_grad_()
-        (alone,) = torch.autograd.grad(net.activations(leaf, ["top"], redirect=redirect)["top"].sum(), leaf)
-        (together,) = torch.autograd.grad(net.activations(whole, ["top"], redirect=all_of_it)["top"].sum(), whole)
+        (alone,) = torch.autograd.grad(net.activations(leaf, ["top"], rule="redirected", acted=one)["top"].sum(), leaf)
+        (together,) = torch.autograd.grad(net.activations(whole, ["top"], rule="redirected", acted=several)["top"].sum(), whole)
         torch.testing.assert_close(alone[0], together[i])
-        assert {k: bool(v[0]) for k, v in redirect.acted.items()} == {k: bool(v[i]) for k, v in all_of_it.acted.items()}
+        assert {k: bool(v[0]) for k, v in one.items()} == {k: bool(v[i]) for k, v in several.items()}
+
+
+def redirected(
+    x: Tensor,
+    acted: dict[str, Tensor],
+    active_range: tuple[float, float] = (0.0, math.inf),
+    compute: Callable[[Tensor], Tensor] = torch.relu,
+    samples: int = 1,
+) -> Tensor:
+    """Compute one layer under the rule."""
+    traits = LayerTraits("relu", "ReLU", active_range)
+    (y,) = compute_with_rule(Redirected(), AutogradPass(traits, lambda xs, weights: [compute(xs[0])], (), samples, acted), [x])
+    return y
 
 
 @pytest.mark.parametrize(("gate", "x", "grad", "expected"), [
@@ -84,53 +101,47 @@ def test_an_item_alone_is_the_item_in_its_batch(tmp_path: Path) -> None:
     ((0.0, 6.0), [0.0, 0.0, 6.0, 6.0], [2.0, -3.0, 5.0, -7.0], [2.0, -3.0, 5.0, -7.0]),
 ])  # fmt: skip
 def test_what_is_blocked(gate: tuple[float, float], x: list[float], grad: list[float], expected: list[float]) -> None:
-    leaf, redirect = torch.tensor([x], requires_grad=True), Redirect(1)
-    y = redirect.through("relu", gate, leaf, torch.relu if gate[1] > 6 else torch.nn.functional.relu6)
+    leaf, acted = torch.tensor([x], requires_grad=True), {}
+    y = redirected(leaf, acted, gate, torch.relu if gate[1] > 6 else torch.nn.functional.relu6)
     y.backward(torch.tensor([grad]))
     assert leaf.grad is not None
     assert leaf.grad.tolist() == [expected]
-    assert redirect.acted["relu"].tolist() == [True]
+    assert acted["relu"].tolist() == [True]
 
 
 def test_what_is_not_finite_is_left_alone() -> None:
-    leaf, redirect = torch.tensor([[-1.0, 2.0]], requires_grad=True), Redirect(1)
-    redirect.through("relu", (0.0, math.inf), leaf, torch.relu).backward(torch.tensor([[5.0, math.nan]]))
+    leaf, acted = torch.tensor([[-1.0, 2.0]], requires_grad=True), {}
+    redirected(leaf, acted).backward(torch.tensor([[5.0, math.nan]]))
     assert leaf.grad is not None
     assert leaf.grad[0, 0] == 0
-    assert redirect.acted["relu"].tolist() == [False]
+    assert acted["relu"].tolist() == [False]
 
 
 def test_what_presses_everything_down_does_not_act() -> None:
-    leaf, redirect = torch.tensor([[-1.0, -2.0]], requires_grad=True), Redirect(1)
-    redirect.through("relu", (0.0, math.inf), leaf, torch.relu).backward(torch.tensor([[-5.0, 0.0]]))
+    leaf, acted = torch.tensor([[-1.0, -2.0]], requires_grad=True), {}
+    redirected(leaf, acted).backward(torch.tensor([[-5.0, 0.0]]))
     assert leaf.grad is not None
     assert leaf.grad.tolist() == [[0, 0]]
-    assert redirect.acted["relu"].tolist() == [False]
+    assert acted["relu"].tolist() == [False]
 
 
 def test_rows_that_are_no_items() -> None:
     """A layer whose rows are several for each item, and one whose rows have nothing to do with them."""
     x = torch.tensor([[-1.0], [-1.0], [-1.0], [2.0]], requires_grad=True)
-    two, three = Redirect(2), Redirect(3)
-    for redirect, expected in ((two, [[1.0], [1.0], [0.0], [1.0]]), (three, [[0.0], [0.0], [0.0], [1.0]])):
-        (found,) = torch.autograd.grad(redirect.through("relu", (0.0, math.inf), x, torch.relu).sum(), x)
+    two: dict[str, Tensor] = {}
+    three: dict[str, Tensor] = {}
+    for samples, acted, expected in ((2, two, [[1.0], [1.0], [0.0], [1.0]]), (3, three, [[0.0], [0.0], [0.0], [1.0]])):
+        (found,) = torch.autograd.grad(redirected(x, acted, samples=samples).sum(), x)
         assert found.tolist() == expected
-    assert two.acted["relu"].tolist() == [True, False]
-    assert three.acted == {}
-    assert three.any() is None
-
-
-def test_the_count_of_items_has_to_fit(tmp_path: Path) -> None:
-    net = network(CASES[0], tmp_path, "engine")
-    with pytest.raises(ShapeError, match="made for 4 items, but the input has 6"):
-        net.activations(torch.zeros(BATCH, 7), ["c"], redirect=Redirect(4))
+    assert two["relu"].tolist() == [True, False]
+    assert three == {}
 
 
 # A ReLU that lets nothing of unit 1 through at the start, and one of unit 0 that lives.
 FACTOR = torch.tensor([1.0, -1.0, -1.0]).reshape(1, 3, 1, 1)
 
 
-def sleeper(start: float = 60.0) -> Network:
+def dead_network(start: float = 60.0) -> Network:
     layers = [
         ("low", "Power", lambda x: x * FACTOR - start * (FACTOR < 0)),
         ("relu", "ReLU", torch.relu),
@@ -140,54 +151,54 @@ def sleeper(start: float = 60.0) -> Network:
 
 
 class TestProblems:
-    def test_a_dead_start_is_woken_and_climbs(self) -> None:
+    def test_a_dead_start_gets_a_gradient_and_rises(self) -> None:
         with pytest.raises(DeadGradientError, match=r"layer 'relu' \(ReLU\)"):
-            Problem(sleeper(), "top:1").x0()
-        problem = Problem(sleeper(), "top:1", redirected=16)
+            Problem(dead_network(), "top:1").x0()
+        problem = Problem(dead_network(), "top:1", redirected=16)
         assert len(problem.x0()) == 60
         result = run(problem, Adam(step_size=5.0), 24, start=problem.start() * 0)
         assert result.history[0, 0] == 0
         assert result.values[0] > 10
 
-    def test_the_result_tells_where_and_for_how_many_steps(self) -> None:
-        problem = Problem(sleeper(), "top:0 | top:1 | top:2", redirected=4)
+    def test_the_result_says_where_and_for_how_many_steps(self) -> None:
+        problem = Problem(dead_network(), "top:0 | top:1 | top:2", redirected=4)
         result = run(problem, Adam(step_size=5.0), 9, start=problem.start() * 0 + 1)
         assert result.redirected is not None
         assert result.redirected.tolist() == [0, 4, 4]
         assert {layer: steps.tolist() for layer, steps in result.redirected_at.items()} == {"relu": [0, 4, 4]}
-        told = [(one["redirected"], one["redirected_at"]) for one in result.describe()["results"]]
-        assert told == [(0, {}), (4, {"relu": 4}), (4, {"relu": 4})]
-        off = run(Problem(sleeper(), "top:0"), Adam(), 2)
+        calls = [(one["redirected"], one["redirected_at"]) for one in result.describe()["results"]]
+        assert calls == [(0, {}), (4, {"relu": 4}), (4, {"relu": 4})]
+        off = run(Problem(dead_network(), "top:0"), Adam(), 2)
         assert off.redirected is None
         assert off.describe(0)["results"][0]["redirected"] == 0
 
     @pytest.mark.parametrize("optimizer", [LBFGS(resample_every=8), Scipy("L-BFGS-B"), Scipy("CG", resample_every=5)], ids=str)
-    def test_line_searches_walk_until_something_comes_through(self, optimizer: Optimizer) -> None:
-        problem = Problem(sleeper(12.0), "top:0 | top:1", redirected=16)
+    def test_line_searches_take_plain_steps_until_a_gradient_arrives(self, optimizer: Optimizer) -> None:
+        problem = Problem(dead_network(12.0), "top:0 | top:1", redirected=16)
         start = problem.start() * 0 + 1
         result = run(problem, optimizer, 48, start=start)
         assert result.redirected is not None
         assert result.redirected.tolist() == [0, 3], "3 steps of 1.5 times 3 lead from -13 over 0"
         assert result.redirected_at["relu"].tolist() == [0, 3]
         assert (result.values > 50).all()
-        alone = run(Problem(sleeper(12.0), "top:0"), optimizer, 48, start=start[:1])
+        alone = run(Problem(dead_network(12.0), "top:0"), optimizer, 48, start=start[:1])
         assert torch.equal(alone.params[0], result.params[0])
 
-    def test_a_climb_that_is_taken_up_counts_on(self, tmp_path: Path) -> None:
-        problem, kept = Problem(sleeper(), "top:0 | top:1", redirected=6), Checkpoint(tmp_path / "climb", every=1)
+    def test_a_resumed_run_counts_on(self, tmp_path: Path) -> None:
+        problem, checkpoint = Problem(dead_network(), "top:0 | top:1", redirected=6), Checkpoint(tmp_path / "run", every=1)
         start = problem.start() * 0 + 1
-        run(problem, Adam(), 9, start=start, checkpoint=kept, callbacks=[lambda progress: progress.step == 3])
-        rest = run(problem, Adam(), 9, start=start, checkpoint=kept, resume=True)
+        run(problem, Adam(), 9, start=start, checkpoint=checkpoint, callbacks=[lambda progress: progress.step == 3])
+        rest = run(problem, Adam(), 9, start=start, checkpoint=checkpoint, resume=True)
         assert rest.resumed_at == 4
         assert rest.redirected is not None
         assert rest.redirected.tolist() == [0, 6]
         assert rest.redirected_at["relu"].tolist() == [0, 6]
 
     def test_item_by_item(self) -> None:
-        problem = Problem(sleeper(), "top:0 | top:1 | top:2", redirected=4)
+        problem = Problem(dead_network(), "top:0 | top:1 | top:2", redirected=4)
         params = problem.start() * 0 + 1
         found = problem.evaluate(params)
-        plain = Problem(sleeper(), "top:0 | top:1 | top:2").evaluate(params)
+        plain = Problem(dead_network(), "top:0 | top:1 | top:2").evaluate(params)
         assert found.redirected is not None
         assert found.redirected.tolist() == [False, True, True]
         assert {layer: acted.tolist() for layer, acted in found.redirected_at.items()} == {"relu": [False, True, True]}
@@ -199,22 +210,22 @@ class TestProblems:
         assert plain.redirected_at == {}
 
     def test_only_for_so_many_steps(self) -> None:
-        problem = Problem(sleeper(), "top:1", redirected=4)
+        problem = Problem(dead_network(), "top:1", redirected=4)
         params = problem.start() * 0
-        told = [problem.evaluate(params, StepContext(step, 9)).redirected for step in (3, 4)]
-        assert told[0] is not None
-        assert told[0].tolist() == [True]
-        assert told[1] is None
+        calls = [problem.evaluate(params, StepContext(step, 9)).redirected for step in (3, 4)]
+        assert calls[0] is not None
+        assert calls[0].tolist() == [True]
+        assert calls[1] is None
         assert problem.evaluate(params, StepContext(4, 9)).dead() == [0]
 
     def test_an_item_is_all_its_views(self) -> None:
-        problem = Problem(sleeper(), "top:0 | top:1", views=3, redirected=1)
+        problem = Problem(dead_network(), "top:0 | top:1", views=3, redirected=1)
         found = problem.evaluate(problem.start() * 0 + 1)
         assert found.redirected is not None
         assert found.redirected.tolist() == [False, True]
 
     def test_a_call_gives_the_derivative_always(self) -> None:
-        problem = Problem(sleeper(), "top:1", redirected=2)
+        problem = Problem(dead_network(), "top:1", redirected=2)
         x = problem.x0() * 0
         assert [np.abs(problem(x)[1]).max() for _ in range(3)] == [0, 0, 0]
         steps = [
@@ -223,22 +234,22 @@ class TestProblems:
         assert steps[0] == steps[1] > 0 == steps[2]
 
     def test_the_value_is_left_alone(self) -> None:
-        problem = Problem(sleeper(), "top:1", redirected=2)
+        problem = Problem(dead_network(), "top:1", redirected=2)
         params = (problem.start() * 0).requires_grad_()
         assert not torch.autograd.grad(problem.value(params).sum(), params)[0].any()
 
-    def test_what_it_does_not_wake_is_said(self) -> None:
+    def test_where_the_rule_does_not_help_the_error_says_so(self) -> None:
         with pytest.raises(DeadGradientError, match=r"layer 'relu' \(ReLU\).*redirected ReLUs do not let it through either"):
-            Problem(sleeper(), "-1*top:1", redirected=16).x0()
+            Problem(dead_network(), "-1*top:1", redirected=16).x0()
 
     def test_it_is_described(self) -> None:
-        assert Problem(sleeper(), "top:1", redirected=7).describe()["redirected"] == 7
-        assert Problem(sleeper(), "top:1").describe()["redirected"] == 0
+        assert Problem(dead_network(), "top:1", redirected=7).describe()["redirected"] == 7
+        assert Problem(dead_network(), "top:1").describe()["redirected"] == 0
         with pytest.raises(UsageError, match="redirected must be a number of steps, at least 0, not -1"):
-            Problem(sleeper(), "top:1", redirected=-1)
+            Problem(dead_network(), "top:1", redirected=-1)
 
 
-def test_dead_units_of_the_embedded_net_wake_and_climb() -> None:
+def test_dead_units_of_the_embedded_net_get_a_gradient() -> None:
     net = load_net(device="cpu")
     target = " | ".join(f"mixed4/1x1/relu:{unit}@6,6" for unit in (3, 6, 8, 0))
     start = Problem(net, target).start()
@@ -249,17 +260,17 @@ def test_dead_units_of_the_embedded_net_wake_and_climb() -> None:
     assert (result.values > 1).all()
 
 
-def test_a_picture_tells_that_it_was_woken() -> None:
+def test_metadata_name_the_layers_that_were_redirected() -> None:
     net = load_net(device="cpu")
-    told = {}
+    calls = {}
     for redirected in (0, 16):
         made = render(net, ["mixed4/1x1/relu:3@6,6", "mixed4/1x1/relu:0@6,6"], steps=24, redirected=redirected, transforms=())
-        told[redirected] = [(one.dead is None, one.value > 0, list(one.metadata["redirected"])) for one in made]
-    assert told[0] == [(False, False, []), (True, True, [])], "no other start wakes it"
-    assert told[16] == [(True, True, ["mixed4/1x1/relu"]), (True, True, [])]
+        calls[redirected] = [(one.dead is None, one.value > 0, list(one.metadata["redirected"])) for one in made]
+    assert calls[0] == [(False, False, []), (True, True, [])], "no restart helps"
+    assert calls[16] == [(True, True, ["mixed4/1x1/relu"]), (True, True, [])]
 
 
-def test_a_dead_unit_of_squeezenet_wakes_and_climbs(shared: Path) -> None:
+def test_a_dead_unit_of_squeezenet_gets_a_gradient(shared: Path) -> None:
     folder = shared / "models" / "squeezenet"
     net = load_net(folder / "deploy.prototxt", folder / "squeezenet.caffemodel", device="cpu")
     target = "fire5/relu_conv1x1_2:2@3,3"

@@ -1,0 +1,218 @@
+"""Backward rules: another backward pass for some layers of a net, by name, the same on every backend.
+
+A rule belongs to a pass, not to a net: ``network.activations(x, layers, rule="guided")``. A rule is one file of
+``dreamopt/engine/rules/``, an entry point of the group ``dreamopt.rules``, or a class that `backward_rules` registers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, overload
+
+from torch import Tensor
+
+from dreamopt.errors import UsageError
+from dreamopt.parts.part import call_string
+from dreamopt.parts.registry import Registry
+
+if TYPE_CHECKING:
+    from dreamopt.engine.layer import Layer
+
+LINEAR = ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "Deconvolution", "InnerProduct", "Embed")
+"""Layer types that are linear in their bottom, with weights."""
+RECTIFIERS = ("ReLU", "ReLU6", "PReLU", "ELU")
+
+
+@dataclass(frozen=True)
+class LayerTraits:
+    """What a rule may ask of a layer to know whether it applies.
+
+    Parameters
+    ----------
+    name, type : str
+        As in the net's file.
+    active_range : (float, float), optional
+        The bounds of the values whose gradient gets through, for a type that is flat beyond them.
+    has_weights : bool
+        Whether it has weights.
+    is_first : bool
+        Whether it is linear with weights, and no other such layer lies between it and the inputs.
+    operation : str
+        MAX, AVE or STOCHASTIC of a Pooling, PROD, SUM or MAX of an Eltwise; else empty.
+    """
+
+    name: str
+    type: str
+    active_range: tuple[float, float] | None = None
+    has_weights: bool = False
+    is_first: bool = False
+    operation: str = ""
+
+    @property
+    def is_rectifier(self) -> bool:
+        """Whether it is a ReLU of some kind: one of `RECTIFIERS`, or a Clip at 0."""
+        return self.type in RECTIFIERS or (self.active_range is not None and self.active_range[0] == 0)
+
+
+def traits_of(layers: Sequence[Layer], weights: Sequence[int]) -> list[LayerTraits]:
+    """Return the traits of a net's layers, given in order, and how many weights each of them has."""
+    found: list[LayerTraits] = []
+    linear_below: dict[str, bool] = {}
+    for layer, count in zip(layers, weights, strict=True):
+        param = layer.param
+        below = any(linear_below.get(bottom, False) for bottom in param.bottom)
+        linear = param.type in LINEAR and count > 0
+        linear_below |= dict.fromkeys(param.top, below or linear)
+        operation = ""
+        if param.type == "Pooling":
+            operation = param.pooling_param.PoolMethod.Name(param.pooling_param.pool)
+        elif param.type == "Eltwise":
+            operation = param.eltwise_param.EltwiseOp.Name(param.eltwise_param.operation)
+        found.append(LayerTraits(param.name, param.type, layer.gate, count > 0, linear and not below, operation))
+    return found
+
+
+class LayerPass(ABC):
+    """One layer in one backward pass, as a rule sees it.
+
+    Attributes
+    ----------
+    traits : LayerTraits
+        Name, type and so on.
+    samples : int
+        How many samples the batch has. A layer's first axis holds that number, or a multiple (several rows for each sample, one
+        sample's after the other's); if it is neither, the axis is not one of samples.
+    """
+
+    def __init__(self, traits: LayerTraits, samples: int, acted: dict[str, Tensor] | None = None) -> None:
+        self.traits = traits
+        self.samples = samples
+        self._acted = acted
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return self.traits.name
+
+    @property
+    def type(self) -> str:
+        """The layer's type."""
+        return self.traits.type
+
+    @property
+    @abstractmethod
+    def weights(self) -> Sequence[Tensor]:
+        """The layer's weights, in Caffe's order."""
+
+    @abstractmethod
+    def gradient(self, grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Return the layer's own backward pass: gradients at the bottoms, from gradients (one for each top) at the tops.
+
+        None for a bottom that gets none. ``grad`` need not be what the rule was given.
+        """
+
+    @abstractmethod
+    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor] | None = None) -> Sequence[Tensor]:
+        """Return the tops for other bottoms, and other weights where given."""
+
+    def record(self, acted: Tensor) -> None:
+        """Note for which samples, (N,) bool, the rule changed the gradient; the caller of the pass may read it."""
+        if self._acted is not None:
+            self._acted[self.name] = self._acted[self.name] | acted if self.name in self._acted else acted
+
+
+@dataclass(frozen=True)
+class BackwardRule:
+    """Another backward pass for the layers that it applies to; every other layer keeps its own.
+
+    A rule computes each sample from that sample alone, so that a sample of a batch equals the sample by itself.
+    """
+
+    examples: ClassVar[tuple[str, ...]] = ()
+    """Strings of the rule with parameters that tests run."""
+
+    def applies_to(self, layer: LayerTraits) -> bool:
+        """Return whether the rule stands in for this layer's backward pass."""
+        raise AssertionError(f"{type(self).__name__} does not say what it applies to")
+
+    def apply(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Return the gradients at the layer's bottoms.
+
+        Parameters
+        ----------
+        layer : LayerPass
+            Name, type, weights, and the layer's own backward and forward pass.
+        x, y : sequence of Tensor
+            The values of bottoms and tops, (N, ...) each, before any layer in place overwrote them. A backend that computes
+            elsewhere fetches each when it is asked for.
+        grad : sequence of Tensor
+            The gradient at each top, of its shape.
+        """
+        raise AssertionError(f"{type(self).__name__} does not say what it does")
+
+    def __str__(self) -> str:
+        return call_string(self)
+
+
+backward_rules: Registry[BackwardRule] = Registry(
+    "rule",
+    "dreamopt.engine.rules",
+    BackwardRule,
+    UsageError,
+    {BackwardRule: {"applies_to": ("self", "layer"), "apply": ("self", "layer", "x", "y", "grad")}},
+)
+"""All backward rules by name."""
+
+
+def apply_rule(
+    rule: BackwardRule,
+    layer: LayerPass,
+    x: Sequence[Tensor],
+    y: Sequence[Tensor],
+    grad: Sequence[Tensor],
+    shapes: Sequence[Sequence[int]] | None = None,
+) -> list[Tensor | None]:
+    """Return what a rule makes of a layer's gradient, checked.
+
+    Raises
+    ------
+    UsageError
+        For another number of gradients than bottoms, or, where the bottoms' ``shapes`` are given, one of another shape.
+    """
+    found = list(rule.apply(layer, x, y, grad))
+    for k, (gradient, shape) in enumerate(zip(found, shapes or (), strict=False)):
+        if gradient is not None and tuple(gradient.shape) != tuple(shape):
+            raise UsageError(
+                f"rule {rule} returned a gradient of shape {tuple(gradient.shape)} at layer '{layer.name}' ({layer.type}), but its"
+                f" bottom {k} has {tuple(shape)}"
+            )
+    if len(found) != len(x):
+        raise UsageError(f"rule {rule} returned {len(found)} gradients at layer '{layer.name}' ({layer.type}), which has {len(x)} bottoms")
+    return found
+
+
+class LazyTensors(Sequence[Tensor]):
+    """A sequence of tensors, each fetched when it is first asked for."""
+
+    def __init__(self, count: int, fetch: Callable[[int], Tensor]) -> None:
+        self._count, self._fetch = count, fetch
+        self._fetched: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, i: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, i: int | slice) -> Tensor | Sequence[Tensor]:
+        if isinstance(i, slice):
+            return [self[k] for k in range(*i.indices(self._count))]
+        if not -self._count <= i < self._count:
+            raise IndexError(i)
+        i %= self._count
+        if i not in self._fetched:
+            self._fetched[i] = self._fetch(i)
+        return self._fetched[i]

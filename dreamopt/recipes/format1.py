@@ -1,0 +1,56 @@
+"""Metadata of format 1, as dreamopt 0.1 wrote it: numbers beside strings of parts, turned into a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dreamopt.objective import parse
+from dreamopt.parts.renamed import SETTINGS, renamed
+from dreamopt.recipes.plan import PROVENANCE, InitImage, Plan
+from dreamopt.recipes.restarts import make_restarts
+from dreamopt.recipes.settings import Settings
+from dreamopt.recipes.shorthand import OPTIMIZERS, PARAMETRIZATIONS
+from dreamopt.recipes.stages import stages_of
+from dreamopt.recipes.targets import Sample
+
+_TEXTS = ("optimizer", "parametrization", "regularizers", "transforms")
+
+
+def read_format1(metadata: Mapping[str, Any]) -> Plan:
+    """Return the plan of an image that was made by dreamopt 0.1; its inputs were not recorded then."""
+    described = _with_present_names(metadata["settings"])
+    stages: Any = [_with_present_names(stage) for stage in described.pop("stages")]
+    if described["optimizer"] in OPTIMIZERS and described["lr"] == OPTIMIZERS[described["optimizer"]]().step_size:  # type: ignore[attr-defined]  # both have one
+        described["lr"] = None  # the plain name's own, written down; it is not that of stages with another optimizer
+    settings = Settings(**{name: value for name, value in described.items() if value is not None}, stages=stages)
+    given = [renamed(text) for text in metadata["batch"]]
+    objectives = {text: parse(text) for text in given}
+    samples = [Sample(objectives[text], item, text) for text, item in zip(given, metadata["items"], strict=True)]
+    place = metadata["place_in_batch"]
+    samples[place] = replace(samples[place], text=metadata["target"], label=metadata.get("label"))
+    noise = None if settings.init is not None else described.get("noise")
+    plain = described["parametrization"] in PARAMETRIZATIONS
+    size = (metadata["settings"]["size"][0], metadata["settings"]["size"][1])
+    init = None if settings.init is None else InitImage.open(settings.init)
+    return Plan(
+        samples=tuple(samples),
+        batches=(tuple(range(len(samples))),),
+        settings=settings,
+        stages=stages_of(settings, size),
+        restarts=() if init is not None else tuple(make_restarts(settings.parametrization, noise, plain)),
+        init=init,
+        inputs={} if init is None else {init.path: init.sha256},
+        net=metadata["net"],
+        project_every_step=True,
+        provenance={key: metadata[key] for key in PROVENANCE if key in metadata},
+    )
+
+
+def _with_present_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    new = {SETTINGS.get(name, name): value for name, value in fields.items()}
+    for name in _TEXTS:
+        if name in new:
+            new[name] = renamed(new[name]) if isinstance(new[name], str) else [renamed(text) for text in new[name]]
+    return new

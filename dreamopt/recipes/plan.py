@@ -1,0 +1,324 @@
+"""The plan of a job: everything that was read, chosen and looked up, once, before the first step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamopt.errors import UsageError
+from dreamopt.image.files import read_image
+from dreamopt.image.parametrization import Parametrization, parse_parametrization
+from dreamopt.network import Network
+from dreamopt.objective import Objective, each, parse
+from dreamopt.optimize import Restart
+from dreamopt.parts.part import file_sha256, input_paths
+from dreamopt.problem import Problem
+from dreamopt.recipes.inputs import hashes
+from dreamopt.recipes.restarts import restarts_of
+from dreamopt.recipes.settings import Settings
+from dreamopt.recipes.shorthand import field_names
+from dreamopt.recipes.stages import Stage, choose_size, stages_of
+from dreamopt.recipes.targets import Sample, batch_objective, bound_samples, read_targets
+
+FORMAT = 2
+"""Version of the metadata's form."""
+PROVENANCE = ("source", "load", "command")
+"""Keys of the metadata that say where a job came from; they do not decide its images."""
+
+
+@dataclass(frozen=True)
+class InitImage:
+    """An image to start from, decoded once.
+
+    Parameters
+    ----------
+    path : str
+        Its file.
+    sha256 : str
+        Of the file, in hexadecimal digits.
+    shape : (int, int, int)
+        (H, W, 3).
+    pixels : bytes
+        RGB, 0 to 255.
+    """
+
+    path: str
+    sha256: str
+    shape: tuple[int, int, int]
+    pixels: bytes = field(repr=False)
+
+    @classmethod
+    def open(cls, path: str) -> InitImage:
+        """Return the image of a file."""
+        image = read_image(path)
+        return cls(path, file_sha256(path), (image.shape[0], image.shape[1], image.shape[2]), image.tobytes())
+
+    def array(self) -> NDArray[np.uint8]:
+        """Return the image, (H, W, 3), RGB, uint8."""
+        return np.frombuffer(self.pixels, dtype=np.uint8).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job, resolved: what is optimized, in which batches and runs, from where. It holds no tensor and no network.
+
+    Parameters
+    ----------
+    samples : tuple of Sample
+        The images to make, their objectives as given; `problem` binds them.
+    batches : tuple of tuple of int
+        Places of the samples that are optimized together.
+    settings : Settings
+        With the size that was chosen.
+    stages : tuple of Stage
+        The runs that follow each other on the same image.
+    restarts : tuple of Restart
+        Tried in turn for samples whose gradient is zero at the start.
+    init : InitImage or None
+        What is started from instead of the parametrization's own start.
+    inputs : mapping of str to str
+        Every file that is read: path to sha256.
+    net : mapping
+        What the network says of itself, its weights' sha256 among it.
+    project_every_step : bool
+        Whether images are turned into parameters and back at every step, as format 1 did.
+    provenance : mapping
+        Where the job came from: source, load and command, fit for JSON. It decides nothing.
+    """
+
+    samples: tuple[Sample, ...]
+    batches: tuple[tuple[int, ...], ...]
+    settings: Settings
+    stages: tuple[Stage, ...]
+    restarts: tuple[Restart, ...]
+    init: InitImage | None
+    inputs: Mapping[str, str]
+    net: Mapping[str, Any]
+    project_every_step: bool = False
+    provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    recipe: str = "render"
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def parametrization(self) -> Parametrization:
+        """What is searched."""
+        return self.settings.parametrization
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the image: at the end for octaves, before the first zoom for stages."""
+        height, width = self.settings.size  # type: ignore[misc]  # a plan's settings have a pair
+        return height, width
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all runs of one sample."""
+        return sum(stage.steps for stage in self.stages)
+
+    @cached_property
+    def key(self) -> str:
+        """The sha256 of `describe`: two plans of one key make the same images."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+
+    def problem(self, network: Network, samples: Sequence[Sample], number: int) -> Problem:
+        """Return the problem of samples that are optimized together, in the stage of a number."""
+        stage = self.stages[number]
+        if stage.layers and not samples[0].coupled:
+            objective = each([stage.retargeted(network, sample.objective) for sample in samples])
+        else:
+            objective = batch_objective(samples)
+        return Problem(
+            network,
+            objective,
+            stage.regularizers,
+            stage.size,
+            batch=len(samples),
+            parametrization=self.parametrization,
+            transforms=stage.transforms,
+            views=stage.views,
+            items=[sample.item for sample in samples],
+            redirected=self.settings.redirected,
+        )
+
+    def batch(self, number: int) -> Plan:
+        """Return the plan of one batch alone."""
+        samples = tuple(self.samples[place] for place in self.batches[number])
+        return replace(self, samples=samples, batches=(tuple(range(len(samples))),))
+
+    def describe(self, sample: int | None = None) -> dict[str, Any]:
+        """Return the plan fit for JSON; of one sample, what its image's metadata says of the plan.
+
+        An image tells of its whole batch, so that it can be made again from its metadata alone.
+        """
+        if sample is not None:
+            number = next(number for number, places in enumerate(self.batches) if sample in places)
+            mine, part = self.samples[sample], self.batch(number)
+            described = part.describe()
+            del described["batches"]
+            own = {"target": mine.text, "label": mine.label, "item": mine.item, "place_in_batch": self.batches[number].index(sample)}
+            return described | own | {"plan": self.key} | dict(self.provenance)
+        described = {
+            "format": FORMAT,
+            "recipe": self.recipe,
+            "batch": [str(one.objective) for one in self.samples],
+            "targets": [one.text for one in self.samples],
+            "labels": [one.label for one in self.samples],
+            "items": [one.item for one in self.samples],
+            "batches": [list(places) for places in self.batches],
+            "settings": self.settings.describe() | {"size": list(self.size)},
+            "restarts": [[str(one.parametrization), one.seed_offset, one.through_image] for one in self.restarts],
+            "init": None if self.init is None else {"path": self.init.path, "sha256": self.init.sha256, "size": list(self.init.shape[:2])},
+            "inputs": dict(sorted(self.inputs.items())),
+            "net": dict(self.net),
+        }
+        return described | ({"project_every_step": True} if self.project_every_step else {})
+
+    @classmethod
+    def read(cls, metadata: Mapping[str, Any]) -> Plan:
+        """Return the plan that an image's metadata describes, of format 1 or 2; the init image is decoded from its file.
+
+        Raises
+        ------
+        UsageError
+            For metadata that says too little, or of a later format.
+        """
+        if metadata.get("format") == 1:
+            from dreamopt.recipes.format1 import read_format1
+
+            return read_format1(metadata)
+        settings = Settings.read(metadata["settings"])
+        objectives = {text: parse(text) for text in metadata["batch"]}
+        fields = zip(metadata["batch"], metadata["items"], metadata["targets"], metadata["labels"], strict=True)
+        samples = tuple(Sample(objectives[given], item, text, label) for given, item, text, label in fields)
+        return cls(
+            samples=samples,
+            batches=tuple(map(tuple, metadata.get("batches", [range(len(samples))]))),
+            settings=settings,
+            stages=stages_of(settings, settings.size),  # type: ignore[arg-type]  # a plan's settings have a pair
+            restarts=tuple(Restart(parse_parametrization(text), *rest) for text, *rest in metadata["restarts"]),
+            init=None if settings.init is None else InitImage.open(settings.init),
+            inputs=metadata["inputs"],
+            net=metadata["net"],
+            project_every_step=metadata.get("project_every_step", False),
+            provenance={key: metadata[key] for key in PROVENANCE if key in metadata},
+        )
+
+
+def plan_render(
+    network: Network,
+    targets: str | Objective | Sequence[str | Objective],
+    settings: Settings | None = None,
+    *,
+    variants: int = 1,
+) -> Plan:
+    """Resolve a render: read the targets, choose the size, decode the init image, look labels up, make stages and batches.
+
+    This is the one place that does so; what follows works on the plan.
+
+    Parameters
+    ----------
+    network : Network
+        From `dreamopt.load_net`.
+    targets : str, Objective, or a sequence of them
+        See `dreamopt.recipes.expand`.
+    settings : Settings, optional
+        Default `Settings()`.
+    variants : int
+        How many images of each target, at least 1, each from a start of its own.
+
+    Returns
+    -------
+    Plan
+        For `dreamopt.recipes.execute`.
+
+    Raises
+    ------
+    TargetError
+        For a layer, unit or label that the network does not have.
+    UsageError
+        For settings that contradict each other or the network.
+
+    Examples
+    --------
+    >>> import dreamopt
+    >>> plan = plan_render(dreamopt.load_net(device="cpu"), ["scores:0", "conv2:0-2"], Settings(size=32, steps=1))
+    >>> len(plan.samples), plan.batches, plan.stages[0].size
+    (4, ((0,), (1, 2, 3)), (32, 32))
+    """
+    settings = Settings() if settings is None else settings
+    if not network.has_image_input:
+        raise UsageError(
+            f"the net's input '{network.input_name}' is a vector of {network.input_shape}; render needs a net that sees images"
+        )
+    _check_one_init(settings)
+    objectives = read_targets(network, targets, settings.size)
+    init = None if settings.init is None else InitImage.open(settings.init)
+    if init is not None and network.input_shape[0] != 3:
+        raise UsageError(f"an image to start from needs a net with 3 channels, but '{network.input_name}' has {network.input_shape[0]}")
+    size = choose_size(network, settings, objectives, None if init is None else (init.shape[0], init.shape[1]))
+    stages = stages_of(settings, size)
+    settings = settings.resolved(size)
+    bound = bound_samples(network, objectives, settings.size, variants)
+    samples = tuple(sample for sample, _ in bound)
+    return Plan(
+        samples=samples,
+        batches=_batches(bound, settings.batch_size),
+        settings=settings,
+        stages=stages,
+        restarts=() if init is not None else restarts_of(settings.parametrization),
+        init=init,
+        inputs=_inputs(network, objectives, settings, stages, init),
+        net=_plain(network.describe()),
+    )
+
+
+def _check_one_init(settings: Settings) -> None:
+    own = _own_init(settings.parametrization)
+    if settings.init is not None and own is not None:
+        raise UsageError(f"the init image is given twice: init says {settings.init}, and the parametrization {own}; give one of them")
+
+
+def _own_init(part: Any) -> Any:
+    """Return the init of a parametrization, or of one within it; None where there is none."""
+    names = field_names(part)
+    if "init" in names and part.init is not None:
+        return part
+    within = (_own_init(getattr(part, name)) for name in names if isinstance(getattr(part, name, None), Parametrization))
+    return next((one for one in within if one is not None), None)
+
+
+def _batches(bound: Sequence[tuple[Sample, Objective]], size: int) -> tuple[tuple[int, ...], ...]:
+    """Return batches of samples that read the same layers: the net is run no further up than a target needs."""
+    groups: dict[object, list[int]] = {}
+    for place, (sample, objective) in enumerate(bound):
+        key: object = id(sample.objective) if sample.coupled else objective.layers
+        groups.setdefault(key, []).append(place)
+    batches: list[tuple[int, ...]] = []
+    for group in groups.values():
+        step = len(group) if bound[group[0]][0].coupled else size
+        batches += [tuple(group[first : first + step]) for first in range(0, len(group), step)]
+    return tuple(batches)
+
+
+def _inputs(
+    network: Network, objectives: Sequence[Objective], settings: Settings, stages: Sequence[Stage], init: InitImage | None
+) -> dict[str, str]:
+    parts = [*objectives, settings.parametrization, *stages]
+    names = [*getattr(network, "files", ()), *input_paths(parts)]
+    read = {} if init is None else {init.path: init.sha256}
+    return read | hashes(name for name in names if name not in read)
+
+
+def _plain(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a description as it comes back from JSON, so that a plan that was read is equal to the one that was written."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(described)))
+    return plain
