@@ -20,8 +20,9 @@ from dreamopt.backends.caffe.connection import PART, Answer, Array, CaffeAborted
 from dreamopt.backends.caffe.description import describe_layers, report_weights
 from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, require_permission, wanted_sources
 from dreamopt.backends.caffe.ruled_pass import BackwardSteps, run_plain, run_with_rule
-from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder, Value
+from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
+from dreamopt.engine.graph import Value
 from dreamopt.errors import BackendError, NetError, ShapeError
 from dreamopt.schema import NetDef, read_weights
 
@@ -79,10 +80,10 @@ class CaffeBackend:
         inputs = self._builder.inputs
         if not inputs:
             raise NetError(f"net '{definition.name}' has no input: nothing can be optimized")
-        self._python = require_permission(self._builder.steps, allow_python_layers)
-        self._unsupported = list(dict.fromkeys(self._builder.steps[i].param.name for i in self._builder.unsupported))
+        self._python = require_permission(self._builder.layers, allow_python_layers)
+        self._unsupported = list(dict.fromkeys(self._builder.layers[i].param.name for i in self._builder.unsupported))
         if self._builder.unsupported:
-            preserved = {id(step) for i, step in enumerate(self._builder.steps) if i not in self._builder.unsupported}
+            preserved = {id(step) for i, step in enumerate(self._builder.layers) if i not in self._builder.unsupported}
             self._python = [step for step in self._python if id(step) in preserved]
         self.connection = connection
         self.name = connection.name
@@ -104,7 +105,7 @@ class CaffeBackend:
         self._shapes: dict[tuple[tuple[str, ...], Shape], dict[str, Shape]] = {}
         self._hash: str | None = None
         answer = self._run(lambda: self._base)
-        if any(step.param.batch_norm_param.HasField("use_global_stats") for step in self._builder.steps):
+        if any(step.param.batch_norm_param.HasField("use_global_stats") for step in self._builder.layers):
             self.weights_hash()  # now, since Caffe moves their statistics in each pass, even where it does not use them
         self._counts = {name: len(shapes) for name, shapes in answer["params"]}
         self._traits: list[LayerTraits] = self._builder.traits(self._counts)
@@ -145,7 +146,7 @@ class CaffeBackend:
 
         ``between_layers`` makes one subnet for each value, out of the values next below it.
         """
-        values = {name: self._builder.find(name) for name in layers}
+        values = {name: self._builder.graph.value(name) for name in layers}
         source = self._builder.source(self.input_name)
         tensors: dict[Value, Tensor] = {source: x}
         targets = [value for value in dict.fromkeys(values.values()) if value != source]
@@ -163,7 +164,7 @@ class CaffeBackend:
         """Return the named values' shapes for one item of that shape."""
         key = (tuple(layers), tuple(item))
         if key not in self._shapes:
-            values = {name: self._builder.find(name) for name in layers}
+            values = {name: self._builder.graph.value(name) for name in layers}
             source = self._builder.source(self.input_name)
             shapes = {source: tuple(item)}
             targets = [value for value in dict.fromkeys(values.values()) if value != source]
@@ -181,7 +182,7 @@ class CaffeBackend:
                 else {}
             )
             sources = [(name, blob) for name in self._unsupported for blob in stored.get(name, ())]
-            order = [step.param.name for step in self._builder.steps]
+            order = [step.param.name for step in self._builder.layers]
             request = {"op": "hash", "order": order, "given": [name for name, _ in sources]}
             answer, _ = self._run(lambda: self.connection.ask(request, [as_float32(blob) for _, blob in sources]))
             self._hash = str(answer["sha256"])
@@ -308,7 +309,7 @@ class CaffeBackend:
                 except WorkerLostError as lost:
                     raise BackendError(f"{lost}, twice in the same pass") from lost
             except CaffeAbortedError as aborted:
-                place = next((str(step.where) for step in self._builder.steps if step.param.name == aborted.layer), "")
+                place = next((str(step.where) for step in self._builder.layers if step.param.name == aborted.layer), "")
                 raise aborted.at(place) from None
 
     def _ready(self) -> None:

@@ -19,7 +19,7 @@ def describe_layers(builder: SubnetBuilder, answer: dict[str, Any], input_name: 
     blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in answer["blobs"].items()}
     params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in answer["params"]}
     infos = []
-    for i, step in enumerate(builder.steps):
+    for i, step in enumerate(builder.layers):
         layer = step.param
         bottoms = [blobs.get(name, ()) for name in layer.bottom]
         if step.added:  # Caffe adds none where only one reader is left
