@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.backward_rule import BackwardRule as BackwardRule  # re-exported for network/, which does not import engine/
+from dreamopt.engine.graph import NetGraph as NetGraph
 from dreamopt.engine.loading import WeightsReport as WeightsReport
 from dreamopt.engine.rule_list import RuleList as RuleList
 from dreamopt.engine.rule_list import parse_rules as parse_rules
@@ -61,6 +62,11 @@ class LayerInfo:
     flops: int = 0
     added: bool = False
     stops: tuple[str, ...] = ()
+
+    @property
+    def stopped(self) -> frozenset[int]:
+        """The places of `stops` among the bottoms."""
+        return frozenset(k for k, bottom in enumerate(self.bottoms) if bottom in self.stops)
 
     def __str__(self) -> str:
         return f"layer '{self.name}' ({', '.join(filter(None, (self.type, self.place)))})"

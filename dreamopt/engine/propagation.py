@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dreamopt.engine.layer import Layer
 from dreamopt.schema.caffe_pb2 import LayerParameter
-
-if TYPE_CHECKING:
-    from dreamopt.engine.node import Node
 
 
 class Stop(Layer):
@@ -56,38 +53,3 @@ def grounded(x: Tensor) -> Tensor:
     """Return ``x``, whose gradient is zero, not missing, where all ways to it are stopped."""
     found: Tensor = _Grounded.apply(x)  # type: ignore[no-untyped-call]
     return found
-
-
-def stopped(param: LayerParameter, forced: bool) -> frozenset[int]:
-    """Return the bottoms of a layer to which its ``propagate_down`` lets no gradient, where ``force_backward`` does not overrule it."""
-    return frozenset() if forced else frozenset(i for i, wanted in enumerate(param.propagate_down) if not wanted)
-
-
-def constant(layer: Layer) -> frozenset[int]:
-    """Return the bottoms of a layer that have no gradient: labels, selectors, marks of where sequences begin."""
-    n = len(layer.param.bottom)
-    return frozenset(i % n for i in layer.no_gradient if -n <= i < n)
-
-
-def skipped(params: Sequence[LayerParameter], forced: bool) -> list[bool]:
-    """Return which of the layers, in their order, no gradient comes to.
-
-    A layer all of whose tops are left by their readers has no backward pass, and leaves its own bottoms (Caffe,
-    src/caffe/net.cpp, Net::Init). A Split has one as long as one of its tops does, and adds what stands in the others.
-    """
-    left: set[str] = set()
-    found = []
-    for param in reversed(params):
-        skips = bool(param.top) and left.issuperset(param.top)
-        stops = stopped(param, forced)
-        left.update(name for i, name in enumerate(param.bottom) if skips or i in stops)
-        found.append(skips)
-    return found[::-1]
-
-
-def mark(node: Node, skips: bool, forced: bool) -> None:
-    """Tell a layer whether no gradient comes to it, and which of its bottoms it must leave."""
-    param = node.layer.param
-    node.skipped, node.stopped = skips, stopped(param, forced)
-    asked = [i for i, wanted in enumerate(param.propagate_down) if wanted and i in constant(node.layer)]
-    node.impossible = asked[0] if asked else None

@@ -121,15 +121,8 @@ def _strange(values: Tensor) -> str:
 
 def _below(network: Network, objective: Objective) -> dict[LayerInfo, list[tuple[LayerInfo, str]]]:
     """Return the layers from the objective down to the input, topmost first, each with the values it reads."""
-    waiting, seen = list(objective.layers), {}
-    while waiting:
-        name = waiting.pop()
-        info = network.writer(name)
-        if info not in seen:
-            seen[info] = network.producers(name)
-            waiting += [key for _, key in seen[info]]
-    order = {info.name: i for i, info in enumerate(network.layers)}
-    return dict(sorted(seen.items(), key=lambda pair: -order[pair[0].name]))
+    graph = network.graph
+    return {network.layers[i]: [(network.layers[at], graph.name(at, j)) for at, j in graph.reads[i]] for i in graph.below(objective.layers)}
 
 
 def _names(info: LayerInfo) -> list[str]:

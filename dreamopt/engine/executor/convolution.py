@@ -20,8 +20,8 @@ from torch import Tensor
 
 from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.executor.kernels import masked
+from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.batch_norm import BatchNorm
-from dreamopt.engine.values import Value
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer, Shape

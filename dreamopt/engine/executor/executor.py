@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dreamopt.engine.graph import Value
 from dreamopt.engine.layers._axes import channels_last
-from dreamopt.engine.values import Value
 
 
 class Kernel:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dreamopt.engine.executor.convolution import Branch, Convolve, Geometry, geometry_of
 from dreamopt.engine.executor.executor import Kernel, Tape
 from dreamopt.engine.executor.kernels import Join, MaxPool, Normalize, Plain, Rectifier, Sum
+from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.batch_norm import BatchNorm
 from dreamopt.engine.layers.concat import Concat
 from dreamopt.engine.layers.convolution import Convolution
@@ -17,11 +18,10 @@ from dreamopt.engine.layers.lrn import LRN
 from dreamopt.engine.layers.pooling import Pooling
 from dreamopt.engine.layers.relu import ReLU
 from dreamopt.engine.layers.scale import Scale
-from dreamopt.engine.values import Value
 
 if TYPE_CHECKING:
+    from dreamopt.engine.executor.program import Step
     from dreamopt.engine.layer import Layer
-    from dreamopt.engine.values import Step
 
 
 @dataclass

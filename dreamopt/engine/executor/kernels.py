@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.executor.executor import Kernel
+from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.lrn import across, across_backward
-from dreamopt.engine.values import Value
 
 if TYPE_CHECKING:
     from dreamopt.engine.layers.lrn import LRN

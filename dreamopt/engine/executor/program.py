@@ -11,23 +11,35 @@ Caffe's numbers also where a layer in place has written over what another one's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from dreamopt.engine.backward_rule import traits_of
+from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
 from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
+from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
 from dreamopt.engine.node import Node
 from dreamopt.engine.propagation import Stop, grounded
-from dreamopt.engine.values import Step, Value, Values
 from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
     from dreamopt.engine.backward_rule import BackwardRule
     from dreamopt.engine.layer import Shape
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer to run, and the values it reads."""
+
+    node: Node
+    index: int
+    """Its place in the net; negative for a `Stop`, which has none."""
+    reads: tuple[Value, ...]
 
 
 class Program:
@@ -46,14 +58,14 @@ class Program:
     """
 
     def __init__(self, nodes: Sequence[Node], wanted: Sequence[str], device: torch.device) -> None:
-        values = Values(nodes)
+        graph = NetGraph([LayerDef(node.layer.param, node.layer.where, node.added, node.stopped) for node in nodes])
         self.device = device
         if device.type == "cpu":
             keep_memory()
-        self.wanted = {name: values.find(name) for name in wanted}
+        self.wanted = {name: graph.value(name) for name in wanted}
         needed = set(self.wanted.values())
         self.steps: list[Step] = []
-        for step in reversed(values.steps):
+        for step in reversed(_steps(nodes, graph)):
             if any((step.index, j) in needed for j in range(len(step.node.tops))):
                 self.steps.append(step)
                 needed.update(step.reads)
@@ -157,3 +169,16 @@ class Program:
                 for j, shape in enumerate(step.node.layer.shape([shapes[v] for v in step.reads])):
                     shapes[step.index, j] = tuple(shape)
         return shapes
+
+
+def _steps(nodes: Sequence[Node], graph: NetGraph) -> list[Step]:
+    """Return the layers in order, a `Stop` before each bottom to which ``propagate_down`` lets no gradient."""
+    steps: list[Step] = []
+    for i, node in enumerate(nodes):
+        reads = list(graph.reads[i])
+        for k in sorted(node.stopped - constant(node.layer)):
+            before = Node(Stop.before(node.layer, k), [node.bottoms[k]], [Blob((0,))])
+            steps.append(Step(before, -1 - len(steps), (reads[k],)))
+            reads[k] = (steps[-1].index, 0)
+        steps.append(Step(node, i, tuple(reads)))
+    return steps
