@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, Layers, Objective, frozen_layers
-from dreamopt.parts.checks import POSITIVE, Fields
+from dreamopt.objective import POSITIVE, Activations, Fields, Layers, Objective, frozen_layers
 
 _REACH = 4
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, VectorObjective, columns
-from dreamopt.parts.checks import NOT_NEGATIVE, check_number
+from dreamopt.objective import NOT_NEGATIVE, Activations, VectorObjective, check_number, columns
 
 _EPS = 1e-4
 _LEAST_COSINE = 0.1
