@@ -10,7 +10,7 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.parts.calls import parse_part
 from dreamopt.parts.image_space import ImageSpace, Shape
-from dreamopt.parts.part import call_string
+from dreamopt.parts.part import Part
 from dreamopt.parts.registry import Registry
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
@@ -18,7 +18,7 @@ from dreamopt.parts.streams import Stream
 __all__ = ["ImageSpace", "Parametrization", "Shape"]
 
 
-class Parametrization:
+class Parametrization(Part):
     """Numbers from which images are made; subclasses are frozen dataclasses of settings, the numbers stay outside.
 
     `shape`, `start` and `image` must be written; everything else has a default.
@@ -38,7 +38,6 @@ class Parametrization:
         Whether a step of `unit` moves pixels by about a grey level; may be a property.
     """
 
-    examples: ClassVar[tuple[str, ...]] = ()
     within_range: ClassVar[bool] = True
     takes_vectors: ClassVar[bool] = False
 
@@ -113,9 +112,6 @@ class Parametrization:
     def score_with_opacity(self, score: Tensor, alpha: Tensor) -> Tensor:
         """Return the objective's score (N,) with the opacity weighed in; asked only where there is an `alpha`."""
         return score
-
-    def __str__(self) -> str:
-        return call_string(self)
 
 
 parametrizations: Registry[Parametrization] = Registry(

@@ -34,6 +34,7 @@ from torch.nn import functional
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import UsageError
 from dreamopt.image.files import write_png
+from dreamopt.image.nets import register_image_net
 from dreamopt.network import Network
 from dreamopt.network.preprocessing import preprocessing_of
 from dreamopt.parts.image_space import ImageSpace
@@ -73,6 +74,16 @@ def toy_network(dtype: torch.dtype = torch.float64, channels: int = 3, scale: fl
     mean = np.array([110.0, 120.0, 130.0, 100.0])[:channels]
     backend = FunctionBackend(layers, shape, weights=(w1, w2, w3), dtype=dtype)
     return Network(backend, preprocessing_of(channels, "BGR", mean, scale), LABELS)
+
+
+def generator_network() -> Network:
+    """Return a net of torch's functions from codes of 6 numbers to colour images of 12 by 9, float64."""
+    weights = 30 * torch.randn(6, 3 * 12 * 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def image(code: Tensor) -> Tensor:
+        return torch.cat([(row @ weights).tanh().mul(90).reshape(1, 3, 12, 9) for row in torch.split(code, 1)])
+
+    return Network(FunctionBackend([("image", "Deconvolution", image)], (6,), dtype=torch.float64))
 
 
 def image_space(channels: int = 3, height: int = 5, width: int = 7, dtype: torch.dtype = torch.float64) -> ImageSpace:
@@ -127,6 +138,8 @@ _folder = cache(lambda: tempfile.TemporaryDirectory(prefix="dreamopt-parts-"))
 def bench() -> Bench:
     """Return the bench on which parts are checked; its files stay until the process ends."""
     network = toy_network()
+    # What the prototxt says is computed in single precision, too coarse for finite differences.
+    register_image_net(generator_network(), str(Path(_folder().name) / "generator.prototxt"))
     return Bench(network, example_values(network, Path(_folder().name), ("conv2", "tanh1"), "fc"))
 
 

@@ -80,6 +80,12 @@ def test_octaves_from_a_photo_bind_each_batch_once_a_stage(network, tmp_path, ph
     assert counts == {"parses": 3, "binds": 3 + 2 * 2, "problems": 2 * 2 + 1, "decodes": 1, "writes": 3}
 
 
+def test_a_reference_image_is_decoded_once(network, photo, counts) -> None:
+    plan = plan_render(network, f'inversion("conv2", "{photo}")', Settings(steps=1, size=32, stages=[{}, {"zoom": 1.25}]))  # type: ignore[arg-type]  # mappings are read
+    list(execute(plan, network))
+    assert counts["decodes"] == 1
+
+
 def test_ranges_are_objectives_without_a_string_of_their_own(network, counts) -> None:
     samples = expand(network, ["conv2:0-2,5", "conv1:1-2@3,4"], 32)
     assert [one.text for one in samples] == ["conv2:0", "conv2:1", "conv2:2", "conv2:5", "conv1:1@3,4", "conv1:2@3,4"]

@@ -159,6 +159,15 @@ def call(*words: str) -> Any:
     return result.stdout
 
 
+def test_titles_are_listed_without_reading_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a part was read")
+
+    monkeypatch.setattr("dreamopt.parts.calls.make_part", refuse)
+    monkeypatch.setattr(Settings, "__post_init__", refuse)
+    assert "Lucid" in call("presets")
+
+
 def test_the_command_line_lists_them() -> None:
     listed = call("presets")
     assert all(name in listed for name in NAMES)
