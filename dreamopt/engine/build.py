@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dreamopt.engine.blob import Blob
-from dreamopt.engine.blob_layer import HandLayer, HandNode
+from dreamopt.engine.blob_layer import BlobLayer, BlobNode
 from dreamopt.engine.fillers import fill
 from dreamopt.engine.graph import AUTOMATIC, NetGraph, constant, insert_splits
 from dreamopt.engine.layer import layer_class
@@ -65,8 +65,8 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
             tops.append(blobs[name] if in_place else blobs.setdefault(name, Blob((0,), name)))
             if name != AUTOMATIC:
                 available.add(name)
-        if isinstance(layer, HandLayer):
-            node = made = HandNode(layer, bottoms, tops, definition.added)
+        if isinstance(layer, BlobLayer):
+            node = made = BlobNode(layer, bottoms, tops, definition.added)
             made.forced = layer.forced = forced
             node.weights = layer.begin(bottoms, tops)
             for i, blob in enumerate(node.weights):
@@ -76,14 +76,14 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
             _set_up(node, seed)
         node.skipped, node.stopped = skips, definition.stopped
         asked = [i for i, propagates in enumerate(param.propagate_down) if propagates and i in constant(layer)]
-        node.impossible = asked[0] if asked else None
+        node.label_bottom = asked[0] if asked else None
         _share(node, owners)
         node.reshape()
         first = (*bottoms, *node.weights)[:1]  # whose memory tops may use; Parameter has no bottom, but a weight
         if layer.shares_data:
             for top in tops:
                 top._data = first[0]._data
-        if layer.shares_diff and not (skips and layer.shares_diff_late):
+        if layer.shares_diff and not (skips and layer.shares_diff_in_backward):
             tops[0]._diff = first[0]._diff
         _seed_loss(node)
         nodes.append(node)
@@ -131,5 +131,5 @@ def _seed_loss(node: Node) -> None:
     weights = given or ([float(layer.is_loss)] + [0.0] * layer.n_tops)[: layer.n_tops]
     for i, (top, weight) in enumerate(zip(node.tops, weights, strict=True)):
         if weight:
-            node.counted.add(i)
+            node.loss_tops.add(i)
             top.diff[...] = weight

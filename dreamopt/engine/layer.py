@@ -57,7 +57,7 @@ class Layer:
     """Caffe lets the tops use the bottom's own memory, so that writing one writes the other (Split, Reshape, Flatten)."""
     shares_diff: ClassVar[bool] = False
     """The same for their diffs (Reshape, Flatten)."""
-    shares_diff_late: ClassVar[bool] = False
+    shares_diff_in_backward: ClassVar[bool] = False
     """Caffe lets them do so in the backward pass only (Flatten), and so not in a layer that has none."""
     shape_follows_data: ClassVar[bool] = False
     """The tops' shapes depend on values, and `shape` says the largest ones; `forward` makes the actual ones (Filter)."""
@@ -146,14 +146,14 @@ class Layer:
         """
         raise AssertionError(f"layer type {self.type} does not say how it computes")
 
-    def carried(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+    def recurrent_state(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the shapes of what a pass of the net leaves for the next one (LSTM, RNN); default: nothing."""
         return ()
 
     def forward_from(
         self, carried: Sequence[Tensor], bottoms: Sequence[Tensor], weights: Sequence[Tensor]
     ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Compute the tops, and what is left for the next pass, from what the last one left: for a layer that has `carried`.
+        """Compute the tops, and what is left for the next pass, from what the last one left: for a layer that has `recurrent_state`.
 
         `forward` computes as the first pass does, from zeros, and leaves nothing.
         """
@@ -165,36 +165,36 @@ class Layer:
         return bool(self.param.bottom and self.param.top) and self.param.bottom[0] == self.param.top[0]
 
     @property
-    def gate(self) -> tuple[float, float] | None:
+    def active_range(self) -> tuple[float, float] | None:
         """The bounds of the values whose gradient gets through, for a type that is flat beyond them; see `rules.redirected`."""
         return None
 
     @property
-    def keeps_values(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether the top holds the bottom's numbers, so that it makes no difference whether it is written over them."""
         return self.shares_data
 
     @property
-    def always_propagates(self) -> bool:
+    def ignores_propagate_down(self) -> bool:
         """Whether Caffe's backward pass does not ask ``propagate_down``, and writes the bottoms' diffs where it is false too."""
         return False
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """Whether Caffe's layer keeps from its forward pass what its backward pass takes, whatever is written into the bottoms."""
         return False
 
     @property
-    def rereads(self) -> bool:
-        """Whether Caffe's backward pass reads the blobs again, as `pull_back` does; a layer that runs in place may spoil them."""
-        return type(self).pull_back is not Layer.pull_back
+    def backward_reads_blobs(self) -> bool:
+        """Whether Caffe's backward pass reads the blobs again, as `backward_from_blobs` does; a layer that runs in place may spoil them."""
+        return type(self).backward_from_blobs is not Layer.backward_from_blobs
 
     @property
-    def spoils_itself(self) -> bool:
+    def in_place_breaks_gradient(self) -> bool:
         """Whether in place, Caffe's backward pass of this very layer misses the bottom that its forward pass has overwritten."""
         return False
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Return the bottom's diff as Caffe computes it from what stands in the blobs when the backward pass comes.
 
         For types of one bottom and one top whose backward pass in Caffe reads them again. Others need not say anything:

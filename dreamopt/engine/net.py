@@ -15,7 +15,7 @@ import torch
 
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits, traits_of
 from dreamopt.engine.blob import Blob
-from dreamopt.engine.blob_layer import HandNode
+from dreamopt.engine.blob_layer import BlobNode
 from dreamopt.engine.build import build
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
@@ -127,7 +127,7 @@ class Net:
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
         self.inputs = [top for node in self.nodes if node.layer.type == "Input" for top in node.layer.param.top]
         self.outputs = outputs
-        self.layers: list[LayerView | PythonLayer] = [_face(node) for node in self.nodes]
+        self.layers: list[LayerView | PythonLayer] = [_layer_view(node) for node in self.nodes]
         self._layer_names = [node.layer.name for node in self.nodes]
         self._blob_names = list(self.blobs)
         self.layer_dict = OrderedDict(zip(self._layer_names, self.layers, strict=True))
@@ -137,7 +137,7 @@ class Net:
         self.top_names = OrderedDict((n.layer.name, list(n.layer.param.top)) for n in self.nodes)
         self.bottom_names = OrderedDict((n.layer.name, list(n.layer.param.bottom)) for n in self.nodes)
         for node in self.nodes:
-            if isinstance(node, HandNode):
+            if isinstance(node, BlobNode):
                 continue  # its layer writes its weights' diffs itself
             for blob in node.weights:
                 blob._before_diff = self._weight_diffs_wanted
@@ -387,7 +387,7 @@ class Net:
     def _weight_diffs_wanted(self) -> None:
         lost = any(node.weight_diffs_lost for node in self.nodes)
         for node in self.nodes:
-            node.settle_weight_diffs()
+            node.flush_weight_gradients()
             node.weight_diffs_read, node.weight_diffs_lost = True, False
         if lost:
             warnings.warn(
@@ -431,7 +431,7 @@ class Net:
         return Program(self.nodes, wanted, self.device)
 
 
-def _face(node: Node) -> LayerView | PythonLayer:
+def _layer_view(node: Node) -> LayerView | PythonLayer:
     """Return what a script sees of a layer: a Python layer's own object, as in pycaffe."""
     own = getattr(node.layer, "instance", None)
     return own if isinstance(own, PythonLayer) else LayerView(node)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dreamopt.engine.executor.convolution import Branch, Convolve, Geometry, geometry_of
 from dreamopt.engine.executor.executor import Kernel, Tape
-from dreamopt.engine.executor.kernels import Join, MaxPool, Normalize, Plain, Rectifier, Sum
+from dreamopt.engine.executor.kernels import ConcatKernel, LRNKernel, MaxPool, Plain, ReLUKernel, Sum
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.batch_norm import BatchNorm
 from dreamopt.engine.layers.concat import Concat
@@ -110,9 +110,9 @@ class _Plan:
         if type(layer) is Pooling and _is_max(layer):
             return MaxPool(node, layer, step.reads, writes, step.reads[0] in self.masked_below)
         if type(layer) is LRN and layer.param.lrn_param.norm_region == layer.param.lrn_param.ACROSS_CHANNELS:
-            return Normalize(layer, step.reads, writes)
+            return LRNKernel(layer, step.reads, writes)
         if type(layer) is Concat:
-            return Join(layer.axis, step.reads, writes)
+            return ConcatKernel(layer.axis, step.reads, writes)
         if type(layer) is Eltwise and _is_sum(layer):
             after = self._only_reader(writes[0])
             if after is not None and _is_relu(after.node.layer):
@@ -120,7 +120,7 @@ class _Plan:
                 return Sum(step.reads, [(after.index, 0)], True)
             return Sum(step.reads, writes, False)
         if _is_relu(layer):
-            return Rectifier(step.reads, writes)
+            return ReLUKernel(step.reads, writes)
         return Plain(node, step.reads, writes)
 
     def _convolve(self, step: Step) -> Convolve:

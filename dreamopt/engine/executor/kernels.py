@@ -61,7 +61,7 @@ class Plain(Kernel):
         return found
 
 
-class Rectifier(Kernel):
+class ReLUKernel(Kernel):
     """ReLU on its own."""
 
     fresh = True
@@ -132,7 +132,7 @@ class MaxPool(Kernel):
         return [_max_pool_backward(grad, *windows, index)]
 
 
-class Normalize(Kernel):
+class LRNKernel(Kernel):
     """LRN across channels."""
 
     fresh = True
@@ -153,7 +153,7 @@ class Normalize(Kernel):
         return [across_backward(kept, grads[0], *self.settings[:3])]
 
 
-class Join(Kernel):
+class ConcatKernel(Kernel):
     """Concat."""
 
     def __init__(self, axis: Callable[[tuple[int, ...]], int], reads: Sequence[Value], writes: Sequence[Value]) -> None:
@@ -161,7 +161,7 @@ class Join(Kernel):
         self.axis = axis
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
-        """Join."""
+        """ConcatKernel."""
         axis = self.axis(tuple(xs[0].shape))
         return [torch.cat(list(xs), axis)], (axis, [x.shape[axis] for x in xs])
 

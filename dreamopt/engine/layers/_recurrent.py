@@ -36,7 +36,7 @@ class Recurrent(Layer):
     """How many values are summed from x and the state for each output."""
 
     @property
-    def always_propagates(self) -> bool:
+    def ignores_propagate_down(self) -> bool:
         """Always: Caffe's backward pass does not look at ``propagate_down``."""
         return True
 
@@ -76,13 +76,13 @@ class Recurrent(Layer):
                 self.fail(f"a state has shape {text(state)}; allowed is {text((1, x[1], d))}")
         return [(*x[:2], d), *[(1, x[1], d)] * (self.n_tops - 1)]
 
-    def carried(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+    def recurrent_state(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the states' shapes, unless they come as bottoms."""
         p = self.param.recurrent_param
         return [] if p.expose_hidden else [(1, bottoms[0][1], p.num_output)] * self.states
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """What its steps computed."""
         return True
 
@@ -90,7 +90,7 @@ class Recurrent(Layer):
         """Go through time from the exposed states, or from zeros."""
         first = [state.detach() for state in bottoms[2 + self.is_static :]]
         x = bottoms[0]
-        zeros = [x.new_zeros(shape) for shape in self.carried([tuple(x.shape)])]
+        zeros = [x.new_zeros(shape) for shape in self.recurrent_state([tuple(x.shape)])]
         tops, last = self.forward_from(first or zeros, bottoms, weights)
         return [*tops, *last][: self.n_tops]
 

@@ -25,6 +25,6 @@ class AbsVal(Elementwise):
         """Compute the top."""
         return x.abs()
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Take the bottom's sign."""
         return grad * x.sign()

@@ -26,7 +26,7 @@ class BatchNorm(Layer):
     stored: bool
 
     @property
-    def always_propagates(self) -> bool:
+    def ignores_propagate_down(self) -> bool:
         """Always: Caffe's backward pass does not look at ``propagate_down``."""
         return True
 
@@ -65,7 +65,7 @@ class BatchNorm(Layer):
         return [_laid_out(y, x)]
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """The normalised values."""
         return True
 

@@ -23,10 +23,10 @@ class BNLL(Elementwise):
         return torch.nn.functional.softplus(x, threshold=50)
 
     @property
-    def spoils_itself(self) -> bool:
+    def in_place_breaks_gradient(self) -> bool:
         """The derivative is taken at the bottom."""
         return True
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Differentiate by the bottom."""
         return grad * torch.sigmoid(x)

@@ -31,16 +31,16 @@ class Clip(Elementwise):
         return torch.clamp(x, p.min, p.max)
 
     @property
-    def gate(self) -> tuple[float, float] | None:
+    def active_range(self) -> tuple[float, float] | None:
         """Open between the bounds: some nets' ReLU6 is written as a Clip."""
         return (self.param.clip_param.min, self.param.clip_param.max)
 
     @property
-    def spoils_itself(self) -> bool:
+    def in_place_breaks_gradient(self) -> bool:
         """No top lies beyond the bounds."""
         return True
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Look whether the bottom lies within."""
         p = self.param.clip_param
         return grad * ((x >= p.min) & (x <= p.max))

@@ -49,6 +49,6 @@ class ContrastiveLoss(Layer):
         return [torch.where(similar, square, apart).sum() / (2 * n)]
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """The differences, and their lengths."""
         return True

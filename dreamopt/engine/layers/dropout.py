@@ -19,12 +19,12 @@ class Dropout(Elementwise):
     """
 
     @property
-    def keeps_values(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether it is the identity."""
         return self.phase == "TEST" and self.param.dropout_param.scale_train
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """What was dropped."""
         return self.phase == "TRAIN"
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 
 from dreamopt.engine.blob import Blob
-from dreamopt.engine.blob_layer import HandLayer
+from dreamopt.engine.blob_layer import BlobLayer
 from dreamopt.engine.fillers import fill
 from dreamopt.engine.layer import Shape
 
 
-class DummyData(HandLayer):
+class DummyData(BlobLayer):
     """Blobs that fillers fill: constant ones once, when the net is made, the others anew in each forward pass.
 
     Random numbers are drawn from a stream that torch's global generator seeds, so `caffe.set_random_seed` governs them.

@@ -60,7 +60,7 @@ class Eltwise(Layer):
         return [y]
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """Which bottom was the largest."""
         return bool(self.param.eltwise_param.operation == self.param.eltwise_param.MAX)
 

@@ -21,10 +21,10 @@ class ELU(Elementwise):
         return torch.nn.functional.elu(x, self.param.elu_param.alpha)
 
     @property
-    def spoils_itself(self) -> bool:
+    def in_place_breaks_gradient(self) -> bool:
         """With an alpha below 0, the top has not the bottom's sign."""
         return self.param.elu_param.alpha < 0
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Differentiate by the top, and by the bottom's sign."""
         return torch.where(x > 0, grad, grad * (y + self.param.elu_param.alpha))

@@ -32,6 +32,6 @@ class EuclideanLoss(Layer):
         return [(a - b.reshape(a.shape)).square().sum() / (2 * a.shape[0])]
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """The difference."""
         return True

@@ -34,6 +34,6 @@ class Exp(Elementwise):
         base: float = self.param.exp_param.base
         return 1.0 if base == -1 else math.log(base)
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Differentiate by the top."""
         return grad * y * (self.log_base() * self.param.exp_param.scale)

@@ -18,7 +18,7 @@ class Flatten(Layer):
 
     shares_data = True
     shares_diff = True
-    shares_diff_late = True
+    shares_diff_in_backward = True
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the flattened shape."""

@@ -22,7 +22,7 @@ class Im2col(Layer):
     axis: int
 
     @property
-    def always_propagates(self) -> bool:
+    def ignores_propagate_down(self) -> bool:
         """Always: Caffe's backward pass does not look at ``propagate_down``."""
         return True
 

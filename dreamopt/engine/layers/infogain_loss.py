@@ -67,6 +67,6 @@ class InfogainLoss(Layer):
         return [loss, torch.softmax(x, axis).detach()][: self.n_tops]
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """The probabilities."""
         return True

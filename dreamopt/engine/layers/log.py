@@ -38,11 +38,11 @@ class Log(Elementwise):
         return 1.0 if base == -1 else 1 / math.log(base)
 
     @property
-    def spoils_itself(self) -> bool:
+    def in_place_breaks_gradient(self) -> bool:
         """The derivative is taken at the bottom."""
         return True
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Differentiate by the bottom; in place, Caffe's derivative overwrites the top's diff."""
         p = self.param.log_param
         derivative = self.factor() * p.scale / (x * p.scale + p.shift)

@@ -28,7 +28,7 @@ class LRN(Layer):
     """
 
     @property
-    def always_propagates(self) -> bool:
+    def ignores_propagate_down(self) -> bool:
         """Across channels; within a channel, Caffe's backward pass looks at ``propagate_down``."""
         return self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS
 
@@ -54,11 +54,11 @@ class LRN(Layer):
         return [x * _power(around * p.alpha + 1, p.beta)]
 
     @property
-    def rereads(self) -> bool:
+    def backward_reads_blobs(self) -> bool:
         """Only across channels."""
         return bool(self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS)
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Apply the formula of `across_backward` to the blobs, with the sums of squares as they were."""
         p, then = self.param.lrn_param, channels_last(then)
         a = p.alpha / p.local_size

@@ -25,7 +25,7 @@ class LSTMUnit(Layer):
     no_gradient = (2,)
 
     @property
-    def always_propagates(self) -> bool:
+    def ignores_propagate_down(self) -> bool:
         """Where one of both has its gradient, Caffe's backward pass makes the other's too."""
         return any(self.param.propagate_down[:2])
 

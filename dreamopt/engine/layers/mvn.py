@@ -24,7 +24,7 @@ class MVN(Layer):
     """
 
     @property
-    def always_propagates(self) -> bool:
+    def ignores_propagate_down(self) -> bool:
         """Always: Caffe's backward pass does not look at ``propagate_down``."""
         return True
 
@@ -48,16 +48,16 @@ class MVN(Layer):
         return x.reshape(x.shape[0] if self.param.mvn_param.across_channels else x.shape[:2].numel(), -1)
 
     @property
-    def rereads(self) -> bool:
+    def backward_reads_blobs(self) -> bool:
         """Only to normalise the variance."""
         return bool(self.param.mvn_param.normalize_variance)
 
     @property
-    def spoils_itself(self) -> bool:
+    def in_place_breaks_gradient(self) -> bool:
         """The top's diff is overwritten while it is still needed."""
         return True
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Apply the formula to the top, with the standard deviations as they were."""
         scale = self._groups(then).var(1, correction=0, keepdim=True).sqrt() + self.param.mvn_param.eps
         now, g = self._groups(y), self._groups(grad)

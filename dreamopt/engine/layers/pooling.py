@@ -149,7 +149,7 @@ class Pooling(Layer):
         return torch.where(total > 0, squares / torch.where(total > 0, total, 1), 0)
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """Where the largest values were."""
         return bool(self.param.pooling_param.pool == self.param.pooling_param.MAX)
 

@@ -34,11 +34,11 @@ class Power(Elementwise):
         return torch.pow(inner, p.power)
 
     @property
-    def spoils_itself(self) -> bool:
+    def in_place_breaks_gradient(self) -> bool:
         """The derivative is taken at the bottom."""
         return True
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Differentiate by bottom and top; in place, Caffe's derivative overwrites the top's diff."""
         p = self.param.power_param
         factor = p.power * p.scale

@@ -32,6 +32,6 @@ class PReLU(Elementwise):
         return torch.nn.functional.prelu(x, weights[0].reshape(-1))
 
     @property
-    def gate(self) -> tuple[float, float] | None:
+    def active_range(self) -> tuple[float, float] | None:
         """Open above 0; below it too, wherever the slope that was learned is not 0."""
         return (0.0, math.inf)

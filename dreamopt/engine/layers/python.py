@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from dreamopt.engine.blob import Blob
-from dreamopt.engine.blob_layer import HandLayer
+from dreamopt.engine.blob_layer import BlobLayer
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import NetError
 
 
-class Python(HandLayer):
+class Python(BlobLayer):
     """A layer that runs a Python class, by pycaffe's protocol (`dreamopt.engine.python_layer.PythonLayer`).
 
     The net that holds it has to be made with ``allow_python_layers=True``: a prototxt can name any module.
@@ -26,7 +26,7 @@ class Python(HandLayer):
     bottoms = (0, None)
     tops = (0, None)
     instance: Any = None
-    rereads = True  # nobody knows what its code looks at
+    backward_reads_blobs = True  # nobody knows what its code looks at
 
     def open(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> list[Blob]:
         """Import the module, make the object and call its ``setup``."""

@@ -27,15 +27,15 @@ class ReLU(Elementwise):
         return torch.nn.functional.leaky_relu(x, slope)
 
     @property
-    def gate(self) -> tuple[float, float] | None:
+    def active_range(self) -> tuple[float, float] | None:
         """Open above 0; with a slope below it, nothing is flat."""
         return (0.0, math.inf) if self.param.relu_param.negative_slope == 0 else None
 
     @property
-    def spoils_itself(self) -> bool:
+    def in_place_breaks_gradient(self) -> bool:
         """With a slope below 0, the top has not the bottom's sign."""
         return self.param.relu_param.negative_slope < 0
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Look for the sign in the bottom."""
         return torch.where(x > 0, grad, grad * self.param.relu_param.negative_slope)

@@ -25,6 +25,6 @@ class ReLU6(Elementwise):
         return y if slope == 0 else torch.where(x > 0, y, slope * x)
 
     @property
-    def gate(self) -> tuple[float, float] | None:
+    def active_range(self) -> tuple[float, float] | None:
         """Open from 0 to 6; with a slope below 0, nothing is said to be flat."""
         return (0.0, 6.0) if self.param.relu6_param.negative_slope == 0 else None

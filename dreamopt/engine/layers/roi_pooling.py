@@ -67,6 +67,6 @@ class ROIPooling(Layer):
         return torch.where(y > lowest, y, 0)
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """Where the largest values were."""
         return True

@@ -20,6 +20,6 @@ class Sigmoid(Elementwise):
         """Compute the top."""
         return torch.sigmoid(x)
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Differentiate by the top."""
         return grad * y * (1 - y)

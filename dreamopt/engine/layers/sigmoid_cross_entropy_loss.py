@@ -38,6 +38,6 @@ class SigmoidCrossEntropyLoss(Layer):
         return [torch.where(counts, loss, 0).sum() / n]
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """The sigmoids."""
         return True

@@ -18,7 +18,7 @@ class Softmax(Layer):
     """
 
     @property
-    def always_propagates(self) -> bool:
+    def ignores_propagate_down(self) -> bool:
         """Always: Caffe's backward pass does not look at ``propagate_down``."""
         return True
 
@@ -31,6 +31,6 @@ class Softmax(Layer):
         """Compute the top."""
         return [torch.softmax(bottoms[0], self.param.softmax_param.axis)]
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Differentiate by the top."""
         return y * (grad - (y * grad).sum(self.param.softmax_param.axis, keepdim=True))

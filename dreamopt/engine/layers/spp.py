@@ -57,6 +57,6 @@ class SPP(Layer):
         return tops if len(tops) == 1 else [torch.cat([y.flatten(1) for y in tops], 1)]
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """Where the largest values were."""
         return bool(self.param.spp_param.pool == self.param.spp_param.MAX)

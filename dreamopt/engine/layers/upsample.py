@@ -84,6 +84,6 @@ class Upsample(Layer):
         return [y.reshape(*x.shape[:2], height, width)]
 
     @property
-    def remembers(self) -> bool:
+    def saves_forward_state(self) -> bool:
         """Where the values went."""
         return True
