@@ -28,9 +28,9 @@ def read_format1(metadata: Mapping[str, Any]) -> Plan:
     if settings.stages:
         # The size that was written is the first stage's, already enlarged.
         settings = replace(settings, stages=(replace(settings.stages[0], zoom=1.0), *settings.stages[1:]))
-    given = [renamed(text) for text in metadata["batch"]]
-    objectives = {text: parse(text) for text in given}
-    samples = [Sample(objectives[text], item, text) for text, item in zip(given, metadata["items"], strict=True)]
+    texts = [renamed(text) for text in metadata["batch"]]
+    objectives = {text: parse(text) for text in texts}
+    samples = [Sample(objectives[text], item, text) for text, item in zip(texts, metadata["items"], strict=True)]
     place = metadata["place_in_batch"]
     samples[place] = replace(samples[place], text=metadata["target"], label=metadata.get("label"))
     noise = None if settings.init is not None else described.get("noise")

@@ -122,13 +122,13 @@ def resolve_settings(name: str | None, options: Mapping[str, Any], assignments: 
     """
     fields = {} if name is None else preset(name).fields
     texts = list(assignments)
-    given = dict(options)
+    changes = dict(options)
     # Up to the first that changes a part, assignments are options by another way.
     while texts and "." not in texts[0].partition("=")[0]:
         key, value = _option(texts.pop(0))
-        given[key] = value
-    stages = given.get("stages", [{k: v for k, v in stage.items() if k not in given} for stage in fields.get("stages", ())])
-    return with_assignments(_made(fields | given | {"stages": stages}), texts)
+        changes[key] = value
+    stages = changes.get("stages", [{k: v for k, v in stage.items() if k not in changes} for stage in fields.get("stages", ())])
+    return with_assignments(_made(fields | changes | {"stages": stages}), texts)
 
 
 def with_assignments(settings: Settings, assignments: Iterable[str]) -> Settings:
@@ -195,7 +195,7 @@ def _with_parameter(settings: Settings, part: str, parameter: str, value: Any) -
     if not any(replaced):
         kind = "regularizers" if name in regularizers.names() else "transforms" if name in transforms.names() else None
         if kind is None:
-            there = ", ".join(snake(type(one).__name__) for one in _parts(settings))
+            there = ", ".join(snake(type(known).__name__) for known in _parts(settings))
             raise UsageError(f"there is no part '{part}' to set {parameter} of; there are {there}, and all regularizers and transforms")
         make = (regularizers if kind == "regularizers" else transforms).get(name).make
         _check_parameter(make, parameter)

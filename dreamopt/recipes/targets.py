@@ -165,9 +165,11 @@ def merged(objectives: Sequence[Objective]) -> Objective:
     """Return one objective for a batch, item i of it ``objectives[i]``; of channels of one layer, one of several units."""
     first = objectives[0]
     if len(objectives) > 1 and isinstance(first, Channel):
-        alike = [one for one in objectives if type(one) is Channel and one.layer == first.layer and isinstance(one.unit, int)]
+        alike = [
+            channel for channel in objectives if type(channel) is Channel and channel.layer == first.layer and isinstance(channel.unit, int)
+        ]
         if len(alike) == len(objectives):
-            return Channel(first.layer, tuple(one.unit for one in alike if isinstance(one.unit, int)))
+            return Channel(first.layer, tuple(channel.unit for channel in alike if isinstance(channel.unit, int)))
     return each(objectives)
 
 
