@@ -10,13 +10,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, NoReturn, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
 
 from torch import Tensor
 
 from dreamopt.engine.refused import REFUSED
 from dreamopt.errors import NetError, ShapeError, UnknownLayerError
+from dreamopt.schema.layer_types import LayerType, describe_types_by
 
 if TYPE_CHECKING:
     from dreamopt.schema import SourceLocation
@@ -62,6 +63,10 @@ class Layer:
     """The tops' shapes depend on values, and `shape` says the largest ones; `forward` makes the actual ones (Filter)."""
     no_gradient: ClassVar[tuple[int, ...]] = ()
     """Bottoms that Caffe's backward pass aborts on where ``propagate_down`` is true: labels, selectors; -1 is the last one."""
+    own_params: ClassVar[tuple[str, ...]] = ()
+    """Blocks of parameters that the type reads and Caffe's schema does not have, such as ``("softsign_param",)``; see `param_of`."""
+    has_weights: ClassVar[bool] = False
+    """For a type that Caffe does not have: whether it has weights, so that it is not left out together with labels that it reads."""
     is_loss: ClassVar[bool] = False
     """Caffe seeds the first top's diff with a loss weight of 1."""
 
@@ -83,6 +88,26 @@ class Layer:
             if len(names) < fewest or (most is not None and len(names) > most):
                 wanted = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
                 self.fail(f"the type takes {wanted} {what}(s), but there {'is' if len(names) == 1 else 'are'} {len(names)}")
+
+    def param_of(self, block: str) -> Mapping[str, Any]:
+        """Return a block of parameters that Caffe's schema does not have, as the prototxt gives it; empty where it does not.
+
+        Parameters
+        ----------
+        block : str
+            One of `own_params`.
+
+        Returns
+        -------
+        mapping
+            By field: a number, a string (an enum's word too), True or False; a mapping for a block in it; a list for a field that
+            stands several times. What is missing has no default here: ``layer.param_of("softsign_param").get("slope", 1.0)``.
+            ``layer.where.of("softsign_param")`` is its file and line, for errors.
+        """
+        if block not in self.own_params:
+            raise NetError(f"layer type {type(self).__name__} reads '{block}', but own_params names {', '.join(self.own_params) or 'none'}")
+        params: Mapping[str, Mapping[str, Any]] = getattr(self.where, "own_params", {})
+        return params.get(block, {})
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check and remember the parameters; return the weights wanted, in Caffe's order.
@@ -254,6 +279,25 @@ def _files() -> dict[str, str]:
     return {m.name.replace("_", ""): m.name for m in pkgutil.iter_modules(layers.__path__) if not m.name.startswith("_")}
 
 
+def _find(type_: str) -> type[Layer] | None:
+    """Return the class for a type, registered or in a file of its name; None if there is none."""
+    if type_ in _registered:
+        return _registered[type_]
+    stem = _files().get(type_.lower())
+    if stem is None:
+        return None
+    cls = getattr(importlib.import_module(f"dreamopt.engine.layers.{stem}"), type_, None)
+    return register(cls) if isinstance(cls, type) and issubclass(cls, Layer) else None
+
+
+def _describe(type_: str) -> LayerType:
+    cls = _find(type_)
+    return LayerType() if cls is None else LayerType(cls.has_weights, cls.own_params)
+
+
+describe_types_by(_describe)
+
+
 def layer_class(type_: str, name: str, where: object) -> type[Layer]:
     """Return the class for Caffe's layer type ``type_``; ``name`` and ``where`` are for the error.
 
@@ -262,13 +306,9 @@ def layer_class(type_: str, name: str, where: object) -> type[Layer]:
     UnknownLayerError
         Listing the known types and how to add one.
     """
-    if type_ in _registered:
-        return _registered[type_]
-    stem = _files().get(type_.lower())
-    if stem is not None:
-        found = getattr(importlib.import_module(f"dreamopt.engine.layers.{stem}"), type_, None)
-        if isinstance(found, type) and issubclass(found, Layer):
-            return register(found)
+    known = _find(type_)
+    if known is not None:
+        return known
     if type_ in REFUSED:
         raise UnknownLayerError(f"{where}: layer '{name}' has the type '{type_}', which is not built in: {REFUSED[type_]}")
     near = difflib.get_close_matches(type_, known_types(), n=3)

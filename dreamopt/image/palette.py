@@ -37,7 +37,7 @@ class Palette:
     Parameters
     ----------
     decorrelate : bool or str
-        M, for canvases of three channels: True is a matrix that is the same for BGR and RGB, "lucid" is Lucid's, divided by
+        M, for image spaces of three channels: True is a matrix that is the same for BGR and RGB, "lucid" is Lucid's, divided by
         the length of its longest column, "xplique" is Xplique's and Horama's, False is none.
     centre : Colour
         What t = 0 looks like, :math:`c_0 = \operatorname{sigmoid}(t_0)`: "mean" is the net's mean colour (0 of the input space, or

@@ -60,9 +60,9 @@ def magnitudes(pictures: str | None, channels: int, size: tuple[int, int], direc
 
     .. math:: m = \operatorname{mean}_i |\mathcal{F}(h \cdot (u_i - \bar u))|
 
-    over each picture, its four overlapping corners, all scaled to cover the size, and their mirror images; u are the channels in
+    over each image, its four overlapping corners, all scaled to cover the size, and their mirror images; u are the channels in
     parts of the range, mixed along ``directions``. The mean colour of all is taken off, so that the strength of frequency 0 says
-    how much the pictures differ in brightness and tint; and h is a Hann window, since a picture's opposite edges do not meet,
+    how much the images differ in brightness and tint; and h is a Hann window, since an image's opposite edges do not meet,
     which would show as lines across.
 
     Parameters
