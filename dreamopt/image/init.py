@@ -1,4 +1,4 @@
-"""Images that a climb starts from: a file, a picture in memory, or a tensor of the net's input space."""
+"""Images that a climb starts from: a file, an image in memory, or a tensor of the net's input space."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def given_images(init: str | Held, space: ImageSpace, n: int) -> Tensor:
 
 
 def _planes(picture: NDArray[Any], space: ImageSpace) -> NDArray[np.float64]:
-    """Return a picture's grey levels as planes (C, H, W) in the canvas' channel order."""
+    """Return an image's grey levels as planes (C, H, W) in the image space's channel order."""
     if len(space.shape) != 3 or space.low is None:
         raise ImageError(f"a picture cannot be the start of a vector of {space.shape}; give a tensor of that shape")
     channels, *size = space.shape

@@ -98,7 +98,7 @@ class Parametrization(Part):
         return False
 
     def project_params(self, params: Tensor, space: ImageSpace, context: StepContext) -> Tensor:
-        """Return the parameters mended after a step, before they are cut to their bounds; called without autograd."""
+        """Return the parameters projected after a step, before they are cut to their bounds; called without autograd."""
         return params
 
     def alpha(self, params: Tensor, space: ImageSpace) -> Tensor | None:

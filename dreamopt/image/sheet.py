@@ -1,4 +1,4 @@
-"""Contact sheets: many pictures on one, each with its label, in titled sections."""
+"""Contact sheets: many images on one, each with its label, in titled sections."""
 
 import math
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def fit(text: str, font: Font, width: float) -> str:
 
 
 def columns_for(count: int, width: int, height: int) -> int:
-    """Choose the number of columns that makes a sheet of equal pictures nearest to 3:2."""
+    """Choose the number of columns that makes a sheet of equal images nearest to 3:2."""
     return min(range(1, count + 1), key=lambda n: abs(math.log(n * width / (math.ceil(count / n) * height * 1.5))))
 
 

@@ -1,4 +1,4 @@
-"""How strong each frequency is in photographs: the user's own pictures, or those that come with scikit-image."""
+"""How strong each frequency is in photographs: the user's own images, or those that come with scikit-image."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def magnitudes(pictures: str | None, channels: int, size: tuple[int, int], direc
 
 
 def _cuttings(picture: NDArray[np.uint8], size: tuple[int, int]) -> list[NDArray[np.float64]]:
-    """Return the whole picture and its four overlapping corners, each scaled to the size."""
+    """Return the whole image and its four overlapping corners, each scaled to the size."""
     height, width = picture.shape[:2]
     tall, wide = max(1, 2 * height // 3), max(1, 2 * width // 3)
     corners = [picture[y : y + tall, x : x + wide] for y in (0, height - tall) for x in (0, width - wide)]

@@ -19,7 +19,7 @@ from dreamopt.parts.streams import Stream
 
 Gradient = Literal["derivative", "rule"]
 Fill = Colour
-"""What lies outside the picture: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or (red, green, blue)."""
+"""What lies outside the image: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or (red, green, blue)."""
 
 
 class Transform(Part):

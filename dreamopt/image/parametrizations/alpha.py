@@ -152,7 +152,7 @@ class Alpha(Parametrization):
         return joined([self.of.params(image, space), self.opacity.params(veil, _veil(space)) * self._ratio(space)])
 
     def update_from_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> Tensor:
-        """Return parameters of the mended images, with the opacity as it is."""
+        """Return parameters of the projected images, with the opacity as it is."""
         mine, _ = self._parts(params, space)
         kept = params[:, math.prod(mine.shape[1:]) :]
         return joined([self.of.update_from_image(mine, image, space), kept])

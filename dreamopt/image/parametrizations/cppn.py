@@ -1,4 +1,4 @@
-"""CPPN: a small network paints the picture from each pixel's place; its weights are searched."""
+"""CPPN: a small network paints the image from each pixel's place; its weights are searched."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class CPPN(Parametrization):
         return (sum(outputs * (inputs + 1) for outputs, inputs in self.sizes(space)),)
 
     def unit(self, space: ImageSpace) -> float:
-        """Return 1/255: a weight changes the picture in its own way, so only the order of magnitude is that of a grey level."""
+        """Return 1/255: a weight changes the image in its own way, so only the order of magnitude is that of a grey level."""
         return 1.0 / 255.0
 
     def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
@@ -100,7 +100,7 @@ class CPPN(Parametrization):
         return torch.stack(rows)
 
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
-        """Return the pictures that the weights draw on the canvas."""
+        """Return the images that the weights draw on the image space."""
         places, sizes = self._places(space), self.sizes(space)
 
         def one(row: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class CPPN(Parametrization):
         return self.image(params, replace(space, shape=(space.shape[0], *size), low=ends[0], high=ends[1]))
 
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
-        """Refuse: no weights can be read off a picture."""
+        """Refuse: no weights can be read off an image."""
         raise UsageError(
             "a CPPN cannot start from an image, nor be mended between steps: no weights can be read off a picture; "
             "use Pixels, Fourier or Laplacian, or leave the projections out"

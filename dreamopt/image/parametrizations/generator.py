@@ -124,7 +124,7 @@ class Generator(Parametrization):
         return channels == 1 or space.shape[0] in (1, 3)
 
     def network(self, space: ImageSpace) -> ImageNet:
-        """Return the generator, loaded on the canvas' device if it was given by name."""
+        """Return the generator, loaded on the image space's device if it was given by name."""
         return load_image_net(self.net, self.weights, space.like.device) if isinstance(self.net, str) else self.net
 
     def shape(self, space: ImageSpace) -> Shape:
@@ -167,7 +167,7 @@ class Generator(Parametrization):
         return torch.from_numpy(np.array(code, dtype=np.float64)).expand(n, *shape)
 
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
-        """Return what the generator makes of codes, in the canvas' space."""
+        """Return what the generator makes of codes, in the image space's space."""
         channels, height, width = image_shape(space, "Generator")
         net = self.network(space)
         layer = self._layer(net)

@@ -1,4 +1,4 @@
-"""Laplacian: the image is a sum of pictures of several sizes, the small ones enlarged."""
+"""Laplacian: the image is a sum of images of several sizes, the small ones enlarged."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Laplacian(Parametrization):
 
 
 def enlarged(level: Tensor, space: ImageSpace) -> Tensor:
-    """Return small pictures (N, C, h, w) at the canvas' size, bilinearly between the centres of their cells."""
+    """Return small images (N, C, h, w) at the image space's size, bilinearly between the centres of their cells."""
     size = space.shape[1:]
     if tuple(level.shape[2:]) == tuple(size):
         return level

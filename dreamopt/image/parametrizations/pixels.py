@@ -74,7 +74,7 @@ class Pixels(Parametrization):
         return space.shape
 
     def unit(self, space: ImageSpace) -> float:
-        """Return the canvas' grey level."""
+        """Return the image space's grey level."""
         return space.grey_level
 
     def bounds(self, space: ImageSpace) -> tuple[Tensor | None, Tensor | None]:

@@ -1,4 +1,4 @@
-"""A window whose place is drawn about the canvas' middle."""
+"""A window whose place is drawn about the image space's middle."""
 
 from __future__ import annotations
 
