@@ -76,12 +76,12 @@ class Parametrization(Part):
         raise AssertionError(f"{type(self).__name__} does not say what image it makes")
 
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
-        """Return parameters whose image comes nearest to ``image``: the way back, for given starts and projections.
+        """Return parameters whose image comes nearest to ``image``: the inverse, for given starts and projections.
 
         Raises
         ------
         UsageError
-            Where there is no way back.
+            Where there is no inverse.
         """
         raise UsageError(f"{self} cannot be started from an image, nor mended between steps: it has no way back from an image")
 
@@ -98,7 +98,7 @@ class Parametrization(Part):
         return False
 
     def project_params(self, params: Tensor, space: ImageSpace, context: StepContext) -> Tensor:
-        """Return the parameters mended after a step, before they are cut to their bounds; called without autograd."""
+        """Return the parameters projected after a step, before they are cut to their bounds; called without autograd."""
         return params
 
     def alpha(self, params: Tensor, space: ImageSpace) -> Tensor | None:

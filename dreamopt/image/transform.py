@@ -19,7 +19,7 @@ from dreamopt.parts.streams import Stream
 
 Gradient = Literal["derivative", "rule"]
 Fill = Colour
-"""What lies outside the picture: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or (red, green, blue)."""
+"""What lies outside the image: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or (red, green, blue)."""
 
 
 class Transform(Part):
@@ -72,7 +72,7 @@ class Transform(Part):
 
 
 def fill_value(fill: Fill, image: Tensor, space: ImageSpace | None) -> Tensor:
-    """Return what lies outside the picture, (C, 1, 1), in the net's input space.
+    """Return what lies outside the image, (C, 1, 1), in the net's input space.
 
     >>> import torch
     >>> fill_value("mean", torch.ones(1, 2, 3, 4), None).flatten()

@@ -116,8 +116,7 @@ class Plan:
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the image: at the end for octaves, before the first zoom for stages."""
-        height, width = self.settings.size  # type: ignore[misc]  # a plan's settings have a pair
-        return height, width
+        return pair(self.settings)
 
     @property
     def total_steps(self) -> int:
@@ -203,7 +202,7 @@ class Plan:
             samples=samples,
             batches=tuple(map(tuple, metadata.get("batches", [range(len(samples))]))),
             settings=settings,
-            stages=stages_of(settings, settings.size),  # type: ignore[arg-type]  # a plan's settings have a pair
+            stages=stages_of(settings, pair(settings)),
             restarts=tuple(Restart(parse_parametrization(text), *rest) for text, *rest in metadata["restarts"]),
             init=None if settings.init is None else InitImage.open(settings.init),
             inputs=metadata["inputs"],
@@ -279,6 +278,12 @@ def plan_render(
         inputs=_inputs(network, objectives, settings, stages, init),
         net=_plain(network.describe()),
     )
+
+
+def pair(settings: Settings) -> tuple[int, int]:
+    """Return the (H, W) that a plan's settings hold."""
+    assert isinstance(settings.size, tuple)
+    return settings.size
 
 
 def _check_one_init(settings: Settings) -> None:

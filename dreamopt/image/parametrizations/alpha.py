@@ -35,7 +35,7 @@ class Alpha(Parametrization):
         \text{seen} = \alpha y + (1 - \alpha)\, z, \qquad
         \text{judged} = (1 - \bar\alpha)\, O - \tfrac{\lambda}{2} \sum_i (\alpha_i - \operatorname{blur}(\alpha)_i)^2
 
-    with y the image of another parametrization, z a picture of noise with the spectrum of photographs, of its own for each item
+    with y the image of another parametrization, z an image of noise with the spectrum of photographs, of its own for each item
     and step, and the blur a window of 3 by 3 that has no gradient. Whatever shows through must not matter to the unit, so the
     unit pays for every pixel that it wants to be seen. With a score below 0 the first factor would ask for more opacity, not
     less; with objectives that can be negative, ``favour=0`` is the better choice.
@@ -45,7 +45,7 @@ class Alpha(Parametrization):
     of : Parametrization
         What makes y; its strings nest, as in ``alpha(fourier(noise=2))``.
     opacity : Parametrization
-        What makes α, on a canvas of one channel from 0 to 1: `Fourier` ends in a sigmoid, as Lucid's does.
+        What makes α, on an image space of one channel from 0 to 1: `Fourier` ends in a sigmoid, as Lucid's does.
     background : float
         Spread of z's frequencies, at least 0, in Lucid's units; 0.5 gives about 50 grey levels at 128 pixels, 0 plain grey.
     favour : float
@@ -152,7 +152,7 @@ class Alpha(Parametrization):
         return joined([self.of.params(image, space), self.opacity.params(veil, _veil(space)) * self._ratio(space)])
 
     def update_from_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> Tensor:
-        """Return parameters of the mended images, with the opacity as it is."""
+        """Return parameters of the projected images, with the opacity as it is."""
         mine, _ = self._parts(params, space)
         kept = params[:, math.prod(mine.shape[1:]) :]
         return joined([self.of.update_from_image(mine, image, space), kept])

@@ -1,4 +1,4 @@
-"""A window whose place is drawn about the canvas' middle."""
+"""A window whose place is drawn about the image space's middle."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class NormalCrop(Transform):
     Parameters
     ----------
     height, width : int or "net", optional
-        The window, at least 1; a square without ``width``; by default the size in the net's file. A side longer than the canvas is
-        the canvas'.
+        The window, at least 1; a square without ``width``; by default the size in the net's file. A side longer than the image space is
+        the image space's.
     spread : float or Schedule
         σ, at least 0: 0.3 in deepdraw and MFV, 0.1 in MFV's last stages. Larger values visit the border more often.
     down, right : float or Schedule
