@@ -411,7 +411,7 @@ class Net:
         """
         lent: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}  # weights that layers share are one tensor, not two
         for blob in (blob for node in self.nodes for blob in node.weights):
-            lent.setdefault((id(blob._data), blob.shape), blob._data.lend(blob.shape))
+            lent.setdefault((id(blob._data), blob.shape), blob._data.as_parameter(blob.shape))
         return {node.layer.name: [lent[id(b._data), b.shape] for b in node.weights] for node in self.nodes if node.weights}
 
     def program(self, wanted: Sequence[str]) -> Program:

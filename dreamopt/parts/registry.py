@@ -6,7 +6,7 @@ Three sources, looked up in this order: what was registered in this process, the
     [project.entry-points."dreamopt.objectives"]
     energy = "mypackage.energy:Energy"
 
-Each is checked against its contract when it is found, and an error names the file to mend.
+Each is checked against its contract when it is found, and an error names the file to correct.
 """
 
 from __future__ import annotations
