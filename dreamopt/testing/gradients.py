@@ -56,7 +56,5 @@ def require_gradient(function: Callable[..., Tensor], inputs: Sequence[Tensor], 
             expected = float((u * (ends[0] - ends[1])).sum()) / (2 * STEP)
             product = float((gradient * v).sum())
             allowed = rtol * float(gradient.norm()) + atol * float((u * output.detach()).norm())
-            require(
-                abs(product - expected) <= allowed,
-                f"the gradient with respect to input {place} along direction {number} is {product:.10g}, by finite differences {expected:.10g}",
-            )
+            difference = f"is {product:.10g}, by finite differences {expected:.10g}"
+            require(abs(product - expected) <= allowed, f"the gradient for input {place}, along direction {number}, {difference}")
