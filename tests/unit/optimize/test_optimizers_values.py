@@ -33,6 +33,7 @@ from dreamopt.optimize import (
 from dreamopt.optimize.optimizer import Evaluate, SearchContext, parse_optimizer
 from dreamopt.parts.renamed import renamed
 from dreamopt.parts.schedule import at
+from tests.support.names import name_of
 
 Question = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
@@ -90,7 +91,7 @@ def test_adam_is_torchs(params: torch.Tensor) -> None:
         (Torch("Adagrad", 0.3, lr_decay=0.1), lambda p: torch.optim.Adagrad([p], 0.3, 0.1, maximize=True)),
         (Torch("SGD", 0.3, momentum=0.5, weight_decay=0.1), lambda p: torch.optim.SGD([p], 0.3, 0.5, weight_decay=0.1)),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_the_numbers_are_torchs(optimizer: Optimizer, reference: Callable[..., torch.optim.Optimizer], params: torch.Tensor) -> None:
     mine, theirs = params.clone(), params.clone().requires_grad_()
