@@ -1,4 +1,4 @@
-"""Python programs as copies (forks) of one process that has imported torch and dreamopt: their start would take longer than they do."""
+"""Python programs as copies (forks) of one process that has imported what takes long: their start would take longer than they do."""
 
 from __future__ import annotations
 
