@@ -10,11 +10,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
 
 from torch import Tensor
 
+from dreamopt.engine.example import MAP as MAP
+from dreamopt.engine.example import Example as Example
 from dreamopt.engine.refused import REFUSED
 from dreamopt.errors import NetError, ShapeError, UnknownLayerError
 from dreamopt.schema.layer_types import LayerType, describe_types_by
@@ -53,6 +56,10 @@ class Layer:
     """Fewest and most bottoms; None for any number."""
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
     """Fewest and most tops; None for any number."""
+    examples: ClassVar[tuple[Example, ...]] = ()
+    """What the type is checked on (`dreamopt.testing.check_part`); each type names its own, simple ones ``(Example(),)``."""
+    differentiable: ClassVar[bool] = True
+    """Whether a gradient reaches any bottom or weight: not in ArgMax, Threshold and the like."""
     shares_data: ClassVar[bool] = False
     """Caffe lets the tops use the bottom's own memory, so that writing one writes the other (Split, Reshape, Flatten)."""
     shares_diff: ClassVar[bool] = False
@@ -66,7 +73,7 @@ class Layer:
     own_params: ClassVar[tuple[str, ...]] = ()
     """Blocks of parameters that the type reads and Caffe's schema does not have, such as ``("softsign_param",)``; see `param_of`."""
     has_weights: ClassVar[bool] = False
-    """For a type that Caffe does not have: whether it has weights, so that it is not left out together with labels that it reads."""
+    """Whether it has weights, so that the reader does not leave it out together with labels that it reads."""
     is_loss: ClassVar[bool] = False
     """Caffe seeds the first top's diff with a loss weight of 1."""
 
@@ -271,6 +278,18 @@ def register(cls: _L) -> _L:
         raise NetError(f"layer type {cls.__name__} (in module {cls.__module__}) has no forward()")
     _registered[cls.__name__] = cls
     return cls
+
+
+@contextmanager
+def registered(cls: type[Layer]) -> Iterator[None]:
+    """Make a layer class known under its own name while the block runs."""
+    before = dict(_registered)
+    register(cls)
+    try:
+        yield
+    finally:
+        _registered.clear()
+        _registered.update(before)
 
 
 def _files() -> dict[str, str]:

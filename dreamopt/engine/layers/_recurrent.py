@@ -29,6 +29,7 @@ class Recurrent(Layer):
 
     bottoms = (2, None)
     tops = (1, None)
+    has_weights = True
     no_gradient = (1,)
     states: ClassVar[int] = 1
     """How many blobs go from one step to the next."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import text
 
 
@@ -22,6 +22,8 @@ class BatchNorm(Layer):
     Caffe, src/caffe/layers/batch_norm_layer.cpp, BatchNormLayer.
     """
 
+    examples = (Example(positive=True, fixed_weights=(0, 1, 2)), Example(phase="TRAIN", positive=True, fixed_weights=(0, 1, 2)))
+    has_weights = True
     channels: int
     stored: bool
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import text
 from dreamopt.schema.caffe_pb2 import FillerParameter
 
@@ -31,6 +31,13 @@ class BN(Layer):
     BNLayer.
     """
 
+    examples = (
+        Example("bn_param { bn_mode: INFERENCE }", positive=True),
+        Example("bn_param { bn_mode: LEARN }", positive=True, per_sample=False),
+        Example("bn_param { moving_average: true }", positive=True, fixed_weights=(2, 3)),
+        Example(positive=True, fixed_weights=(2, 3)),
+    )
+    has_weights = True
     channels: int
     segnet: bool
     moving: bool

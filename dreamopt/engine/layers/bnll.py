@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class BNLL(Elementwise):
@@ -17,6 +17,8 @@ class BNLL(Elementwise):
     ----------
     Caffe, src/caffe/layers/bnll_layer.cpp, BNLLLayer.
     """
+
+    examples = (Example(),)
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

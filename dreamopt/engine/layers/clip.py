@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise, Shape, Weight
+from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 
 
 class Clip(Elementwise):
@@ -17,6 +17,8 @@ class Clip(Elementwise):
     ----------
     Caffe, src/caffe/layers/clip_layer.cpp, ClipLayer.
     """
+
+    examples = (Example("clip_param { min: -0.4 max: 0.6 }"),)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check that both bounds are given."""

@@ -1,11 +1,12 @@
 """Dropout."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise, Shape, Weight
+from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 
 
 class Dropout(Elementwise):
@@ -17,6 +18,8 @@ class Dropout(Elementwise):
     ----------
     Caffe, src/caffe/layers/dropout_layer.cpp, DropoutLayer.
     """
+
+    examples: ClassVar[tuple[Example, ...]] = (Example(),)
 
     @property
     def is_identity(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import text
 
 
@@ -23,6 +23,11 @@ class Eltwise(Layer):
     Caffe, src/caffe/layers/eltwise_layer.cpp, EltwiseLayer.
     """
 
+    examples = (
+        Example("eltwise_param { coeff: 2 coeff: -1 coeff: 0.5 }", (MAP, MAP, MAP)),
+        Example("eltwise_param { operation: PROD }", (MAP, MAP, MAP)),
+        Example("eltwise_param { operation: MAX }", (MAP, MAP, MAP)),
+    )
     bottoms = (2, None)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class ELU(Elementwise):
@@ -15,6 +15,8 @@ class ELU(Elementwise):
     ----------
     Caffe, src/caffe/layers/elu_layer.cpp, ELULayer.
     """
+
+    examples = (Example("elu_param { alpha: 0.7 }"),)
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import text
 
 
@@ -16,6 +16,7 @@ class EuclideanLoss(Layer):
     Caffe, src/caffe/layers/euclidean_loss_layer.cpp, EuclideanLossLayer.
     """
 
+    examples = (Example(shapes=(MAP, MAP)),)
     bottoms = (2, 2)
     is_loss = True
 

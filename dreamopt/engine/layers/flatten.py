@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.layer import Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import axis_of
 
 
@@ -16,6 +16,7 @@ class Flatten(Layer):
     Caffe, src/caffe/layers/flatten_layer.cpp, FlattenLayer.
     """
 
+    examples = (Example("flatten_param { end_axis: 2 }"),)
     shares_data = True
     shares_diff = True
     shares_diff_in_backward = True

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, text
 from dreamopt.engine.layers._spatial import Windows, read_windows
 
@@ -18,6 +18,7 @@ class Im2col(Layer):
     Caffe, src/caffe/layers/im2col_layer.cpp, Im2colLayer.
     """
 
+    examples = (Example("convolution_param { kernel_size: 3 stride: 2 pad: 1 }"),)
     windows: Windows
     axis: int
 

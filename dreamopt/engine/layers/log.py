@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise, Shape, Weight
+from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 
 
 class Log(Elementwise):
@@ -19,6 +19,8 @@ class Log(Elementwise):
     ----------
     Caffe, src/caffe/layers/log_layer.cpp, LogLayer.
     """
+
+    examples = (Example("log_param { base: 2 scale: 0.5 shift: 2 }"),)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the base."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import channels_last, same_rank
 
 _BLOCK = 32  # of channels; measured: 32 is faster than 64, 96 and all
@@ -26,6 +26,11 @@ class LRN(Layer):
     ----------
     Caffe, src/caffe/layers/lrn_layer.cpp, CrossChannelForward_cpu, CrossChannelBackward_cpu and WithinChannelForward.
     """
+
+    examples = (
+        Example("lrn_param { local_size: 3 alpha: 2 k: 1.5 }", ((2, 7, 3, 4),)),
+        Example("lrn_param { local_size: 3 alpha: 2 beta: 0.6 norm_region: WITHIN_CHANNEL }"),
+    )
 
     @property
     def ignores_propagate_down(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import text
 from dreamopt.engine.layers._recurrent import lstm_step
 
@@ -20,6 +20,7 @@ class LSTMUnit(Layer):
     Caffe, src/caffe/layers/lstm_unit_layer.cpp, LSTMUnitLayer.
     """
 
+    examples = (Example(shapes=((1, 4, 3), (1, 4, 12), (1, 4)), tops=2),)
     bottoms = (3, 3)
     tops = (2, 2)
     no_gradient = (2,)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import text
 
 
@@ -22,6 +22,8 @@ class MVN(Layer):
     ----------
     Caffe, src/caffe/layers/mvn_layer.cpp, MVNLayer.
     """
+
+    examples = (Example(), Example("mvn_param { normalize_variance: false across_channels: true }"))
 
     @property
     def ignores_propagate_down(self) -> bool:

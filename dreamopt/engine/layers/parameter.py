@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 
 
 class Parameter(Layer):
@@ -15,6 +15,8 @@ class Parameter(Layer):
     Caffe, include/caffe/layers/parameter_layer.hpp, ParameterLayer.
     """
 
+    examples = (Example("parameter_param { shape { dim: 3 dim: 2 } }", ()),)
+    has_weights = True
     bottoms = (0, 0)
     shares_data = True
     shares_diff = True

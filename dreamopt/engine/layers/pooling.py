@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import channels_last, same_rank, text
 
 _LOWEST = torch.finfo(torch.float32).min
@@ -32,6 +32,15 @@ class Pooling(Layer):
     Caffe, src/caffe/layers/pooling_layer.cpp, PoolingLayer; pooling_layer.cu, StoPoolForwardTest.
     """
 
+    examples = (
+        Example("pooling_param { kernel_size: 3 stride: 2 }"),
+        Example("pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }"),
+        Example("pooling_param { pool: AVE kernel_size: 3 stride: 1 pad: 2 }"),
+        Example("pooling_param { kernel_size: 1 stride: 3 }"),
+        Example("pooling_param { pool: AVE kernel_size: 1 stride: 3 }"),
+        Example("pooling_param { pool: AVE global_pooling: true }"),
+        Example("pooling_param { pool: STOCHASTIC kernel_size: 3 stride: 2 }", positive=True),
+    )
     tops = (1, 2)
     kernel: Shape
     stride: Shape

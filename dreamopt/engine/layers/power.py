@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class Power(Elementwise):
@@ -20,6 +20,8 @@ class Power(Elementwise):
     ----------
     Caffe, src/caffe/layers/power_layer.cpp, PowerLayer.
     """
+
+    examples = (Example("power_param { power: 3 scale: 0.5 shift: 2 }"), Example("power_param { power: 2 }"))
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

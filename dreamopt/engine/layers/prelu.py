@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise, Shape, Weight
+from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 from dreamopt.engine.layers._axes import text
 from dreamopt.schema.caffe_pb2 import FillerParameter
 
@@ -18,6 +18,9 @@ class PReLU(Elementwise):
     ----------
     Caffe, src/caffe/layers/prelu_layer.cpp, PReLULayer.
     """
+
+    examples = (Example(), Example("prelu_param { channel_shared: true }"))
+    has_weights = True
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want the slopes, 0.25 if no filler is given."""

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobLayer
+from dreamopt.engine.layer import Example
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import NetError
 
@@ -23,6 +24,7 @@ class Python(BlobLayer):
     Caffe, include/caffe/layers/python_layer.hpp, PythonLayer.
     """
 
+    examples = (Example('python_param { module: "dreamopt.testing.python_layers" layer: "Tenfold" }', step=1e-2),)
     bottoms = (0, None)
     tops = (0, None)
     instance: Any = None

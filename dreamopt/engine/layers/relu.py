@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class ReLU(Elementwise):
@@ -18,6 +18,8 @@ class ReLU(Elementwise):
     ----------
     Caffe, src/caffe/layers/relu_layer.cpp, ReLULayer.
     """
+
+    examples = (Example(), Example("relu_param { negative_slope: 0.3 }"))
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

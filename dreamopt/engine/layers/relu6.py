@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class ReLU6(Elementwise):
@@ -17,6 +17,8 @@ class ReLU6(Elementwise):
     ----------
     The Caffe versions of MobileNetV2, ReLU6Layer.
     """
+
+    examples = (Example(), Example("relu6_param { negative_slope: 0.3 }"))
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

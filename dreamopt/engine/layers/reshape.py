@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.layer import Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import text
 
 
@@ -18,6 +18,7 @@ class Reshape(Layer):
     Caffe, src/caffe/layers/reshape_layer.cpp, ReshapeLayer.
     """
 
+    examples = (Example("reshape_param { axis: 1 shape { dim: 5 dim: -1 } }"),)
     shares_data = True
     shares_diff = True
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, pad
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -22,6 +22,7 @@ class ROIPooling(Layer):
     rbgirshick/caffe-fast-rcnn, ROIPoolingLayer; Girshick, Fast R-CNN, 2015.
     """
 
+    examples = (Example("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 2 }", (MAP, (4, 5)), labels=(1,)),)
     bottoms = (2, 2)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:

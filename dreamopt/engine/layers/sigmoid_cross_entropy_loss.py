@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, count
 from dreamopt.engine.layers._loss import check_labels, normaliser
 
 
@@ -19,6 +19,7 @@ class SigmoidCrossEntropyLoss(Layer):
     Caffe, src/caffe/layers/sigmoid_cross_entropy_loss_layer.cpp, SigmoidCrossEntropyLossLayer.
     """
 
+    examples = (Example(shapes=(MAP, MAP)),)
     bottoms = (2, 2)
     is_loss = True
     no_gradient = (1,)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import axis_of
 
 
@@ -16,6 +16,8 @@ class Softmax(Layer):
     ----------
     Caffe, src/caffe/layers/softmax_layer.cpp, SoftmaxLayer.
     """
+
+    examples = (Example(),)
 
     @property
     def ignores_propagate_down(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import axis_of
 from dreamopt.engine.layers._loss import check_labels, normaliser
 
@@ -23,6 +23,7 @@ class SoftmaxWithLoss(Layer):
     Caffe, src/caffe/layers/softmax_loss_layer.cpp, SoftmaxWithLossLayer.
     """
 
+    examples = (Example(shapes=(MAP, (2, 5, 4)), tops=2),)
     bottoms = (2, 2)
     tops = (1, 2)
     is_loss = True

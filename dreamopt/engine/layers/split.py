@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import Example, Layer, Shape
 
 
 class Split(Layer):
@@ -15,6 +15,7 @@ class Split(Layer):
     Caffe, src/caffe/layers/split_layer.cpp, SplitLayer.
     """
 
+    examples = (Example(tops=3),)
     tops = (1, None)
     shares_data = True
 

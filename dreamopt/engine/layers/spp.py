@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import same_rank
 from dreamopt.engine.layers.pooling import Pooling
 from dreamopt.schema.caffe_pb2 import LayerParameter
@@ -23,6 +23,12 @@ class SPP(Layer):
     ----------
     Caffe, src/caffe/layers/spp_layer.cpp, SPPLayer.
     """
+
+    examples = (
+        Example("spp_param { pool: AVE pyramid_height: 2 }"),
+        Example("spp_param { pyramid_height: 3 }", ((2, 3, 7, 6),)),
+        Example("spp_param { pool: STOCHASTIC pyramid_height: 2 }", ((2, 3, 4, 6),), positive=True),
+    )
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the height."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -24,6 +24,11 @@ class Upsample(Layer):
     alexgkendall/caffe-segnet, UpsampleLayer; Badrinarayanan et al., SegNet, 2015. ChenYingpeng/darknet2caffe, UpsampleLayer.
     """
 
+    examples = (
+        Example(shapes=(MAP, MAP), labels=(1,)),
+        Example("upsample_param { scale: 3 }"),
+        Example("upsample_param { upsample_h: 7 upsample_w: 9 }", (MAP, MAP), labels=(1,)),
+    )
     bottoms = (1, 2)
     scale: Shape
 
