@@ -40,8 +40,8 @@ class BlobLayer(Layer):
 
     def wanted(self) -> list[bool]:
         """Return for each bottom whether its diff is to be made; all are, unless ``propagate_down`` says otherwise."""
-        told = [] if self.forced else list(self.param.propagate_down)
-        return told or [True] * len(self.param.bottom)
+        flags = [] if self.forced else list(self.param.propagate_down)
+        return flags or [True] * len(self.param.bottom)
 
     # ---- the contract of a usual layer, over blobs that live for one call
 

@@ -73,7 +73,7 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
                 blob.name = f"{layer.name}[{i}]"
         else:
             node = Node(layer, bottoms, tops, definition.added)
-            _set_up(node, seed)
+            _make_weights(node, seed)
         node.skipped, node.stopped = skips, definition.stopped
         asked = [i for i, propagates in enumerate(param.propagate_down) if propagates and i in constant(layer)]
         node.label_bottom = asked[0] if asked else None
@@ -108,7 +108,7 @@ def _share(node: Node, owners: dict[str, tuple[Layer, Blob]]) -> None:
         node.borrowed.add(i)
 
 
-def _set_up(node: Node, seed: int) -> None:
+def _make_weights(node: Node, seed: int) -> None:
     """Ask the layer for its weights and fill them; shape the tops of one that reads nothing."""
     layer = node.layer
     shapes = [blob.shape for blob in node.bottoms]

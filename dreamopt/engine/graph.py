@@ -8,13 +8,12 @@ of each blob that is read more than once: ``<blob>_<layer>_<i>_split``, with top
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from dreamopt.errors import NetError, TargetError
+from dreamopt.errors import NetError, TargetError, suggest
 from dreamopt.schema.caffe_pb2 import LayerParameter
 
 if TYPE_CHECKING:
@@ -177,9 +176,7 @@ class NetGraph:
             if name in table:
                 return table[name]
         names = self.names()
-        near = difflib.get_close_matches(name, names, n=3)
-        some = f"{', '.join(names[:_LISTED])}{', ...' if len(names) > _LISTED else ''}"
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {some}"
+        hint = suggest(name, names) or f"there are {', '.join(names[:_LISTED])}{', ...' if len(names) > _LISTED else ''}"
         raise TargetError(f"the net has no layer or blob '{name}'; {hint}")
 
     def name(self, i: int, j: int = 0) -> str:

@@ -20,11 +20,10 @@ from dreamopt.engine.build import build
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
 from dreamopt.engine.memory import FloatArray
-from dreamopt.engine.names import find
 from dreamopt.engine.node import Node
 from dreamopt.engine.node_pass import backward_with_rule
 from dreamopt.engine.python_layer import PythonLayer
-from dreamopt.errors import DreamoptWarning, ShapeError, UsageError
+from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
 from dreamopt.schema import LayerWeights, NetDef, read_net, write_weights
 
 TRAIN, TEST = 0, 1
@@ -247,13 +246,13 @@ class Net:
 
     def _range(self, start: str | None, end: str | None, first: int, last: int) -> tuple[int, int]:
         if start is not None:
-            first = find(self._layer_names, start, "layer")
+            first = _place(self._layer_names, start, "layer")
         if end is not None:
-            last = find(self._layer_names, end, "layer")
+            last = _place(self._layer_names, end, "layer")
         return first, last
 
     def _blob(self, name: str) -> Blob:
-        find(self._blob_names, name, "blob")
+        _place(self._blob_names, name, "blob")
         return self.blobs[name]
 
     def _fill(self, arrays: Mapping[str, Any], wanted: Sequence[str], what: str, where: Any) -> None:
@@ -412,7 +411,7 @@ class Net:
         """
         lent: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}  # weights that layers share are one tensor, not two
         for blob in (blob for node in self.nodes for blob in node.weights):
-            lent.setdefault((id(blob._data), blob.shape), blob._data.lend(blob.shape))
+            lent.setdefault((id(blob._data), blob.shape), blob._data.as_parameter(blob.shape))
         return {node.layer.name: [lent[id(b._data), b.shape] for b in node.weights] for node in self.nodes if node.weights}
 
     def program(self, wanted: Sequence[str]) -> Program:
@@ -450,3 +449,17 @@ def _items(arrays: Mapping[str, Any]) -> int:
 
 def _joined(parts: Sequence[Mapping[str, np.ndarray[Any, Any]]], n: int) -> dict[str, np.ndarray[Any, Any]]:
     return {name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]} if parts else {}
+
+
+def _place(names: Sequence[str], name: str, what: str) -> int:
+    """Return the place of ``name`` among ``names``.
+
+    Raises
+    ------
+    TargetError
+        If it is not there, with the names that come near, or the first ones.
+    """
+    if name in names:
+        return names.index(name)
+    hint = suggest(name, names) or f"there are {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}"
+    raise TargetError(f"the net has no {what} '{name}'; {hint}")

@@ -181,7 +181,7 @@ class Node:
             return False
         if layer.in_place and layer.in_place_breaks_gradient:
             return True
-        return graph.stamps != self._stamps() or any(blob._data.watched for blob in (*self.bottoms, *self.tops))
+        return graph.stamps != self._stamps() or any(blob._data.has_live_views for blob in (*self.bottoms, *self.tops))
 
     def _pulled_back(self, graph: AutogradRecord, seeds: Sequence[Tensor], device: torch.device) -> Sequence[Tensor | None]:
         x, y = (blob._data.read(blob.shape, device) for blob in (self.bottoms[0], self.tops[0]))

@@ -12,11 +12,11 @@ from dreamopt.engine.layer import Layer
 from dreamopt.schema.caffe_pb2 import LayerParameter
 
 
-class Stop(Layer):
-    """``y = x``, without a way back: what a program reads in place of a bottom whose ``propagate_down`` is false."""
+class StopGradient(Layer):
+    """``y = x``, without a backward pass: what a program reads in place of a bottom whose ``propagate_down`` is false."""
 
     @classmethod
-    def before(cls, reader: Layer, i: int) -> Stop:
+    def before(cls, reader: Layer, i: int) -> StopGradient:
         """Return the one for bottom ``i`` of a layer."""
         blob = reader.param.bottom[i]
         param = LayerParameter(name=f"{reader.name} (propagate_down)", type="Stop", bottom=[blob], top=[f"{blob} (stopped)"])
@@ -24,12 +24,12 @@ class Stop(Layer):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Return the bottom."""
-        found: Tensor = _Stop.apply(bottoms[0])  # type: ignore[no-untyped-call]
+        found: Tensor = _StopGradient.apply(bottoms[0])  # type: ignore[no-untyped-call]
         return [found]
 
 
-class _Stop(torch.autograd.Function):
-    # Not detach(): the value still depends on the image, as a net's zero gradient is told from none by asking for it.
+class _StopGradient(torch.autograd.Function):
+    # Not detach(): the value still depends on the image, and a zero gradient differs from a missing one.
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.view_as(x)
@@ -39,7 +39,7 @@ class _Stop(torch.autograd.Function):
         return None
 
 
-class _Grounded(torch.autograd.Function):
+class _WithZeroGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.view_as(x)
@@ -49,7 +49,7 @@ class _Grounded(torch.autograd.Function):
         return grads[0]  # zeros where none came, which autograd hands to a Function
 
 
-def grounded(x: Tensor) -> Tensor:
+def with_zero_gradient(x: Tensor) -> Tensor:
     """Return ``x``, whose gradient is zero, not missing, where all ways to it are stopped."""
-    found: Tensor = _Grounded.apply(x)  # type: ignore[no-untyped-call]
+    found: Tensor = _WithZeroGradient.apply(x)  # type: ignore[no-untyped-call]
     return found

@@ -1,4 +1,4 @@
-"""Images that a climb starts from: a file, an image in memory, or a tensor of the net's input space."""
+"""Images that an optimization starts from: a file, an image in memory, or a tensor of the net's input space."""
 
 from __future__ import annotations
 

@@ -83,7 +83,10 @@ class Parametrization(Part):
         UsageError
             Where there is no inverse.
         """
-        raise UsageError(f"{self} cannot be started from an image, nor mended between steps: it has no way back from an image")
+        raise UsageError(
+            f"{self} cannot start from an image, nor take a projection between steps: it has no inverse, "
+            "an image cannot be turned into its parameters"
+        )
 
     def update_from_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> Tensor:
         """Return parameters like ``params`` whose image is ``image``, after a projection changed it; by default those of `params`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor
 from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, parse_rules
 from dreamopt.backends.base import NetGraph as NetGraph
 from dreamopt.backends.base import Redirected as Redirected
-from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError
+from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError, suggest
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
@@ -150,9 +149,7 @@ class Network:
         """
         if layer in self.graph:
             return layer
-        lowered = {name.lower(): name for name in self.graph.names()}
-        near = [lowered[n] for n in difflib.get_close_matches(layer.lower(), lowered, n=3)]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {self._some_layers()}"
+        hint = suggest(layer, self.graph.names()) or f"it has {self._some_layers()}"
         raise TargetError(f"the net has no layer '{layer}'; {hint}")
 
     def _some_layers(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +11,7 @@ from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
-from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.errors import DreamoptError, UsageError, in_brackets, suggest
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
@@ -96,8 +95,7 @@ def preset(name: str) -> Preset:
     4
     """
     if name not in _names():
-        near = difflib.get_close_matches(name, _names(), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        hint = in_brackets(suggest(name, _names(), 1))
         raise UsageError(f"no preset is called '{name}'{hint}; there are {', '.join(_names())}")
     text = resources.files("dreamopt.recipes").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
@@ -171,8 +169,7 @@ def _option(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UsageError(f"--set takes KEY=VALUE, for instance steps=100 or tv.weight=0.1, not '{text}'")
     if key not in names():
-        near = difflib.get_close_matches(key, names(), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        hint = in_brackets(suggest(key, names(), 1))
         raise UsageError(f"there is no setting '{key}'{hint}; there are {', '.join(names())}, and PART.PARAMETER as in tv.weight")
     read = value.strip() if key in _TEXTS else _value(value)
     return key, None if read == "null" and key == "init" else read

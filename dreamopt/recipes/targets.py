@@ -12,6 +12,7 @@ from dreamopt.network import Network, Size
 from dreamopt.objective import Objective, each
 from dreamopt.objective.strings import PLACES, parse, unit_objective
 from dreamopt.objectives import Channel, ClassScore
+from dreamopt.parts.checks import check_whole
 
 _MANY = re.compile(r"(?!-)(?P<layer>[^\s|\"()*]+):(?P<units>\*|\d+(?:-\d+)?(?:\s*,\s*\d+(?:-\d+)?)*)(?P<place>@.+)?", re.DOTALL)
 _SLUG = re.compile(r"[^\w.@,+=-]+")
@@ -113,7 +114,7 @@ def bound_samples(
     """
     samples, count_of = [], Counter[str]()
     for objective in objectives:
-        bound, count = bind_target(network, objective, size), variants
+        bound, count = bind_target(network, objective, size), check_whole("variants", variants)
         if objective.coupled and objective.batch is not None:
             count = objective.batch
         if objective.coupled and count < 2:

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 
-from dreamopt.errors import DreamoptWarning, PrototxtError
+from dreamopt.errors import DreamoptWarning, PrototxtError, nearest
 from dreamopt.schema.fields import Field, fields_of
 from dreamopt.schema.layer_types import layer_type, parse_block
 from dreamopt.schema.location import SourceLocation
@@ -224,7 +223,7 @@ class Reading:
             near = _nearest(value_text.strip("'\""), field.choices)
             names = sorted(field.choices, key=lambda name: field.choices[name])
             if len(names) > _MOST_LISTED:
-                close = difflib.get_close_matches(value_text.strip("'\""), names, n=_NEAR_LISTED, cutoff=0.4)
+                close = nearest(value_text.strip("'\""), names, _NEAR_LISTED, cutoff=0.4)
                 names = [*(close or names[:_NEAR_LISTED]), f"another of Caffe's {len(names)}"]
             allowed = f"one of {', '.join(names)}"
             hint = (
@@ -409,7 +408,7 @@ def _nearest(name: str, candidates: Iterable[str]) -> str:
     candidates = list(candidates)
     folded = {candidate.lower().replace("_", ""): candidate for candidate in candidates}
     same = folded.get(name.lower().replace("_", ""))
-    close = difflib.get_close_matches(name, candidates, n=1)
+    close = nearest(name, candidates, 1)
     return same if same is not None else close[0] if close else ""
 
 

@@ -345,7 +345,7 @@ def test_redirected_relus(python: str, case: Case, between_layers: bool, tmp_pat
     assert {layer: items.tolist() for layer, items in recorded.items()} == acted
 
 
-def test_dead_units_wake_as_with_the_engine(net: Network) -> None:
+def test_dead_units_restart_as_with_the_engine(net: Network) -> None:
     target = " | ".join(f"mixed4/1x1/relu:{unit}@6,6" for unit in (3, 6, 8, 0))
     runs = []
     for one in (net, load_net(device="cpu")):

@@ -23,12 +23,12 @@ _max_pool_backward = torch.ops.aten.max_pool2d_with_indices_backward
 
 
 def masked(grad: Tensor, y: Tensor) -> Tensor:
-    """Return ReLU's way back: the gradient where the result ``y`` is above 0, and 0 elsewhere."""
+    """Return ReLU's backward pass: the gradient where the result ``y`` is above 0, and 0 elsewhere."""
     out: Tensor = torch.ops.aten.threshold_backward(grad, y, 0)
     return out
 
 
-class Plain(Kernel):
+class AutogradKernel(Kernel):
     """A layer that no other kernel knows: autograd differentiates it.
 
     Parameters
@@ -64,7 +64,7 @@ class Plain(Kernel):
 class ReLUKernel(Kernel):
     """ReLU on its own."""
 
-    fresh = True
+    owns_gradient = True
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Cut off what is below 0."""
@@ -82,7 +82,7 @@ class Sum(Kernel):
 
     def __init__(self, reads: Sequence[Value], writes: Sequence[Value], relu: bool) -> None:
         super().__init__(reads, writes)
-        self.relu = self.fresh = relu
+        self.relu = self.owns_gradient = relu
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Add."""
@@ -97,18 +97,18 @@ class Sum(Kernel):
 
 
 class MaxPool(Kernel):
-    """MAX pooling, and where its bottom is a ReLU's result that nobody else reads, that ReLU's way back.
+    """MAX pooling, and where its bottom is a ReLU's result that nobody else reads, that ReLU's backward pass.
 
     The largest value of a window is above 0 exactly if the gradient passes the ReLU where it lies, so that the smaller
     top can be masked instead of the bottom.
     """
 
-    fresh = True
+    owns_gradient = True
 
     def __init__(self, node: Node, layer: Pooling, reads: Sequence[Value], writes: Sequence[Value], mask: bool) -> None:
         super().__init__(reads, writes)
         self.mask = mask
-        self.plain = Plain(node, reads, writes)
+        self.plain = AutogradKernel(node, reads, writes)
         self.windows = lru_cache(maxsize=64)(layer.torch_max)
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
@@ -135,7 +135,7 @@ class MaxPool(Kernel):
 class LRNKernel(Kernel):
     """LRN across channels."""
 
-    fresh = True
+    owns_gradient = True
 
     def __init__(self, layer: LRN, reads: Sequence[Value], writes: Sequence[Value]) -> None:
         super().__init__(reads, writes)

@@ -137,7 +137,7 @@ class CPPN(Parametrization):
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Refuse: no weights can be read off an image."""
         raise UsageError(
-            "a CPPN cannot start from an image, nor be mended between steps: no weights can be read off a picture; "
+            "a CPPN cannot start from an image, nor take a projection between steps: no weights can be read off an image; "
             "use Pixels, Fourier or Laplacian, or leave the projections out"
         )
 

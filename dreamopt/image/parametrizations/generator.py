@@ -212,7 +212,7 @@ class Generator(Parametrization):
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Refuse: no code can be read off an image."""
         raise UsageError(
-            "a generator cannot start from an image, nor be mended between steps: no code can be read off a picture; "
+            "a generator cannot start from an image, nor take a projection between steps: no code can be read off an image; "
             "give a code as init, and use penalties, or its own bounds and decay"
         )
 

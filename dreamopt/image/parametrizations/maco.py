@@ -132,8 +132,8 @@ class Maco(Parametrization):
     def _need_free_phases(self) -> None:
         if self.standardize:
             raise UsageError(
-                "Maco cannot start from an image, nor be mended between steps, while its phases are standardised: those of an image "
-                "spread wider; say standardize=False, or use Fourier"
+                "Maco cannot start from an image, nor take a projection between steps, while its phases are standardised: those of an "
+                "image spread wider; say standardize=False, or use Fourier"
             )
 
     def _strengths(self, space: ImageSpace) -> Tensor:

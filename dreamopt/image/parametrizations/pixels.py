@@ -31,7 +31,7 @@ class Pixels(Parametrization):
         net's input space. None is ``centre``, and 0 for a vector.
     noise : float, optional
         σ, at least 0, in grey levels (for a vector, in its own units). None is 10 (for a vector 1) where there is no
-        ``init``, and 0 where there is one. Larger values wake more neurons, and leave more of the noise in the result.
+        ``init``, and 0 where there is one. Larger values give a gradient to more neurons, and leave more of the noise in the result.
     centre : Colour
         m where there is no ``init``: "mean" is 0, the mean colour (or grey where 0 is not between black and white); 200 is
         Øygard's, who starts from N(200, 8).

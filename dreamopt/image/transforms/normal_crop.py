@@ -23,7 +23,7 @@ class NormalCrop(Transform):
     .. math:: s \sim \min(\max(N(f\, d, \sigma d), 0), d), \qquad d = \text{canvas} - \text{window}
 
     rounded down, for each axis; what lies outside the window has no gradient at this step. Inside, a gradient of 0 comes back as 1e-30,
-    so that steps and regularizers that mend the window (``ascent(norm="window")``, `Window`) find all of it, also where the target
+    so that steps and regularizers that change the window (``ascent(norm="window")``, `Window`) find all of it, also where the target
     sees but a part.
 
     Parameters

@@ -17,6 +17,7 @@ from dreamopt.parts.streams import streams
 from dreamopt.problem import Problem
 from dreamopt.testing.bench import Bench
 from dreamopt.testing.dataclass_checks import is_immutable, prints_what_makes_it, refuses_numbers_that_are_none
+from dreamopt.testing.gradients import require_gradient
 from dreamopt.testing.kind import Kind, require, require_close, require_error
 
 Shape3 = tuple[int, int, int]
@@ -96,9 +97,8 @@ def acts_sample_by_sample(parametrization: Parametrization, bench: Bench) -> Non
 def has_its_gradient(parametrization: Parametrization, bench: Bench) -> None:
     """Require that the gradient of the image, and of the image over its background, is that of finite differences."""
     space = image_space(3, 4, 5)
-    start = parametrization.start(space, streams(2, range(2))).requires_grad_()
-    # Along a random direction where there are many: a CPPN has ten thousand weights.
-    torch.autograd.gradcheck(lambda p: parametrization.image(p, space), (start,), atol=1e-4, fast_mode=start.numel() > 2000)
+    start = parametrization.start(space, streams(2, range(2)))
+    require_gradient(lambda params: parametrization.image(params, space), [start])
     if parametrization.alpha(start, space) is not None:
 
         def over_background(params: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def has_its_gradient(parametrization: Parametrization, bench: Bench) -> None:
             assert alpha is not None
             return parametrization.composite(image, alpha, streams(2, range(2)), space)
 
-        torch.autograd.gradcheck(over_background, (start,), atol=1e-4)
+        require_gradient(over_background, [start])
 
 
 def inverts_where_it_says(parametrization: Parametrization, bench: Bench) -> None:

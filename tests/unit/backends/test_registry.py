@@ -40,7 +40,7 @@ def test_names_come_from_the_files_of_the_folder() -> None:
     assert opener("auto") is opener("engine")
 
 
-def test_names_are_told_without_loading_torch() -> None:
+def test_names_come_without_loading_torch() -> None:
     code = "import sys; from dreamopt.backends.registry import backend_choices; backend_choices(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 

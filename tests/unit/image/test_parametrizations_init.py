@@ -48,7 +48,7 @@ def test_a_generator_of_grey_images_in_double_precision(check: Callable[..., Non
 
 @pytest.mark.parametrize("make", [Pixels, Fourier, Laplacian])
 @pytest.mark.parametrize("order", ["BGR", "RGB"])
-def test_a_climb_starts_from_a_picture(make: Callable[..., Parametrization], order: str, tmp_path) -> None:
+def test_a_run_starts_from_an_image(make: Callable[..., Parametrization], order: str, tmp_path) -> None:
     from dreamopt.image.files import write_png
 
     picture = np.random.default_rng(0).integers(20, 230, (10, 15, 3), dtype=np.uint8)

@@ -74,7 +74,7 @@ def test_fourier_is_xpliques_and_horamas() -> None:
     np.testing.assert_allclose(np.moveaxis(image[::-1], 0, -1), expected, atol=5e-4)  # their ε is 1e-4
 
 
-def test_pixels_start_where_they_are_told() -> None:
+def test_pixels_start_at_the_colour_given() -> None:
     space = image_space(3, 40, 50)
     shown = grey(Pixels(noise=8, centre=200).start(space, streams(0, [0])), space)
     np.testing.assert_allclose([shown.mean(), shown.std()], [200, 8], rtol=0.02)

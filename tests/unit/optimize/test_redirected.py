@@ -245,7 +245,7 @@ class TestProblems:
     def test_it_is_described(self) -> None:
         assert Problem(dead_network(), "top:1", redirected=7).describe()["redirected"] == 7
         assert Problem(dead_network(), "top:1").describe()["redirected"] == 0
-        with pytest.raises(UsageError, match="redirected must be a number of steps, at least 0, not -1"):
+        with pytest.raises(UsageError, match="redirected must be a whole number of at least 0, not -1"):
             Problem(dead_network(), "top:1", redirected=-1)
 
 

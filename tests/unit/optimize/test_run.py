@@ -167,7 +167,7 @@ def test_a_given_start_is_not_changed() -> None:
     assert result.images.any()
     with pytest.raises(UsageError, match=r"start has shape \(1, 3, 11, 13\)"):
         run(problem, start=start[:1])
-    with pytest.raises(UsageError, match="at least 0, not -1 and 0"):
+    with pytest.raises(UsageError, match="steps must be a whole number of at least 0, not -1"):
         run(problem, steps=-1)
 
 
@@ -287,7 +287,7 @@ def test_the_context_that_the_parts_get() -> None:
     start = problem.start()
     expected = problem.clip(0.5 * 0.9 * (start + 7 * problem.evaluate(start).gradient))
     torch.testing.assert_close(run(problem, Plain(7.0), 1).params, expected)
-    with pytest.raises(UsageError, match="octave must be from 0 to 1, not 2"):
+    with pytest.raises(UsageError, match="octave must be a whole number from 0 to 1, not 2"):
         run(problem, octave=2, octaves=2)
 
 
