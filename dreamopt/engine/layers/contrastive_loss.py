@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import text
 from dreamopt.engine.layers._loss import check_labels
@@ -50,7 +51,6 @@ class ContrastiveLoss(Layer):
             apart = short.square() + slope - slope.detach()
         return [torch.where(similar, square, apart).sum() / (2 * n)]
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """The differences, and their lengths."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the differences, and their lengths."""
+        return CaffeTraits(saves_forward_state=True)

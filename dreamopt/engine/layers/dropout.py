@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 
 
@@ -21,15 +22,11 @@ class Dropout(Elementwise):
 
     examples: ClassVar[tuple[Example, ...]] = (Example(),)
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether it is the identity."""
-        return self.phase == "TEST" and self.param.dropout_param.scale_train
-
-    @property
-    def saves_forward_state(self) -> bool:
-        """What was dropped."""
-        return self.phase == "TRAIN"
+    def caffe(self) -> CaffeTraits:
+        """Say that in TEST it is the identity, unless it scales; in TRAIN, Caffe keeps what was dropped."""
+        return CaffeTraits(
+            is_identity=self.phase == "TEST" and self.param.dropout_param.scale_train, saves_forward_state=self.phase == "TRAIN"
+        )
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the ratio."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import text
 
@@ -64,10 +65,9 @@ class Eltwise(Layer):
                 y = torch.where(x > y, x, y)
         return [y]
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """Which bottom was the largest."""
-        return bool(self.param.eltwise_param.operation == self.param.eltwise_param.MAX)
+    def caffe(self) -> CaffeTraits:
+        """Say that for MAX, Caffe keeps which bottom was the largest."""
+        return CaffeTraits(saves_forward_state=self.param.eltwise_param.operation == self.param.eltwise_param.MAX)
 
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds: one for each value of each bottom."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Elementwise, Example
 
 
@@ -22,10 +23,9 @@ class ELU(Elementwise):
         """Compute the top."""
         return torch.nn.functional.elu(x, self.param.elu_param.alpha)
 
-    @property
-    def in_place_breaks_gradient(self) -> bool:
-        """With an alpha below 0, the top has not the bottom's sign."""
-        return self.param.elu_param.alpha < 0
+    def caffe(self) -> CaffeTraits:
+        """Say that with an alpha below 0, the top has not the bottom's sign."""
+        return CaffeTraits(in_place_breaks_gradient=self.param.elu_param.alpha < 0)
 
     def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Differentiate by the top, and by the bottom's sign."""

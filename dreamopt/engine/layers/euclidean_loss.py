@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import MAP, Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import text
 
@@ -32,7 +33,6 @@ class EuclideanLoss(Layer):
         a, b = bottoms
         return [(a - b.reshape(a.shape)).square().sum() / (2 * a.shape[0])]
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """The difference."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the difference."""
+        return CaffeTraits(saves_forward_state=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import axis_of
 
@@ -17,9 +18,10 @@ class Flatten(Layer):
     """
 
     examples = (Example("flatten_param { end_axis: 2 }"),)
-    shares_data = True
-    shares_diff = True
-    shares_diff_in_backward = True
+
+    def caffe(self) -> CaffeTraits:
+        """Say that the top is the bottom in another shape."""
+        return CaffeTraits(shares_data=True, shares_diff=True, shares_diff_in_backward=True, is_identity=True)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the flattened shape."""

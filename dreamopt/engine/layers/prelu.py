@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 from dreamopt.engine.layers._axes import text
 from dreamopt.schema.caffe_pb2 import FillerParameter
@@ -34,7 +35,6 @@ class PReLU(Elementwise):
         """Compute the top."""
         return torch.nn.functional.prelu(x, weights[0].reshape(-1))
 
-    @property
-    def active_range(self) -> tuple[float, float] | None:
-        """Open above 0; below it too, wherever the slope that was learned is not 0."""
-        return (0.0, math.inf)
+    def caffe(self) -> CaffeTraits:
+        """Say that it is open above 0; below it too, wherever the slope that was learned is not 0."""
+        return CaffeTraits(active_range=(0.0, math.inf))

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobLayer
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Example
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import NetError
@@ -28,7 +29,10 @@ class Python(BlobLayer):
     bottoms = (0, None)
     tops = (0, None)
     instance: Any = None
-    backward_reads_blobs = True  # nobody knows what its code looks at
+
+    def caffe(self) -> CaffeTraits:
+        """Say that nobody knows what its code looks at."""
+        return CaffeTraits(backward_reads_blobs=True)
 
     def open(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> list[Blob]:
         """Import the module, make the object and call its ``setup``."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, pad
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
@@ -67,7 +68,6 @@ class ROIPooling(Layer):
         y = adaptive_max_pool2d(part, (p.pooled_h, p.pooled_w))
         return torch.where(y > lowest, y, 0)
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """Where the largest values were."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps where the largest values were."""
+        return CaffeTraits(saves_forward_state=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import axis_of
 
@@ -19,10 +20,9 @@ class Softmax(Layer):
 
     examples = (Example(),)
 
-    @property
-    def ignores_propagate_down(self) -> bool:
-        """Always: Caffe's backward pass does not look at ``propagate_down``."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe's backward pass does not look at ``propagate_down``."""
+        return CaffeTraits(ignores_propagate_down=True)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Check the axis."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Example, Layer, Shape
 
 
@@ -17,7 +18,10 @@ class Split(Layer):
 
     examples = (Example(tops=3),)
     tops = (1, None)
-    shares_data = True
+
+    def caffe(self) -> CaffeTraits:
+        """Say that the tops are the bottom."""
+        return CaffeTraits(shares_data=True, is_identity=True)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Return the bottom for each top."""

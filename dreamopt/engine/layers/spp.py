@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import same_rank
 from dreamopt.engine.layers.pooling import Pooling
@@ -62,7 +63,6 @@ class SPP(Layer):
         tops = [level.forward(bottoms, ())[0] for level in self._levels(tuple(bottoms[0].shape))]
         return tops if len(tops) == 1 else [torch.cat([y.flatten(1) for y in tops], 1)]
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """Where the largest values were."""
-        return bool(self.param.spp_param.pool == self.param.spp_param.MAX)
+    def caffe(self) -> CaffeTraits:
+        """Say that for MAX, Caffe keeps where the largest values were."""
+        return CaffeTraits(saves_forward_state=self.param.spp_param.pool == self.param.spp_param.MAX)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
@@ -88,7 +89,6 @@ class Upsample(Layer):
         y = torch.where(last >= 0, values.gather(2, last.clamp(min=0)), 0)
         return [y.reshape(*x.shape[:2], height, width)]
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """Where the values went."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps where the values went."""
+        return CaffeTraits(saves_forward_state=True)
