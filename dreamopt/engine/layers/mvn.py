@@ -46,7 +46,7 @@ class MVN(Layer):
         return x.reshape(x.shape[0] if self.param.mvn_param.across_channels else x.shape[:2].numel(), -1)
 
     def caffe(self) -> CaffeTraits:
-        """Say that Caffe does not look at ``propagate_down``, and to normalise the variance reads the top; in place, that loses its diff."""
+        """Say that Caffe does not look at ``propagate_down``, and to normalise the variance reads the top; in place, its diff is lost."""
         reads = self.param.mvn_param.normalize_variance
         return CaffeTraits(ignores_propagate_down=True, backward_reads_blobs=reads, in_place_breaks_gradient=True)
 
