@@ -59,6 +59,10 @@ class Layer:
     """Fewest and most bottoms; None for any number."""
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
     """Fewest and most tops; None for any number."""
+    fork: ClassVar[str] = ""
+    """The forks of Caffe whose type it is, for ``docs/layers.md``; none where Caffe 1.0 has it. Like `differs`, it is not inherited."""
+    differs: ClassVar[str] = ""
+    """Where dreamopt says or does more than they do, in Markdown, for ``docs/layers.md``."""
     examples: ClassVar[tuple[Example, ...]] = ()
     """What the type is checked on (`dreamopt.testing.check_part`); each type names its own, simple ones ``(Example(),)``."""
     differentiable: ClassVar[bool] = True

@@ -18,6 +18,7 @@ class Axpy(Layer):
     hujie-frank/SENet, AxpyLayer; Hu et al., Squeeze-and-Excitation Networks, 2017.
     """
 
+    fork = "SENet"
     examples = (Example(shapes=((2, 3, 1, 1), MAP, MAP)),)
     bottoms = (3, 3)
 

@@ -23,6 +23,7 @@ class BatchNorm(Layer):
     Caffe, src/caffe/layers/batch_norm_layer.cpp, BatchNormLayer.
     """
 
+    differs = "running statistics in TRAIN phase too"
     examples = (Example(positive=True, fixed_weights=(0, 1, 2)), Example(phase="TRAIN", positive=True, fixed_weights=(0, 1, 2)))
     has_weights = True
     channels: int

@@ -31,6 +31,13 @@ class BN(Layer):
     BNLayer.
     """
 
+    fork = "SegNet, ENet, PSPNet, Inception-BN"
+    differs = (
+        "three forms: that of BVLC's pull request 1965 (scale, shift, mean, variance) where `var_eps`, `decay` or "
+        "`moving_average` is given, and no `slope_filler` or `bias_filler`; SegNet's and ENet's (scale, shift) where `bn_mode`, "
+        "`scale_filler` or `shift_filler` is; else PSPNet's (slope, bias, mean, variance), which in TRAIN phase needs `frozen: "
+        "true`"
+    )
     examples = (
         Example("bn_param { bn_mode: INFERENCE }", positive=True),
         Example("bn_param { bn_mode: LEARN }", positive=True, per_sample=False),

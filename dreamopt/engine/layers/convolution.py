@@ -24,6 +24,7 @@ class Convolution(Layer):
     Caffe, src/caffe/layers/base_conv_layer.cpp, BaseConvolutionLayer; conv_layer.cpp, compute_output_shape.
     """
 
+    differs = "0 to 3 spatial axes (Caffe: any number on the CPU); `engine` is ignored"
     examples: ClassVar[tuple[Example, ...]] = (
         Example("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }"),
         Example("convolution_param { num_output: 6 kernel_size: 2 group: 3 }"),

@@ -12,4 +12,5 @@ class ConvolutionDepthwise(DepthwiseConvolution):
     farmingyard/ShuffleNet, ConvolutionDepthwiseLayer.
     """
 
+    fork = "ShuffleNet"
     examples = (Example("convolution_param { num_output: 3 kernel_size: 2 stride: 2 }"),)

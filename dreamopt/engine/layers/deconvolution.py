@@ -22,6 +22,7 @@ class Deconvolution(Convolution):
     Caffe, src/caffe/layers/deconv_layer.cpp, DeconvolutionLayer.
     """
 
+    differs = "0 to 3 spatial axes (Caffe: any number on the CPU); `engine` is ignored"
     examples = (Example("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }"),)
 
     def kernel_channels(self) -> Shape:

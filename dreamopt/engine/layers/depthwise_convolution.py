@@ -17,6 +17,8 @@ class DepthwiseConvolution(Convolution):
     yonghenglh6/DepthwiseConvolution, DepthwiseConvolutionLayer; Howard et al., MobileNets, 2017.
     """
 
+    fork = "MobileNet"
+    differs = "all else as Convolution"
     examples = (Example("convolution_param { num_output: 6 kernel_size: 3 pad: 1 }"),)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:

@@ -28,6 +28,11 @@ class DetectionOutput(Layer):
     weiliu89/caffe, branch ssd, DetectionOutputLayer; Liu et al., SSD, 2016.
     """
 
+    fork = "SSD"
+    differs = (
+        "no gradient, which a sentence says if one is asked for; the top has always as many rows as there can be detections, "
+        "those not needed filled with -1; files and images are not written"
+    )
     examples = (Example("detection_output_param { num_classes: 3 nms_param { top_k: 4 } keep_top_k: 5 }", ((2, 24), (2, 18), (1, 2, 24))),)
     differentiable = False
     bottoms = (3, 3)

@@ -20,6 +20,7 @@ class Dropout(Elementwise):
     Caffe, src/caffe/layers/dropout_layer.cpp, DropoutLayer.
     """
 
+    differs = "in TRAIN phase torch's random numbers; `scale_train: false`, of Faster R-CNN's fork, scales in TEST"
     examples: ClassVar[tuple[Example, ...]] = (Example(),)
 
     def caffe(self) -> CaffeTraits:

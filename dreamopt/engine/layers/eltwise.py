@@ -24,6 +24,7 @@ class Eltwise(Layer):
     Caffe, src/caffe/layers/eltwise_layer.cpp, EltwiseLayer.
     """
 
+    differs = "`stable_prod_grad: false` gives the stable gradient"
     examples = (
         Example("eltwise_param { coeff: 2 coeff: -1 coeff: 0.5 }", (MAP, MAP, MAP)),
         Example("eltwise_param { operation: PROD }", (MAP, MAP, MAP)),

@@ -19,6 +19,7 @@ class Filter(Layer):
     Caffe, src/caffe/layers/filter_layer.cpp, FilterLayer.
     """
 
+    differs = "a program says the largest shape that its tops can have; without any item chosen the diffs are 0 (Caffe: a division by zero)"
     examples = (Example(shapes=((6, 3, 2), (6, 4), (6, 1)), tops=2),)
     bottoms = (2, None)
     tops = (1, None)

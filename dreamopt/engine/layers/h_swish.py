@@ -16,6 +16,7 @@ class HSwish(Elementwise):
     Howard et al., Searching for MobileNetV3, 2019, section 5.2.
     """
 
+    fork = "MobileNetV3"
     examples = (Example(),)
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:

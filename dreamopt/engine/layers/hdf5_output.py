@@ -16,6 +16,7 @@ class HDF5Output(Layer):
     Caffe, src/caffe/layers/hdf5_output_layer.cpp, HDF5OutputLayer.
     """
 
+    differs = "no file is written, and `dreamopt inspect` says so"
     examples = (Example(shapes=(MAP, (2, 3)), tops=0),)
     bottoms = (2, 2)
     tops = (0, 0)

@@ -16,6 +16,7 @@ class Input(Layer):
     Caffe, src/caffe/layers/input_layer.cpp, InputLayer::LayerSetUp.
     """
 
+    differs = "any shape may be given when a program is called"
     examples = (Example("input_param { shape { dim: 2 dim: 3 } }", ()),)
     bottoms = (0, 0)
     tops = (1, None)

@@ -22,6 +22,8 @@ class Interp(Layer):
     DeepLab's Caffe and hszhao/PSPNet, InterpLayer.
     """
 
+    fork = "DeepLab, PSPNet, ICNet"
+    differs = "of several sizes given one counts, as the class's docstring says; a second bottom may give the size"
     examples = (
         Example("interp_param { height: 7 width: 9 }"),
         Example("interp_param { shrink_factor: 2 pad_beg: -1 }"),

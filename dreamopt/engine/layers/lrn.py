@@ -28,6 +28,7 @@ class LRN(Layer):
     Caffe, src/caffe/layers/lrn_layer.cpp, CrossChannelForward_cpu, CrossChannelBackward_cpu and WithinChannelForward.
     """
 
+    differs = "in WITHIN_CHANNEL Caffe ignores `k`, and so does dreamopt"
     examples = (
         Example("lrn_param { local_size: 3 alpha: 2 k: 1.5 }", ((2, 7, 3, 4),)),
         Example("lrn_param { local_size: 3 alpha: 2 beta: 0.6 norm_region: WITHIN_CHANNEL }"),

@@ -21,6 +21,7 @@ class LSTMUnit(Layer):
     Caffe, src/caffe/layers/lstm_unit_layer.cpp, LSTMUnitLayer.
     """
 
+    differs = "where `cont` is a fraction, the forget gate has Caffe's gradient, which is not the derivative"
     examples = (Example(shapes=((1, 4, 3), (1, 4, 12), (1, 4)), tops=2),)
     bottoms = (3, 3)
     tops = (2, 2)

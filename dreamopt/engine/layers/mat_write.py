@@ -15,6 +15,8 @@ class MatWrite(Layer):
     DeepLab's Caffe, MatWriteLayer.
     """
 
+    fork = "DeepLab"
+    differs = "no file is written, and `dreamopt inspect` says so"
     examples = (Example(shapes=(MAP, (2, 3)), tops=0),)
     bottoms = (1, None)
     tops = (0, 0)

@@ -16,6 +16,7 @@ class Mish(Elementwise):
     ChenYingpeng/darknet2caffe, MishLayer; Misra, Mish, 2019; Bochkovskiy et al., YOLOv4, 2020.
     """
 
+    fork = "YOLO v4"
     examples = (Example(),)
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:

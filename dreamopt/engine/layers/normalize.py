@@ -21,6 +21,7 @@ class Normalize(Layer):
     weiliu89/caffe, branch ssd, NormalizeLayer; Liu et al., ParseNet, 2015.
     """
 
+    fork = "SSD"
     examples: ClassVar[tuple[Example, ...]] = (Example(), Example("norm_param { across_spatial: false channel_shared: false eps: 0.1 }"))
     has_weights = True
     channels: int

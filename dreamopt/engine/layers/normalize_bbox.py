@@ -13,6 +13,7 @@ class NormalizeBBox(Normalize):
     NVIDIA/caffe, NormalizeBBoxLayer.
     """
 
+    fork = "NVIDIA's SSD"
     examples = (Example("normalize_bbox_param { across_spatial: false channel_shared: false eps: 0.1 }"),)
 
     @property

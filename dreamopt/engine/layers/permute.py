@@ -18,6 +18,7 @@ class Permute(Layer):
     weiliu89/caffe, branch ssd, PermuteLayer.
     """
 
+    fork = "SSD"
     examples = (Example("permute_param { order: 0 order: 2 order: 3 order: 1 }"),)
 
     def order(self, n: int) -> list[int]:

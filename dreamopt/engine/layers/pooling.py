@@ -33,6 +33,10 @@ class Pooling(Layer):
     Caffe, src/caffe/layers/pooling_layer.cpp, PoolingLayer; pooling_layer.cu, StoPoolForwardTest.
     """
 
+    differs = (
+        "STOCHASTIC in TEST phase on the CPU too, by the GPU's definition; a window that begins beyond the image (stride above "
+        "kernel), where Caffe reads outside its memory, has the value that the class's docstring states"
+    )
     examples = (
         Example("pooling_param { kernel_size: 3 stride: 2 }"),
         Example("pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }"),

@@ -24,6 +24,8 @@ class PriorBox(Layer):
     weiliu89/caffe, branch ssd, PriorBoxLayer; Liu et al., SSD, 2016.
     """
 
+    fork = "SSD"
+    differs = "no gradient: it reads its bottoms' shapes only"
     examples = (Example("prior_box_param { min_size: 2 max_size: 3 aspect_ratio: 2 }", (MAP, (2, 3, 9, 8))),)
     differentiable = False
     bottoms = (2, 2)

@@ -25,6 +25,9 @@ class Python(BlobLayer):
     Caffe, include/caffe/layers/python_layer.hpp, PythonLayer.
     """
 
+    differs = (
+        "runs only where it is allowed (`Net(..., allow_python_layers=True)`); gradients are what its `backward` writes, in programs too"
+    )
     examples = (Example('python_param { module: "dreamopt.testing.python_layers" layer: "Tenfold" }', step=1e-2),)
     bottoms = (0, None)
     tops = (0, None)

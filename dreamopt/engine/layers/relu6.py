@@ -19,6 +19,7 @@ class ReLU6(Elementwise):
     The Caffe versions of MobileNetV2, ReLU6Layer.
     """
 
+    fork = "MobileNetV2"
     examples = (Example(), Example("relu6_param { negative_slope: 0.3 }"))
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:

@@ -21,6 +21,8 @@ class Reorg(Layer):
     pjreddie/darknet, reorg_layer; Redmon and Farhadi, YOLO9000, 2016.
     """
 
+    fork = "YOLO v2"
+    differs = "in darknet's order of channels"
     examples = (Example("reorg_param { stride: 2 }", ((2, 4, 6, 8),)), Example("reorg_param { stride: 2 reverse: true }", ((2, 12, 5, 3),)))
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:

@@ -19,6 +19,7 @@ class RNN(Recurrent):
     Caffe, src/caffe/layers/rnn_layer.cpp, RNNLayer.
     """
 
+    differs = "the number of steps may change between two passes; see [States](#states) for what a pass begins from"
     examples = (Example("recurrent_param { num_output: 2 }", ((3, 4, 5), (3, 4), (4, 6))),)
 
     def more_weights(self) -> Sequence[Weight]:

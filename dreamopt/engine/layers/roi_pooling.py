@@ -23,6 +23,8 @@ class ROIPooling(Layer):
     rbgirshick/caffe-fast-rcnn, ROIPoolingLayer; Girshick, Fast R-CNN, 2015.
     """
 
+    fork = "Fast R-CNN"
+    differs = "windows are cut by whole numbers (the fork: by float32); no gradient reaches the boxes"
     examples = (Example("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 2 }", (MAP, (4, 5)), labels=(1,)),)
     bottoms = (2, 2)
 

@@ -18,6 +18,7 @@ class ShuffleChannel(Layer):
     farmingyard/ShuffleNet, ShuffleChannelLayer; Zhang et al., ShuffleNet, 2017.
     """
 
+    fork = "ShuffleNet"
     examples = (Example("shuffle_channel_param { group: 3 }", ((2, 6, 5, 4),)),)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:

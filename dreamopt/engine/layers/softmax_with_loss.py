@@ -24,6 +24,7 @@ class SoftmaxWithLoss(Layer):
     Caffe, src/caffe/layers/softmax_loss_layer.cpp, SoftmaxWithLossLayer.
     """
 
+    differs = "a second top gives the probabilities (Caffe documents it, but aborts on it)"
     examples = (Example(shapes=(MAP, (2, 5, 4)), tops=2),)
     bottoms = (2, 2)
     tops = (1, 2)

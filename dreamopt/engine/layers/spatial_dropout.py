@@ -19,6 +19,7 @@ class SpatialDropout(plain.Dropout):
     Tompson et al., Efficient Object Localization Using Convolutional Networks, 2015; ENet's version of Caffe.
     """
 
+    fork = "ENet"
     examples = (Example(), Example("dropout_param { scale_train: false }"))
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:

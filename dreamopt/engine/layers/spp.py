@@ -25,6 +25,7 @@ class SPP(Layer):
     Caffe, src/caffe/layers/spp_layer.cpp, SPPLayer.
     """
 
+    differs = "STOCHASTIC as in Pooling, by its definition only (Caffe's CPU has none)"
     examples = (
         Example("spp_param { pool: AVE pyramid_height: 2 }"),
         Example("spp_param { pyramid_height: 3 }", ((2, 3, 7, 6),)),

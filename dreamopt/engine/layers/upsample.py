@@ -25,6 +25,11 @@ class Upsample(Layer):
     alexgkendall/caffe-segnet, UpsampleLayer; Badrinarayanan et al., SegNet, 2015. ChenYingpeng/darknet2caffe, UpsampleLayer.
     """
 
+    fork = "SegNet, ENet, YOLO v3"
+    differs = (
+        "SegNet's and ENet's, with a mask; of several values for one place the last counts and has the gradient (the fork gives "
+        "it to all). YOLO's, without a mask: each value fills a square"
+    )
     examples = (
         Example(shapes=(MAP, MAP), labels=(1,)),
         Example("upsample_param { scale: 3 }"),
