@@ -80,10 +80,10 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
         _share(node, owners)
         node.reshape()
         first = (*bottoms, *node.weights)[:1]  # whose memory tops may use; Parameter has no bottom, but a weight
-        if layer.shares_data:
+        if layer.caffe_traits.shares_data:
             for top in tops:
                 top._data = first[0]._data
-        if layer.shares_diff and not (skips and layer.shares_diff_in_backward):
+        if layer.caffe_traits.shares_diff and not (skips and layer.caffe_traits.shares_diff_in_backward):
             tops[0]._diff = first[0]._diff
         _seed_loss(node)
         nodes.append(node)

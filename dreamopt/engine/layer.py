@@ -10,11 +10,17 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
 
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits as CaffeTraits
+from dreamopt.engine.example import MAP as MAP
+from dreamopt.engine.example import Example as Example
 from dreamopt.engine.refused import REFUSED
 from dreamopt.errors import NetError, ShapeError, UnknownLayerError
 from dreamopt.schema.layer_types import LayerType, describe_types_by
@@ -53,12 +59,14 @@ class Layer:
     """Fewest and most bottoms; None for any number."""
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
     """Fewest and most tops; None for any number."""
-    shares_data: ClassVar[bool] = False
-    """Caffe lets the tops use the bottom's own memory, so that writing one writes the other (Split, Reshape, Flatten)."""
-    shares_diff: ClassVar[bool] = False
-    """The same for their diffs (Reshape, Flatten)."""
-    shares_diff_in_backward: ClassVar[bool] = False
-    """Caffe lets them do so in the backward pass only (Flatten), and so not in a layer that has none."""
+    fork: ClassVar[str] = ""
+    """The forks of Caffe whose type it is, for ``docs/layers.md``; none where Caffe 1.0 has it. Like `differs`, it is not inherited."""
+    differs: ClassVar[str] = ""
+    """Where dreamopt says or does more than they do, in Markdown, for ``docs/layers.md``."""
+    examples: ClassVar[tuple[Example, ...]] = ()
+    """What the type is checked on (`dreamopt.testing.check_part`); each type names its own, simple ones ``(Example(),)``."""
+    differentiable: ClassVar[bool] = True
+    """Whether a gradient reaches any bottom or weight: not in ArgMax, Threshold and the like."""
     shape_follows_data: ClassVar[bool] = False
     """The tops' shapes depend on values, and `shape` says the largest ones; `forward` makes the actual ones (Filter)."""
     no_gradient: ClassVar[tuple[int, ...]] = ()
@@ -66,7 +74,7 @@ class Layer:
     own_params: ClassVar[tuple[str, ...]] = ()
     """Blocks of parameters that the type reads and Caffe's schema does not have, such as ``("softsign_param",)``; see `param_of`."""
     has_weights: ClassVar[bool] = False
-    """For a type that Caffe does not have: whether it has weights, so that it is not left out together with labels that it reads."""
+    """Whether it has weights, so that the reader does not leave it out together with labels that it reads."""
     is_loss: ClassVar[bool] = False
     """Caffe seeds the first top's diff with a loss weight of 1."""
 
@@ -164,35 +172,17 @@ class Layer:
         """Whether the first top is written over the first bottom."""
         return bool(self.param.bottom and self.param.top) and self.param.bottom[0] == self.param.top[0]
 
-    @property
-    def active_range(self) -> tuple[float, float] | None:
-        """The bounds of the values whose gradient gets through, for a type that is flat beyond them; see `rules.redirected`."""
-        return None
+    def caffe(self) -> CaffeTraits:
+        """Return what Caffe's backward pass does with the memory of this layer's blobs; `caffe_traits` holds it."""
+        return CaffeTraits()
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether the top holds the bottom's numbers, so that it makes no difference whether it is written over them."""
-        return self.shares_data
-
-    @property
-    def ignores_propagate_down(self) -> bool:
-        """Whether Caffe's backward pass does not ask ``propagate_down``, and writes the bottoms' diffs where it is false too."""
-        return False
-
-    @property
-    def saves_forward_state(self) -> bool:
-        """Whether Caffe's layer keeps from its forward pass what its backward pass takes, whatever is written into the bottoms."""
-        return False
-
-    @property
-    def backward_reads_blobs(self) -> bool:
-        """Whether Caffe's backward pass reads the blobs again, as `backward_from_blobs` does; a layer that runs in place may spoil them."""
-        return type(self).backward_from_blobs is not Layer.backward_from_blobs
-
-    @property
-    def in_place_breaks_gradient(self) -> bool:
-        """Whether in place, Caffe's backward pass of this very layer misses the bottom that its forward pass has overwritten."""
-        return False
+    @cached_property
+    def caffe_traits(self) -> CaffeTraits:
+        """What `caffe` returns, asked once, with its defaults filled in."""
+        traits = self.caffe()
+        if traits.backward_reads_blobs is not None:
+            return traits
+        return replace(traits, backward_reads_blobs=type(self).backward_from_blobs is not Layer.backward_from_blobs)
 
     def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Return the bottom's diff as Caffe computes it from what stands in the blobs when the backward pass comes.
@@ -271,6 +261,18 @@ def register(cls: _L) -> _L:
         raise NetError(f"layer type {cls.__name__} (in module {cls.__module__}) has no forward()")
     _registered[cls.__name__] = cls
     return cls
+
+
+@contextmanager
+def registered(cls: type[Layer]) -> Iterator[None]:
+    """Make a layer class known under its own name while the block runs."""
+    before = dict(_registered)
+    register(cls)
+    try:
+        yield
+    finally:
+        _registered.clear()
+        _registered.update(before)
 
 
 def _files() -> dict[str, str]:

@@ -96,7 +96,7 @@ class Node:
             return
         self._graph = None  # before the new one is made, so that its memory can serve again
         self._graph = graph = self._record(device)
-        if self.layer.shares_data:
+        if self.layer.caffe_traits.shares_data:
             return
         if self.layer.shape_follows_data:
             self._top_shapes = [tuple(out.shape) for out in graph.tops]
@@ -114,7 +114,7 @@ class Node:
     def _record(self, device: torch.device) -> AutogradRecord:
         bottoms = [blob._data.read(blob.shape, device) for blob in self.bottoms]
         if (
-            self.in_place or self.layer.saves_forward_state or self.layer.backward_reads_blobs
+            self.in_place or self.layer.caffe_traits.saves_forward_state or self.layer.caffe_traits.backward_reads_blobs
         ):  # what comes to stand in the blobs must not change this
             bottoms = [x.clone() if blob._data.aliases(x) else x for x, blob in zip(bottoms, self.bottoms, strict=True)]
         bottoms = [x.detach().requires_grad_() for x in bottoms]
@@ -167,7 +167,7 @@ class Node:
     def write_bottom_diffs(self, found: Sequence[Tensor | None]) -> None:
         """Write the bottoms' diffs, but for those that are None or stopped."""
         for i, (blob, grad) in enumerate(zip(self.bottoms, found, strict=True)):
-            if grad is not None and (i not in self.stopped or self.layer.ignores_propagate_down):
+            if grad is not None and (i not in self.stopped or self.layer.caffe_traits.ignores_propagate_down):
                 aliased = any(top._diff.aliases(grad) for top in self.tops)
                 blob._diff.write(grad.clone() if aliased else grad)
 
@@ -177,9 +177,9 @@ class Node:
     def _reads_again(self, graph: AutogradRecord) -> bool:
         """Whether Caffe's layer would find other values in its blobs than it had in its forward pass."""
         layer = self.layer
-        if not layer.backward_reads_blobs:
+        if not layer.caffe_traits.backward_reads_blobs:
             return False
-        if layer.in_place and layer.in_place_breaks_gradient:
+        if layer.in_place and layer.caffe_traits.in_place_breaks_gradient:
             return True
         return graph.stamps != self._stamps() or any(blob._data.has_live_views for blob in (*self.bottoms, *self.tops))
 
@@ -190,7 +190,7 @@ class Node:
     def _stale(self, graph: AutogradRecord) -> bool:
         if any(tuple(t.shape) != blob.shape for t, blob in zip(graph.bottoms, self.bottoms, strict=True)):
             return True
-        if self.in_place or self.layer.backward_reads_blobs or self.layer.saves_forward_state:
+        if self.in_place or self.layer.caffe_traits.backward_reads_blobs or self.layer.caffe_traits.saves_forward_state:
             return False
         return any(blob._data.touched_since(v) for blob, v in zip(self.bottoms, graph.versions, strict=True))
 

@@ -9,7 +9,7 @@ from dreamopt.schema.layer_types import layer_type
 
 # Caffe's types with weights, and those whose class says has_weights, are kept, since a target may name them; layers of all other
 # types may stand between a label and its loss.
-_WITH_WEIGHTS = {
+TYPES_WITH_WEIGHTS = {
     "Convolution",
     "ConvolutionDepthwise",
     "Deconvolution",
@@ -113,7 +113,7 @@ def _only_for_losses(layers: Sequence[LayerParameter], readers: Readers, writers
             last = layer.type == "Python" and not any(readers.get((i, blob)) for blob in layer.top)
             if needs_label(layer) or layer.type == "Silence" or last:
                 losses.add(i)
-            elif layer.type not in _WITH_WEIGHTS and not layer_type(layer.type).has_weights:
+            elif layer.type not in TYPES_WITH_WEIGHTS and not layer_type(layer.type).has_weights:
                 passing.append(i)
                 for blob in layer.top:
                     blobs.add((i, blob))

@@ -359,13 +359,13 @@ class SubnetBuilder:
         """Return whether what the layer overwrites is not read again: all values in that memory, which others may have shared on."""
         mine = self.kind(i)
         value = self.reads[i][0]
-        if not mine.is_identity and mine.in_place_breaks_gradient:
+        if not mine.caffe_traits.is_identity and mine.caffe_traits.in_place_breaks_gradient:
             return False
         while readers[value] == 1 and value not in preserved:
             below = self.kind(value[0])
-            if not (below.is_identity or self._in_place(value[0], 0)):
-                return mine.is_identity or not below.backward_reads_blobs
-            if below.backward_reads_blobs and not (below.is_identity or mine.is_identity):
+            if not (below.caffe_traits.is_identity or self._in_place(value[0], 0)):
+                return mine.caffe_traits.is_identity or not below.caffe_traits.backward_reads_blobs
+            if below.caffe_traits.backward_reads_blobs and not (below.caffe_traits.is_identity or mine.caffe_traits.is_identity):
                 return False
             value = self.reads[value[0]][0]
         return False

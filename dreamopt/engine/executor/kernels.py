@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +14,7 @@ from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.lrn import across, across_backward
 
 if TYPE_CHECKING:
+    from dreamopt.engine.layer import Shape
     from dreamopt.engine.layers.lrn import LRN
     from dreamopt.engine.layers.pooling import Pooling
     from dreamopt.engine.node import Node
@@ -96,6 +97,15 @@ class Sum(Kernel):
         return [g, g]
 
 
+def _torch_windows(layer: Pooling, shape: Shape) -> tuple[Shape, Shape, Shape, tuple[int, int], bool] | None:
+    """Return torch's kernel, stride, pad, dilation and ceil mode for MAX of a bottom of this shape; None if it takes more."""
+    p, size = layer.param.pooling_param, shape[2:]
+    kernel = layer.kernel_for(size)
+    if p.pool != p.MAX or layer.n_tops > 1 or not layer.torch_padding_fits(size, kernel, layer.shape([shape])[0][2:]):
+        return None
+    return kernel, layer.stride, layer.pad, (1, 1), p.round_mode == p.CEIL
+
+
 class MaxPool(Kernel):
     """MAX pooling, and where its bottom is a ReLU's result that nobody else reads, that ReLU's backward pass.
 
@@ -109,7 +119,7 @@ class MaxPool(Kernel):
         super().__init__(reads, writes)
         self.mask = mask
         self.plain = AutogradKernel(node, reads, writes)
-        self.windows = lru_cache(maxsize=64)(layer.torch_max)
+        self.windows = lru_cache(maxsize=64)(partial(_torch_windows, layer))
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Take the largest, and note where it was."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import text
 
@@ -29,16 +30,12 @@ class Recurrent(Layer):
 
     bottoms = (2, None)
     tops = (1, None)
+    has_weights = True
     no_gradient = (1,)
     states: ClassVar[int] = 1
     """How many blobs go from one step to the next."""
     gates: ClassVar[int] = 1
     """How many values are summed from x and the state for each output."""
-
-    @property
-    def ignores_propagate_down(self) -> bool:
-        """Always: Caffe's backward pass does not look at ``propagate_down``."""
-        return True
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want W_x, b, for a static bottom W_static, W_h, and what the type adds."""
@@ -81,10 +78,9 @@ class Recurrent(Layer):
         p = self.param.recurrent_param
         return [] if p.expose_hidden else [(1, bottoms[0][1], p.num_output)] * self.states
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """What its steps computed."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps what the steps computed, and does not look at ``propagate_down``."""
+        return CaffeTraits(ignores_propagate_down=True, saves_forward_state=True)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Go through time from the exposed states, or from zeros."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, text
 
 
@@ -19,6 +19,9 @@ class ArgMax(Layer):
     ----------
     Caffe, src/caffe/layers/argmax_layer.cpp, ArgMaxLayer.
     """
+
+    examples = (Example("argmax_param { top_k: 2 out_max_val: true }"),)
+    differentiable = False
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check ``top_k``."""

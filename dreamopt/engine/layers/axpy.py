@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import MAP, Example, Layer, Shape
 from dreamopt.engine.layers._axes import text
 
 
@@ -18,6 +18,8 @@ class Axpy(Layer):
     hujie-frank/SENet, AxpyLayer; Hu et al., Squeeze-and-Excitation Networks, 2017.
     """
 
+    fork = "SENet"
+    examples = (Example(shapes=((2, 3, 1, 1), MAP, MAP)),)
     bottoms = (3, 3)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:

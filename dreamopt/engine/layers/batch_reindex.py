@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import MAP, Example, Layer, Shape
 from dreamopt.engine.layers._axes import same_rank
 
 
@@ -16,6 +16,7 @@ class BatchReindex(Layer):
     Caffe, src/caffe/layers/batch_reindex_layer.cpp, BatchReindexLayer.
     """
 
+    examples = (Example(shapes=(MAP, (5,))),)
     bottoms = (2, 2)
     no_gradient = (1,)
 

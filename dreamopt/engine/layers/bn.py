@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import text
 from dreamopt.schema.caffe_pb2 import FillerParameter
 
@@ -31,6 +31,20 @@ class BN(Layer):
     BNLayer.
     """
 
+    fork = "SegNet, ENet, PSPNet, Inception-BN"
+    differs = (
+        "three forms: that of BVLC's pull request 1965 (scale, shift, mean, variance) where `var_eps`, `decay` or "
+        "`moving_average` is given, and no `slope_filler` or `bias_filler`; SegNet's and ENet's (scale, shift) where `bn_mode`, "
+        "`scale_filler` or `shift_filler` is; else PSPNet's (slope, bias, mean, variance), which in TRAIN phase needs `frozen: "
+        "true`"
+    )
+    examples = (
+        Example("bn_param { bn_mode: INFERENCE }", positive=True),
+        Example("bn_param { bn_mode: LEARN }", positive=True, per_sample=False),
+        Example("bn_param { moving_average: true }", positive=True, fixed_weights=(2, 3)),
+        Example(positive=True, fixed_weights=(2, 3)),
+    )
+    has_weights = True
     channels: int
     segnet: bool
     moving: bool

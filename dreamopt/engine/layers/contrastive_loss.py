@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import text
 from dreamopt.engine.layers._loss import check_labels
 
@@ -23,6 +24,8 @@ class ContrastiveLoss(Layer):
     Caffe, src/caffe/layers/contrastive_loss_layer.cpp, ContrastiveLossLayer.
     """
 
+    # Without legacy_version, Caffe's gradient is not quite the derivative.
+    examples = (Example("contrastive_loss_param { legacy_version: true margin: 2 }", ((4, 3), (4, 3), (4,)), labels=(2,)),)
     bottoms = (3, 3)
     is_loss = True
 
@@ -48,7 +51,6 @@ class ContrastiveLoss(Layer):
             apart = short.square() + slope - slope.detach()
         return [torch.where(similar, square, apart).sum() / (2 * n)]
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """The differences, and their lengths."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the differences, and their lengths."""
+        return CaffeTraits(saves_forward_state=True)

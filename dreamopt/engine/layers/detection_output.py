@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import text
 
 
@@ -28,6 +28,13 @@ class DetectionOutput(Layer):
     weiliu89/caffe, branch ssd, DetectionOutputLayer; Liu et al., SSD, 2016.
     """
 
+    fork = "SSD"
+    differs = (
+        "no gradient, which a sentence says if one is asked for; the top has always as many rows as there can be detections, "
+        "those not needed filled with -1; files and images are not written"
+    )
+    examples = (Example("detection_output_param { num_classes: 3 nms_param { top_k: 4 } keep_top_k: 5 }", ((2, 24), (2, 18), (1, 2, 24))),)
+    differentiable = False
     bottoms = (3, 3)
     classes: list[int]
 

@@ -9,7 +9,7 @@ import torch
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobLayer
 from dreamopt.engine.fillers import fill
-from dreamopt.engine.layer import Shape
+from dreamopt.engine.layer import Example, Shape
 
 
 class DummyData(BlobLayer):
@@ -22,6 +22,8 @@ class DummyData(BlobLayer):
     Caffe, src/caffe/layers/dummy_data_layer.cpp, DummyDataLayer.
     """
 
+    differs = "in `dreamopt.caffe` it fills its blobs, with random numbers of our own; elsewhere it becomes an input"
+    examples = (Example('dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: "constant" value: 2 } }', ()),)
     bottoms = (0, 0)
     tops = (1, None)
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import text
 
 
@@ -16,6 +17,7 @@ class EuclideanLoss(Layer):
     Caffe, src/caffe/layers/euclidean_loss_layer.cpp, EuclideanLossLayer.
     """
 
+    examples = (Example(shapes=(MAP, MAP)),)
     bottoms = (2, 2)
     is_loss = True
 
@@ -31,7 +33,6 @@ class EuclideanLoss(Layer):
         a, b = bottoms
         return [(a - b.reshape(a.shape)).square().sum() / (2 * a.shape[0])]
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """The difference."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the difference."""
+        return CaffeTraits(saves_forward_state=True)

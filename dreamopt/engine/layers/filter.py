@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.layer import Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import text
 
 
@@ -19,6 +19,8 @@ class Filter(Layer):
     Caffe, src/caffe/layers/filter_layer.cpp, FilterLayer.
     """
 
+    differs = "a program says the largest shape that its tops can have; without any item chosen the diffs are 0 (Caffe: a division by zero)"
+    examples = (Example(shapes=((6, 3, 2), (6, 4), (6, 1)), tops=2),)
     bottoms = (2, None)
     tops = (1, None)
     no_gradient = (-1,)

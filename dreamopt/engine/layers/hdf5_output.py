@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import MAP, Example, Layer, Shape
 from dreamopt.engine.layers._axes import text
 
 
@@ -16,6 +16,8 @@ class HDF5Output(Layer):
     Caffe, src/caffe/layers/hdf5_output_layer.cpp, HDF5OutputLayer.
     """
 
+    differs = "no file is written, and `dreamopt inspect` says so"
+    examples = (Example(shapes=(MAP, (2, 3)), tops=0),)
     bottoms = (2, 2)
     tops = (0, 0)
 

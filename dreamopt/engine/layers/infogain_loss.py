@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, text
 from dreamopt.engine.layers._loss import LEAST_PROBABILITY, check_labels, normaliser
 from dreamopt.schema import read_mean
@@ -24,6 +25,7 @@ class InfogainLoss(Layer):
     Caffe, src/caffe/layers/infogain_loss_layer.cpp, InfogainLossLayer.
     """
 
+    examples = (Example(shapes=((4, 3, 5), (4, 5), (1, 1, 3, 3)), tops=2, labels=(1,)),)
     bottoms = (2, 3)
     tops = (1, 2)
     is_loss = True
@@ -66,7 +68,6 @@ class InfogainLoss(Layer):
         loss = -torch.where(counts, gained, 0).sum() / normaliser(self, outer, inner, float(counts.sum()), p.VALID)
         return [loss, torch.softmax(x, axis).detach()][: self.n_tops]
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """The probabilities."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the probabilities."""
+        return CaffeTraits(saves_forward_state=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -22,6 +22,13 @@ class Interp(Layer):
     DeepLab's Caffe and hszhao/PSPNet, InterpLayer.
     """
 
+    fork = "DeepLab, PSPNet, ICNet"
+    differs = "of several sizes given one counts, as the class's docstring says; a second bottom may give the size"
+    examples = (
+        Example("interp_param { height: 7 width: 9 }"),
+        Example("interp_param { shrink_factor: 2 pad_beg: -1 }"),
+        Example("interp_param { pad_end: -1 }", (MAP, (1, 2, 7, 3)), fixed=(1,)),
+    )
     bottoms = (1, 2)
     fixed: bool
 

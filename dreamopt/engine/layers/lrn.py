@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import channels_last, same_rank
 
 _BLOCK = 32  # of channels; measured: 32 is faster than 64, 96 and all
@@ -27,10 +28,11 @@ class LRN(Layer):
     Caffe, src/caffe/layers/lrn_layer.cpp, CrossChannelForward_cpu, CrossChannelBackward_cpu and WithinChannelForward.
     """
 
-    @property
-    def ignores_propagate_down(self) -> bool:
-        """Across channels; within a channel, Caffe's backward pass looks at ``propagate_down``."""
-        return self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS
+    differs = "in WITHIN_CHANNEL Caffe ignores `k`, and so does dreamopt"
+    examples = (
+        Example("lrn_param { local_size: 3 alpha: 2 k: 1.5 }", ((2, 7, 3, 4),)),
+        Example("lrn_param { local_size: 3 alpha: 2 beta: 0.6 norm_region: WITHIN_CHANNEL }"),
+    )
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the size."""
@@ -53,10 +55,10 @@ class LRN(Layer):
         around = torch.nn.functional.avg_pool2d(x * x, p.local_size, 1, p.local_size // 2)
         return [x * _power(around * p.alpha + 1, p.beta)]
 
-    @property
-    def backward_reads_blobs(self) -> bool:
-        """Only across channels."""
-        return bool(self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS)
+    def caffe(self) -> CaffeTraits:
+        """Say that across channels, Caffe's backward pass reads the blobs, and does not look at ``propagate_down``."""
+        across = self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS
+        return CaffeTraits(ignores_propagate_down=across, backward_reads_blobs=across)
 
     def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Apply the formula of `across_backward` to the blobs, with the sums of squares as they were."""

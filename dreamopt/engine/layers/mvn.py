@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import text
 
 
@@ -23,10 +24,7 @@ class MVN(Layer):
     Caffe, src/caffe/layers/mvn_layer.cpp, MVNLayer.
     """
 
-    @property
-    def ignores_propagate_down(self) -> bool:
-        """Always: Caffe's backward pass does not look at ``propagate_down``."""
-        return True
+    examples = (Example(), Example("mvn_param { normalize_variance: false across_channels: true }"))
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Check the axes."""
@@ -47,15 +45,10 @@ class MVN(Layer):
     def _groups(self, x: Tensor) -> Tensor:
         return x.reshape(x.shape[0] if self.param.mvn_param.across_channels else x.shape[:2].numel(), -1)
 
-    @property
-    def backward_reads_blobs(self) -> bool:
-        """Only to normalise the variance."""
-        return bool(self.param.mvn_param.normalize_variance)
-
-    @property
-    def in_place_breaks_gradient(self) -> bool:
-        """The top's diff is overwritten while it is still needed."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe does not look at ``propagate_down``, and to normalise the variance reads the top; in place, its diff is lost."""
+        reads = self.param.mvn_param.normalize_variance
+        return CaffeTraits(ignores_propagate_down=True, backward_reads_blobs=reads, in_place_breaks_gradient=True)
 
     def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
         """Apply the formula to the top, with the standard deviations as they were."""

@@ -6,7 +6,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import same_rank
 
 
@@ -24,6 +24,10 @@ class PriorBox(Layer):
     weiliu89/caffe, branch ssd, PriorBoxLayer; Liu et al., SSD, 2016.
     """
 
+    fork = "SSD"
+    differs = "no gradient: it reads its bottoms' shapes only"
+    examples = (Example("prior_box_param { min_size: 2 max_size: 3 aspect_ratio: 2 }", (MAP, (2, 3, 9, 8))),)
+    differentiable = False
     bottoms = (2, 2)
     sizes: list[tuple[float, float]]
     variances: list[float]

@@ -6,7 +6,7 @@ from math import ceil, floor
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -22,6 +22,9 @@ class PSROIPooling(Layer):
     daijifeng001/caffe-rfcn, PSROIPoolingLayer; Dai et al., R-FCN, 2016.
     """
 
+    fork = "R-FCN"
+    differs = "windows are cut in float64; no gradient reaches the boxes"
+    examples = (Example("psroi_pooling_param { output_dim: 2 group_size: 3 spatial_scale: 2 }", ((2, 18, 5, 4), (4, 5)), labels=(1,)),)
     bottoms = (2, 2)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobLayer
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import NetError
 
@@ -23,10 +25,17 @@ class Python(BlobLayer):
     Caffe, include/caffe/layers/python_layer.hpp, PythonLayer.
     """
 
+    differs = (
+        "runs only where it is allowed (`Net(..., allow_python_layers=True)`); gradients are what its `backward` writes, in programs too"
+    )
+    examples = (Example('python_param { module: "dreamopt.testing.python_layers" layer: "Tenfold" }', step=1e-2),)
     bottoms = (0, None)
     tops = (0, None)
     instance: Any = None
-    backward_reads_blobs = True  # nobody knows what its code looks at
+
+    def caffe(self) -> CaffeTraits:
+        """Say that nobody knows what its code looks at."""
+        return CaffeTraits(backward_reads_blobs=True)
 
     def open(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> list[Blob]:
         """Import the module, make the object and call its ``setup``."""

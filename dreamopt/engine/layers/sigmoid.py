@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class Sigmoid(Elementwise):
@@ -15,6 +15,8 @@ class Sigmoid(Elementwise):
     ----------
     Caffe, src/caffe/layers/sigmoid_layer.cpp, SigmoidLayer.
     """
+
+    examples = (Example(),)
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import axis_of
 from dreamopt.engine.layers._loss import check_labels, normaliser
 
@@ -23,6 +24,8 @@ class SoftmaxWithLoss(Layer):
     Caffe, src/caffe/layers/softmax_loss_layer.cpp, SoftmaxWithLossLayer.
     """
 
+    differs = "a second top gives the probabilities (Caffe documents it, but aborts on it)"
+    examples = (Example(shapes=(MAP, (2, 5, 4)), tops=2),)
     bottoms = (2, 2)
     tops = (1, 2)
     is_loss = True
@@ -51,7 +54,6 @@ class SoftmaxWithLoss(Layer):
         loss = -torch.where(counts, log_p, 0).sum() / normaliser(self, outer, inner, float(counts.sum()), p.VALID)
         return [loss, torch.softmax(x, axis).detach()][: self.n_tops]
 
-    @property
-    def saves_forward_state(self) -> bool:
-        """The probabilities."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the probabilities."""
+        return CaffeTraits(saves_forward_state=True)

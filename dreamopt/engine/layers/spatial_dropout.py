@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.functional import dropout
 
+from dreamopt.engine.layer import Example
 from dreamopt.engine.layers import dropout as plain
 
 
@@ -17,6 +18,9 @@ class SpatialDropout(plain.Dropout):
     ----------
     Tompson et al., Efficient Object Localization Using Convolutional Networks, 2015; ENet's version of Caffe.
     """
+
+    fork = "ENet"
+    examples = (Example(), Example("dropout_param { scale_train: false }"))
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class Swish(Elementwise):
@@ -15,6 +15,8 @@ class Swish(Elementwise):
     ----------
     Caffe, src/caffe/layers/swish_layer.cpp, SwishLayer.
     """
+
+    examples = (Example("swish_param { beta: 1.5 }"),)
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

@@ -76,7 +76,7 @@ def check(
     wanted = [*xs, *(w for w in ws if w.requires_grad)]
     grads = torch.autograd.grad([ys[i] for i in seeds], wanted, [torch.tensor(d) for d in seeds.values()], allow_unused=True)
     found = [np.zeros(x.shape, np.float32) if g is None else g.numpy() for g, x in zip(grads, wanted, strict=True)]
-    if in_place and layer.backward_reads_blobs:
+    if in_place and layer.caffe_traits.backward_reads_blobs:
         y = ys[0].detach()
         found[0] = layer.backward_from_blobs(y, y, torch.tensor(seeds[0]), xs[0].detach()).numpy()
     for i in range(len(xs)):
