@@ -8,7 +8,7 @@ from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobLayer, BlobNode
 from dreamopt.engine.fillers import fill
 from dreamopt.engine.graph import AUTOMATIC, NetGraph, constant, insert_splits
-from dreamopt.engine.layer import layer_class
+from dreamopt.engine.layer_types import layer_class
 from dreamopt.engine.node import Node
 from dreamopt.errors import NetError
 

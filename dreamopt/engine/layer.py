@@ -1,4 +1,4 @@
-"""The contract of a layer type, and the registry in which Caffe's ``type: "..."`` strings are looked up.
+"""The contract of a layer type.
 
 A layer type is one class in one file of ``dreamopt/engine/layers/``; the file's name, without underscores, is the type
 in lower case (``inner_product.py`` holds ``InnerProduct``). It says what weights it wants (``setup``), what shapes it
@@ -7,23 +7,17 @@ makes (``shape``) and computes (``forward``). Nobody writes a backward pass: aut
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits as CaffeTraits
 from dreamopt.engine.example import MAP as MAP
 from dreamopt.engine.example import Example as Example
-from dreamopt.engine.refused import REFUSED
-from dreamopt.errors import NetError, ShapeError, UnknownLayerError
-from dreamopt.schema.layer_types import LayerType, describe_types_by
+from dreamopt.errors import NetError, ShapeError
 
 if TYPE_CHECKING:
     from dreamopt.schema import SourceLocation
@@ -233,104 +227,3 @@ def count(shape: Sequence[int], start: int = 0, end: int | None = None) -> int:
     for d in shape[start:end]:
         n *= d
     return n
-
-
-_L = TypeVar("_L", bound=type[Layer])
-_registered: dict[str, type[Layer]] = {}
-
-
-def register(cls: _L) -> _L:
-    """Make a layer class known under its own name; a decorator for layer types of your own.
-
-    Raises
-    ------
-    NetError
-        If the class is no `Layer`, or lacks `forward` (or `apply`, for an `Elementwise`).
-
-    Examples
-    --------
-    >>> from dreamopt.engine import Elementwise, register
-    >>> @register
-    ... class Softsign(Elementwise):
-    ...     def apply(self, x, weights):
-    ...         return x / (1 + x.abs())
-    """
-    if not (isinstance(cls, type) and issubclass(cls, Layer)):
-        raise NetError(f"register() takes a subclass of dreamopt.engine.Layer, not {cls!r}")
-    if cls.forward is Layer.forward or (issubclass(cls, Elementwise) and "forward" not in vars(cls) and cls.apply is Elementwise.apply):
-        raise NetError(f"layer type {cls.__name__} (in module {cls.__module__}) has no forward()")
-    _registered[cls.__name__] = cls
-    return cls
-
-
-@contextmanager
-def registered(cls: type[Layer]) -> Iterator[None]:
-    """Make a layer class known under its own name while the block runs."""
-    before = dict(_registered)
-    register(cls)
-    try:
-        yield
-    finally:
-        _registered.clear()
-        _registered.update(before)
-
-
-def _files() -> dict[str, str]:
-    from dreamopt.engine import layers
-
-    return {m.name.replace("_", ""): m.name for m in pkgutil.iter_modules(layers.__path__) if not m.name.startswith("_")}
-
-
-def _find(type_: str) -> type[Layer] | None:
-    """Return the class for a type, registered or in a file of its name; None if there is none."""
-    if type_ in _registered:
-        return _registered[type_]
-    stem = _files().get(type_.lower())
-    if stem is None:
-        return None
-    cls = getattr(importlib.import_module(f"dreamopt.engine.layers.{stem}"), type_, None)
-    return register(cls) if isinstance(cls, type) and issubclass(cls, Layer) else None
-
-
-def _describe(type_: str) -> LayerType:
-    cls = _find(type_)
-    return LayerType() if cls is None else LayerType(cls.has_weights, cls.own_params)
-
-
-describe_types_by(_describe)
-
-
-def layer_class(type_: str, name: str, where: object) -> type[Layer]:
-    """Return the class for Caffe's layer type ``type_``; ``name`` and ``where`` are for the error.
-
-    Raises
-    ------
-    UnknownLayerError
-        Listing the known types and how to add one.
-    """
-    known = _find(type_)
-    if known is not None:
-        return known
-    if type_ in REFUSED:
-        raise UnknownLayerError(f"{where}: layer '{name}' has the type '{type_}', which is not built in: {REFUSED[type_]}")
-    near = difflib.get_close_matches(type_, known_types(), n=3)
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    raise UnknownLayerError(
-        f"{where}: layer '{name}' has the unknown type '{type_}'{hint}; known are {', '.join(known_types())}; "
-        "add your own with @dreamopt.engine.register on a subclass of dreamopt.engine.Layer"
-    )
-
-
-def known_types() -> list[str]:
-    """Return the names of all layer types, built in and registered, in alphabetical order."""
-    from dreamopt.engine import layers
-
-    names = set(_registered)
-    for stem in _files().values():
-        module = importlib.import_module(f"{layers.__name__}.{stem}")
-        names |= {
-            key
-            for key, value in vars(module).items()
-            if isinstance(value, type) and issubclass(value, Layer) and value.__module__ == module.__name__ and not key.startswith("_")
-        }
-    return sorted(names)

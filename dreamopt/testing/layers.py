@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape, Weight, known_types, layer_class, registered
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
+from dreamopt.engine.layer_types import known_types, layer_class, registered
 from dreamopt.errors import DreamoptError
 from dreamopt.parts.part import call_string, origin_of
 from dreamopt.schema import parse_net

@@ -9,7 +9,7 @@ import numpy as np
 
 from dreamopt.backends.base import LayerInfo, Shape
 from dreamopt.backends.caffe.subnet import SubnetBuilder
-from dreamopt.engine.layer import layer_class
+from dreamopt.engine.layer_types import layer_class
 from dreamopt.engine.loading import WeightsReport
 from dreamopt.errors import NetError
 

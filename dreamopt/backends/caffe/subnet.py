@@ -30,7 +30,8 @@ from dataclasses import dataclass, field
 
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits, traits_of
 from dreamopt.engine.graph import AUTOMATIC, LayerDef, NetGraph, Value, constant, insert_splits
-from dreamopt.engine.layer import Layer, layer_class
+from dreamopt.engine.layer import Layer
+from dreamopt.engine.layer_types import layer_class
 from dreamopt.errors import BackendError, UnknownLayerError
 from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, clear_unknown, net_text
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter

@@ -9,18 +9,21 @@ import pytest
 import torch
 
 from dreamopt.engine import Net, known_types, layers
-from dreamopt.engine.layer import Layer, _registered
+from dreamopt.engine.layer import Layer
+from dreamopt.engine.layer_types import _registered, layer_class
 from dreamopt.errors import DreamoptWarning, NetError, PrototxtError, ShapeError
 from dreamopt.network import load_net
 from dreamopt.recipes.inspect import inspect
 from dreamopt.schema import parse_net
+from dreamopt.testing import check_part
 
 FILE = '''
 """Softsign with a slope and a bias for each channel."""
-from dreamopt.engine.layer import Layer, Weight
+from dreamopt.engine.layer import Example, Layer, Weight
 
 class SlopedSoftsign(Layer):
     """``y = slope x / (1 + |x|) + b_c``."""
+    examples = (Example(), Example("softsign_param { slope: 2 }", ((4, 3),)))
     own_params = ("softsign_param",)
     has_weights = True
 
@@ -32,7 +35,7 @@ class SlopedSoftsign(Layer):
         return [Weight((bottoms[0][1],))]
 
     def forward(self, bottoms, weights):
-        return [self.slope * bottoms[0] / (1 + bottoms[0].abs()) + weights[0][:, None, None]]
+        return [self.slope * bottoms[0] / (1 + bottoms[0].abs()) + weights[0].reshape(-1, *[1] * (bottoms[0].dim() - 2))]
 '''
 NET = """name: "own"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 5 dim: 4 } } }
@@ -48,7 +51,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "sloped_softsign.py").write_text(FILE)
     monkeypatch.setattr(layers, "__path__", [*layers.__path__, str(folder)])
-    monkeypatch.setattr("dreamopt.engine.layer._registered", dict(_registered))
+    monkeypatch.setattr("dreamopt.engine.layer_types._registered", dict(_registered))
     path = tmp_path / "net.prototxt"
     path.write_text(NET)
     return path
@@ -79,6 +82,10 @@ def test_a_file_with_parameters_and_weights(own: Path, recwarn: pytest.WarningsR
     torch.testing.assert_close(gradient, 2.5 / (1 + x.abs()) ** 2)
     row = inspect(network)["layers"][1]
     assert (row["type"], row["params"], row["shapes"]) == ("SlopedSoftsign", 3, [[3, 5, 4]])
+
+
+def test_its_examples_are_checked(own: Path) -> None:
+    check_part(layer_class("SlopedSoftsign", "", ""))
 
 
 def test_errors_say_file_and_line(own: Path) -> None:
