@@ -18,7 +18,7 @@ class DetectionOutput(Layer):
     ``variance_encoded_in_target`` without the variance. For each class but the background, the ``top_k`` boxes above
     ``confidence_threshold`` are gone through from the best on, and one is left out whose intersection with one taken before
     is more than ``nms_threshold`` of their union (after each box taken, a threshold above 0.5 falls by ``eta``). Of an
-    item's boxes the best ``keep_top_k`` stay, by class, then confidence.
+    sample's boxes the best ``keep_top_k`` stay, by class, then confidence.
 
     The top has always the rows that there can be at most; those not needed are -1. There is no gradient, and asking for one
     raises a sentence. Not in Caffe 1.0.
@@ -79,13 +79,13 @@ class DetectionOutput(Layer):
         return [tied]
 
     def _detections(self, locations: Tensor, confidences: Tensor, priors: Tensor) -> Tensor:
-        p, items = self.param.detection_output_param, len(locations)
+        p, samples = self.param.detection_output_param, len(locations)
         n = priors.shape[2] // 4
-        moved = locations.reshape(items, n, -1, 4)
-        scores = confidences.reshape(items, n, p.num_classes)
+        moved = locations.reshape(samples, n, -1, 4)
+        scores = confidences.reshape(samples, n, p.num_classes)
         boxes = self._boxes(moved, priors[0].reshape(2, n, 1, 4))
         rows = []
-        for item in range(items):
+        for item in range(samples):
             kept = []
             for c in self.classes:
                 of_class, score = boxes[item, :, 0 if p.share_location else c], scores[item, :, c]

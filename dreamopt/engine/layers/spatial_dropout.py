@@ -10,7 +10,7 @@ from dreamopt.engine.layers import dropout as plain
 
 
 class SpatialDropout(plain.Dropout):
-    """In TRAIN, each channel of each item is 0 with probability ``dropout_ratio``, else ``x / (1 - ratio)``; in TEST, ``y = x``.
+    """In TRAIN, each channel of each sample is 0 with probability ``dropout_ratio``, else ``x / (1 - ratio)``; in TEST, ``y = x``.
 
     Not in Caffe 1.0. ``dropout_param`` is Dropout's, ``scale_train`` too.
 
