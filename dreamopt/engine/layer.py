@@ -88,8 +88,8 @@ class Layer:
         """Refuse a number of bottoms or tops that the type does not take."""
         for what, names, (fewest, most) in (("bottom", self.param.bottom, self.bottoms), ("top", self.param.top, self.tops)):
             if len(names) < fewest or (most is not None and len(names) > most):
-                wanted = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
-                self.fail(f"the type takes {wanted} {what}(s), but there {'is' if len(names) == 1 else 'are'} {len(names)}")
+                allowed = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
+                self.fail(f"the type takes {allowed} {what}(s), but there {'is' if len(names) == 1 else 'are'} {len(names)}")
 
     def param_of(self, block: str) -> Mapping[str, Any]:
         """Return a block of parameters that Caffe's schema does not have, as the prototxt gives it; empty where it does not.

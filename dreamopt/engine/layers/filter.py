@@ -40,5 +40,5 @@ class Filter(Layer):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Pick the samples."""
-        chosen = bottoms[-1].detach().flatten().nonzero()[:, 0]
-        return [x.index_select(0, chosen) for x in bottoms[:-1]]
+        indices = bottoms[-1].detach().flatten().nonzero()[:, 0]
+        return [x.index_select(0, indices) for x in bottoms[:-1]]

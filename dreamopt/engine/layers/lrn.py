@@ -78,8 +78,8 @@ class _Across(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
-        y, kept = lrn_forward(x, size, a, beta, k)
-        ctx.save_for_backward(*kept)
+        y, saved = lrn_forward(x, size, a, beta, k)
+        ctx.save_for_backward(*saved)
         ctx.settings = size, a, beta
         return y
 
@@ -96,9 +96,9 @@ def lrn_forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[
     return x * power, (x, scale, power)
 
 
-def lrn_backward(kept: Sequence[Tensor], grad: Tensor, size: int, a: float, beta: float) -> Tensor:
+def lrn_backward(saved: Sequence[Tensor], grad: Tensor, size: int, a: float, beta: float) -> Tensor:
     """Return ``dx = dy s^-beta - 2 a beta x B (dy y / s)``; B is its own transpose."""
-    x, scale, power = kept
+    x, scale, power = saved
     direct = channels_last(grad) * power
     ratio = (direct * x).div_(scale)
     return direct.addcmul_(_band_sum(ratio, size, -2 * a * beta, 0.0), x)

@@ -53,14 +53,14 @@ class MVN(Layer):
     def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Apply the formula to the top, with the standard deviations as they were."""
         scale = self._groups(x_at_forward).var(1, correction=0, keepdim=True).sqrt() + self.param.mvn_param.eps
-        now, g = self._groups(y), self._groups(grad)
-        shared = now * (now * g).sum(1, keepdim=True)
+        normalised, g = self._groups(y), self._groups(grad)
+        shared = normalised * (normalised * g).sum(1, keepdim=True)
         if self.in_place:
             # the top's diff is the bottom's, which is overwritten at once; and a x + b y with x = y is a (b y) + b y to BLAS
-            found = (shared + shared.sum(1, keepdim=True)) * (-2 / now.shape[1])
+            gradient = (shared + shared.sum(1, keepdim=True)) * (-2 / normalised.shape[1])
         else:
-            found = g - (g.sum(1, keepdim=True) + shared) / now.shape[1]
-        return (found / scale).reshape(y.shape)
+            gradient = g - (g.sum(1, keepdim=True) + shared) / normalised.shape[1]
+        return (gradient / scale).reshape(y.shape)
 
 
 class _Normalise(torch.autograd.Function):

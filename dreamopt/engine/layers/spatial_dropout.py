@@ -27,5 +27,5 @@ class SpatialDropout(plain.Dropout):
         p = self.param.dropout_param
         if self.phase == "TEST":
             return super().apply(x, weights)
-        kept = dropout(x.new_ones(x.shape[:2] + (1,) * (x.dim() - 2)), p.dropout_ratio, training=True)
-        return x * (kept if p.scale_train else (kept > 0))
+        mask = dropout(x.new_ones(x.shape[:2] + (1,) * (x.dim() - 2)), p.dropout_ratio, training=True)
+        return x * (mask if p.scale_train else (mask > 0))
