@@ -96,8 +96,12 @@ def find_source(name: str) -> Source | None:
 
 def is_installed(source: Source) -> bool:
     """Return whether a module came with Python or was installed by a package manager: then it is to be installed there too."""
+    if not source.path:
+        return False
+    path = Path(source.path)
     folders = {sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return any(Path(source.path).is_relative_to(folder) for folder in folders) if source.path else False
+    # A user's own, a system's under a virtual environment and others on the path are named so, too.
+    return any(path.is_relative_to(folder) for folder in folders) or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 def _spec(name: str) -> ModuleSpec | None:
