@@ -10,12 +10,15 @@ READY  := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/dreamopt demo -o demo
 
+# A file's tests stay in one process, which keeps what they share; four at most, each of which holds torch and may ask a Caffe.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # As CI does it: also what takes long.
 test-all: $(READY)
-	$(BIN)/python -m pytest --slow
+	$(BIN)/python -m pytest $(PARALLEL) --slow
 
 lint: $(READY)
 	$(BIN)/ruff check .
