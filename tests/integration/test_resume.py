@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from dreamopt.recipes.save import FolderStore
 
 import dreamopt
 from dreamopt.cli import cli
@@ -18,7 +19,6 @@ from dreamopt.errors import UsageError
 from dreamopt.image.files import read_image, read_metadata, read_png
 from dreamopt.optimize import Progress
 from dreamopt.recipes import Settings
-from dreamopt.recipes.save import FolderStore
 from dreamopt.recipes.store import Shelf
 
 TARGETS = ["conv2:3", "scores:stars", "conv2:5@centre"]
