@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all lint format bench proto clean
+.PHONY: demo test test-all lint format bench docs proto clean
 
 # Render the embedded net's filters and classes into demo/, offline.
 demo: $(READY)
@@ -29,6 +29,10 @@ format: $(READY)
 # Time the hot path, beside real Caffe where DREAMOPT_CAFFE_ROOT names its root, and print the ratios.
 bench: $(READY)
 	$(BIN)/python -m benchmarks.ratios
+
+# Write the tables of parts in docs/ and the stubs of packages whose names are loaded when they are asked for.
+docs: $(READY)
+	$(BIN)/python -m tools.make_docs
 
 # Regenerate dreamopt/schema/caffe_pb2.py from caffe.proto.
 proto: $(READY)

@@ -326,7 +326,7 @@ class Problem:
             For a vector: f to be **minimised**, and its gradient, flat float64.
         Tensor
             For a tensor: (N,) values to be **maximised**; ``params.grad`` is set (not added to) to the gradient of their
-            sum, so that ``torch.optim.Adam([params], maximize=True)`` climbs.
+            sum, so that ``torch.optim.Adam([params], maximize=True)`` ascends.
         """
         evaluation = self.evaluate(self._tensor(params), redirect=False)
         if isinstance(params, Tensor):

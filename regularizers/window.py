@@ -13,7 +13,7 @@ from dreamopt.regularizer import Projection, StepContext, gradient_bounding_box,
 
 @dataclass(frozen=True)
 class Window(Projection):
-    """Mend only the part of the image that the objective saw at this step, as if it were the whole image.
+    """Change only the part of the image that the objective saw at this step, as if it were the whole image.
 
     The part is the smallest box outside of which the objective's gradient is 0: where a crop shows the net a window of a larger
     canvas, that window. Edges of the box count as edges of an image.
@@ -21,7 +21,7 @@ class Window(Projection):
     Parameters
     ----------
     projection : Projection
-        What mends it.
+        What changes it.
 
     References
     ----------
@@ -45,14 +45,14 @@ class Window(Projection):
             raise RegularizerError(f"Window takes a projection, as in window(gaussian_blur(0.5)), not {self.projection!r}")
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
-        """Return the images mended in their boxes; without a gradient the whole images."""
+        """Return the images changed in their boxes; without a gradient the whole images."""
         require_images(self, image)
         if context.gradient is None:
             return self.projection(image, context)
-        mended = image.clone()
+        changed = image.clone()
         for item in range(image.shape[0]):
             top, bottom, left, right = gradient_bounding_box(context.gradient[item])
             if bottom > top and right > left:
                 box = (slice(item, item + 1), slice(None), slice(top, bottom), slice(left, right))
-                mended[box] = self.projection(image[box], replace(context, gradient=context.gradient[box]))
-        return mended
+                changed[box] = self.projection(image[box], replace(context, gradient=context.gradient[box]))
+        return changed

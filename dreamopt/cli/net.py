@@ -150,7 +150,7 @@ def open_network(
         phase=said["phase"] or "TEST",
         level=0 if said["level"] is None else said["level"],
         stages=said["stage"] or (),
-        open_size=(size, size) if isinstance(size, int) else size,
+        default_input_size=(size, size) if isinstance(size, int) else size,
     )
     repeat = {key: said[key] for key in NET_KEYS}
     source = {

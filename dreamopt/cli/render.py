@@ -230,5 +230,5 @@ def command(
 
 
 def network_title(source: Mapping[str, Any]) -> str:
-    """Return what a sheet says above its pictures."""
+    """Return what a sheet says above its images."""
     return str(source["net"])

@@ -62,7 +62,7 @@ class Net:
     weights : path or sequence of LayerWeights, optional
         A caffemodel (binary or HDF5). Layers that it lacks keep what their fillers drew.
     phase : {0, 1, "TRAIN", "TEST"}
-        `dreamopt.caffe.TEST` (1) unless told otherwise; a NetDef's own.
+        `dreamopt.caffe.TEST` (1) by default; a NetDef's own.
     level, stages : int, sequence of str
         For the net's include and exclude rules.
     device : str or torch.device

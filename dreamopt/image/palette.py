@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -69,17 +70,16 @@ class Palette:
         """Return the images of t, both (N, C, H, W)."""
         low, high = self.ends(space)
         mixed = mixed_colours(plane, mixing(self.decorrelate, space))
-        middle = self._middle(space)
-        part = torch.sigmoid(mixed + torch.logit(middle, eps=MARGIN)) if self.sigmoid else (mixed + middle).clamp(0, 1)
+        middle = _middle(self, space)
+        part = torch.sigmoid(mixed + middle) if self.sigmoid else (mixed + middle).clamp(0, 1)
         return torch.lerp(low, high, part)  # exact at both ends, as a sum is not
 
     def plane(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return t of images; exact but for values at black and white, which are drawn in by a thousandth under a sigmoid."""
         low, high = self.ends(space)
-        part, middle = (image - low) / (high - low), self._middle(space)
-        plane = torch.logit(part, eps=MARGIN) - torch.logit(middle, eps=MARGIN) if self.sigmoid else part - middle
-        mix = mixing(self.decorrelate, space)
-        return plane if mix is None else mixed_colours(plane, torch.linalg.inv(mix))
+        part = (image - low) / (high - low)
+        plane = (torch.logit(part, eps=MARGIN) if self.sigmoid else part) - _middle(self, space)
+        return mixed_colours(plane, mixing(self.decorrelate, space, inverse=True))
 
     def ends(self, space: ImageSpace) -> tuple[Tensor, Tensor]:
         """Return what stands for black and white."""
@@ -89,14 +89,20 @@ class Palette:
             return space.low, space.high
         return space.low.new_full((1, 1, 1), self.values[0]), space.high.new_full((1, 1, 1), self.values[1])
 
-    def _middle(self, space: ImageSpace) -> Tensor:
-        low, high = self.ends(space)
-        if self.centre == "mean":
-            return torch.where((low < 0) & (high > 0), -low / (high - low), 0.5)
+
+# A step asks for these several times, and they depend on the parametrization and the space alone.
+@lru_cache(maxsize=32)
+def _middle(palette: Palette, space: ImageSpace) -> Tensor:
+    """Return what is added to M t: t_0 under a sigmoid, else c_0."""
+    low, high = palette.ends(space)
+    if palette.centre == "mean":
+        middle = torch.where((low < 0) & (high > 0), -low / (high - low), 0.5)
+    else:
         assert space.low is not None
         assert space.high is not None
-        colour = colour_tensor(self.centre, space.low.new_empty(1, *space.shape), space)
-        return (colour - space.low) / (space.high - space.low)
+        colour = colour_tensor(palette.centre, space.low.new_empty(1, *space.shape), space)
+        middle = (colour - space.low) / (space.high - space.low)
+    return torch.logit(middle, eps=MARGIN) if palette.sigmoid else middle
 
 
 def image_shape(space: ImageSpace, who: str) -> tuple[int, int, int]:
@@ -112,15 +118,21 @@ def in_order(values: Tensor, space: ImageSpace) -> Tensor:
     return torch.cat([values[:3].flip(0), values[3:]]) if space.order == "BGR" and len(values) >= 3 else values
 
 
-def mixing(decorrelate: bool | str, space: ImageSpace) -> Tensor | None:
-    """Return the matrix (3, 3) from directions to the canvas' channels; None where colours are not mixed."""
+def mixing(decorrelate: bool | str, space: ImageSpace, inverse: bool = False) -> Tensor | None:
+    """Return the matrix (3, 3) from directions to the image space's channels, or its inverse; None where colours are not mixed."""
     if space.shape[0] != 3 or decorrelate is False:
         return None
+    return _mixing(decorrelate, space.order, space.like.dtype, space.like.device, inverse)
+
+
+@lru_cache(maxsize=32)
+def _mixing(decorrelate: bool | str, order: str, dtype: torch.dtype, device: torch.device, inverse: bool) -> Tensor:
     rows: Sequence[Sequence[float]] = {True: _HOUSE, "lucid": _LUCID, "xplique": _XPLIQUE}[decorrelate]
     mix = torch.tensor(rows, dtype=torch.float64)
     if decorrelate != "xplique":
         mix = mix / mix.norm(dim=0).max()
-    return in_order(mix, space).to(dtype=space.like.dtype, device=space.like.device)
+    mix = (mix.flip(0) if order == "BGR" else mix).to(dtype=dtype, device=device)
+    return torch.linalg.inv(mix) if inverse else mix
 
 
 def mixed_colours(plane: Tensor, mix: Tensor | None) -> Tensor:

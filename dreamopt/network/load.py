@@ -51,13 +51,13 @@ def load_net(
     phase: str = "TEST",
     level: int = 0,
     stages: Sequence[str] = (),
-    open_size: tuple[int, int] | None = None,
+    default_input_size: tuple[int, int] | None = None,
     strict: bool = False,
     allow_python_layers: bool | None = None,
 ) -> Network:
-    """Load a trained Caffe net as a differentiable function of pictures.
+    """Load a trained Caffe net as a differentiable function of images.
 
-    A net's files do not say how pictures become its input. What is not given here is taken as in Caffe's model zoo
+    A net's files do not say how images become its input. What is not given here is taken as in Caffe's model zoo
     (BGR, 0-255, mean 104, 117, 123 for three channels and 0 for any other number), and `Network.describe` says so.
 
     Parameters
@@ -80,7 +80,7 @@ def load_net(
         ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
     mean : number, sequence, array or path, optional
         What is subtracted, in grey levels and in the net's channel order: one number, one per channel, a (C, H, W) array, or
-        a ``.npy`` or ``.binaryproto`` file. A (C, H, W) mean is subtracted pixel by pixel from pictures of just that
+        a ``.npy`` or ``.binaryproto`` file. A (C, H, W) mean is subtracted pixel by pixel from images of just that
         size, and its mean over each channel from all others.
     channel_order : {"BGR", "RGB"}, optional
         Order of the first three channels; BGR by default.
@@ -98,7 +98,7 @@ def load_net(
         The same, for the file's ``min_level`` and ``max_level``.
     stages : sequence of str
         The same, for its ``stage`` and ``not_stage``.
-    open_size : (int, int), optional
+    default_input_size : (int, int), optional
         Height and width of the input where neither ``input_shape`` nor the file tells and its channels are known, by the
         data layer or the mean.
     strict : bool
@@ -126,16 +126,20 @@ def load_net(
         For an unknown backend or device, or a Caffe that is missing, too old, or refuses the net.
     """
     open_net = opener(backend)
-    said: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale, "labels": labels}
+    inputs = [weights, mean, labels]
+    preprocessing: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale, "labels": labels}
     if prototxt_or_name is None or prototxt_or_name == EMBEDDED:
         prototxt_or_name, own_weights, known = embedded()
         weights = weights if weights is not None else own_weights
-        said = {key: known.get(key) if value is None else value for key, value in said.items()}
+        preprocessing = {key: known.get(key) if value is None else value for key, value in preprocessing.items()}
     elif isinstance(prototxt_or_name, str) and _is_name(prototxt_or_name):
         found = locate(prototxt_or_name)
         assert found.prototxt is not None  # only the embedded net has none
         prototxt_or_name, weights = found.prototxt, found.weights if weights is None else weights
-        said = {key: getattr(found, key) if value is None else value for key, value in said.items()}
+        preprocessing = {key: getattr(found, key) if value is None else value for key, value in preprocessing.items()}
+        inputs = [prototxt_or_name, weights, preprocessing["mean"], preprocessing["labels"]]
+    else:
+        inputs.append(prototxt_or_name if isinstance(prototxt_or_name, str | os.PathLike) else None)
     allow = permitted(allow_python_layers)
     if not isinstance(prototxt_or_name, NetDef):
         read = read_with_python_data if allow else read_net
@@ -146,19 +150,21 @@ def load_net(
             level=level,
             stages=stages,
             strict=strict,
-            open_item=None if open_size is None else (_channels(said["mean"]), *open_size),
+            open_item=None if default_input_size is None else (_channels(preprocessing["mean"]), *default_input_size),
         )
     options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout)
     computed = open_net(prototxt_or_name, weights, options)
     notes = _weights_notes(computed, weights, seed)
-    names = read_labels(said["labels"])
+    names = read_labels(preprocessing["labels"])
     item = computed.input_shape
-    if len(item) != 3:
-        if said["mean"] is not None:
-            raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not a picture")
-        return Network(computed, None, names, notes)
-    preprocessing = preprocessing_of(item[0], said["channel_order"], _mean(said["mean"]), said["scale"])
-    return Network(computed, preprocessing, names, notes)
+    if len(item) != 3 and preprocessing["mean"] is not None:
+        raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not an image")
+    space = None
+    if len(item) == 3:
+        space = preprocessing_of(item[0], preprocessing["channel_order"], _mean(preprocessing["mean"]), preprocessing["scale"])
+    network = Network(computed, space, names, notes)
+    network.files = tuple(os.fspath(path) for path in inputs if isinstance(path, str | os.PathLike))
+    return network
 
 
 def embedded() -> tuple[Path, Path, dict[str, Any]]:

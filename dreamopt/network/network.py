@@ -57,6 +57,8 @@ class Network:
         self._blobs = {top for info in backend.layers for top in info.tops}
         numbered = {f"{info.name}[{j}]": info for info in backend.layers if len(info.tops) > 1 for j in range(len(info.tops))}
         self._numbered = {name: info for name, info in numbered.items() if name not in self._by_name}
+        self.files: tuple[str, ...] = ()
+        """The files that it was loaded from, but for those of the package itself."""
         self._hash: str | None = None
 
     @property

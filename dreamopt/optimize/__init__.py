@@ -1,55 +1,31 @@
-"""Optimizers, and the one loop in which they climb."""
+"""Optimizers, the optimization loop, restarts and checkpoints."""
 
-from dreamopt.optimize.checkpoint import Checkpoint
-from dreamopt.optimize.loop import run
-from dreamopt.optimize.optimizer import LineSearch, Optimizer, State
-from dreamopt.optimize.optimizers.adam import Adam
-from dreamopt.optimize.optimizers.adam_w import AdamW
-from dreamopt.optimize.optimizers.ascent import Ascent
-from dreamopt.optimize.optimizers.lbfgs import LBFGS
-from dreamopt.optimize.optimizers.momentum import Momentum
-from dreamopt.optimize.optimizers.nadam import NAdam
-from dreamopt.optimize.optimizers.plain import Plain
-from dreamopt.optimize.optimizers.progressive import Progressive
-from dreamopt.optimize.optimizers.progressive01 import Progressive01
-from dreamopt.optimize.optimizers.rmsprop import RMSprop
-from dreamopt.optimize.optimizers.scipy import Scipy
-from dreamopt.optimize.optimizers.torch import Torch
-from dreamopt.optimize.patience import Patience
-from dreamopt.optimize.restart import Restart, Start, find_start
-from dreamopt.optimize.result import Callback, Progress, Result
-from dreamopt.parts.schedule import Constant, Geometric, Linear, PerOctave, Piecewise, Schedule, StepContext
+from dreamopt.parts.lazy import LazyNames
 
-__all__ = [
-    "LBFGS",
-    "Adam",
-    "AdamW",
-    "Ascent",
-    "Callback",
-    "Checkpoint",
-    "Constant",
-    "Geometric",
-    "LineSearch",
-    "Linear",
-    "Momentum",
-    "NAdam",
-    "Optimizer",
-    "Patience",
-    "PerOctave",
-    "Piecewise",
-    "Plain",
-    "Progress",
-    "Progressive",
-    "Progressive01",
-    "RMSprop",
-    "Restart",
-    "Result",
-    "Schedule",
-    "Scipy",
-    "Start",
-    "State",
-    "StepContext",
-    "Torch",
-    "find_start",
-    "run",
-]
+NAMES = LazyNames(
+    __name__,
+    parts=("dreamopt.optimize.optimizer:optimizers",),
+    others={
+        "Callback": "dreamopt.optimize.result",
+        "Checkpoint": "dreamopt.optimize.checkpoint",
+        "Constant": "dreamopt.parts.schedule",
+        "Geometric": "dreamopt.parts.schedule",
+        "LineSearch": "dreamopt.optimize.optimizer",
+        "Linear": "dreamopt.parts.schedule",
+        "Optimizer": "dreamopt.optimize.optimizer",
+        "Patience": "dreamopt.optimize.patience",
+        "PerOctave": "dreamopt.parts.schedule",
+        "Piecewise": "dreamopt.parts.schedule",
+        "Progress": "dreamopt.optimize.result",
+        "Restart": "dreamopt.optimize.restart",
+        "Result": "dreamopt.optimize.result",
+        "Schedule": "dreamopt.parts.schedule",
+        "SearchContext": "dreamopt.optimize.optimizer",
+        "Start": "dreamopt.optimize.restart",
+        "State": "dreamopt.optimize.optimizer",
+        "StepContext": "dreamopt.parts.schedule",
+        "find_start": "dreamopt.optimize.restart",
+        "run": "dreamopt.optimize.loop",
+    },
+)
+__getattr__, __dir__ = NAMES.get, NAMES.names

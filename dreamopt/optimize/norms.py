@@ -1,4 +1,4 @@
-"""How large a gradient is, item by item, and numbers that may differ from item to item."""
+"""Norms of gradients, sample by sample, and numbers that may differ from sample to sample."""
 
 from __future__ import annotations
 
@@ -18,20 +18,26 @@ NORMS: tuple[Norm, ...] = get_args(Norm)
 
 
 def sizes(gradient: Tensor, norm: Norm) -> Tensor:
-    """Return (N,), each item's size; item i's is the same bits in any batch."""
-    # Item by item: a reduction over a whole batch may sum in another order than over one item.
+    """Return (N,), each sample's norm; sample i's is the same bits in any batch."""
+    # Row by row: a reduction over a whole batch may sum in another order than over one sample.
     rows = gradient.flatten(1)
     if norm == "mean":
         return torch.stack([row.abs().mean() for row in rows])
     if norm == "window":
-        boxes = [gradient_bounding_box(one) if one.dim() == 3 else None for one in gradient]
-        seen = [one if box is None else one[:, box[0] : box[1], box[2] : box[3]] for one, box in zip(gradient, boxes, strict=True)]
-        return torch.stack([one.abs().mean() if one.numel() else one.new_zeros(()) for one in seen])
+        windows = [_window(sample) for sample in gradient]
+        return torch.stack([window.abs().mean() if window.numel() else window.new_zeros(()) for window in windows])
     if norm == "l2":
         return torch.stack([row.norm() for row in rows])
     if norm == "std":
         return torch.stack([row.std(correction=0) for row in rows])
     return gradient.new_ones(gradient.shape[0])
+
+
+def _window(gradient: Tensor) -> Tensor:
+    if gradient.dim() != 3:
+        return gradient
+    top, bottom, left, right = gradient_bounding_box(gradient)
+    return gradient[:, top:bottom, left:right]
 
 
 def normalized(gradient: Tensor, norm: Norm, unit: float) -> Tensor:
@@ -44,7 +50,7 @@ def normalized(gradient: Tensor, norm: Norm, unit: float) -> Tensor:
 
 
 def each(numbers: Sequence[float], like: Tensor) -> float | Tensor:
-    """Return a number for each item, to multiply ``like`` (N, ...): the number itself where all items share it."""
+    """Return a number for each sample, to multiply ``like`` (N, ...): the number itself where all samples share it."""
     if all(number == numbers[0] for number in numbers):
         return numbers[0]
     return per_item(torch.tensor(list(numbers), dtype=like.dtype, device=like.device), like)

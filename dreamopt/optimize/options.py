@@ -47,4 +47,4 @@ def copied(value: Any, like: Tensor) -> Any:
         dtype = like.dtype if value.dim() and value.dtype.is_floating_point else value.dtype
         device = like.device if value.dim() else value.device
         return value.detach().to(device=device, dtype=dtype, copy=True)
-    return [copied(one, like) for one in value] if isinstance(value, list) else value
+    return [copied(entry, like) for entry in value] if isinstance(value, list) else value

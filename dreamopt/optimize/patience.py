@@ -1,4 +1,4 @@
-"""When an item has climbed enough."""
+"""Patience: when a sample that gets no better is stopped."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dreamopt.parts.part import call_string
 
 @dataclass(frozen=True)
 class Patience:
-    r"""Stop an item that has not got better for a while; each item by itself, the others go on.
+    r"""Stop a sample that has not got better for a while; each sample by itself, the others go on.
 
-    A value v is better than the last better one b if
+    A value v is better than b, the last that was better, if
 
     .. math:: v > b + \max(\text{improvement}, \text{relative} \cdot |b|)
 
     Parameters
     ----------
     steps : int
-        How many steps without a better value are borne, at least 1. With transforms, values sway from draw to draw: give
-        it time.
+        How many steps without a better value are allowed, at least 1. With transforms, values vary from draw to draw: allow
+        more.
     improvement : float
         At least 0, in units of the objective.
     relative : float

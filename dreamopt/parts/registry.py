@@ -167,17 +167,20 @@ class Registry(Generic[P]):
 
     def _load(self, key: str, name: str) -> Plugin[P]:
         if key in _stems(self.package):
-            module = importlib.import_module(f"{self.package}.{key}")
-            for value in vars(module).values():
-                if isinstance(value, type) and value.__module__ == module.__name__ and snake(value.__name__) == key:
-                    return self.check(value)
-            raise self.error(f"{module.__file__}: the file must hold a class named as the file, in capitals")
+            return self.check(self._class_in(key))
         for point in self._points():
             if point.name == key:
                 return dataclasses.replace(self.check(self._import(point)), name=key)
         near = difflib.get_close_matches(key, self.names(), n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise self.error(f"no {self.kind} is called '{name}'{hint}; there are {', '.join(self.names())}")
+
+    def _class_in(self, stem: str) -> type[P]:
+        module = importlib.import_module(f"{self.package}.{stem}")
+        for value in vars(module).values():
+            if isinstance(value, type) and value.__module__ == module.__name__ and snake(value.__name__) == stem:
+                return value
+        raise self.error(f"{module.__file__}: the file must hold a class named as the file, in capitals")
 
     def _points(self) -> tuple[EntryPoint, ...]:
         return _installed(self.group, tuple(sys.path))
@@ -188,6 +191,18 @@ class Registry(Generic[P]):
         except Exception as problem:
             package = point.dist.name if point.dist is not None else "an installed package"
             raise self.error(f"entry point {point.name} = {point.value} of {package} cannot be imported: {problem}") from problem
+
+    def built_in(self) -> list[type[P]]:
+        """Return the classes of the package's own files in the order of their names."""
+        return [self._class_in(stem) for stem in sorted(_stems(self.package))]
+
+    def built_in_class(self, name: str) -> type[P] | None:
+        """Return the class of exactly this name in the package's own files; None where there is none."""
+        for stem in _stems(self.package):
+            if stem.replace("_", "") == name.lower():
+                part = self._class_in(stem)
+                return part if part.__name__ == name else None
+        return None
 
     def names(self) -> list[str]:
         """Return all names in alphabetical order, without importing the plugins."""

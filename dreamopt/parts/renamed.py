@@ -11,7 +11,9 @@ CLASSES: dict[str, str] = {"Pieces": "Piecewise", "PerGrey": "PerGreyLevel"}
 """Class names of parts and schedules: old to new; their names in snake case follow."""
 PARAMETERS: dict[str, dict[str, str]] = {
     "blur_difference": {"follow": "differentiate_blur"},
+    "lbfgs": {"renew": "resample_every"},
     "log_probability": {"own_only": "own_logit_only"},
+    "scipy": {"renew": "resample_every"},
 }
 """For each part, by its present name in snake case, its parameters: old to new."""
 SETTINGS: dict[str, str] = {"usual_size": "default_size"}

@@ -1,7 +1,7 @@
-"""Numbers that change while the climb goes on, and the moment at which they are asked for.
+"""Schedules: numbers that change during a run, and the step at which they are asked for.
 
 Every number of an optimizer or a regularizer may be a plain number or a schedule; `at` turns either into the number of
-this step. A schedule only looks at the `StepContext`, so it is the same for every item of a batch and after a resume.
+this step. A schedule only looks at the `StepContext`, so it is the same for every sample of a batch and after a resume.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepContext:
-    """Where in a climb a step stands.
+    """A step of a run: its number, and what is known at it.
 
     Parameters
     ----------
     step : int
         Number of the step, from 0.
     steps : int
-        How many steps the climb (or the octave) has, at least 1.
+        How many steps the run (one octave or stage) has, at least 1.
     gradient : Tensor, optional
-        (N, C, H, W), the objective's gradient at the image before this step, for projections that look at it.
+        (N, C, H, W), the objective's gradient at the image before this step, for projections that look at it; None
+        while the step is evaluated.
     space : ImageSpace, optional
         The space the image lives in: black, white, the length of a grey level.
     octave, octaves : int
@@ -60,7 +61,7 @@ class StepContext:
 
 
 class Schedule:
-    """Contract: a number for each moment; subclasses are frozen dataclasses, so that their repr makes them again."""
+    """Contract: a number for each step; subclasses are frozen dataclasses, so that their repr makes them again."""
 
     def __call__(self, context: StepContext) -> float:
         """Return the number at ``context``."""
@@ -268,7 +269,7 @@ class PerGreyLevel(Schedule):
 
 
 Number = float | Schedule | Callable[[StepContext], float]
-"""What a parameter that may be scheduled takes: a number, a schedule, or any function of the moment."""
+"""What a parameter that may be scheduled takes: a number, a schedule, or any function of the step's context."""
 SCHEDULES = (Constant, Linear, Geometric, PerOctave, Piecewise, PerValue, PerGreyLevel)
 """The schedules that have a name in strings."""
 

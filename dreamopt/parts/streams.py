@@ -1,7 +1,7 @@
-"""Random numbers that belong to one item at one step, whatever else is in the batch.
+"""Random streams: numbers that belong to one sample at one step, whatever else is in the batch.
 
 Each draw is named by (seed, item, step, purpose); the generator made from that name is numpy's counter-based Philox, so
-nothing has to be carried along: a run can be cut anywhere, and item i of a batch draws what it would draw alone. Numbers
+nothing has to be carried along: a run can be interrupted anywhere, and sample i of a batch draws what it would draw alone. Numbers
 are drawn on the CPU, so every device gets the same ones.
 """
 
@@ -18,18 +18,18 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Stream:
-    """The random numbers of one item at one step.
+    """The random numbers of one sample at one step.
 
     Parameters
     ----------
     seed : int
         The run's seed, at least 0.
     item : int
-        The item's number in the whole job; an item rendered alone keeps its number.
+        The sample's number in the whole job; a sample rendered alone keeps its number.
     step : int
         Number of the step, from 0.
     branch : tuple of int
-        Tells apart draws of one item at one step: the view (of several that are averaged), the transform's place in the list.
+        Tells apart draws of one sample at one step: the view (of several that are averaged), the transform's place in the list.
     """
 
     seed: int
@@ -38,7 +38,7 @@ class Stream:
     branch: tuple[int, ...] = ()
 
     def fold_in(self, *branch: int) -> Stream:
-        """Return a stream whose numbers have nothing to do with this one's; a fork of zeros is the stream itself.
+        """Return a stream whose numbers have nothing to do with this one's; zeros give the stream itself.
 
         >>> Stream(0, 3).fold_in(0, 0) == Stream(0, 3), Stream(0, 3).fold_in(1, 0).branch
         (True, (1, 0))
@@ -70,5 +70,5 @@ class Stream:
 
 
 def streams(seed: int, items: Sequence[int], step: int = 0) -> list[Stream]:
-    """Return one stream for each item of a batch at one step."""
+    """Return one stream for each sample of a batch at one step."""
     return [Stream(seed, item, step) for item in items]

@@ -235,8 +235,8 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     if opacity is not None:
         image = np.dstack([image, opacity])
     value = float(result.best_values[row] if cut else result.values[row])
-    told = result.describe(row)
-    facts = told["results"][0]
+    described = result.describe(row)
+    facts = described["results"][0]
     metadata = plan.describe(index) | {
         "dreamopt": __version__,
         "start": _described_start(plan, restarted),
@@ -250,7 +250,7 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
         "setback": facts["setback"],
         "dead": dead,
         "redirected": {layer: int(steps[row]) for layer, steps in outcome.first.redirected_at.items() if steps[row]},
-        "problem": {key: told[key] for key in ("regularizers", "parametrization", "transforms", "optimizer")},
+        "problem": {key: described[key] for key in ("regularizers", "parametrization", "transforms", "optimizer")},
         "made_with": {
             "torch": torch.__version__,
             "python": platform.python_version(),

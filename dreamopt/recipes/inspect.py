@@ -48,7 +48,7 @@ def inspect(network: Network) -> dict[str, Any]:
     >>> inspect(dreamopt.load_net())["input"]["channel_order"]
     'BGR'
     """
-    told = network.describe()
+    described = network.describe()
     layers = [
         {
             "name": info.name,
@@ -67,16 +67,16 @@ def inspect(network: Network) -> dict[str, Any]:
     ]
     return {
         "name": network.backend.net_name,
-        "backend": told["backend"],
-        "computed_by": told["computed_by"],
+        "backend": described["backend"],
+        "computed_by": described["computed_by"],
         "input": {
             "blob": network.input_name,
             "shape": list(network.input_shape),
-            "mean": told["mean"],
-            "mean_image": told["mean_image"],
-            "channel_order": told["channel_order"],
-            "scale": told["scale"],
-            "assumed": told["assumed"],
+            "mean": described["mean"],
+            "mean_image": described["mean_image"],
+            "channel_order": described["channel_order"],
+            "scale": described["scale"],
+            "assumed": described["assumed"],
         },
         "layers": layers,
         "overwritten": names_of_values(network),
@@ -90,5 +90,5 @@ def inspect(network: Network) -> dict[str, Any]:
         "notes": list(network.notes),
         "weights": _weights(network),
         "labels": None if network.labels is None else len(network.labels),
-        "weights_sha256": told["weights_sha256"],
+        "weights_sha256": described["weights_sha256"],
     }

@@ -162,10 +162,10 @@ class Plan:
         if sample is not None:
             number = next(number for number, places in enumerate(self.batches) if sample in places)
             mine, part = self.samples[sample], self.batch(number)
-            told = part.describe()
-            del told["batches"]
+            described = part.describe()
+            del described["batches"]
             own = {"target": mine.text, "label": mine.label, "item": mine.item, "place_in_batch": self.batches[number].index(sample)}
-            return told | own | {"plan": self.key} | dict(self.provenance)
+            return described | own | {"plan": self.key} | dict(self.provenance)
         described = {
             "format": FORMAT,
             "recipe": self.recipe,
@@ -266,7 +266,7 @@ def plan_render(
         raise UsageError(f"an image to start from needs a net with 3 channels, but '{network.input_name}' has {network.input_shape[0]}")
     size = choose_size(network, settings, objectives, None if init is None else (init.shape[0], init.shape[1]))
     stages = stages_of(settings, size)
-    settings = replace(settings, size=size)
+    settings = settings.resolved(size)
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)
     return Plan(

@@ -24,7 +24,7 @@ def restarts_of(parametrization: Parametrization) -> tuple[Restart, ...]:
     """Return the restarts for a parametrization: louder where its noise is known, in any case drawn with other seeds.
 
     >>> print(restarts_of(Pixels())[0])
-    Restart(parametrization=Pixels(noise=120.0), seed_offset=0, through_image=True)
+    Restart(Pixels(noise=120.0), through_image=True)
     """
     noise: float | None = getattr(parametrization, "noise", None)
     plain = is_plain(parametrization)

@@ -184,6 +184,8 @@ class Settings:
             "transforms": Listed(as_transforms(self.transforms), short[1]),
         }
         run = _changed(run, (dict(DEFAULTS) if fresh else {}) | numbers)
+        if not isinstance(self.stages, Sequence) or not all(isinstance(stage, StageSettings | Mapping) for stage in self.stages):
+            raise UsageError(f"stages must be a list of mappings, one for each stage, not {self.stages!r}")
         stages = tuple(_stage(stage, number, run, numbers) for number, stage in enumerate(self.stages))
         parametrization = as_parametrization(self.parametrization)
         if noise is not None and self.init is not None:
@@ -212,6 +214,8 @@ class Settings:
         object.__setattr__(self, "octave_scale", check_number("octave_scale", self.octave_scale, Range(low=1, above=True)))
         object.__setattr__(self, "init_noise", check_number("init_noise", self.init_noise, NOT_NEGATIVE))
         if self.init is not None:
+            if not isinstance(self.init, str | os.PathLike):
+                raise UsageError(f"init must be the path of an image, not {self.init!r}")
             object.__setattr__(self, "init", os.fspath(self.init))
         Fields(self).flag("stretch", "transparency")
 
@@ -257,6 +261,12 @@ class Settings:
                 raise
             given = ", ".join(f"{key} = {value!r}" for key, value in changes.items())
             raise UsageError(f"{given} is of the wrong kind: {problem}") from problem
+
+    def resolved(self, size: tuple[int, int]) -> Settings:
+        """Return the settings of a plan: the size known, and regularizers in the order that decides an image."""
+        stages = tuple(dataclasses.replace(stage, regularizers=ordered(stage.regularizers)) for stage in self.stages)
+        own = ordered(self.regularizers)
+        return dataclasses.replace(self, size=size, default_size=None, regularizers=own, stages=stages)
 
     def describe(self) -> dict[str, Any]:
         """Return all settings fit for JSON, parts as strings, penalties before projections."""

@@ -5,7 +5,7 @@ This is the one place that knows them; behind it there are parts alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -140,15 +140,23 @@ def as_parametrization(value: Parametrization | str) -> Parametrization:
 def as_transforms(values: Any) -> tuple[Transform, ...]:
     """Return transforms, or those that strings name, each string one or a set."""
     read: list[Transform] = []
-    for value in (values,) if isinstance(values, str | Transform) else values:
+    for value in _several(values, Transform, "transforms"):
         read += parse_transforms(value) if isinstance(value, str) else [_of(Transform, value, "transform")]
     return tuple(read)
 
 
 def as_regularizers(values: Any) -> tuple[Regularizer, ...]:
     """Return regularizers, or those that strings name."""
-    several = (values,) if isinstance(values, str | Regularizer) else values
+    several = _several(values, Regularizer, "regularizers")
     return tuple(parse_regularizer(value) if isinstance(value, str) else _of(Regularizer, value, "regularizer") for value in several)
+
+
+def _several(values: Any, kind: type, what: str) -> Sequence[Any]:
+    if isinstance(values, str | kind):
+        return (values,)
+    if not isinstance(values, Sequence):
+        raise UsageError(f"{what} must be a list of parts or of their strings, not {values!r}")
+    return values
 
 
 def _of(kind: type, value: Any, what: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -87,7 +88,7 @@ def stages_of(settings: Settings, size: Pair) -> tuple[Stage, ...]:
     sizes = [size]
     if settings.octaves > 1:
         larger, scale = max(size), settings.octave_scale
-        if settings.octaves > larger or larger / scale ** (settings.octaves - 1) < 0.5:
+        if settings.octaves > larger or math.log(2 * larger) < (settings.octaves - 1) * math.log(scale):
             raise UsageError(
                 f"an image of {size[1]} x {size[0]} pixels has no {settings.octaves} octaves, each {scale} times smaller; ask for fewer"
             )

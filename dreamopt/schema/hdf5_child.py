@@ -11,6 +11,7 @@ order. A line ``{"error": "..."}`` may stand in place of any other, and ends the
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any, BinaryIO
 
@@ -18,7 +19,7 @@ MOST_VALUES = 2**31 - 1  # of a blob, in Caffe
 MOST_DEPTH = 64
 MOST_MEMBERS = 100_000
 MOST_NAME = 4096
-LIBRARY_BYTES = 2 * 2**30  # of address space: Python, numpy, h5py and what libhdf5 holds of a file
+LIBRARY_BYTES = 2 * 2**30  # of address space for what libhdf5 holds of a file
 # Values that take no room in the file: datasets to which nothing was written.
 UNWRITTEN_BYTES = 64 * 2**20
 # deflate makes at most 1032 bytes of one; weights are rarely compressed to less than a half.
@@ -128,12 +129,22 @@ def limit(kind: str, value: int) -> None:
         return
 
 
+def address_space() -> int:
+    """Return the bytes of address space that this process has, which libraries of many threads may make large; 4 GiB if unknown."""
+    try:
+        with open("/proc/self/statm", "rb") as stream:
+            return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return 4 * 2**30
+
+
 def main(path: str, file_size: int, cpu_seconds: int, stream: BinaryIO) -> None:
     """Read the file and send what the module's head says."""
     import h5py
 
     limit("RLIMIT_CPU", cpu_seconds)
-    limit("RLIMIT_AS", LIBRARY_BYTES)
+    libraries = address_space()
+    limit("RLIMIT_AS", libraries + LIBRARY_BYTES)
     try:
         with h5py.File(path, "r") as file:
             data = file.get("data")
@@ -142,7 +153,7 @@ def main(path: str, file_size: int, cpu_seconds: int, stream: BinaryIO) -> None:
                 raise Refused(f"the HDF5 file has no group 'data', in which Caffe keeps the weights{what}")
             budget = Budget(file_size)
             tree = tree_of(data, budget)
-            limit("RLIMIT_AS", LIBRARY_BYTES + 3 * budget.largest)  # as stored, as float32, and in libhdf5's own buffers
+            limit("RLIMIT_AS", libraries + LIBRARY_BYTES + 3 * budget.largest)  # as stored, as float32, and in libhdf5's own buffers
             send({"tree": tree}, stream)
             send_values(data, tree, stream)
     except Refused as error:
@@ -154,5 +165,7 @@ def main(path: str, file_size: int, cpu_seconds: int, stream: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = sys.argv[4:]  # where the parent finds numpy and h5py
+    # Where the parent finds numpy and h5py, behind the standard library and before other packages.
+    packages = next((i for i, folder in enumerate(sys.path) if folder.endswith("-packages")), len(sys.path))
+    sys.path[packages:packages] = sys.argv[4:]
     main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.stdout.buffer)

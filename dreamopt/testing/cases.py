@@ -16,6 +16,13 @@ from dreamopt.parts.registry import Registry
 from dreamopt.testing.bench import bench, fill
 from dreamopt.testing.kind import Kind, PartError
 
+_REGISTRIES = {
+    "parametrizations": "dreamopt.image.parametrization:parametrizations",
+    "transforms": "dreamopt.image.transform:transforms",
+    "optimizers": "dreamopt.optimize.optimizer:optimizers",
+}
+"""Kinds of parts that are documented and tried on devices, also where no module of kinds/ checks them."""
+
 
 @cache
 def kinds() -> dict[str, Kind]:
@@ -27,7 +34,9 @@ def kinds() -> dict[str, Kind]:
 
 def registries() -> dict[str, Registry[Any]]:
     """Return the registries of all kinds of parts by the kind's name."""
-    return {name: kind.registry for name, kind in kinds().items()}
+    named = {kind: path.split(":") for kind, path in _REGISTRIES.items()}
+    others = {kind: getattr(importlib.import_module(module), name) for kind, (module, name) in named.items()}
+    return others | {name: kind.registry for name, kind in kinds().items()}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from tests.support.nets import python_layer
 from tests.support.toy import PROTOTXT, toy_network
 
 # The toy's small net, and what real nets have besides: a residual read three times, BatchNorm and Scale in place, a Sigmoid
-# that is overwritten, a Slice one half of which nobody reads, a second input, and a loss that nobody wants.
+# that is overwritten, a Slice one half of which is not read, a second input, and a loss that is not asked for.
 MORE = (
     PROTOTXT
     + """
@@ -44,7 +44,7 @@ NAMES = ["conv1", "relu1", "left", "right", "both", "bn", "scale", "relu_bn", "s
 LOWER = NAMES[:-1]
 Make = Callable[[str, str], Network]
 OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {"remote": lambda: {"python": ["chroot", str(caffe_root()), "python3"], "timeout": 60}}
-"""What `load_net` has to be told besides the backend's name."""
+"""What `load_net` needs besides the backend's name."""
 
 
 @pytest.fixture(scope="module", params=backend_names())
@@ -187,10 +187,10 @@ def test_weights_hash(net: Network, truth: Network) -> None:
 
 
 def test_what_is_recorded(net: Network) -> None:
-    told = net.describe()
-    assert told["backend"] == net.backend.name
-    assert told["computed_by"]
-    assert any("mask" in note for note in told["notes"])
+    metadata = net.describe()
+    assert metadata["backend"] == net.backend.name
+    assert metadata["computed_by"]
+    assert any("mask" in note for note in metadata["notes"])
 
 
 def test_unknown_names(net: Network) -> None:

@@ -33,6 +33,7 @@ from dreamopt.optimize import (
     Torch,
 )
 from dreamopt.optimize.optimizer import Evaluate, SearchContext, optimizers, parse_optimizer
+from dreamopt.parts.renamed import renamed
 from dreamopt.parts.schedule import at
 
 # A new optimizer fails here until it has an entry.
@@ -272,6 +273,14 @@ def wavy(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return values.detach(), gradient
 
 
+def hill(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a function with one hilltop, beyond some bounds, and its gradient, in sums and products alone."""
+    wide = torch.linspace(0.5, 2, p[0].numel(), dtype=p.dtype).reshape(p.shape[1:])
+    far = p - torch.linspace(-2, 2, p[0].numel(), dtype=p.dtype).reshape(p.shape[1:])
+    values = torch.stack([-row.sum() for row in wide * far * far / 2 + 0.05 * far * far * far * far])
+    return values, -(wide * far + 0.2 * far * far * far)
+
+
 # Without a line search nobody has asked for the gradient at a search's end, and the next one leaves out a pair.
 @pytest.mark.parametrize(("search", "starts", "resample_every"), [("strong_wolfe", (0, 5, 10), 5), ("none", (0,), 15)])
 def test_lbfgs_is_torchs(search: str, starts: tuple[int, ...], resample_every: int, params: torch.Tensor) -> None:
@@ -295,13 +304,16 @@ def test_lbfgs_is_torchs(search: str, starts: tuple[int, ...], resample_every: i
         torch.testing.assert_close(mine[i].flatten(), leaf.detach(), rtol=1e-9, atol=1e-9)
 
 
+# Among many hilltops trust-constr's path doubles a rounding again and again: noise of 1e-15 in the gradient moves its end by 0.9. On one
+# hill it moves by 1e-14, so that the comparison holds on every processor; for the others wavy moves by 4e-9 at most.
 @pytest.mark.parametrize("method", ["CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP", "trust-constr"])
 def test_scipys_methods_are_scipys(method: str, params: torch.Tensor) -> None:
+    function = hill if method == "trust-constr" else wavy
     low, high, bounded = -1.5, torch.full(params.shape[1:], 1.7, dtype=params.dtype), method not in ("CG", "BFGS")
     params = params.clamp(low, 1.7)
-    values, gradient = wavy(params)
+    values, gradient = function(params)
     bounds = (torch.tensor(low, dtype=params.dtype), high)
-    mine, _ = search_of(Scipy(method, 7), wavy, params, gradient, {}, StepContext(0, 99, values=values), 1.0, bounds)
+    mine, _ = search_of(Scipy(method, 7), function, params, gradient, {}, StepContext(0, 99, values=values), 1.0, bounds)
     if bounded:
         assert (mine >= low - 1e-12).all()
         assert (mine <= 1.7 + 1e-12).all()
@@ -309,7 +321,7 @@ def test_scipys_methods_are_scipys(method: str, params: torch.Tensor) -> None:
         scale, seen, count = float(gradient[i].abs().max()), [], 0
 
         def f(x: np.ndarray, scale: float = scale, seen: list = seen) -> tuple[float, np.ndarray]:
-            value, slope = wavy(torch.from_numpy(x.copy()).reshape(1, *params.shape[1:]))
+            value, slope = function(torch.from_numpy(x.copy()).reshape(1, *params.shape[1:]))
             seen.append((-float(value[0]) / scale, x.copy()))
             return seen[-1][0], -slope.flatten().numpy() / scale
 
@@ -327,7 +339,9 @@ def test_scipys_methods_are_scipys(method: str, params: torch.Tensor) -> None:
         except InterruptedError:
             pass
         best = min(seen, key=lambda pair: pair[0])
-        np.testing.assert_allclose(mine[i].flatten().numpy(), best[1], rtol=1e-7, atol=1e-7)
+        reach = np.abs(best[1] - seen[0][1]).max()
+        assert reach > 0.5
+        np.testing.assert_allclose(mine[i].flatten().numpy(), best[1], rtol=0, atol=1e-7 * reach)
         assert best[0] < seen[0][0]
 
 
@@ -474,11 +488,11 @@ def test_schedules() -> None:
         (lambda: Scipy(maxiter=3), "Scipy sets maxiter itself"),
         (lambda: Scipy(resample_every=0), "resample_every of Scipy must be a whole number of at least 1, not 0"),
         (lambda: Torch("Adum"), "torch.optim has no class 'Adum'; it has ASGD, Adadelta"),
-        (lambda: Torch("SparseAdam"), "cannot climb an image: SparseAdam does not support dense gradients"),
-        (lambda: Torch("Muon"), "cannot climb an image: Muon only supports 2D"),
+        (lambda: Torch("SparseAdam"), "cannot optimize an image: SparseAdam does not support dense gradients"),
+        (lambda: Torch("Muon"), "cannot optimize an image: Muon only supports 2D"),
         (lambda: Torch("LBFGS"), "is done by the optimizer LBFGS"),
         (lambda: Torch("SGD", maximize=True), "takes no option maximize"),
-        (lambda: Torch("SGD", beta=1), "cannot climb an image: .*unexpected keyword argument 'beta'"),
+        (lambda: Torch("SGD", beta=1), "cannot optimize an image: .*unexpected keyword argument 'beta'"),
         (lambda: Torch("SGD", lr=0), "lr of torch.optim.SGD must be above 0, not 0"),
     ],
 )
@@ -500,3 +514,12 @@ def test_options_that_a_method_does_not_take(params: torch.Tensor) -> None:
     for optimizer, why in ((Scipy(maxls="many"), "'<=' not supported|str"), (Scipy("CG", maxls=3), "Unknown solver options: maxls")):
         with pytest.raises(UsageError, match=f"{optimizer.method} does not take these options: .*({why})"):
             search_of(optimizer, question(params), params, gradient, {}, StepContext(0, 5))
+
+
+@pytest.mark.parametrize(
+    "text", ["lbfgs(0.5, renew=3)", "LBFGS(step_size=0.5, renew=3)", "scipy('CG', renew=5, gtol=0.25)", 'Scipy("TNC", renew=2)']
+)
+def test_old_pictures_strings_are_read(text: str) -> None:
+    optimizer = parse_optimizer(renamed(text))
+    assert isinstance(optimizer, LBFGS | Scipy)
+    assert optimizer.resample_every == int(text.split("renew=")[1][0])

@@ -111,13 +111,13 @@ def test_the_size_of_the_picture_is_enough_where_channels_are_known(net: str, tm
     assert "the same pixels" in run("replay", out, "-q").stderr
     for hint, count in (("mean_value: 3 mean_value: 4", 2), ("force_gray: true", 1), ("force_color: true", 3)):
         Path(net).write_text(NET.replace("data_param {", f"transform_param {{ {hint} }} data_param {{"))
-        assert load_net(net, open_size=(16, 18)).describe()["input_shape"] == [count, 16, 18]
+        assert load_net(net, default_input_size=(16, 18)).describe()["input_shape"] == [count, 16, 18]
 
 
 @pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")
 def test_a_size_that_the_file_tells_stays(tmp_path: Path) -> None:
     path = tmp_path / "n.prototxt"
     path.write_text('input: "data" input_dim: 1 input_dim: 3 input_dim: 9 input_dim: 8\n' + NET.split("\n", 4)[4])
-    assert load_net(path, open_size=(16, 18)).describe()["input_shape"] == [3, 9, 8]
+    assert load_net(path, default_input_size=(16, 18)).describe()["input_shape"] == [3, 9, 8]
     path.write_text(path.read_text().replace("input_dim: 1 input_dim: 3 input_dim: 9 input_dim: 8", ""))
-    assert load_net(path, open_size=(16, 18), mean=[1, 2, 3]).describe()["input_shape"] == [3, 16, 18]
+    assert load_net(path, default_input_size=(16, 18), mean=[1, 2, 3]).describe()["input_shape"] == [3, 16, 18]

@@ -1,4 +1,4 @@
-"""Real Caffe in another Python that aborts, is killed, hangs, is not there; and the same pictures as the engine's."""
+"""Real Caffe in another Python that aborts, is killed, hangs, is not there; and the same images as the engine's."""
 
 from __future__ import annotations
 
@@ -94,6 +94,25 @@ def test_killed_between_forward_and_backward(net: Network) -> None:
     value = net.activations(x, [layer])[layer].sum()
     kill(net)
     assert torch.equal(torch.autograd.grad(value, x)[0], alone)
+
+
+@pytest.mark.parametrize("at", [1, 2, 5])
+def test_killed_between_the_steps_of_a_rule(net: Network, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    x = torch.randn(2, 3, 48, 56, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    layer = some_layer(net)
+    (alone,) = torch.autograd.grad(net.activations(x, [layer], rule="guided")[layer].sum(), x)
+    value = net.activations(x, [layer], rule="guided")[layer].sum()
+    ask, asked = Remote.ask, []
+
+    def killing(self: Remote, header: dict[str, object], arrays: object = ()) -> object:
+        asked.append(header["op"])
+        if asked.count("backward") == at and header["op"] == "backward":
+            kill(net)
+        return ask(self, header, arrays)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Remote, "ask", killing)
+    assert torch.equal(torch.autograd.grad(value, x)[0], alone)
+    assert "load" in asked, "a new worker was started"
 
 
 def test_a_worker_that_hangs_is_replaced(net: Network) -> None:
@@ -247,7 +266,7 @@ def test_render_makes_the_engines_picture(python: str, tmp_path: Path) -> None:
 
 
 def test_random_nets(python: str, tmp_path: Path) -> None:
-    """All that makes blobs share, split and overwrite each other, from the values that nobody reads down to the data."""
+    """All that makes blobs share, split and overwrite each other, from the values that no layer reads down to the data."""
     for seed in range(20):
         net = Net(parse_net(make_case(seed).text), seed=seed)
         for name, blobs in net.params.items():

@@ -83,8 +83,8 @@ class CaffeBackend:
         self._python = require_permission(self._builder.steps, allow_python_layers)
         self._unsupported = list(dict.fromkeys(self._builder.steps[i].param.name for i in self._builder.unsupported))
         if self._builder.unsupported:
-            kept = {id(step) for i, step in enumerate(self._builder.steps) if i not in self._builder.unsupported}
-            self._python = [step for step in self._python if id(step) in kept]
+            preserved = {id(step) for i, step in enumerate(self._builder.steps) if i not in self._builder.unsupported}
+            self._python = [step for step in self._python if id(step) in preserved]
         self.connection = connection
         self.name = connection.name
         self.net_name = definition.name
@@ -104,12 +104,12 @@ class CaffeBackend:
         self._subnets: dict[tuple[tuple[Value, ...], tuple[Value, ...], tuple[int, ...]], Subnet] = {}
         self._shapes: dict[tuple[tuple[str, ...], Shape], dict[str, Shape]] = {}
         self._hash: str | None = None
-        told = self._run(lambda: self._base)
+        answer = self._run(lambda: self._base)
         if any(step.param.batch_norm_param.HasField("use_global_stats") for step in self._builder.steps):
             self.weights_hash()  # now, since Caffe moves their statistics in each pass, even where it does not use them
-        self._counts = {name: len(shapes) for name, shapes in told["params"]}
+        self._counts = {name: len(shapes) for name, shapes in answer["params"]}
         self._traits: list[LayerTraits] = self._builder.traits(self._counts)
-        self.layers = self._infos(told)
+        self.layers = self._infos(answer)
         in_net = [name for name in in_file if name not in self._unsupported]
         self.weights_report = _report(list(self._counts), in_net, self._weights, self._weights_are_local)
         self.changes = [*definition.changes]
@@ -148,17 +148,17 @@ class CaffeBackend:
         """
         values = {name: self._builder.find(name) for name in layers}
         source = self._builder.source(self.input_name)
-        found: dict[Value, Tensor] = {source: x}
-        wanted = [value for value in dict.fromkeys(values.values()) if value != source]
+        tensors: dict[Value, Tensor] = {source: x}
+        targets = [value for value in dict.fromkeys(values.values()) if value != source]
         if between_layers:
             # A rule needs all of the gradient from above, which comes in parts where several subnets hold its layer.
-            cuts = set() if rule is None else self._builder.ruled(wanted, rule, self._traits) - {source}
-            for value in sorted({*wanted, *cuts}):
-                given = self._builder.frontier(value, found)
-                self._pass(found, given, [value], x, rule, acted)
-        elif wanted:
-            self._pass(found, [source], wanted, x, rule, acted)
-        return {name: found[value] for name, value in values.items()}
+            cuts = set() if rule is None else self._builder.ruled(targets, rule, self._traits) - {source}
+            for value in sorted({*targets, *cuts}):
+                sources = self._builder.frontier(value, tensors)
+                self._pass(tensors, sources, [value], x, rule, acted)
+        elif targets:
+            self._pass(tensors, [source], targets, x, rule, acted)
+        return {name: tensors[value] for name, value in values.items()}
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
         """Return the named values' shapes for one item of that shape."""
@@ -166,11 +166,11 @@ class CaffeBackend:
         if key not in self._shapes:
             values = {name: self._builder.find(name) for name in layers}
             source = self._builder.source(self.input_name)
-            found = {source: tuple(item)}
-            wanted = [value for value in dict.fromkeys(values.values()) if value != source]
-            if wanted:
-                found |= self._reshaped(self._subnet([source], wanted), (1, *item))
-            self._shapes[key] = {name: found[value] for name, value in values.items()}
+            shapes = {source: tuple(item)}
+            targets = [value for value in dict.fromkeys(values.values()) if value != source]
+            if targets:
+                shapes |= self._reshaped(self._subnet([source], targets), (1, *item))
+            self._shapes[key] = {name: shapes[value] for name, value in values.items()}
         return dict(self._shapes[key])
 
     def weights_hash(self) -> str:
@@ -181,11 +181,11 @@ class CaffeBackend:
                 if self._weights_are_local and self._unsupported
                 else {}
             )
-            given = [(name, blob) for name in self._unsupported for blob in stored.get(name, ())]
+            sources = [(name, blob) for name in self._unsupported for blob in stored.get(name, ())]
             order = [step.param.name for step in self._builder.steps]
-            request = {"op": "hash", "order": order, "given": [name for name, _ in given]}
-            told, _ = self._run(lambda: self.connection.ask(request, [as_float32(blob) for _, blob in given]))
-            self._hash = str(told["sha256"])
+            request = {"op": "hash", "order": order, "given": [name for name, _ in sources]}
+            answer, _ = self._run(lambda: self.connection.ask(request, [as_float32(blob) for _, blob in sources]))
+            self._hash = str(answer["sha256"])
         return self._hash
 
     def close(self) -> None:
@@ -196,22 +196,22 @@ class CaffeBackend:
 
     def _pass(
         self,
-        found: dict[Value, Tensor],
-        given: Sequence[Value],
-        wanted: Sequence[Value],
+        tensors: dict[Value, Tensor],
+        sources: Sequence[Value],
+        targets: Sequence[Value],
         x: Tensor,
         rule: BackwardRule | None,
         acted: dict[str, Tensor] | None,
     ) -> None:
-        subnet = self._subnet(given, wanted, rule)
-        outputs = _Pass.apply(self, subnet, x.shape[0], rule, acted, *(found[value] for value in given))  # type: ignore[no-untyped-call]
-        found.update(zip(wanted, outputs, strict=True))
+        subnet = self._subnet(sources, targets, rule)
+        outputs = _Pass.apply(self, subnet, x.shape[0], rule, acted, *(tensors[value] for value in sources))  # type: ignore[no-untyped-call]
+        tensors.update(zip(targets, outputs, strict=True))
 
-    def _subnet(self, given: Sequence[Value], wanted: Sequence[Value], rule: BackwardRule | None = None) -> Subnet:
+    def _subnet(self, sources: Sequence[Value], targets: Sequence[Value], rule: BackwardRule | None = None) -> Subnet:
         ruled = {} if rule is None else {i: traits for i, traits in enumerate(self._traits) if rule.applies_to(traits)}
-        key = (tuple(given), tuple(wanted), tuple(ruled))
+        key = (tuple(sources), tuple(targets), tuple(ruled))
         if key not in self._subnets:
-            self._subnets[key] = self._builder.cut(given, wanted, self._counts, ruled)
+            self._subnets[key] = self._builder.cut(sources, targets, self._counts, ruled)
         return self._subnets[key]
 
     def forward(self, subnet: Subnet, arrays: Sequence[Array], batch: int) -> tuple[int, list[Array]]:
@@ -249,10 +249,10 @@ class CaffeBackend:
 
     def _ask_backward(self, subnet: Subnet, ticket: int, header: dict[str, Any], arrays: Sequence[Array]) -> Sequence[Array]:
         request = {"op": "backward", "id": _id(subnet), "ticket": ticket, "outputs": subnet.taps, **header}
-        answer, found = self.connection.ask(request, arrays)
+        answer, blobs = self.connection.ask(request, arrays)
         if "stale" in answer:
             raise _StaleError
-        return found
+        return blobs
 
     def _layer_weights(self, layer: str) -> Sequence[Array]:
         return [array.copy() for array in self.connection.ask({"op": "weights", "layer": layer})[1]]
@@ -269,7 +269,7 @@ class CaffeBackend:
         shapes = {name: (1, *zeros[1:]) for name, zeros in subnet.zeros.items()} | dict.fromkeys(subnet.inputs, shape)
         request = {"op": "shapes", "inputs": shapes, "outputs": subnet.taps}
         try:
-            told, _ = self._run(lambda: self._ask_subnet(subnet, request, shapes, ()))
+            answer, _ = self._run(lambda: self._ask_subnet(subnet, request, shapes, ()))
         except CaffeAbortedError as aborted:
             problem = aborted
             # Run it layer by layer, which is the way to learn where it stops.
@@ -278,7 +278,7 @@ class CaffeBackend:
             except CaffeAbortedError as better:
                 problem = better
             raise ShapeError(str(problem)) from problem
-        return {value: tuple(found[1:]) for value, found in zip(subnet.wanted, told["shapes"], strict=True)}
+        return {value: tuple(shape[1:]) for value, shape in zip(subnet.targets, answer["shapes"], strict=True)}
 
     def _ask_subnet(self, subnet: Subnet, request: dict[str, Any], shapes: dict[str, Shape], arrays: Sequence[Array]) -> Answer:
         """Ask for something of a subnet, which is made first where the worker does not have it."""
@@ -286,9 +286,9 @@ class CaffeBackend:
             if _id(subnet) not in self._known:
                 self.connection.ask({"op": "subnet", "id": _id(subnet), "text": self._builder.text(subnet, shapes)})
                 self._known.add(_id(subnet))
-            told, found = self.connection.ask({**request, "id": _id(subnet)}, arrays)
-            if "missing" not in told:
-                return told, found
+            answer, blobs = self.connection.ask({**request, "id": _id(subnet)}, arrays)
+            if "missing" not in answer:
+                return answer, blobs
             self._known.discard(_id(subnet))
         raise BackendError(f"{self.connection.where} forgets its nets; end what else uses it")
 
@@ -356,28 +356,28 @@ class CaffeBackend:
             for module, _ in named:
                 send(wanted_sources(module))
         while True:
-            told, _ = self.connection.ask({"op": "classes", "classes": named})
-            if not told:
+            answer, _ = self.connection.ask({"op": "classes", "classes": named})
+            if not answer:
                 return
-            missing: list[str] = told.get("missing", [])
+            missing: list[str] = answer.get("missing", [])
             lacking = [] if self.connection.shares_files else [find_source(name) for name in missing if name not in sent]
-            mine = [source for source in lacking if source is not None and not is_installed(source)]
-            if not mine:
+            own_files = [source for source in lacking if source is not None and not is_installed(source)]
+            if not own_files:
                 break
-            send(mine[:1])
-        step, (module, layer) = self._python[told["index"]], named[told["index"]]
-        if told["problem"] is None:
-            sent_not = "; the program itself is not sent, so put the class into a module of its own" if module == "__main__" else ""
-            why = f"its module '{module}' has no class '{layer}' that derives from caffe.Layer{sent_not}"
+            send(own_files[:1])
+        step, (module, layer) = self._python[answer["index"]], named[answer["index"]]
+        if answer["problem"] is None:
+            main_hint = "; the program itself is not sent, so put the class into a module of its own" if module == "__main__" else ""
+            why = f"its module '{module}' has no class '{layer}' that derives from caffe.Layer{main_hint}"
         else:
-            why = import_error(module, told["problem"], missing[-1] if missing else None, self.connection.where)
+            why = import_error(module, answer["problem"], missing[-1] if missing else None, self.connection.where)
         raise NetError(f"{step.where}: layer '{step.param.name}' (Python): {why}")
 
     # ---- what the net is made of
 
-    def _infos(self, told: dict[str, Any]) -> list[LayerInfo]:
-        blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in told["blobs"].items()}
-        params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in told["params"]}
+    def _infos(self, answer: dict[str, Any]) -> list[LayerInfo]:
+        blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in answer["blobs"].items()}
+        params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in answer["params"]}
         infos = []
         for i, step in enumerate(self._builder.steps):
             layer = step.param
@@ -385,8 +385,8 @@ class CaffeBackend:
             if step.added:  # Caffe adds none where only one reader is left
                 blobs |= {top: blobs.get(top, bottoms[0]) for top in layer.top}
             if i in self._builder.unsupported:
-                made, params[layer.name] = _shape_unsupported(step, bottoms, self._phase)
-                blobs |= dict(zip(layer.top, made, strict=False))
+                top_shapes, params[layer.name] = _shape_unsupported(step, bottoms, self._phase)
+                blobs |= dict(zip(layer.top, top_shapes, strict=False))
             tops = [blobs.get(name, blobs.get(layer.bottom[0], ()) if layer.bottom else ()) for name in layer.top]
             batch = max(1, blobs[self.input_name][0])
             infos.append(
@@ -422,14 +422,14 @@ class _Pass(torch.autograd.Function):
         batch: int,
         rule: BackwardRule | None,
         acted: dict[str, Tensor] | None,
-        *given: Tensor,
+        *sources: Tensor,
     ) -> tuple[Tensor, ...]:
         """Run it."""
         ctx.set_materialize_grads(False)
-        arrays = [as_float32(value.detach().cpu().numpy()) for value in given]
+        arrays = [as_float32(value.detach().cpu().numpy()) for value in sources]
         ctx.ticket, values = backend.forward(subnet, arrays, batch)
         ctx.backend, ctx.subnet, ctx.batch, ctx.rule, ctx.acted = backend, subnet, batch, rule, acted
-        ctx.save_for_backward(*given)
+        ctx.save_for_backward(*sources)
         outputs = tuple(torch.from_numpy(value) for value in values)
         ctx.mark_non_differentiable(*(out for out, moved in zip(outputs, subnet.moved, strict=True) if not moved))
         return outputs
@@ -438,17 +438,17 @@ class _Pass(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Seed the values that have a gradient."""
-        given = ctx.saved_tensors
+        sources = ctx.saved_tensors
         seeds = {tap: as_float32(grad.numpy()) for tap, grad in zip(ctx.subnet.taps, grads, strict=True) if grad is not None}
         if not seeds:
-            return (None,) * (5 + len(given))
-        arrays = [as_float32(value.detach().cpu().numpy()) for value in given]
+            return (None,) * (5 + len(sources))
+        arrays = [as_float32(value.detach().cpu().numpy()) for value in sources]
         diffs = ctx.backend.backward(ctx.subnet, arrays, ctx.batch, ctx.ticket, seeds, ctx.rule, ctx.acted)
-        return (None,) * 5 + tuple(torch.from_numpy(diff).to(value.device) for diff, value in zip(diffs, given, strict=True))
+        return (None,) * 5 + tuple(torch.from_numpy(diff).to(value.device) for diff, value in zip(diffs, sources, strict=True))
 
 
 def _id(subnet: Subnet) -> str:
-    return f"{subnet.given}{subnet.wanted}{[layer.index for layer in subnet.ruled]}"
+    return f"{subnet.sources}{subnet.targets}{[layer.index for layer in subnet.ruled]}"
 
 
 def _shape_unsupported(step: Any, bottoms: Sequence[Shape], phase: str) -> tuple[list[Shape], int]:

@@ -40,7 +40,7 @@ class CaffeConnection(Protocol):
 
     @property
     def generation(self) -> int:
-        """Number of workers started so far; a new one knows nothing of what the last one was told. Starts one if none runs.
+        """Number of workers started so far; a new one has nothing of what the last one was sent. Starts one if none runs.
 
         Raises
         ------
@@ -91,8 +91,8 @@ class WorkerApi(Protocol):
 
 def worker(caffe: ModuleType) -> WorkerApi:
     """Return a worker in this process."""
-    made: WorkerApi = caffe_worker.Worker(caffe)  # type: ignore[no-untyped-call]
-    return made
+    api: WorkerApi = caffe_worker.Worker(caffe)  # type: ignore[no-untyped-call]
+    return api
 
 
 def pack(header: Header, arrays: Sequence[Array]) -> list[bytes]:

@@ -36,12 +36,19 @@ class BackwardSteps:
     def __init__(self, ask: Callable[[dict[str, Any], Sequence[Array]], Sequence[Array]], seeds: Mapping[str, Array]) -> None:
         self._ask = ask
         self._begin = True
+        self._below: str | None = None
         self._until: str | None = None
         self._writes: list[tuple[Place, Array]] = [((tap, "top", 0), seed) for tap, seed in seeds.items()]
 
     def run_until(self, layer: str) -> None:
         """Run backward down to the layer, which is left out, before anything else is read."""
         self._until = layer
+
+    def skip(self, layer: str) -> None:
+        """Go on below the layer, whose bottoms have their gradients."""
+        if self._until is not None:  # the rule asked for nothing
+            self.read([], "diff")
+        self._below = layer
 
     def write(self, place: Place, gradient: Tensor) -> None:
         """Set a blob's gradient before anything else runs."""
@@ -52,13 +59,14 @@ class BackwardSteps:
         header = {
             "begin": self._begin,
             "writes": [place for place, _ in self._writes],
+            "below": self._below,
             "until": self._until,
             "layer": run,
             "reads": [[*place, what] for place in places],
         }
-        found = self._ask(header, [array for _, array in self._writes])
+        blobs = self._ask(header, [array for _, array in self._writes])
         self._begin, self._until, self._writes = False, None, []
-        return [array.copy() for array in found]
+        return [array.copy() for array in blobs]
 
 
 class CaffePass(LayerPass):
@@ -74,6 +82,7 @@ class CaffePass(LayerPass):
         self.x = LazyTensors(len(ruled.moved), lambda k: self._tensor("bottom", k))
         self.y = LazyTensors(ruled.tops, lambda k: self._tensor("top", k))
         self.own: list[Tensor | None] = []
+        self._overwritten: dict[int, Tensor] = {}
 
     def _tensor(self, side: str, k: int) -> Tensor:
         return torch.from_numpy(self._steps.read([(self.name, side, k)], "data")[0])
@@ -88,11 +97,11 @@ class CaffePass(LayerPass):
 
     def gradient(self, grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Return what Caffe's backward pass of this layer gives."""
-        own = grad is self.grad  # which stands in Caffe's blobs already
-        if not own:
+        if grad is not self.grad or self._overwritten:  # what is in Caffe's blobs already is not sent
             for k, seed in enumerate(grad):
-                if seed is not self.grad[k]:
+                if seed is not self._overwritten.get(k, self.grad[k]):
                     self._steps.write((self.name, "top", k), seed)
+                    self._overwritten[k] = seed
         moved = [k for k, moves in enumerate(self._ruled.moved) if moves]
         arrays = iter(self._steps.read([(self.name, "bottom", k) for k in moved], "diff", run=self.name))
         self.own = [torch.from_numpy(next(arrays)) if moves else None for moves in self._ruled.moved]
@@ -111,10 +120,11 @@ class CaffePass(LayerPass):
     def run(self, rule: BackwardRule) -> None:
         """Let the rule stand in for this layer's backward pass."""
         self._steps.run_until(self.name)
-        found = apply_rule(rule, self, self.x, self.y, self.grad)
+        gradients = apply_rule(rule, self, self.x, self.y, self.grad)
+        self._steps.skip(self.name)
         for k, moves in enumerate(self._ruled.moved):
-            if moves and not any(found[k] is own for own in self.own[k : k + 1]):
-                gradient = found[k]
+            gradient = gradients[k]
+            if moves and not any(gradient is own for own in self.own[k : k + 1]):  # which stands in the blob already
                 self._steps.write((self.name, "bottom", k), torch.zeros_like(self.x[k]) if gradient is None else gradient)
 
 

@@ -12,7 +12,7 @@ What it takes to make Caffe 1.0 compute an exact gradient of several values at o
 - **The cut.** Only layers between the inputs and the values wanted are in the subnet.
 - **Stops.** A bottom whose ``propagate_down`` is false is read through a copy that stops the gradient, since Caffe's layers do not
   all do so themselves: some do not ask, and memory that is shared, in place or by a Reshape, leads around them into a Split or
-  a Slice. For a label that depends on an input, on which Caffe's backward pass would abort, the layer is told.
+  a Slice. For a label that depends on an input, on which Caffe's backward pass would abort, its `propagate_down` is set.
 - **In place.** A layer that overwrites what is wanted or given is pulled apart. So is one that overwrites what Caffe's backward
   pass would read again: its own bottom (Power), or what a layer below has to find (a ReLU below a BatchNorm), since Caffe's
   gradient is not the derivative there. A Python layer, which may rely on being in place, always gets a copy to overwrite.
@@ -73,7 +73,7 @@ class Subnet:
 
     Attributes
     ----------
-    given : list of Value
+    sources : list of Value
         The values that come from outside and get gradients.
     inputs : list of str
         The blobs to fill with them.
@@ -83,18 +83,18 @@ class Subnet:
         The layer above which the backward pass ends.
     zeros : dict of str to tuple of int
         Further input blobs, fed with zeros, and their shapes in the file.
-    wanted : list of Value
+    targets : list of Value
         The values computed.
     taps : list of str
         The blobs where they are read, and seeded.
     moved : list of bool
-        Which of them depend on ``given``.
+        Which of them depend on ``sources``.
     ruled : list of RuledLayer
         The layers in whose stead a rule runs backward, in the order of the net.
     """
 
-    given: list[Value]
-    wanted: list[Value]
+    sources: list[Value]
+    targets: list[Value]
     inputs: list[str] = field(default_factory=list)
     diffs: list[str] = field(default_factory=list)
     above: str = ""
@@ -177,9 +177,9 @@ class SubnetBuilder:
         """Return what backward rules may ask of the layers, given how many weights each has by name."""
         return traits_of([self.kind(i) for i in range(len(self.steps))], [weights.get(step.param.name, 0) for step in self.steps])
 
-    def ruled(self, wanted: Collection[Value], rule: BackwardRule, traits: Sequence[LayerTraits]) -> set[Value]:
+    def ruled(self, targets: Collection[Value], rule: BackwardRule, traits: Sequence[LayerTraits]) -> set[Value]:
         """Return what the layers that a rule applies to write, at and below some values."""
-        waiting, seen = list(wanted), set(wanted)
+        waiting, seen = list(targets), set(targets)
         while waiting:
             below = [value for value in self.reads[waiting.pop()[0]] if value not in seen]
             waiting += below
@@ -190,9 +190,9 @@ class SubnetBuilder:
         """Return the value that an Input layer gives to a blob, which layers in place may overwrite later."""
         return next((i, list(s.param.top).index(name)) for i, s in enumerate(self.steps) if s.param.type == "Input" and name in s.param.top)
 
-    def frontier(self, wanted: Value, known: Collection[Value]) -> list[Value]:
+    def frontier(self, targets: Value, known: Collection[Value]) -> list[Value]:
         """Return which of the known values are met first on the way down from a value."""
-        waiting, seen, met = [wanted], {wanted}, set()
+        waiting, seen, met = [targets], {targets}, set()
         while waiting:
             for value in self.reads[waiting.pop()[0]]:
                 if value in known:
@@ -227,42 +227,42 @@ class SubnetBuilder:
         return net_text(net)
 
     def cut(
-        self, given: Sequence[Value], wanted: Sequence[Value], weights: Mapping[str, int], ruled: Mapping[int, LayerTraits] | None = None
+        self, sources: Sequence[Value], targets: Sequence[Value], weights: Mapping[str, int], ruled: Mapping[int, LayerTraits] | None = None
     ) -> Subnet:
-        """Return the subnet from the values ``given`` to the values ``wanted``.
+        """Return the subnet from the values ``sources`` to the values ``targets``.
 
         Parameters
         ----------
-        given, wanted : sequence of Value
+        sources, targets : sequence of Value
             With none in both.
         weights : mapping of str to int
             How many weights each layer has.
         ruled : mapping of int to LayerTraits, optional
             The layers, by their place, that a backward rule applies to: what they read and write is not overwritten.
         """
-        subnet, ruled = Subnet(list(given), list(wanted)), {} if ruled is None else ruled
+        subnet, ruled = Subnet(list(sources), list(targets)), {} if ruled is None else ruled
         needed = self._needed(subnet)
         names = self._inputs(subnet, needed)
         readers = Counter(value for i in needed for value in self.reads[i])
-        moved = set(given)
+        moved = set(sources)
         around = {value for i in ruled for value in (*self.reads[i], *((i, j) for j in range(len(self.steps[i].param.top))))}
-        kept = {*given, *wanted, *around}
+        preserved = {*sources, *targets, *around}
         for i in needed:
             param = self.steps[i].param
             if param.type != "Input":
-                layer = self._layer(subnet, i, names, readers, kept, weights.get(param.name, 0), moved)
+                layer = self._layer(subnet, i, names, readers, preserved, weights.get(param.name, 0), moved)
                 subnet.layers.append(layer)
                 moves = tuple(value in moved for value in self.reads[i])
                 if any(moves):
                     moved |= {(i, j) for j in range(len(layer.top))}
                     if i in ruled:
                         subnet.ruled.append(RuledLayer(i, ruled[i], moves, len(layer.top)))
-            for value in subnet.wanted:
+            for value in subnet.targets:
                 if value[0] == i:
                     tap = f"{_PREFIX}tap_{value[0]}_{value[1]}"
                     subnet.layers.append(LayerParameter(name=tap, type="Power", bottom=[names[value]], top=[tap], loss_weight=[1.0]))
-        subnet.taps = [f"{_PREFIX}tap_{i}_{j}" for i, j in wanted]
-        subnet.moved = [value in moved for value in wanted]
+        subnet.taps = [f"{_PREFIX}tap_{i}_{j}" for i, j in targets]
+        subnet.moved = [value in moved for value in targets]
         return subnet
 
     def text(self, subnet: Subnet, shapes: Mapping[str, Shape]) -> str:
@@ -283,10 +283,10 @@ class SubnetBuilder:
 
     def _needed(self, subnet: Subnet) -> list[int]:
         """Return the layers between the values given and wanted, in order, Splits left out."""
-        waiting, needed = list(subnet.wanted), set()
+        waiting, needed = list(subnet.targets), set()
         while waiting:
             value = waiting.pop()
-            if value not in subnet.given and value[0] not in needed:
+            if value not in subnet.sources and value[0] not in needed:
                 needed.add(value[0])
                 waiting += self.reads[value[0]]
         refused = [self.unsupported[i] for i in sorted(needed) if i in self.unsupported]
@@ -300,14 +300,14 @@ class SubnetBuilder:
         for i in needed:
             if self.steps[i].param.type == "Input":
                 for j, top in enumerate(self.steps[i].param.top):
-                    if (i, j) not in subnet.given:
+                    if (i, j) not in subnet.sources:
                         names[i, j] = top
                         subnet.zeros[top] = self.inputs[top]
                         subnet.layers.append(LayerParameter(name=f"{_PREFIX}zero_{top}", type="Input", top=[top]))
-        blobs = [f"{_PREFIX}given_{i}_{j}" for i, j in subnet.given]
+        blobs = [f"{_PREFIX}given_{i}_{j}" for i, j in subnet.sources]
         subnet.inputs = blobs
         subnet.layers += [LayerParameter(name=blob, type="Input", top=[blob]) for blob in blobs]
-        for value, blob in zip(subnet.given, blobs, strict=True):
+        for value, blob in zip(subnet.sources, blobs, strict=True):
             names[value] = f"{blob}_in"
             bias = LayerParameter(name=f"{blob}_in", type="Bias", bottom=[blob], top=[names[value]])
             bias.bias_param.axis, bias.bias_param.num_axes = 0, 0
@@ -322,7 +322,7 @@ class SubnetBuilder:
         i: int,
         names: dict[Value, str],
         readers: Mapping[Value, int],
-        kept: Collection[Value],
+        preserved: Collection[Value],
         weights: int,
         moved: Collection[Value],
     ) -> LayerParameter:
@@ -330,7 +330,7 @@ class SubnetBuilder:
         layer.CopyFrom(self.steps[i].param)
         del layer.include[:], layer.exclude[:], layer.loss_weight[:], layer.blobs[:]
         forced = self.definition.param.force_backward
-        if layer.type != "Python" or forced:  # a Python layer's code is told of it, and the engine's is too
+        if layer.type != "Python" or forced:  # a Python layer's code reads it, and the engine's is too
             del layer.propagate_down[:]
         if layer.type.endswith("Loss"):
             layer.loss_weight.extend([0.0] * len(layer.top))
@@ -352,8 +352,8 @@ class SubnetBuilder:
             subnet.layers.append(stop)
         for j, top in enumerate(self.steps[i].param.top):
             value = self.reads[i][j] if self._in_place(i, j) and j not in stops else None
-            stays = value is not None and readers[value] == 1 and value not in kept
-            stays = stays and layer.type != "Python" and self._may_stay(i, readers, kept)
+            stays = value is not None and readers[value] == 1 and value not in preserved
+            stays = stays and layer.type != "Python" and self._may_stay(i, readers, preserved)
             name = layer.bottom[j] if stays else top
             if not stays and (name in taken or name == AUTOMATIC):
                 name = f"{_PREFIX}value_{i}_{j}"
@@ -375,13 +375,13 @@ class SubnetBuilder:
         param = self.steps[i].param
         return (j == 0 or param.type == "Python") and j < len(param.bottom) and param.bottom[j] == param.top[j]
 
-    def _may_stay(self, i: int, readers: Mapping[Value, int], kept: Collection[Value]) -> bool:
-        """Return whether nobody misses what the layer overwrites: all values in that memory, which others may have shared on."""
+    def _may_stay(self, i: int, readers: Mapping[Value, int], preserved: Collection[Value]) -> bool:
+        """Return whether what the layer overwrites is not read again: all values in that memory, which others may have shared on."""
         mine = self.kind(i)
         value = self.reads[i][0]
         if not mine.keeps_values and mine.spoils_itself:
             return False
-        while readers[value] == 1 and value not in kept:
+        while readers[value] == 1 and value not in preserved:
             below = self.kind(value[0])
             if not (below.keeps_values or self._in_place(value[0], 0)):
                 return mine.keeps_values or not below.rereads

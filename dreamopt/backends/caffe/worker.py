@@ -86,7 +86,7 @@ class Worker:
     Parameters
     ----------
     caffe : module
-        Real Caffe's, or one with its face.
+        Real Caffe's, or one with its API.
     note : callable
         Gets the name of each layer before it runs for the first time at a new shape: who reads it knows where Caffe died.
     """
@@ -159,8 +159,8 @@ class Worker:
             missing, problem = [], None
             del self.sent.missed[:]
             try:
-                made = getattr(importlib.import_module(module), layer, None)
-                if not (isinstance(made, type) and issubclass(made, self.caffe.Layer)):
+                class_ = getattr(importlib.import_module(module), layer, None)
+                if not (isinstance(class_, type) and issubclass(class_, self.caffe.Layer)):
                     return {"index": i, "problem": None}, []
             except ImportError as error:
                 problem = "%s: %s" % (type(error).__name__, error)
@@ -260,8 +260,8 @@ class Worker:
     def do_backward(self, header, arrays):
         """Go on with a subnet's backward pass; stale if another forward pass came between.
 
-        Set some gradients, run down to the layer "until" (which is left out), then the layer "layer", and return blobs. A pass begins
-        with zeros at the outputs, above the last layer.
+        Set some gradients, run what lies between the layers "below" (None: from the top) and "until", then the layer "layer", and return
+        blobs. A pass begins with zeros at the outputs.
         """
         subnet = self._subnet(header["id"])
         if subnet is None or subnet["ticket"] != header["ticket"]:
@@ -271,7 +271,6 @@ class Worker:
         if header["begin"]:
             for name in header["outputs"]:
                 net.blobs[name].diff[...] = 0
-            subnet["next"] = len(layers) - 1
         for place, array in zip(header["writes"], arrays):
             diff = _blob(net, *place).diff
             if diff.shape != array.shape:
@@ -282,14 +281,13 @@ class Worker:
                 )
             diff[...] = array
         if header["until"] is not None:
-            end = layers.index(header["until"]) + 1
-            if subnet["next"] >= end:
-                net._backward(subnet["next"], end)
-            subnet["next"] = end - 1
+            first = len(layers) - 1 if header["below"] is None else layers.index(header["below"]) - 1
+            last = layers.index(header["until"]) + 1
+            if first >= last:
+                net._backward(first, last)
         if header["layer"] is not None:
             at = layers.index(header["layer"])
             net._backward(at, at)
-            subnet["next"] = at - 1
         return {}, [getattr(_blob(net, layer, side, k), what) for layer, side, k, what in header["reads"]]
 
     def do_weights(self, header, arrays):
@@ -321,7 +319,7 @@ class Worker:
 
 
 class Folder:
-    """A temporary folder, with a lock that tells later workers whether it is still somebody's: a killed one cannot remove it."""
+    """A temporary folder, with a lock that tells later workers whether it is still in use: a killed one cannot remove it."""
 
     def __init__(self):
         self.path = tempfile.mkdtemp(prefix=FOLDERS)
@@ -378,13 +376,13 @@ def fields_of(caffe):
         waiting = [importlib.import_module(caffe.__name__ + ".proto.caffe_pb2").LayerParameter.DESCRIPTOR]
     except (ImportError, AttributeError):
         return None
-    found = {}
+    fields = {}
     while waiting:
         message = waiting.pop()
-        if message.name not in found:
-            found[message.name] = [field.name for field in message.fields]
+        if message.name not in fields:
+            fields[message.name] = [field.name for field in message.fields]
             waiting += [field.message_type for field in message.fields if field.message_type is not None]
-    return found
+    return fields
 
 
 def described(error):
@@ -476,12 +474,12 @@ def main():
                 except ImportError as problem:
                     raise RefusedError("import", str(problem))
                 worker = Worker(caffe, note)
-            answer, found = worker.answer(header, arrays)
+            answer, blobs = worker.answer(header, arrays)
         except RefusedError as problem:
-            answer, found = {"error": str(problem), "kind": problem.kind}, []
+            answer, blobs = {"error": str(problem), "kind": problem.kind}, []
         except Exception as problem:
-            answer, found = {"error": described(problem), "kind": "raised"}, []
-        send(answer, found)
+            answer, blobs = {"error": described(problem), "kind": "raised"}, []
+        send(answer, blobs)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import torch
@@ -40,8 +41,8 @@ class Fourier(Parametrization):
     Parameters
     ----------
     noise : float, optional
-        Spread of the start about the mean colour or about ``init``, in grey levels, at least 0. Larger values wake more
-        neurons. None is 4 (under ``standardize`` 63.75, a spectrum of variance 1), and 0 where there is an ``init``.
+        Spread of the start about the mean colour or about ``init``, in grey levels, at least 0. Larger values leave fewer
+        dead ReLUs. None is 4 (under ``standardize`` 63.75, a spectrum of variance 1), and 0 where there is an ``init``.
     power : float
         α, from 0 to 10. 1 is the spectrum of photographs, 0 treats all frequencies alike, more than 1 makes smoother pictures.
     decorrelate : bool or str
@@ -149,10 +150,16 @@ class Fourier(Parametrization):
 
     def _scale(self, space: ImageSpace) -> Tensor:
         height, width = space.shape[1:]
-        scale = frequencies(height, width).clamp(min=1.0 / max(height, width)) ** -self.power
-        # Real and imaginary part each have variance 1, hence the 2.
-        scale = scale / (4.0 if self.scaling == "lucid" else math.sqrt(2.0 * float(scale.square().mean())))
-        return scale.to(dtype=space.like.dtype, device=space.like.device)
+        return _scale(height, width, self.power, self.scaling, space.like.dtype, space.like.device)
+
+
+@lru_cache(maxsize=32)
+def _scale(height: int, width: int, power: float, scaling: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return s, (H, W // 2 + 1); made once, since a step asks for it several times."""
+    scale = frequencies(height, width).clamp(min=1.0 / max(height, width)) ** -power
+    # Real and imaginary part each have variance 1, hence the 2.
+    scale = scale / (4.0 if scaling == "lucid" else math.sqrt(2.0 * float(scale.square().mean())))
+    return scale.to(dtype=dtype, device=device)
 
 
 def frequencies(height: int, width: int) -> Tensor:

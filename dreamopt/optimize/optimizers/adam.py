@@ -23,7 +23,7 @@ class Adam(Optimizer):
         m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
         p \leftarrow p + \eta\, u\, \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon / u}
 
-    with t = 1, 2, ... and u one grey level in the parameters. Every number has its own scale, so items do not touch.
+    with t = 1, 2, ... and u one grey level in the parameters. Every number has its own scale, so samples do not touch.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ class Adam(Optimizer):
         mean = state["mean"].lerp(gradient, 1 - self.beta1)
         square = state["square"].mul(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
         count = state["count"] + 1
-        # The same for all items, but for one that has stepped back.
-        made = count.tolist()
-        rate = each([at(self.step_size, context) * unit / (1 - self.beta1**t) for t in made], params)
-        size = (square / each([1 - self.beta2**t for t in made], params)).sqrt_().add_(self.epsilon / unit)
+        # The same for all samples, but for those that were rolled back.
+        counts = count.tolist()
+        rate = each([at(self.step_size, context) * unit / (1 - self.beta1**t) for t in counts], params)
+        size = (square / each([1 - self.beta2**t for t in counts], params)).sqrt_().add_(self.epsilon / unit)
         return params + rate * mean / size, {"mean": mean, "square": square, "count": count}

@@ -50,5 +50,5 @@ class AdamW(Adam):
 
     def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Decay, then step as Adam does."""
-        kept = params * (1 - at(self.step_size, context) * self.weight_decay) if self.weight_decay else params
-        return super().step(kept, gradient, state, context, unit)
+        decayed = params * (1 - at(self.step_size, context) * self.weight_decay) if self.weight_decay else params
+        return super().step(decayed, gradient, state, context, unit)

@@ -20,7 +20,7 @@ class Ascent(Optimizer):
 
     .. math:: m \leftarrow \mu\, m + g / \nu(g), \qquad p \leftarrow p + \eta\, u\, m
 
-    with u one grey level in the parameters and ν taken over each item by itself. With ``norm="mean"``, jitter and a clip
+    with u one grey level in the parameters and ν taken over each sample by itself. With ``norm="mean"``, jitter and a clip
     to black and white it is DeepDream's step: pixels move by η grey levels on average, whatever the gradient's size.
 
     Parameters

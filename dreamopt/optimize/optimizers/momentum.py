@@ -30,7 +30,7 @@ class Momentum(Optimizer):
     momentum : float
         μ, from 0 to below 1.
     norm : {"none", "mean", "window", "l2", "std"}
-        ν, over each item by itself: 1, the mean of \|g\|, the Euclidean norm, or the standard deviation.
+        ν, over each sample by itself: 1, the mean of \|g\|, the Euclidean norm, or the standard deviation.
     reset : bool
         Whether the memory is cleared when η is not what it was at the step before. Meant for η in `Piecewise`; with an η
         that changes at every step there would be no memory.
@@ -61,7 +61,7 @@ class Momentum(Optimizer):
     def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step by the memory."""
         rate, memory, before = at(self.step_size, context), state["momentum"], state["rate"]
-        if self.reset and any(one != rate for one in before.tolist()):
+        if self.reset and any(number != rate for number in before.tolist()):
             memory = torch.where(per_item((before == rate).to(memory.device), memory), memory, 0)
         memory = self.momentum * memory + rate * unit * normalized(gradient, self.norm, unit)
         return params + memory, {"momentum": memory, "rate": torch.full_like(before, rate)}

@@ -20,7 +20,7 @@ class Progressive(Optimizer):
 
     .. math:: p \leftarrow p + \min\Bigl(\eta_{max}, \frac{d}{\|u g\|^2}\Bigr)\, u^2 g
 
-    with u one grey level in the parameters, and the norm over each item by itself.
+    with u one grey level in the parameters, and the norm over each sample by itself.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ class Progressive(Optimizer):
 
     def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step along the gradient, as far as the policy says."""
-        wanted = self.wanted(gradient, context)
+        gain = self.gain(gradient, context)
         steepness = (sizes(gradient, "l2") * unit).square()
         most = torch.full_like(steepness, at(self.max_step, context))
-        rate = torch.minimum(most, wanted / torch.where(steepness > 0, steepness, 1))
+        rate = torch.minimum(most, gain / torch.where(steepness > 0, steepness, 1))
         return params + per_item(rate, gradient) * unit * (gradient * unit), state
 
-    def wanted(self, gradient: Tensor, context: StepContext) -> Tensor:
+    def gain(self, gradient: Tensor, context: StepContext) -> Tensor:
         """Return the gain that is aimed at, (N,)."""
         return gradient.new_full((gradient.shape[0],), at(self.desired, context))

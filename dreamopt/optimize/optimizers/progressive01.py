@@ -20,7 +20,7 @@ class Progressive01(Progressive):
 
     .. math:: d = \min\bigl(d_{early},\; c\,(1 - v)\bigr)
 
-    with v the item's value (penalties subtracted) before the step, and d = 0 where it is above 1.
+    with v the sample's value (penalties subtracted) before the step, and d = 0 where it is above 1.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class Progressive01(Progressive):
         super().__post_init__()
         Fields(self).scheduled("late", POSITIVE)
 
-    def wanted(self, gradient: Tensor, context: StepContext) -> Tensor:
+    def gain(self, gradient: Tensor, context: StepContext) -> Tensor:
         """Return the gain that is aimed at, (N,)."""
         if context.values is None:
             raise OptimizeError(f"{self} needs the values before the step, which this loop does not tell it (Moment.values)")
         missing = (1 - context.values.to(gradient)).clamp(min=0)
-        return torch.minimum(at(self.late, context) * missing, super().wanted(gradient, context))
+        return torch.minimum(at(self.late, context) * missing, super().gain(gradient, context))

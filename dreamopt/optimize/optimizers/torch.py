@@ -20,7 +20,7 @@ from dreamopt.parts.schedule import Number, StepContext, at
 
 @dataclass(frozen=True, init=False)
 class Torch(Optimizer):
-    """Any class of `torch.optim` that steps by a gradient alone; each item is a parameter of its own.
+    """Any class of `torch.optim` that steps by a gradient alone; each sample is a parameter of its own.
 
     The class sees parameters in grey levels, and minimises the negative value; so its learning rate, weight decay and
     epsilons count grey levels, and mean the same for every net. Adam, AdamW, NAdam and RMSprop are here by themselves, and
@@ -40,7 +40,7 @@ class Torch(Optimizer):
     Raises
     ------
     UsageError
-        For a class that there is not, one that cannot climb an image, or options that it does not take.
+        For a class that there is not, one that cannot optimize an image, or options that it does not take.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class Torch(Optimizer):
     def __init__(self, name: str, lr: Number = 2.0, **options: Any) -> None:
         known = _classes()
         if str(name).lower() not in known:
-            raise UsageError(f"torch.optim has no class '{name}'; it has {', '.join(one.__name__ for one in known.values())}")
+            raise UsageError(f"torch.optim has no class '{name}'; it has {', '.join(method.__name__ for method in known.values())}")
         object.__setattr__(self, "name", known[name.lower()].__name__)
         object.__setattr__(self, "lr", check_scheduled(f"lr of torch.optim.{self.name}", lr, POSITIVE))
         object.__setattr__(self, "options", frozen(options, "Torch"))
@@ -88,10 +88,10 @@ class Torch(Optimizer):
             for step in range(2):
                 leaf, state = self.step(leaf, torch.full_like(leaf, 0.5), state, StepContext(step, 2), 1.0)
         except Exception as problem:  # whatever a class of torch's, or of the user's options, raises
-            said = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-            raise UsageError(f"{self} cannot climb an image: {said}") from problem
+            message = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+            raise UsageError(f"{self} cannot optimize an image: {message}") from problem
         if not bool(torch.isfinite(leaf).all()):
-            raise UsageError(f"{self} cannot climb an image: its step is not finite")
+            raise UsageError(f"{self} cannot optimize an image: its step is not finite")
 
     @property
     def moves_without_gradient(self) -> bool:
@@ -107,14 +107,14 @@ class Torch(Optimizer):
         return f"Torch({literal(self.name)}, options={self.options!r}, lr={self.lr!r})"
 
     def start(self, params: Tensor) -> State:
-        """Return an empty memory for each item."""
+        """Return an empty memory for each sample."""
         return {"memory": [{} for _ in range(len(params))]}
 
     def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
-        """Let a fresh optimizer with the items' memory make one step."""
+        """Let a fresh optimizer with the samples' memory make one step."""
         starts = params / unit
         # Clones: a slice of the batch would let a step that writes in place reach the batch.
-        leaves = [one.clone().requires_grad_() for one in starts]
+        leaves = [start.clone().requires_grad_() for start in starts]
         method = _classes()[self.name.lower()](leaves, lr=self._rate(context), **dict(self.options))
         memories: list[Mapping[str, Any]] = state["memory"]
         for leaf, slope, memory in zip(leaves, gradient, memories, strict=True):
@@ -131,5 +131,6 @@ class Torch(Optimizer):
 
 
 def _classes() -> dict[str, Any]:
-    found = {name: one for name, one in vars(torch.optim).items() if inspect.isclass(one) and issubclass(one, torch.optim.Optimizer)}
-    return {name.lower(): one for name, one in sorted(found.items()) if one is not torch.optim.Optimizer}
+    base = torch.optim.Optimizer
+    classes = {name: method for name, method in vars(torch.optim).items() if inspect.isclass(method) and issubclass(method, base)}
+    return {name.lower(): method for name, method in sorted(classes.items()) if method is not base}

@@ -57,5 +57,5 @@ def test_what_is_told_of_the_net_is_the_same(files: tuple[Path, Path]) -> None:
     assert not backend.unused_layers
     assert not backend.random_layers
     assert backend.weights_report.loaded == ("conv1", "conv2")
-    told = next(change for change in backend.changes if "left out" in change)
-    assert told.startswith(f"{files[0]}:8: layer 'norm' (Normalize): Caffe")
+    change = next(change for change in backend.changes if "left out" in change)
+    assert change.startswith(f"{files[0]}:8: layer 'norm' (Normalize): Caffe")

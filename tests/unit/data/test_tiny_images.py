@@ -7,7 +7,7 @@ from tools.textures import CLASSES, batch, patterns, texture_image
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_picture_follows_from_its_number_alone(name: str) -> None:
+def test_an_image_follows_from_its_number_alone(name: str) -> None:
     first = texture_image(name, 3, seed=5)
     texture_image(name, 4, seed=5)
     assert first.shape == (96, 96, 3)
@@ -18,7 +18,7 @@ def test_a_picture_follows_from_its_number_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_picture_shows_something(name: str) -> None:
+def test_an_image_shows_something(name: str) -> None:
     assert np.mean([texture_image(name, k).astype(np.float64).std((0, 1)).max() for k in range(4)]) > 12
 
 

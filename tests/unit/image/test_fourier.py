@@ -6,8 +6,12 @@ import torch
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.parametrization import ImageSpace
-from dreamopt.image.parametrizations.fourier import Fourier
+from dreamopt.image.parametrizations import fourier
+from dreamopt.image.parametrizations.fourier import Fourier, frequencies
+from dreamopt.optimize import run
 from dreamopt.parts.streams import streams
+from dreamopt.problem import Problem
+from tests.support.toy import toy_network
 
 
 def image_space(channels: int = 3, height: int = 10, width: int = 15, scale: float = 1.0) -> ImageSpace:
@@ -72,3 +76,19 @@ def test_vectors_and_bad_numbers_are_refused() -> None:
         Fourier().shape(ImageSpace((7,), None, None, 1.0, torch.zeros(())))
     with pytest.raises(UsageError, match="at least 0"):
         Fourier(noise=-1)
+
+
+def test_the_scale_is_made_once_for_each_size_and_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    def counted(height: int, width: int) -> torch.Tensor:
+        sizes.append((height, width))
+        return frequencies(height, width)
+
+    monkeypatch.setattr(fourier, "frequencies", counted)
+    problem = Problem(toy_network(), "conv2:1", parametrization=Fourier(power=0.713), regularizers=["decay(0.01)"])
+    run(problem, steps=3)
+    assert sizes == [(11, 13)]
+    run(Problem(toy_network(), "conv2:1", parametrization=Fourier(power=0.614)), steps=1)
+    run(Problem(toy_network(torch.float32), "conv2:1", parametrization=Fourier(power=0.713)), steps=1)
+    assert sizes == [(11, 13)] * 3

@@ -1,0 +1,26 @@
+"""The tables of parts in the documents, and the stubs of lazy packages, are those that the registries give."""
+
+from pathlib import Path
+
+import dreamopt.objectives
+from dreamopt.objectives import Channel
+from tools.make_docs import ROOT, stale, stub, table
+
+
+def test_tables_and_stubs_are_current() -> None:
+    assert stale() == [], "run make docs"
+
+
+def test_a_table_has_a_row_for_each_part() -> None:
+    rows = table("objectives", "", ROOT / "docs").splitlines()
+    assert len(rows) == 2 + len(dreamopt.objectives.__all__)
+    assert any(row.startswith("| [Channel](../objectives/channel.py) | `conv4:3` | The mean of one channel over space") for row in rows)
+    assert len(table("presets", "", Path()).splitlines()) > 10
+
+
+def test_names_are_loaded_from_their_files() -> None:
+    assert dreamopt.objectives.Channel is Channel
+    assert "Channel" in dir(dreamopt.objectives)
+    assert not hasattr(dreamopt.objectives, "Chanel")
+    assert not hasattr(dreamopt.objectives, "CHANNEL")
+    assert "from dreamopt.objectives.channel import Channel as Channel" in stub("dreamopt.objectives")
