@@ -50,7 +50,8 @@ class FolderLock:
         """
         path = self.folder / LOCK
         while True:
-            self.folder.mkdir(exist_ok=True)
+            if not self.folder.is_dir():
+                self.folder.mkdir(exist_ok=True)
             try:
                 number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             except FileNotFoundError:
@@ -78,8 +79,8 @@ class FolderLock:
         number, self._number = self._number, None
         try:
             if remove:
-                (self.folder / LOCK).unlink(missing_ok=True)
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # what is left of a lock locks nobody out
+                    (self.folder / LOCK).unlink(missing_ok=True)
                     self.folder.rmdir()
         finally:
             os.close(number)

@@ -116,7 +116,7 @@ class FolderStore:
         if self.resume and not self.folder.is_dir() and not any(self._is_finished(index) for index in range(len(self._paths))):
             raise UsageError(f"there is nothing to resume in {self.folder}")
         try:
-            self.out.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(self.out.parent)
             self._own()
             if self.resume:
                 self._take_up()
@@ -124,7 +124,7 @@ class FolderStore:
                 self._move_aside()
             self._remove_scratch(plan.key, self._paths)
             self._write_job()
-            self._paths[0].parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(self._paths[0].parent)
         except OSError as error:
             self._lock.release()  # the folder stays as the sign that a job was begun
             raise ImageError(f"{self.out} cannot be written: {error.strerror or error} ({error.filename or self.folder}).") from error
@@ -159,7 +159,7 @@ class FolderStore:
                 write_png(path, one.image, one.metadata, scratch=self._scratch(path))
         if not any(one.interrupted for one in rendered):
             for path in self._checkpoints(batch):
-                path.unlink()
+                _remove(path)
         return [self._paths[one.index] for one in rendered]
 
     def finish(self, rendered: Sequence[Rendered]) -> Path | None:
@@ -209,7 +209,7 @@ class FolderStore:
         for index, path in enumerate(self._paths):
             aside = self.folder / path.name
             if aside.is_file() and self._is_finished(index, aside) and not self._is_finished(index):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                _make_folder(path.parent)
                 os.replace(aside, path)
 
     def _move_aside(self) -> None:
@@ -287,9 +287,8 @@ class FolderStore:
                 scratch.unlink()
 
     def _forget(self) -> None:
-        for path in self._checkpoints():
-            path.unlink()
-        (self.folder / _JOB).unlink(missing_ok=True)
+        for path in (*self._checkpoints(), self.folder / _JOB):
+            _remove(path)
         self.close()
 
 
@@ -307,6 +306,19 @@ def sheet_metadata(rendered: Sequence[Rendered], paths: Sequence[Path]) -> dict[
         for metadata, path in zip(all_metadata, paths, strict=True)
     ]
     return shared | {"recipe": "sheet", "pictures": own}
+
+
+def _make_folder(path: Path) -> None:
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that is not needed any more; where that fails, the images are there all the same."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        warnings.warn(f"{path} could not be removed: {error.strerror or error}", DreamoptWarning, stacklevel=2)
 
 
 def _metadata_or_none(path: Path) -> dict[str, Any] | None:

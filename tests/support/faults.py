@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import errno
+import functools
 import io
 import json
 import os
@@ -38,10 +39,12 @@ class Disk:
     def __init__(self, fault: str, at: int) -> None:
         self.fault, self.at, self.count = fault, at, 0
         self.first: str | None = None
+        self.kinds: set[str] = set()
 
     def change(self, what: str) -> None:
         """Count a change, before it is made; make the fault if it is its turn."""
         self.count += 1
+        self.kinds.add(what)
         if self.at == 0 or self.count < self.at or (self.count > self.at and (self.fault != "full" or what not in _TAKES_ROOM)):
             return
         if self.count == self.at:
@@ -57,8 +60,9 @@ class Disk:
     def watched(self) -> Iterator[None]:
         """Watch what is written as long as the block runs."""
         before = {(module, name): getattr(module, name) for module, name in _patched()}
-        for name in ("mkdir", "rmdir", "rename", "replace", "unlink", "remove", "fsync"):
+        for name in ("mkdir", "rmdir", "rename", "replace", "unlink", "remove"):
             setattr(os, name, self._counted(name, getattr(os, name)))
+        os.fsync = self._counted("fsync", lambda number: None)  # slow, and kill -9 does not ask for it
         os.open = self._os_open(os.open)  # type: ignore[assignment]
         io.open = builtins.open = self._open(io.open)  # type: ignore[assignment]
         try:
@@ -138,7 +142,7 @@ def run(folder: Path, words: list[str], disk: Disk) -> dict[str, Any]:
             with contextlib.suppress(BaseException):
                 sys.stdout.flush()
                 sys.stderr.flush()
-            os.write(writer, json.dumps({"changes": disk.count, "failed": disk.first}).encode())
+            os.write(writer, json.dumps({"changes": disk.count, "failed": disk.first, "kinds": sorted(disk.kinds)}).encode())
             os._exit(code)
     os.close(writer)
     with os.fdopen(reader, "rb") as stream:
@@ -157,16 +161,21 @@ def main(root: Path, fault: str, words: list[str]) -> None:
     """Print what becomes of every k."""
     import torch
 
-    import dreamopt
+    from dreamopt.cli import cli, render
 
     torch.set_num_threads(1)
-    dreamopt.load_net(device="cpu")
+    render.open_network = functools.cache(render.open_network)  # loaded once; what it reads is not what is tested here
+    warm = root / "warm"
+    warm.mkdir()
+    os.chdir(warm)
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
+        cli.main(args=words, prog_name="dreamopt")
     whole = root / "whole"
     whole.mkdir()
     reference = run(whole, words, Disk(fault, 0))
     assert reference["code"] == 0, reference["printed"]
     expected = files(whole)
-    print(json.dumps({"changes": reference["changes"], "files": sorted(expected)}), flush=True)
+    print(json.dumps({"changes": reference["changes"], "kinds": reference["kinds"], "files": sorted(expected)}), flush=True)
     for at in range(1, reference["changes"] + 1):
         folder = root / "faulty"
         shutil.rmtree(folder, ignore_errors=True)
@@ -178,9 +187,11 @@ def main(root: Path, fault: str, words: list[str]) -> None:
         line["before"] = sorted(after)
         line["whole"] = sorted(name for name, content in images.items() if content == expected[name])
         line["other"] = sorted(name for name, content in images.items() if content != expected[name])
+        written = {name: (folder / name).stat().st_ino for name in line["whole"]}
         resumed = run(folder, [*words, "--resume"], Disk(fault, 0))
         line["resumed"], line["resume_printed"] = resumed["code"], resumed["printed"][-400:]
         line["same"] = files(folder) == expected
+        line["rewritten"] = sorted(name for name, inode in written.items() if (folder / name).stat().st_ino != inode)
         line["after"] = sorted(files(folder))
         print(json.dumps(line), flush=True)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dreamopt.recipes.save import FolderStore
 from PIL import Image
 from PIL.Image import Image as PILImage
 
@@ -23,7 +24,6 @@ from dreamopt.problem import Problem
 from dreamopt.recipes import Plan, Settings, execute, expand, plan_render
 from dreamopt.recipes import targets as targets_module
 from dreamopt.recipes.render import run_plan
-from dreamopt.recipes.save import FolderStore
 from dreamopt.recipes.store import Shelf
 
 QUICK = Settings(size=32, steps=2)
