@@ -22,11 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 
-import dreamopt
 from benchmarks.cases import BATCHES, Array, Case, error, existing, load, picture, seed_like
 from benchmarks.contestants import Step, engine, layers, plain
 from benchmarks.gpu_parts import check_parts
-from dreamopt.image.spectrum import image_files
 
 _WORST_VALUE = 1e-4
 _FARTHEST = 2.0  # grey levels after three steps: a kink may fall to the other side
@@ -82,23 +80,12 @@ def main() -> int:
         print(f"{r['net']:12} {r['layer']:20} batch {r['batch']}  {times}  off by {errors}")
     if args.json is not None:
         args.json.write_text(json.dumps({"device": args.device, "name": name, "results": results}, indent=1) + "\n")
-    parts = check_parts(args.device, _examples())
+    parts = check_parts(args.device, Path(tempfile.mkdtemp()))
     far = [f"{part} by {levels:.2g} grey levels" for part, levels in parts if not levels <= _FARTHEST]
     print(f"{len(parts)} parts and presets, three steps of each" + (": " + "; ".join(far) if far else ": as on the CPU"))
     wrong = [r["net"] for r in results if r["engine"]["value_error"] > _WORST_VALUE]
     print(f"WRONG: {', '.join(wrong)}" if wrong else "all values agree")
     return 1 if wrong or far else 0
-
-
-def _examples() -> dict[str, str]:
-    """Return what objectives ask for: a photograph, a direction, a tensor."""
-    folder = Path(tempfile.mkdtemp())
-    shape = dreamopt.load_net(device="cpu").shape_of("conv2", 40)
-    drawn = np.random.default_rng(0).normal(size=shape)
-    np.save(folder / "tensor.npy", drawn)
-    vector = "(" + ", ".join(f"{v:.3f}" for v in drawn[:, 0, 0]) + ")"
-    photo = next(path for path in image_files(None) if path.name == "chelsea.png")
-    return {"photo": str(photo), "vector": vector, "tensor": str(folder / "tensor.npy")}
 
 
 def _last_convolution() -> str:

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     folder = shared() / "models" / "squeezenet"
     network = dreamopt.load_net(folder / "deploy.prototxt", folder / "squeezenet.caffemodel", labels=folder / "labels.txt")
-    names = asked.presets or [one.name for one in presets() if one.name not in ("nguyen2016-dgn", "mahendran2015")]
+    names = asked.presets or [one.name for one in presets() if "needs" not in one.check]
     found = []
     for text in names:
         name, *changes = text.split(";")

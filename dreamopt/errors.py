@@ -11,15 +11,20 @@
     ├── TargetError              a layer, unit or label that the net does not have
     ├── ObjectiveError           an objective that cannot be made or evaluated
     ├── RegularizerError         the same for a regularizer
-    ├── OptimizeError            the climb cannot go on
+    ├── OptimizeError            the optimization cannot continue
     │   └── DeadGradientError    the gradient is exactly zero, with the layer that stopped it
     ├── BackendError             a backend or device that is missing, or failed
-    ├── ImageError               a picture that cannot be read or written
+    ├── ImageError               an image that cannot be read or written
     ├── ModelError               the catalogue of public models, a download, a checksum
     └── UsageError               arguments that contradict each other or are out of range
 
     DreamoptWarning              every warning dreamopt gives
 """
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class DreamoptError(Exception):
@@ -59,7 +64,7 @@ class RegularizerError(DreamoptError):
 
 
 class OptimizeError(DreamoptError):
-    """The climb cannot go on."""
+    """The optimization cannot continue."""
 
 
 class DeadGradientError(OptimizeError):
@@ -71,7 +76,7 @@ class BackendError(DreamoptError):
 
 
 class ImageError(DreamoptError):
-    """A picture that cannot be read or written."""
+    """An image that cannot be read or written."""
 
 
 class ModelError(DreamoptError):
@@ -84,3 +89,40 @@ class UsageError(DreamoptError):
 
 class DreamoptWarning(UserWarning):
     """Root of all warnings given by dreamopt."""
+
+
+def nearest(name: str, names: Iterable[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
+    """Return which of the names come near one that is none of them, the nearest first, whatever their case.
+
+    Parameters
+    ----------
+    name : str
+        As somebody wrote it.
+    names : iterable of str
+        What there is.
+    most : int
+        How many at the most.
+    cutoff : float
+        How near, from 0 (anything) to 1 (equal).
+    """
+    lowered = {known.lower(): known for known in names}
+    return [lowered[near] for near in difflib.get_close_matches(name.lower(), lowered, n=most, cutoff=cutoff)]
+
+
+def suggest(name: str, names: Iterable[str], most: int = 3, cutoff: float = 0.6) -> str:
+    """Return "did you mean ...?" with the names that come near, as `nearest` finds them; nothing where none does.
+
+    >>> suggest("Conv4", ["conv3", "conv4", "relu"]), suggest("x", ["conv3"])
+    ('did you mean conv4 or conv3?', '')
+    """
+    near = nearest(name, names, most, cutoff)
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def in_brackets(hint: str) -> str:
+    """Return a hint to stand behind a name: in brackets after a space; nothing stays nothing.
+
+    >>> in_brackets("did you mean conv4?"), in_brackets("")
+    (' (did you mean conv4?)', '')
+    """
+    return f" ({hint})" if hint else ""

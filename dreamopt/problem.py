@@ -30,6 +30,7 @@ from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
 from dreamopt.network.network import Redirected
 from dreamopt.objective import Objective, as_objective, each
+from dreamopt.parts.checks import NOT_NEGATIVE, check_whole
 from dreamopt.parts.evaluation import Evaluation as Evaluation
 from dreamopt.parts.streams import Stream, streams
 from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, as_regularizer
@@ -116,12 +117,8 @@ class Problem:
         self.network = network
         self.space = network.image_space(size)
         self.size = self.space.shape[1:] if len(self.space.shape) == 3 else None
-        self.views = views
-        if views < 1:
-            raise UsageError(f"views must be at least 1, not {views}")
-        self.redirected = redirected
-        if redirected < 0:
-            raise UsageError(f"redirected must be a number of steps, at least 0, not {redirected}")
+        self.views = check_whole("views", views)
+        self.redirected = check_whole("redirected", redirected, NOT_NEGATIVE)
         self.transforms = as_transforms(transforms)
         self.seen = self._seen_size()
         self.objective = as_objective(objective).bind(network, self.seen)
@@ -146,10 +143,7 @@ class Problem:
         counts = {what: n for what, n in given.items() if n is not None}
         if len(set(counts.values())) > 1:
             raise UsageError("the number of items is unclear: " + ", ".join(f"{what} says {n}" for what, n in counts.items()))
-        n = next(iter(counts.values()), 1)
-        if n < 1:
-            raise UsageError(f"a batch needs at least 1 item, not {n}")
-        return n
+        return check_whole("the number of samples of a batch", next(iter(counts.values()), 1))
 
     def select(self, places: Sequence[int]) -> Problem:
         """Return the problem of the samples at these places in the batch; each keeps its number, and so its random streams.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, Layers, Objective, frozen_layers
+from dreamopt.objective import POSITIVE, Activations, Fields, Layers, Objective, frozen_layers
 
 _REACH = 4
 
@@ -51,8 +50,7 @@ class Alignment(Objective):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", frozen_layers(self.layer))
-        if not (isinstance(self.ratio, int | float) and 0 < self.ratio < math.inf):
-            raise ObjectiveError(f"ratio must be a number above 0, not {self.ratio!r}")
+        Fields(self, ObjectiveError).number("ratio", POSITIVE)
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, VectorObjective, columns
+from dreamopt.objective import NOT_NEGATIVE, Activations, VectorObjective, check_number, columns
 
 _EPS = 1e-4
 _LEAST_COSINE = 0.1
@@ -75,5 +74,4 @@ def along(a: Tensor, v: Tensor, power: float) -> Tensor:
 
 def checked_power(power: float) -> None:
     """Raise ObjectiveError unless the cosine's power is a finite number of at least 0."""
-    if not (isinstance(power, int | float) and 0 <= power < math.inf):
-        raise ObjectiveError(f"the cosine's power must be a number of at least 0, not {power!r}")
+    check_number("the cosine's power", power, NOT_NEGATIVE, ObjectiveError)

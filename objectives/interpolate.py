@@ -16,7 +16,7 @@ from dreamopt.objectives.channel import Channel
 
 @dataclass(frozen=True)
 class Interpolate(Objective):
-    r"""A row of pictures on the way from one channel to another; item 0 climbs the first, the last item the second.
+    r"""A row of images on the way from one channel to another; sample 0 maximises the first, the last sample the second.
 
     .. math:: s_n = (1 - w_n)\, \bar a_{n, u} + w_n\, \bar b_{n, v}, \qquad w_n = \frac{n}{B - 1}
 

@@ -89,5 +89,5 @@ class NormBall(Projection):
         if self.centre != "start":
             return colour_tensor(self.centre, image, context.space) if image.dim() == 4 else torch.zeros_like(image[:1])
         if context.start is None or context.start.shape != image.shape:
-            raise RegularizerError(f"{self} needs the image that the climb began with, which only a loop over images gives")
+            raise RegularizerError(f"{self} needs the image that the run started from, which only `dreamopt.optimize.run` gives")
         return context.start

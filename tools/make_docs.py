@@ -1,8 +1,8 @@
 """The tables of parts in docs/ and the stubs of lazy packages, from the registries: ``make docs`` writes them.
 
 A page holds a table between ``<!-- parts:KIND -->`` and ``<!-- /parts -->``; KIND is a registry's name, perhaps with a base class
-(``regularizers:Penalty``), or ``presets``. Of each part the table says its name, its first example as it prints, its docstring's first
-line, its first formula and its first reference.
+(``regularizers:Penalty``), or ``presets``, or ``layers:caffe`` and ``layers:forks`` (`tools.layer_tables`). Of each part the table says its
+name, its first example as it prints, its docstring's first line, its first formula and its first reference.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from dreamopt.parts.lazy import LazyNames
 from dreamopt.recipes.preset import presets
 from dreamopt.testing import fill, kinds, registries
+from tools.layer_tables import layer_table
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = {
@@ -53,6 +54,8 @@ def table(kind: str, page: str, folder: Path) -> str:
         rows = [f"| `{one.name}` | {one.title} | `{one.example}` |" for one in presets()]
         return "\n".join(["| preset | recipe | a target to try |", "| --- | --- | --- |", *rows])
     name, _, base = kind.partition(":")
+    if name == "layers":
+        return layer_table(base == "forks", folder)
     registry = registries()[name]
     parts = [part for part in registry.built_in() if not base or base in [parent.__name__ for parent in part.__mro__]]
     columns = {

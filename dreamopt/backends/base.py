@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.backward_rule import BackwardRule as BackwardRule  # re-exported for network/, which does not import engine/
+from dreamopt.engine.graph import NetGraph as NetGraph
 from dreamopt.engine.loading import WeightsReport as WeightsReport
 from dreamopt.engine.rule_list import RuleList as RuleList
 from dreamopt.engine.rule_list import parse_rules as parse_rules
@@ -17,6 +18,10 @@ from dreamopt.engine.rules.redirected import Redirected as Redirected
 from dreamopt.errors import BackendError, UsageError
 
 Shape = tuple[int, ...]
+TIMEOUT = 600.0
+"""Seconds for which another Python with Caffe is waited for."""
+START_TIMEOUT = 60.0
+"""Seconds for which it may take to start."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ class LayerInfo:
     added: bool = False
     stops: tuple[str, ...] = ()
 
+    @property
+    def stopped(self) -> frozenset[int]:
+        """The places of `stops` among the bottoms."""
+        return frozenset(k for k, bottom in enumerate(self.bottoms) if bottom in self.stops)
+
     def __str__(self) -> str:
         return f"layer '{self.name}' ({', '.join(filter(None, (self.type, self.place)))})"
 
@@ -87,8 +97,8 @@ class OpenOptions:
     phase: str = "TEST"
     allow_python_layers: bool = False
     python: str | Sequence[str] | None = None
-    timeout: float = 600.0
-    start_timeout: float = 60.0
+    timeout: float = TIMEOUT
+    start_timeout: float = START_TIMEOUT
 
     def refuse_command(self, backend: str) -> None:
         """Raise a UsageError if a command was given to a backend that starts no Python."""

@@ -20,12 +20,12 @@ def command(context: click.Context, as_json: bool) -> None:
 
     listed = presets()
     if as_json:
-        about = [{"name": one.name, "title": one.title, "source": one.source, "example": one.example} for one in listed]
+        about = [{"name": recipe.name, "title": recipe.title, "source": recipe.source, "example": recipe.example} for recipe in listed]
         click.echo(json.dumps(about, indent=2))
         return
     table = Table("name", "what it is", "a target for it", box=None, pad_edge=False)
-    for one in listed:
-        table.add_row(one.name, one.title, one.example)
+    for recipe in listed:
+        table.add_row(recipe.name, recipe.title, recipe.example)
     console().print(table)
 
 
@@ -35,6 +35,6 @@ def show(name: str) -> None:
     """Print a preset's settings as JSON, with its source and what differs from the publication."""
     from dreamopt.recipes.preset import preset
 
-    one = preset(name)
-    about = {"name": one.name, "title": one.title, "source": one.source, "example": one.example, "notes": one.notes}
-    click.echo(json.dumps(about | {"settings": one.settings.describe()}, indent=2))
+    recipe = preset(name)
+    about = {"name": recipe.name, "title": recipe.title, "source": recipe.source, "example": recipe.example, "notes": recipe.notes}
+    click.echo(json.dumps(about | {"settings": recipe.settings.describe()}, indent=2))

@@ -2,7 +2,8 @@
 
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.program import Program
-from dreamopt.engine.layer import Elementwise, Layer, Shape, Weight, known_types, layer_class, register
+from dreamopt.engine.layer import Elementwise, Example, Layer, Shape, Weight
+from dreamopt.engine.layer_types import known_types, layer_class, register
 from dreamopt.engine.loading import WeightsReport
 from dreamopt.engine.net import TEST, TRAIN, Net
 
@@ -11,6 +12,7 @@ __all__ = [
     "TRAIN",
     "Blob",
     "Elementwise",
+    "Example",
     "Layer",
     "Net",
     "Program",

@@ -70,7 +70,7 @@ def traits_of(layers: Sequence[Layer], weights: Sequence[int]) -> list[LayerTrai
             operation = param.pooling_param.PoolMethod.Name(param.pooling_param.pool)
         elif param.type == "Eltwise":
             operation = param.eltwise_param.EltwiseOp.Name(param.eltwise_param.operation)
-        found.append(LayerTraits(param.name, param.type, layer.gate, count > 0, linear and not below, operation))
+        found.append(LayerTraits(param.name, param.type, layer.caffe_traits.active_range, count > 0, linear and not below, operation))
     return found
 
 

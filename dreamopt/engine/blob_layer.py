@@ -17,7 +17,7 @@ from dreamopt.engine.layer import Layer, Shape, Weight
 from dreamopt.engine.node import Node
 
 
-class HandLayer(Layer):
+class BlobLayer(Layer):
     """A layer that overrides `run`, and where needed `open`, `resize` and `run_back`; all of them are given the blobs."""
 
     forced: bool = False
@@ -40,8 +40,8 @@ class HandLayer(Layer):
 
     def wanted(self) -> list[bool]:
         """Return for each bottom whether its diff is to be made; all are, unless ``propagate_down`` says otherwise."""
-        told = [] if self.forced else list(self.param.propagate_down)
-        return told or [True] * len(self.param.bottom)
+        flags = [] if self.forced else list(self.param.propagate_down)
+        return flags or [True] * len(self.param.bottom)
 
     # ---- the contract of a usual layer, over blobs that live for one call
 
@@ -77,7 +77,7 @@ class HandLayer(Layer):
 
 class _ByHand(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, layer: HandLayer, *xs: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, layer: BlobLayer, *xs: Tensor) -> tuple[Tensor, ...]:
         bottoms, tops = layer._scratch([tuple(x.shape) for x in xs])
         for blob, x in zip(bottoms, xs, strict=True):
             blob.data[...] = x.detach().cpu().numpy()
@@ -101,8 +101,8 @@ class _ByHand(torch.autograd.Function):
         return (None, *found)
 
 
-class HandNode(Node):
-    """A `HandLayer` in its net.
+class BlobNode(Node):
+    """A `BlobLayer` in its net.
 
     Attributes
     ----------
@@ -113,9 +113,9 @@ class HandNode(Node):
     forced: bool = False
 
     @property
-    def hand(self) -> HandLayer:
+    def hand(self) -> BlobLayer:
         """The layer."""
-        assert isinstance(self.layer, HandLayer)
+        assert isinstance(self.layer, BlobLayer)
         return self.layer
 
     def reshape(self) -> None:
@@ -132,5 +132,5 @@ class HandNode(Node):
         if not self.skipped and (self.bottoms or self.weights or self.forced):
             self.hand.run_back(self.tops, self.hand.wanted(), self.bottoms)
 
-    def settle_weight_diffs(self) -> None:
+    def flush_weight_gradients(self) -> None:
         """Do nothing: `backward` has written the weights' diffs."""

@@ -5,20 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dreamopt.engine.blob import Blob
-from dreamopt.engine.blob_layer import HandLayer, HandNode
+from dreamopt.engine.blob_layer import BlobLayer, BlobNode
 from dreamopt.engine.fillers import fill
-from dreamopt.engine.graph import insert_splits
-from dreamopt.engine.layer import layer_class
+from dreamopt.engine.graph import AUTOMATIC, NetGraph, constant, insert_splits
+from dreamopt.engine.layer_types import layer_class
 from dreamopt.engine.node import Node
-from dreamopt.engine.propagation import mark, skipped
 from dreamopt.errors import NetError
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer
     from dreamopt.schema import NetDef
-
-AUTOMATIC = "(automatic)"
-"""Caffe's name for the top of a loss that names none; it is no output of the net."""
 
 
 def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False) -> tuple[list[Node], dict[str, Blob], list[str]]:
@@ -45,19 +41,19 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
     blobs: dict[str, Blob] = {}
     available: set[str] = set()
     owners: dict[str, tuple[Layer, Blob]] = {}
-    steps, forced = insert_splits(net), net.param.force_backward
-    for step, skips in zip(steps, skipped([step.param for step in steps], forced), strict=True):
-        param = step.param
+    definitions, forced = insert_splits(net), net.param.force_backward
+    for definition, skips in zip(definitions, NetGraph(definitions).skipped, strict=True):
+        param = definition.param
         if param.type == "Python" and not allow_python_layers:
             raise NetError(
-                f"{step.where}: layer '{param.name}' (Python) runs code of the module '{param.python_param.module}': pass"
+                f"{definition.where}: layer '{param.name}' (Python) runs code of the module '{param.python_param.module}': pass"
                 " allow_python_layers=True if you trust it (caffe.allow_python_layers(), python -m dreamopt.caffe"
                 " --allow-python-layers and DREAMOPT_ALLOW_PYTHON_LAYERS=1 allow it for every net)"
             )
-        kind = layer_class(param.type, param.name, step.where)
+        kind = layer_class(param.type, param.name, definition.where)
         if kind.is_loss and not param.top:
             param.top.append(AUTOMATIC)
-        layer = kind(param, phase, step.where)
+        layer = kind(param, phase, definition.where)
         layer.check_counts()
         bottoms = [blobs[name] for name in param.bottom]
         available.difference_update(param.bottom)
@@ -69,23 +65,25 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
             tops.append(blobs[name] if in_place else blobs.setdefault(name, Blob((0,), name)))
             if name != AUTOMATIC:
                 available.add(name)
-        if isinstance(layer, HandLayer):
-            node = made = HandNode(layer, bottoms, tops, step.added)
+        if isinstance(layer, BlobLayer):
+            node = made = BlobNode(layer, bottoms, tops, definition.added)
             made.forced = layer.forced = forced
             node.weights = layer.begin(bottoms, tops)
             for i, blob in enumerate(node.weights):
                 blob.name = f"{layer.name}[{i}]"
         else:
-            node = Node(layer, bottoms, tops, step.added)
-            _set_up(node, seed)
-        mark(node, skips, forced)
+            node = Node(layer, bottoms, tops, definition.added)
+            _make_weights(node, seed)
+        node.skipped, node.stopped = skips, definition.stopped
+        asked = [i for i, propagates in enumerate(param.propagate_down) if propagates and i in constant(layer)]
+        node.label_bottom = asked[0] if asked else None
         _share(node, owners)
         node.reshape()
         first = (*bottoms, *node.weights)[:1]  # whose memory tops may use; Parameter has no bottom, but a weight
-        if layer.shares_data:
+        if layer.caffe_traits.shares_data:
             for top in tops:
                 top._data = first[0]._data
-        if layer.shares_diff and not (skips and layer.shares_diff_late):
+        if layer.caffe_traits.shares_diff and not (skips and layer.caffe_traits.shares_diff_in_backward):
             tops[0]._diff = first[0]._diff
         _seed_loss(node)
         nodes.append(node)
@@ -110,7 +108,7 @@ def _share(node: Node, owners: dict[str, tuple[Layer, Blob]]) -> None:
         node.borrowed.add(i)
 
 
-def _set_up(node: Node, seed: int) -> None:
+def _make_weights(node: Node, seed: int) -> None:
     """Ask the layer for its weights and fill them; shape the tops of one that reads nothing."""
     layer = node.layer
     shapes = [blob.shape for blob in node.bottoms]
@@ -133,5 +131,5 @@ def _seed_loss(node: Node) -> None:
     weights = given or ([float(layer.is_loss)] + [0.0] * layer.n_tops)[: layer.n_tops]
     for i, (top, weight) in enumerate(zip(node.tops, weights, strict=True)):
         if weight:
-            node.counted.add(i)
+            node.loss_tops.add(i)
             top.diff[...] = weight

@@ -1,4 +1,4 @@
-"""The contract of a layer type, and the registry in which Caffe's ``type: "..."`` strings are looked up.
+"""The contract of a layer type.
 
 A layer type is one class in one file of ``dreamopt/engine/layers/``; the file's name, without underscores, is the type
 in lower case (``inner_product.py`` holds ``InnerProduct``). It says what weights it wants (``setup``), what shapes it
@@ -7,16 +7,17 @@ makes (``shape``) and computes (``forward``). Nobody writes a backward pass: aut
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import pkgutil
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, NoReturn, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 from torch import Tensor
 
-from dreamopt.engine.refused import REFUSED
-from dreamopt.errors import NetError, ShapeError, UnknownLayerError
+from dreamopt.engine.caffe_traits import CaffeTraits as CaffeTraits
+from dreamopt.engine.example import MAP as MAP
+from dreamopt.engine.example import Example as Example
+from dreamopt.errors import NetError, ShapeError
 
 if TYPE_CHECKING:
     from dreamopt.schema import SourceLocation
@@ -52,16 +53,22 @@ class Layer:
     """Fewest and most bottoms; None for any number."""
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
     """Fewest and most tops; None for any number."""
-    shares_data: ClassVar[bool] = False
-    """Caffe lets the tops use the bottom's own memory, so that writing one writes the other (Split, Reshape, Flatten)."""
-    shares_diff: ClassVar[bool] = False
-    """The same for their diffs (Reshape, Flatten)."""
-    shares_diff_late: ClassVar[bool] = False
-    """Caffe lets them do so in the backward pass only (Flatten), and so not in a layer that has none."""
+    fork: ClassVar[str] = ""
+    """The forks of Caffe whose type it is, for ``docs/layers.md``; none where Caffe 1.0 has it. Like `differs`, it is not inherited."""
+    differs: ClassVar[str] = ""
+    """Where dreamopt says or does more than they do, in Markdown, for ``docs/layers.md``."""
+    examples: ClassVar[tuple[Example, ...]] = ()
+    """What the type is checked on (`dreamopt.testing.check_part`); each type names its own, simple ones ``(Example(),)``."""
+    differentiable: ClassVar[bool] = True
+    """Whether a gradient reaches any bottom or weight: not in ArgMax, Threshold and the like."""
     shape_follows_data: ClassVar[bool] = False
     """The tops' shapes depend on values, and `shape` says the largest ones; `forward` makes the actual ones (Filter)."""
     no_gradient: ClassVar[tuple[int, ...]] = ()
     """Bottoms that Caffe's backward pass aborts on where ``propagate_down`` is true: labels, selectors; -1 is the last one."""
+    own_params: ClassVar[tuple[str, ...]] = ()
+    """Blocks of parameters that the type reads and Caffe's schema does not have, such as ``("softsign_param",)``; see `param_of`."""
+    has_weights: ClassVar[bool] = False
+    """Whether it has weights, so that the reader does not leave it out together with labels that it reads."""
     is_loss: ClassVar[bool] = False
     """Caffe seeds the first top's diff with a loss weight of 1."""
 
@@ -81,8 +88,28 @@ class Layer:
         """Refuse a number of bottoms or tops that the type does not take."""
         for what, names, (fewest, most) in (("bottom", self.param.bottom, self.bottoms), ("top", self.param.top, self.tops)):
             if len(names) < fewest or (most is not None and len(names) > most):
-                wanted = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
-                self.fail(f"the type takes {wanted} {what}(s), but there {'is' if len(names) == 1 else 'are'} {len(names)}")
+                allowed = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
+                self.fail(f"the type takes {allowed} {what}(s), but there {'is' if len(names) == 1 else 'are'} {len(names)}")
+
+    def param_of(self, block: str) -> Mapping[str, Any]:
+        """Return a block of parameters that Caffe's schema does not have, as the prototxt gives it; empty where it does not.
+
+        Parameters
+        ----------
+        block : str
+            One of `own_params`.
+
+        Returns
+        -------
+        mapping
+            By field: a number, a string (an enum's word too), True or False; a mapping for a block in it; a list for a field that
+            stands several times. What is missing has no default here: ``layer.param_of("softsign_param").get("slope", 1.0)``.
+            ``layer.where.of("softsign_param")`` is its file and line, for errors.
+        """
+        if block not in self.own_params:
+            raise NetError(f"layer type {type(self).__name__} reads '{block}', but own_params names {', '.join(self.own_params) or 'none'}")
+        params: Mapping[str, Mapping[str, Any]] = getattr(self.where, "own_params", {})
+        return params.get(block, {})
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check and remember the parameters; return the weights wanted, in Caffe's order.
@@ -121,14 +148,14 @@ class Layer:
         """
         raise AssertionError(f"layer type {self.type} does not say how it computes")
 
-    def carried(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+    def recurrent_state(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the shapes of what a pass of the net leaves for the next one (LSTM, RNN); default: nothing."""
         return ()
 
     def forward_from(
         self, carried: Sequence[Tensor], bottoms: Sequence[Tensor], weights: Sequence[Tensor]
     ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Compute the tops, and what is left for the next pass, from what the last one left: for a layer that has `carried`.
+        """Compute the tops, and what is left for the next pass, from what the last one left: for a layer that has `recurrent_state`.
 
         `forward` computes as the first pass does, from zeros, and leaves nothing.
         """
@@ -139,37 +166,19 @@ class Layer:
         """Whether the first top is written over the first bottom."""
         return bool(self.param.bottom and self.param.top) and self.param.bottom[0] == self.param.top[0]
 
-    @property
-    def gate(self) -> tuple[float, float] | None:
-        """The bounds of the values whose gradient gets through, for a type that is flat beyond them; see `engine.redirect`."""
-        return None
+    def caffe(self) -> CaffeTraits:
+        """Return what Caffe's backward pass does with the memory of this layer's blobs; `caffe_traits` holds it."""
+        return CaffeTraits()
 
-    @property
-    def keeps_values(self) -> bool:
-        """Whether the top holds the bottom's numbers, so that it makes no difference whether it is written over them."""
-        return self.shares_data
+    @cached_property
+    def caffe_traits(self) -> CaffeTraits:
+        """What `caffe` returns, asked once, with its defaults filled in."""
+        traits = self.caffe()
+        if traits.backward_reads_blobs is not None:
+            return traits
+        return replace(traits, backward_reads_blobs=type(self).backward_from_blobs is not Layer.backward_from_blobs)
 
-    @property
-    def always_propagates(self) -> bool:
-        """Whether Caffe's backward pass does not ask ``propagate_down``, and writes the bottoms' diffs where it is false too."""
-        return False
-
-    @property
-    def remembers(self) -> bool:
-        """Whether Caffe's layer keeps from its forward pass what its backward pass takes, whatever is written into the bottoms."""
-        return False
-
-    @property
-    def rereads(self) -> bool:
-        """Whether Caffe's backward pass reads the blobs again, as `pull_back` does; a layer that runs in place may spoil them."""
-        return type(self).pull_back is not Layer.pull_back
-
-    @property
-    def spoils_itself(self) -> bool:
-        """Whether in place, Caffe's backward pass of this very layer misses the bottom that its forward pass has overwritten."""
-        return False
-
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Return the bottom's diff as Caffe computes it from what stands in the blobs when the backward pass comes.
 
         For types of one bottom and one top whose backward pass in Caffe reads them again. Others need not say anything:
@@ -182,7 +191,7 @@ class Layer:
             What stands in the bottom and in the top; both the same if the layer runs in place.
         grad : Tensor
             The top's diff.
-        then : Tensor
+        x_at_forward : Tensor
             What stood in the bottom at the forward pass, for what Caffe's layer remembers by itself.
         """
         raise AssertionError(f"layer type {self.type} does not read its blobs again")
@@ -218,77 +227,3 @@ def count(shape: Sequence[int], start: int = 0, end: int | None = None) -> int:
     for d in shape[start:end]:
         n *= d
     return n
-
-
-_L = TypeVar("_L", bound=type[Layer])
-_registered: dict[str, type[Layer]] = {}
-
-
-def register(cls: _L) -> _L:
-    """Make a layer class known under its own name; a decorator for layer types of your own.
-
-    Raises
-    ------
-    NetError
-        If the class is no `Layer`, or lacks `forward` (or `apply`, for an `Elementwise`).
-
-    Examples
-    --------
-    >>> from dreamopt.engine import Elementwise, register
-    >>> @register
-    ... class Softsign(Elementwise):
-    ...     def apply(self, x, weights):
-    ...         return x / (1 + x.abs())
-    """
-    if not (isinstance(cls, type) and issubclass(cls, Layer)):
-        raise NetError(f"register() takes a subclass of dreamopt.engine.Layer, not {cls!r}")
-    if cls.forward is Layer.forward or (issubclass(cls, Elementwise) and "forward" not in vars(cls) and cls.apply is Elementwise.apply):
-        raise NetError(f"layer type {cls.__name__} (in module {cls.__module__}) has no forward()")
-    _registered[cls.__name__] = cls
-    return cls
-
-
-def _files() -> dict[str, str]:
-    from dreamopt.engine import layers
-
-    return {m.name.replace("_", ""): m.name for m in pkgutil.iter_modules(layers.__path__) if not m.name.startswith("_")}
-
-
-def layer_class(type_: str, name: str, where: object) -> type[Layer]:
-    """Return the class for Caffe's layer type ``type_``; ``name`` and ``where`` are for the error.
-
-    Raises
-    ------
-    UnknownLayerError
-        Listing the known types and how to add one.
-    """
-    if type_ in _registered:
-        return _registered[type_]
-    stem = _files().get(type_.lower())
-    if stem is not None:
-        found = getattr(importlib.import_module(f"dreamopt.engine.layers.{stem}"), type_, None)
-        if isinstance(found, type) and issubclass(found, Layer):
-            return register(found)
-    if type_ in REFUSED:
-        raise UnknownLayerError(f"{where}: layer '{name}' has the type '{type_}', which is not built in: {REFUSED[type_]}")
-    near = difflib.get_close_matches(type_, known_types(), n=3)
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    raise UnknownLayerError(
-        f"{where}: layer '{name}' has the unknown type '{type_}'{hint}; known are {', '.join(known_types())}; "
-        "add your own with @dreamopt.engine.register on a subclass of dreamopt.engine.Layer"
-    )
-
-
-def known_types() -> list[str]:
-    """Return the names of all layer types, built in and registered, in alphabetical order."""
-    from dreamopt.engine import layers
-
-    names = set(_registered)
-    for stem in _files().values():
-        module = importlib.import_module(f"{layers.__name__}.{stem}")
-        names |= {
-            key
-            for key, value in vars(module).items()
-            if isinstance(value, type) and issubclass(value, Layer) and value.__module__ == module.__name__ and not key.startswith("_")
-        }
-    return sorted(names)

@@ -45,7 +45,7 @@ class Memory:
         self.version += 1
 
     @property
-    def watched(self) -> bool:
+    def has_live_views(self) -> bool:
         """Whether a numpy view is alive out there, through which anybody may read or write at any time."""
         # Two references are ours: the attribute, and getrefcount's argument. Tensors alias _buffer, not _host.
         return self._lent or (self._host is not None and sys.getrefcount(self._host) > 2)
@@ -80,13 +80,13 @@ class Memory:
     def write(self, tensor: Tensor) -> None:
         """Take over an engine's result, which nobody may write into afterwards."""
         self.writes += 1
-        if self.watched:
+        if self.has_live_views:
             self._settle()
             self._copy(tensor)
         else:
             self._tensor = tensor
 
-    def lend(self, shape: Shape) -> Tensor:
+    def as_parameter(self, shape: Shape) -> Tensor:
         """Return the buffer itself as a tensor, to train on; it counts as watched from now on."""
         self._lent = True
         return self._settle()[: count(shape)].view(shape)
@@ -97,9 +97,9 @@ class Memory:
 
     @property
     def stamp(self) -> tuple[int, int]:
-        """What is another one as soon as anybody, the engine included, has written; but for views, see `watched`."""
+        """Changes with every write, the engine's included; writes through views are not seen, see `has_live_views`."""
         return self.version, self.writes
 
     def touched_since(self, version: int) -> bool:
         """Whether somebody outside the engine may have written since ``version`` was read."""
-        return self.version != version or self.watched
+        return self.version != version or self.has_live_views

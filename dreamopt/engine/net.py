@@ -6,6 +6,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,15 @@ import torch
 
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits, traits_of
 from dreamopt.engine.blob import Blob
-from dreamopt.engine.blob_layer import HandNode
+from dreamopt.engine.blob_layer import BlobNode
 from dreamopt.engine.build import build
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
 from dreamopt.engine.memory import FloatArray
-from dreamopt.engine.names import find
 from dreamopt.engine.node import Node
 from dreamopt.engine.node_pass import backward_with_rule
 from dreamopt.engine.python_layer import PythonLayer
-from dreamopt.errors import DreamoptWarning, ShapeError, UsageError
+from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
 from dreamopt.schema import LayerWeights, NetDef, read_net, write_weights
 
 TRAIN, TEST = 0, 1
@@ -126,7 +126,7 @@ class Net:
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
         self.inputs = [top for node in self.nodes if node.layer.type == "Input" for top in node.layer.param.top]
         self.outputs = outputs
-        self.layers: list[LayerView | PythonLayer] = [_face(node) for node in self.nodes]
+        self.layers: list[LayerView | PythonLayer] = [_layer_view(node) for node in self.nodes]
         self._layer_names = [node.layer.name for node in self.nodes]
         self._blob_names = list(self.blobs)
         self.layer_dict = OrderedDict(zip(self._layer_names, self.layers, strict=True))
@@ -136,7 +136,7 @@ class Net:
         self.top_names = OrderedDict((n.layer.name, list(n.layer.param.top)) for n in self.nodes)
         self.bottom_names = OrderedDict((n.layer.name, list(n.layer.param.bottom)) for n in self.nodes)
         for node in self.nodes:
-            if isinstance(node, HandNode):
+            if isinstance(node, BlobNode):
                 continue  # its layer writes its weights' diffs itself
             for blob in node.weights:
                 blob._before_diff = self._weight_diffs_wanted
@@ -236,7 +236,7 @@ class Net:
             else:
                 self.nodes[i].backward(self.device)
 
-    @property
+    @cached_property
     def _traits(self) -> list[LayerTraits]:
         return traits_of([node.layer for node in self.nodes], [len(node.weights) for node in self.nodes])
 
@@ -246,13 +246,13 @@ class Net:
 
     def _range(self, start: str | None, end: str | None, first: int, last: int) -> tuple[int, int]:
         if start is not None:
-            first = find(self._layer_names, start, "layer")
+            first = _place(self._layer_names, start, "layer")
         if end is not None:
-            last = find(self._layer_names, end, "layer")
+            last = _place(self._layer_names, end, "layer")
         return first, last
 
     def _blob(self, name: str) -> Blob:
-        find(self._blob_names, name, "blob")
+        _place(self._blob_names, name, "blob")
         return self.blobs[name]
 
     def _fill(self, arrays: Mapping[str, Any], wanted: Sequence[str], what: str, where: Any) -> None:
@@ -386,7 +386,7 @@ class Net:
     def _weight_diffs_wanted(self) -> None:
         lost = any(node.weight_diffs_lost for node in self.nodes)
         for node in self.nodes:
-            node.settle_weight_diffs()
+            node.flush_weight_gradients()
             node.weight_diffs_read, node.weight_diffs_lost = True, False
         if lost:
             warnings.warn(
@@ -411,7 +411,7 @@ class Net:
         """
         lent: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}  # weights that layers share are one tensor, not two
         for blob in (blob for node in self.nodes for blob in node.weights):
-            lent.setdefault((id(blob._data), blob.shape), blob._data.lend(blob.shape))
+            lent.setdefault((id(blob._data), blob.shape), blob._data.as_parameter(blob.shape))
         return {node.layer.name: [lent[id(b._data), b.shape] for b in node.weights] for node in self.nodes if node.weights}
 
     def program(self, wanted: Sequence[str]) -> Program:
@@ -430,7 +430,7 @@ class Net:
         return Program(self.nodes, wanted, self.device)
 
 
-def _face(node: Node) -> LayerView | PythonLayer:
+def _layer_view(node: Node) -> LayerView | PythonLayer:
     """Return what a script sees of a layer: a Python layer's own object, as in pycaffe."""
     own = getattr(node.layer, "instance", None)
     return own if isinstance(own, PythonLayer) else LayerView(node)
@@ -449,3 +449,17 @@ def _items(arrays: Mapping[str, Any]) -> int:
 
 def _joined(parts: Sequence[Mapping[str, np.ndarray[Any, Any]]], n: int) -> dict[str, np.ndarray[Any, Any]]:
     return {name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]} if parts else {}
+
+
+def _place(names: Sequence[str], name: str, what: str) -> int:
+    """Return the place of ``name`` among ``names``.
+
+    Raises
+    ------
+    TargetError
+        If it is not there, with the names that come near, or the first ones.
+    """
+    if name in names:
+        return names.index(name)
+    hint = suggest(name, names) or f"there are {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}"
+    raise TargetError(f"the net has no {what} '{name}'; {hint}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Graph:
+class AutogradRecord:
     """What autograd keeps of one forward step of one layer."""
 
     bottoms: list[Tensor]
@@ -46,9 +46,9 @@ class Node:
     """The bottoms whose ``propagate_down`` is false."""
     skipped: bool = False
     """Whether no gradient comes to any of the tops, since their readers are stopped."""
-    impossible: int | None = None
+    label_bottom: int | None = None
     """A bottom whose ``propagate_down`` is true, but which has no gradient."""
-    counted: set[int] = field(default_factory=set)
+    loss_tops: set[int] = field(default_factory=set)
     """The tops that count in the net's loss."""
     weight_diffs_read: bool = False
     """Whether a script reads the weights' diffs, so that each backward pass must add to them."""
@@ -56,8 +56,8 @@ class Node:
     """Whether a backward pass before the first such reading was not added."""
     carried: list[Blob] = field(default_factory=list)
     """What the last forward pass left for the next one; Caffe's blobs, so that they survive another size as blobs do."""
-    _graph: Graph | None = None
-    _unread: tuple[Graph, list[Tensor]] | None = None
+    _graph: AutogradRecord | None = None
+    _unread: tuple[AutogradRecord, list[Tensor]] | None = None
     _bottom_shapes: tuple[Shape, ...] | None = None
     _top_shapes: list[Shape] = field(default_factory=list)
 
@@ -78,7 +78,7 @@ class Node:
         if shapes != self._bottom_shapes:
             self._top_shapes = [tuple(shape) for shape in self.layer.shape(shapes)]
             self._bottom_shapes = shapes
-            self._reshape_carried(self.layer.carried(shapes))
+            self._reshape_carried(self.layer.recurrent_state(shapes))
         for top, shape in zip(self.tops, self._top_shapes, strict=True):
             if top.shape != shape:
                 top.reshape(*shape)
@@ -96,7 +96,7 @@ class Node:
             return
         self._graph = None  # before the new one is made, so that its memory can serve again
         self._graph = graph = self._record(device)
-        if self.layer.shares_data:
+        if self.layer.caffe_traits.shares_data:
             return
         if self.layer.shape_follows_data:
             self._top_shapes = [tuple(out.shape) for out in graph.tops]
@@ -111,9 +111,11 @@ class Node:
             blob._data.write(left)
         graph.stamps = self._stamps()
 
-    def _record(self, device: torch.device) -> Graph:
+    def _record(self, device: torch.device) -> AutogradRecord:
         bottoms = [blob._data.read(blob.shape, device) for blob in self.bottoms]
-        if self.in_place or self.layer.remembers or self.layer.rereads:  # what comes to stand in the blobs must not change this
+        if (
+            self.in_place or self.layer.caffe_traits.saves_forward_state or self.layer.caffe_traits.backward_reads_blobs
+        ):  # what comes to stand in the blobs must not change this
             bottoms = [x.clone() if blob._data.aliases(x) else x for x, blob in zip(bottoms, self.bottoms, strict=True)]
         bottoms = [x.detach().requires_grad_() for x in bottoms]
         weights = [blob._data.read(blob.shape, device).detach().requires_grad_() for blob in self.weights]
@@ -128,20 +130,20 @@ class Node:
         if self.layer.phase == "TRAIN" and device.type != "cpu":
             for blob, w in zip(self.weights, weights, strict=True):
                 blob._data.write(w.detach())  # BatchNorm's running statistics, which it keeps in them
-        return Graph(bottoms, weights, tops, [blob._data.version for blob in self.bottoms], left=[x.detach() for x in left])
+        return AutogradRecord(bottoms, weights, tops, [blob._data.version for blob in self.bottoms], left=[x.detach() for x in left])
 
     def loss(self, device: torch.device) -> float:
         """Return what the tops count in the net's loss: their values, weighed by what stands in their diffs, as in Caffe."""
-        tops = [self.tops[i] for i in sorted(self.counted)]
+        tops = [self.tops[i] for i in sorted(self.loss_tops)]
         return sum(float((top._data.read(top.shape, device) * top._diff.read(top.shape, device)).sum()) for top in tops)
 
     def backward(self, device: torch.device) -> None:
         """Write the bottoms' diffs from the tops' diffs; a bottom that no top depends on, or that is stopped, keeps its diff."""
         if not self.bottoms or self.skipped:
             return
-        if self.impossible is not None:
+        if self.label_bottom is not None:
             self.layer.fail(
-                f"propagate_down is true for its bottom '{self.layer.param.bottom[self.impossible]}', which has no gradient;"
+                f"propagate_down is true for its bottom '{self.layer.param.bottom[self.label_bottom]}', which has no gradient;"
                 " allowed is false"
             )
         seeds = [top._diff.read(top.shape, device) for top in self.tops]
@@ -149,7 +151,7 @@ class Node:
         if self.weights:
             self._note_weight_diffs(self.recorded(device), seeds)
 
-    def recorded(self, device: torch.device) -> Graph:
+    def recorded(self, device: torch.device) -> AutogradRecord:
         """Return what autograd keeps of the last forward step, which runs again if a script has changed what it read."""
         self.reshape()
         graph = self._graph
@@ -165,34 +167,34 @@ class Node:
     def write_bottom_diffs(self, found: Sequence[Tensor | None]) -> None:
         """Write the bottoms' diffs, but for those that are None or stopped."""
         for i, (blob, grad) in enumerate(zip(self.bottoms, found, strict=True)):
-            if grad is not None and (i not in self.stopped or self.layer.always_propagates):
+            if grad is not None and (i not in self.stopped or self.layer.caffe_traits.ignores_propagate_down):
                 aliased = any(top._diff.aliases(grad) for top in self.tops)
                 blob._diff.write(grad.clone() if aliased else grad)
 
     def _stamps(self) -> list[tuple[int, int]]:
         return [blob._data.stamp for blob in (*self.bottoms, *self.tops)]
 
-    def _reads_again(self, graph: Graph) -> bool:
+    def _reads_again(self, graph: AutogradRecord) -> bool:
         """Whether Caffe's layer would find other values in its blobs than it had in its forward pass."""
         layer = self.layer
-        if not layer.rereads:
+        if not layer.caffe_traits.backward_reads_blobs:
             return False
-        if layer.in_place and layer.spoils_itself:
+        if layer.in_place and layer.caffe_traits.in_place_breaks_gradient:
             return True
-        return graph.stamps != self._stamps() or any(blob._data.watched for blob in (*self.bottoms, *self.tops))
+        return graph.stamps != self._stamps() or any(blob._data.has_live_views for blob in (*self.bottoms, *self.tops))
 
-    def _pulled_back(self, graph: Graph, seeds: Sequence[Tensor], device: torch.device) -> Sequence[Tensor | None]:
+    def _pulled_back(self, graph: AutogradRecord, seeds: Sequence[Tensor], device: torch.device) -> Sequence[Tensor | None]:
         x, y = (blob._data.read(blob.shape, device) for blob in (self.bottoms[0], self.tops[0]))
-        return [self.layer.pull_back(x, y, seeds[0], graph.bottoms[0].detach())]
+        return [self.layer.backward_from_blobs(x, y, seeds[0], graph.bottoms[0].detach())]
 
-    def _stale(self, graph: Graph) -> bool:
+    def _stale(self, graph: AutogradRecord) -> bool:
         if any(tuple(t.shape) != blob.shape for t, blob in zip(graph.bottoms, self.bottoms, strict=True)):
             return True
-        if self.in_place or self.layer.rereads or self.layer.remembers:
+        if self.in_place or self.layer.caffe_traits.backward_reads_blobs or self.layer.caffe_traits.saves_forward_state:
             return False
         return any(blob._data.touched_since(v) for blob, v in zip(self.bottoms, graph.versions, strict=True))
 
-    def _note_weight_diffs(self, graph: Graph, seeds: list[Tensor]) -> None:
+    def _note_weight_diffs(self, graph: AutogradRecord, seeds: list[Tensor]) -> None:
         # Caffe adds every backward pass to the weights' diffs, at the price of a third of the pass. Ascent never reads
         # them: so the last pass is kept, and computed when somebody asks; from then on, each pass is computed.
         if self._unread is not None:
@@ -200,9 +202,9 @@ class Node:
         kept = [s.clone() if top._diff.aliases(s) else s for s, top in zip(seeds, self.tops, strict=True)]
         self._unread = (graph, kept)
         if self.weight_diffs_read:
-            self.settle_weight_diffs()
+            self.flush_weight_gradients()
 
-    def settle_weight_diffs(self) -> None:
+    def flush_weight_gradients(self) -> None:
         """Add the backward pass that nobody has asked about yet to the weights' diffs."""
         if self._unread is None:
             return

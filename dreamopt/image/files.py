@@ -3,7 +3,9 @@
 import contextlib
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,21 @@ def read_image(path: str | Path) -> RGBImage:
     ImageError
         When the file is missing, damaged, or no picture.
     """
+    try:
+        file = os.stat(path)
+    except OSError:
+        return _decoded(path)
+    # A copy: whoever writes into it must not change what the next one reads.
+    return _remembered(os.fspath(path), file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size).copy()
+
+
+@lru_cache(maxsize=4)
+def _remembered(path: str, *_: int) -> RGBImage:
+    """Return an image of a file in this state; a reference image is asked for in every stage of a job, and decoded once."""
+    return _decoded(path)
+
+
+def _decoded(path: str | Path) -> RGBImage:
     with _opened(path) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:

@@ -19,7 +19,7 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
 
     .. math:: x \leftarrow G_\sigma * x, \qquad G_\sigma(t) \propto e^{-t^2 / 2 \sigma^2}, \quad |t| \le \lfloor 4 \sigma + 1/2 \rfloor
 
-    along rows and columns, the picture mirrored at its edges (``d c b a | a b c d | d c b a``): the numbers of
+    along rows and columns, the image mirrored at its edges (``d c b a | a b c d | d c b a``): the numbers of
     ``scipy.ndimage.gaussian_filter`` with its defaults.
 
     Parameters
@@ -62,7 +62,7 @@ def bilateral(image: Tensor, sigma_colour: float, sigma_space: float) -> Tensor:
 
     .. math:: x_p \leftarrow \frac{1}{Z_p} \sum_q e^{-\|p - q\|^2 / 2 \sigma_s^2}\, e^{-\|x_p - x_q\|^2 / 2 \sigma_c^2}\, x_q
 
-    over a square of :math:`2 \lceil 3 \sigma_s \rceil + 1` pixels, the picture mirrored at its edges. All channels together are the
+    over a square of :math:`2 \lceil 3 \sigma_s \rceil + 1` pixels, the image mirrored at its edges. All channels together are the
     colour. (scikit-image's ``denoise_bilateral``, up to 0.26, lays its table of distances out for a square one pixel wider than the
     one that it reads, and so weighs the wrong neighbours; this is the formula.)
 

@@ -1,4 +1,4 @@
-"""Images that a climb starts from: a file, a picture in memory, or a tensor of the net's input space."""
+"""Images that an optimization starts from: a file, an image in memory, or a tensor of the net's input space."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Held:
 
 
 Init = str | os.PathLike[str] | NDArray[Any] | Tensor | Held | None
-"""What a parametrization takes as ``init``: a picture's path, an array (H, W, 3) RGB 0-255 (or (H, W, C)), or a tensor
+"""What a parametrization takes as ``init``: an image's path, an array (H, W, 3) RGB 0-255 (or (H, W, C)), or a tensor
 (C, H, W) or (N, C, H, W) in the net's input space."""
 
 
@@ -65,12 +65,12 @@ def held(init: Init) -> str | Held | None:
 def given_images(init: str | Held, space: ImageSpace, n: int) -> Tensor:
     """Return the images to start from, (N, ...), in the net's input space.
 
-    A picture of another size is scaled to cover the canvas and cut to its middle; a tensor must fit.
+    An image of another size is scaled to cover the image space and cut to its middle; a tensor must fit.
 
     Raises
     ------
     ImageError
-        For a file that cannot be read, or an image that does not fit the canvas.
+        For a file that cannot be read, or an image that does not fit the image space.
     """
     if isinstance(init, Held) and init.is_tensor:
         values = torch.from_numpy(init.array().copy())
@@ -86,7 +86,7 @@ def given_images(init: str | Held, space: ImageSpace, n: int) -> Tensor:
 
 
 def _planes(picture: NDArray[Any], space: ImageSpace) -> NDArray[np.float64]:
-    """Return a picture's grey levels as planes (C, H, W) in the canvas' channel order."""
+    """Return an image's grey levels as planes (C, H, W) in the image space's channel order."""
     if len(space.shape) != 3 or space.low is None:
         raise ImageError(f"a picture cannot be the start of a vector of {space.shape}; give a tensor of that shape")
     channels, *size = space.shape

@@ -63,7 +63,16 @@ def load_image_net(prototxt: str, weights: str | None, device: torch.device) -> 
     """
     if not _loaders:
         raise UsageError(f"no net loader is registered: import dreamopt.network first, or pass a loaded net instead of '{prototxt}'")
-    key = (os.path.abspath(prototxt) if os.path.exists(prototxt) else prototxt, weights, str(device))
+    key = _key(prototxt, weights, device)
     if key not in _loaded:
         _loaded[key] = _loaders[-1](prototxt, weights, device=device)
     return _loaded[key]
+
+
+def register_image_net(net: ImageNet, prototxt: str, weights: str | None = None) -> None:
+    """Let `load_image_net` return a net that is loaded already for these names, on the net's own device."""
+    _loaded[_key(prototxt, weights, net.device)] = net
+
+
+def _key(prototxt: str, weights: str | None, device: torch.device) -> tuple[str, str | None, str]:
+    return (os.path.abspath(prototxt) if os.path.exists(prototxt) else prototxt, weights, str(device))

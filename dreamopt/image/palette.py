@@ -37,7 +37,7 @@ class Palette:
     Parameters
     ----------
     decorrelate : bool or str
-        M, for canvases of three channels: True is a matrix that is the same for BGR and RGB, "lucid" is Lucid's, divided by
+        M, for image spaces of three channels: True is a matrix that is the same for BGR and RGB, "lucid" is Lucid's, divided by
         the length of its longest column, "xplique" is Xplique's and Horama's, False is none.
     centre : Colour
         What t = 0 looks like, :math:`c_0 = \operatorname{sigmoid}(t_0)`: "mean" is the net's mean colour (0 of the input space, or
@@ -106,7 +106,7 @@ def _middle(palette: Palette, space: ImageSpace) -> Tensor:
 
 
 def image_shape(space: ImageSpace, who: str) -> tuple[int, int, int]:
-    """Return (C, H, W) of a canvas that holds pictures, and refuse a vector's."""
+    """Return (C, H, W) of an image space that holds images, and refuse a vector's."""
     if len(space.shape) != 3 or space.low is None or space.high is None:
         raise ImageError(f"{who} makes pictures, but the net's input is a vector of {space.shape}; use Pixels")
     channels, height, width = space.shape
@@ -114,7 +114,7 @@ def image_shape(space: ImageSpace, who: str) -> tuple[int, int, int]:
 
 
 def in_order(values: Tensor, space: ImageSpace) -> Tensor:
-    """Return rows given for red, green, blue in the canvas' channel order."""
+    """Return rows given for red, green, blue in the image space's channel order."""
     return torch.cat([values[:3].flip(0), values[3:]]) if space.order == "BGR" and len(values) >= 3 else values
 
 

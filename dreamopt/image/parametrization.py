@@ -10,7 +10,7 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.parts.calls import parse_part
 from dreamopt.parts.image_space import ImageSpace, Shape
-from dreamopt.parts.part import call_string
+from dreamopt.parts.part import Part
 from dreamopt.parts.registry import Registry
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
@@ -18,7 +18,7 @@ from dreamopt.parts.streams import Stream
 __all__ = ["ImageSpace", "Parametrization", "Shape"]
 
 
-class Parametrization:
+class Parametrization(Part):
     """Numbers from which images are made; subclasses are frozen dataclasses of settings, the numbers stay outside.
 
     `shape`, `start` and `image` must be written; everything else has a default.
@@ -38,7 +38,6 @@ class Parametrization:
         Whether a step of `unit` moves pixels by about a grey level; may be a property.
     """
 
-    examples: ClassVar[tuple[str, ...]] = ()
     within_range: ClassVar[bool] = True
     takes_vectors: ClassVar[bool] = False
 
@@ -77,14 +76,17 @@ class Parametrization:
         raise AssertionError(f"{type(self).__name__} does not say what image it makes")
 
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
-        """Return parameters whose image comes nearest to ``image``: the way back, for given starts and projections.
+        """Return parameters whose image comes nearest to ``image``: the inverse, for given starts and projections.
 
         Raises
         ------
         UsageError
-            Where there is no way back.
+            Where there is no inverse.
         """
-        raise UsageError(f"{self} cannot be started from an image, nor mended between steps: it has no way back from an image")
+        raise UsageError(
+            f"{self} cannot start from an image, nor take a projection between steps: it has no inverse, "
+            "an image cannot be turned into its parameters"
+        )
 
     def update_from_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> Tensor:
         """Return parameters like ``params`` whose image is ``image``, after a projection changed it; by default those of `params`.
@@ -99,7 +101,7 @@ class Parametrization:
         return False
 
     def project_params(self, params: Tensor, space: ImageSpace, context: StepContext) -> Tensor:
-        """Return the parameters mended after a step, before they are cut to their bounds; called without autograd."""
+        """Return the parameters projected after a step, before they are cut to their bounds; called without autograd."""
         return params
 
     def alpha(self, params: Tensor, space: ImageSpace) -> Tensor | None:
@@ -113,9 +115,6 @@ class Parametrization:
     def score_with_opacity(self, score: Tensor, alpha: Tensor) -> Tensor:
         """Return the objective's score (N,) with the opacity weighed in; asked only where there is an `alpha`."""
         return score
-
-    def __str__(self) -> str:
-        return call_string(self)
 
 
 parametrizations: Registry[Parametrization] = Registry(

@@ -1,4 +1,4 @@
-"""Contact sheets: many pictures on one, each with its label, in titled sections."""
+"""Contact sheets: many images on one, each with its label, in titled sections."""
 
 import math
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True)
 class Section:
-    """Pictures that belong together.
+    """Images that belong together.
 
     Parameters
     ----------
     pictures : sequence of ndarray, (H, W, 3), uint8
         RGB, all of one size within a sheet.
     labels : sequence of str
-        One per picture; a newline starts a second, fainter line.
+        One per image; a newline starts a second, fainter line.
     title : str
         Above the section; none when empty.
     """
@@ -50,33 +50,33 @@ def fit(text: str, font: Font, width: float) -> str:
 
 
 def columns_for(count: int, width: int, height: int) -> int:
-    """Choose the number of columns that makes a sheet of equal pictures nearest to 3:2."""
+    """Choose the number of columns that makes a sheet of equal images nearest to 3:2."""
     return min(range(1, count + 1), key=lambda n: abs(math.log(n * width / (math.ceil(count / n) * height * 1.5))))
 
 
 def contact_sheet(sections: Sequence[Section], *, columns: int | None = None, title: str = "", gap: int = 8) -> RGBImage:
-    """Lay pictures out in rows with their labels below.
+    """Lay images out in rows with their labels below.
 
     Parameters
     ----------
     sections : sequence of Section
-        From top to bottom; all pictures of one size.
+        From top to bottom; all images of one size.
     columns : int, optional
-        Pictures per row; default: what brings the largest section nearest to 3:2, at least 4 where there are as many pictures.
+        Images per row; default: what brings the largest section nearest to 3:2, at least 4 where there are as many images.
     title : str
         Above everything.
     gap : int
-        Pixels between pictures and around them.
+        Pixels between images and around them.
 
     Returns
     -------
     ndarray, (H, W, 3), uint8
-        The sheet, RGB. Pictures stand on it pixel for pixel.
+        The sheet, RGB. Images stand on it pixel for pixel.
 
     Raises
     ------
     ImageError
-        When there is no picture, or sizes or numbers of labels differ.
+        When there is no image, or sizes or numbers of labels differ.
     """
     pictures = [picture for section in sections for picture in section.pictures]
     if not pictures:

@@ -1,4 +1,4 @@
-"""How strong each frequency is in photographs: the user's own pictures, or those that come with scikit-image."""
+"""How strong each frequency is in photographs: the user's own images, or those that come with scikit-image."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def magnitudes(pictures: str | None, channels: int, size: tuple[int, int], direc
 
     .. math:: m = \operatorname{mean}_i |\mathcal{F}(h \cdot (u_i - \bar u))|
 
-    over each picture, its four overlapping corners, all scaled to cover the size, and their mirror images; u are the channels in
+    over each image, its four overlapping corners, all scaled to cover the size, and their mirror images; u are the channels in
     parts of the range, mixed along ``directions``. The mean colour of all is taken off, so that the strength of frequency 0 says
-    how much the pictures differ in brightness and tint; and h is a Hann window, since a picture's opposite edges do not meet,
+    how much the images differ in brightness and tint; and h is a Hann window, since an image's opposite edges do not meet,
     which would show as lines across.
 
     Parameters
@@ -95,7 +95,7 @@ def magnitudes(pictures: str | None, channels: int, size: tuple[int, int], direc
 
 
 def _cuttings(picture: NDArray[np.uint8], size: tuple[int, int]) -> list[NDArray[np.float64]]:
-    """Return the whole picture and its four overlapping corners, each scaled to the size."""
+    """Return the whole image and its four overlapping corners, each scaled to the size."""
     height, width = picture.shape[:2]
     tall, wide = max(1, 2 * height // 3), max(1, 2 * width // 3)
     corners = [picture[y : y + tall, x : x + wide] for y in (0, height - tall) for x in (0, width - wide)]

@@ -12,17 +12,17 @@ from dreamopt.image.colour import Colour, colour_tensor
 from dreamopt.image.sets import SETS
 from dreamopt.parts.calls import parse_part
 from dreamopt.parts.image_space import ImageSpace
-from dreamopt.parts.part import call_string, origin
+from dreamopt.parts.part import Part, origin
 from dreamopt.parts.registry import Registry
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 Gradient = Literal["derivative", "rule"]
 Fill = Colour
-"""What lies outside the picture: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or (red, green, blue)."""
+"""What lies outside the image: "mean" (0 of the input space), "black", "grey", "white", a grey level 0-255, or (red, green, blue)."""
 
 
-class Transform:
+class Transform(Part):
     """A differentiable change of the image before the net sees it; subclasses are frozen dataclasses.
 
     It is drawn anew at each step, for each item by itself, and the gradient flows back through it. The image that is
@@ -41,7 +41,6 @@ class Transform:
         Whether its gradient is its true derivative, or a rule of its own.
     """
 
-    examples: ClassVar[tuple[str, ...]] = ()
     random: ClassVar[bool] = False
     identity: ClassVar[str | None] = None
     gradient: ClassVar[Gradient] = "derivative"
@@ -71,12 +70,9 @@ class Transform:
             raise UsageError(f"{origin(self)}: transform {self} must return images of shape {tuple(image.shape[:2])} + (H, W), not {got}")
         return changed
 
-    def __str__(self) -> str:
-        return call_string(self)
-
 
 def fill_value(fill: Fill, image: Tensor, space: ImageSpace | None) -> Tensor:
-    """Return what lies outside the picture, (C, 1, 1), in the net's input space.
+    """Return what lies outside the image, (C, 1, 1), in the net's input space.
 
     >>> import torch
     >>> fill_value("mean", torch.ones(1, 2, 3, 4), None).flatten()

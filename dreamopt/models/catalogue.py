@@ -1,6 +1,5 @@
 """The catalogue of public Caffe models, read from ``models.toml`` beside this file."""
 
-import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from dreamopt.errors import ModelError
+from dreamopt.errors import ModelError, suggest
 
 CHECKSUMS = ("sha256", "sha384", "sha1")
 ROLES = ("prototxt", "weights", "mean_file")
@@ -94,8 +93,7 @@ class Catalogue(Mapping[str, Model]):
     def __getitem__(self, name: str) -> Model:
         model = self._models.get(name) or self._models.get(name.lower().replace("-", "_"))
         if model is None:
-            near = difflib.get_close_matches(name.lower(), self._models, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(near)}?" if near else "`dreamopt models` lists those it knows."
+            hint = suggest(name, self._models, cutoff=0.4) or "`dreamopt models` lists those it knows."
             raise ModelError(f"the catalogue has no model named {name!r}; {hint}")
         return model
 

@@ -51,11 +51,11 @@ def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
             return f"{what}: {why}; aim at a layer between the input and the output"
         found = torch.autograd.grad(value, list(attached.values()), retain_graph=True, allow_unused=True)
     grads = dict(zip(attached, found, strict=True))
-    if not any(_alive(grads.get(layer)) for layer in objective.layers):
+    if not any(_has_gradient(grads.get(layer)) for layer in objective.layers):
         return f"{what}: its value does not change with the activations of {', '.join(objective.layers)} that it reads"
     for info, reads in below.items():
-        top = next((key for key in _names(info) if _alive(grads.get(key))), None)
-        if top is not None and reads and not any(_alive(grads.get(key)) for _, key in reads):
+        top = next((key for key in _value_names(info) if _has_gradient(grads.get(key))), None)
+        if top is not None and reads and not any(_has_gradient(grads.get(key)) for _, key in reads):
             why = _reason(info, reads, activations, grads, top)
             return f"{what}: {info} lets nothing through{why}; {_advice(info, reads, why)}"
     return f"{what}: it vanishes on its way down from {', '.join(objective.layers)}; start from another seed or with more noise"
@@ -91,10 +91,10 @@ def _nonfinite(network: Network, objective: Objective, image: Tensor) -> str | N
     with torch.enable_grad():
         activations = network.activations(x, names, between_layers=True)
         for info, reads in reversed(below.items()):
-            key = next((key for key in _names(info) if key in activations and _strange(activations[key])), None)
+            key = next((key for key in _value_names(info) if key in activations and _count_nonfinite(activations[key])), None)
             if key is not None:
                 most = max((float(activations[read].detach().abs().max()) for _, read in reads), default=float(x.detach().abs().max()))
-                kinds = _strange(activations[key])
+                kinds = _count_nonfinite(activations[key])
                 return f"{info} is the first whose values are not finite ({kinds}); what it reads goes up to {most:.3g} in size"
         value = objective({layer: activations[layer] for layer in objective.layers}).sum()
         if not bool(torch.isfinite(value)):
@@ -104,16 +104,17 @@ def _nonfinite(network: Network, objective: Objective, image: Tensor) -> str | N
             return None
         found = torch.autograd.grad(value, list(attached.values()), retain_graph=True, allow_unused=True)
     grads = {name: grad for name, grad in zip(attached, found, strict=True) if grad is not None}
-    if any(_strange(grads[layer]) for layer in objective.layers if layer in grads):
+    if any(_count_nonfinite(grads[layer]) for layer in objective.layers if layer in grads):
         return f"the gradient of {objective} with respect to the activations that it reads is not finite"
     for info, reads in below.items():
-        key = next((key for _, key in reads if key in grads and _strange(grads[key])), None)
+        key = next((key for _, key in reads if key in grads and _count_nonfinite(grads[key])), None)
         if key is not None:
-            return f"{info} is the first, from the objective down, that hands on a gradient that is not finite ({_strange(grads[key])})"
+            count = _count_nonfinite(grads[key])
+            return f"{info} is the first, from the objective down, that hands on a gradient that is not finite ({count})"
     return None
 
 
-def _strange(values: Tensor) -> str:
+def _count_nonfinite(values: Tensor) -> str:
     """Return how many values are not finite, in words; nothing where all are."""
     count = int((~torch.isfinite(values)).sum())
     return f"{count} of {values.numel()}" if count else ""
@@ -121,22 +122,15 @@ def _strange(values: Tensor) -> str:
 
 def _below(network: Network, objective: Objective) -> dict[LayerInfo, list[tuple[LayerInfo, str]]]:
     """Return the layers from the objective down to the input, topmost first, each with the values it reads."""
-    waiting, seen = list(objective.layers), {}
-    while waiting:
-        name = waiting.pop()
-        info = network.writer(name)
-        if info not in seen:
-            seen[info] = network.producers(name)
-            waiting += [key for _, key in seen[info]]
-    order = {info.name: i for i, info in enumerate(network.layers)}
-    return dict(sorted(seen.items(), key=lambda pair: -order[pair[0].name]))
+    graph = network.graph
+    return {network.layers[i]: [(network.layers[at], graph.name(at, j)) for at, j in graph.reads[i]] for i in graph.below(objective.layers)}
 
 
-def _names(info: LayerInfo) -> list[str]:
+def _value_names(info: LayerInfo) -> list[str]:
     return [info.name, *info.tops] if len(info.tops) > 1 else [info.name]
 
 
-def _alive(grad: Tensor | None) -> bool:
+def _has_gradient(grad: Tensor | None) -> bool:
     return grad is not None and bool((grad != 0).any())
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from dreamopt.errors import TargetError, UsageError
+from dreamopt.errors import TargetError, UsageError, suggest
 
 _WORDNET = re.compile(r"n\d{8}\s+")
 
@@ -61,6 +60,5 @@ def find_label(labels: Sequence[str] | None, wanted: str) -> int:
         return found[0]
     if found:
         raise TargetError(f"class '{wanted}' is ambiguous: " + ", ".join(f"{i} ({labels[i]})" for i in found) + "; give the number")
-    near = difflib.get_close_matches(key, {name for label in labels for name in _names(label)}, n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise TargetError(f"no class is called '{wanted}' among the {len(labels)} labels{hint}")
+    hint = suggest(key, dict.fromkeys(name for label in labels for name in _names(label)))
+    raise TargetError(f"no class is called '{wanted}' among the {len(labels)} labels" + (f"; {hint}" if hint else ""))

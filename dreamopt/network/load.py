@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from dreamopt import data
-from dreamopt.backends.base import Backend, OpenOptions
+from dreamopt.backends.base import START_TIMEOUT, TIMEOUT, Backend, OpenOptions
 from dreamopt.backends.caffe.python_layers import permitted, read_with_python_data
 from dreamopt.backends.registry import opener
 from dreamopt.errors import DreamoptWarning, ModelError, UsageError
@@ -23,10 +23,6 @@ from dreamopt.network.network import Network
 from dreamopt.network.preprocessing import ZOO_MEAN, preprocessing_of
 from dreamopt.schema import NetDef, read_mean, read_net
 
-TIMEOUT = 600.0
-"""Seconds for which a remote Caffe is waited for."""
-START_TIMEOUT = 60.0
-"""Seconds for which a Python with it may take to start."""
 EMBEDDED = "tiny"
 """Name of the small net that the package carries."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, parse_rules
+from dreamopt.backends.base import NetGraph as NetGraph
 from dreamopt.backends.base import Redirected as Redirected
-from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError
+from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError, suggest
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
@@ -53,10 +54,6 @@ class Network:
         self.preprocessing = preprocessing
         self.labels = tuple(labels) if labels is not None else None
         self.notes = tuple(notes)
-        self._by_name = {info.name: info for info in reversed(backend.layers)}
-        self._blobs = {top for info in backend.layers for top in info.tops}
-        numbered = {f"{info.name}[{j}]": info for info in backend.layers if len(info.tops) > 1 for j in range(len(info.tops))}
-        self._numbered = {name: info for name, info in numbered.items() if name not in self._by_name}
         self.files: tuple[str, ...] = ()
         """The files that it was loaded from, but for those of the package itself."""
         self._hash: str | None = None
@@ -85,6 +82,11 @@ class Network:
     def layers(self) -> Sequence[LayerInfo]:
         """The layers in the order in which they run."""
         return self.backend.layers
+
+    @cached_property
+    def graph(self) -> NetGraph:
+        """Which layer makes each value, who reads it, and what names mean."""
+        return NetGraph(self.backend.layers)
 
     @property
     def has_image_input(self) -> bool:
@@ -137,27 +139,18 @@ class Network:
         """Return the name under which a layer's or blob's value is asked for.
 
         A layer's name is what that layer wrote, so that with an in-place ReLU ``conv5`` is before it and ``relu5`` after
-        it; the name of a blob that is no layer's is the blob's last value. ``slice[1]`` is a layer's second top.
+        it; the name of a blob that is no layer's is the blob's last value. Of a layer with several tops it is the first one;
+        ``slice[0]``, ``slice[1]`` ... are each of them. See `dreamopt.engine.graph.NetGraph`.
 
         Raises
         ------
         TargetError
-            With the names that come near; or for a layer that writes several blobs, none of which has its name.
+            With the names that come near.
         """
-        if layer in self._by_name or layer in self._numbered or layer in self._blobs:
-            self._refuse_several(layer)
+        if layer in self.graph:
             return layer
-        names = [*self._by_name, *self._numbered, *sorted(self._blobs - set(self._by_name))]
-        lowered = {name.lower(): name for name in names}
-        near = [lowered[n] for n in difflib.get_close_matches(layer.lower(), lowered, n=3)]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {self._some_layers()}"
+        hint = suggest(layer, self.graph.names()) or f"it has {self._some_layers()}"
         raise TargetError(f"the net has no layer '{layer}'; {hint}")
-
-    def _refuse_several(self, layer: str) -> None:
-        """Raise a TargetError for a layer's name that leaves open which of its tops is meant."""
-        info = self._by_name.get(layer)
-        if info is not None and len(info.tops) > 1 and info.type != "Split" and layer not in self._blobs:
-            raise TargetError(f"layer '{layer}' writes {', '.join(info.tops[:-1])} and {info.tops[-1]}: name one of them")
 
     def _some_layers(self) -> str:
         names = [info.name for info in self.layers if not info.added]
@@ -228,23 +221,13 @@ class Network:
         return self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
 
     def producers(self, layer: str) -> list[tuple[LayerInfo, str]]:
-        """Return the layers that a layer reads, each with the name under which the value read is asked for."""
-        order = list(self.layers)
-        reader = order.index(self.writer(layer))
-        found = []
-        for bottom in order[reader].bottoms:
-            writer = self._last_writer(bottom, before=reader)
-            found.append((order[writer], order[writer].name if len(order[writer].tops) == 1 else bottom))
-        return found
+        """Return the layers whose values a layer reads, each with the name under which the value is asked for."""
+        reads = self.graph.reads[self.graph.value(layer)[0]]
+        return [(self.layers[i], self.graph.name(i, j)) for i, j in reads]
 
     def writer(self, layer: str) -> LayerInfo:
-        """Return the layer that wrote what ``layer`` names."""
-        known = self._by_name.get(layer, self._numbered.get(layer))
-        return known if known is not None else self.layers[self._last_writer(layer)]
-
-    def _last_writer(self, blob: str, before: int | None = None) -> int:
-        writers = [i for i, info in enumerate(self.layers[:before]) if blob in info.tops]
-        return writers[-1]
+        """Return the layer that wrote what ``layer`` names; of a Split's tops, the one below it."""
+        return self.layers[self.graph.value(layer)[0]]
 
     def find_label(self, label: str) -> int:
         """Return the number of the class with this name; TargetError where it is none, or several."""

@@ -28,12 +28,16 @@ from dreamopt.objective.units import (
     pick,
     target_string,
 )
+from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, Fields, check_number
 from dreamopt.parts.part import INPUT_FILE
 
 __all__ = [
     "BARE_LAYER",
     "INPUT_FILE",
+    "NOT_NEGATIVE",
+    "POSITIVE",
     "Activations",
+    "Fields",
     "Function",
     "Guide",
     "Held",
@@ -50,6 +54,7 @@ __all__ = [
     "VectorObjective",
     "agreed",
     "as_objective",
+    "check_number",
     "chosen",
     "columns",
     "each",

@@ -286,7 +286,7 @@ class PerSample(Objective):
     Parameters
     ----------
     items : tuple of Objective
-        Item i climbs ``items[i]`` as if it were alone.
+        Sample i maximises ``items[i]`` as if it were alone.
     """
 
     items: tuple[Objective, ...]
@@ -331,7 +331,7 @@ class PerSample(Objective):
 
 
 def each(objectives: Sequence[Objective]) -> Objective:
-    """Return one objective for a batch in which item i climbs ``objectives[i]``; a single one stays itself.
+    """Return one objective for a batch in which sample i maximises ``objectives[i]``; a single one stays itself.
 
     >>> from dreamopt.objectives import Channel
     >>> print(each([Channel("conv4", 7), Channel("fc8", 3)]))

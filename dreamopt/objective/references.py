@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
+from dreamopt.parts.checks import check_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,12 +108,13 @@ def frozen_vectors(values: object, axes: int = 1) -> Vector | tuple[Vector, ...]
         return vectors  # type: ignore[return-value]  # each is one vector, as just seen
     try:
         array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, OverflowError) as problem:
         raise ObjectiveError(f"a vector is the path of a .npy file, or numbers, not {values!r}") from problem
     if array.ndim not in (axes, axes + 1) or array.size == 0:
         raise ObjectiveError(f"a vector has {axes} axes here, or {axes + 1} with one vector for each item, not the shape {array.shape}")
     if not np.isfinite(array).all():
         raise ObjectiveError(f"a vector's numbers must be finite; {int((~np.isfinite(array)).sum())} of {array.size} are not")
+    check_number("a vector's largest number", float(np.abs(array).max()), error=ObjectiveError)
     frozen: Vector = _tuples(array.tolist())
     return frozen
 

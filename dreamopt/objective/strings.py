@@ -2,7 +2,7 @@ r"""Strings that name objectives; printing an objective gives a string that make
 
 From the loosest to the tightest binding::
 
-    conv4:7 | fc8:3            item 0 climbs the one, item 1 the other
+    conv4:7 | fc8:3            the one for sample 0, the other for sample 1
     0.5*conv4:7 - fc8:3        sums; + and - stand between spaces, since layer names may hold them
     2*(conv4:7 + fc8:3)        a number times one term, or times a sum in brackets
     conv4:7                    channel 7 of conv4 (on a flat layer, unit 7)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
+from dreamopt.parts.checks import ANY, check_whole
 from dreamopt.parts.part import literal
 
 if TYPE_CHECKING:
@@ -64,12 +65,11 @@ def frozen_units(unit: object) -> Unit:
         For anything else.
     """
     many = isinstance(unit, Iterable) and not isinstance(unit, str)
-    units = list(unit) if isinstance(unit, Iterable) and many else [unit]
-    clean = tuple(u if isinstance(u, str) else int(u) if hasattr(u, "__index__") and not isinstance(u, bool) else None for u in units)
-    if not clean or None in clean:
-        raise ObjectiveError(f"a unit is a whole number, a label, or a sequence of these with one for each item, not {unit!r}")
-    good = tuple(u for u in clean if u is not None)
-    return good if many else good[0]
+    units: list[Any] = list(unit) if isinstance(unit, Iterable) and many else [unit]
+    if not units or not all(isinstance(u, str) or (hasattr(u, "__index__") and not isinstance(u, bool)) for u in units):
+        raise ObjectiveError(f"a unit is a whole number, a label, or a sequence of these with one for each sample, not {unit!r}")
+    clean = tuple(u if isinstance(u, str) else check_whole("a unit's number", int(u), ANY, ObjectiveError) for u in units)
+    return clean if many else clean[0]
 
 
 def pick(activation: Tensor, unit: int | tuple[int, ...]) -> Tensor:

@@ -20,6 +20,7 @@ from dreamopt.optimize.redirected import ascend_redirected
 from dreamopt.optimize.restart import Restart, Start, checked_start, find_start
 from dreamopt.optimize.result import Callback, Progress, Result, make_result
 from dreamopt.optimize.state import LastFinite, RunState, accept_or_roll_back, damped, is_finite
+from dreamopt.parts.checks import NOT_NEGATIVE, Range, check_whole
 from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Evaluation, Problem
 
@@ -119,10 +120,9 @@ def run(
     >>> first.steps, rest.steps, rest.resumed_at, torch.equal(rest.images, run(problem, steps=12).images)
     (7, 12, 7, True)
     """
-    if steps < 0 or seed < 0:
-        raise UsageError(f"steps and seed must be at least 0, not {steps} and {seed}")
-    if not 0 <= octave < octaves:
-        raise UsageError(f"octave must be from 0 to {octaves - 1}, not {octave}")
+    steps, seed = check_whole("steps", steps, NOT_NEGATIVE), check_whole("seed", seed, NOT_NEGATIVE)
+    octaves = check_whole("octaves", octaves)
+    octave = check_whole("octave", octave, Range(0, octaves - 1))
     if resume and checkpoint is None:
         raise UsageError("resume needs a checkpoint to resume from")
     optimizer = Adam() if optimizer is None else optimizer

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.parts.calls import parse_part
-from dreamopt.parts.part import call_string
+from dreamopt.parts.part import Part
 from dreamopt.parts.registry import Registry
 from dreamopt.parts.schedule import StepContext
 
@@ -49,15 +49,12 @@ class SearchContext:
     bounds: Bounds = (None, None)
 
 
-class Optimizer:
+class Optimizer(Part):
     """How parameters move along a gradient; a subclass is a frozen dataclass of settings.
 
     Everything it remembers from step to step is in the state it returns, so that a run can be interrupted and resumed.
     Each sample must be treated as if it were alone: no norm, mean or maximum over the batch.
     """
-
-    examples: ClassVar[tuple[str, ...]] = ()
-    """Strings that make some; the checks of `dreamopt.testing`, the GPU check and the tables of the docs read them."""
 
     @property
     def moves_without_gradient(self) -> bool:
@@ -88,9 +85,6 @@ class Optimizer:
     def where(self, mask: Tensor, state: State, other: State) -> State:
         """Return a memory with the entries of ``state`` for the samples where ``mask`` (N,) is True, else those of ``other``."""
         return {key: _where(mask, value, other[key]) for key, value in state.items()}
-
-    def __str__(self) -> str:
-        return call_string(self)
 
 
 class LineSearch(Optimizer):

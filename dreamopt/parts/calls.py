@@ -75,7 +75,11 @@ def _value(node: ast.expr, registries: Sequence[Registry[Any]]) -> Any:
     if isinstance(node, ast.Tuple | ast.List):
         return tuple(_value(element, registries) for element in node.elts)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        return ast.literal_eval(node)
+        try:
+            return ast.literal_eval(node)
+        except ValueError:
+            # Python's own words name an object in memory.
+            raise ValueError(f"{ast.unparse(node)} is neither") from None
     name, schedules = node.func.id, {schedule.__name__: schedule for schedule in SCHEDULES}
     registry = next((r for r in registries if snake(name) in r.names()), None)
     if name not in schedules and registry is None:

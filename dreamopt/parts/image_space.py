@@ -26,7 +26,7 @@ class ImageSpace:
     order : str
         "BGR" or "RGB" where a net sees colours, else "": the order of the first three channels.
     net_size : (int, int), optional
-        Height and width in the net's file, where it takes pictures.
+        Height and width in the net's file, where it takes images.
     inverted : bool
         Whether white is the lower end, where a net's scale is negative.
     """

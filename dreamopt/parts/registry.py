@@ -6,13 +6,12 @@ Three sources, looked up in this order: what was registered in this process, the
     [project.entry-points."dreamopt.objectives"]
     energy = "mypackage.energy:Energy"
 
-Each is checked against its contract when it is found, and an error names the file to mend.
+Each is checked against its contract when it is found, and an error names the file to correct.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -24,7 +23,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from dreamopt.errors import DreamoptError
+from dreamopt.errors import DreamoptError, in_brackets, suggest
 
 P = TypeVar("P")
 Contract = Mapping[type, Mapping[str, tuple[str, ...]]]
@@ -171,8 +170,7 @@ class Registry(Generic[P]):
         for point in self._points():
             if point.name == key:
                 return dataclasses.replace(self.check(self._import(point)), name=key)
-        near = difflib.get_close_matches(key, self.names(), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        hint = in_brackets(suggest(key, self.names(), 1))
         raise self.error(f"no {self.kind} is called '{name}'{hint}; there are {', '.join(self.names())}")
 
     def _class_in(self, stem: str) -> type[P]:

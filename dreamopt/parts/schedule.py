@@ -304,12 +304,6 @@ def value_range(number: Number) -> tuple[float, float] | None:
     return float(number), float(number)
 
 
-def smallest(number: Number) -> float:
-    """Return the least value a number can take, for range checks: a schedule's lower end, or NaN where it is unknown."""
-    ends = value_range(number)
-    return math.nan if ends is None else ends[0]
-
-
 def _endless(end: float) -> float:
     """Return where an end goes when it is multiplied by ever larger numbers."""
     return end if end == 0 else math.copysign(math.inf, end)

@@ -25,9 +25,12 @@ def read_format1(metadata: Mapping[str, Any]) -> Plan:
     if described["optimizer"] in OPTIMIZERS and described["lr"] == OPTIMIZERS[described["optimizer"]]().step_size:  # type: ignore[attr-defined]  # both have one
         described["lr"] = None  # the plain name's own, written down; it is not that of stages with another optimizer
     settings = Settings(**{name: value for name, value in described.items() if value is not None}, stages=stages)
-    given = [renamed(text) for text in metadata["batch"]]
-    objectives = {text: parse(text) for text in given}
-    samples = [Sample(objectives[text], item, text) for text, item in zip(given, metadata["items"], strict=True)]
+    if settings.stages:
+        # The size that was written is the first stage's, already enlarged.
+        settings = replace(settings, stages=(replace(settings.stages[0], zoom=1.0), *settings.stages[1:]))
+    texts = [renamed(text) for text in metadata["batch"]]
+    objectives = {text: parse(text) for text in texts}
+    samples = [Sample(objectives[text], item, text) for text, item in zip(texts, metadata["items"], strict=True)]
     place = metadata["place_in_batch"]
     samples[place] = replace(samples[place], text=metadata["target"], label=metadata.get("label"))
     noise = None if settings.init is not None else described.get("noise")

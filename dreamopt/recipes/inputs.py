@@ -15,15 +15,15 @@ def hashes(names: Iterable[str]) -> dict[str, str]:
 
     What cannot be read is left out: its reader says why.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name in names:
         for path in _paths(name):
-            if path not in found:
+            if path not in digests:
                 try:
-                    found[path] = file_sha256(path)
+                    digests[path] = file_sha256(path)
                 except UsageError:
                     continue
-    return found
+    return digests
 
 
 def changed_inputs(inputs: Mapping[str, str]) -> list[str]:

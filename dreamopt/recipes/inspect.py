@@ -12,11 +12,7 @@ def names_of_values(network: Network) -> dict[str, list[str]]:
     With ``conv5`` and an in-place ``relu5``: ``{"conv5": ["conv5", "relu5"]}``; ``conv5:7`` is the filter before the ReLU,
     ``relu5:7`` after it.
     """
-    writers: dict[str, list[str]] = {}
-    for info in network.layers:
-        for top in info.tops:
-            writers.setdefault(top, []).append(info.name)
-    return {blob: names for blob, names in writers.items() if len(names) > 1}
+    return network.graph.overwritten()
 
 
 def _weights(network: Network) -> Mapping[str, Any]:
@@ -57,13 +53,13 @@ def inspect(network: Network) -> dict[str, Any]:
             "tops": list(info.tops),
             "shapes": [list(shape) for shape in info.shapes],
             "in_place": info.in_place,
-            "targets": [info.name] if len(info.tops) == 1 else list(info.tops),
+            "targets": [network.graph.name(i, j) for j in range(len(info.tops))],
             "params": info.params,
             "flops": info.flops,
             "place": info.place,
             "added": info.added,
         }
-        for info in network.layers
+        for i, info in enumerate(network.layers)
     ]
     return {
         "name": network.backend.net_name,

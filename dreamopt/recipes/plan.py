@@ -116,8 +116,7 @@ class Plan:
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of the image: at the end for octaves, before the first zoom for stages."""
-        height, width = self.settings.size  # type: ignore[misc]  # a plan's settings have a pair
-        return height, width
+        return pair(self.settings)
 
     @property
     def total_steps(self) -> int:
@@ -169,13 +168,13 @@ class Plan:
         described = {
             "format": FORMAT,
             "recipe": self.recipe,
-            "batch": [str(one.objective) for one in self.samples],
-            "targets": [one.text for one in self.samples],
-            "labels": [one.label for one in self.samples],
-            "items": [one.item for one in self.samples],
+            "batch": [str(sample.objective) for sample in self.samples],
+            "targets": [sample.text for sample in self.samples],
+            "labels": [sample.label for sample in self.samples],
+            "items": [sample.item for sample in self.samples],
             "batches": [list(places) for places in self.batches],
             "settings": self.settings.describe() | {"size": list(self.size)},
-            "restarts": [[str(one.parametrization), one.seed_offset, one.through_image] for one in self.restarts],
+            "restarts": [[str(restart.parametrization), restart.seed_offset, restart.through_image] for restart in self.restarts],
             "init": None if self.init is None else {"path": self.init.path, "sha256": self.init.sha256, "size": list(self.init.shape[:2])},
             "inputs": dict(sorted(self.inputs.items())),
             "net": dict(self.net),
@@ -198,12 +197,12 @@ class Plan:
         settings = Settings.read(metadata["settings"])
         objectives = {text: parse(text) for text in metadata["batch"]}
         fields = zip(metadata["batch"], metadata["items"], metadata["targets"], metadata["labels"], strict=True)
-        samples = tuple(Sample(objectives[given], item, text, label) for given, item, text, label in fields)
+        samples = tuple(Sample(objectives[string], item, text, label) for string, item, text, label in fields)
         return cls(
             samples=samples,
             batches=tuple(map(tuple, metadata.get("batches", [range(len(samples))]))),
             settings=settings,
-            stages=stages_of(settings, settings.size),  # type: ignore[arg-type]  # a plan's settings have a pair
+            stages=stages_of(settings, pair(settings)),
             restarts=tuple(Restart(parse_parametrization(text), *rest) for text, *rest in metadata["restarts"]),
             init=None if settings.init is None else InitImage.open(settings.init),
             inputs=metadata["inputs"],
@@ -281,6 +280,12 @@ def plan_render(
     )
 
 
+def pair(settings: Settings) -> tuple[int, int]:
+    """Return the (H, W) that a plan's settings hold."""
+    assert isinstance(settings.size, tuple)
+    return settings.size
+
+
 def _check_one_init(settings: Settings) -> None:
     own = _own_init(settings.parametrization)
     if settings.init is not None and own is not None:
@@ -293,7 +298,7 @@ def _own_init(part: Any) -> Any:
     if "init" in names and part.init is not None:
         return part
     within = (_own_init(getattr(part, name)) for name in names if isinstance(getattr(part, name, None), Parametrization))
-    return next((one for one in within if one is not None), None)
+    return next((part for part in within if part is not None), None)
 
 
 def _batches(bound: Sequence[tuple[Sample, Objective]], size: int) -> tuple[tuple[int, ...], ...]:

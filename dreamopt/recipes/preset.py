@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +11,7 @@ from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
-from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.errors import DreamoptError, UsageError, in_brackets, suggest
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
@@ -61,6 +60,15 @@ class Preset:
         table = tomllib.loads(self.text)
         return {**table.get("settings", {}), "stages": table.get("stages", ())}
 
+    @property
+    def check(self) -> dict[str, Any]:
+        """How the recipe is tried on any net: ``target`` and ``set``, strings with places as in parts' examples, and ``fields``.
+
+        ``needs`` says what it needs beside a net and a unit, where it does.
+        """
+        check: dict[str, Any] = tomllib.loads(self.text).get("check", {})
+        return check
+
     @cached_property
     def settings(self) -> Settings:
         """All of it; the parts are read when they are asked for."""
@@ -87,8 +95,7 @@ def preset(name: str) -> Preset:
     4
     """
     if name not in _names():
-        near = difflib.get_close_matches(name, _names(), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        hint = in_brackets(suggest(name, _names(), 1))
         raise UsageError(f"no preset is called '{name}'{hint}; there are {', '.join(_names())}")
     text = resources.files("dreamopt.recipes").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
@@ -113,13 +120,13 @@ def resolve_settings(name: str | None, options: Mapping[str, Any], assignments: 
     """
     fields = {} if name is None else preset(name).fields
     texts = list(assignments)
-    given = dict(options)
+    changes = dict(options)
     # Up to the first that changes a part, assignments are options by another way.
     while texts and "." not in texts[0].partition("=")[0]:
         key, value = _option(texts.pop(0))
-        given[key] = value
-    stages = given.get("stages", [{k: v for k, v in stage.items() if k not in given} for stage in fields.get("stages", ())])
-    return with_assignments(_made(fields | given | {"stages": stages}), texts)
+        changes[key] = value
+    stages = changes.get("stages", [{k: v for k, v in stage.items() if k not in changes} for stage in fields.get("stages", ())])
+    return with_assignments(_made(fields | changes | {"stages": stages}), texts)
 
 
 def with_assignments(settings: Settings, assignments: Iterable[str]) -> Settings:
@@ -162,8 +169,7 @@ def _option(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UsageError(f"--set takes KEY=VALUE, for instance steps=100 or tv.weight=0.1, not '{text}'")
     if key not in names():
-        near = difflib.get_close_matches(key, names(), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        hint = in_brackets(suggest(key, names(), 1))
         raise UsageError(f"there is no setting '{key}'{hint}; there are {', '.join(names())}, and PART.PARAMETER as in tv.weight")
     read = value.strip() if key in _TEXTS else _value(value)
     return key, None if read == "null" and key == "init" else read
@@ -186,7 +192,7 @@ def _with_parameter(settings: Settings, part: str, parameter: str, value: Any) -
     if not any(replaced):
         kind = "regularizers" if name in regularizers.names() else "transforms" if name in transforms.names() else None
         if kind is None:
-            there = ", ".join(snake(type(one).__name__) for one in _parts(settings))
+            there = ", ".join(snake(type(known).__name__) for known in _parts(settings))
             raise UsageError(f"there is no part '{part}' to set {parameter} of; there are {there}, and all regularizers and transforms")
         make = (regularizers if kind == "regularizers" else transforms).get(name).make
         _check_parameter(make, parameter)

@@ -72,7 +72,7 @@ def replay(
 
 def differences(metadata: Mapping[str, Any], network: Network) -> list[str]:
     """Return what is not as it was when the image was made, and may change its bits; one phrase each."""
-    made, now = metadata.get("made_with", {}), {"torch": torch.__version__, "python": platform.python_version()}
+    then, now = metadata.get("made_with", {}), {"torch": torch.__version__, "python": platform.python_version()}
     now |= {"device": str(network.device), "threads": str(torch.get_num_threads()), "machine": platform.machine()}
     changed = changed_inputs(metadata.get("inputs", {}))
-    return changed + [f"{key} {made[key]} then, {value} now" for key, value in now.items() if key in made and str(made[key]) != value]
+    return changed + [f"{key} {then[key]} then, {value} now" for key, value in now.items() if key in then and str(then[key]) != value]

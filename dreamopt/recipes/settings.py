@@ -171,8 +171,8 @@ class Settings:
         noise: float | None,
     ) -> None:
         self._check_numbers()
-        given = {"tv": tv, "l2": l2, "decay": decay, "blur": blur, "jitter": jitter, "lr": lr, "noise": noise}
-        numbers = checked_numbers(given)
+        options = {"tv": tv, "l2": l2, "decay": decay, "blur": blur, "jitter": jitter, "lr": lr, "noise": noise}
+        numbers = checked_numbers(options)
         noise = numbers.pop("noise", None)
         fresh = self.short_parts is None
         short = (0, 0) if self.short_parts is None else self.short_parts
@@ -259,8 +259,8 @@ class Settings:
         except (TypeError, ValueError) as problem:
             if isinstance(problem, DreamoptError):
                 raise
-            given = ", ".join(f"{key} = {value!r}" for key, value in changes.items())
-            raise UsageError(f"{given} is of the wrong kind: {problem}") from problem
+            values = ", ".join(f"{key} = {value!r}" for key, value in changes.items())
+            raise UsageError(f"{values} is of the wrong kind: {problem}") from problem
 
     def resolved(self, size: tuple[int, int]) -> Settings:
         """Return the settings of a plan: the size known, and regularizers in the order that decides an image."""
@@ -286,7 +286,7 @@ class Settings:
 
 def names() -> list[str]:
     """Return the names of all settings, the short options among them."""
-    return [one.name for one in dataclasses.fields(Settings) if one.name != "short_parts"] + list(RANGES)
+    return [known.name for known in dataclasses.fields(Settings) if known.name != "short_parts"] + list(RANGES)
 
 
 def _is_seed(value: object) -> bool:

@@ -114,9 +114,9 @@ def field_names(part: Any) -> list[str]:
 
 def checked_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
     """Return the short options' numbers, each in its range; 4.0 as 4, so that a number is written in one way."""
-    given = {name: value for name, value in numbers.items() if value is not None}
-    checked = {name: check_number(name, value, RANGES[name]) for name, value in given.items()}
-    checked |= {name: check_whole(name, value, RANGES[name]) for name, value in given.items() if name == "jitter"}
+    numbers = {name: value for name, value in numbers.items() if value is not None}
+    checked = {name: check_number(name, value, RANGES[name]) for name, value in numbers.items()}
+    checked |= {name: check_whole(name, value, RANGES[name]) for name, value in numbers.items() if name == "jitter"}
     return {name: int(value) if value == int(value) else value for name, value in checked.items()}
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from scipy import ndimage
@@ -67,12 +67,11 @@ class Stage:
 
 def _check_unit(network: Network, objective: Objective, size: Pair | None) -> None:
     """Raise TargetError or ShapeError where the net does not have the unit; units with a number are looked up without a bind."""
-    unit: Any = getattr(objective, "unit", None)
-    if type(objective) in (Channel, ClassScore) and not isinstance(unit, str | tuple):
-        shape = network.shape_of(objective.layer, size)  # type: ignore[attr-defined]  # both classes have it
+    if isinstance(objective, Channel | ClassScore) and isinstance(objective.unit, int):
+        shape = network.shape_of(objective.layer, size)
         if not shape:
-            raise TargetError(f"layer '{objective.layer}' is a single number")  # type: ignore[attr-defined]  # likewise
-        objective.checked_unit(shape)  # type: ignore[attr-defined]  # likewise
+            raise TargetError(f"layer '{objective.layer}' is a single number")
+        objective.checked_unit(shape)
     else:
         objective.bind(network, size)
 

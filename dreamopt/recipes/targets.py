@@ -12,6 +12,7 @@ from dreamopt.network import Network, Size
 from dreamopt.objective import Objective, each
 from dreamopt.objective.strings import PLACES, parse, unit_objective
 from dreamopt.objectives import Channel, ClassScore
+from dreamopt.parts.checks import check_whole
 
 _MANY = re.compile(r"(?!-)(?P<layer>[^\s|\"()*]+):(?P<units>\*|\d+(?:-\d+)?(?:\s*,\s*\d+(?:-\d+)?)*)(?P<place>@.+)?", re.DOTALL)
 _SLUG = re.compile(r"[^\w.@,+=-]+")
@@ -113,7 +114,7 @@ def bound_samples(
     """
     samples, count_of = [], Counter[str]()
     for objective in objectives:
-        bound, count = bind_target(network, objective, size), variants
+        bound, count = bind_target(network, objective, size), check_whole("variants", variants)
         if objective.coupled and objective.batch is not None:
             count = objective.batch
         if objective.coupled and count < 2:
@@ -165,9 +166,11 @@ def merged(objectives: Sequence[Objective]) -> Objective:
     """Return one objective for a batch, item i of it ``objectives[i]``; of channels of one layer, one of several units."""
     first = objectives[0]
     if len(objectives) > 1 and isinstance(first, Channel):
-        alike = [one for one in objectives if type(one) is Channel and one.layer == first.layer and isinstance(one.unit, int)]
+        alike = [
+            channel for channel in objectives if type(channel) is Channel and channel.layer == first.layer and isinstance(channel.unit, int)
+        ]
         if len(alike) == len(objectives):
-            return Channel(first.layer, tuple(one.unit for one in alike if isinstance(one.unit, int)))
+            return Channel(first.layer, tuple(channel.unit for channel in alike if isinstance(channel.unit, int)))
     return each(objectives)
 
 

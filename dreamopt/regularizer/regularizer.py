@@ -1,7 +1,7 @@
 """The contract of a regularizer, and the algebra of penalties.
 
 There are two kinds. A **penalty** is a differentiable number per item that is subtracted from the objective; a
-**projection** mends the image between two steps and is not differentiated. Both see the image in the net's input space
+**projection** changes the image between two steps and is not differentiated. Both see the image in the net's input space
 (mean subtracted, scaled), before any transform shakes it, and treat each item as if it were alone. A subclass is a
 frozen dataclass with one method::
 

@@ -5,10 +5,9 @@ References: Caffe's ``src/caffe/net.cpp``, ``Net::AppendTop`` and ``Net::AppendB
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
-from dreamopt.errors import NetError
+from dreamopt.errors import NetError, nearest
 from dreamopt.schema.caffe_pb2 import TRAIN, LayerParameter, NetParameter
 from dreamopt.schema.location import SourceLocation
 
@@ -68,6 +67,6 @@ def _refuse_bottom(
             f"{bottom_at}: {name} reads '{blob}', which {' and '.join(makers)} would make, but that is left out by its include or exclude "
             f"rules in the phase {'TRAIN' if state.phase == TRAIN else 'TEST'} at level {state.level} with {stages}; choose others"
         )
-    near = difflib.get_close_matches(blob, earlier_blobs, n=3, cutoff=0.5) or list(earlier_blobs)[-3:]
+    near = nearest(blob, earlier_blobs, cutoff=0.5) or list(earlier_blobs)[-3:]
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; no layer above makes any blob"
     raise NetError(f"{bottom_at}: {name} reads the unknown blob '{blob}'{hint}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dreamopt.schema.caffe_pb2 import LayerParameter
+from dreamopt.schema.layer_types import layer_type
 
-# Types with weights are kept, since a target may name them; layers of all other types may stand between a label and its loss.
-_WITH_WEIGHTS = {
+# Caffe's types with weights, and those whose class says has_weights, are kept, since a target may name them; layers of all other
+# types may stand between a label and its loss.
+TYPES_WITH_WEIGHTS = {
     "Convolution",
     "ConvolutionDepthwise",
     "Deconvolution",
@@ -111,7 +113,7 @@ def _only_for_losses(layers: Sequence[LayerParameter], readers: Readers, writers
             last = layer.type == "Python" and not any(readers.get((i, blob)) for blob in layer.top)
             if needs_label(layer) or layer.type == "Silence" or last:
                 losses.add(i)
-            elif layer.type not in _WITH_WEIGHTS:
+            elif layer.type not in TYPES_WITH_WEIGHTS and not layer_type(layer.type).has_weights:
                 passing.append(i)
                 for blob in layer.top:
                     blobs.add((i, blob))

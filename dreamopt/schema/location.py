@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class SourceLocation:
         Counted from 1; 0 where there is no line (a net built in memory).
     fields : mapping of str to sequence of int
         For a layer: the lines of the fields in its block, by dotted name.
+    own_params : mapping of str to mapping
+        For a layer: the blocks of parameters that ``caffe.proto`` does not have, as `dreamopt.schema.layer_types.parse_block` reads them.
 
     Examples
     --------
@@ -33,6 +36,7 @@ class SourceLocation:
     file: str
     line: int
     fields: Mapping[str, Sequence[int]] = field(default_factory=dict, repr=False, compare=False)
+    own_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line > 0 else self.file

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 
-from dreamopt.errors import DreamoptWarning, PrototxtError
+from dreamopt.errors import DreamoptWarning, PrototxtError, nearest
 from dreamopt.schema.fields import Field, fields_of
+from dreamopt.schema.layer_types import layer_type, parse_block
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.tokens import END, NAME, NUMBER, STRING, SYMBOL, Tokens, unquote
 
@@ -93,7 +93,8 @@ class Reading:
             name = values[at]
             field = table.get(name)
             if field is None:
-                self._unknown(name, message.DESCRIPTOR, table)
+                if not self._own_param(name, message.DESCRIPTOR, lines):
+                    self._unknown(name, message.DESCRIPTOR, table)
                 continue
             self._at = at + 1
             lines.setdefault(path + name, []).append(self._tokens.line(at))
@@ -154,7 +155,8 @@ class Reading:
             inner.SetInParent()
         if self._layer_start is None and path == "" and field.name in _LAYERS:
             inside: dict[str, list[int]] = {}
-            self.layers.append(SourceLocation(self.file, self._tokens.line(at), inside))
+            self._own_params: dict[str, Mapping[str, Any]] = {}
+            self.layers.append(SourceLocation(self.file, self._tokens.line(at), inside, self._own_params))
             self._layer_start = opening
             self._block(inner, _CLOSING[bracket], "", inside, at)
             self._layer_start = None
@@ -221,7 +223,7 @@ class Reading:
             near = _nearest(value_text.strip("'\""), field.choices)
             names = sorted(field.choices, key=lambda name: field.choices[name])
             if len(names) > _MOST_LISTED:
-                close = difflib.get_close_matches(value_text.strip("'\""), names, n=_NEAR_LISTED, cutoff=0.4)
+                close = nearest(value_text.strip("'\""), names, _NEAR_LISTED, cutoff=0.4)
                 names = [*(close or names[:_NEAR_LISTED]), f"another of Caffe's {len(names)}"]
             allowed = f"one of {', '.join(names)}"
             hint = (
@@ -237,6 +239,45 @@ class Reading:
         return self._error(at, f"'{field.name}' is {value_text}, but has to be {_EXPECTED[field.kind]}")
 
     # ---- unknown fields, errors --------------------------------------------------------------------------------
+
+    def _own_param(self, name: str, message: Descriptor, lines: dict[str, list[int]]) -> bool:
+        """Read a block of parameters that ``caffe.proto`` does not have, if the layer's type reads it."""
+        if (
+            self.strict
+            or self._layer_start is None
+            or message.name != "LayerParameter"
+            or name not in layer_type(self._layer_type()).own_params
+        ):
+            return False
+        start = self._at
+        if name in self._own_params:
+            raise self._error(start, f"'{name}' is given twice in one layer, which takes it once")
+        opening = start + 1 + (self._tokens.values[start + 1] == ":")
+        if self._tokens.kinds[opening] != SYMBOL or self._tokens.values[opening] not in ("{", "<"):
+            self._at = opening
+            raise self._error(opening, f"'{name}' takes a block in braces ({name} {{ ... }}), not {self._shown()}")
+        self._skip(name)
+        closing = self._at - 1
+        while self._tokens.values[closing] not in ("}", ">"):  # a comma may stand behind it
+            closing -= 1
+        lines.setdefault(name, []).append(self._tokens.line(start))
+        self._own_params[name] = parse_block(self._tokens, opening + 1, closing)
+        return True
+
+    def _layer_type(self) -> str:
+        """Find the type of the layer being read, which may come after the field that is asked about."""
+        kinds, values = self._tokens.kinds, self._tokens.values
+        depth = 0
+        for i in range(self._layer_start or 0, len(kinds) - 2):
+            if kinds[i] == SYMBOL and values[i] in ("{", "<"):
+                depth += 1
+            elif kinds[i] == SYMBOL and values[i] in ("}", ">"):
+                depth -= 1
+                if depth == 0:
+                    break
+            elif kinds[i] == NAME and values[i] == "type" and depth == 1 and kinds[i + 2] == STRING:
+                return values[i + 2][1:-1]
+        return ""
 
     def _unknown(self, name: str, message: Descriptor, table: Iterable[str]) -> None:
         at = self._at
@@ -367,7 +408,7 @@ def _nearest(name: str, candidates: Iterable[str]) -> str:
     candidates = list(candidates)
     folded = {candidate.lower().replace("_", ""): candidate for candidate in candidates}
     same = folded.get(name.lower().replace("_", ""))
-    close = difflib.get_close_matches(name, candidates, n=1)
+    close = nearest(name, candidates, 1)
     return same if same is not None else close[0] if close else ""
 
 

@@ -11,7 +11,7 @@ An example is a part's string with places to fill:
 ``{tensor}``, ``{tensor2}``, ...3      paths of .npy files of numbers (channels of ``{layer}``, 4, 3), in quotes
 ``{image}``, ``{image2}``, ``{image3}``  paths of colour images of different sizes, in quotes
 ``{mask}``                             the path of a grey image, in quotes
-``{net}``, ``{code}``                  paths of a prototxt of a net that makes images, and of an .npy file of a code for it, in quotes
+``{net}``, ``{weights}``, ``{code}``   paths of a net that makes images, its weights (or None), and an .npy file of a code for it
 =====================================  ===========================================================================
 
 Rows up to 6 and columns up to 8 exist in ``{layer}``; a batch has three samples.
@@ -34,6 +34,7 @@ from torch.nn import functional
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import UsageError
 from dreamopt.image.files import write_png
+from dreamopt.image.nets import register_image_net
 from dreamopt.network import Network
 from dreamopt.network.preprocessing import preprocessing_of
 from dreamopt.parts.image_space import ImageSpace
@@ -43,11 +44,10 @@ from dreamopt.parts.schedule import StepContext
 SHAPE = (3, 11, 13)
 """The toy net's input: no two axes are equal."""
 LABELS = ("n01440764 tench, Tinca tinca", "tabby cat", "crane", "ruler, rule", "crane", "great white shark", "potter's wheel (clay)")
+# Without weights, which would be random ones where no file says them.
 GENERATOR = """name: "generator"
-layer { name: "code" type: "Input" top: "code" input_param { shape { dim: 1 dim: 6 } } }
-layer { name: "dense" type: "InnerProduct" bottom: "code" top: "dense"
-  inner_product_param { num_output: 324 weight_filler { type: "gaussian" std: 30 } } }
-layer { name: "squashed" type: "TanH" bottom: "dense" top: "squashed" }
+layer { name: "code" type: "Input" top: "code" input_param { shape { dim: 1 dim: 324 } } }
+layer { name: "squashed" type: "TanH" bottom: "code" top: "squashed" }
 layer { name: "scaled" type: "Power" bottom: "squashed" top: "scaled" power_param { scale: 90 } }
 layer { name: "image" type: "Reshape" bottom: "scaled" top: "image" reshape_param { shape { dim: 0 dim: 3 dim: 12 dim: 9 } } }
 """
@@ -74,6 +74,16 @@ def toy_network(dtype: torch.dtype = torch.float64, channels: int = 3, scale: fl
     mean = np.array([110.0, 120.0, 130.0, 100.0])[:channels]
     backend = FunctionBackend(layers, shape, weights=(w1, w2, w3), dtype=dtype)
     return Network(backend, preprocessing_of(channels, "BGR", mean, scale), LABELS)
+
+
+def generator_network() -> Network:
+    """Return a net of torch's functions from codes of 6 numbers to colour images of 12 by 9, float64."""
+    weights = 30 * torch.randn(6, 3 * 12 * 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def image(code: Tensor) -> Tensor:
+        return torch.cat([(row @ weights).tanh().mul(90).reshape(1, 3, 12, 9) for row in torch.split(code, 1)])
+
+    return Network(FunctionBackend([("image", "Deconvolution", image)], (6,), dtype=torch.float64))
 
 
 def image_space(channels: int = 3, height: int = 5, width: int = 7, dtype: torch.dtype = torch.float64) -> ImageSpace:
@@ -128,6 +138,8 @@ _folder = cache(lambda: tempfile.TemporaryDirectory(prefix="dreamopt-parts-"))
 def bench() -> Bench:
     """Return the bench on which parts are checked; its files stay until the process ends."""
     network = toy_network()
+    # What the prototxt says is computed in single precision, too coarse for finite differences.
+    register_image_net(generator_network(), str(Path(_folder().name) / "generator.prototxt"))
     return Bench(network, example_values(network, Path(_folder().name), ("conv2", "tanh1"), "fc"))
 
 
@@ -162,8 +174,8 @@ def example_values(network: Network, folder: Path, layers: tuple[str, str], clas
         numbers[_name("class_vector", number)] = literal(tuple(random.normal(size=classes).round(2).tolist()))
     paths["net"], paths["code"] = folder / "generator.prototxt", folder / "code.npy"
     paths["net"].write_text(GENERATOR, encoding="utf-8")
-    np.save(paths["code"], random.normal(size=6))
-    return {name: literal(str(value)) for name, value in {**values, **paths}.items()} | numbers
+    np.save(paths["code"], random.normal(size=324))
+    return {name: literal(str(value)) for name, value in {**values, **paths}.items()} | numbers | {"weights": "None"}
 
 
 def _name(word: str, number: int) -> str:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from dreamopt.engine.layer import Layer
 from dreamopt.errors import UsageError
 from dreamopt.parts.part import origin_of
 from dreamopt.parts.registry import Registry
 from dreamopt.testing.bench import bench, fill
 from dreamopt.testing.kind import Kind, PartError
+from dreamopt.testing.layers import layer_cases_of
 
 _REGISTRIES = {
     "parametrizations": "dreamopt.image.parametrization:parametrizations",
@@ -125,7 +127,8 @@ def check_part(part: type) -> None:
     Parameters
     ----------
     part : type
-        The class, with ``examples``; its kind is that of its base class. It need not be registered.
+        The class, with ``examples``; its kind is that of its base class, which may be `dreamopt.engine.Layer` too. It need not be
+        registered.
 
     Raises
     ------
@@ -139,10 +142,14 @@ def check_part(part: type) -> None:
     >>> from dreamopt.objectives import Channel
     >>> check_part(Channel)
     """
+    if isinstance(part, type) and issubclass(part, Layer):
+        for layer_case in layer_cases_of(part):
+            layer_case.run()
+        return
     kind = next((kind for kind in kinds().values() if isinstance(part, type) and issubclass(part, kind.registry.base)), None)
     if kind is None:
         bases = ", ".join(f"{kind.registry.base.__name__}" for kind in kinds().values())
-        raise UsageError(f"{part!r} is no part: it must be a subclass of one of {bases}")
+        raise UsageError(f"{part!r} is no part: it must be a subclass of one of {bases}, Layer")
     known = any(plugin.make is part for plugin in kind.registry)
     with nullcontext() if known else kind.registry.registered(part):
         for case in cases_of(kind, part):

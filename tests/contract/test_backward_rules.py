@@ -187,7 +187,7 @@ def test_functions_follow_rules_too() -> None:
 
 
 def test_names_and_strings() -> None:
-    assert backward_rules.names() == ["deconvnet", "guided", "lrp_epsilon", "redirected"]
+    assert {"deconvnet", "guided", "lrp_epsilon", "redirected"} <= set(backward_rules.names())
     assert parse_rules("guided") == Guided()
     assert parse_rules(Guided()) == Guided()
     assert parse_rules("a:b: guided, fc: lrp_epsilon(epsilon=0.5)") == RuleList((("a:b", Guided()), ("fc", LrpEpsilon(0.5))))

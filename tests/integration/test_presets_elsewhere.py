@@ -3,7 +3,6 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from dreamopt.errors import DreamoptError, ShapeError
 from dreamopt.image.files import read_image, read_metadata
 from dreamopt.network import Network
 from dreamopt.recipes.preset import preset, presets, resolve_settings
+from dreamopt.testing.recipes import trial
 from tests.published import nets
 from tests.published.face import Face
 
@@ -38,23 +38,25 @@ def network(folder: Path, name: str) -> Network:
     return dreamopt.load_net(folder / f"{name}.prototxt", folder / f"{name}.caffemodel", device="cpu")
 
 
-def changes(folder: Path, name: str) -> list[str]:
-    if name != "nguyen2016-dgn":
-        return []
-    return [f"generator.{key}={folder / 'generator'}.{ending}" for key, ending in (("net", "prototxt"), ("weights", "caffemodel"))]
-
-
-def fields(name: str) -> dict[str, Any]:
-    return {"steps": 2} | ({"views": 2, "size": 64} if name == "maco2023" else {})
+def places(folder: Path, layer: str, classifier: str) -> dict[str, str]:
+    """Return what fills the places of presets' checks."""
+    return {
+        "layer": f'"{layer}"',
+        "classifier": f'"{classifier}"',
+        "image": f'"{folder / "photo.png"}"',
+        "net": str(folder / "generator.prototxt"),
+        "weights": str(folder / "generator.caffemodel"),
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_runs_on_a_small_classifier(folder: Path, name: str) -> None:
-    target = {"deepdream2015": "conv2", "mahendran2015": f'inversion("conv2", "{folder / "photo.png"}")'}.get(name, "loss3/classifier:2")
-    more = {"octaves": 1} if name == "deepdream2015" else {}
-    [one] = dreamopt.render(network(folder, "smooth"), target, resolve_settings(name, fields(name) | more, changes(folder, name)))
+    one_octave = {"octaves": 1} if preset(name).settings.octaves > 1 else {}
+    target, settings = trial(preset(name), places(folder, "conv2", "loss3/classifier"), {"steps": 2} | one_octave)
+    [one] = dreamopt.render(network(folder, "smooth"), target, settings)
     assert one.dead is None
-    height, width = (64, 64) if name == "maco2023" else (23, 27)
+    side = preset(name).check.get("fields", {}).get("size")
+    height, width = (23, 27) if side is None else (side, side)
     for stage in preset(name).settings.stages:
         height, width = round(height * stage.zoom), round(width * stage.zoom)
     assert one.image.shape == (height, width, 3)
@@ -68,8 +70,8 @@ def test_a_net_that_sees_other_units_gives_the_same_picture(folder: Path, name: 
     net.params["conv1"][0].data[...] *= 50
     net.save(str(folder / "fine.caffemodel"))
     fine = dreamopt.load_net(folder / "free.prototxt", folder / "fine.caffemodel", device="cpu", scale=0.02)
-    target = {"deepdream2015": "conv2", "mahendran2015": f'inversion("conv2", "{folder / "photo.png"}")'}.get(name, "conv2:2")
-    settings = resolve_settings(name, {"steps": 3, "size": (33, 38)} | ({"views": 2} if name == "maco2023" else {}), changes(folder, name))
+    octaves = {"octaves": preset(name).settings.octaves}
+    target, settings = trial(preset(name), places(folder, "conv2", "conv2"), {"steps": 3, "size": (33, 38), **octaves})
     [coarse], [same] = (dreamopt.render(one, target, settings) for one in (network(folder, "free"), fine))
     assert coarse.image.std() > 0.5
     assert np.abs(coarse.image.astype(int) - same.image).max() <= 1
@@ -77,9 +79,9 @@ def test_a_net_that_sees_other_units_gives_the_same_picture(folder: Path, name: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_runs_on_the_embedded_net(folder: Path, name: str) -> None:
-    target = {"deepdream2015": "mixed3", "mahendran2015": f'inversion("conv2", "{folder / "photo.png"}")'}.get(name, "mixed3:2")
-    one_step = fields(name) | {"steps": 1}
-    [one] = dreamopt.render(dreamopt.load_net(device="cpu"), target, resolve_settings(name, one_step, changes(folder, name)))
+    octaves = {"octaves": preset(name).settings.octaves} if preset(name).settings.octaves > 1 else {}
+    target, settings = trial(preset(name), places(folder, "mixed3", "mixed3"), {"steps": 1} | octaves)
+    [one] = dreamopt.render(dreamopt.load_net(device="cpu"), target, settings)
     assert one.dead is None
 
 
@@ -216,7 +218,7 @@ def test_command_and_replay_give_the_same_pixels(folder: Path, tmp_path: Path, n
 def test_the_generator_of_the_tests_makes_pictures(folder: Path) -> None:
     face = Face(folder / "generator.prototxt", folder / "generator.caffemodel")
     assert face.net.blobs["deconv0"].data.shape == (1, 3, 34, 52)
-    assert json.loads(json.dumps(resolve_settings("nguyen2016-dgn", {}, changes(folder, "nguyen2016-dgn")).describe()))["steps"] == 200
+    assert json.loads(json.dumps(trial(preset("nguyen2016-dgn"), places(folder, "conv2", "conv2"))[1].describe()))["steps"] == 200
 
 
 def test_a_neuron_in_the_centre_has_a_place_in_every_octave(folder: Path) -> None:

@@ -208,7 +208,7 @@ def numbers(net: Net, seed: int, stale: bool) -> dict[str, Array]:
         blob = net.blobs[name]
         drawn[f"blob/{name}"] = rng.integers(0, 2, blob.shape) if blob.width == 1 or len(blob.shape) < 3 else rng.normal(size=blob.shape)
     if stale:
-        counted = {name for node in net.nodes for i, name in enumerate(node.layer.param.top) if i in node.counted}
+        counted = {name for node in net.nodes for i, name in enumerate(node.layer.param.top) if i in node.loss_tops}
         drawn |= {f"diff/{name}": rng.normal(size=blob.shape) for name, blob in net.blobs.items() if name not in counted}
     return {key: np.asarray(value, np.float32) for key, value in drawn.items()}
 
@@ -281,9 +281,9 @@ def test_the_program_and_real_caffe_by_the_backend(oracle: Oracle, name: str, tm
     remote = load_net(path, weights, backend="remote", python=["chroot", str(caffe_root()), "python3"], timeout=60)
     try:
         for one in (load_net(path, weights), remote):
-            for linked in (False, True):
+            for between_layers in (False, True):
                 x = torch.tensor(drawn["blob/data"]).requires_grad_()
-                activations = one.activations(x, names, linked=linked)
+                activations = one.activations(x, names, between_layers=between_layers)
                 value = torch.stack([(scale[at] * activations[at]).sum() for at in names]).sum()
                 (found,) = torch.autograd.grad(value, x)
                 error = relative_error(found.numpy(), theirs)
@@ -298,14 +298,14 @@ def test_where_caffe_leaks_the_program_and_the_backend_stop(oracle: Oracle, name
     path.write_text(LEAKS[name])
     net = Net(path)
     net.save(weights)
-    names = [n.layer.name for n in net.nodes if n.counted and not n.added]
+    names = [n.layer.name for n in net.nodes if n.loss_tops and not n.added]
     remote = load_net(path, weights, backend="remote", python=["chroot", str(caffe_root()), "python3"], timeout=60)
     found = []
     try:
         for one in (load_net(path, weights), remote):
-            for linked in (False, True):
+            for between_layers in (False, True):
                 x = torch.tensor(numbers(net, 5, stale=False)["blob/data"]).requires_grad_()
-                activations = one.activations(x, names, linked=linked)
+                activations = one.activations(x, names, between_layers=between_layers)
                 found.append(torch.autograd.grad(torch.stack([activations[at].sum() for at in names]).sum(), x)[0].numpy())
     finally:
         remote.backend.close()  # type: ignore[attr-defined]

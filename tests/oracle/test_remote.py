@@ -188,7 +188,7 @@ def test_weights_gradients_are_not_computed(python: str, tmp_path: Path) -> None
 
     (tmp_path / "net.prototxt").write_text(NET)
     surgery = SubnetBuilder(read_net(tmp_path / "net.prototxt"))
-    subnet = surgery.cut([surgery.source("data")], [surgery.find("sum"), surgery.find("conv")], {"conv": 2})
+    subnet = surgery.cut([surgery.source("data")], [surgery.graph.value("sum"), surgery.graph.value("conv")], {"conv": 2})
     text = surgery.text(subnet, {subnet.inputs[0]: (1, 3, 9, 11), "other": (1, 4, 7, 9)})
     code = """
 open("net.prototxt", "w").write(arguments["text"])
@@ -292,6 +292,37 @@ def test_random_nets(python: str, tmp_path: Path) -> None:
         theirs.close()
 
 
+def test_a_slices_name_means_its_first_top(python: str, tmp_path: Path) -> None:
+    """On real Caffe as on the engine, also where a layer in place overwrites that top."""
+    path = tmp_path / "net.prototxt"
+    path.write_text("""
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 5 dim: 7 dim: 6 } } }
+layer { name: "square" type: "Power" bottom: "data" top: "square" power_param { power: 2 } }
+layer { name: "half" type: "Slice" bottom: "square" top: "one" top: "two" slice_param { axis: 1 slice_point: 2 } }
+layer { name: "shifted" type: "Power" bottom: "one" top: "one" power_param { shift: 1 scale: 3 } }
+layer { name: "sum" type: "Reduction" bottom: "one" top: "sum" }
+""")
+    x = torch.randn(2, 5, 7, 6, generator=torch.Generator().manual_seed(3))
+    square = x**2
+    expected = {
+        "half": square[:, :2],
+        "half[0]": square[:, :2],
+        "half[1]": square[:, 2:],
+        "two": square[:, 2:],
+        "one": 3 * square[:, :2] + 1,
+    }
+    for backend, command in (("engine", None), ("remote", python)):
+        net = load_net(path, backend=backend, python=command, device="cpu")
+        assert net.shape_of("half") == (2, 7, 6)
+        seen = x.clone().requires_grad_()
+        values = net.activations(seen, list(expected))
+        for name, value in expected.items():
+            torch.testing.assert_close(values[name].detach(), value, rtol=1e-5, atol=1e-6)
+        (gradient,) = torch.autograd.grad(values["half"].sum(), seen)
+        torch.testing.assert_close(gradient, torch.cat([2 * x[:, :2], 0 * x[:, 2:]], 1), rtol=1e-5, atol=1e-6)
+        net.backend.close()
+
+
 def test_inspect_tells_the_backend(python: str) -> None:
     got = CliRunner().invoke(cli, ["inspect", "--backend", "remote", "--python", python])
     assert got.exit_code == 0, got.output
@@ -314,7 +345,7 @@ def test_redirected_relus(python: str, case: Case, between_layers: bool, tmp_pat
     assert {layer: items.tolist() for layer, items in recorded.items()} == acted
 
 
-def test_dead_units_wake_as_with_the_engine(net: Network) -> None:
+def test_dead_units_restart_as_with_the_engine(net: Network) -> None:
     target = " | ".join(f"mixed4/1x1/relu:{unit}@6,6" for unit in (3, 6, 8, 0))
     runs = []
     for one in (net, load_net(device="cpu")):

@@ -8,7 +8,8 @@ import torch
 from google.protobuf import text_format
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, layer_class
+from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer_types import layer_class
 from dreamopt.schema.caffe_pb2 import NetParameter
 
 

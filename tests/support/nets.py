@@ -55,3 +55,8 @@ def python_layer(
     text = "" if param_str is None else f'param_str: "{param_str}"'
     inner = f'python_param {{ module: "{module}" layer: "{class_}" {text} }}'
     return layer(name, "Python", bottoms, tops, down=down, more=f"{more} {inner}")
+
+
+def relu(name: str, blob: str, params: str = "") -> str:
+    """Return a ReLU that works in place on a blob."""
+    return layer(name, "ReLU", blob, blob, more=params)

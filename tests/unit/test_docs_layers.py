@@ -1,48 +1,40 @@
-"""The tables of layer types name every type that is there, once, and no other; a page tells how numbers are checked."""
+"""The tables of layer types have one row for each type that is there, with what its own class says."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from dreamopt.engine.layer import known_types, layer_class
 from dreamopt.engine.refused import REFUSED
+from dreamopt.testing.layers import built_in_layers
+from tools.layer_tables import layer_table
+from tools.make_docs import ROOT
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-# Named in the tables, but turned into inputs on reading.
-SOURCES = {"Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "AnnotatedData", "VideoData", "ImageSegData"}
-
-
-def named() -> list[str]:
-    """Return the types in the first columns of the tables of types."""
-    text = (DOCS / "layers.md").read_text(encoding="utf-8")
-    rows = [row.split("|")[1] for row in text.splitlines() if row.startswith("| ") and "---" not in row and not row.startswith("| type")]
-    return [word for row in rows for word in re.findall(r"\b[A-Z]\w+", row) if word not in ("DeepLab",)]
+CAFFE, FORKS = (layer_table(of_forks, ROOT / "docs").splitlines() for of_forks in (False, True))
 
 
-def built_in() -> set[str]:
-    return {name for name in known_types() if layer_class(name, name, "test").__module__.startswith("dreamopt.engine.layers.")}
+def types(rows: list[str]) -> list[str]:
+    return [found[1] for row in rows if (found := re.match(r"\| \[(\w+)\]\(\.\./dreamopt/engine/layers/\w+\.py\) \|", row))]
 
 
-def test_every_type_has_a_row() -> None:
-    assert built_in() - set(named()) == set()
+def test_every_type_has_one_row() -> None:
+    named = [*types(CAFFE), *types(FORKS)]
+    assert sorted(named) == sorted(part.__name__ for part in built_in_layers())
+    assert len(named) == len(CAFFE) + len(FORKS) - 4
+    assert not set(REFUSED) & set(named)
 
 
-def test_no_row_is_of_a_type_that_is_not_there() -> None:
-    assert set(named()) - SOURCES - built_in() == set()
+def test_links_lead_to_files() -> None:
+    links = re.findall(r"\]\((\.\./\S+\.py)\)", "\n".join([*CAFFE, *FORKS]))
+    assert len(links) == len(types(CAFFE)) + len(types(FORKS))
+    assert all((Path(ROOT / "docs") / link).resolve().is_file() for link in links)
 
 
-def test_nothing_that_is_refused_is_in_a_row() -> None:
-    assert not set(REFUSED) & set(named())
-
-
-def test_the_pages_tell_how_numbers_are_checked() -> None:
-    layers = (DOCS / "layers.md").read_text(encoding="utf-8")
-    assert layers.startswith("# Layers, and how their numbers are checked\n")
-    for page, words in (
-        ("layers.md", ("tests/oracle/", "1e-4", "finite differences")),
-        ("backends.md", ("tests/oracle/test_remote.py", "1e-5")),
-    ):
-        for word in words:
-            assert word in (DOCS / page).read_text(encoding="utf-8")
-    assert "layers.md" in (DOCS / "pycaffe.md").read_text(encoding="utf-8")
+def test_a_row_says_what_its_own_class_says() -> None:
+    eltwise = next(row for row in CAFFE if row.startswith("| [Eltwise]"))
+    assert eltwise.endswith(", place by place | `stable_prod_grad: false` gives the stable gradient |")
+    # `DepthwiseConvolution` inherits from Convolution, but not what that says of Caffe.
+    row = next(row for row in FORKS if row.startswith("| [DepthwiseConvolution]"))
+    assert row.split(" | ")[1] == "MobileNet"
+    assert row.endswith(" | all else as Convolution |")
+    assert r"| ``y = \|x\|``; the derivative at 0 is 0 |  |" in next(row for row in CAFFE if row.startswith("| [AbsVal]"))

@@ -210,7 +210,7 @@ class TestDeadGradients:
         (lambda: Problem(NETWORK, 7), ObjectiveError, "7 is no objective"),
         (lambda: Problem(NETWORK, []), ObjectiveError, "at least one objective"),
         (lambda: Problem(NETWORK, Channel("conv2", (1, 2)), batch=3), UsageError, "the objective says 2, batch says 3"),
-        (lambda: Problem(NETWORK, "conv2:1", batch=0), UsageError, "at least 1 item, not 0"),
+        (lambda: Problem(NETWORK, "conv2:1", batch=0), UsageError, "samples of a batch must be a whole number of at least 1, not 0"),
         (lambda: Problem(NETWORK, "conv2:1", size=0), UsageError, "each at least 1, not 0"),
         (lambda: Problem(NETWORK, "conv2:1", size=(3, 4, 5)), UsageError, "size must be"),
         (lambda: Problem(NETWORK, "conv2:1", ["nothing(1)"]), RegularizerError, "no regularizer is called 'nothing'"),

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamopt.backends.base import LayerInfo, Shape
+from dreamopt.backends.base import Shape
 from dreamopt.backends.caffe.connection import PART, Answer, Array, CaffeAbortedError, CaffeConnection, WorkerLostError, as_float32
+from dreamopt.backends.caffe.description import describe_layers, report_weights
 from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, require_permission, wanted_sources
 from dreamopt.backends.caffe.ruled_pass import BackwardSteps, run_plain, run_with_rule
-from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder, Value
+from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
-from dreamopt.engine.layer import layer_class
-from dreamopt.engine.loading import WeightsReport
+from dreamopt.engine.graph import Value
 from dreamopt.errors import BackendError, NetError, ShapeError
 from dreamopt.schema import NetDef, read_weights
 
@@ -80,10 +80,10 @@ class CaffeBackend:
         inputs = self._builder.inputs
         if not inputs:
             raise NetError(f"net '{definition.name}' has no input: nothing can be optimized")
-        self._python = require_permission(self._builder.steps, allow_python_layers)
-        self._unsupported = list(dict.fromkeys(self._builder.steps[i].param.name for i in self._builder.unsupported))
+        self._python = require_permission(self._builder.layers, allow_python_layers)
+        self._unsupported = list(dict.fromkeys(self._builder.layers[i].param.name for i in self._builder.unsupported))
         if self._builder.unsupported:
-            preserved = {id(step) for i, step in enumerate(self._builder.steps) if i not in self._builder.unsupported}
+            preserved = {id(step) for i, step in enumerate(self._builder.layers) if i not in self._builder.unsupported}
             self._python = [step for step in self._python if id(step) in preserved]
         self.connection = connection
         self.name = connection.name
@@ -105,13 +105,13 @@ class CaffeBackend:
         self._shapes: dict[tuple[tuple[str, ...], Shape], dict[str, Shape]] = {}
         self._hash: str | None = None
         answer = self._run(lambda: self._base)
-        if any(step.param.batch_norm_param.HasField("use_global_stats") for step in self._builder.steps):
+        if any(step.param.batch_norm_param.HasField("use_global_stats") for step in self._builder.layers):
             self.weights_hash()  # now, since Caffe moves their statistics in each pass, even where it does not use them
         self._counts = {name: len(shapes) for name, shapes in answer["params"]}
         self._traits: list[LayerTraits] = self._builder.traits(self._counts)
-        self.layers = self._infos(answer)
+        self.layers = describe_layers(self._builder, answer, self.input_name, phase)
         in_net = [name for name in in_file if name not in self._unsupported]
-        self.weights_report = _report(list(self._counts), in_net, self._weights, self._weights_are_local)
+        self.weights_report = report_weights(list(self._counts), in_net, self._weights, self._weights_are_local)
         self.changes = [*definition.changes]
         self.changes += [f"{why}; it is left out, with what needs it" for why in dict.fromkeys(self._builder.unsupported.values())]
         self.changes += [f"input '{name}' {shape} is fed zeros" for name, shape in inputs.items() if name != self.input_name]
@@ -146,7 +146,7 @@ class CaffeBackend:
 
         ``between_layers`` makes one subnet for each value, out of the values next below it.
         """
-        values = {name: self._builder.find(name) for name in layers}
+        values = {name: self._builder.graph.value(name) for name in layers}
         source = self._builder.source(self.input_name)
         tensors: dict[Value, Tensor] = {source: x}
         targets = [value for value in dict.fromkeys(values.values()) if value != source]
@@ -164,7 +164,7 @@ class CaffeBackend:
         """Return the named values' shapes for one item of that shape."""
         key = (tuple(layers), tuple(item))
         if key not in self._shapes:
-            values = {name: self._builder.find(name) for name in layers}
+            values = {name: self._builder.graph.value(name) for name in layers}
             source = self._builder.source(self.input_name)
             shapes = {source: tuple(item)}
             targets = [value for value in dict.fromkeys(values.values()) if value != source]
@@ -182,7 +182,7 @@ class CaffeBackend:
                 else {}
             )
             sources = [(name, blob) for name in self._unsupported for blob in stored.get(name, ())]
-            order = [step.param.name for step in self._builder.steps]
+            order = [step.param.name for step in self._builder.layers]
             request = {"op": "hash", "order": order, "given": [name for name, _ in sources]}
             answer, _ = self._run(lambda: self.connection.ask(request, [as_float32(blob) for _, blob in sources]))
             self._hash = str(answer["sha256"])
@@ -309,7 +309,7 @@ class CaffeBackend:
                 except WorkerLostError as lost:
                     raise BackendError(f"{lost}, twice in the same pass") from lost
             except CaffeAbortedError as aborted:
-                place = next((str(step.where) for step in self._builder.steps if step.param.name == aborted.layer), "")
+                place = next((str(step.where) for step in self._builder.layers if step.param.name == aborted.layer), "")
                 raise aborted.at(place) from None
 
     def _ready(self) -> None:
@@ -373,39 +373,6 @@ class CaffeBackend:
             why = import_error(module, answer["problem"], missing[-1] if missing else None, self.connection.where)
         raise NetError(f"{step.where}: layer '{step.param.name}' (Python): {why}")
 
-    # ---- what the net is made of
-
-    def _infos(self, answer: dict[str, Any]) -> list[LayerInfo]:
-        blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in answer["blobs"].items()}
-        params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in answer["params"]}
-        infos = []
-        for i, step in enumerate(self._builder.steps):
-            layer = step.param
-            bottoms = [blobs.get(name, ()) for name in layer.bottom]
-            if step.added:  # Caffe adds none where only one reader is left
-                blobs |= {top: blobs.get(top, bottoms[0]) for top in layer.top}
-            if i in self._builder.unsupported:
-                top_shapes, params[layer.name] = _shape_unsupported(step, bottoms, self._phase)
-                blobs |= dict(zip(layer.top, top_shapes, strict=False))
-            tops = [blobs.get(name, blobs.get(layer.bottom[0], ()) if layer.bottom else ()) for name in layer.top]
-            batch = max(1, blobs[self.input_name][0])
-            infos.append(
-                LayerInfo(
-                    name=layer.name,
-                    type=layer.type,
-                    bottoms=tuple(layer.bottom),
-                    tops=tuple(layer.top),
-                    shapes=tuple(shape[1:] for shape in tops),
-                    in_place=bool(layer.bottom and layer.top) and layer.bottom[0] == layer.top[0],
-                    place=str(step.where),
-                    params=params.get(layer.name, 0),
-                    flops=_flops(step, bottoms, tops, self._phase) // batch,
-                    added=step.added,
-                    stops=self._builder.stops(i),
-                )
-            )
-        return infos
-
 
 class _StaleError(Exception):
     """The worker has run another forward pass since."""
@@ -449,35 +416,3 @@ class _Pass(torch.autograd.Function):
 
 def _id(subnet: Subnet) -> str:
     return f"{subnet.sources}{subnet.targets}{[layer.index for layer in subnet.ruled]}"
-
-
-def _shape_unsupported(step: Any, bottoms: Sequence[Shape], phase: str) -> tuple[list[Shape], int]:
-    """Return the tops' shapes and the number of weights that a layer beyond this Caffe has, as far as the engine can tell."""
-    try:
-        layer = layer_class(step.param.type, step.param.name, step.where)(step.param, phase, step.where)
-        count = 0 if step.param.type == "Python" else sum(int(np.prod(weight.shape)) for weight in layer.setup(bottoms))
-        return [tuple(shape) for shape in layer.shape(bottoms)], count
-    except NetError:
-        return [], 0
-
-
-def _flops(step: Any, bottoms: Sequence[Shape], tops: Sequence[Shape], phase: str) -> int:
-    """Return what the engine's layer of this type says; 0 for a type that it does not have."""
-    try:
-        layer = layer_class(step.param.type, step.param.name, step.where)(step.param, phase, step.where)
-        if step.param.type != "Python":  # whose code is Caffe's to run
-            layer.setup(bottoms)
-        return layer.flops(bottoms, tops)
-    except NetError:
-        return 0
-
-
-def _report(layers: Sequence[str], in_file: Sequence[str], source: str | None, here: bool) -> WeightsReport:
-    if source is not None and not here:  # only Caffe has seen the file
-        return WeightsReport(loaded=tuple(layers), source=source)
-    return WeightsReport(
-        loaded=tuple(name for name in layers if name in in_file),
-        missing=tuple(name for name in layers if name not in in_file),
-        unused=tuple(name for name in in_file if name not in layers),
-        source=source or "",
-    )

@@ -118,4 +118,4 @@ def raise_for(kind: str, message: str, where: str) -> NoReturn:
 
 def as_float32(array: Any) -> Array:
     """Return an array as Caffe takes it."""
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return np.asarray(array, dtype=np.float32, order="C")  # ascontiguousarray makes a single number an array of one

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from dreamopt.engine.graph import Step
+from dreamopt.engine.graph import LayerDef
 from dreamopt.engine.python_layer import python_layers_allowed
 from dreamopt.errors import NetError, UsageError
 from dreamopt.schema import NetDef, read_net
@@ -46,7 +46,7 @@ def permitted(allow: bool | None) -> bool:
     return python_layers_allowed() if allow is None else allow
 
 
-def require_permission(steps: Iterable[Step], allow: bool) -> list[Step]:
+def require_permission(steps: Iterable[LayerDef], allow: bool) -> list[LayerDef]:
     """Return the Python layers.
 
     Raises

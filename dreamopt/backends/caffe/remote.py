@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import IO, Any
 
+from dreamopt.backends.base import START_TIMEOUT
 from dreamopt.backends.caffe.connection import Answer, Array, CaffeAbortedError, Header, WorkerLostError, pack, raise_for, unpack
 from dreamopt.backends.caffe.worker import LAYER_MARK, MAGIC
 from dreamopt.errors import BackendError, UsageError
@@ -34,8 +35,6 @@ _SCRATCH = re.compile(r"\S*/dreamopt-caffe-\w+/net\.prototxt")
 _LOG_TAIL = 2**18
 _JUNK = 2**16  # bytes that a wrapper may print before the worker speaks
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh")
-START_TIMEOUT = 60.0
-"""Seconds for which a Python that starts is waited for."""
 
 
 class Remote:

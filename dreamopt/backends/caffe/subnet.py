@@ -19,7 +19,7 @@ What it takes to make Caffe 1.0 compute an exact gradient of several values at o
   All others, a ReLU upon a convolution above all, stay as the file has them, unless a backward rule applies to what is overwritten:
   it takes what the layer read and wrote (see `dreamopt.engine.backward_rule`).
 
-The meaning of names is that of `dreamopt.engine.values.Values`.
+The meaning of names is that of `dreamopt.engine.graph.NetGraph`.
 """
 
 from __future__ import annotations
@@ -29,19 +29,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits, traits_of
-from dreamopt.engine.graph import Step, insert_splits
-from dreamopt.engine.layer import Layer, layer_class
-from dreamopt.engine.propagation import constant, stopped
+from dreamopt.engine.graph import AUTOMATIC, LayerDef, NetGraph, Value, constant, insert_splits
+from dreamopt.engine.layer import Layer
+from dreamopt.engine.layer_types import layer_class
 from dreamopt.errors import BackendError, UnknownLayerError
 from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, clear_unknown, net_text
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 
 Shape = tuple[int, ...]
-Value = tuple[int, int]
-"""What a layer wrote: (place of the layer in the net, place of the top)."""
-
-AUTOMATIC = "(automatic)"
-"""Caffe's name for the top of a loss that names none."""
 _PREFIX = "dreamopt_"
 
 
@@ -121,25 +116,15 @@ class SubnetBuilder:
 
     def __init__(self, definition: NetDef) -> None:
         self.definition = definition
-        self.steps: list[Step] = insert_splits(definition)
-        self.reads: list[tuple[Value, ...]] = []
-        self.by_layer: dict[str, Value] = {}
-        self.by_blob: dict[str, Value] = {}
-        for i, step in enumerate(self.steps):
-            if not step.param.top and step.param.type.endswith("Loss"):
-                step.param.top.append(AUTOMATIC)
-            reads = tuple(self.by_blob[name] for name in step.param.bottom)
-            self.reads.append(reads)
-            for j, name in enumerate(step.param.top):
-                self.by_blob[name] = reads[0] if step.param.type == "Split" else (i, j)
-            if step.param.top:
-                self.by_layer.setdefault(step.param.name, self.by_blob[step.param.top[0]])
-            if len(step.param.top) > 1:
-                for j, name in enumerate(step.param.top):
-                    self.by_layer.setdefault(f"{step.param.name}[{j}]", self.by_blob[name])
+        self.layers: list[LayerDef] = insert_splits(definition)
+        for layer in self.layers:
+            if not layer.tops and layer.type.endswith("Loss"):
+                layer.param.top.append(AUTOMATIC)
+        self.graph = NetGraph(self.layers)
+        self.reads = self.graph.reads
         self.unsupported: dict[int, str] = {}
         self.inputs: dict[str, Shape] = {}
-        for step in self.steps:
+        for step in self.layers:
             if step.param.type == "Input":
                 shapes = [tuple(shape.dim) for shape in step.param.input_param.shape]
                 self.inputs |= {top: shapes[k if len(shapes) > 1 else 0] for k, top in enumerate(step.param.top)}
@@ -159,7 +144,7 @@ class SubnetBuilder:
             What messages call it.
         """
         self.unsupported = {}
-        for i, step in enumerate(self.steps):
+        for i, step in enumerate(self.layers):
             layer = f"{step.where}: layer '{step.param.name}' ({step.param.type})"
             below = [self.unsupported[at] for at, _ in self.reads[i] if at in self.unsupported]
             if below:
@@ -169,13 +154,9 @@ class SubnetBuilder:
             elif fields is not None and (lost := clear_unknown(step.param, fields)):
                 self.unsupported[i] = f"{layer}: {caffe} has no {' and no '.join(lost)}"
 
-    def find(self, name: str) -> Value:
-        """Return the value that the name of a layer or a blob means."""
-        return self.by_layer[name] if name in self.by_layer else self.by_blob[name]
-
     def traits(self, weights: Mapping[str, int]) -> list[LayerTraits]:
         """Return what backward rules may ask of the layers, given how many weights each has by name."""
-        return traits_of([self.kind(i) for i in range(len(self.steps))], [weights.get(step.param.name, 0) for step in self.steps])
+        return traits_of([self.kind(i) for i in range(len(self.layers))], [weights.get(step.param.name, 0) for step in self.layers])
 
     def ruled(self, targets: Collection[Value], rule: BackwardRule, traits: Sequence[LayerTraits]) -> set[Value]:
         """Return what the layers that a rule applies to write, at and below some values."""
@@ -188,7 +169,9 @@ class SubnetBuilder:
 
     def source(self, name: str) -> Value:
         """Return the value that an Input layer gives to a blob, which layers in place may overwrite later."""
-        return next((i, list(s.param.top).index(name)) for i, s in enumerate(self.steps) if s.param.type == "Input" and name in s.param.top)
+        return next(
+            (i, list(s.param.top).index(name)) for i, s in enumerate(self.layers) if s.param.type == "Input" and name in s.param.top
+        )
 
     def frontier(self, targets: Value, known: Collection[Value]) -> list[Value]:
         """Return which of the known values are met first on the way down from a value."""
@@ -211,11 +194,11 @@ class SubnetBuilder:
             Layers whose weights come from a file: nothing is drawn for them.
         """
         net = self._net()
-        mine = [i for i, step in enumerate(self.steps) if not step.added]
+        mine = [i for i, step in enumerate(self.layers) if not step.added]
         for i, layer in zip(mine, self.definition.param.layer, strict=True):
             if i not in self.unsupported and (layer.top or layer.type.endswith("Loss")):  # the others give nothing: Silence, HDF5Output
                 copied = net.layer.add()
-                copied.CopyFrom(self.steps[i].param)
+                copied.CopyFrom(self.layers[i].param)
                 copied.bottom[:], copied.loss_weight[:] = layer.bottom, layer.loss_weight  # Caffe adds its Splits itself
                 copied.top[:] = layer.top
                 del copied.include[:], copied.exclude[:]
@@ -245,10 +228,10 @@ class SubnetBuilder:
         names = self._inputs(subnet, needed)
         readers = Counter(value for i in needed for value in self.reads[i])
         moved = set(sources)
-        around = {value for i in ruled for value in (*self.reads[i], *((i, j) for j in range(len(self.steps[i].param.top))))}
+        around = {value for i in ruled for value in (*self.reads[i], *((i, j) for j in range(len(self.layers[i].param.top))))}
         preserved = {*sources, *targets, *around}
         for i in needed:
-            param = self.steps[i].param
+            param = self.layers[i].param
             if param.type != "Input":
                 layer = self._layer(subnet, i, names, readers, preserved, weights.get(param.name, 0), moved)
                 subnet.layers.append(layer)
@@ -298,8 +281,8 @@ class SubnetBuilder:
         """Add the subnet's input layers; return the blob names of the values that they give."""
         names: dict[Value, str] = {}
         for i in needed:
-            if self.steps[i].param.type == "Input":
-                for j, top in enumerate(self.steps[i].param.top):
+            if self.layers[i].param.type == "Input":
+                for j, top in enumerate(self.layers[i].param.top):
                     if (i, j) not in subnet.sources:
                         names[i, j] = top
                         subnet.zeros[top] = self.inputs[top]
@@ -327,7 +310,7 @@ class SubnetBuilder:
         moved: Collection[Value],
     ) -> LayerParameter:
         layer = LayerParameter()
-        layer.CopyFrom(self.steps[i].param)
+        layer.CopyFrom(self.layers[i].param)
         del layer.include[:], layer.exclude[:], layer.loss_weight[:], layer.blobs[:]
         forced = self.definition.param.force_backward
         if layer.type != "Python" or forced:  # a Python layer's code reads it, and the engine's is too
@@ -344,13 +327,13 @@ class SubnetBuilder:
         labels = constant(kind)
         if any(self.reads[i][j] in moved for j in labels):
             layer.propagate_down[:] = [value in moved and j not in labels for j, value in enumerate(self.reads[i])]
-        stops = stopped(self.steps[i].param, forced) - labels
+        stops = sorted(self.layers[i].stopped - labels)
         for j in stops:
             stop = LayerParameter(name=f"{_PREFIX}stop_{i}_{j}", type="Power", bottom=[layer.bottom[j]], propagate_down=[False])
             layer.bottom[j] = stop.name
             stop.top.append(stop.name)
             subnet.layers.append(stop)
-        for j, top in enumerate(self.steps[i].param.top):
+        for j, top in enumerate(self.layers[i].param.top):
             value = self.reads[i][j] if self._in_place(i, j) and j not in stops else None
             stays = value is not None and readers[value] == 1 and value not in preserved
             stays = stays and layer.type != "Python" and self._may_stay(i, readers, preserved)
@@ -367,32 +350,30 @@ class SubnetBuilder:
 
     def stops(self, i: int) -> tuple[str, ...]:
         """Return the bottoms of a layer to which its ``propagate_down`` lets no gradient."""
-        param = self.steps[i].param
-        return tuple(param.bottom[j] for j in sorted(stopped(param, self.definition.param.force_backward)))
+        return tuple(self.layers[i].bottoms[j] for j in sorted(self.layers[i].stopped))
 
     def _in_place(self, i: int, j: int) -> bool:
         """Return whether top ``j`` of a layer overwrites what the layer reads."""
-        param = self.steps[i].param
-        return (j == 0 or param.type == "Python") and j < len(param.bottom) and param.bottom[j] == param.top[j]
+        return (j == 0 or self.layers[i].type == "Python") and self.graph.in_place(i, j)
 
     def _may_stay(self, i: int, readers: Mapping[Value, int], preserved: Collection[Value]) -> bool:
         """Return whether what the layer overwrites is not read again: all values in that memory, which others may have shared on."""
         mine = self.kind(i)
         value = self.reads[i][0]
-        if not mine.keeps_values and mine.spoils_itself:
+        if not mine.caffe_traits.is_identity and mine.caffe_traits.in_place_breaks_gradient:
             return False
         while readers[value] == 1 and value not in preserved:
             below = self.kind(value[0])
-            if not (below.keeps_values or self._in_place(value[0], 0)):
-                return mine.keeps_values or not below.rereads
-            if below.rereads and not (below.keeps_values or mine.keeps_values):
+            if not (below.caffe_traits.is_identity or self._in_place(value[0], 0)):
+                return mine.caffe_traits.is_identity or not below.caffe_traits.backward_reads_blobs
+            if below.caffe_traits.backward_reads_blobs and not (below.caffe_traits.is_identity or mine.caffe_traits.is_identity):
                 return False
             value = self.reads[value[0]][0]
         return False
 
     def kind(self, i: int) -> Layer:
         """Return the engine's layer, which knows what Caffe's backward pass reads."""
-        param, where = self.steps[i].param, self.steps[i].where
+        param, where = self.layers[i].param, self.layers[i].where
         try:
             kind = layer_class(param.type, param.name, where)
         except UnknownLayerError:

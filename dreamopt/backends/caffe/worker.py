@@ -417,7 +417,7 @@ def _gpu_works(caffe, index):
 
 def pack(header, arrays):
     """Return the parts of a message."""
-    arrays = [np.ascontiguousarray(array) for array in arrays]
+    arrays = [np.asarray(array, order="C") for array in arrays]  # ascontiguousarray makes a single number an array of one
     head = dict(header, arrays=[[array.dtype.str, list(array.shape)] for array in arrays])
     text = json.dumps(head).encode("ascii")
     return [struct.pack("<Q", len(text)) + text + struct.pack("<Q", sum(a.nbytes for a in arrays))] + [a.tobytes() for a in arrays]

@@ -5,7 +5,7 @@ What the layer does by `torch.nn.functional.conv2d` is done here with
 - the ReLU behind it, and BatchNorm and Scale in between folded into the weights;
 - several 1x1 convolutions of the same bottom as one;
 - on the CPU, weights in oneDNN's own layout, made once and not at every call;
-- the way back to the data as a convolution too: with the kernels turned around, and for a stride that thins out few
+- the data gradient as a convolution too: with the kernels turned around, and for a stride that thins out few
   channels (the first layer), one convolution for the stride^2 phases of the picture, interleaved afterwards. torch's own
   is 3 times slower there.
 """
@@ -20,8 +20,8 @@ from torch import Tensor
 
 from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.executor.kernels import masked
+from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.batch_norm import BatchNorm
-from dreamopt.engine.values import Value
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer, Shape
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dreamopt.engine.memory import Memory
     from dreamopt.engine.node import Node
 
-_PHASED_CHANNELS = 64  # more outputs than that, and torch's own way back is as fast
+_PHASED_CHANNELS = 64  # more outputs than that, and torch's own backward pass is as fast
 _PACKED_SHAPES = 8
 
 
@@ -79,7 +79,7 @@ class Packed:
 
 
 class Backward:
-    """The way back to the data of a convolution with weights ``w`` (out, in / groups, height, width)."""
+    """The data gradient of a convolution with weights ``w`` (out, in / groups, height, width)."""
 
     def __init__(self, w: Tensor, geometry: Geometry) -> None:
         self.w, self.geometry = w, geometry
@@ -118,7 +118,7 @@ class Backward:
 
 
 class _Phases:
-    """The way back through a stride s: pixel ``s m + a`` gathers ``sum over d of w[a + pad - s d] grad[m + d]``.
+    """The gradient through a stride s: pixel ``s m + a`` gathers ``sum over d of w[a + pad - s d] grad[m + d]``.
 
     For each phase a that is a dense convolution over a few d; the s x s phases are its output channels.
     """
@@ -176,10 +176,10 @@ class Convolve(Kernel):
     relu : bool
         Whether ReLUs follow.
     mask : bool
-        Whether the way back is cut off where they cut; not if a `MaxPool` behind has done it.
+        Whether the gradient is masked where they cut; not if a `MaxPool` behind has done it.
     """
 
-    fresh = True
+    owns_gradient = True
     adds = True
 
     def __init__(

@@ -1,7 +1,7 @@
 """A run of kernels and its backward pass as one autograd function.
 
 Autograd would keep a node for each layer, add up gradients in new memory, and know nothing of the layer after the next.
-A tape knows what comes: kernels that span several layers, and gradients that are added where they lie. The price: weights
+An executor knows what comes: kernels that span several layers, and gradients that are added where they lie. The price: weights
 are constants, and the gradient itself cannot be differentiated again.
 """
 
@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dreamopt.engine.graph import Value
 from dreamopt.engine.layers._axes import channels_last
-from dreamopt.engine.values import Value
 
 
 class Kernel:
-    """One step of a tape: what one or more layers compute, and the way back.
+    """One step of an executor: what one or more layers compute, and its backward pass.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Kernel:
         What it takes and what it makes.
     """
 
-    fresh: bool = False
+    owns_gradient: bool = False
     """Whether what `backward` returns is new memory, so that other gradients may be added into it."""
     adds: ClassVar[bool] = False
     """Whether `backward` of this kernel, which reads one value, adds to a gradient that is already there."""
@@ -44,10 +44,10 @@ class Kernel:
 
         ``into``, for a kernel that `adds`: the gradient so far, which may be written; it is to be part of the result.
         """
-        raise AssertionError(f"{type(self).__name__} has no way back")
+        raise AssertionError(f"{type(self).__name__} does not say its backward pass")
 
 
-class Tape:
+class Executor:
     """Kernels in order, called as a function from the inputs to the wanted values.
 
     Parameters
@@ -89,11 +89,11 @@ class Tape:
 
     def _backward(self, kept: Sequence[Any], seeds: Sequence[Tensor | None]) -> dict[Value, Tensor]:
         sums = {v: channels_last(g) for v, g in zip(self.wanted, seeds, strict=True) if g is not None}
-        ours: set[Value] = set()  # sums in memory of our own
+        owned: set[Value] = set()  # sums in memory of our own
 
         def free(v: Value, *others: Tensor | None) -> bool:
             """Whether nobody else holds the sum: a Sum gives both its bottoms one tensor."""
-            return v in ours and not any(g is sums[v] for g in (*others, *(g for u, g in sums.items() if u != v)))
+            return v in owned and not any(g is sums[v] for g in (*others, *(g for u, g in sums.items() if u != v)))
 
         for kernel, keep in zip(reversed(self.kernels), reversed(kept), strict=True):
             grads = [sums.pop(v, None) for v in kernel.writes]
@@ -114,27 +114,27 @@ class Tape:
                     continue
                 if v not in sums:
                     sums[v] = g
-                    if kernel.fresh:
-                        ours.add(v)
+                    if kernel.owns_gradient:
+                        owned.add(v)
                 elif free(v):
                     sums[v].add_(g)
                 else:
                     sums[v] = sums[v] + g
-                    ours.add(v)
+                    owned.add(v)
         return sums
 
 
 class _Run(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tape: Tape, names: list[Value], *inputs: Tensor) -> tuple[Tensor, ...]:
-        ctx.tape, ctx.names, ctx.kept = tape, names, []
+    def forward(ctx: Any, executor: Executor, names: list[Value], *inputs: Tensor) -> tuple[Tensor, ...]:
+        ctx.executor, ctx.names, ctx.kept = executor, names, []
         ctx.set_materialize_grads(False)
         # detached: a kernel may keep what it wrote, and that must not hold the graph that holds it
-        return tuple(y.detach() for y in tape._forward(dict(zip(names, inputs, strict=True)), ctx.kept))
+        return tuple(y.detach() for y in executor._forward(dict(zip(names, inputs, strict=True)), ctx.kept))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *seeds: Tensor | None) -> tuple[Any, ...]:
         with torch.no_grad():
-            sums = ctx.tape._backward(ctx.kept, seeds)
+            sums = ctx.executor._backward(ctx.kept, seeds)
         return (None, None, *(sums.get(v) for v in ctx.names))

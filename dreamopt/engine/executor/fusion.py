@@ -1,4 +1,4 @@
-"""From the layers that a program runs to the kernels of its tape."""
+"""From the layers that a program runs to the kernels of its executor."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dreamopt.engine.executor.convolution import Branch, Convolve, Geometry, geometry_of
-from dreamopt.engine.executor.executor import Kernel, Tape
-from dreamopt.engine.executor.kernels import Join, MaxPool, Normalize, Plain, Rectifier, Sum
+from dreamopt.engine.executor.executor import Executor, Kernel
+from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKernel, MaxPool, ReLUKernel, Sum
+from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.batch_norm import BatchNorm
 from dreamopt.engine.layers.concat import Concat
 from dreamopt.engine.layers.convolution import Convolution
@@ -17,15 +18,14 @@ from dreamopt.engine.layers.lrn import LRN
 from dreamopt.engine.layers.pooling import Pooling
 from dreamopt.engine.layers.relu import ReLU
 from dreamopt.engine.layers.scale import Scale
-from dreamopt.engine.values import Value
 
 if TYPE_CHECKING:
+    from dreamopt.engine.executor.program import Step
     from dreamopt.engine.layer import Layer
-    from dreamopt.engine.values import Step
 
 
 @dataclass
-class _Chain:
+class _FusedConvolution:
     """A convolution and what is folded into it."""
 
     branch: Branch
@@ -35,8 +35,8 @@ class _Chain:
     relu: bool
 
 
-def plan(steps: Sequence[Step], wanted: Collection[Value]) -> Tape:
-    """Return the tape that computes the ``wanted`` values.
+def plan(steps: Sequence[Step], wanted: Collection[Value]) -> Executor:
+    """Return the executor that computes the ``wanted`` values.
 
     Layers are taken together only where nobody else reads the values between them.
 
@@ -47,7 +47,7 @@ def plan(steps: Sequence[Step], wanted: Collection[Value]) -> Tape:
     wanted : collection of Value
         What is asked for.
     """
-    return _Plan(steps, wanted).tape()
+    return _Plan(steps, wanted).executor()
 
 
 class _Plan:
@@ -58,7 +58,7 @@ class _Plan:
             for v in step.reads:
                 self.readers.setdefault(v, []).append(step)
         self.taken: set[int] = set()
-        self.masked_below: set[Value] = set()
+        self.masked_in_pool: set[Value] = set()
         self.chains = {s.index: chain for s in self.steps if (chain := self._chain(s)) is not None}
 
     def _only_reader(self, v: Value) -> Step | None:
@@ -66,7 +66,7 @@ class _Plan:
         found = self.readers.get(v, [])
         return found[0] if len(found) == 1 and len(found[0].reads) == 1 and v not in self.wanted else None
 
-    def _chain(self, step: Step) -> _Chain | None:
+    def _chain(self, step: Step) -> _FusedConvolution | None:
         layer = step.node.layer
         if type(layer) is not Convolution or len(step.reads) != 1:
             return None
@@ -80,14 +80,14 @@ class _Plan:
             write = (after.index, 0)
             after = self._only_reader(write)
         if after is not None and _is_relu(after.node.layer):
-            return _Chain(Branch(step.node, tuple(folded)), geometry, step.reads[0], (after.index, 0), True)
-        return _Chain(Branch(step.node, tuple(folded)), geometry, step.reads[0], write, False)
+            return _FusedConvolution(Branch(step.node, tuple(folded)), geometry, step.reads[0], (after.index, 0), True)
+        return _FusedConvolution(Branch(step.node, tuple(folded)), geometry, step.reads[0], write, False)
 
-    def tape(self) -> Tape:
+    def executor(self) -> Executor:
         for chain in self.chains.values():
             after = self._only_reader(chain.write)
             if chain.relu and after is not None and type(after.node.layer) is Pooling and _is_max(after.node.layer):
-                self.masked_below.add(chain.write)
+                self.masked_in_pool.add(chain.write)
         made: set[Value] = set()
         kernels: list[Kernel] = []
         for step in self.steps:
@@ -96,7 +96,7 @@ class _Plan:
             kernel = self._kernel(step)
             made.update(kernel.writes)
             kernels.append(kernel)
-        return Tape(kernels, list(self.wanted))
+        return Executor(kernels, list(self.wanted))
 
     def _inside(self, step: Step) -> bool:
         """Whether another kernel computes this layer in passing."""
@@ -108,11 +108,11 @@ class _Plan:
         if step.index in self.chains:
             return self._convolve(step)
         if type(layer) is Pooling and _is_max(layer):
-            return MaxPool(node, layer, step.reads, writes, step.reads[0] in self.masked_below)
+            return MaxPool(node, layer, step.reads, writes, step.reads[0] in self.masked_in_pool)
         if type(layer) is LRN and layer.param.lrn_param.norm_region == layer.param.lrn_param.ACROSS_CHANNELS:
-            return Normalize(layer, step.reads, writes)
+            return LRNKernel(layer, step.reads, writes)
         if type(layer) is Concat:
-            return Join(layer.axis, step.reads, writes)
+            return ConcatKernel(layer.axis, step.reads, writes)
         if type(layer) is Eltwise and _is_sum(layer):
             after = self._only_reader(writes[0])
             if after is not None and _is_relu(after.node.layer):
@@ -120,8 +120,8 @@ class _Plan:
                 return Sum(step.reads, [(after.index, 0)], True)
             return Sum(step.reads, writes, False)
         if _is_relu(layer):
-            return Rectifier(step.reads, writes)
-        return Plain(node, step.reads, writes)
+            return ReLUKernel(step.reads, writes)
+        return AutogradKernel(node, step.reads, writes)
 
     def _convolve(self, step: Step) -> Convolve:
         mine = self.chains[step.index]
@@ -132,18 +132,18 @@ class _Plan:
                 for s in self.readers[mine.read]
                 if (other := self.chains.get(s.index)) is not None
                 and (other.geometry, other.relu) == (mine.geometry, mine.relu)
-                and (other is mine or other.write not in self.masked_below)
+                and (other is mine or other.write not in self.masked_in_pool)
             ]
-            if mine.write in self.masked_below:
+            if mine.write in self.masked_in_pool:
                 group = [(step.index, mine)]
         for index, chain in group:
             self.taken.add(index)
             self.taken.update(self._between(index, chain))
         chains = [chain for _, chain in group]
-        mask = mine.write not in self.masked_below
+        mask = mine.write not in self.masked_in_pool
         return Convolve([c.branch for c in chains], mine.geometry, [mine.read], [c.write for c in chains], mine.relu, mask)
 
-    def _between(self, index: int, chain: _Chain) -> list[int]:
+    def _between(self, index: int, chain: _FusedConvolution) -> list[int]:
         """Return the layers after the convolution up to the last in the chain."""
         found: list[int] = []
         while (index, 0) != chain.write:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.layers.lrn import across, across_backward
-from dreamopt.engine.values import Value
+from dreamopt.engine.graph import Value
+from dreamopt.engine.layers.lrn import lrn_backward, lrn_forward
 
 if TYPE_CHECKING:
+    from dreamopt.engine.layer import Shape
     from dreamopt.engine.layers.lrn import LRN
     from dreamopt.engine.layers.pooling import Pooling
     from dreamopt.engine.node import Node
@@ -23,12 +24,12 @@ _max_pool_backward = torch.ops.aten.max_pool2d_with_indices_backward
 
 
 def masked(grad: Tensor, y: Tensor) -> Tensor:
-    """Return ReLU's way back: the gradient where the result ``y`` is above 0, and 0 elsewhere."""
+    """Return ReLU's backward pass: the gradient where the result ``y`` is above 0, and 0 elsewhere."""
     out: Tensor = torch.ops.aten.threshold_backward(grad, y, 0)
     return out
 
 
-class Plain(Kernel):
+class AutogradKernel(Kernel):
     """A layer that no other kernel knows: autograd differentiates it.
 
     Parameters
@@ -61,10 +62,10 @@ class Plain(Kernel):
         return found
 
 
-class Rectifier(Kernel):
+class ReLUKernel(Kernel):
     """ReLU on its own."""
 
-    fresh = True
+    owns_gradient = True
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Cut off what is below 0."""
@@ -82,7 +83,7 @@ class Sum(Kernel):
 
     def __init__(self, reads: Sequence[Value], writes: Sequence[Value], relu: bool) -> None:
         super().__init__(reads, writes)
-        self.relu = self.fresh = relu
+        self.relu = self.owns_gradient = relu
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Add."""
@@ -96,20 +97,29 @@ class Sum(Kernel):
         return [g, g]
 
 
+def _torch_windows(layer: Pooling, shape: Shape) -> tuple[Shape, Shape, Shape, tuple[int, int], bool] | None:
+    """Return torch's kernel, stride, pad, dilation and ceil mode for MAX of a bottom of this shape; None if it takes more."""
+    p, size = layer.param.pooling_param, shape[2:]
+    kernel = layer.kernel_for(size)
+    if p.pool != p.MAX or layer.n_tops > 1 or not layer.torch_padding_fits(size, kernel, layer.shape([shape])[0][2:]):
+        return None
+    return kernel, layer.stride, layer.pad, (1, 1), p.round_mode == p.CEIL
+
+
 class MaxPool(Kernel):
-    """MAX pooling, and where its bottom is a ReLU's result that nobody else reads, that ReLU's way back.
+    """MAX pooling, and where its bottom is a ReLU's result that nobody else reads, that ReLU's backward pass.
 
     The largest value of a window is above 0 exactly if the gradient passes the ReLU where it lies, so that the smaller
     top can be masked instead of the bottom.
     """
 
-    fresh = True
+    owns_gradient = True
 
     def __init__(self, node: Node, layer: Pooling, reads: Sequence[Value], writes: Sequence[Value], mask: bool) -> None:
         super().__init__(reads, writes)
         self.mask = mask
-        self.plain = Plain(node, reads, writes)
-        self.windows = lru_cache(maxsize=64)(layer.torch_max)
+        self.plain = AutogradKernel(node, reads, writes)
+        self.windows = lru_cache(maxsize=64)(partial(_torch_windows, layer))
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Take the largest, and note where it was."""
@@ -132,10 +142,10 @@ class MaxPool(Kernel):
         return [_max_pool_backward(grad, *windows, index)]
 
 
-class Normalize(Kernel):
+class LRNKernel(Kernel):
     """LRN across channels."""
 
-    fresh = True
+    owns_gradient = True
 
     def __init__(self, layer: LRN, reads: Sequence[Value], writes: Sequence[Value]) -> None:
         super().__init__(reads, writes)
@@ -144,16 +154,16 @@ class Normalize(Kernel):
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Divide."""
-        y, kept = across(xs[0], *self.settings)
+        y, kept = lrn_forward(xs[0], *self.settings)
         return [y], kept
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], into: Tensor | None) -> Sequence[Tensor | None]:
         """Apply the formula in `dreamopt.engine.layers.lrn`."""
         assert grads[0] is not None
-        return [across_backward(kept, grads[0], *self.settings[:3])]
+        return [lrn_backward(kept, grads[0], *self.settings[:3])]
 
 
-class Join(Kernel):
+class ConcatKernel(Kernel):
     """Concat."""
 
     def __init__(self, axis: Callable[[tuple[int, ...]], int], reads: Sequence[Value], writes: Sequence[Value]) -> None:
@@ -161,7 +171,7 @@ class Join(Kernel):
         self.axis = axis
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
-        """Join."""
+        """ConcatKernel."""
         axis = self.axis(tuple(xs[0].shape))
         return [torch.cat(list(xs), axis)], (axis, [x.shape[axis] for x in xs])
 

@@ -2,7 +2,7 @@
 
 `Net.forward` goes blob by blob, as scripts see it. A program goes straight: it knows the value that each layer writes
 (an in-place layer writes a new one), leaves out what nobody asked for, Splits and all that lies beyond, keeps images
-channels-last, and hands autograd one tape (`dreamopt.engine.executor.executor`) in which the weights need no gradient.
+channels-last, and hands autograd one executor (`dreamopt.engine.executor.executor`) in which the weights need no gradient.
 
 Its gradient is the derivative, everywhere; a bottom whose ``propagate_down`` is false counts as a constant. `Net.backward` keeps
 Caffe's numbers also where a layer in place has written over what another one's backward pass reads again, and they are none.
@@ -11,23 +11,35 @@ Caffe's numbers also where a layer in place has written over what another one's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from dreamopt.engine.backward_rule import traits_of
+from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
 from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
+from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
 from dreamopt.engine.node import Node
-from dreamopt.engine.propagation import Stop, grounded
-from dreamopt.engine.values import Step, Value, Values
+from dreamopt.engine.propagation import StopGradient, with_zero_gradient
 from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
     from dreamopt.engine.backward_rule import BackwardRule
     from dreamopt.engine.layer import Shape
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer to run, and the values it reads."""
+
+    node: Node
+    index: int
+    """Its place in the net; negative for a `StopGradient`, which has none."""
+    reads: tuple[Value, ...]
 
 
 class Program:
@@ -46,14 +58,14 @@ class Program:
     """
 
     def __init__(self, nodes: Sequence[Node], wanted: Sequence[str], device: torch.device) -> None:
-        values = Values(nodes)
+        graph = NetGraph([LayerDef(node.layer.param, node.layer.where, node.added, node.stopped) for node in nodes])
         self.device = device
         if device.type == "cpu":
             keep_memory()
-        self.wanted = {name: values.find(name) for name in wanted}
+        self.wanted = {name: graph.value(name) for name in wanted}
         needed = set(self.wanted.values())
         self.steps: list[Step] = []
-        for step in reversed(values.steps):
+        for step in reversed(_steps(nodes, graph)):
             if any((step.index, j) in needed for j in range(len(step.node.tops))):
                 self.steps.append(step)
                 needed.update(step.reads)
@@ -64,8 +76,8 @@ class Program:
             if step.node.layer.type == "Input"
             for j, name in enumerate(step.node.layer.param.top)
         }
-        self._tape = plan(self.steps, list(self.wanted.values()))
-        self._stops = any(isinstance(step.node.layer, Stop) for step in self.steps)
+        self._executor = plan(self.steps, list(self.wanted.values()))
+        self._stops = any(isinstance(step.node.layer, StopGradient) for step in self.steps)
         self._checked: dict[tuple[Shape, ...], bool] = {}
         self._traits = traits_of([node.layer for node in nodes], [len(node.weights) for node in nodes])
 
@@ -86,7 +98,7 @@ class Program:
         weights : mapping of str to sequence of Tensor, optional
             Weights by layer name that stand in for the net's own, for training; the net's own serve where a layer is left
             out. Given, even empty, they make autograd go from layer to layer, so that the gradient between any two wanted
-            values, and the gradient's own gradient, can be asked for. Without them a tape runs, which is faster.
+            values, and the gradient's own gradient, can be asked for. Without them an executor runs, which is faster.
         rule : BackwardRule, optional
             Another backward pass for the layers that it applies to; autograd goes from layer to layer with it too. Gradients of these
             layers' weights, and the gradient's own gradient, are not to be had then.
@@ -110,11 +122,11 @@ class Program:
             if name not in inputs:
                 raise UsageError(f"the net's input '{name}' is missing; given were {', '.join(inputs) or 'none'}")
             x = inputs[name].to(self.device)
-            x = grounded(x) if self._stops else x
+            x = with_zero_gradient(x) if self._stops else x
             values[at] = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         self._check({at: tuple(x.shape) for at, x in values.items()})
         if weights is None and rule is None:
-            found = self._tape(values)
+            found = self._executor(values)
             return {name: found[v] for name, v in self.wanted.items()}
         samples = next((x.shape[0] for x in values.values() if x.dim()), 1)
         for step in self.steps:
@@ -157,3 +169,16 @@ class Program:
                 for j, shape in enumerate(step.node.layer.shape([shapes[v] for v in step.reads])):
                     shapes[step.index, j] = tuple(shape)
         return shapes
+
+
+def _steps(nodes: Sequence[Node], graph: NetGraph) -> list[Step]:
+    """Return the layers in order, a `StopGradient` before each bottom to which ``propagate_down`` lets no gradient."""
+    steps: list[Step] = []
+    for i, node in enumerate(nodes):
+        reads = list(graph.reads[i])
+        for k in sorted(node.stopped - constant(node.layer)):
+            before = Node(StopGradient.before(node.layer, k), [node.bottoms[k]], [Blob((0,))])
+            steps.append(Step(before, -1 - len(steps), (reads[k],)))
+            reads[k] = (steps[-1].index, 0)
+        steps.append(Step(node, i, tuple(reads)))
+    return steps

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import text
 
@@ -29,16 +30,12 @@ class Recurrent(Layer):
 
     bottoms = (2, None)
     tops = (1, None)
+    has_weights = True
     no_gradient = (1,)
     states: ClassVar[int] = 1
     """How many blobs go from one step to the next."""
     gates: ClassVar[int] = 1
     """How many values are summed from x and the state for each output."""
-
-    @property
-    def always_propagates(self) -> bool:
-        """Always: Caffe's backward pass does not look at ``propagate_down``."""
-        return True
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want W_x, b, for a static bottom W_static, W_h, and what the type adds."""
@@ -54,10 +51,10 @@ class Recurrent(Layer):
         self.is_static = len(bottoms) == 3 + exposed
         self.shape(bottoms)
         n = self.gates * p.num_output
-        wanted = [Weight((n, count(bottoms[0], 2)), p.weight_filler), Weight((n,), p.bias_filler)]
+        weights = [Weight((n, count(bottoms[0], 2)), p.weight_filler), Weight((n,), p.bias_filler)]
         if self.is_static:
-            wanted.append(Weight((n, count(bottoms[2], 1)), p.weight_filler))
-        return [*wanted, Weight((n, p.num_output), p.weight_filler), *self.more_weights()]
+            weights.append(Weight((n, count(bottoms[2], 1)), p.weight_filler))
+        return [*weights, Weight((n, p.num_output), p.weight_filler), *self.more_weights()]
 
     def more_weights(self) -> Sequence[Weight]:
         """Return the weights behind W_h."""
@@ -76,21 +73,20 @@ class Recurrent(Layer):
                 self.fail(f"a state has shape {text(state)}; allowed is {text((1, x[1], d))}")
         return [(*x[:2], d), *[(1, x[1], d)] * (self.n_tops - 1)]
 
-    def carried(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+    def recurrent_state(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the states' shapes, unless they come as bottoms."""
         p = self.param.recurrent_param
         return [] if p.expose_hidden else [(1, bottoms[0][1], p.num_output)] * self.states
 
-    @property
-    def remembers(self) -> bool:
-        """What its steps computed."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps what the steps computed, and does not look at ``propagate_down``."""
+        return CaffeTraits(ignores_propagate_down=True, saves_forward_state=True)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Go through time from the exposed states, or from zeros."""
         first = [state.detach() for state in bottoms[2 + self.is_static :]]
         x = bottoms[0]
-        zeros = [x.new_zeros(shape) for shape in self.carried([tuple(x.shape)])]
+        zeros = [x.new_zeros(shape) for shape in self.recurrent_state([tuple(x.shape)])]
         tops, last = self.forward_from(first or zeros, bottoms, weights)
         return [*tops, *last][: self.n_tops]
 
@@ -126,8 +122,8 @@ def lstm_step(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
     Where cont k is a fraction, Caffe's forget gate ``v = k s(f)`` has the gradient ``v (1 - v)``, which is not the derivative.
     """
     i, f, o, g = gates.chunk(4, -1)
-    kept = cont * f.sigmoid()
-    v = kept.detach()
-    kept = torch.where((cont == 0) | (cont == 1), kept, v + v * (1 - v) * (f - f.detach()))
-    c = kept * c + i.sigmoid() * g.tanh()
+    forget = cont * f.sigmoid()
+    value = forget.detach()
+    forget = torch.where((cont == 0) | (cont == 1), forget, value + value * (1 - value) * (f - f.detach()))
+    c = forget * c + i.sigmoid() * g.tanh()
     return c, o.sigmoid() * c.tanh()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise, Shape
+from dreamopt.engine.layer import Elementwise, Example, Shape
 
 
 class AbsVal(Elementwise):
@@ -14,6 +14,8 @@ class AbsVal(Elementwise):
     ----------
     Caffe, src/caffe/layers/absval_layer.cpp, AbsValLayer.
     """
+
+    examples = (Example(),)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Refuse to run in place, as Caffe does."""
@@ -25,6 +27,6 @@ class AbsVal(Elementwise):
         """Compute the top."""
         return x.abs()
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Take the bottom's sign."""
         return grad * x.sign()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of
 from dreamopt.engine.layers._loss import check_labels
 
@@ -20,6 +20,8 @@ class Accuracy(Layer):
     Caffe, src/caffe/layers/accuracy_layer.cpp, AccuracyLayer.
     """
 
+    examples = (Example("accuracy_param { top_k: 2 }", (MAP, (2, 5, 4)), tops=2, labels=(1,)),)
+    differentiable = False
     bottoms = (2, 2)
     tops = (1, 2)
 

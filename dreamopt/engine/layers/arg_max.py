@@ -5,20 +5,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, text
 
 
 class ArgMax(Layer):
     """The places of the ``top_k`` largest values, as numbers; of equal values, the last comes first.
 
-    With ``axis``, along that axis, and with ``out_max_val`` the values instead of the places. Without, over each whole item,
+    With ``axis``, along that axis, and with ``out_max_val`` the values instead of the places. Without, over each whole sample,
     as (N, 1, top_k), and with ``out_max_val`` (N, 2, top_k): places, then values. No gradient passes.
 
     References
     ----------
     Caffe, src/caffe/layers/argmax_layer.cpp, ArgMaxLayer.
     """
+
+    examples = (Example("argmax_param { top_k: 2 out_max_val: true }"),)
+    differentiable = False
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check ``top_k``."""

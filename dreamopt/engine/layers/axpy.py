@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import MAP, Example, Layer, Shape
 from dreamopt.engine.layers._axes import text
 
 
 class Axpy(Layer):
-    """``y = a x + b`` of the bottoms a, x and b, where a has one number for each item and channel of x.
+    """``y = a x + b`` of the bottoms a, x and b, where a has one number for each sample and channel of x.
 
     Not in Caffe 1.0.
 
@@ -18,13 +18,15 @@ class Axpy(Layer):
     hujie-frank/SENet, AxpyLayer; Hu et al., Squeeze-and-Excitation Networks, 2017.
     """
 
+    fork = "SENet"
+    examples = (Example(shapes=((2, 3, 1, 1), MAP, MAP)),)
     bottoms = (3, 3)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Check that the three fit."""
         a, x, b = bottoms
         if len(x) < 2 or a[:2] != x[:2] or any(d != 1 for d in a[2:]):
-            self.fail(f"the scale has shape {text(a)}, but x has {text(x)}; it takes one number for each item and channel")
+            self.fail(f"the scale has shape {text(a)}, but x has {text(x)}; it takes one number for each sample and channel")
         if b != x:
             self.fail(f"the bottoms to add have shapes {text(x)} and {text(b)}; they have to be equal")
         return [x]

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import text
 
 
@@ -22,13 +23,11 @@ class BatchNorm(Layer):
     Caffe, src/caffe/layers/batch_norm_layer.cpp, BatchNormLayer.
     """
 
+    differs = "running statistics in TRAIN phase too"
+    examples = (Example(positive=True, fixed_weights=(0, 1, 2)), Example(phase="TRAIN", positive=True, fixed_weights=(0, 1, 2)))
+    has_weights = True
     channels: int
     stored: bool
-
-    @property
-    def always_propagates(self) -> bool:
-        """Always: Caffe's backward pass does not look at ``propagate_down``."""
-        return True
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want the mean's sum (C,), the variance's sum (C,), and their weight (1,)."""
@@ -64,17 +63,16 @@ class BatchNorm(Layer):
                 w.mul_(p.moving_average_fraction).add_(new)
         return [_laid_out(y, x)]
 
-    @property
-    def remembers(self) -> bool:
-        """The normalised values."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the normalised values, and does not look at ``propagate_down``."""
+        return CaffeTraits(ignores_propagate_down=True, saves_forward_state=True)
 
 
 def _laid_out(y: Tensor, x: Tensor) -> Tensor:
     """Let y's gradient come to batch_norm in x's layout.
 
     torch (2.13) gives wrong numbers without a word where one of the two is contiguous, and the other is channels-last with
-    one item whose stride is no multiple of its size, as oneDNN's convolutions make them.
+    one sample whose stride is no multiple of its size, as oneDNN's convolutions make them.
     """
     found: Tensor = _LaidOut.apply(y, torch.empty_like(x, device="meta").stride())  # type: ignore[no-untyped-call]  # torch does not type Function.apply
     return found

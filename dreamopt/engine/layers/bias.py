@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._broadcast import check_operand, spread, weight_shape
 
 
@@ -19,6 +19,8 @@ class Bias(Layer):
     Caffe, src/caffe/layers/bias_layer.cpp, BiasLayer.
     """
 
+    examples = (Example(), Example("bias_param { axis: 2 }", (MAP, (5, 4))))
+    has_weights = True
     bottoms = (1, 2)
     span: Shape = ()
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise, Shape, Weight
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 
 
 class Clip(Elementwise):
@@ -17,6 +18,8 @@ class Clip(Elementwise):
     ----------
     Caffe, src/caffe/layers/clip_layer.cpp, ClipLayer.
     """
+
+    examples = (Example("clip_param { min: -0.4 max: 0.6 }"),)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check that both bounds are given."""
@@ -30,17 +33,11 @@ class Clip(Elementwise):
         p = self.param.clip_param
         return torch.clamp(x, p.min, p.max)
 
-    @property
-    def gate(self) -> tuple[float, float] | None:
-        """Open between the bounds: some nets' ReLU6 is written as a Clip."""
-        return (self.param.clip_param.min, self.param.clip_param.max)
+    def caffe(self) -> CaffeTraits:
+        """Say that it is open between the bounds (some nets' ReLU6 is written as a Clip); in place, no top lies beyond them."""
+        return CaffeTraits(active_range=(self.param.clip_param.min, self.param.clip_param.max), in_place_breaks_gradient=True)
 
-    @property
-    def spoils_itself(self) -> bool:
-        """No top lies beyond the bounds."""
-        return True
-
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Look whether the bottom lies within."""
         p = self.param.clip_param
         return grad * ((x >= p.min) & (x <= p.max))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import axis_of, text
 
 
@@ -17,6 +17,7 @@ class Concat(Layer):
     Caffe, src/caffe/layers/concat_layer.cpp, ConcatLayer.
     """
 
+    examples = (Example(shapes=(MAP, (2, 1, 5, 4))),)
     bottoms = (1, None)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:

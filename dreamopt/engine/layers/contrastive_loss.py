@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import text
 from dreamopt.engine.layers._loss import check_labels
 
@@ -13,7 +14,7 @@ _BESIDE_ZERO = 1e-4
 
 
 class ContrastiveLoss(Layer):
-    """``L = sum (d^2 where the third bottom is not 0, else max(margin - d, 0)^2) / (2 N)``, d the distance of an item's two vectors.
+    """``L = sum (d^2 where the third bottom is not 0, else max(margin - d, 0)^2) / (2 N)``, d the distance of a sample's two vectors.
 
     ``legacy_version`` takes ``max(margin - d^2, 0)`` for the latter. In the gradient without it, Caffe divides by d + 1e-4
     in place of d, and so does dreamopt.
@@ -23,6 +24,8 @@ class ContrastiveLoss(Layer):
     Caffe, src/caffe/layers/contrastive_loss_layer.cpp, ContrastiveLossLayer.
     """
 
+    # Without legacy_version, Caffe's gradient is not quite the derivative.
+    examples = (Example("contrastive_loss_param { legacy_version: true margin: 2 }", ((4, 3), (4, 3), (4,)), labels=(2,)),)
     bottoms = (3, 3)
     is_loss = True
 
@@ -30,7 +33,7 @@ class ContrastiveLoss(Layer):
         """Return a number."""
         a, b, pairs = bottoms
         if len(a) < 2 or a[:2] != b[:2] or count(a, 2) != 1 or count(b, 2) != 1:
-            self.fail(f"the bottoms have shapes {text(a)} and {text(b)}; allowed are two of one shape, items x values")
+            self.fail(f"the bottoms have shapes {text(a)} and {text(b)}; allowed are two of one shape, samples x values")
         check_labels(self, pairs, a[0])
         return [()]
 
@@ -48,7 +51,6 @@ class ContrastiveLoss(Layer):
             apart = short.square() + slope - slope.detach()
         return [torch.where(similar, square, apart).sum() / (2 * n)]
 
-    @property
-    def remembers(self) -> bool:
-        """The differences, and their lengths."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the differences, and their lengths."""
+        return CaffeTraits(saves_forward_state=True)

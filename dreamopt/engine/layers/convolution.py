@@ -1,11 +1,12 @@
 """Convolution."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, channels_last, text
 from dreamopt.engine.layers._spatial import Windows, read_windows
 
@@ -23,6 +24,13 @@ class Convolution(Layer):
     Caffe, src/caffe/layers/base_conv_layer.cpp, BaseConvolutionLayer; conv_layer.cpp, compute_output_shape.
     """
 
+    differs = "0 to 3 spatial axes (Caffe: any number on the CPU); `engine` is ignored"
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }"),
+        Example("convolution_param { num_output: 6 kernel_size: 2 group: 3 }"),
+        Example("convolution_param { num_output: 4 kernel_size: 3 axis: 0 }", ((2, 5, 4),)),
+    )
+    has_weights = True
     bottoms = (1, None)
     tops = (1, None)
     axis: int

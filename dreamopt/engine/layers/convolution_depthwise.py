@@ -1,5 +1,6 @@
 """ConvolutionDepthwise."""
 
+from dreamopt.engine.layer import Example
 from dreamopt.engine.layers.depthwise_convolution import DepthwiseConvolution
 
 
@@ -10,3 +11,6 @@ class ConvolutionDepthwise(DepthwiseConvolution):
     ----------
     farmingyard/ShuffleNet, ConvolutionDepthwiseLayer.
     """
+
+    fork = "ShuffleNet"
+    examples = (Example("convolution_param { num_output: 3 kernel_size: 2 stride: 2 }"),)

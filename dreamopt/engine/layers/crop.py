@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import MAP, Example, Layer, Shape
 from dreamopt.engine.layers._axes import axis_of, text
 
 
@@ -18,6 +18,7 @@ class Crop(Layer):
     Caffe, src/caffe/layers/crop_layer.cpp, CropLayer.
     """
 
+    examples = (Example("crop_param { offset: 1 }", (MAP, (2, 3, 3, 2))),)
     bottoms = (2, 2)
 
     def cuts(self, x: Shape, size: Shape) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Shape, count
+from dreamopt.engine.layer import Example, Shape, count
 from dreamopt.engine.layers.convolution import Convolution
 
 _F = torch.nn.functional
@@ -21,6 +21,9 @@ class Deconvolution(Convolution):
     ----------
     Caffe, src/caffe/layers/deconv_layer.cpp, DeconvolutionLayer.
     """
+
+    differs = "0 to 3 spatial axes (Caffe: any number on the CPU); `engine` is ignored"
+    examples = (Example("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }"),)
 
     def kernel_channels(self) -> Shape:
         """Return the first two axes of the kernels."""

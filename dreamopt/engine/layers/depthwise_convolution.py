@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dreamopt.engine.layer import Shape, Weight
+from dreamopt.engine.layer import Example, Shape, Weight
 from dreamopt.engine.layers._axes import axis_of
 from dreamopt.engine.layers.convolution import Convolution
 
@@ -16,6 +16,10 @@ class DepthwiseConvolution(Convolution):
     ----------
     yonghenglh6/DepthwiseConvolution, DepthwiseConvolutionLayer; Howard et al., MobileNets, 2017.
     """
+
+    fork = "MobileNet"
+    differs = "all else as Convolution"
+    examples = (Example("convolution_param { num_output: 6 kernel_size: 3 pad: 1 }"),)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want the kernels (out, 1, ...) and, with ``bias_term``, the biases (out,)."""

@@ -1,11 +1,13 @@
 """Dropout."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise, Shape, Weight
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 
 
 class Dropout(Elementwise):
@@ -18,15 +20,14 @@ class Dropout(Elementwise):
     Caffe, src/caffe/layers/dropout_layer.cpp, DropoutLayer.
     """
 
-    @property
-    def keeps_values(self) -> bool:
-        """Whether it is the identity."""
-        return self.phase == "TEST" and self.param.dropout_param.scale_train
+    differs = "in TRAIN phase torch's random numbers; `scale_train: false`, of Faster R-CNN's fork, scales in TEST"
+    examples: ClassVar[tuple[Example, ...]] = (Example(),)
 
-    @property
-    def remembers(self) -> bool:
-        """What was dropped."""
-        return self.phase == "TRAIN"
+    def caffe(self) -> CaffeTraits:
+        """Say that in TEST it is the identity, unless it scales; in TRAIN, Caffe keeps what was dropped."""
+        return CaffeTraits(
+            is_identity=self.phase == "TEST" and self.param.dropout_param.scale_train, saves_forward_state=self.phase == "TRAIN"
+        )
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the ratio."""

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 
 from dreamopt.engine.blob import Blob
-from dreamopt.engine.blob_layer import HandLayer
+from dreamopt.engine.blob_layer import BlobLayer
 from dreamopt.engine.fillers import fill
-from dreamopt.engine.layer import Shape
+from dreamopt.engine.layer import Example, Shape
 
 
-class DummyData(HandLayer):
+class DummyData(BlobLayer):
     """Blobs that fillers fill: constant ones once, when the net is made, the others anew in each forward pass.
 
     Random numbers are drawn from a stream that torch's global generator seeds, so `caffe.set_random_seed` governs them.
@@ -22,6 +22,8 @@ class DummyData(HandLayer):
     Caffe, src/caffe/layers/dummy_data_layer.cpp, DummyDataLayer.
     """
 
+    differs = "in `dreamopt.caffe` it fills its blobs, with random numbers of our own; elsewhere it becomes an input"
+    examples = (Example('dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: "constant" value: 2 } }', ()),)
     bottoms = (0, 0)
     tops = (1, None)
 
@@ -30,17 +32,17 @@ class DummyData(HandLayer):
         if p.shape and (p.num or p.channels or p.height or p.width):
             self.fail("dummy_data_param has both shape and num, channels, height, width; allowed is either")
         if p.shape:
-            told = [tuple(s.dim) for s in p.shape]
+            shapes = [tuple(s.dim) for s in p.shape]
         else:
             sizes = (p.num, p.channels, p.height, p.width)
             if len({len(s) for s in sizes}) > 1 or not p.num:
                 self.fail(
                     f"dummy_data_param gives {', '.join(str(len(s)) for s in sizes)} of num, channels, height, width; give as many of each"
                 )
-            told = list(zip(*sizes, strict=True))
-        if len(told) not in (1, n):
-            self.fail(f"dummy_data_param has {len(told)} shapes for {n} tops; allowed are one for all, or one for each")
-        return told if len(told) == n else told * n
+            shapes = list(zip(*sizes, strict=True))
+        if len(shapes) not in (1, n):
+            self.fail(f"dummy_data_param has {len(shapes)} shapes for {n} tops; allowed are one for all, or one for each")
+        return shapes if len(shapes) == n else shapes * n
 
     def open(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> list[Blob]:
         """Shape the tops and fill them all once."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import text
 
 
@@ -23,6 +24,12 @@ class Eltwise(Layer):
     Caffe, src/caffe/layers/eltwise_layer.cpp, EltwiseLayer.
     """
 
+    differs = "`stable_prod_grad: false` gives the stable gradient"
+    examples = (
+        Example("eltwise_param { coeff: 2 coeff: -1 coeff: 0.5 }", (MAP, MAP, MAP)),
+        Example("eltwise_param { operation: PROD }", (MAP, MAP, MAP)),
+        Example("eltwise_param { operation: MAX }", (MAP, MAP, MAP)),
+    )
     bottoms = (2, None)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
@@ -59,10 +66,9 @@ class Eltwise(Layer):
                 y = torch.where(x > y, x, y)
         return [y]
 
-    @property
-    def remembers(self) -> bool:
-        """Which bottom was the largest."""
-        return bool(self.param.eltwise_param.operation == self.param.eltwise_param.MAX)
+    def caffe(self) -> CaffeTraits:
+        """Say that for MAX, Caffe keeps which bottom was the largest."""
+        return CaffeTraits(saves_forward_state=self.param.eltwise_param.operation == self.param.eltwise_param.MAX)
 
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds: one for each value of each bottom."""

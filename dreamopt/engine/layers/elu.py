@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class ELU(Elementwise):
@@ -16,15 +17,16 @@ class ELU(Elementwise):
     Caffe, src/caffe/layers/elu_layer.cpp, ELULayer.
     """
 
+    examples = (Example("elu_param { alpha: 0.7 }"),)
+
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
         return torch.nn.functional.elu(x, self.param.elu_param.alpha)
 
-    @property
-    def spoils_itself(self) -> bool:
-        """With an alpha below 0, the top has not the bottom's sign."""
-        return self.param.elu_param.alpha < 0
+    def caffe(self) -> CaffeTraits:
+        """Say that with an alpha below 0, the top has not the bottom's sign."""
+        return CaffeTraits(in_place_breaks_gradient=self.param.elu_param.alpha < 0)
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the top, and by the bottom's sign."""
         return torch.where(x > 0, grad, grad * (y + self.param.elu_param.alpha))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 
 
 class Embed(Layer):
@@ -16,6 +16,8 @@ class Embed(Layer):
     Caffe, src/caffe/layers/embed_layer.cpp, EmbedLayer.
     """
 
+    examples = (Example("embed_param { num_output: 5 input_dim: 7 }", ((4, 3),)),)
+    has_weights = True
     no_gradient = (0,)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:

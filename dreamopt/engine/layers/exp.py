@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise, Shape, Weight
+from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 
 
 class Exp(Elementwise):
@@ -16,6 +16,8 @@ class Exp(Elementwise):
     ----------
     Caffe, src/caffe/layers/exp_layer.cpp, ExpLayer.
     """
+
+    examples = (Example("exp_param { base: 2 scale: 0.5 shift: 0.3 }"),)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the base."""
@@ -34,6 +36,6 @@ class Exp(Elementwise):
         base: float = self.param.exp_param.base
         return 1.0 if base == -1 else math.log(base)
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the top."""
         return grad * y * (self.log_base() * self.param.exp_param.scale)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import axis_of
 
 
@@ -16,9 +17,11 @@ class Flatten(Layer):
     Caffe, src/caffe/layers/flatten_layer.cpp, FlattenLayer.
     """
 
-    shares_data = True
-    shares_diff = True
-    shares_diff_late = True
+    examples = (Example("flatten_param { end_axis: 2 }"),)
+
+    def caffe(self) -> CaffeTraits:
+        """Say that the top is the bottom in another shape."""
+        return CaffeTraits(shares_data=True, shares_diff=True, shares_diff_in_backward=True, is_identity=True)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the flattened shape."""

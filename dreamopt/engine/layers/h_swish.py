@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.functional import hardswish
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class HSwish(Elementwise):
@@ -15,6 +15,9 @@ class HSwish(Elementwise):
     ----------
     Howard et al., Searching for MobileNetV3, 2019, section 5.2.
     """
+
+    fork = "MobileNetV3"
+    examples = (Example(),)
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.layer import Example, Layer, Shape, count
 from dreamopt.engine.layers._loss import check_labels, one_label_each
 
 
@@ -17,6 +17,7 @@ class HingeLoss(Layer):
     Caffe, src/caffe/layers/hinge_loss_layer.cpp, HingeLossLayer.
     """
 
+    examples = (Example(shapes=((4, 6), (4,))), Example("hinge_loss_param { norm: L2 }", ((4, 6), (4,))))
     bottoms = (2, 2)
     is_loss = True
     no_gradient = (1,)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, text
 from dreamopt.engine.layers._spatial import Windows, read_windows
 
@@ -18,13 +19,13 @@ class Im2col(Layer):
     Caffe, src/caffe/layers/im2col_layer.cpp, Im2colLayer.
     """
 
+    examples = (Example("convolution_param { kernel_size: 3 stride: 2 pad: 1 }"),)
     windows: Windows
     axis: int
 
-    @property
-    def always_propagates(self) -> bool:
-        """Always: Caffe's backward pass does not look at ``propagate_down``."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe's backward pass does not look at ``propagate_down``."""
+        return CaffeTraits(ignores_propagate_down=True)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Read the windows."""

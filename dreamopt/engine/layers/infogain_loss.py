@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, text
 from dreamopt.engine.layers._loss import LEAST_PROBABILITY, check_labels, normaliser
 from dreamopt.schema import read_mean
@@ -24,6 +25,7 @@ class InfogainLoss(Layer):
     Caffe, src/caffe/layers/infogain_loss_layer.cpp, InfogainLossLayer.
     """
 
+    examples = (Example(shapes=((4, 3, 5), (4, 5), (1, 1, 3, 3)), tops=2, labels=(1,)),)
     bottoms = (2, 3)
     tops = (1, 2)
     is_loss = True
@@ -57,16 +59,15 @@ class InfogainLoss(Layer):
         h = (bottoms[2].detach() if len(bottoms) > 2 else self.matrix.to(x)).reshape(k, k)
         labels = bottoms[1].detach().reshape(outer, inner).long()
         counts = labels != p.ignore_label if p.HasField("ignore_label") else torch.ones_like(labels, dtype=torch.bool)
-        kept = labels[counts]
-        if kept.numel() and not 0 <= int(kept.min()) <= int(kept.max()) < k:
-            self.fail(f"the labels go from {int(kept.min())} to {int(kept.max())}; allowed are 0 to {k - 1}")
+        counted = labels[counts]
+        if counted.numel() and not 0 <= int(counted.min()) <= int(counted.max()) < k:
+            self.fail(f"the labels go from {int(counted.min())} to {int(counted.max())}; allowed are 0 to {k - 1}")
         log_p = torch.log_softmax(x.reshape(outer, k, inner), 1)
         log_p = log_p + (log_p.clamp(min=_LEAST) - log_p).detach()  # Caffe's gradient passes there
         gained = (h[torch.where(counts, labels, 0)].movedim(2, 1) * log_p).sum(1)
         loss = -torch.where(counts, gained, 0).sum() / normaliser(self, outer, inner, float(counts.sum()), p.VALID)
         return [loss, torch.softmax(x, axis).detach()][: self.n_tops]
 
-    @property
-    def remembers(self) -> bool:
-        """The probabilities."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the probabilities."""
+        return CaffeTraits(saves_forward_state=True)

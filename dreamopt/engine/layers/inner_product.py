@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, text
 
 
@@ -19,6 +19,8 @@ class InnerProduct(Layer):
     Caffe, src/caffe/layers/inner_product_layer.cpp, InnerProductLayer.
     """
 
+    examples = (Example("inner_product_param { num_output: 6 }"), Example("inner_product_param { num_output: 6 axis: -1 transpose: true }"))
+    has_weights = True
     axis: int
     n_in: int
     n_out: int

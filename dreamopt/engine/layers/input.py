@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import Example, Layer, Shape
 
 
 class Input(Layer):
@@ -16,6 +16,8 @@ class Input(Layer):
     Caffe, src/caffe/layers/input_layer.cpp, InputLayer::LayerSetUp.
     """
 
+    differs = "any shape may be given when a program is called"
+    examples = (Example("input_param { shape { dim: 2 dim: 3 } }", ()),)
     bottoms = (0, 0)
     tops = (1, None)
 

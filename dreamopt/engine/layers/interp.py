@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -22,6 +22,13 @@ class Interp(Layer):
     DeepLab's Caffe and hszhao/PSPNet, InterpLayer.
     """
 
+    fork = "DeepLab, PSPNet, ICNet"
+    differs = "of several sizes given one counts, as the class's docstring says; a second bottom may give the size"
+    examples = (
+        Example("interp_param { height: 7 width: 9 }"),
+        Example("interp_param { shrink_factor: 2 pad_beg: -1 }"),
+        Example("interp_param { pad_end: -1 }", (MAP, (1, 2, 7, 3)), fixed=(1,)),
+    )
     bottoms = (1, 2)
     fixed: bool
 
@@ -29,11 +36,11 @@ class Interp(Layer):
         """Check the size."""
         p = self.param.interp_param
         factors = [name for name in ("zoom_factor", "shrink_factor") if p.HasField(name)]
-        given = p.HasField("height") and p.HasField("width")
-        self.fixed = given and len(factors) != 1
-        if len(bottoms) == 2 and (given or factors):
+        has_size = p.HasField("height") and p.HasField("width")
+        self.fixed = has_size and len(factors) != 1
+        if len(bottoms) == 2 and (has_size or factors):
             self.fail("the second bottom gives the size; allowed beside it are pad_beg and pad_end only")
-        if len(bottoms) == 1 and not (given or factors):
+        if len(bottoms) == 1 and not (has_size or factors):
             self.fail("the size has to be given: height and width, zoom_factor, shrink_factor, or a second bottom of that size")
         for name in ("height", "width") if self.fixed else factors:
             if getattr(p, name) < 1:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise, Shape, Weight
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 
 
 class Log(Elementwise):
@@ -19,6 +20,8 @@ class Log(Elementwise):
     ----------
     Caffe, src/caffe/layers/log_layer.cpp, LogLayer.
     """
+
+    examples = (Example("log_param { base: 2 scale: 0.5 shift: 2 }"),)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the base."""
@@ -37,12 +40,11 @@ class Log(Elementwise):
         base = self.param.log_param.base
         return 1.0 if base == -1 else 1 / math.log(base)
 
-    @property
-    def spoils_itself(self) -> bool:
-        """The derivative is taken at the bottom."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that the derivative is taken at the bottom."""
+        return CaffeTraits(in_place_breaks_gradient=True)
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the bottom; in place, Caffe's derivative overwrites the top's diff."""
         p = self.param.log_param
         derivative = self.factor() * p.scale / (x * p.scale + p.shift)

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import channels_last, same_rank
 
 _BLOCK = 32  # of channels; measured: 32 is faster than 64, 96 and all
@@ -27,10 +28,11 @@ class LRN(Layer):
     Caffe, src/caffe/layers/lrn_layer.cpp, CrossChannelForward_cpu, CrossChannelBackward_cpu and WithinChannelForward.
     """
 
-    @property
-    def always_propagates(self) -> bool:
-        """Across channels; within a channel, Caffe's backward pass looks at ``propagate_down``."""
-        return self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS
+    differs = "in WITHIN_CHANNEL Caffe ignores `k`, and so does dreamopt"
+    examples = (
+        Example("lrn_param { local_size: 3 alpha: 2 k: 1.5 }", ((2, 7, 3, 4),)),
+        Example("lrn_param { local_size: 3 alpha: 2 beta: 0.6 norm_region: WITHIN_CHANNEL }"),
+    )
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the size."""
@@ -53,18 +55,18 @@ class LRN(Layer):
         around = torch.nn.functional.avg_pool2d(x * x, p.local_size, 1, p.local_size // 2)
         return [x * _power(around * p.alpha + 1, p.beta)]
 
-    @property
-    def rereads(self) -> bool:
-        """Only across channels."""
-        return bool(self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS)
+    def caffe(self) -> CaffeTraits:
+        """Say that across channels, Caffe's backward pass reads the blobs, and does not look at ``propagate_down``."""
+        across = self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS
+        return CaffeTraits(ignores_propagate_down=across, backward_reads_blobs=across)
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
-        """Apply the formula of `across_backward` to the blobs, with the sums of squares as they were."""
-        p, then = self.param.lrn_param, channels_last(then)
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
+        """Apply the formula of `lrn_backward` to the blobs, with the sums of squares as they were."""
+        p, x_at_forward = self.param.lrn_param, channels_last(x_at_forward)
         a = p.alpha / p.local_size
-        scale = _spread(then * then, p.local_size, a, p.k)
+        scale = _band_sum(x_at_forward * x_at_forward, p.local_size, a, p.k)
         ratio = channels_last(grad * y / scale)
-        return grad * _power(scale, p.beta) + x * _spread(ratio, p.local_size, -2 * a * p.beta, 0.0)
+        return grad * _power(scale, p.beta) + x * _band_sum(ratio, p.local_size, -2 * a * p.beta, 0.0)
 
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds of the sums of squares."""
@@ -72,37 +74,37 @@ class LRN(Layer):
 
 
 class _Across(torch.autograd.Function):
-    """`across` and its way back; autograd itself would keep four more tensors of x's size and walk over them."""
+    """`lrn_forward` and its backward pass; autograd itself would keep four more tensors of x's size and walk over them."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
-        y, kept = across(x, size, a, beta, k)
-        ctx.save_for_backward(*kept)
+        y, saved = lrn_forward(x, size, a, beta, k)
+        ctx.save_for_backward(*saved)
         ctx.settings = size, a, beta
         return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return across_backward(ctx.saved_tensors, grad, *ctx.settings), None, None, None, None
+        return lrn_backward(ctx.saved_tensors, grad, *ctx.settings), None, None, None, None
 
 
-def across(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """Return ``y = x s^-beta`` with ``s = k + a B x^2``, B the band matrix of width ``size``, and what the way back takes."""
-    scale = _spread(x * x, size, a, k)
+def lrn_forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Return ``y = x s^-beta`` with ``s = k + a B x^2``, B the band matrix of width ``size``, and what the backward pass takes."""
+    scale = _band_sum(x * x, size, a, k)
     power = _power(scale, beta)
     return x * power, (x, scale, power)
 
 
-def across_backward(kept: Sequence[Tensor], grad: Tensor, size: int, a: float, beta: float) -> Tensor:
+def lrn_backward(saved: Sequence[Tensor], grad: Tensor, size: int, a: float, beta: float) -> Tensor:
     """Return ``dx = dy s^-beta - 2 a beta x B (dy y / s)``; B is its own transpose."""
-    x, scale, power = kept
+    x, scale, power = saved
     direct = channels_last(grad) * power
     ratio = (direct * x).div_(scale)
-    return direct.addcmul_(_spread(ratio, size, -2 * a * beta, 0.0), x)
+    return direct.addcmul_(_band_sum(ratio, size, -2 * a * beta, 0.0), x)
 
 
-def _spread(x: Tensor, size: int, a: float, k: float) -> Tensor:
+def _band_sum(x: Tensor, size: int, a: float, k: float) -> Tensor:
     """Return ``k + a B x``: for each channel the sum over ``size`` neighbouring ones.
 
     On the CPU in blocks of channels, since most of B is zeros: half the time of one 1x1 convolution at 192 channels.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from dreamopt.engine.layer import Example
 from dreamopt.engine.layers._recurrent import Recurrent, lstm_step
 
 
@@ -18,6 +19,8 @@ class LSTM(Recurrent):
     Caffe, src/caffe/layers/lstm_layer.cpp, LSTMLayer.
     """
 
+    differs = "the number of steps may change between two passes; see [States](#states) for what a pass begins from"
+    examples = (Example("recurrent_param { num_output: 2 }", ((3, 4, 5), (3, 4), (4, 6))),)
     states = 2
     gates = 4
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import text
 from dreamopt.engine.layers._recurrent import lstm_step
 
@@ -20,14 +21,15 @@ class LSTMUnit(Layer):
     Caffe, src/caffe/layers/lstm_unit_layer.cpp, LSTMUnitLayer.
     """
 
+    differs = "where `cont` is a fraction, the forget gate has Caffe's gradient, which is not the derivative"
+    examples = (Example(shapes=((1, 4, 3), (1, 4, 12), (1, 4)), tops=2),)
     bottoms = (3, 3)
     tops = (2, 2)
     no_gradient = (2,)
 
-    @property
-    def always_propagates(self) -> bool:
-        """Where one of both has its gradient, Caffe's backward pass makes the other's too."""
-        return any(self.param.propagate_down[:2])
+    def caffe(self) -> CaffeTraits:
+        """Say that where one of both has its gradient, Caffe's backward pass makes the other's too."""
+        return CaffeTraits(ignores_propagate_down=any(self.param.propagate_down[:2]))
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return c's shape twice."""

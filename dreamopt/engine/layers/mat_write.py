@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import MAP, Example, Layer, Shape
 
 
 class MatWrite(Layer):
@@ -15,6 +15,9 @@ class MatWrite(Layer):
     DeepLab's Caffe, MatWriteLayer.
     """
 
+    fork = "DeepLab"
+    differs = "no file is written, and `dreamopt inspect` says so"
+    examples = (Example(shapes=(MAP, (2, 3)), tops=0),)
     bottoms = (1, None)
     tops = (0, 0)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.functional import mish
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class Mish(Elementwise):
@@ -15,6 +15,9 @@ class Mish(Elementwise):
     ----------
     ChenYingpeng/darknet2caffe, MishLayer; Misra, Mish, 2019; Bochkovskiy et al., YOLOv4, 2020.
     """
+
+    fork = "YOLO v4"
+    examples = (Example(),)
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._loss import LEAST_PROBABILITY, check_labels, one_label_each
 
 
@@ -16,6 +16,7 @@ class MultinomialLogisticLoss(Layer):
     Caffe, src/caffe/layers/multinomial_logistic_loss_layer.cpp, MultinomialLogisticLossLayer.
     """
 
+    examples = (Example(shapes=((4, 3), (4,)), positive=True),)
     bottoms = (2, 2)
     is_loss = True
     no_gradient = (1,)

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import text
 
 
 class MVN(Layer):
-    """``y = (x - mean) / (sqrt(var) + eps)`` for each channel of each item, or each item with ``across_channels``.
+    """``y = (x - mean) / (sqrt(var) + eps)`` for each channel of each sample, or each sample with ``across_channels``.
 
     Without ``normalize_variance``, ``y = x - mean``. Caffe's derivative takes eps for 0 in one place, and so does this one:
     ``dx = (dy - mean dy - y mean(dy y)) / (sqrt(var) + eps)``.
@@ -23,10 +24,7 @@ class MVN(Layer):
     Caffe, src/caffe/layers/mvn_layer.cpp, MVNLayer.
     """
 
-    @property
-    def always_propagates(self) -> bool:
-        """Always: Caffe's backward pass does not look at ``propagate_down``."""
-        return True
+    examples = (Example(), Example("mvn_param { normalize_variance: false across_channels: true }"))
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Check the axes."""
@@ -47,27 +45,22 @@ class MVN(Layer):
     def _groups(self, x: Tensor) -> Tensor:
         return x.reshape(x.shape[0] if self.param.mvn_param.across_channels else x.shape[:2].numel(), -1)
 
-    @property
-    def rereads(self) -> bool:
-        """Only to normalise the variance."""
-        return bool(self.param.mvn_param.normalize_variance)
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe does not look at ``propagate_down``, and to normalise the variance reads the top; in place, its diff is lost."""
+        reads = self.param.mvn_param.normalize_variance
+        return CaffeTraits(ignores_propagate_down=True, backward_reads_blobs=reads, in_place_breaks_gradient=True)
 
-    @property
-    def spoils_itself(self) -> bool:
-        """The top's diff is overwritten while it is still needed."""
-        return True
-
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Apply the formula to the top, with the standard deviations as they were."""
-        scale = self._groups(then).var(1, correction=0, keepdim=True).sqrt() + self.param.mvn_param.eps
-        now, g = self._groups(y), self._groups(grad)
-        shared = now * (now * g).sum(1, keepdim=True)
+        scale = self._groups(x_at_forward).var(1, correction=0, keepdim=True).sqrt() + self.param.mvn_param.eps
+        normalised, g = self._groups(y), self._groups(grad)
+        shared = normalised * (normalised * g).sum(1, keepdim=True)
         if self.in_place:
             # the top's diff is the bottom's, which is overwritten at once; and a x + b y with x = y is a (b y) + b y to BLAS
-            found = (shared + shared.sum(1, keepdim=True)) * (-2 / now.shape[1])
+            gradient = (shared + shared.sum(1, keepdim=True)) * (-2 / normalised.shape[1])
         else:
-            found = g - (g.sum(1, keepdim=True) + shared) / now.shape[1]
-        return (found / scale).reshape(y.shape)
+            gradient = g - (g.sum(1, keepdim=True) + shared) / normalised.shape[1]
+        return (gradient / scale).reshape(y.shape)
 
 
 class _Normalise(torch.autograd.Function):

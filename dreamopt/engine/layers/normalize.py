@@ -1,10 +1,11 @@
 """Normalize."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import text
 from dreamopt.schema.caffe_pb2 import FillerParameter, NormalizeParameter
 
@@ -12,7 +13,7 @@ from dreamopt.schema.caffe_pb2 import FillerParameter, NormalizeParameter
 class Normalize(Layer):
     """``y = s x / sqrt(sum x^2 + eps)``, the sum over the channels (axis 1) at each place.
 
-    With ``across_spatial``, the sum is over all of an item. s is a weight: a number for each channel, or with
+    With ``across_spatial``, the sum is over all of a sample. s is a weight: a number for each channel, or with
     ``channel_shared`` one number. Not in Caffe 1.0.
 
     References
@@ -20,6 +21,9 @@ class Normalize(Layer):
     weiliu89/caffe, branch ssd, NormalizeLayer; Liu et al., ParseNet, 2015.
     """
 
+    fork = "SSD"
+    examples: ClassVar[tuple[Example, ...]] = (Example(), Example("norm_param { across_spatial: false channel_shared: false eps: 0.1 }"))
+    has_weights = True
     channels: int
 
     @property

@@ -1,5 +1,6 @@
 """NormalizeBBox."""
 
+from dreamopt.engine.layer import Example
 from dreamopt.engine.layers.normalize import Normalize
 from dreamopt.schema.caffe_pb2 import NormalizeParameter
 
@@ -11,6 +12,9 @@ class NormalizeBBox(Normalize):
     ----------
     NVIDIA/caffe, NormalizeBBoxLayer.
     """
+
+    fork = "NVIDIA's SSD"
+    examples = (Example("normalize_bbox_param { across_spatial: false channel_shared: false eps: 0.1 }"),)
 
     @property
     def options(self) -> NormalizeParameter:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 
 
 class Parameter(Layer):
@@ -15,9 +16,13 @@ class Parameter(Layer):
     Caffe, include/caffe/layers/parameter_layer.hpp, ParameterLayer.
     """
 
+    examples = (Example("parameter_param { shape { dim: 3 dim: 2 } }", ()),)
+    has_weights = True
     bottoms = (0, 0)
-    shares_data = True
-    shares_diff = True
+
+    def caffe(self) -> CaffeTraits:
+        """Say that the top is the weight."""
+        return CaffeTraits(shares_data=True, shares_diff=True, is_identity=True)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want W, zeros until it is loaded."""

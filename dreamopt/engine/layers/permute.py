@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import text
 
 
@@ -17,6 +17,9 @@ class Permute(Layer):
     ----------
     weiliu89/caffe, branch ssd, PermuteLayer.
     """
+
+    fork = "SSD"
+    examples = (Example("permute_param { order: 0 order: 2 order: 3 order: 1 }"),)
 
     def order(self, n: int) -> list[int]:
         """Return the bottom's axes as the top has them."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import channels_last, same_rank, text
 
 _LOWEST = torch.finfo(torch.float32).min
@@ -32,6 +33,19 @@ class Pooling(Layer):
     Caffe, src/caffe/layers/pooling_layer.cpp, PoolingLayer; pooling_layer.cu, StoPoolForwardTest.
     """
 
+    differs = (
+        "STOCHASTIC in TEST phase on the CPU too, by the GPU's definition; a window that begins beyond the image (stride above "
+        "kernel), where Caffe reads outside its memory, has the value that the class's docstring states"
+    )
+    examples = (
+        Example("pooling_param { kernel_size: 3 stride: 2 }"),
+        Example("pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }"),
+        Example("pooling_param { pool: AVE kernel_size: 3 stride: 1 pad: 2 }"),
+        Example("pooling_param { kernel_size: 1 stride: 3 }"),
+        Example("pooling_param { pool: AVE kernel_size: 1 stride: 3 }"),
+        Example("pooling_param { pool: AVE global_pooling: true }"),
+        Example("pooling_param { pool: STOCHASTIC kernel_size: 3 stride: 2 }", positive=True),
+    )
     tops = (1, 2)
     kernel: Shape
     stride: Shape
@@ -54,8 +68,8 @@ class Pooling(Layer):
         self.stride = (p.stride_h, p.stride_w) if p.HasField("stride_h") else (p.stride, p.stride)
         self.pad = (p.pad_h, p.pad_w) if p.HasField("pad_h") else (p.pad, p.pad)
         for name in ("stride", "pad"):
-            one, h, w = (p.HasField(f"{name}{end}") for end in ("", "_h", "_w"))
-            if h != w or (one and h):
+            square, h, w = (p.HasField(f"{name}{end}") for end in ("", "_h", "_w"))
+            if h != w or (square and h):
                 self.fail(f"the {name} has to be given as {name}, or as {name}_h and {name}_w, and not both")
         if min(self.stride) < 1:
             self.fail(f"the stride is {text(self.stride)}; allowed is 1 and more")
@@ -74,13 +88,14 @@ class Pooling(Layer):
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return (N, C, ...) with the windows counted."""
         same_rank(self, bottoms[0], 4, "Pooling")
-        size, kernel = bottoms[0][2:], self._kernel(bottoms[0][2:])
+        size, kernel = bottoms[0][2:], self.kernel_for(bottoms[0][2:])
         out = tuple(self._windows(size[i], kernel[i], i) for i in (0, 1))
         if min(out) < 1:
             self.fail(f"the bottom of shape {text(bottoms[0])} is too small for kernel {text(kernel)}, pad {text(self.pad)}")
         return [(*bottoms[0][:2], *out)] * self.n_tops
 
-    def _kernel(self, size: Shape) -> Shape:
+    def kernel_for(self, size: Shape) -> Shape:
+        """Return the kernel for a map of this height and width, which global pooling takes whole."""
         return size if self.param.pooling_param.global_pooling else self.kernel
 
     def _windows(self, size: int, kernel: int, i: int) -> int:
@@ -92,22 +107,22 @@ class Pooling(Layer):
         """Compute the top, and the mask if there is a second one."""
         p, x = self.param.pooling_param, channels_last(bottoms[0])
         height, width = x.shape[2:]
-        kernel, out = self._kernel((height, width)), self.shape([tuple(x.shape)])[0][2:]
+        kernel, out = self.kernel_for((height, width)), self.shape([tuple(x.shape)])[0][2:]
         if p.pool == p.AVE and p.global_pooling:
             return [x.mean((2, 3), keepdim=True)]
         # what torch's ceil_mode and its own padding cannot say is padded here, and cut or filled to end where the windows do
-        beyond = [(out[i] - 1) * self.stride[i] + kernel[i] - (height, width)[i] - self.pad[i] for i in (0, 1)]
-        plain = self._plain((height, width), kernel, out)
+        extra_padding = [(out[i] - 1) * self.stride[i] + kernel[i] - (height, width)[i] - self.pad[i] for i in (0, 1)]
+        torch_pads = self.torch_padding_fits((height, width), kernel, out)
         if p.pool == p.AVE:
-            if plain:
+            if torch_pads:
                 return [avg_pool2d(x, kernel, self.stride, self.pad, ceil_mode=p.round_mode == p.CEIL)]
-            padded = pad(x, (self.pad[1], beyond[1], self.pad[0], beyond[0]))
+            padded = pad(x, (self.pad[1], extra_padding[1], self.pad[0], extra_padding[0]))
             return [avg_pool2d(padded, kernel, self.stride, divisor_override=1) / self._areas(x, kernel, out)]
         if p.pool == p.STOCHASTIC:
-            return [self._stochastic(pad(x, (0, beyond[1], 0, beyond[0])), kernel)]
-        if plain and self.n_tops == 1:
+            return [self._stochastic(pad(x, (0, extra_padding[1], 0, extra_padding[0])), kernel)]
+        if torch_pads and self.n_tops == 1:
             return [max_pool2d(x, kernel, self.stride, self.pad, ceil_mode=p.round_mode == p.CEIL)]
-        padded = pad(x, (self.pad[1], beyond[1], self.pad[0], beyond[0]), value=_LOWEST)
+        padded = pad(x, (self.pad[1], extra_padding[1], self.pad[0], extra_padding[0]), value=_LOWEST)
         y, index = max_pool2d(padded, kernel, self.stride, return_indices=True)
         if self.n_tops == 1:
             return [y]
@@ -116,25 +131,17 @@ class Pooling(Layer):
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         return [y, torch.where(inside, row * width + column, -1).to(x.dtype)]
 
-    def _torch_windows(self, size: int, kernel: int, i: int) -> int:
-        """Return how many windows torch would make, which drops the last also where there is no pad."""
-        p, reach = self.param.pooling_param, size + 2 * self.pad[i] - kernel
-        if p.round_mode == p.FLOOR:
-            return reach // self.stride[i] + 1
-        n = (reach + self.stride[i] - 1) // self.stride[i] + 1
-        return n - 1 if (n - 1) * self.stride[i] >= size + self.pad[i] else n
-
-    def torch_max(self, shape: Shape) -> tuple[Shape, Shape, Shape, tuple[int, int], bool] | None:
-        """Return torch's kernel, stride, pad, dilation and ceil mode for MAX of a bottom of this shape; None if it takes more."""
-        p, kernel = self.param.pooling_param, self._kernel(shape[2:])
-        out = self.shape([shape])[0][2:]
-        if p.pool != p.MAX or self.n_tops > 1 or not self._plain(shape[2:], kernel, out):
-            return None
-        return kernel, self.stride, self.pad, (1, 1), p.round_mode == p.CEIL
-
-    def _plain(self, size: Shape, kernel: Shape, out: Shape) -> bool:
-        """Whether torch's own padding makes these windows."""
-        return all(self.pad[i] <= kernel[i] // 2 and self._torch_windows(size[i], kernel[i], i) == out[i] for i in (0, 1))
+    def torch_padding_fits(self, size: Shape, kernel: Shape, out: Shape) -> bool:
+        """Return whether torch's own padding makes these windows: it allows half a kernel, and drops the last also without a pad."""
+        p = self.param.pooling_param
+        for i in (0, 1):
+            reach = size[i] + 2 * self.pad[i] - kernel[i]
+            n = (reach if p.round_mode == p.FLOOR else reach + self.stride[i] - 1) // self.stride[i] + 1
+            if p.round_mode == p.CEIL and (n - 1) * self.stride[i] >= size[i] + self.pad[i]:
+                n -= 1
+            if self.pad[i] > kernel[i] // 2 or n != out[i]:
+                return False
+        return True
 
     def _areas(self, x: Tensor, kernel: Shape, out: Shape) -> Tensor:
         """Return what AVE divides by: the area of each window with the padding, (out height, out width)."""
@@ -148,11 +155,10 @@ class Pooling(Layer):
         squares = avg_pool2d(x * x, kernel, self.stride, divisor_override=1)
         return torch.where(total > 0, squares / torch.where(total > 0, total, 1), 0)
 
-    @property
-    def remembers(self) -> bool:
-        """Where the largest values were."""
-        return bool(self.param.pooling_param.pool == self.param.pooling_param.MAX)
+    def caffe(self) -> CaffeTraits:
+        """Say that for MAX, Caffe keeps where the largest values were."""
+        return CaffeTraits(saves_forward_state=self.param.pooling_param.pool == self.param.pooling_param.MAX)
 
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Values looked at."""
-        return count(tops[0]) * count(self._kernel(bottoms[0][2:]))
+        return count(tops[0]) * count(self.kernel_for(bottoms[0][2:]))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class Power(Elementwise):
@@ -21,6 +22,8 @@ class Power(Elementwise):
     Caffe, src/caffe/layers/power_layer.cpp, PowerLayer.
     """
 
+    examples = (Example("power_param { power: 3 scale: 0.5 shift: 2 }"), Example("power_param { power: 2 }"))
+
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
         p = self.param.power_param
@@ -33,12 +36,11 @@ class Power(Elementwise):
             return inner if p.power == 1 else inner * inner
         return torch.pow(inner, p.power)
 
-    @property
-    def spoils_itself(self) -> bool:
-        """The derivative is taken at the bottom."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that the derivative is taken at the bottom."""
+        return CaffeTraits(in_place_breaks_gradient=True)
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by bottom and top; in place, Caffe's derivative overwrites the top's diff."""
         p = self.param.power_param
         factor = p.power * p.scale

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise, Shape, Weight
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
 from dreamopt.engine.layers._axes import text
 from dreamopt.schema.caffe_pb2 import FillerParameter
 
@@ -18,6 +19,9 @@ class PReLU(Elementwise):
     ----------
     Caffe, src/caffe/layers/prelu_layer.cpp, PReLULayer.
     """
+
+    examples = (Example(), Example("prelu_param { channel_shared: true }"))
+    has_weights = True
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Want the slopes, 0.25 if no filler is given."""
@@ -31,7 +35,6 @@ class PReLU(Elementwise):
         """Compute the top."""
         return torch.nn.functional.prelu(x, weights[0].reshape(-1))
 
-    @property
-    def gate(self) -> tuple[float, float] | None:
-        """Open above 0; below it too, wherever the slope that was learned is not 0."""
-        return (0.0, math.inf)
+    def caffe(self) -> CaffeTraits:
+        """Say that it is open above 0; below it too, wherever the slope that was learned is not 0."""
+        return CaffeTraits(active_range=(0.0, math.inf))

@@ -6,7 +6,7 @@ from math import ceil, floor
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -22,6 +22,9 @@ class PSROIPooling(Layer):
     daijifeng001/caffe-rfcn, PSROIPoolingLayer; Dai et al., R-FCN, 2016.
     """
 
+    fork = "R-FCN"
+    differs = "windows are cut in float64; no gradient reaches the boxes"
+    examples = (Example("psroi_pooling_param { output_dim: 2 group_size: 3 spatial_scale: 2 }", ((2, 18, 5, 4), (4, 5)), labels=(1,)),)
     bottoms = (2, 2)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
@@ -37,9 +40,9 @@ class PSROIPooling(Layer):
         """Return (boxes, output_dim, group_size, group_size)."""
         p, (x, boxes) = self.param.psroi_pooling_param, bottoms
         same_rank(self, x, 4, "PSROIPooling")
-        wanted = p.output_dim * p.group_size**2
-        if x[1] != wanted:
-            self.fail(f"the map has {x[1]} channels; output_dim {p.output_dim} and group_size {p.group_size} take {wanted}")
+        channels = p.output_dim * p.group_size**2
+        if x[1] != channels:
+            self.fail(f"the map has {x[1]} channels; output_dim {p.output_dim} and group_size {p.group_size} take {channels}")
         if len(boxes) < 2 or boxes[1] != 5 or any(d != 1 for d in boxes[2:]):
             self.fail(f"the boxes have shape {text(boxes)}; it takes 5 numbers for each box: item, x1, y1, x2, y2")
         return [(boxes[0], p.output_dim, p.group_size, p.group_size)]

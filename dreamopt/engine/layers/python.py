@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from dreamopt.engine.blob import Blob
-from dreamopt.engine.blob_layer import HandLayer
+from dreamopt.engine.blob_layer import BlobLayer
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import NetError
 
 
-class Python(HandLayer):
+class Python(BlobLayer):
     """A layer that runs a Python class, by pycaffe's protocol (`dreamopt.engine.python_layer.PythonLayer`).
 
     The net that holds it has to be made with ``allow_python_layers=True``: a prototxt can name any module.
@@ -23,19 +25,26 @@ class Python(HandLayer):
     Caffe, include/caffe/layers/python_layer.hpp, PythonLayer.
     """
 
+    differs = (
+        "runs only where it is allowed (`Net(..., allow_python_layers=True)`); gradients are what its `backward` writes, in programs too"
+    )
+    examples = (Example('python_param { module: "dreamopt.testing.python_layers" layer: "Tenfold" }', step=1e-2),)
     bottoms = (0, None)
     tops = (0, None)
     instance: Any = None
-    rereads = True  # nobody knows what its code looks at
+
+    def caffe(self) -> CaffeTraits:
+        """Say that nobody knows what its code looks at."""
+        return CaffeTraits(backward_reads_blobs=True)
 
     def open(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> list[Blob]:
         """Import the module, make the object and call its ``setup``."""
-        self.instance = made = self._made()
-        made.param_str = self.param.python_param.param_str
-        made.phase = 0 if self.phase == "TRAIN" else 1
+        self.instance = instance = self._made()
+        instance.param_str = self.param.python_param.param_str
+        instance.phase = 0 if self.phase == "TRAIN" else 1
         with self._named():
-            made.setup(bottoms, tops)
-        blobs: list[Blob] = made.blobs
+            instance.setup(bottoms, tops)
+        blobs: list[Blob] = instance.blobs
         return blobs
 
     def _made(self) -> PythonLayer:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import axis_of
 
 
@@ -15,6 +15,8 @@ class Reduction(Layer):
     ----------
     Caffe, src/caffe/layers/reduction_layer.cpp, ReductionLayer.
     """
+
+    examples = (Example("reduction_param { operation: SUMSQ axis: 1 coeff: 0.5 }"),)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the axes before ``axis``."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class ReLU(Elementwise):
@@ -19,6 +20,8 @@ class ReLU(Elementwise):
     Caffe, src/caffe/layers/relu_layer.cpp, ReLULayer.
     """
 
+    examples = (Example(), Example("relu_param { negative_slope: 0.3 }"))
+
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""
         slope = self.param.relu_param.negative_slope
@@ -26,16 +29,11 @@ class ReLU(Elementwise):
             return torch.relu(x)
         return torch.nn.functional.leaky_relu(x, slope)
 
-    @property
-    def gate(self) -> tuple[float, float] | None:
-        """Open above 0; with a slope below it, nothing is flat."""
-        return (0.0, math.inf) if self.param.relu_param.negative_slope == 0 else None
+    def caffe(self) -> CaffeTraits:
+        """Say that it is open above 0, unless there is a slope below; with one below 0, the top has not the bottom's sign."""
+        slope = self.param.relu_param.negative_slope
+        return CaffeTraits(active_range=(0.0, math.inf) if slope == 0 else None, in_place_breaks_gradient=slope < 0)
 
-    @property
-    def spoils_itself(self) -> bool:
-        """With a slope below 0, the top has not the bottom's sign."""
-        return self.param.relu_param.negative_slope < 0
-
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Look for the sign in the bottom."""
         return torch.where(x > 0, grad, grad * self.param.relu_param.negative_slope)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -20,6 +20,10 @@ class Reorg(Layer):
     ----------
     pjreddie/darknet, reorg_layer; Redmon and Farhadi, YOLO9000, 2016.
     """
+
+    fork = "YOLO v2"
+    differs = "in darknet's order of channels"
+    examples = (Example("reorg_param { stride: 2 }", ((2, 4, 6, 8),)), Example("reorg_param { stride: 2 reverse: true }", ((2, 12, 5, 3),)))
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the stride."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import text
 
 
@@ -18,8 +19,11 @@ class Reshape(Layer):
     Caffe, src/caffe/layers/reshape_layer.cpp, ReshapeLayer.
     """
 
-    shares_data = True
-    shares_diff = True
+    examples = (Example("reshape_param { axis: 1 shape { dim: 5 dim: -1 } }"),)
+
+    def caffe(self) -> CaffeTraits:
+        """Say that the top is the bottom in another shape."""
+        return CaffeTraits(shares_data=True, shares_diff=True, is_identity=True)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Work out the new shape."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Weight
+from dreamopt.engine.layer import Example, Weight
 from dreamopt.engine.layers._recurrent import Recurrent
 
 
@@ -18,6 +18,9 @@ class RNN(Recurrent):
     ----------
     Caffe, src/caffe/layers/rnn_layer.cpp, RNNLayer.
     """
+
+    differs = "the number of steps may change between two passes; see [States](#states) for what a pass begins from"
+    examples = (Example("recurrent_param { num_output: 2 }", ((3, 4, 5), (3, 4), (4, 6))),)
 
     def more_weights(self) -> Sequence[Weight]:
         """Return W_o and b_o."""

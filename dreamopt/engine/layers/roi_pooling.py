@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, pad
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -22,6 +23,9 @@ class ROIPooling(Layer):
     rbgirshick/caffe-fast-rcnn, ROIPoolingLayer; Girshick, Fast R-CNN, 2015.
     """
 
+    fork = "Fast R-CNN"
+    differs = "windows are cut by whole numbers (the fork: by float32); no gradient reaches the boxes"
+    examples = (Example("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 2 }", (MAP, (4, 5)), labels=(1,)),)
     bottoms = (2, 2)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
@@ -66,7 +70,6 @@ class ROIPooling(Layer):
         y = adaptive_max_pool2d(part, (p.pooled_h, p.pooled_w))
         return torch.where(y > lowest, y, 0)
 
-    @property
-    def remembers(self) -> bool:
-        """Where the largest values were."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps where the largest values were."""
+        return CaffeTraits(saves_forward_state=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._broadcast import check_operand, spread, weight_shape
 from dreamopt.schema.caffe_pb2 import FillerParameter
 
@@ -20,6 +20,8 @@ class Scale(Layer):
     Caffe, src/caffe/layers/scale_layer.cpp, ScaleLayer.
     """
 
+    examples = (Example("scale_param { bias_term: true }"), Example("scale_param { axis: 0 }", (MAP, (2, 3))))
+    has_weights = True
     bottoms = (1, 2)
     span: Shape
 

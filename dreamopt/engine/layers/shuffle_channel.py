@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import text
 
 
@@ -17,6 +17,9 @@ class ShuffleChannel(Layer):
     ----------
     farmingyard/ShuffleNet, ShuffleChannelLayer; Zhang et al., ShuffleNet, 2017.
     """
+
+    fork = "ShuffleNet"
+    examples = (Example("shuffle_channel_param { group: 3 }", ((2, 6, 5, 4),)),)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Check that the parts are equal."""

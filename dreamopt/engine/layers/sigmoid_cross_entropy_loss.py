@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, count
 from dreamopt.engine.layers._loss import check_labels, normaliser
 
 
 class SigmoidCrossEntropyLoss(Layer):
-    """``L = -sum (t log s + (1 - t) log(1 - s)) / n``, s the first bottom's sigmoid, t the second bottom, n by default its items.
+    """``L = -sum (t log s + (1 - t) log(1 - s)) / n``, s the first bottom's sigmoid, t the second bottom, n by default its samples.
 
     Targets equal to ``ignore_label`` do not count.
 
@@ -19,6 +20,7 @@ class SigmoidCrossEntropyLoss(Layer):
     Caffe, src/caffe/layers/sigmoid_cross_entropy_loss_layer.cpp, SigmoidCrossEntropyLossLayer.
     """
 
+    examples = (Example(shapes=(MAP, MAP)),)
     bottoms = (2, 2)
     is_loss = True
     no_gradient = (1,)
@@ -37,7 +39,6 @@ class SigmoidCrossEntropyLoss(Layer):
         n = normaliser(self, x.shape[0], x.shape[1:].numel(), float(counts.sum()), p.BATCH_SIZE)
         return [torch.where(counts, loss, 0).sum() / n]
 
-    @property
-    def remembers(self) -> bool:
-        """The sigmoids."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the sigmoids."""
+        return CaffeTraits(saves_forward_state=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.layer import MAP, Example, Layer, Shape
 
 
 class Silence(Layer):
@@ -15,6 +15,7 @@ class Silence(Layer):
     Caffe, src/caffe/layers/silence_layer.cpp, SilenceLayer.
     """
 
+    examples = (Example(shapes=(MAP, (2, 3)), tops=0),)
     bottoms = (1, None)
     tops = (0, 0)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import axis_of
 
 
@@ -17,6 +17,7 @@ class Slice(Layer):
     Caffe, src/caffe/layers/slice_layer.cpp, SliceLayer.
     """
 
+    examples = (Example("slice_param { axis: 2 slice_point: 3 }", tops=2),)
     tops = (1, None)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:

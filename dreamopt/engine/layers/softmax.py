@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape
 from dreamopt.engine.layers._axes import axis_of
 
 
@@ -17,10 +18,11 @@ class Softmax(Layer):
     Caffe, src/caffe/layers/softmax_layer.cpp, SoftmaxLayer.
     """
 
-    @property
-    def always_propagates(self) -> bool:
-        """Always: Caffe's backward pass does not look at ``propagate_down``."""
-        return True
+    examples = (Example(),)
+
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe's backward pass does not look at ``propagate_down``."""
+        return CaffeTraits(ignores_propagate_down=True)
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Check the axis."""
@@ -31,6 +33,6 @@ class Softmax(Layer):
         """Compute the top."""
         return [torch.softmax(bottoms[0], self.param.softmax_param.axis)]
 
-    def pull_back(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the top."""
         return y * (grad - (y * grad).sum(self.param.softmax_param.axis, keepdim=True))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, count
 from dreamopt.engine.layers._axes import axis_of
 from dreamopt.engine.layers._loss import check_labels, normaliser
 
@@ -23,6 +24,8 @@ class SoftmaxWithLoss(Layer):
     Caffe, src/caffe/layers/softmax_loss_layer.cpp, SoftmaxWithLossLayer.
     """
 
+    differs = "a second top gives the probabilities (Caffe documents it, but aborts on it)"
+    examples = (Example(shapes=(MAP, (2, 5, 4)), tops=2),)
     bottoms = (2, 2)
     tops = (1, 2)
     is_loss = True
@@ -42,16 +45,15 @@ class SoftmaxWithLoss(Layer):
         outer, inner = x.shape[:axis].numel(), x.shape[axis + 1 :].numel()
         labels = bottoms[1].detach().reshape(outer, inner).long()
         counts = labels != p.ignore_label if p.HasField("ignore_label") else torch.ones_like(labels, dtype=torch.bool)
-        kept = labels[counts]
-        if kept.numel() and not 0 <= int(kept.min()) <= int(kept.max()) < x.shape[axis]:
-            self.fail(f"the labels go from {int(kept.min())} to {int(kept.max())}; allowed are 0 to {x.shape[axis] - 1}")
+        counted = labels[counts]
+        if counted.numel() and not 0 <= int(counted.min()) <= int(counted.max()) < x.shape[axis]:
+            self.fail(f"the labels go from {int(counted.min())} to {int(counted.max())}; allowed are 0 to {x.shape[axis] - 1}")
         log_p = torch.log_softmax(x.reshape(outer, -1, inner), 1).gather(1, torch.where(counts, labels, 0)[:, None])[:, 0]
         # Caffe takes no smaller probability than float32 can write, but lets its gradient pass
         log_p = log_p + (log_p.clamp(min=_TINY) - log_p).detach()
         loss = -torch.where(counts, log_p, 0).sum() / normaliser(self, outer, inner, float(counts.sum()), p.VALID)
         return [loss, torch.softmax(x, axis).detach()][: self.n_tops]
 
-    @property
-    def remembers(self) -> bool:
-        """The probabilities."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps the probabilities."""
+        return CaffeTraits(saves_forward_state=True)

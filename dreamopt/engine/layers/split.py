@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape
 
 
 class Split(Layer):
@@ -15,8 +16,12 @@ class Split(Layer):
     Caffe, src/caffe/layers/split_layer.cpp, SplitLayer.
     """
 
+    examples = (Example(tops=3),)
     tops = (1, None)
-    shares_data = True
+
+    def caffe(self) -> CaffeTraits:
+        """Say that the tops are the bottom."""
+        return CaffeTraits(shares_data=True, is_identity=True)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Return the bottom for each top."""

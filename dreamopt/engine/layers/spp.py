@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight, count
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import same_rank
 from dreamopt.engine.layers.pooling import Pooling
 from dreamopt.schema.caffe_pb2 import LayerParameter
 
 
 class SPP(Layer):
-    """A pyramid of poolings, one after another as a vector for each item: level l has ``2^l x 2^l`` windows that cover the map.
+    """A pyramid of poolings, one after another as a vector for each sample: level l has ``2^l x 2^l`` windows that cover the map.
 
     A window is ``ceil(size / 2^l)`` long, and what is missing is padded, ``floor((missing + 1) / 2)`` on each side. A pyramid of
     one level keeps the four axes.
@@ -23,6 +24,13 @@ class SPP(Layer):
     ----------
     Caffe, src/caffe/layers/spp_layer.cpp, SPPLayer.
     """
+
+    differs = "STOCHASTIC as in Pooling, by its definition only (Caffe's CPU has none)"
+    examples = (
+        Example("spp_param { pool: AVE pyramid_height: 2 }"),
+        Example("spp_param { pyramid_height: 3 }", ((2, 3, 7, 6),)),
+        Example("spp_param { pool: STOCHASTIC pyramid_height: 2 }", ((2, 3, 4, 6),), positive=True),
+    )
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the height."""
@@ -56,7 +64,6 @@ class SPP(Layer):
         tops = [level.forward(bottoms, ())[0] for level in self._levels(tuple(bottoms[0].shape))]
         return tops if len(tops) == 1 else [torch.cat([y.flatten(1) for y in tops], 1)]
 
-    @property
-    def remembers(self) -> bool:
-        """Where the largest values were."""
-        return bool(self.param.spp_param.pool == self.param.spp_param.MAX)
+    def caffe(self) -> CaffeTraits:
+        """Say that for MAX, Caffe keeps where the largest values were."""
+        return CaffeTraits(saves_forward_state=self.param.spp_param.pool == self.param.spp_param.MAX)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Elementwise
+from dreamopt.engine.layer import Elementwise, Example
 
 
 class Threshold(Elementwise):
@@ -14,6 +14,9 @@ class Threshold(Elementwise):
     ----------
     Caffe, src/caffe/layers/threshold_layer.cpp, ThresholdLayer.
     """
+
+    examples = (Example(),)
+    differentiable = False
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import axis_of
 
 
@@ -16,6 +16,8 @@ class Tile(Layer):
     ----------
     Caffe, src/caffe/layers/tile_layer.cpp, TileLayer.
     """
+
+    examples = (Example("tile_param { tiles: 3 }"),)
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the number of copies."""

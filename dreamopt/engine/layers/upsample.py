@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Layer, Shape, Weight
+from dreamopt.engine.caffe_traits import CaffeTraits
+from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -24,6 +25,16 @@ class Upsample(Layer):
     alexgkendall/caffe-segnet, UpsampleLayer; Badrinarayanan et al., SegNet, 2015. ChenYingpeng/darknet2caffe, UpsampleLayer.
     """
 
+    fork = "SegNet, ENet, YOLO v3"
+    differs = (
+        "SegNet's and ENet's, with a mask; of several values for one place the last counts and has the gradient (the fork gives "
+        "it to all). YOLO's, without a mask: each value fills a square"
+    )
+    examples = (
+        Example(shapes=(MAP, MAP), labels=(1,)),
+        Example("upsample_param { scale: 3 }"),
+        Example("upsample_param { upsample_h: 7 upsample_w: 9 }", (MAP, MAP), labels=(1,)),
+    )
     bottoms = (1, 2)
     scale: Shape
 
@@ -37,9 +48,9 @@ class Upsample(Layer):
             if others or factor < 1:
                 self.fail(f"without a mask it takes a scale of 1 and more, but has {', '.join(others) or 'scale 0'}")
             return ()
-        for one in ("upsample", "scale"):
-            if p.HasField(f"{one}_h") != p.HasField(f"{one}_w"):
-                self.fail(f"{one}_h and {one}_w have to be given together")
+        for name in ("upsample", "scale"):
+            if p.HasField(f"{name}_h") != p.HasField(f"{name}_w"):
+                self.fail(f"{name}_h and {name}_w have to be given together")
         if p.HasField("scale") and p.HasField("scale_h") and not p.HasField("upsample_h"):
             self.fail("scale and scale_h are both given; allowed is one of the two")
         self.scale = (p.scale_h, p.scale_w) if p.HasField("scale_h") else (p.scale, p.scale)
@@ -83,7 +94,6 @@ class Upsample(Layer):
         y = torch.where(last >= 0, values.gather(2, last.clamp(min=0)), 0)
         return [y.reshape(*x.shape[:2], height, width)]
 
-    @property
-    def remembers(self) -> bool:
-        """Where the values went."""
-        return True
+    def caffe(self) -> CaffeTraits:
+        """Say that Caffe keeps where the values went."""
+        return CaffeTraits(saves_forward_state=True)

@@ -35,7 +35,7 @@ class Alpha(Parametrization):
         \text{seen} = \alpha y + (1 - \alpha)\, z, \qquad
         \text{judged} = (1 - \bar\alpha)\, O - \tfrac{\lambda}{2} \sum_i (\alpha_i - \operatorname{blur}(\alpha)_i)^2
 
-    with y the image of another parametrization, z a picture of noise with the spectrum of photographs, of its own for each item
+    with y the image of another parametrization, z an image of noise with the spectrum of photographs, of its own for each item
     and step, and the blur a window of 3 by 3 that has no gradient. Whatever shows through must not matter to the unit, so the
     unit pays for every pixel that it wants to be seen. With a score below 0 the first factor would ask for more opacity, not
     less; with objectives that can be negative, ``favour=0`` is the better choice.
@@ -45,7 +45,7 @@ class Alpha(Parametrization):
     of : Parametrization
         What makes y; its strings nest, as in ``alpha(fourier(noise=2))``.
     opacity : Parametrization
-        What makes α, on a canvas of one channel from 0 to 1: `Fourier` ends in a sigmoid, as Lucid's does.
+        What makes α, on an image space of one channel from 0 to 1: `Fourier` ends in a sigmoid, as Lucid's does.
     background : float
         Spread of z's frequencies, at least 0, in Lucid's units; 0.5 gives about 50 grey levels at 128 pixels, 0 plain grey.
     favour : float
@@ -101,7 +101,7 @@ class Alpha(Parametrization):
     def shape(self, space: ImageSpace) -> Shape:
         """Return (P,): the image's parameters, then the opacity's."""
         image_shape(space, "Alpha")
-        return (math.prod(self.of.shape(space)) + math.prod(self.opacity.shape(_veil(space))),)
+        return (math.prod(self.of.shape(space)) + math.prod(self.opacity.shape(opacity_space(space))),)
 
     def unit(self, space: ImageSpace) -> float:
         """Return the image's unit; the opacity's parameters are counted in it too."""
@@ -110,11 +110,11 @@ class Alpha(Parametrization):
     def bounds(self, space: ImageSpace) -> tuple[Tensor | None, Tensor | None]:
         """Return the bounds of both parts."""
         total, ends = self.shape(space)[0], []
-        veil, mine = _veil(space), padded_bounds(self.of, space, self.shape(space)[0])
-        for own, end, free in zip(mine, self.opacity.bounds(veil), (-math.inf, math.inf), strict=True):
+        opacity_params, mine = opacity_space(space), padded_bounds(self.of, space, self.shape(space)[0])
+        for own, end, free in zip(mine, self.opacity.bounds(opacity_params), (-math.inf, math.inf), strict=True):
             full = space.like.new_full((total,), free) if own is None else own
             if end is not None:
-                shape = self.opacity.shape(veil)
+                shape = self.opacity.shape(opacity_params)
                 full[-math.prod(shape) :] = end.expand(shape).reshape(-1) * self._ratio(space)
             ends.append(None if own is None and end is None else full)
         return ends[0], ends[1]
@@ -122,8 +122,8 @@ class Alpha(Parametrization):
     def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return the start of both; the opacity starts about a half."""
         # The opacity draws from a branch of its own, or it would repeat the image's first channel.
-        veil = self.opacity.start(_veil(space), [stream.fold_in(1) for stream in streams])
-        return joined([self.of.start(space, streams), veil * self._ratio(space)])
+        opacity_params = self.opacity.start(opacity_space(space), [stream.fold_in(1) for stream in streams])
+        return joined([self.of.start(space, streams), opacity_params * self._ratio(space)])
 
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images as they are where nothing shows through."""
@@ -131,7 +131,7 @@ class Alpha(Parametrization):
 
     def alpha(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the opacity, (N, 1, H, W) from 0 to 1."""
-        return self.opacity.image(self._parts(params, space)[1], _veil(space))
+        return self.opacity.image(self._parts(params, space)[1], opacity_space(space))
 
     def composite(self, image: Tensor, alpha: Tensor, streams: Sequence[Stream], space: ImageSpace) -> Tensor:
         """Return the images over the noise of this step."""
@@ -148,31 +148,31 @@ class Alpha(Parametrization):
 
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return parameters of images that are opaque: a thousandth short of it, where the sigmoid has no inverse."""
-        veil = image.new_ones(image.shape[0], 1, *space.shape[1:])
-        return joined([self.of.params(image, space), self.opacity.params(veil, _veil(space)) * self._ratio(space)])
+        opacity_params = image.new_ones(image.shape[0], 1, *space.shape[1:])
+        return joined([self.of.params(image, space), self.opacity.params(opacity_params, opacity_space(space)) * self._ratio(space)])
 
     def update_from_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> Tensor:
-        """Return parameters of the mended images, with the opacity as it is."""
+        """Return parameters of the projected images, with the opacity as it is."""
         mine, _ = self._parts(params, space)
         kept = params[:, math.prod(mine.shape[1:]) :]
         return joined([self.of.update_from_image(mine, image, space), kept])
 
     def project_params(self, params: Tensor, space: ImageSpace, context: StepContext) -> Tensor:
         """Return the parameters with both parts settled."""
-        mine, veil = self._parts(params, space)
-        settled = self.opacity.project_params(veil, _veil(space), context) * self._ratio(space)
+        mine, opacity_params = self._parts(params, space)
+        settled = self.opacity.project_params(opacity_params, opacity_space(space), context) * self._ratio(space)
         return joined([self.of.project_params(mine, space, context), settled])
 
     def _ratio(self, space: ImageSpace) -> float:
-        return self.of.unit(space) / self.opacity.unit(_veil(space))
+        return self.of.unit(space) / self.opacity.unit(opacity_space(space))
 
     def _parts(self, params: Tensor, space: ImageSpace) -> tuple[Tensor, Tensor]:
-        mine, veil = self.of.shape(space), self.opacity.shape(_veil(space))
+        mine, opacity_params = self.of.shape(space), self.opacity.shape(opacity_space(space))
         count = math.prod(mine)
-        return params[:, :count].reshape(-1, *mine), params[:, count:].reshape(-1, *veil) / self._ratio(space)
+        return params[:, :count].reshape(-1, *mine), params[:, count:].reshape(-1, *opacity_params) / self._ratio(space)
 
 
-def _veil(space: ImageSpace) -> ImageSpace:
+def opacity_space(space: ImageSpace) -> ImageSpace:
     """Return the opacity's canvas: one channel from 0 to 1."""
     ends = space.like.new_zeros(1, 1, 1), space.like.new_ones(1, 1, 1)
     return replace(space, shape=(1, *space.shape[1:]), low=ends[0], high=ends[1], grey_level=1 / 255, order="")

@@ -1,4 +1,4 @@
-"""CPPN: a small network paints the picture from each pixel's place; its weights are searched."""
+"""CPPN: a small network paints the image from each pixel's place; its weights are searched."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class CPPN(Parametrization):
         h^{k+1} = \Bigl(\frac{a}{0.67}, \frac{a^2}{0.6}\Bigr), \quad
         \text{colour} = \operatorname{sigmoid}(t_0 + W_L h^L + b_L)
 
-    The longer side of the picture spans the whole range. The picture is a smooth function of the place, so the same weights
+    The longer side of the image spans the whole range. The image is a smooth function of the place, so the same weights
     draw it at any size (`redraw`); there is no grain at all, and edges run as far as a few dozen neurons can bend them. It wants
     many small steps: 0.005 in each weight, about 1.3 grey levels of `Adam`, for several hundred steps.
 
     Parameters
     ----------
     layers : int
-        L, the hidden layers, 1 to 1024. More of them make more intricate pictures.
+        L, the hidden layers, 1 to 1024. More of them make more intricate images.
     width : int
         Neurons of each, 1 to 1024; each has two outputs.
     noise : float
         Spread of the start about the mean colour, in grey levels, at least 0. At 0 the last layer's weights are 0, and the
-        first picture is flat; the hidden weights are N(0, 1 / inputs) in any case.
+        first image is flat; the hidden weights are N(0, 1 / inputs) in any case.
     centre : Colour
         What a last layer of zeros looks like: see `dreamopt.image.palette.Palette`. "grey" is Lucid's.
 
@@ -85,7 +85,7 @@ class CPPN(Parametrization):
         return (sum(outputs * (inputs + 1) for outputs, inputs in self.sizes(space)),)
 
     def unit(self, space: ImageSpace) -> float:
-        """Return 1/255: a weight changes the picture in its own way, so only the order of magnitude is that of a grey level."""
+        """Return 1/255: a weight changes the image in its own way, so only the order of magnitude is that of a grey level."""
         return 1.0 / 255.0
 
     def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
@@ -100,7 +100,7 @@ class CPPN(Parametrization):
         return torch.stack(rows)
 
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
-        """Return the pictures that the weights draw on the canvas."""
+        """Return the images that the weights draw on the image space."""
         places, sizes = self._places(space), self.sizes(space)
 
         def one(row: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class CPPN(Parametrization):
         return per_sample(one, params)
 
     def redraw(self, params: Tensor, space: ImageSpace, size: tuple[int, int]) -> Tensor:
-        """Return the same pictures at another size (H, W), in the input space; best of the same ratio of sides.
+        """Return the same images at another size (H, W), in the input space; best of the same ratio of sides.
 
         >>> from dreamopt.parts.streams import streams
         >>> low, high = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
@@ -135,9 +135,9 @@ class CPPN(Parametrization):
         return self.image(params, replace(space, shape=(space.shape[0], *size), low=ends[0], high=ends[1]))
 
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
-        """Refuse: no weights can be read off a picture."""
+        """Refuse: no weights can be read off an image."""
         raise UsageError(
-            "a CPPN cannot start from an image, nor be mended between steps: no weights can be read off a picture; "
+            "a CPPN cannot start from an image, nor take a projection between steps: no weights can be read off an image; "
             "use Pixels, Fourier or Laplacian, or leave the projections out"
         )
 

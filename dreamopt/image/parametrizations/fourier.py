@@ -44,7 +44,7 @@ class Fourier(Parametrization):
         Spread of the start about the mean colour or about ``init``, in grey levels, at least 0. Larger values leave fewer
         dead ReLUs. None is 4 (under ``standardize`` 63.75, a spectrum of variance 1), and 0 where there is an ``init``.
     power : float
-        α, from 0 to 10. 1 is the spectrum of photographs, 0 treats all frequencies alike, more than 1 makes smoother pictures.
+        α, from 0 to 10. 1 is the spectrum of photographs, 0 treats all frequencies alike, more than 1 makes smoother images.
     decorrelate : bool or str
         M: see `dreamopt.image.palette.Palette`; "lucid" and "xplique" are theirs.
     init : path, array or tensor, optional

@@ -45,14 +45,14 @@ class Generator(Parametrization):
     layer : str, optional
         The layer whose value is the image, (1, H, W) or (3, H, W); the last one by default.
     noise : float
-        σ, at least 0. 0 starts from the code 0, the generator's mean picture.
+        σ, at least 0. 0 starts from the code 0, the generator's mean image.
     upper : float or str, optional
         u, above 0: one number, or the path of a text file with one for each unit, as the published ``act_range/3x/fc6.txt``. None:
         the code is not clipped.
     lower : float, optional
         The other end of the clip, 0 by default; used only with ``upper``.
     decay : float
-        λ, from 0 to 1; after the clip, as published. Smaller ones keep the code nearer to the mean picture.
+        λ, from 0 to 1; after the clip, as published. Smaller ones keep the code nearer to the mean image.
     mean : float or tuple of float
         μ: one number, or one for each channel of G, in its order.
     scale : float
@@ -60,7 +60,7 @@ class Generator(Parametrization):
     order : {"BGR", "RGB"}
         Of G's channels.
     fit : {"crop", "resize"}
-        Whether an image larger than the canvas is cut to its middle or made smaller; one that is too small in either
+        Whether an image larger than the image space is cut to its middle or made smaller; one that is too small in either
         direction is enlarged in both cases. Sides keep their ratio.
     init : array, tensor or path, optional
         The code to start from, (K,) or (N, K); a path to a ``.npy`` file. The noise is added if it is said.
@@ -124,7 +124,7 @@ class Generator(Parametrization):
         return channels == 1 or space.shape[0] in (1, 3)
 
     def network(self, space: ImageSpace) -> ImageNet:
-        """Return the generator, loaded on the canvas' device if it was given by name."""
+        """Return the generator, loaded on the image space's device if it was given by name."""
         return load_image_net(self.net, self.weights, space.like.device) if isinstance(self.net, str) else self.net
 
     def shape(self, space: ImageSpace) -> Shape:
@@ -167,7 +167,7 @@ class Generator(Parametrization):
         return torch.from_numpy(np.array(code, dtype=np.float64)).expand(n, *shape)
 
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
-        """Return what the generator makes of codes, in the canvas' space."""
+        """Return what the generator makes of codes, in the image space's space."""
         channels, height, width = image_shape(space, "Generator")
         net = self.network(space)
         layer = self._layer(net)
@@ -212,7 +212,7 @@ class Generator(Parametrization):
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Refuse: no code can be read off an image."""
         raise UsageError(
-            "a generator cannot start from an image, nor be mended between steps: no code can be read off a picture; "
+            "a generator cannot start from an image, nor take a projection between steps: no code can be read off an image; "
             "give a code as init, and use penalties, or its own bounds and decay"
         )
 

@@ -1,4 +1,4 @@
-"""Laplacian: the image is a sum of pictures of several sizes, the small ones enlarged."""
+"""Laplacian: the image is a sum of images of several sizes, the small ones enlarged."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NOISE = 4.0
 
 @dataclass(frozen=True)
 class Laplacian(Parametrization):
-    r"""Search a pyramid of pictures, each level enlarged to the image's size.
+    r"""Search a pyramid of images, each level enlarged to the image's size.
 
     .. math:: x = b + (w - b)\,\operatorname{sigmoid}\Bigl(t_0 + M \sum_k k^{\gamma}\, \operatorname{up}_k(p_k)\Bigr)
 
-    with black b and white w, and up\ :sub:`k` the bilinear enlargement of a picture of (⌈H/k⌉, ⌈W/k⌉). An optimizer moves a
+    with black b and white w, and up\ :sub:`k` the bilinear enlargement of an image of (⌈H/k⌉, ⌈W/k⌉). An optimizer moves a
     whole cell of k by k pixels by one number, so that shapes come before grain, and yet every pixel can be reached.
 
     Parameters
@@ -135,7 +135,7 @@ class Laplacian(Parametrization):
 
 
 def enlarged(level: Tensor, space: ImageSpace) -> Tensor:
-    """Return small pictures (N, C, h, w) at the canvas' size, bilinearly between the centres of their cells."""
+    """Return small images (N, C, h, w) at the image space's size, bilinearly between the centres of their cells."""
     size = space.shape[1:]
     if tuple(level.shape[2:]) == tuple(size):
         return level

@@ -31,8 +31,8 @@ class Maco(Parametrization):
         \mathcal{F}^{-1}(m\, e^{i \operatorname{std}(\varphi)})\bigr)\Bigr), \qquad
         \operatorname{std}(v) = \frac{v - \bar v}{\sigma(v) + \epsilon}
 
-    with M the colours' mixing matrix and m the mean strength of each frequency in photographs, in these colours. The picture has
-    the grain and the contrast of a photograph whatever the net would rather have; it wants large pictures (several hundred pixels),
+    with M the colours' mixing matrix and m the mean strength of each frequency in photographs, in these colours. The image has
+    the grain and the contrast of a photograph whatever the net would rather have; it wants large images (several hundred pixels),
     crops as transforms, and strong steps: Xplique's NAdam of 1.0 is 63.75 grey levels.
 
     Parameters
@@ -46,7 +46,7 @@ class Maco(Parametrization):
     epsilon : float
         ε, above 0. 1e-5 is Xplique's, 1e-4 Horama's.
     standardize : bool
-        Whether the phases are standardised. Without it they are free, and a climb can start from an image.
+        Whether the phases are standardised. Without it they are free, and a run can start from an image.
     init : path, array or tensor, optional
         The image whose phases are the start; wants ``standardize=False``, and shows that image with the magnitudes m.
     decorrelate : bool or str
@@ -132,14 +132,14 @@ class Maco(Parametrization):
     def _need_free_phases(self) -> None:
         if self.standardize:
             raise UsageError(
-                "Maco cannot start from an image, nor be mended between steps, while its phases are standardised: those of an image "
-                "spread wider; say standardize=False, or use Fourier"
+                "Maco cannot start from an image, nor take a projection between steps, while its phases are standardised: those of an "
+                "image spread wider; say standardize=False, or use Fourier"
             )
 
     def _strengths(self, space: ImageSpace) -> Tensor:
         channels, height, width = image_shape(space, "Maco")
         mix = mixing(self.decorrelate, space)
-        # Pictures are red, green, blue; the canvas' own order is only that of the rows.
+        # Images are red, green, blue; the image space's own order is only that of the rows.
         directions = None if mix is None else tuple(map(tuple, in_order(mix, space).tolist()))
         found = magnitudes(self.pictures, channels, (height, width), directions)
         if channels == 3 and directions is None:

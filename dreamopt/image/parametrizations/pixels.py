@@ -27,11 +27,11 @@ class Pixels(Parametrization):
     Parameters
     ----------
     init : path, array or tensor, optional
-        m: a picture's path, an array (H, W, 3) RGB 0-255, or a tensor (C, H, W), or (N, C, H, W) with one for each item, in the
+        m: an image's path, an array (H, W, 3) RGB 0-255, or a tensor (C, H, W), or (N, C, H, W) with one for each item, in the
         net's input space. None is ``centre``, and 0 for a vector.
     noise : float, optional
         σ, at least 0, in grey levels (for a vector, in its own units). None is 10 (for a vector 1) where there is no
-        ``init``, and 0 where there is one. Larger values wake more neurons, and leave more of the noise in the result.
+        ``init``, and 0 where there is one. Larger values give a gradient to more neurons, and leave more of the noise in the result.
     centre : Colour
         m where there is no ``init``: "mean" is 0, the mean colour (or grey where 0 is not between black and white); 200 is
         Øygard's, who starts from N(200, 8).
@@ -39,7 +39,7 @@ class Pixels(Parametrization):
         Whether n is drawn evenly from -1 to 1 instead: ``Pixels(noise=127.5, centre="grey", uniform=True)`` is U(0, 255).
     bounded : bool
         Whether values are held between black and white, at the start and after each step. Without it penalties alone keep them
-        in range, and only the picture that is written is cut.
+        in range, and only the image that is written is cut.
 
     References
     ----------
@@ -74,7 +74,7 @@ class Pixels(Parametrization):
         return space.shape
 
     def unit(self, space: ImageSpace) -> float:
-        """Return the canvas' grey level."""
+        """Return the image space's grey level."""
         return space.grey_level
 
     def bounds(self, space: ImageSpace) -> tuple[Tensor | None, Tensor | None]:

@@ -151,7 +151,7 @@ class Shared(Parametrization):
         return joined([own, own.new_zeros(len(own), sum(map(math.prod, self.sizes(space))))])
 
     def update_from_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> Tensor:
-        """Return parameters of the mended images, with what is shared as it is."""
+        """Return parameters of the projected images, with what is shared as it is."""
         own, copies = self._parts(params, space)
         return joined([self.of.update_from_image(own, self._shifted(image, -self._common(copies, space), space), space), copies])
 

@@ -1,4 +1,4 @@
-"""A window whose place is drawn about the canvas' middle."""
+"""A window whose place is drawn about the image space's middle."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class NormalCrop(Transform):
     .. math:: s \sim \min(\max(N(f\, d, \sigma d), 0), d), \qquad d = \text{canvas} - \text{window}
 
     rounded down, for each axis; what lies outside the window has no gradient at this step. Inside, a gradient of 0 comes back as 1e-30,
-    so that steps and regularizers that mend the window (``ascent(norm="window")``, `Window`) find all of it, also where the target
+    so that steps and regularizers that change the window (``ascent(norm="window")``, `Window`) find all of it, also where the target
     sees but a part.
 
     Parameters
     ----------
     height, width : int or "net", optional
-        The window, at least 1; a square without ``width``; by default the size in the net's file. A side longer than the canvas is
-        the canvas'.
+        The window, at least 1; a square without ``width``; by default the size in the net's file. A side longer than the image space is
+        the image space's.
     spread : float or Schedule
         σ, at least 0: 0.3 in deepdraw and MFV, 0.1 in MFV's last stages. Larger values visit the border more often.
     down, right : float or Schedule

@@ -27,7 +27,7 @@ class RandomCropResize(Transform):
     .. math:: c_y, c_x \sim N(1/2, \sigma_c), \qquad b \sim \min(\max(N(\beta, \sigma_b), 0.05), 1)
 
     a box of b times the image's sides about c, the same b for both. Big boxes show the whole, small ones detail; with β falling while
-    the climb goes on, the picture is made from coarse to fine. Best with several views of each image at each step.
+    the run goes on, the image is made from coarse to fine. Best with several views of each image at each step.
 
     Parameters
     ----------

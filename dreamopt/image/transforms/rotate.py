@@ -26,7 +26,7 @@ class Rotate(Transform):
     ----------
     degrees : sequence of float, optional
         One is drawn, all equally likely (repeat one to make it likelier); positive turns counter-clockwise, as one looks at the
-        picture. A wider spread makes features that stand upright less.
+        image. A wider spread makes features that stand upright less.
     between : (float, float), optional
         Draw evenly from this range instead.
     fill : str, float or tuple

@@ -20,7 +20,7 @@ from dreamopt.parts.streams import Stream
 
 @dataclass(frozen=True)
 class Scale(Transform):
-    """Zoom by a random factor about the centre; the size stays: a larger picture is cut, a smaller one gets a frame.
+    """Zoom by a random factor about the centre; the size stays: a larger image is cut, a smaller one gets a frame.
 
     Bilinear. Lucid's own changes the size instead, which a batch whose items each have a factor of their own cannot.
 
@@ -31,7 +31,7 @@ class Scale(Transform):
     between : (float, float), optional
         Draw evenly from this range instead.
     fill : str, float or tuple
-        What lies around a smaller picture: "mean", "black", "grey", "white", a grey level 0-255, or (red, green, blue).
+        What lies around a smaller image: "mean", "black", "grey", "white", a grey level 0-255, or (red, green, blue).
     apart : bool
         Draw a factor for the height and one for the width (torch-dreams' random resize).
     antialias : bool

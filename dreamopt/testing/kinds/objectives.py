@@ -15,6 +15,7 @@ from dreamopt.errors import ObjectiveError, TargetError
 from dreamopt.objective import Objective, each, objectives, parse
 from dreamopt.testing.bench import Bench
 from dreamopt.testing.dataclass_checks import is_immutable, prints_what_makes_it, refuses_numbers_that_are_none
+from dreamopt.testing.gradients import require_gradient
 from dreamopt.testing.kind import Kind, require, require_close, require_error
 
 
@@ -75,7 +76,7 @@ def has_its_gradient(objective: Objective, bench: Bench) -> None:
     leaves = [activations[name].detach().requires_grad_() for name in bound.layers]
     require(bound.gradient in ("derivative", "rule"), f"gradient is 'derivative' or 'rule', not {bound.gradient!r}")
     if bound.gradient == "derivative":
-        torch.autograd.gradcheck(lambda *a: bound(dict(zip(bound.layers, a, strict=True))), leaves)
+        require_gradient(lambda *a: bound(dict(zip(bound.layers, a, strict=True))), leaves)
     else:
         gradients = torch.autograd.grad(bound(dict(zip(bound.layers, leaves, strict=True))).sum(), leaves)
         require(all(torch.isfinite(g).all() and g.any() for g in gradients), "the gradient is zero or not finite")

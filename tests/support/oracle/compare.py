@@ -76,9 +76,9 @@ def check(
     wanted = [*xs, *(w for w in ws if w.requires_grad)]
     grads = torch.autograd.grad([ys[i] for i in seeds], wanted, [torch.tensor(d) for d in seeds.values()], allow_unused=True)
     found = [np.zeros(x.shape, np.float32) if g is None else g.numpy() for g, x in zip(grads, wanted, strict=True)]
-    if in_place and layer.rereads:
+    if in_place and layer.caffe_traits.backward_reads_blobs:
         y = ys[0].detach()
-        found[0] = layer.pull_back(y, y, torch.tensor(seeds[0]), xs[0].detach()).numpy()
+        found[0] = layer.backward_from_blobs(y, y, torch.tensor(seeds[0]), xs[0].detach()).numpy()
     for i in range(len(xs)):
         error = relative_error(found[i], theirs.diffs[f"b{i}"])
         assert note(f"{type_} backward", error) <= TOLERANCE, f"diff of bottom {i} is off by {error:.1e}"

@@ -104,7 +104,7 @@ def _seen(node: Node) -> list[list[Tensor]]:
     device = torch.device("cpu")
     read = [[x.detach() for x in node._graph.bottoms]] if node._graph is not None else []
     stand = [blob._data.read(blob.shape, device) for blob in node.bottoms]
-    return [*read, stand] if node.layer.rereads else read
+    return [*read, stand] if node.layer.caffe_traits.backward_reads_blobs else read
 
 
 def near_a_kink(net: Net, exact: Net) -> str:

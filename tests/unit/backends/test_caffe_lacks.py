@@ -47,7 +47,7 @@ def test_layers_below_and_beside_work(files: tuple[Path, Path]) -> None:
             net.activations(x, [name])
 
 
-def test_what_is_told_of_the_net_is_the_same(files: tuple[Path, Path]) -> None:
+def test_the_description_of_the_net_is_the_same(files: tuple[Path, Path]) -> None:
     there = InProcess("cpu", caffe_without("Normalize"))
     net, truth = Network(CaffeBackend(read_net(files[0]), files[1], there)), load_net(*files, device="cpu")
     assert net.layers == truth.layers

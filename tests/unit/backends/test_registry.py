@@ -34,12 +34,13 @@ def open_toy(definition: NetDef, weights: str | os.PathLike[str] | None, options
 
 
 def test_names_come_from_the_files_of_the_folder() -> None:
-    assert backend_names() == ["engine", "pycaffe", "remote"]
-    assert backend_choices() == ["auto", "engine", "pycaffe", "remote"]
+    assert {"engine", "pycaffe", "remote"} <= set(backend_names())
+    assert not {"base", "registry", "torch_functions", "caffe"} & set(backend_names())
+    assert backend_choices() == ["auto", *backend_names()]
     assert opener("auto") is opener("engine")
 
 
-def test_names_are_told_without_loading_torch() -> None:
+def test_names_come_without_loading_torch() -> None:
     code = "import sys; from dreamopt.backends.registry import backend_choices; backend_choices(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
@@ -85,11 +86,13 @@ def test_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(BackendError, match=r"there is no backend 'remot' \(did you mean remote\?\); there is auto, engine, pycaffe"):
+    with pytest.raises(
+        BackendError, match=r"there is no backend 'remot' \(did you mean remote\?\); there is auto, " + ", ".join(backend_names())
+    ):
         load_net(backend="remot")
     result = CliRunner().invoke(main, ["inspect", "--backend", "remot"])
     assert result.exit_code == 2
-    assert "'remot' is not one of 'auto', 'engine'" in result.output
+    assert "'remot' is not one of 'auto', " in result.output
 
 
 def test_a_command_is_for_remote_alone() -> None:

@@ -10,9 +10,9 @@ import torch
 from dreamopt.engine import Net
 from dreamopt.engine.executor.allocator import keep_memory
 from dreamopt.engine.executor.convolution import Convolve
-from dreamopt.engine.executor.executor import Tape
+from dreamopt.engine.executor.executor import Executor
 from dreamopt.engine.executor.fusion import plan
-from dreamopt.engine.executor.kernels import Plain
+from dreamopt.engine.executor.kernels import AutogradKernel
 from dreamopt.schema import parse_net
 from tests.support.nets import conv, layer
 
@@ -73,14 +73,14 @@ def make(text: str) -> Net:
 def both(net: Net, wanted: Sequence[str], x: torch.Tensor) -> list[list[torch.Tensor]]:
     """Values and the data's gradient, layer by layer and by tape."""
     program = net.program(wanted)
-    tape = plan(program.steps, list(program.wanted.values()))
+    executor = plan(program.steps, list(program.wanted.values()))
     found = []
     for way in ("layers", "tape"):
         xs = x.clone().requires_grad_()
         if way == "layers":
             values = program({"data": xs}, weights={})
         else:
-            by_value = tape({program.inputs["data"]: xs.contiguous(memory_format=torch.channels_last)})
+            by_value = executor({program.inputs["data"]: xs.contiguous(memory_format=torch.channels_last)})
             values = {name: by_value[v] for name, v in program.wanted.items()}
         outs = [values[name] for name in wanted]
         torch.manual_seed(1)
@@ -114,18 +114,18 @@ def test_every_value_can_be_asked_for() -> None:
         check(both(net, [name], x))
 
 
-def tape_of(net: Net, wanted: Sequence[str]) -> tuple[Tape, tuple[int, int]]:
+def tape_of(net: Net, wanted: Sequence[str]) -> tuple[Executor, tuple[int, int]]:
     program = net.program(wanted)
     return plan(program.steps, list(program.wanted.values())), program.inputs["data"]
 
 
 def test_what_is_taken_together() -> None:
     text, wanted = NETS["inception"]
-    tape, _ = tape_of(make(text), wanted)
-    assert len(tape.kernels) == 8  # c1 p1 n1 (a b) b3 p pp out
-    assert max(len(k.branches) for k in tape.kernels if isinstance(k, Convolve)) == 2
-    tape, _ = tape_of(make(NETS["residual"][0]), NETS["residual"][1])
-    assert [k.node.layer.name for k in tape.kernels if isinstance(k, Plain)] == ["drop", "g", "fc"]
+    executor, _ = tape_of(make(text), wanted)
+    assert len(executor.kernels) == 8  # c1 p1 n1 (a b) b3 p pp out
+    assert max(len(k.branches) for k in executor.kernels if isinstance(k, Convolve)) == 2
+    executor, _ = tape_of(make(NETS["residual"][0]), NETS["residual"][1])
+    assert [k.node.layer.name for k in executor.kernels if isinstance(k, AutogradKernel)] == ["drop", "g", "fc"]
 
 
 def test_changed_weights_count_at_the_next_call() -> None:
@@ -134,28 +134,28 @@ def test_changed_weights_count_at_the_next_call() -> None:
     x = torch.randn(1, 3, 38, 45, generator=torch.Generator().manual_seed(7))
     check(both(net, wanted, x))
     program = net.program(wanted)
-    tape = plan(program.steps, list(program.wanted.values()))
+    executor = plan(program.steps, list(program.wanted.values()))
     at, want = program.inputs["data"], program.wanted["fc"]
-    before = tape({at: x})[want]
+    before = executor({at: x})[want]
     for name in ("c1", "bn", "sc"):
         held = net.params[name][0].data
         held *= 1.5
-        after = tape({at: x})[want]
+        after = executor({at: x})[want]
         assert not torch.allclose(before, after)
         torch.testing.assert_close(after, program({"data": x}, weights={})["fc"])
         held *= 0.5  # through a view that was alive all along
-        torch.testing.assert_close(tape({at: x})[want], program({"data": x}, weights={})["fc"])
+        torch.testing.assert_close(executor({at: x})[want], program({"data": x}, weights={})["fc"])
         before = after
 
 
 def test_backward_twice_and_without_gradient() -> None:
     text, wanted = NETS["inception"]
-    tape, at = tape_of(make(text), wanted)
+    executor, at = tape_of(make(text), wanted)
     x = torch.randn(2, 3, 38, 45, requires_grad=True)
-    (y,) = tape({at: x}).values()
+    (y,) = executor({at: x}).values()
     first, second = (torch.autograd.grad(y.sum(), x, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second)
-    (plain,) = tape({at: x.detach()}).values()
+    (plain,) = executor({at: x.detach()}).values()
     assert not plain.requires_grad
     assert torch.equal(plain, y.detach())
 

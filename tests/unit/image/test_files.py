@@ -14,10 +14,10 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
 
 def test_a_picture_and_its_metadata_come_back(tmp_path) -> None:
-    story = {"target": "fc8:Großer Münsterländer 犬", "values": [1.5, -2.25], "nested": {"seed": 7, "none": None}}
-    path = write_png(tmp_path / "new" / "folder" / "a.png", PICTURE, story)
+    metadata = {"target": "fc8:Großer Münsterländer 犬", "values": [1.5, -2.25], "nested": {"seed": 7, "none": None}}
+    path = write_png(tmp_path / "new" / "folder" / "a.png", PICTURE, metadata)
     assert (read_image(path) == PICTURE).all()
-    assert read_metadata(path) == story
+    assert read_metadata(path) == metadata
     with Image.open(path) as image:
         assert "犬" in image.info["dreamopt"]
 

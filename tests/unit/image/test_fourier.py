@@ -1,4 +1,4 @@
-"""The Fourier parametrization: its way back, its start, its gradient, and odd sizes."""
+"""The Fourier parametrization: its inverse, its start, its gradient, and odd sizes."""
 
 import numpy as np
 import pytest

@@ -93,7 +93,7 @@ def test_the_code_is_clipped_and_then_decayed(tmp_path: Path) -> None:
         Generator(wide, upper=str(ranges)).bounds(image_space())
 
 
-def test_it_is_loaded_by_its_files_and_climbs(tmp_path: Path) -> None:
+def test_it_is_loaded_by_its_files_and_optimized(tmp_path: Path) -> None:
     path = tmp_path / "up.prototxt"
     path.write_text(PROTOTXT)
     with pytest.warns(DreamoptWarning, match="random"):
@@ -115,7 +115,7 @@ def test_it_is_loaded_by_its_files_and_climbs(tmp_path: Path) -> None:
     assert Generator(str(path), str(weights)).network(problem.space) is Generator(path, weights).network(problem.space)  # type: ignore[arg-type]
 
 
-def test_a_climb_starts_from_a_code(tmp_path: Path) -> None:
+def test_a_run_starts_from_a_code(tmp_path: Path) -> None:
     wide = Network(FunctionBackend([("image", "Deconvolution", lambda c: c.reshape(-1, 3, 1, 1))], (3,), dtype=torch.float64))
     code = np.array([1.0, -2.0, 3.0])
     np.save(tmp_path / "code.npy", code)

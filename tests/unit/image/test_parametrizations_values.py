@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image import CPPN, Alpha, Fourier, Laplacian, Maco, Pixels, Shared
-from dreamopt.image.files import read_image, write_png
+from dreamopt.image.files import read_image, read_png, write_png
 from dreamopt.image.init import Held, given_images
-from dreamopt.image.opacity import laid_on, with_opacity
 from dreamopt.image.parametrization import ImageSpace
 from dreamopt.image.spectrum import image_files, magnitudes
 from dreamopt.parts.streams import streams
@@ -75,7 +74,7 @@ def test_fourier_is_xpliques_and_horamas() -> None:
     np.testing.assert_allclose(np.moveaxis(image[::-1], 0, -1), expected, atol=5e-4)  # their ε is 1e-4
 
 
-def test_pixels_start_where_they_are_told() -> None:
+def test_pixels_start_at_the_colour_given() -> None:
     space = image_space(3, 40, 50)
     shown = grey(Pixels(noise=8, centre=200).start(space, streams(0, [0])), space)
     np.testing.assert_allclose([shown.mean(), shown.std()], [200, 8], rtol=0.02)
@@ -181,16 +180,12 @@ def test_the_background_is_new_at_each_step_and_gone_where_all_is_opaque() -> No
     np.testing.assert_allclose(grey(flat[:1], space), 127.5)
 
 
-def test_pictures_with_opacity_are_written(tmp_path) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 3), dtype=np.uint8)
-    alpha = torch.rand(2, 1, 3, 4, generator=torch.Generator().manual_seed(0))
-    made = with_opacity(pictures, alpha)
-    np.testing.assert_array_equal(made[..., 3], np.rint(alpha[:, 0].double().numpy() * 255))
-    write_png(tmp_path / "one.png", made[0])
-    assert np.abs(read_image(tmp_path / "one.png").astype(int) - laid_on(made[0]).astype(int)).max() <= 1
-    np.testing.assert_array_equal(laid_on(pictures[0]), pictures[0])
-    with pytest.raises(ImageError, match=r"give \(N, H, W, 3\)"):
-        with_opacity(pictures[:1], alpha)
+def test_images_with_opacity_are_written_as_they_are_and_read_on_white(tmp_path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
+    write_png(tmp_path / "one.png", image)
+    np.testing.assert_array_equal(read_png(tmp_path / "one.png"), image)
+    part = image[..., 3:] / 255
+    np.testing.assert_allclose(read_image(tmp_path / "one.png"), image[..., :3] * part + 255 * (1 - part), rtol=0, atol=1)
 
 
 @pytest.mark.parametrize(("epsilon", "ends"), [(1e-5, (-1.0, 1.0)), (1e-4, (-2.5, 2.5))])

@@ -25,6 +25,7 @@ from dreamopt.objectives import (
     Style,
     TensorDirection,
 )
+from tests.support.names import name_of
 from tests.support.toy import toy_network
 
 Array = NDArray[np.float64]
@@ -131,7 +132,7 @@ def inverted(a: Array, seen: Array) -> float:
         ),
         (Guide("conv2", PICTURE), lambda i: (CONV[i] * best_columns(CONV[i], SEEN["conv2"])).sum()),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_formula(objective: Objective, formula: Callable[[int], float] | None) -> None:
     if formula is None:

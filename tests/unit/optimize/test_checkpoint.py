@@ -1,4 +1,4 @@
-"""A climb that is cut and taken up again: the same bits, whatever cut it."""
+"""A run that is interrupted and resumed: the same bits, whatever interrupted it."""
 
 import os
 import random
@@ -78,18 +78,18 @@ def cut_after(step: int) -> object:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 @pytest.mark.parametrize("every", [1, None])
-def test_a_climb_taken_up_again_has_the_same_bits(optimizer: Optimizer, every: int | None, tmp_path: Path) -> None:
+def test_a_resumed_run_has_the_same_bits(optimizer: Optimizer, every: int | None, tmp_path: Path) -> None:
     whole = run(problem(), optimizer, 12, seed=3, transparency=True)
     for cuts in ([6], [1, 5, 11]):
-        kept = Checkpoint(tmp_path / "climb", every=every)
-        kept.file.unlink(missing_ok=True)
+        checkpoint = Checkpoint(tmp_path / "run", every=every)
+        checkpoint.file.unlink(missing_ok=True)
         for step in cuts:
-            part = run(problem(), optimizer, 12, seed=3, transparency=True, checkpoint=kept, resume=True, callbacks=[cut_after(step)])  # type: ignore[list-item]
+            part = run(problem(), optimizer, 12, seed=3, transparency=True, checkpoint=checkpoint, resume=True, callbacks=[cut_after(step)])  # type: ignore[list-item]
             assert part.interrupted
-        last = run(problem(), optimizer, 12, seed=3, transparency=True, checkpoint=kept, resume=True)
+        last = run(problem(), optimizer, 12, seed=3, transparency=True, checkpoint=checkpoint, resume=True)
         assert last.resumed_at >= cuts[-1]
         assert_same(last, whole)
-    again = run(problem(), optimizer, 12, seed=3, transparency=True, checkpoint=kept, resume=True)
+    again = run(problem(), optimizer, 12, seed=3, transparency=True, checkpoint=checkpoint, resume=True)
     assert again.resumed_at == 12
     assert_same(again, whole)
 
@@ -103,16 +103,16 @@ def test_at_most_so_many_steps_are_lost(optimizer: Optimizer, tmp_path: Path) ->
     whole = run(problem(), optimizer, 12)
     stride = getattr(optimizer, "stride", 1)
     for death in (2, 11):
-        kept = Checkpoint(tmp_path / "climb", every=4)
-        kept.file.unlink(missing_ok=True)
+        checkpoint = Checkpoint(tmp_path / "run", every=4)
+        checkpoint.file.unlink(missing_ok=True)
 
         def die(progress: Progress, death: int = death) -> None:
             if progress.step + 1 >= death:
                 raise DiedError(progress.step + 1)
 
         with pytest.raises(DiedError) as died:
-            run(problem(), optimizer, 12, checkpoint=kept, callbacks=[die])
-        last = run(problem(), optimizer, 12, checkpoint=kept, resume=True)
+            run(problem(), optimizer, 12, checkpoint=checkpoint, callbacks=[die])
+        last = run(problem(), optimizer, 12, checkpoint=checkpoint, resume=True)
         assert died.value.args[0] - last.resumed_at <= max(4, stride)
         assert_same(last, whole)
 
@@ -127,30 +127,30 @@ def test_a_cut_between_a_bad_step_and_the_step_back(optimizer: Optimizer, tmp_pa
     whole = run(edge(), optimizer, 14)
     for step in range(1, 14):
         for every in (1, 100):
-            kept = Checkpoint(tmp_path / f"climb{step}", every=every)
-            kept.file.unlink(missing_ok=True)
-            run(edge(), optimizer, 14, checkpoint=kept, callbacks=[cut_after(step)])  # type: ignore[list-item]
-            assert_same(run(edge(), optimizer, 14, checkpoint=kept, resume=True), whole)
+            checkpoint = Checkpoint(tmp_path / f"run{step}", every=every)
+            checkpoint.file.unlink(missing_ok=True)
+            run(edge(), optimizer, 14, checkpoint=checkpoint, callbacks=[cut_after(step)])  # type: ignore[list-item]
+            assert_same(run(edge(), optimizer, 14, checkpoint=checkpoint, resume=True), whole)
 
 
-def test_stopping_and_firsts_are_kept_too(tmp_path: Path) -> None:
+def test_stopping_and_firsts_are_saved_too(tmp_path: Path) -> None:
     def go(**more: object) -> Result:
-        climbed = Problem(NETWORK, "fc:2 | fc:5 | fc:0")
-        return run(climbed, Plain(2e5), 30, seed=1, patience=Patience(3, relative=0.05), **more)  # type: ignore[arg-type]
+        problem = Problem(NETWORK, "fc:2 | fc:5 | fc:0")
+        return run(problem, Plain(2e5), 30, seed=1, patience=Patience(3, relative=0.05), **more)  # type: ignore[arg-type]
 
     whole = go()
     assert any(whole.stopped)
     for step in (1, 5, 9, 16):
-        kept = Checkpoint(tmp_path / f"climb{step}", every=None)
-        go(checkpoint=kept, callbacks=[cut_after(step)])
-        assert_same(go(checkpoint=kept, resume=True), whole)
+        checkpoint = Checkpoint(tmp_path / f"run{step}", every=None)
+        go(checkpoint=checkpoint, callbacks=[cut_after(step)])
+        assert_same(go(checkpoint=checkpoint, resume=True), whole)
 
 
-def test_a_callbacks_end_can_be_gone_on_from(tmp_path: Path) -> None:
-    kept = Checkpoint(tmp_path / "climb", every=None)
-    first = run(problem(), Adam(), 9, checkpoint=kept, callbacks=[lambda p: p.step == 4])
+def test_a_run_that_a_callback_ended_can_be_resumed(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "run", every=None)
+    first = run(problem(), Adam(), 9, checkpoint=checkpoint, callbacks=[lambda p: p.step == 4])
     assert (first.steps, first.interrupted, len(first.history)) == (5, False, 6)
-    assert_same(run(problem(), Adam(), 9, checkpoint=kept, resume=True), run(problem(), Adam(), 9))
+    assert_same(run(problem(), Adam(), 9, checkpoint=checkpoint, resume=True), run(problem(), Adam(), 9))
 
 
 @pytest.mark.parametrize(
@@ -170,47 +170,47 @@ def test_a_callbacks_end_can_be_gone_on_from(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_another_climbs_checkpoint_is_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:
-    kept = Checkpoint(tmp_path / "climb")
+def test_another_runs_checkpoint_is_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "run")
     settings: dict[str, object] = {"problem": problem(), "optimizer": Adam(), "steps": 8}
-    run(**settings, checkpoint=kept)  # type: ignore[arg-type]
-    before = kept.file.read_bytes()
+    run(**settings, checkpoint=checkpoint)  # type: ignore[arg-type]
+    before = checkpoint.file.read_bytes()
     with pytest.raises(OptimizeError, match=f"of another run: {message}"):
-        run(**settings | change, checkpoint=kept, resume=True)  # type: ignore[arg-type]
-    assert kept.file.read_bytes() == before
-    run(**settings | change, checkpoint=kept)  # type: ignore[arg-type]
-    assert kept.file.read_bytes() != before
+        run(**settings | change, checkpoint=checkpoint, resume=True)  # type: ignore[arg-type]
+    assert checkpoint.file.read_bytes() == before
+    run(**settings | change, checkpoint=checkpoint)  # type: ignore[arg-type]
+    assert checkpoint.file.read_bytes() != before
 
 
 def test_a_schedule_that_is_a_function_is_known_again(tmp_path: Path) -> None:
-    kept = Checkpoint(tmp_path / "climb")
+    checkpoint = Checkpoint(tmp_path / "run")
     for step in (4, 12):
         # A new function each time, as in a new process.
         optimizer = Adam(lambda context: 3 - 0.1 * context.step)
-        result = run(problem(), optimizer, 12, checkpoint=kept, resume=True, callbacks=[cut_after(step)])  # type: ignore[list-item]
+        result = run(problem(), optimizer, 12, checkpoint=checkpoint, resume=True, callbacks=[cut_after(step)])  # type: ignore[list-item]
     assert result.resumed_at == 4
     assert result.optimizer.startswith("Adam(step_size=<function")
 
 
 def test_damaged_files_are_one_sentence(tmp_path: Path) -> None:
-    kept = Checkpoint(tmp_path / "climb")
-    run(problem(), Adam(), 3, checkpoint=kept)
-    whole = kept.file.read_bytes()
+    checkpoint = Checkpoint(tmp_path / "run")
+    run(problem(), Adam(), 3, checkpoint=checkpoint)
+    whole = checkpoint.file.read_bytes()
     for place in (25, 60, 400, len(whole) // 2, len(whole) - 3):
-        kept.file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(OptimizeError, match=r"climb is damaged \(its checksum does not fit\); remove it"):
-            run(problem(), Adam(), 3, checkpoint=kept, resume=True)
+        checkpoint.file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(OptimizeError, match=r"run is damaged \(its checksum does not fit\); remove it"):
+            run(problem(), Adam(), 3, checkpoint=checkpoint, resume=True)
     for cut in (30, 54, len(whole) // 2, len(whole) - 1):
-        kept.file.write_bytes(whole[:cut])
+        checkpoint.file.write_bytes(whole[:cut])
         with pytest.raises(OptimizeError, match="is damaged"):
-            kept.load()
+            checkpoint.load()
     for other in (b"", b"\x89PNG\r\n", b"dreamopt", b"PK\x03\x04" + bytes(99)):
-        kept.file.write_bytes(other)
+        checkpoint.file.write_bytes(other)
         with pytest.raises(OptimizeError, match=r"is no checkpoint of this version of dreamopt|is damaged"):
-            kept.load()
-    kept.save({"batch": 3})
+            checkpoint.load()
+    checkpoint.save({"batch": 3})
     with pytest.raises(OptimizeError, match="holds no run"):
-        run(problem(), Adam(), 3, checkpoint=kept, resume=True)
+        run(problem(), Adam(), 3, checkpoint=checkpoint, resume=True)
 
 
 def test_reading_runs_no_code(tmp_path: Path) -> None:
@@ -218,67 +218,67 @@ def test_reading_runs_no_code(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.mkdir, (str(tmp_path / "made"),)
 
-    kept = Checkpoint(tmp_path / "climb")
-    kept.save({"extra": Evil()})
+    checkpoint = Checkpoint(tmp_path / "run")
+    checkpoint.save({"extra": Evil()})
     with pytest.raises(OptimizeError, match="holds something that is neither a tensor nor a plain value"):
-        kept.load()
+        checkpoint.load()
     assert not (tmp_path / "made").exists()
 
 
 def test_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=r"the folder of the checkpoint .*nowhere/climb does not exist"):
-        run(problem(), Adam(), 2, checkpoint=Checkpoint(tmp_path / "nowhere" / "climb"))
+    with pytest.raises(UsageError, match=r"the folder of the checkpoint .*nowhere/run does not exist"):
+        run(problem(), Adam(), 2, checkpoint=Checkpoint(tmp_path / "nowhere" / "run"))
     with pytest.raises(UsageError, match="is a folder, and must be a file"):
         run(problem(), Adam(), 2, checkpoint=Checkpoint(tmp_path))
     with pytest.raises(UsageError, match="resume needs a checkpoint"):
         run(problem(), Adam(), 2, resume=True)
     for wrong in ({"every": 0}, {"seconds": 0.0}):
         with pytest.raises(UsageError, match="of Checkpoint must be"):
-            Checkpoint(tmp_path / "climb", **wrong)  # type: ignore[arg-type]
+            Checkpoint(tmp_path / "run", **wrong)  # type: ignore[arg-type]
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.warns(DreamoptWarning, match="could not be written: No space left on device"):
-        result = run(problem(), Adam(), 2, checkpoint=Checkpoint(tmp_path / "climb"))
+        result = run(problem(), Adam(), 2, checkpoint=Checkpoint(tmp_path / "run"))
     assert result.steps == 2
-    assert not (tmp_path / "climb").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, saved = [0.0], []
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    kept = Checkpoint(tmp_path / "climb", every=None, seconds=10)
+    checkpoint = Checkpoint(tmp_path / "run", every=None, seconds=10)
 
     def tick(progress: Progress) -> None:
         clock[0] += 4
-        data = kept.load()
+        data = checkpoint.load()
         saved.append(None if data is None else data["run"]["step"])
 
-    run(problem(), Adam(), 9, checkpoint=kept, callbacks=[tick])
+    run(problem(), Adam(), 9, checkpoint=checkpoint, callbacks=[tick])
     assert saved == [None, None, None, 3, 3, 3, 6, 6, 6]
 
 
-CLIMB = """
+PROGRAM = """
     import sys, torch
     from dreamopt.optimize import *
     from tests.unit.optimize.test_checkpoint import problem
     optimizer = {"adam": Adam(), "lbfgs": LBFGS(resample_every=2)}[sys.argv[2]]
-    kept = Checkpoint(sys.argv[1], every=3)
+    checkpoint = Checkpoint(sys.argv[1], every=3)
     def tell(progress): print("step", progress.step + 1, flush=True)
-    print("from", run(problem(), optimizer, 40, seed=3, checkpoint=kept, resume=True, callbacks=[tell]).resumed_at, flush=True)
+    print("from", run(problem(), optimizer, 40, seed=3, checkpoint=checkpoint, resume=True, callbacks=[tell]).resumed_at, flush=True)
 """
 
 
 @pytest.mark.parametrize("name", ["adam", "lbfgs"])
 def test_kill_9_at_any_moment(name: str, tmp_path: Path) -> None:
     optimizer = {"adam": Adam(), "lbfgs": LBFGS(resample_every=2)}[name]
-    path, draw = tmp_path / "climb", random.Random(5)
+    path, draw = tmp_path / "run", random.Random(5)
     begin, is_argmax = 0, 0
     for _ in range(2):
         process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(CLIMB), str(path), name], stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, "-c", textwrap.dedent(PROGRAM), str(path), name], stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         assert process.stdout is not None
         target = begin + draw.randint(2, 10)

@@ -1,4 +1,4 @@
-"""Redirected ReLUs: the rule against plain numpy, item by item, on every backend; problems and climbs that it wakes."""
+"""Redirected ReLUs: the rule against plain numpy, item by item, on every backend; problems and runs with dead ReLUs."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_rows_that_are_no_items() -> None:
 FACTOR = torch.tensor([1.0, -1.0, -1.0]).reshape(1, 3, 1, 1)
 
 
-def sleeper(start: float = 60.0) -> Network:
+def dead_network(start: float = 60.0) -> Network:
     layers = [
         ("low", "Power", lambda x: x * FACTOR - start * (FACTOR < 0)),
         ("relu", "ReLU", torch.relu),
@@ -151,54 +151,54 @@ def sleeper(start: float = 60.0) -> Network:
 
 
 class TestProblems:
-    def test_a_dead_start_is_woken_and_climbs(self) -> None:
+    def test_a_dead_start_gets_a_gradient_and_rises(self) -> None:
         with pytest.raises(DeadGradientError, match=r"layer 'relu' \(ReLU\)"):
-            Problem(sleeper(), "top:1").x0()
-        problem = Problem(sleeper(), "top:1", redirected=16)
+            Problem(dead_network(), "top:1").x0()
+        problem = Problem(dead_network(), "top:1", redirected=16)
         assert len(problem.x0()) == 60
         result = run(problem, Adam(step_size=5.0), 24, start=problem.start() * 0)
         assert result.history[0, 0] == 0
         assert result.values[0] > 10
 
-    def test_the_result_tells_where_and_for_how_many_steps(self) -> None:
-        problem = Problem(sleeper(), "top:0 | top:1 | top:2", redirected=4)
+    def test_the_result_says_where_and_for_how_many_steps(self) -> None:
+        problem = Problem(dead_network(), "top:0 | top:1 | top:2", redirected=4)
         result = run(problem, Adam(step_size=5.0), 9, start=problem.start() * 0 + 1)
         assert result.redirected is not None
         assert result.redirected.tolist() == [0, 4, 4]
         assert {layer: steps.tolist() for layer, steps in result.redirected_at.items()} == {"relu": [0, 4, 4]}
-        told = [(one["redirected"], one["redirected_at"]) for one in result.describe()["results"]]
-        assert told == [(0, {}), (4, {"relu": 4}), (4, {"relu": 4})]
-        off = run(Problem(sleeper(), "top:0"), Adam(), 2)
+        calls = [(one["redirected"], one["redirected_at"]) for one in result.describe()["results"]]
+        assert calls == [(0, {}), (4, {"relu": 4}), (4, {"relu": 4})]
+        off = run(Problem(dead_network(), "top:0"), Adam(), 2)
         assert off.redirected is None
         assert off.describe(0)["results"][0]["redirected"] == 0
 
     @pytest.mark.parametrize("optimizer", [LBFGS(resample_every=8), Scipy("L-BFGS-B"), Scipy("CG", resample_every=5)], ids=str)
-    def test_line_searches_walk_until_something_comes_through(self, optimizer: Optimizer) -> None:
-        problem = Problem(sleeper(12.0), "top:0 | top:1", redirected=16)
+    def test_line_searches_take_plain_steps_until_a_gradient_arrives(self, optimizer: Optimizer) -> None:
+        problem = Problem(dead_network(12.0), "top:0 | top:1", redirected=16)
         start = problem.start() * 0 + 1
         result = run(problem, optimizer, 48, start=start)
         assert result.redirected is not None
         assert result.redirected.tolist() == [0, 3], "3 steps of 1.5 times 3 lead from -13 over 0"
         assert result.redirected_at["relu"].tolist() == [0, 3]
         assert (result.values > 50).all()
-        alone = run(Problem(sleeper(12.0), "top:0"), optimizer, 48, start=start[:1])
+        alone = run(Problem(dead_network(12.0), "top:0"), optimizer, 48, start=start[:1])
         assert torch.equal(alone.params[0], result.params[0])
 
-    def test_a_climb_that_is_taken_up_counts_on(self, tmp_path: Path) -> None:
-        problem, kept = Problem(sleeper(), "top:0 | top:1", redirected=6), Checkpoint(tmp_path / "climb", every=1)
+    def test_a_resumed_run_counts_on(self, tmp_path: Path) -> None:
+        problem, checkpoint = Problem(dead_network(), "top:0 | top:1", redirected=6), Checkpoint(tmp_path / "run", every=1)
         start = problem.start() * 0 + 1
-        run(problem, Adam(), 9, start=start, checkpoint=kept, callbacks=[lambda progress: progress.step == 3])
-        rest = run(problem, Adam(), 9, start=start, checkpoint=kept, resume=True)
+        run(problem, Adam(), 9, start=start, checkpoint=checkpoint, callbacks=[lambda progress: progress.step == 3])
+        rest = run(problem, Adam(), 9, start=start, checkpoint=checkpoint, resume=True)
         assert rest.resumed_at == 4
         assert rest.redirected is not None
         assert rest.redirected.tolist() == [0, 6]
         assert rest.redirected_at["relu"].tolist() == [0, 6]
 
     def test_item_by_item(self) -> None:
-        problem = Problem(sleeper(), "top:0 | top:1 | top:2", redirected=4)
+        problem = Problem(dead_network(), "top:0 | top:1 | top:2", redirected=4)
         params = problem.start() * 0 + 1
         found = problem.evaluate(params)
-        plain = Problem(sleeper(), "top:0 | top:1 | top:2").evaluate(params)
+        plain = Problem(dead_network(), "top:0 | top:1 | top:2").evaluate(params)
         assert found.redirected is not None
         assert found.redirected.tolist() == [False, True, True]
         assert {layer: acted.tolist() for layer, acted in found.redirected_at.items()} == {"relu": [False, True, True]}
@@ -210,22 +210,22 @@ class TestProblems:
         assert plain.redirected_at == {}
 
     def test_only_for_so_many_steps(self) -> None:
-        problem = Problem(sleeper(), "top:1", redirected=4)
+        problem = Problem(dead_network(), "top:1", redirected=4)
         params = problem.start() * 0
-        told = [problem.evaluate(params, StepContext(step, 9)).redirected for step in (3, 4)]
-        assert told[0] is not None
-        assert told[0].tolist() == [True]
-        assert told[1] is None
+        calls = [problem.evaluate(params, StepContext(step, 9)).redirected for step in (3, 4)]
+        assert calls[0] is not None
+        assert calls[0].tolist() == [True]
+        assert calls[1] is None
         assert problem.evaluate(params, StepContext(4, 9)).dead() == [0]
 
     def test_an_item_is_all_its_views(self) -> None:
-        problem = Problem(sleeper(), "top:0 | top:1", views=3, redirected=1)
+        problem = Problem(dead_network(), "top:0 | top:1", views=3, redirected=1)
         found = problem.evaluate(problem.start() * 0 + 1)
         assert found.redirected is not None
         assert found.redirected.tolist() == [False, True]
 
     def test_a_call_gives_the_derivative_always(self) -> None:
-        problem = Problem(sleeper(), "top:1", redirected=2)
+        problem = Problem(dead_network(), "top:1", redirected=2)
         x = problem.x0() * 0
         assert [np.abs(problem(x)[1]).max() for _ in range(3)] == [0, 0, 0]
         steps = [
@@ -234,22 +234,22 @@ class TestProblems:
         assert steps[0] == steps[1] > 0 == steps[2]
 
     def test_the_value_is_left_alone(self) -> None:
-        problem = Problem(sleeper(), "top:1", redirected=2)
+        problem = Problem(dead_network(), "top:1", redirected=2)
         params = (problem.start() * 0).requires_grad_()
         assert not torch.autograd.grad(problem.value(params).sum(), params)[0].any()
 
-    def test_what_it_does_not_wake_is_said(self) -> None:
+    def test_where_the_rule_does_not_help_the_error_says_so(self) -> None:
         with pytest.raises(DeadGradientError, match=r"layer 'relu' \(ReLU\).*redirected ReLUs do not let it through either"):
-            Problem(sleeper(), "-1*top:1", redirected=16).x0()
+            Problem(dead_network(), "-1*top:1", redirected=16).x0()
 
     def test_it_is_described(self) -> None:
-        assert Problem(sleeper(), "top:1", redirected=7).describe()["redirected"] == 7
-        assert Problem(sleeper(), "top:1").describe()["redirected"] == 0
-        with pytest.raises(UsageError, match="redirected must be a number of steps, at least 0, not -1"):
-            Problem(sleeper(), "top:1", redirected=-1)
+        assert Problem(dead_network(), "top:1", redirected=7).describe()["redirected"] == 7
+        assert Problem(dead_network(), "top:1").describe()["redirected"] == 0
+        with pytest.raises(UsageError, match="redirected must be a whole number of at least 0, not -1"):
+            Problem(dead_network(), "top:1", redirected=-1)
 
 
-def test_dead_units_of_the_embedded_net_wake_and_climb() -> None:
+def test_dead_units_of_the_embedded_net_get_a_gradient() -> None:
     net = load_net(device="cpu")
     target = " | ".join(f"mixed4/1x1/relu:{unit}@6,6" for unit in (3, 6, 8, 0))
     start = Problem(net, target).start()
@@ -260,17 +260,17 @@ def test_dead_units_of_the_embedded_net_wake_and_climb() -> None:
     assert (result.values > 1).all()
 
 
-def test_a_picture_tells_that_it_was_woken() -> None:
+def test_metadata_name_the_layers_that_were_redirected() -> None:
     net = load_net(device="cpu")
-    told = {}
+    calls = {}
     for redirected in (0, 16):
         made = render(net, ["mixed4/1x1/relu:3@6,6", "mixed4/1x1/relu:0@6,6"], steps=24, redirected=redirected, transforms=())
-        told[redirected] = [(one.dead is None, one.value > 0, list(one.metadata["redirected"])) for one in made]
-    assert told[0] == [(False, False, []), (True, True, [])], "no other start wakes it"
-    assert told[16] == [(True, True, ["mixed4/1x1/relu"]), (True, True, [])]
+        calls[redirected] = [(one.dead is None, one.value > 0, list(one.metadata["redirected"])) for one in made]
+    assert calls[0] == [(False, False, []), (True, True, [])], "no restart helps"
+    assert calls[16] == [(True, True, ["mixed4/1x1/relu"]), (True, True, [])]
 
 
-def test_a_dead_unit_of_squeezenet_wakes_and_climbs(shared: Path) -> None:
+def test_a_dead_unit_of_squeezenet_gets_a_gradient(shared: Path) -> None:
     folder = shared / "models" / "squeezenet"
     net = load_net(folder / "deploy.prototxt", folder / "squeezenet.caffemodel", device="cpu")
     target = "fire5/relu_conv1x1_2:2@3,3"

@@ -144,16 +144,16 @@ def test_samples_that_stay_dead() -> None:
 
 
 def test_a_dead_run_returns_its_start_where_that_is_allowed(evaluated: list[int], tmp_path: Path) -> None:
-    whole, kept = problem(("relu:3", "relu:3"), regularizers=["l2(1e-6)"]), Checkpoint(tmp_path / "run")
+    whole, checkpoint = problem(("relu:3", "relu:3"), regularizers=["l2(1e-6)"]), Checkpoint(tmp_path / "run")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = run(whole, Ascent(), 3, seed=2, restarts=LOUDER[:1], allow_dead=True, checkpoint=kept, transparency=True)
+        result = run(whole, Ascent(), 3, seed=2, restarts=LOUDER[:1], allow_dead=True, checkpoint=checkpoint, transparency=True)
     assert (result.steps, result.asked, sorted(result.dead)) == (0, 3, [0, 1])
     assert torch.equal(result.images, whole.images(whole.start(2)))
     assert torch.equal(torch.from_numpy(result.values), whole.value(whole.start(2), StepContext(0, 3), 2))
     assert (result.values < 0).all()
     assert evaluated == [2, 2]
-    assert not kept.file.exists()
+    assert not checkpoint.file.exists()
 
 
 def test_a_start_taken_apart_runs_as_the_whole() -> None:
@@ -192,10 +192,10 @@ def test_a_resumed_run_goes_on_from_its_restarts(step: int, tmp_path: Path, eval
         if progress.step + 1 >= step:
             raise KeyboardInterrupt
 
-    whole, kept = go(), Checkpoint(tmp_path / "run", every=1)
-    assert go(checkpoint=kept, callbacks=[cut]).interrupted
+    whole, checkpoint = go(), Checkpoint(tmp_path / "run", every=1)
+    assert go(checkpoint=checkpoint, callbacks=[cut]).interrupted
     evaluated.clear()
-    rest = go(checkpoint=kept, resume=True)
+    rest = go(checkpoint=checkpoint, resume=True)
     assert rest.resumed_at >= step
     assert evaluated == [3] * (6 - rest.resumed_at), "the start is not evaluated again"
     assert torch.equal(rest.params, whole.params)

@@ -22,7 +22,7 @@ UNITS = Channel("conv2", (3, 1, 4, 0))
 
 
 @pytest.mark.parametrize("optimizer", [Adam(), Ascent(), Ascent(2, "l2", 0.5), Adam(Linear(4, 1))], ids=str)
-def test_climbs_within_the_bounds(optimizer: Adam | Ascent) -> None:
+def test_values_rise_within_the_bounds(optimizer: Adam | Ascent) -> None:
     result = run(Problem(NETWORK, UNITS), optimizer, 30)
     assert (result.values > result.history[0]).all()
     assert result.history.shape == (31, 4)
@@ -50,12 +50,12 @@ def test_climbs_within_the_bounds(optimizer: Adam | Ascent) -> None:
     ],
 )
 def test_item_i_of_n_is_item_i_alone(optimizer: Optimizer, regularizers: list[str]) -> None:
-    def climb(objective: object, items: list[int]) -> object:
+    def optimized(objective: object, items: list[int]) -> object:
         return run(Problem(NETWORK, objective, regularizers, transforms=[Jitter(4)], items=items), optimizer, 12, seed=5)  # type: ignore[arg-type]
 
-    together = climb(UNITS, [0, 1, 2, 3])
+    together = optimized(UNITS, [0, 1, 2, 3])
     for i in range(4):
-        alone = climb(UNITS.item(i), [i])
+        alone = optimized(UNITS.item(i), [i])
         torch.testing.assert_close(alone.images[0], together.images[i], rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(alone.history[:, 0], together.history[:, i], rtol=1e-9)
 
@@ -126,7 +126,7 @@ def test_ctrl_c_before_anything_is_known() -> None:
     assert torch.equal(result.best_params, problem.start())
 
 
-def test_callbacks_see_the_climb_and_may_end_it() -> None:
+def test_callbacks_see_the_run_and_may_end_it() -> None:
     seen = []
 
     def watch(progress: Progress) -> bool:
@@ -167,7 +167,7 @@ def test_a_given_start_is_not_changed() -> None:
     assert result.images.any()
     with pytest.raises(UsageError, match=r"start has shape \(1, 3, 11, 13\)"):
         run(problem, start=start[:1])
-    with pytest.raises(UsageError, match="at least 0, not -1 and 0"):
+    with pytest.raises(UsageError, match="steps must be a whole number of at least 0, not -1"):
         run(problem, steps=-1)
 
 
@@ -226,13 +226,13 @@ def test_an_item_without_patience_left_stops_with_its_best() -> None:
         Patience(0)
 
 
-def test_all_items_without_patience_end_the_climb() -> None:
+def test_all_items_without_patience_end_the_run() -> None:
     result = run(Problem(NETWORK, UNITS), Adam(), 400, patience=Patience(2, improvement=1e9))
     assert result.steps == 2
     assert result.stopped == ["no better value within 2 steps, after 2 steps"] * 4
 
 
-def test_the_first_picture_in_which_the_unit_leads_is_kept() -> None:
+def test_the_first_parameters_at_which_the_unit_leads() -> None:
     result = run(Problem(NETWORK, "fc:2 | fc:5 | fc:0"), Adam(), 25, seed=1)
     scores: list[np.ndarray] = []
     run(result.problem, Adam(), 25, seed=1, callbacks=[lambda p: scores.append(p.images())])
@@ -258,28 +258,28 @@ def test_transparency_is_the_sum_of_the_gradients_sizes() -> None:
     assert run(problem, Adam(), 1).transparency is None
 
 
-def test_what_the_parts_are_told_of_the_moment() -> None:
-    told: list[tuple[str, StepContext]] = []
+def test_the_context_that_the_parts_get() -> None:
+    calls: list[tuple[str, StepContext]] = []
 
-    class Told(Pixels):
+    class Recording(Pixels):
         def project_params(self, params, space, context):
-            told.append(("settle", context))
+            calls.append(("project_params", context))
             return params * 0.5
 
     class Watching(Plain):
         def step(self, params, gradient, state, context, unit):
-            told.append(("step", context))
+            calls.append(("step", context))
             return super().step(params, gradient, state, context, unit)
 
-    class Mends(Decay):
+    class Fading(Decay):
         def project(self, image, context):
-            told.append(("project", context))
+            calls.append(("project", context))
             return super().project(image, context)
 
-    problem = Problem(NETWORK, UNITS, [Mends(0.1)], parametrization=Told())
+    problem = Problem(NETWORK, UNITS, [Fading(0.1)], parametrization=Recording())
     result = run(problem, Watching(7.0), 2, octave=1, octaves=3)
-    assert [name for name, _ in told] == ["step", "project", "settle"] * 2
-    for name, context in told:
+    assert [name for name, _ in calls] == ["step", "project", "project_params"] * 2
+    for name, context in calls:
         assert (context.octave, context.octaves, context.steps) == (1, 3, 2)
         assert context.space is problem.space
         assert context.gradient is not None, name
@@ -287,7 +287,7 @@ def test_what_the_parts_are_told_of_the_moment() -> None:
     start = problem.start()
     expected = problem.clip(0.5 * 0.9 * (start + 7 * problem.evaluate(start).gradient))
     torch.testing.assert_close(run(problem, Plain(7.0), 1).params, expected)
-    with pytest.raises(UsageError, match="octave must be from 0 to 1, not 2"):
+    with pytest.raises(UsageError, match="octave must be a whole number from 0 to 1, not 2"):
         run(problem, octave=2, octaves=2)
 
 

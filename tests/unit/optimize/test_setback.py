@@ -29,14 +29,14 @@ EDGE = net(("twice", "Power", lambda x: 2 * x), ("half", "Power", lambda x: x / 
 STARTS = torch.stack([torch.full((1, 2, 3), 3.0), torch.full((1, 2, 3), 100.0), torch.full((1, 2, 3), -50.0)]).double()
 
 
-def climb(optimizer: Optimizer, steps: int, items: list[int]) -> Result:
+def optimized(optimizer: Optimizer, steps: int, items: list[int]) -> Result:
     problem = Problem(EDGE, -Channel("root", 0), batch=len(items), parametrization=Pixels(STARTS[items], noise=0))
     return run(problem, optimizer, steps)
 
 
 def test_an_item_steps_back_and_goes_on_with_half_the_step() -> None:
     """3 -> 3.4 -> 3.8 -> 4.2, which has no root: from 3.8 half the step leads to 4, whose slope is infinite; a quarter to 3.9."""
-    result = climb(Ascent(0.4), 5, [0])
+    result = optimized(Ascent(0.4), 5, [0])
     assert result.history[:, 0].tolist() == pytest.approx([-1, -math.sqrt(0.6), -math.sqrt(0.2), math.nan, 0, -math.sqrt(0.1)], nan_ok=True)
     assert result.stopped == [None]
     expected = "the value after 3 steps is not finite: layer 'root' (Power) is the first whose values are not finite (6 of 6); what it reads goes up to 4.2 in size"
@@ -46,7 +46,7 @@ def test_an_item_steps_back_and_goes_on_with_half_the_step() -> None:
 
 
 def test_after_so_many_halvings_an_item_stops_with_its_best() -> None:
-    result = climb(Ascent(3.0), 60, [0])
+    result = optimized(Ascent(3.0), 60, [0])
     assert result.stopped[0] is not None
     assert f"its steps had been halved {HALVINGS} times" in result.stopped[0]
     assert "is not finite: layer 'root' (Power)" in result.stopped[0]
@@ -60,27 +60,27 @@ def test_after_so_many_halvings_an_item_stops_with_its_best() -> None:
     "optimizer", [Ascent(0.4), Adam(0.7), Momentum(0.3), Ascent(5.0), Scipy(resample_every=2), LBFGS(resample_every=2)], ids=str
 )
 def test_the_others_do_not_notice(optimizer: Optimizer) -> None:
-    together = climb(optimizer, 14, [0, 1, 2])
+    together = optimized(optimizer, 14, [0, 1, 2])
     assert together.stopped[1] is not None
     assert together.stopped[1].startswith("the value after 0 steps is not finite: layer 'root'")
     assert together.best_steps[1] == -1
     assert torch.equal(together.images[1], STARTS[1])
     for i in (0, 2):
-        alone = climb(optimizer, 14, [i])
+        alone = optimized(optimizer, 14, [i])
         assert torch.equal(alone.images[0], together.images[i])
         assert (alone.stopped[0], alone.setbacks.get(0)) == (together.stopped[i], together.setbacks.get(i))
 
 
 def test_a_line_search_does_not_fall_off() -> None:
     for optimizer in (Scipy(), Scipy("CG"), LBFGS()):
-        result = climb(optimizer, 20, [0, 2])
+        result = optimized(optimizer, 20, [0, 2])
         assert result.stopped == [None, None]
         assert (result.values > -0.9).all()
 
 
 def test_the_memory_goes_back_too() -> None:
     """A momentum that led over the edge is that of the last good step again."""
-    result = climb(Momentum(0.5, momentum=0.9), 3, [0])
+    result = optimized(Momentum(0.5, momentum=0.9), 3, [0])
     x, m, path = 3.0, 0.0, []
     share, ground = 1.0, (3.0, 0.0)
     for _ in range(3):

@@ -12,19 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dreamopt.recipes.save import FolderStore
+from click.testing import CliRunner
 from PIL import Image
 from PIL.Image import Image as PILImage
 
 import dreamopt
+from dreamopt.cli import cli
 from dreamopt.errors import UsageError
 from dreamopt.image import Pixels
 from dreamopt.objectives import Channel, ClassScore
 from dreamopt.problem import Problem
 from dreamopt.recipes import Plan, Settings, execute, expand, plan_render
 from dreamopt.recipes import targets as targets_module
-from dreamopt.recipes.render import run_plan
-from dreamopt.recipes.store import Shelf
 
 QUICK = Settings(size=32, steps=2)
 
@@ -64,20 +63,30 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def stored(network: dreamopt.Network, plan: Plan, out: Path) -> None:
-    run_plan(plan, network, store=FolderStore(out, Shelf(out.with_suffix(".kept"))))
+def call(target: str, *words: object, out: Path) -> int:
+    """Render by the command line, and return how many files it names."""
+    result = CliRunner().invoke(cli, ["render", "-t", target, *map(str, words), "-o", str(out), "--device", "cpu", "-q"])
+    assert result.exit_code == 0, result.output
+    return len(result.stdout.splitlines())
 
 
 def test_one_filter_is_read_once_bound_twice_and_written_once(network, tmp_path, counts) -> None:
-    stored(network, plan_render(network, "conv2:7", QUICK), tmp_path / "a.png")
+    assert call("conv2:7", "--size", 32, "--steps", 2, out=tmp_path / "a.png") == 1
     assert counts == {"parses": 1, "binds": 2, "problems": 1, "writes": 1}
 
 
 def test_octaves_from_a_photo_bind_each_batch_once_a_stage(network, tmp_path, photo, counts) -> None:
-    settings = Settings(steps=1, octaves=2, init=str(photo), size=48)
-    stored(network, plan_render(network, ["conv2:1", "conv2:4", "scores:3"], settings), tmp_path / "a.png")
-    # Three targets bound to be looked up; two batches in two octaves, and one problem that asks what the net sees of the smaller.
-    assert counts == {"parses": 3, "binds": 3 + 2 * 2, "problems": 2 * 2 + 1, "decodes": 1, "writes": 3}
+    words = ["-t", "conv2:4", "-t", "scores:3", "--octaves", 2, "--steps", 1, "--init", photo, "--size", 48]
+    assert call("conv2:1", *words, out=tmp_path / "a.png") == 4
+    # Three targets bound to be looked up; two batches in two octaves, and one problem that asks what the net sees of the
+    # smaller. The fourth file is the contact sheet.
+    assert counts == {"parses": 3, "binds": 3 + 2 * 2, "problems": 2 * 2 + 1, "decodes": 1, "writes": 4}
+
+
+def test_a_reference_image_is_decoded_once(network, photo, counts) -> None:
+    plan = plan_render(network, f'inversion("conv2", "{photo}")', Settings(steps=1, size=32, stages=[{}, {"zoom": 1.25}]))  # type: ignore[arg-type]  # mappings are read
+    list(execute(plan, network))
+    assert counts["decodes"] == 1
 
 
 def test_ranges_are_objectives_without_a_string_of_their_own(network, counts) -> None:

@@ -18,28 +18,12 @@ from dreamopt.recipes.preset import preset, presets, resolve_settings, with_assi
 from dreamopt.recipes.settings import StageSettings
 from dreamopt.regularizers import Decay, GaussianBlur, TotalVariation
 
-NAMES = [
-    "deepdream2015",
-    "default",
-    "lucid2017",
-    "maco2023",
-    "mahendran2015",
-    "nguyen2016-dgn",
-    "nguyen2016-mfv",
-    "oygard2015",
-    "oygard2015-coherent",
-    "oygard2015-filters",
-    "oygard2015-filters-vgg",
-    "simonyan2014",
-    "yosinski2015-1",
-    "yosinski2015-2",
-    "yosinski2015-3",
-    "yosinski2015-4",
-]
+NAMES = [one.name for one in presets()]
 
 
-def test_the_presets_are_all_there() -> None:
-    assert [one.name for one in presets()] == NAMES
+def test_the_presets_are_the_files() -> None:
+    assert sorted(entry.name.removesuffix(".toml") for entry in (resources.files("dreamopt.recipes") / "presets").iterdir()) == NAMES
+    assert {"default", "deepdream2015", "yosinski2015-4"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,7 +32,7 @@ def test_each_says_what_it_is_and_where_it_was_read(name: str) -> None:
     assert all((one.title, one.source, one.example, one.notes))
     file = resources.files("dreamopt.recipes").joinpath("presets", f"{name}.toml")
     told = tomllib.loads(file.read_text(encoding="utf-8"))
-    assert set(told) <= {"title", "source", "example", "notes", "size", "settings", "stages"}
+    assert set(told) <= {"title", "source", "example", "notes", "size", "settings", "stages", "check"}
     # Told in full, the settings make themselves again.
     described = json.loads(json.dumps(one.settings.describe()))
     assert Settings.read(described).describe() == described
@@ -173,6 +157,15 @@ def call(*words: str) -> Any:
     result = CliRunner().invoke(cli, list(words))
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def test_titles_are_listed_without_reading_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a part was read")
+
+    monkeypatch.setattr("dreamopt.parts.calls.make_part", refuse)
+    monkeypatch.setattr(Settings, "__post_init__", refuse)
+    assert "Lucid" in call("presets")
 
 
 def test_the_command_line_lists_them() -> None:

@@ -123,7 +123,7 @@ def test_norm_balls_give_the_nearest_point(x: Array, norm: str, centre: str) -> 
 
 
 def test_a_ball_around_the_start_needs_it(x: Array) -> None:
-    with pytest.raises(RegularizerError, match="needs the image that the climb began with"):
+    with pytest.raises(RegularizerError, match="needs the image that the run started from"):
         made(NormBall(1), x)
 
 

@@ -261,7 +261,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             read_net(source)
 
 
-def test_what_forks_add_is_told_among_the_changes() -> None:
+def test_what_forks_add_stands_among_the_changes() -> None:
     with pytest.warns(DreamoptWarning, match="no field 'fork'"):
         net = parse_net(INPUT + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" fork: 1 }', "n")
     assert net.changes == ["n:2: layer 'r': LayerParameter has no field 'fork'; it is left out"]

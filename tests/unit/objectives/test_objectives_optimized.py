@@ -1,4 +1,4 @@
-"""Every objective climbs on a real net, by its string, and lifts its value."""
+"""Every objective is maximised on a real net, by its string, and its value rises."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def names(objective: object) -> set[str]:
     return set().union(*map(names, inner)) if inner else {snake(type(objective).__name__)}
 
 
-def test_every_objective_climbs_here() -> None:
+def test_every_objective_rises_here() -> None:
     assert set().union(*(names(parse(text)) for text in STRINGS)) == set(objectives.names())
 
 

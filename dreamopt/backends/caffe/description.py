@@ -1,0 +1,80 @@
+"""What real Caffe's net is made of: its layers, as they are listed and quoted, and what became of the weights file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dreamopt.backends.base import LayerInfo, Shape
+from dreamopt.backends.caffe.subnet import SubnetBuilder
+from dreamopt.engine.layer_types import layer_class
+from dreamopt.engine.loading import WeightsReport
+from dreamopt.errors import NetError
+
+
+def describe_layers(builder: SubnetBuilder, answer: dict[str, Any], input_name: str, phase: str) -> list[LayerInfo]:
+    """Return what is said of each layer, from what Caffe answered of the whole net: shapes of its blobs, and of its weights."""
+    blobs: dict[str, Shape] = {name: tuple(shape) for name, shape in answer["blobs"].items()}
+    params = {name: sum(int(np.prod(shape)) for shape in shapes) for name, shapes in answer["params"]}
+    infos = []
+    for i, step in enumerate(builder.layers):
+        layer = step.param
+        bottoms = [blobs.get(name, ()) for name in layer.bottom]
+        if step.added:  # Caffe adds none where only one reader is left
+            blobs |= {top: blobs.get(top, bottoms[0]) for top in layer.top}
+        if i in builder.unsupported:
+            top_shapes, params[layer.name] = _shape_unsupported(step, bottoms, phase)
+            blobs |= dict(zip(layer.top, top_shapes, strict=False))
+        tops = [blobs.get(name, blobs.get(layer.bottom[0], ()) if layer.bottom else ()) for name in layer.top]
+        batch = max(1, blobs[input_name][0])
+        infos.append(
+            LayerInfo(
+                name=layer.name,
+                type=layer.type,
+                bottoms=tuple(layer.bottom),
+                tops=tuple(layer.top),
+                shapes=tuple(shape[1:] for shape in tops),
+                in_place=bool(layer.bottom and layer.top) and layer.bottom[0] == layer.top[0],
+                place=str(step.where),
+                params=params.get(layer.name, 0),
+                flops=_flops(step, bottoms, tops, phase) // batch,
+                added=step.added,
+                stops=builder.stops(i),
+            )
+        )
+    return infos
+
+
+def _shape_unsupported(step: Any, bottoms: Sequence[Shape], phase: str) -> tuple[list[Shape], int]:
+    """Return the tops' shapes and the number of weights that a layer beyond this Caffe has, as far as the engine can tell."""
+    try:
+        layer = layer_class(step.param.type, step.param.name, step.where)(step.param, phase, step.where)
+        count = 0 if step.param.type == "Python" else sum(int(np.prod(weight.shape)) for weight in layer.setup(bottoms))
+        return [tuple(shape) for shape in layer.shape(bottoms)], count
+    except NetError:
+        return [], 0
+
+
+def _flops(step: Any, bottoms: Sequence[Shape], tops: Sequence[Shape], phase: str) -> int:
+    """Return what the engine's layer of this type says; 0 for a type that it does not have."""
+    try:
+        layer = layer_class(step.param.type, step.param.name, step.where)(step.param, phase, step.where)
+        if step.param.type != "Python":  # whose code is Caffe's to run
+            layer.setup(bottoms)
+        return layer.flops(bottoms, tops)
+    except NetError:
+        return 0
+
+
+def report_weights(layers: Sequence[str], in_file: Sequence[str], source: str | None, is_local: bool) -> WeightsReport:
+    """Return which of the layers with weights, ``layers``, the weights file has, and which of the file's the net does not."""
+    if source is not None and not is_local:  # only Caffe has seen the file
+        return WeightsReport(loaded=tuple(layers), source=source)
+    return WeightsReport(
+        loaded=tuple(name for name in layers if name in in_file),
+        missing=tuple(name for name in layers if name not in in_file),
+        unused=tuple(name for name in in_file if name not in layers),
+        source=source or "",
+    )
