@@ -25,7 +25,7 @@ def test_after_every_fault_the_images_are_there_or_resume_gives_them(tmp_path: P
     first, *faults = [json.loads(line) for line in ran.stdout.splitlines()]
     assert first["files"] == FILES[targets]
     assert len(faults) == first["changes"] >= {1: 25, 4: 50}[len(first["files"])]
-    assert {what for what in first["kinds"]} >= {"mkdir", "open", "write", "fsync", "replace", "unlink", "rmdir"}
+    assert set(first["kinds"]) >= {"mkdir", "open", "write", "fsync", "replace", "unlink", "rmdir"}
     for line in faults:
         check(line, first["files"], fault)
 
