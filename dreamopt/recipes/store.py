@@ -128,6 +128,9 @@ class FolderStore:
         except OSError as error:
             self._lock.release()  # the folder stays as the sign that a job was begun
             raise ImageError(f"{self.out} cannot be written: {error.strerror or error} ({error.filename or self.folder}).") from error
+        except KeyboardInterrupt:
+            self._lock.release()  # likewise
+            raise
         except BaseException:
             self.close()
             raise

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 import dreamopt
 from dreamopt.cli import cli
-from dreamopt.errors import UsageError
+from dreamopt.errors import DreamoptWarning, UsageError
 from dreamopt.image.files import read_image, read_metadata, read_png
 from dreamopt.optimize import Progress
 from dreamopt.recipes import Settings
@@ -77,7 +77,8 @@ def test_something_else_is_not_taken_up(network, tmp_path: Path) -> None:
         dreamopt.render(network, TARGETS[:1], store=store(tmp_path, resume=True), **(QUICK | {"seed": 1}))
     with pytest.raises(UsageError, match="nothing to resume in"):
         dreamopt.render(network, TARGETS[:1], store=store(tmp_path / "other", resume=True), **QUICK)
-    dreamopt.render(network, TARGETS[:1], store=store(tmp_path, every=1), **QUICK)
+    with pytest.warns(DreamoptWarning, match="kept an unfinished render; it was moved to"):
+        dreamopt.render(network, TARGETS[:1], store=store(tmp_path, every=1), **QUICK)
     assert (tmp_path / "a.png.checkpoint.old" / "job.json").is_file()  # what was kept of the other one is moved aside, not lost
 
 
