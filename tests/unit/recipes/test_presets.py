@@ -46,9 +46,7 @@ def test_each_has_a_file_with_its_published_loop_and_test() -> None:
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:
-    with pytest.raises(
-        UsageError, match=r"no preset is called 'deepdream2016' \(did you mean deepdream2015\?\); there are deepdream2015, default"
-    ):
+    with pytest.raises(UsageError, match=r"no preset is called 'deepdream2016' \(did you mean deepdream2015\?\); there are .*default, "):
         preset("deepdream2016")
 
 
@@ -174,17 +172,17 @@ def test_titles_are_listed_without_reading_a_part(monkeypatch: pytest.MonkeyPatc
 def test_the_command_line_lists_them() -> None:
     listed = call("presets")
     assert all(name in listed for name in NAMES)
-    table = json.loads(call("presets", "--json"))
-    assert [one["name"] for one in table] == NAMES
-    assert table[0] == {key: getattr(preset(NAMES[0]), key) for key in ("name", "title", "source", "example")}
+    printed = json.loads(call("presets", "--json"))
+    assert [one["name"] for one in printed] == NAMES
+    assert printed[0] == {key: getattr(preset(NAMES[0]), key) for key in ("name", "title", "source", "example")}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_line_shows_every_number(name: str) -> None:
-    table = json.loads(call("presets", "show", name))
+    printed = json.loads(call("presets", "show", name))
     one = preset(name)
-    assert (table["notes"], table["title"]) == (one.notes, one.title)
-    assert table["settings"] == json.loads(json.dumps(one.settings.describe()))
+    assert (printed["notes"], printed["title"]) == (one.notes, one.title)
+    assert printed["settings"] == json.loads(json.dumps(one.settings.describe()))
 
 
 def test_showing_an_unknown_one_is_an_error_of_one_line() -> None:
