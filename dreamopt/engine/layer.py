@@ -88,8 +88,8 @@ class Layer:
         """Refuse a number of bottoms or tops that the type does not take."""
         for what, names, (fewest, most) in (("bottom", self.param.bottom, self.bottoms), ("top", self.param.top, self.tops)):
             if len(names) < fewest or (most is not None and len(names) > most):
-                wanted = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
-                self.fail(f"the type takes {wanted} {what}(s), but there {'is' if len(names) == 1 else 'are'} {len(names)}")
+                allowed = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
+                self.fail(f"the type takes {allowed} {what}(s), but there {'is' if len(names) == 1 else 'are'} {len(names)}")
 
     def param_of(self, block: str) -> Mapping[str, Any]:
         """Return a block of parameters that Caffe's schema does not have, as the prototxt gives it; empty where it does not.
@@ -178,7 +178,7 @@ class Layer:
             return traits
         return replace(traits, backward_reads_blobs=type(self).backward_from_blobs is not Layer.backward_from_blobs)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Return the bottom's diff as Caffe computes it from what stands in the blobs when the backward pass comes.
 
         For types of one bottom and one top whose backward pass in Caffe reads them again. Others need not say anything:
@@ -191,7 +191,7 @@ class Layer:
             What stands in the bottom and in the top; both the same if the layer runs in place.
         grad : Tensor
             The top's diff.
-        then : Tensor
+        x_at_forward : Tensor
             What stood in the bottom at the forward pass, for what Caffe's layer remembers by itself.
         """
         raise AssertionError(f"layer type {self.type} does not read its blobs again")

@@ -51,10 +51,9 @@ def require_gradient(function: Callable[..., Tensor], inputs: Sequence[Tensor], 
         gradients = torch.autograd.grad(output, leaves, u, retain_graph=True, allow_unused=True, materialize_grads=True)
         for place, gradient in enumerate(gradients):
             v = torch.randn(gradient.shape, dtype=gradient.dtype, generator=random)
-            with torch.no_grad():
-                ends = [function(*(x + sign * STEP * v if i == place else x for i, x in enumerate(leaves))) for sign in (1, -1)]
+            ends = [function(*(x + sign * STEP * v if i == place else x for i, x in enumerate(leaves))).detach() for sign in (1, -1)]
             expected = float((u * (ends[0] - ends[1])).sum()) / (2 * STEP)
             product = float((gradient * v).sum())
             allowed = rtol * float(gradient.norm()) + atol * float((u * output.detach()).norm())
-            difference = f"is {product:.10g}, by finite differences {expected:.10g}"
-            require(abs(product - expected) <= allowed, f"the gradient for input {place}, along direction {number}, {difference}")
+            what = f"for input {place}, along direction {number}, it is {product:.10g}, by finite differences {expected:.10g}"
+            require(abs(product - expected) <= allowed, f"the gradient is not that of finite differences: {what}")

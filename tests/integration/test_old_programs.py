@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.old_programs import PROGRAMS, ROOT, files, run
+from tests.support.warm import Warm
 
 
 @pytest.mark.parametrize("program", [pytest.param(p, id=p.stem) for p in PROGRAMS])
@@ -103,14 +105,23 @@ def test_python_layers_are_asked_for(tmp_path: Path) -> None:
     assert "allow_python_layers" in refused.stderr.splitlines()[-1]
 
 
-def test_what_goes_wrong_is_said(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with Warm(["google.protobuf.text_format", "torch"], environment={"PYTHONPATH": str(ROOT)}) as process:
+        yield process
+
+
+def test_what_goes_wrong_is_said(tmp_path: Path, warm: Warm) -> None:
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return warm.run(["-m", "dreamopt.caffe", *arguments], tmp_path)
+
     (tmp_path / "old.py").write_text("print 'hello'\n")
-    old = call("old.py", folder=tmp_path)
+    old = call("old.py")
     assert old.returncode == 1
     assert "2to3 -w" in old.stderr
-    assert "there is no such script" in call("none.py", folder=tmp_path).stderr
-    assert "no option --nonsense" in call("--nonsense", folder=tmp_path).stderr
-    assert "no script is named" in call(folder=tmp_path).stderr
-    assert "usage" in call("--help", folder=tmp_path).stdout
+    assert "there is no such script" in call("none.py").stderr
+    assert "no option --nonsense" in call("--nonsense").stderr
+    assert "no script is named" in call().stderr
+    assert "usage" in call("--help").stdout
     (tmp_path / "exits.py").write_text("import sys\nsys.exit(7)\n")
-    assert call("exits.py", folder=tmp_path).returncode == 7
+    assert call("exits.py").returncode == 7

@@ -73,7 +73,7 @@ BAD_LAYERS: list[tuple[str, str, list[tuple[int, ...]], int, str]] = [
     ("Accuracy", "", [MAP, (2, 5)], 1, "10 labels"),
     ("SoftmaxWithLoss", "", [MAP, (2, 5)], 1, "10 labels"),
     ("SigmoidCrossEntropyLoss", "", [MAP, (2, 5)], 1, "10 labels"),
-    ("EuclideanLoss", "", [MAP, (3, 80)], 1, "as many items"),
+    ("EuclideanLoss", "", [MAP, (3, 80)], 1, "as many samples"),
     ("Exp", "exp_param { base: 0 }", [MAP], 1, "base is 0"),
     ("Log", "log_param { base: -2 }", [MAP], 1, "base is -2"),
     ("Tile", "tile_param { tiles: 0 }", [MAP], 1, "tiles is 0"),

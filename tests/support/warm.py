@@ -6,9 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 PROGRAM = """
 import gc, importlib, json, os, runpy, sys
@@ -26,9 +26,13 @@ else:
 os.chdir(job["folder"])
 for number, (path, mode) in enumerate([(os.devnull, os.O_RDONLY), *((path, os.O_WRONLY) for path in job["outputs"])]):
     os.dup2(os.open(path, mode), number)
-sys.argv = job["words"]
-sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
-runpy.run_path(sys.argv[0], run_name="__main__")
+if job["words"][0] == "-m":
+    sys.argv, sys.path[0] = job["words"][1:], os.getcwd()
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+else:
+    sys.argv = job["words"]
+    sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+    runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
@@ -41,16 +45,18 @@ class Warm:
         What it imports before.
     options : sequence of str
         Python's own, as ``-W error``.
+    environment : mapping of str to str
+        What else stands in the environment.
     """
 
-    def __init__(self, modules: Sequence[str], options: Sequence[str] = ()) -> None:
+    def __init__(self, modules: Sequence[str], options: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})) -> None:
         # One thread: a copy has no other than the one that made it.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **environment}
         command = [sys.executable, *options, "-c", PROGRAM, *modules]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
     def run(self, words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-        """Run a program, the first word, in a folder, to whose files ``stdout`` and ``stderr`` its outputs go, and wait for its end."""
+        """Run a program, the first word or ``-m`` and a module, in a folder, to whose files ``stdout`` and ``stderr`` its outputs go, and wait for its end."""
         outputs = [folder / name for name in ("stdout", "stderr")]
         for path in outputs:
             path.write_bytes(b"")

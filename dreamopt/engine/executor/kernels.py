@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.graph import Value
-from dreamopt.engine.layers.lrn import across, across_backward
+from dreamopt.engine.layers.lrn import lrn_backward, lrn_forward
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
@@ -154,13 +154,13 @@ class LRNKernel(Kernel):
 
     def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
         """Divide."""
-        y, kept = across(xs[0], *self.settings)
+        y, kept = lrn_forward(xs[0], *self.settings)
         return [y], kept
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], into: Tensor | None) -> Sequence[Tensor | None]:
         """Apply the formula in `dreamopt.engine.layers.lrn`."""
         assert grads[0] is not None
-        return [across_backward(kept, grads[0], *self.settings[:3])]
+        return [lrn_backward(kept, grads[0], *self.settings[:3])]
 
 
 class ConcatKernel(Kernel):

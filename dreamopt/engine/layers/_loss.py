@@ -37,7 +37,7 @@ def check_labels(layer: Layer, labels: Shape, wanted: int) -> None:
 
 
 def one_label_each(layer: Layer, labels: Tensor, n: int) -> Tensor:
-    """Return the labels as indices, one for each item, after refusing those that are not below ``n``."""
+    """Return the labels as indices, one for each sample, after refusing those that are not below ``n``."""
     index = labels.detach().reshape(-1).long()
     if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < n:
         layer.fail(f"the labels go from {int(index.min())} to {int(index.max())}; allowed are 0 to {n - 1}")

@@ -51,10 +51,10 @@ class Recurrent(Layer):
         self.is_static = len(bottoms) == 3 + exposed
         self.shape(bottoms)
         n = self.gates * p.num_output
-        wanted = [Weight((n, count(bottoms[0], 2)), p.weight_filler), Weight((n,), p.bias_filler)]
+        weights = [Weight((n, count(bottoms[0], 2)), p.weight_filler), Weight((n,), p.bias_filler)]
         if self.is_static:
-            wanted.append(Weight((n, count(bottoms[2], 1)), p.weight_filler))
-        return [*wanted, Weight((n, p.num_output), p.weight_filler), *self.more_weights()]
+            weights.append(Weight((n, count(bottoms[2], 1)), p.weight_filler))
+        return [*weights, Weight((n, p.num_output), p.weight_filler), *self.more_weights()]
 
     def more_weights(self) -> Sequence[Weight]:
         """Return the weights behind W_h."""
@@ -122,8 +122,8 @@ def lstm_step(c: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tensor]:
     Where cont k is a fraction, Caffe's forget gate ``v = k s(f)`` has the gradient ``v (1 - v)``, which is not the derivative.
     """
     i, f, o, g = gates.chunk(4, -1)
-    kept = cont * f.sigmoid()
-    v = kept.detach()
-    kept = torch.where((cont == 0) | (cont == 1), kept, v + v * (1 - v) * (f - f.detach()))
-    c = kept * c + i.sigmoid() * g.tanh()
+    forget = cont * f.sigmoid()
+    value = forget.detach()
+    forget = torch.where((cont == 0) | (cont == 1), forget, value + value * (1 - value) * (f - f.detach()))
+    c = forget * c + i.sigmoid() * g.tanh()
     return c, o.sigmoid() * c.tanh()

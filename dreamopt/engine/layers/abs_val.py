@@ -27,6 +27,6 @@ class AbsVal(Elementwise):
         """Compute the top."""
         return x.abs()
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Take the bottom's sign."""
         return grad * x.sign()

@@ -12,7 +12,7 @@ from dreamopt.engine.layers._axes import axis_of, text
 class ArgMax(Layer):
     """The places of the ``top_k`` largest values, as numbers; of equal values, the last comes first.
 
-    With ``axis``, along that axis, and with ``out_max_val`` the values instead of the places. Without, over each whole item,
+    With ``axis``, along that axis, and with ``out_max_val`` the values instead of the places. Without, over each whole sample,
     as (N, 1, top_k), and with ``out_max_val`` (N, 2, top_k): places, then values. No gradient passes.
 
     References

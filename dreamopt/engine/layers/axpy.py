@@ -9,7 +9,7 @@ from dreamopt.engine.layers._axes import text
 
 
 class Axpy(Layer):
-    """``y = a x + b`` of the bottoms a, x and b, where a has one number for each item and channel of x.
+    """``y = a x + b`` of the bottoms a, x and b, where a has one number for each sample and channel of x.
 
     Not in Caffe 1.0.
 
@@ -26,7 +26,7 @@ class Axpy(Layer):
         """Check that the three fit."""
         a, x, b = bottoms
         if len(x) < 2 or a[:2] != x[:2] or any(d != 1 for d in a[2:]):
-            self.fail(f"the scale has shape {text(a)}, but x has {text(x)}; it takes one number for each item and channel")
+            self.fail(f"the scale has shape {text(a)}, but x has {text(x)}; it takes one number for each sample and channel")
         if b != x:
             self.fail(f"the bottoms to add have shapes {text(x)} and {text(b)}; they have to be equal")
         return [x]

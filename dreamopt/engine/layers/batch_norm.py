@@ -72,7 +72,7 @@ def _laid_out(y: Tensor, x: Tensor) -> Tensor:
     """Let y's gradient come to batch_norm in x's layout.
 
     torch (2.13) gives wrong numbers without a word where one of the two is contiguous, and the other is channels-last with
-    one item whose stride is no multiple of its size, as oneDNN's convolutions make them.
+    one sample whose stride is no multiple of its size, as oneDNN's convolutions make them.
     """
     found: Tensor = _LaidOut.apply(y, torch.empty_like(x, device="meta").stride())  # type: ignore[no-untyped-call]  # torch does not type Function.apply
     return found

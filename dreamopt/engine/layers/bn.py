@@ -63,12 +63,12 @@ class BN(Layer):
             if getattr(p, name) < 0:
                 self.fail(f"{name} is {getattr(p, name):g}; allowed is 0 and more")
         self.channels = bottoms[0][1]
-        shape, one = (1, self.channels, 1, 1), FillerParameter(type="constant", value=1)
+        shape, ones = (1, self.channels, 1, 1), FillerParameter(type="constant", value=1)
         if self.segnet or self.moving:
-            own = [Weight(shape, p.scale_filler if p.HasField("scale_filler") else one), Weight(shape, p.shift_filler)]
-            return own if self.segnet else [*own, Weight(shape), Weight(shape, one)]
-        slope = p.slope_filler if p.HasField("slope_filler") else one
-        return [Weight(shape, slope), Weight(shape, p.bias_filler), Weight(shape), Weight(shape, one)]
+            own = [Weight(shape, p.scale_filler if p.HasField("scale_filler") else ones), Weight(shape, p.shift_filler)]
+            return own if self.segnet else [*own, Weight(shape), Weight(shape, ones)]
+        slope = p.slope_filler if p.HasField("slope_filler") else ones
+        return [Weight(shape, slope), Weight(shape, p.bias_filler), Weight(shape), Weight(shape, ones)]
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Check the channels."""
@@ -82,8 +82,8 @@ class BN(Layer):
         scale, shift, *stored = (w.reshape(-1, *[1] * (x.dim() - 2)) for w in weights)
         if self.segnet and p.bn_mode == p.INFERENCE:
             return [x * scale + shift]
-        stands = p.moving_average and self.phase == "TEST" if self.moving else not self.segnet
-        if not stands:
+        uses_stored = p.moving_average and self.phase == "TEST" if self.moving else not self.segnet
+        if not uses_stored:
             axes = [axis for axis in range(x.dim()) if axis != 1]
             var, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
         else:

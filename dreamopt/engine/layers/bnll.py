@@ -29,6 +29,6 @@ class BNLL(Elementwise):
         """Say that the derivative is taken at the bottom."""
         return CaffeTraits(in_place_breaks_gradient=True)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the bottom."""
         return grad * torch.sigmoid(x)

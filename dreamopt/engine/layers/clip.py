@@ -37,7 +37,7 @@ class Clip(Elementwise):
         """Say that it is open between the bounds (some nets' ReLU6 is written as a Clip); in place, no top lies beyond them."""
         return CaffeTraits(active_range=(self.param.clip_param.min, self.param.clip_param.max), in_place_breaks_gradient=True)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Look whether the bottom lies within."""
         p = self.param.clip_param
         return grad * ((x >= p.min) & (x <= p.max))

@@ -14,7 +14,7 @@ _BESIDE_ZERO = 1e-4
 
 
 class ContrastiveLoss(Layer):
-    """``L = sum (d^2 where the third bottom is not 0, else max(margin - d, 0)^2) / (2 N)``, d the distance of an item's two vectors.
+    """``L = sum (d^2 where the third bottom is not 0, else max(margin - d, 0)^2) / (2 N)``, d the distance of a sample's two vectors.
 
     ``legacy_version`` takes ``max(margin - d^2, 0)`` for the latter. In the gradient without it, Caffe divides by d + 1e-4
     in place of d, and so does dreamopt.
@@ -33,7 +33,7 @@ class ContrastiveLoss(Layer):
         """Return a number."""
         a, b, pairs = bottoms
         if len(a) < 2 or a[:2] != b[:2] or count(a, 2) != 1 or count(b, 2) != 1:
-            self.fail(f"the bottoms have shapes {text(a)} and {text(b)}; allowed are two of one shape, items x values")
+            self.fail(f"the bottoms have shapes {text(a)} and {text(b)}; allowed are two of one shape, samples x values")
         check_labels(self, pairs, a[0])
         return [()]
 

@@ -18,7 +18,7 @@ class DetectionOutput(Layer):
     ``variance_encoded_in_target`` without the variance. For each class but the background, the ``top_k`` boxes above
     ``confidence_threshold`` are gone through from the best on, and one is left out whose intersection with one taken before
     is more than ``nms_threshold`` of their union (after each box taken, a threshold above 0.5 falls by ``eta``). Of an
-    item's boxes the best ``keep_top_k`` stay, by class, then confidence.
+    sample's boxes the best ``keep_top_k`` stay, by class, then confidence.
 
     The top has always the rows that there can be at most; those not needed are -1. There is no gradient, and asking for one
     raises a sentence. Not in Caffe 1.0.
@@ -73,30 +73,30 @@ class DetectionOutput(Layer):
         """Find the detections."""
         with torch.no_grad():
             top = bottoms[0].new_full(self.shape([tuple(b.shape) for b in bottoms])[0], -1)
-            found = self._detections(*(b.detach().cpu() for b in bottoms))
-            top[0, 0, : len(found)] = found.to(top)
+            rows = self._detections(*(b.detach().cpu() for b in bottoms))
+            top[0, 0, : len(rows)] = rows.to(top)
         tied: Tensor = _Refuse.apply(self, top, *bottoms)  # type: ignore[no-untyped-call]  # torch does not type Function.apply
         return [tied]
 
     def _detections(self, locations: Tensor, confidences: Tensor, priors: Tensor) -> Tensor:
-        p, items = self.param.detection_output_param, len(locations)
+        p, samples = self.param.detection_output_param, len(locations)
         n = priors.shape[2] // 4
-        moved = locations.reshape(items, n, -1, 4)
-        scores = confidences.reshape(items, n, p.num_classes)
+        moved = locations.reshape(samples, n, -1, 4)
+        scores = confidences.reshape(samples, n, p.num_classes)
         boxes = self._boxes(moved, priors[0].reshape(2, n, 1, 4))
         rows = []
-        for item in range(items):
-            kept = []
+        for item in range(samples):
+            by_class = []
             for c in self.classes:
                 of_class, score = boxes[item, :, 0 if p.share_location else c], scores[item, :, c]
                 taken = self._taken(of_class, score)
                 label = score.new_tensor([item, c]).expand(len(taken), 2)
-                kept.append(torch.cat([label, score[taken, None], of_class[taken]], 1))
-            found = torch.cat(kept) if kept else boxes.new_zeros(0, 7)
-            if 0 <= p.keep_top_k < len(found):
-                best = found[:, 2].argsort(descending=True, stable=True)[: p.keep_top_k]
-                found = found[best.sort().values]  # by class, and by confidence within it, as they were
-            rows.append(found)
+                by_class.append(torch.cat([label, score[taken, None], of_class[taken]], 1))
+            detections = torch.cat(by_class) if by_class else boxes.new_zeros(0, 7)
+            if 0 <= p.keep_top_k < len(detections):
+                best = detections[:, 2].argsort(descending=True, stable=True)[: p.keep_top_k]
+                detections = detections[best.sort().values]  # by class, and by confidence within it, as they were
+            rows.append(detections)
         return torch.cat(rows)
 
     def _boxes(self, moved: Tensor, priors: Tensor) -> Tensor:

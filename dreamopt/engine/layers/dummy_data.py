@@ -32,17 +32,17 @@ class DummyData(BlobLayer):
         if p.shape and (p.num or p.channels or p.height or p.width):
             self.fail("dummy_data_param has both shape and num, channels, height, width; allowed is either")
         if p.shape:
-            told = [tuple(s.dim) for s in p.shape]
+            shapes = [tuple(s.dim) for s in p.shape]
         else:
             sizes = (p.num, p.channels, p.height, p.width)
             if len({len(s) for s in sizes}) > 1 or not p.num:
                 self.fail(
                     f"dummy_data_param gives {', '.join(str(len(s)) for s in sizes)} of num, channels, height, width; give as many of each"
                 )
-            told = list(zip(*sizes, strict=True))
-        if len(told) not in (1, n):
-            self.fail(f"dummy_data_param has {len(told)} shapes for {n} tops; allowed are one for all, or one for each")
-        return told if len(told) == n else told * n
+            shapes = list(zip(*sizes, strict=True))
+        if len(shapes) not in (1, n):
+            self.fail(f"dummy_data_param has {len(shapes)} shapes for {n} tops; allowed are one for all, or one for each")
+        return shapes if len(shapes) == n else shapes * n
 
     def open(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> list[Blob]:
         """Shape the tops and fill them all once."""

@@ -27,6 +27,6 @@ class ELU(Elementwise):
         """Say that with an alpha below 0, the top has not the bottom's sign."""
         return CaffeTraits(in_place_breaks_gradient=self.param.elu_param.alpha < 0)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the top, and by the bottom's sign."""
         return torch.where(x > 0, grad, grad * (y + self.param.elu_param.alpha))

@@ -10,7 +10,7 @@ from dreamopt.engine.layers._axes import text
 
 
 class EuclideanLoss(Layer):
-    """``L = sum (a - b)^2 / (2 N)``, N the number of items.
+    """``L = sum (a - b)^2 / (2 N)``, N the number of samples.
 
     References
     ----------
@@ -25,7 +25,7 @@ class EuclideanLoss(Layer):
         """Return a number."""
         a, b = bottoms
         if a[0] != b[0] or count(a) != count(b):
-            self.fail(f"the bottoms have shapes {text(a)} and {text(b)}; they need as many items, of as many values")
+            self.fail(f"the bottoms have shapes {text(a)} and {text(b)}; they need as many samples, of as many values")
         return [()]
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -36,6 +36,6 @@ class Exp(Elementwise):
         base: float = self.param.exp_param.base
         return 1.0 if base == -1 else math.log(base)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the top."""
         return grad * y * (self.log_base() * self.param.exp_param.scale)

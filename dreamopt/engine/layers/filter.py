@@ -9,17 +9,19 @@ from dreamopt.engine.layers._axes import text
 
 
 class Filter(Layer):
-    """The items of each bottom but the last for which the last one, a number for each item, is not 0.
+    """The samples of each bottom but the last for which the last one, a number for each sample, is not 0.
 
     How many there are is known only when the layer runs: `shape` says how many there can be. Where there are none, the tops
-    have no items and the bottoms' diffs are 0; Caffe's backward pass divides by zero there.
+    have no samples and the bottoms' diffs are 0; Caffe's backward pass divides by zero there.
 
     References
     ----------
     Caffe, src/caffe/layers/filter_layer.cpp, FilterLayer.
     """
 
-    differs = "a program says the largest shape that its tops can have; without any item chosen the diffs are 0 (Caffe: a division by zero)"
+    differs = (
+        "a program says the largest shape that its tops can have; where no sample is chosen, the diffs are 0 (Caffe: a division by zero)"
+    )
     examples = (Example(shapes=((6, 3, 2), (6, 4), (6, 1)), tops=2),)
     bottoms = (2, None)
     tops = (1, None)
@@ -27,16 +29,16 @@ class Filter(Layer):
     shape_follows_data = True
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        """Return the shapes with all items."""
-        *items, selector = bottoms
-        if self.n_tops != len(items):
+        """Return the shapes with all samples."""
+        *samples, selector = bottoms
+        if self.n_tops != len(samples):
             self.fail(f"there are {self.n_tops} tops for {len(bottoms)} bottoms; allowed is one for each but the last")
-        if not selector or count(selector, 1) != 1 or any(b[:1] != selector[:1] for b in items):
+        if not selector or count(selector, 1) != 1 or any(b[:1] != selector[:1] for b in samples):
             shapes = ", ".join(text(b) for b in bottoms)
-            self.fail(f"the bottoms have shapes {shapes}; the last one needs one value for each item, and all as many items")
-        return items
+            self.fail(f"the bottoms have shapes {shapes}; the last one needs one value for each sample, and all as many samples")
+        return samples
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Pick the items."""
-        chosen = bottoms[-1].detach().flatten().nonzero()[:, 0]
-        return [x.index_select(0, chosen) for x in bottoms[:-1]]
+        """Pick the samples."""
+        indices = bottoms[-1].detach().flatten().nonzero()[:, 0]
+        return [x.index_select(0, indices) for x in bottoms[:-1]]

@@ -24,7 +24,7 @@ class HDF5Output(Layer):
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return nothing."""
         if bottoms[0][:1] != bottoms[1][:1]:
-            self.fail(f"the bottoms have shapes {text(bottoms[0])} and {text(bottoms[1])}; allowed are as many items in both")
+            self.fail(f"the bottoms have shapes {text(bottoms[0])} and {text(bottoms[1])}; allowed are as many samples in both")
         return []
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:

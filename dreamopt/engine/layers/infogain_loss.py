@@ -59,9 +59,9 @@ class InfogainLoss(Layer):
         h = (bottoms[2].detach() if len(bottoms) > 2 else self.matrix.to(x)).reshape(k, k)
         labels = bottoms[1].detach().reshape(outer, inner).long()
         counts = labels != p.ignore_label if p.HasField("ignore_label") else torch.ones_like(labels, dtype=torch.bool)
-        kept = labels[counts]
-        if kept.numel() and not 0 <= int(kept.min()) <= int(kept.max()) < k:
-            self.fail(f"the labels go from {int(kept.min())} to {int(kept.max())}; allowed are 0 to {k - 1}")
+        counted = labels[counts]
+        if counted.numel() and not 0 <= int(counted.min()) <= int(counted.max()) < k:
+            self.fail(f"the labels go from {int(counted.min())} to {int(counted.max())}; allowed are 0 to {k - 1}")
         log_p = torch.log_softmax(x.reshape(outer, k, inner), 1)
         log_p = log_p + (log_p.clamp(min=_LEAST) - log_p).detach()  # Caffe's gradient passes there
         gained = (h[torch.where(counts, labels, 0)].movedim(2, 1) * log_p).sum(1)

@@ -36,11 +36,11 @@ class Interp(Layer):
         """Check the size."""
         p = self.param.interp_param
         factors = [name for name in ("zoom_factor", "shrink_factor") if p.HasField(name)]
-        given = p.HasField("height") and p.HasField("width")
-        self.fixed = given and len(factors) != 1
-        if len(bottoms) == 2 and (given or factors):
+        has_size = p.HasField("height") and p.HasField("width")
+        self.fixed = has_size and len(factors) != 1
+        if len(bottoms) == 2 and (has_size or factors):
             self.fail("the second bottom gives the size; allowed beside it are pad_beg and pad_end only")
-        if len(bottoms) == 1 and not (given or factors):
+        if len(bottoms) == 1 and not (has_size or factors):
             self.fail("the size has to be given: height and width, zoom_factor, shrink_factor, or a second bottom of that size")
         for name in ("height", "width") if self.fixed else factors:
             if getattr(p, name) < 1:

@@ -44,7 +44,7 @@ class Log(Elementwise):
         """Say that the derivative is taken at the bottom."""
         return CaffeTraits(in_place_breaks_gradient=True)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the bottom; in place, Caffe's derivative overwrites the top's diff."""
         p = self.param.log_param
         derivative = self.factor() * p.scale / (x * p.scale + p.shift)

@@ -60,13 +60,13 @@ class LRN(Layer):
         across = self.param.lrn_param.norm_region == self.param.lrn_param.ACROSS_CHANNELS
         return CaffeTraits(ignores_propagate_down=across, backward_reads_blobs=across)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
-        """Apply the formula of `across_backward` to the blobs, with the sums of squares as they were."""
-        p, then = self.param.lrn_param, channels_last(then)
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
+        """Apply the formula of `lrn_backward` to the blobs, with the sums of squares as they were."""
+        p, x_at_forward = self.param.lrn_param, channels_last(x_at_forward)
         a = p.alpha / p.local_size
-        scale = _spread(then * then, p.local_size, a, p.k)
+        scale = _band_sum(x_at_forward * x_at_forward, p.local_size, a, p.k)
         ratio = channels_last(grad * y / scale)
-        return grad * _power(scale, p.beta) + x * _spread(ratio, p.local_size, -2 * a * p.beta, 0.0)
+        return grad * _power(scale, p.beta) + x * _band_sum(ratio, p.local_size, -2 * a * p.beta, 0.0)
 
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds of the sums of squares."""
@@ -74,37 +74,37 @@ class LRN(Layer):
 
 
 class _Across(torch.autograd.Function):
-    """`across` and its way back; autograd itself would keep four more tensors of x's size and walk over them."""
+    """`lrn_forward` and its backward pass; autograd itself would keep four more tensors of x's size and walk over them."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
-        y, kept = across(x, size, a, beta, k)
-        ctx.save_for_backward(*kept)
+        y, saved = lrn_forward(x, size, a, beta, k)
+        ctx.save_for_backward(*saved)
         ctx.settings = size, a, beta
         return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return across_backward(ctx.saved_tensors, grad, *ctx.settings), None, None, None, None
+        return lrn_backward(ctx.saved_tensors, grad, *ctx.settings), None, None, None, None
 
 
-def across(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """Return ``y = x s^-beta`` with ``s = k + a B x^2``, B the band matrix of width ``size``, and what the way back takes."""
-    scale = _spread(x * x, size, a, k)
+def lrn_forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Return ``y = x s^-beta`` with ``s = k + a B x^2``, B the band matrix of width ``size``, and what the backward pass takes."""
+    scale = _band_sum(x * x, size, a, k)
     power = _power(scale, beta)
     return x * power, (x, scale, power)
 
 
-def across_backward(kept: Sequence[Tensor], grad: Tensor, size: int, a: float, beta: float) -> Tensor:
+def lrn_backward(saved: Sequence[Tensor], grad: Tensor, size: int, a: float, beta: float) -> Tensor:
     """Return ``dx = dy s^-beta - 2 a beta x B (dy y / s)``; B is its own transpose."""
-    x, scale, power = kept
+    x, scale, power = saved
     direct = channels_last(grad) * power
     ratio = (direct * x).div_(scale)
-    return direct.addcmul_(_spread(ratio, size, -2 * a * beta, 0.0), x)
+    return direct.addcmul_(_band_sum(ratio, size, -2 * a * beta, 0.0), x)
 
 
-def _spread(x: Tensor, size: int, a: float, k: float) -> Tensor:
+def _band_sum(x: Tensor, size: int, a: float, k: float) -> Tensor:
     """Return ``k + a B x``: for each channel the sum over ``size`` neighbouring ones.
 
     On the CPU in blocks of channels, since most of B is zeros: half the time of one 1x1 convolution at 192 channels.

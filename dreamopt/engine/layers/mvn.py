@@ -14,7 +14,7 @@ from dreamopt.engine.layers._axes import text
 
 
 class MVN(Layer):
-    """``y = (x - mean) / (sqrt(var) + eps)`` for each channel of each item, or each item with ``across_channels``.
+    """``y = (x - mean) / (sqrt(var) + eps)`` for each channel of each sample, or each sample with ``across_channels``.
 
     Without ``normalize_variance``, ``y = x - mean``. Caffe's derivative takes eps for 0 in one place, and so does this one:
     ``dx = (dy - mean dy - y mean(dy y)) / (sqrt(var) + eps)``.
@@ -50,17 +50,17 @@ class MVN(Layer):
         reads = self.param.mvn_param.normalize_variance
         return CaffeTraits(ignores_propagate_down=True, backward_reads_blobs=reads, in_place_breaks_gradient=True)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Apply the formula to the top, with the standard deviations as they were."""
-        scale = self._groups(then).var(1, correction=0, keepdim=True).sqrt() + self.param.mvn_param.eps
-        now, g = self._groups(y), self._groups(grad)
-        shared = now * (now * g).sum(1, keepdim=True)
+        scale = self._groups(x_at_forward).var(1, correction=0, keepdim=True).sqrt() + self.param.mvn_param.eps
+        normalised, g = self._groups(y), self._groups(grad)
+        shared = normalised * (normalised * g).sum(1, keepdim=True)
         if self.in_place:
             # the top's diff is the bottom's, which is overwritten at once; and a x + b y with x = y is a (b y) + b y to BLAS
-            found = (shared + shared.sum(1, keepdim=True)) * (-2 / now.shape[1])
+            gradient = (shared + shared.sum(1, keepdim=True)) * (-2 / normalised.shape[1])
         else:
-            found = g - (g.sum(1, keepdim=True) + shared) / now.shape[1]
-        return (found / scale).reshape(y.shape)
+            gradient = g - (g.sum(1, keepdim=True) + shared) / normalised.shape[1]
+        return (gradient / scale).reshape(y.shape)
 
 
 class _Normalise(torch.autograd.Function):

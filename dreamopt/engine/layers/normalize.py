@@ -13,7 +13,7 @@ from dreamopt.schema.caffe_pb2 import FillerParameter, NormalizeParameter
 class Normalize(Layer):
     """``y = s x / sqrt(sum x^2 + eps)``, the sum over the channels (axis 1) at each place.
 
-    With ``across_spatial``, the sum is over all of an item. s is a weight: a number for each channel, or with
+    With ``across_spatial``, the sum is over all of a sample. s is a weight: a number for each channel, or with
     ``channel_shared`` one number. Not in Caffe 1.0.
 
     References

@@ -68,8 +68,8 @@ class Pooling(Layer):
         self.stride = (p.stride_h, p.stride_w) if p.HasField("stride_h") else (p.stride, p.stride)
         self.pad = (p.pad_h, p.pad_w) if p.HasField("pad_h") else (p.pad, p.pad)
         for name in ("stride", "pad"):
-            one, h, w = (p.HasField(f"{name}{end}") for end in ("", "_h", "_w"))
-            if h != w or (one and h):
+            square, h, w = (p.HasField(f"{name}{end}") for end in ("", "_h", "_w"))
+            if h != w or (square and h):
                 self.fail(f"the {name} has to be given as {name}, or as {name}_h and {name}_w, and not both")
         if min(self.stride) < 1:
             self.fail(f"the stride is {text(self.stride)}; allowed is 1 and more")

@@ -40,7 +40,7 @@ class Power(Elementwise):
         """Say that the derivative is taken at the bottom."""
         return CaffeTraits(in_place_breaks_gradient=True)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by bottom and top; in place, Caffe's derivative overwrites the top's diff."""
         p = self.param.power_param
         factor = p.power * p.scale

@@ -43,10 +43,10 @@ class PriorBox(Layer):
             self.fail("aspect_ratio has to be above 0")
         if len(p.variance) not in (0, 1, 4) or any(v <= 0 for v in p.variance):
             self.fail("variance has to be given once or four times, and above 0")
-        for one in ("img", "step"):
-            whole, h, w = (p.HasField(f"{one}{end}") for end in ("_size" if one == "img" else "", "_h", "_w"))
-            if h != w or (whole and h):
-                self.fail(f"{one}_h and {one}_w have to be given together, and not beside one number for both")
+        for name in ("img", "step"):
+            both, h, w = (p.HasField(f"{name}{end}") for end in ("_size" if name == "img" else "", "_h", "_w"))
+            if h != w or (both and h):
+                self.fail(f"{name}_h and {name}_w have to be given together, and not beside one number for both")
         for name in ("img_size", "img_h", "img_w", "step", "step_h", "step_w"):
             if p.HasField(name) and getattr(p, name) <= 0:
                 self.fail(f"{name} is {getattr(p, name):g}; allowed is above 0")

@@ -40,9 +40,9 @@ class PSROIPooling(Layer):
         """Return (boxes, output_dim, group_size, group_size)."""
         p, (x, boxes) = self.param.psroi_pooling_param, bottoms
         same_rank(self, x, 4, "PSROIPooling")
-        wanted = p.output_dim * p.group_size**2
-        if x[1] != wanted:
-            self.fail(f"the map has {x[1]} channels; output_dim {p.output_dim} and group_size {p.group_size} take {wanted}")
+        channels = p.output_dim * p.group_size**2
+        if x[1] != channels:
+            self.fail(f"the map has {x[1]} channels; output_dim {p.output_dim} and group_size {p.group_size} take {channels}")
         if len(boxes) < 2 or boxes[1] != 5 or any(d != 1 for d in boxes[2:]):
             self.fail(f"the boxes have shape {text(boxes)}; it takes 5 numbers for each box: item, x1, y1, x2, y2")
         return [(boxes[0], p.output_dim, p.group_size, p.group_size)]

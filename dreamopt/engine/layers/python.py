@@ -39,12 +39,12 @@ class Python(BlobLayer):
 
     def open(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> list[Blob]:
         """Import the module, make the object and call its ``setup``."""
-        self.instance = made = self._made()
-        made.param_str = self.param.python_param.param_str
-        made.phase = 0 if self.phase == "TRAIN" else 1
+        self.instance = instance = self._made()
+        instance.param_str = self.param.python_param.param_str
+        instance.phase = 0 if self.phase == "TRAIN" else 1
         with self._named():
-            made.setup(bottoms, tops)
-        blobs: list[Blob] = made.blobs
+            instance.setup(bottoms, tops)
+        blobs: list[Blob] = instance.blobs
         return blobs
 
     def _made(self) -> PythonLayer:

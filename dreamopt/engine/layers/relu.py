@@ -34,6 +34,6 @@ class ReLU(Elementwise):
         slope = self.param.relu_param.negative_slope
         return CaffeTraits(active_range=(0.0, math.inf) if slope == 0 else None, in_place_breaks_gradient=slope < 0)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Look for the sign in the bottom."""
         return torch.where(x > 0, grad, grad * self.param.relu_param.negative_slope)

@@ -22,6 +22,6 @@ class Sigmoid(Elementwise):
         """Compute the top."""
         return torch.sigmoid(x)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the top."""
         return grad * y * (1 - y)

@@ -11,7 +11,7 @@ from dreamopt.engine.layers._loss import check_labels, normaliser
 
 
 class SigmoidCrossEntropyLoss(Layer):
-    """``L = -sum (t log s + (1 - t) log(1 - s)) / n``, s the first bottom's sigmoid, t the second bottom, n by default its items.
+    """``L = -sum (t log s + (1 - t) log(1 - s)) / n``, s the first bottom's sigmoid, t the second bottom, n by default its samples.
 
     Targets equal to ``ignore_label`` do not count.
 

@@ -33,6 +33,6 @@ class Softmax(Layer):
         """Compute the top."""
         return [torch.softmax(bottoms[0], self.param.softmax_param.axis)]
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the top."""
         return y * (grad - (y * grad).sum(self.param.softmax_param.axis, keepdim=True))

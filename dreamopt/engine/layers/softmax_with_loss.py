@@ -45,9 +45,9 @@ class SoftmaxWithLoss(Layer):
         outer, inner = x.shape[:axis].numel(), x.shape[axis + 1 :].numel()
         labels = bottoms[1].detach().reshape(outer, inner).long()
         counts = labels != p.ignore_label if p.HasField("ignore_label") else torch.ones_like(labels, dtype=torch.bool)
-        kept = labels[counts]
-        if kept.numel() and not 0 <= int(kept.min()) <= int(kept.max()) < x.shape[axis]:
-            self.fail(f"the labels go from {int(kept.min())} to {int(kept.max())}; allowed are 0 to {x.shape[axis] - 1}")
+        counted = labels[counts]
+        if counted.numel() and not 0 <= int(counted.min()) <= int(counted.max()) < x.shape[axis]:
+            self.fail(f"the labels go from {int(counted.min())} to {int(counted.max())}; allowed are 0 to {x.shape[axis] - 1}")
         log_p = torch.log_softmax(x.reshape(outer, -1, inner), 1).gather(1, torch.where(counts, labels, 0)[:, None])[:, 0]
         # Caffe takes no smaller probability than float32 can write, but lets its gradient pass
         log_p = log_p + (log_p.clamp(min=_TINY) - log_p).detach()

@@ -10,7 +10,7 @@ from dreamopt.engine.layers import dropout as plain
 
 
 class SpatialDropout(plain.Dropout):
-    """In TRAIN, each channel of each item is 0 with probability ``dropout_ratio``, else ``x / (1 - ratio)``; in TEST, ``y = x``.
+    """In TRAIN, each channel of each sample is 0 with probability ``dropout_ratio``, else ``x / (1 - ratio)``; in TEST, ``y = x``.
 
     Not in Caffe 1.0. ``dropout_param`` is Dropout's, ``scale_train`` too.
 
@@ -27,5 +27,5 @@ class SpatialDropout(plain.Dropout):
         p = self.param.dropout_param
         if self.phase == "TEST":
             return super().apply(x, weights)
-        kept = dropout(x.new_ones(x.shape[:2] + (1,) * (x.dim() - 2)), p.dropout_ratio, training=True)
-        return x * (kept if p.scale_train else (kept > 0))
+        mask = dropout(x.new_ones(x.shape[:2] + (1,) * (x.dim() - 2)), p.dropout_ratio, training=True)
+        return x * (mask if p.scale_train else (mask > 0))

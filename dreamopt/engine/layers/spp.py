@@ -15,7 +15,7 @@ from dreamopt.schema.caffe_pb2 import LayerParameter
 
 
 class SPP(Layer):
-    """A pyramid of poolings, one after another as a vector for each item: level l has ``2^l x 2^l`` windows that cover the map.
+    """A pyramid of poolings, one after another as a vector for each sample: level l has ``2^l x 2^l`` windows that cover the map.
 
     A window is ``ceil(size / 2^l)`` long, and what is missing is padded, ``floor((missing + 1) / 2)`` on each side. A pyramid of
     one level keeps the four axes.

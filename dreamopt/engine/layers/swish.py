@@ -22,7 +22,7 @@ class Swish(Elementwise):
         """Compute the top."""
         return x * torch.sigmoid(x * self.param.swish_param.beta)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the top and the sigmoid of the bottom as it was."""
         top = y * self.param.swish_param.beta
-        return grad * (top + torch.sigmoid(then * self.param.swish_param.beta) * (1 - top))
+        return grad * (top + torch.sigmoid(x_at_forward * self.param.swish_param.beta) * (1 - top))

@@ -22,6 +22,6 @@ class TanH(Elementwise):
         """Compute the top."""
         return torch.tanh(x)
 
-    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, then: Tensor) -> Tensor:
+    def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Differentiate by the top."""
         return grad * (1 - y * y)

@@ -48,9 +48,9 @@ class Upsample(Layer):
             if others or factor < 1:
                 self.fail(f"without a mask it takes a scale of 1 and more, but has {', '.join(others) or 'scale 0'}")
             return ()
-        for one in ("upsample", "scale"):
-            if p.HasField(f"{one}_h") != p.HasField(f"{one}_w"):
-                self.fail(f"{one}_h and {one}_w have to be given together")
+        for name in ("upsample", "scale"):
+            if p.HasField(f"{name}_h") != p.HasField(f"{name}_w"):
+                self.fail(f"{name}_h and {name}_w have to be given together")
         if p.HasField("scale") and p.HasField("scale_h") and not p.HasField("upsample_h"):
             self.fail("scale and scale_h are both given; allowed is one of the two")
         self.scale = (p.scale_h, p.scale_w) if p.HasField("scale_h") else (p.scale, p.scale)

@@ -76,13 +76,13 @@ def test_infogain_loss_reads_its_matrix_from_a_file(tmp_path: Path) -> None:
         ("RNN", "recurrent_param { num_output: 2 }", [(2, 3, 5), (3, 2)], 1, "allowed are"),
         ("LSTMUnit", "", [(1, 3, 5), (1, 3, 15), (1, 3)], 2, "allowed are"),
         ("Filter", "", [(4, 3), (4,)], 2, "allowed is one for each but the last"),
-        ("Filter", "", [(4, 3), (4, 2)], 1, "one value for each item"),
+        ("Filter", "", [(4, 3), (4, 2)], 1, "one value for each sample"),
         ("ContrastiveLoss", "", [(4, 3), (4, 2), (4,)], 1, "allowed are two of one shape"),
         ("HingeLoss", "", [(4, 3), (5,)], 1, "there are 5 labels"),
         ("InfogainLoss", "", [(4, 3), (4,)], 1, "neither a third bottom"),
         ("InfogainLoss", "", [(4, 3), (4,), (1, 1, 2, 3)], 1, "has to be 1x1x3x3"),
         ("InfogainLoss", "loss_param { normalize: true }", [(4, 3), (4,), (1, 1, 3, 3)], 1, "allowed here is normalization"),
-        ("HDF5Output", "", [(4, 3), (5,)], 0, "as many items"),
+        ("HDF5Output", "", [(4, 3), (5,)], 0, "as many samples"),
     ],
 )
 def test_errors_say_what_is_allowed(type_: str, params: str, shapes: list[tuple[int, ...]], tops: int, sentence: str) -> None:
