@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _left_out[SLOW] += len(slow)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a worker of pytest-xdist, send what was not collected to the process that reports."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = _left_out[SLOW]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker did not collect, which is the same in each; what was skipped comes in the tests' reports."""
+    _left_out[SLOW] = max(_left_out[SLOW], getattr(node, "workeroutput", {}).get("left_out", 0))
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Count what was skipped, by its cause."""
     if report.skipped and isinstance(report.longrepr, tuple):
@@ -67,10 +81,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Say in one closing line what was not tested, and how to get it."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or not _left_out or config.option.collectonly:
+    if reporter is None or not +_left_out or config.option.collectonly:
         return
     parts = [
         f"{count} that {cause} ({REMEDIES[cause]})" if cause in REMEDIES else f"{count} ({cause})"
-        for cause, count in _left_out.most_common()
+        for cause, count in (+_left_out).most_common()
     ]
     reporter.write_line(f"Tests that did not run: {'; '.join(parts)}.")

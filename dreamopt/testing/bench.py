@@ -19,9 +19,10 @@ Rows up to 6 and columns up to 8 exist in ``{layer}``; a batch has three samples
 
 from __future__ import annotations
 
+import atexit
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,8 @@ from dreamopt.parts.schedule import StepContext
 SHAPE = (3, 11, 13)
 """The toy net's input: no two axes are equal."""
 LABELS = ("n01440764 tench, Tinca tinca", "tabby cat", "crane", "ruler, rule", "crane", "great white shark", "potter's wheel (clay)")
+MEAN = (104.0, 117.0, 123.0, 90.0, 80.0)
+"""Of up to five channels, in grey levels."""
 # Without weights, which would be random ones where no file says them.
 GENERATOR = """name: "generator"
 layer { name: "code" type: "Input" top: "code" input_param { shape { dim: 1 dim: 324 } } }
@@ -86,11 +89,38 @@ def generator_network() -> Network:
     return Network(FunctionBackend([("image", "Deconvolution", image)], (6,), dtype=torch.float64))
 
 
-def image_space(channels: int = 3, height: int = 5, width: int = 7, dtype: torch.dtype = torch.float64) -> ImageSpace:
-    """Return the space of images of a net whose input is in BGR, half as long as grey levels, without any channel's mean."""
-    mean = torch.tensor([104.0, 117.0, 123.0, 90.0, 80.0], dtype=dtype)[:channels, None, None]
-    order = "BGR" if channels >= 3 else ""
-    return ImageSpace((channels, height, width), -0.5 * mean, 0.5 * (255 - mean), 0.5, torch.zeros((), dtype=dtype), order)
+def image_space(
+    channels: int = 3,
+    height: int = 10,
+    width: int = 15,
+    *,
+    scale: float = 1.0,
+    mean: Sequence[float] = MEAN,
+    order: str | None = None,
+    dtype: torch.dtype = torch.float64,
+    network_size: tuple[int, int] | None = None,
+) -> ImageSpace:
+    """Return the space of images of a net whose input is ``scale`` times grey levels without each channel's mean.
+
+    Parameters
+    ----------
+    channels, height, width : int
+        The images' shape.
+    scale : float
+        What a grey level is of the input's numbers.
+    mean : sequence of float
+        In grey levels, one for each channel; further ones are left out.
+    order : str, optional
+        The channels' order; left out, "BGR" for three channels or more and "" for fewer.
+    dtype : torch.dtype
+        The input's.
+    network_size : tuple of int, optional
+        The (H, W) that the net's file asks for.
+    """
+    means = torch.tensor(mean, dtype=dtype)[:channels, None, None]
+    order = ("BGR" if channels >= 3 else "") if order is None else order
+    low, high = -means * scale, (255 - means) * scale
+    return ImageSpace((channels, height, width), low, high, scale, torch.zeros((), dtype=dtype), order, network_size)
 
 
 def step_context(image: Tensor, first: int = 0) -> StepContext:
@@ -100,7 +130,7 @@ def step_context(image: Tensor, first: int = 0) -> StepContext:
         for k in (0, 9)
     ]
     gradient, start = (torch.stack(samples).to(image) for samples in drawn)
-    return StepContext(2, 8, gradient=gradient, space=image_space(*image.shape[1:]), octave=1, octaves=3, start=start)
+    return StepContext(2, 8, gradient=gradient, space=image_space(*image.shape[1:], scale=0.5), octave=1, octaves=3, start=start)
 
 
 @dataclass(frozen=True)
@@ -131,7 +161,11 @@ class Bench:
         return 20 * torch.randn(2, 3, 5, 7, dtype=dtype, generator=torch.Generator().manual_seed(0))
 
 
-_folder = cache(lambda: tempfile.TemporaryDirectory(prefix="dreamopt-parts-"))
+@cache
+def _folder() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="dreamopt-parts-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 @cache
@@ -139,8 +173,8 @@ def bench() -> Bench:
     """Return the bench on which parts are checked; its files stay until the process ends."""
     network = toy_network()
     # What the prototxt says is computed in single precision, too coarse for finite differences.
-    register_image_net(generator_network(), str(Path(_folder().name) / "generator.prototxt"))
-    return Bench(network, example_values(network, Path(_folder().name), ("conv2", "tanh1"), "fc"))
+    register_image_net(generator_network(), str(_folder() / "generator.prototxt"))
+    return Bench(network, example_values(network, _folder(), ("conv2", "tanh1"), "fc"))
 
 
 def example_values(network: Network, folder: Path, layers: tuple[str, str], classifier: str) -> dict[str, str]:

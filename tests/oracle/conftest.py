@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import NO_CAFFE, REPOSITORY, missing
-from tests.support.oracle.compare import WORST
+from tests.support.oracle.compare import WORST, note
 from tests.support.oracle.harness import Oracle
 
 
@@ -37,6 +38,20 @@ def oracle() -> Iterator[Oracle]:
     asked = Oracle(caffe_root())
     yield asked
     asked.close()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a worker of pytest-xdist, send the worst errors to the process that reports."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["worst"] = {what: float(error) for what, error in WORST.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the worst errors of a worker."""
+    for what, error in getattr(node, "workeroutput", {}).get("worst", {}).items():
+        note(what, error)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

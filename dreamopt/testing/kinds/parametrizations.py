@@ -15,18 +15,12 @@ from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import streams
 from dreamopt.problem import Problem
-from dreamopt.testing.bench import Bench
+from dreamopt.testing.bench import Bench, image_space
 from dreamopt.testing.dataclass_checks import is_immutable, prints_what_makes_it, refuses_numbers_that_are_none
 from dreamopt.testing.gradients import require_gradient
 from dreamopt.testing.kind import Kind, require, require_close, require_error
 
 Shape3 = tuple[int, int, int]
-
-
-def image_space(channels: int = 3, height: int = 10, width: int = 15, dtype: torch.dtype = torch.float64, order: str = "BGR") -> ImageSpace:
-    """Return the space of images of a net whose input is grey levels without each channel's mean."""
-    mean = torch.tensor([104.0, 117.0, 123.0, 30.0][:channels], dtype=dtype).reshape(-1, 1, 1)
-    return ImageSpace((channels, height, width), -mean, 255 - mean, 1.0, torch.zeros((), dtype=dtype), order if channels >= 3 else "")
 
 
 def _spaces(parametrization: Parametrization, shapes: tuple[Shape3, ...], dtype: torch.dtype) -> Iterator[ImageSpace]:

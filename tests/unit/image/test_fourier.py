@@ -1,5 +1,7 @@
 """The Fourier parametrization: its inverse, its start, its gradient, and odd sizes."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,10 @@ from dreamopt.image.parametrizations.fourier import Fourier, frequencies
 from dreamopt.optimize import run
 from dreamopt.parts.streams import streams
 from dreamopt.problem import Problem
+from dreamopt.testing.bench import image_space as any_image_space
 from tests.support.toy import toy_network
 
-
-def image_space(channels: int = 3, height: int = 10, width: int = 15, scale: float = 1.0) -> ImageSpace:
-    mean = torch.tensor([104.0, 117.0, 123.0, 30.0, 0.0][:channels], dtype=torch.float64).reshape(-1, 1, 1)
-    return ImageSpace((channels, height, width), -mean * scale, (255 - mean) * scale, scale, torch.zeros((), dtype=torch.float64))
+image_space = partial(any_image_space, order="")
 
 
 @pytest.mark.parametrize("size", [(10, 15), (11, 14), (7, 9), (8, 12)])

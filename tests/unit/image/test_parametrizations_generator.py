@@ -1,5 +1,6 @@
 """The generator: its files, its space, its code's bounds and decay, against plain numpy."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from dreamopt.network import Network, load_net
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import streams
 from dreamopt.problem import Problem
+from dreamopt.testing.bench import image_space as any_image_space
 
 PROTOTXT = """
 input: "feat" input_shape { dim: 1 dim: 5 }
@@ -27,11 +29,7 @@ layer { name: "up" type: "Deconvolution" bottom: "shape" top: "up"
 """
 
 
-def image_space(channels: int = 3, height: int = 4, width: int = 6, order: str = "BGR") -> ImageSpace:
-    mean = torch.tensor([100.0, 110.0, 120.0][:channels], dtype=torch.float64).reshape(-1, 1, 1)
-    return ImageSpace(
-        (channels, height, width), -mean, 255 - mean, 1.0, torch.zeros((), dtype=torch.float64), order if channels == 3 else ""
-    )
+image_space = partial(any_image_space, height=4, width=6, mean=(100.0, 110.0, 120.0))
 
 
 def fixed(picture: np.ndarray) -> Network:

@@ -9,16 +9,12 @@ import torch
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import ImageError
 from dreamopt.image import Alpha, Fourier, Generator, Laplacian, Parametrization, Pixels, Shared
-from dreamopt.image.parametrization import ImageSpace, parse_parametrization
+from dreamopt.image.parametrization import parse_parametrization
 from dreamopt.network import Network
 from dreamopt.parts.streams import streams
 from dreamopt.testing import bench
+from dreamopt.testing.bench import image_space
 from dreamopt.testing.kinds import parametrizations as kind
-
-
-def image_space(channels: int = 3, height: int = 10, width: int = 15, dtype: torch.dtype = torch.float64, order: str = "BGR") -> ImageSpace:
-    mean = torch.tensor([104.0, 117.0, 123.0, 30.0][:channels], dtype=dtype).reshape(-1, 1, 1)
-    return ImageSpace((channels, height, width), -mean, 255 - mean, 1.0, torch.zeros((), dtype=dtype), order if channels >= 3 else "")
 
 
 @pytest.mark.parametrize(

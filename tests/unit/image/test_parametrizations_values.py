@@ -12,14 +12,10 @@ from dreamopt.image.init import Held, given_images
 from dreamopt.image.parametrization import ImageSpace
 from dreamopt.image.spectrum import image_files, magnitudes
 from dreamopt.parts.streams import streams
+from dreamopt.testing.bench import image_space
 
 LUCID = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 XPLIQUE = np.array([[0.56282854, 0.58447580, 0.58447580], [0.19482528, 0.0, -0.19482528], [0.04329450, -0.10823626, 0.06494176]])
-
-
-def image_space(channels: int = 3, height: int = 8, width: int = 12, order: str = "BGR") -> ImageSpace:
-    mean = torch.tensor([104.0, 117.0, 123.0, 30.0][:channels], dtype=torch.float64).reshape(-1, 1, 1)
-    return ImageSpace((channels, height, width), -mean, 255 - mean, 1.0, torch.zeros((), dtype=torch.float64), order)
 
 
 def grey(image: torch.Tensor, space: ImageSpace) -> NDArray[np.float64]:
@@ -39,7 +35,7 @@ def radius(height: int, width: int) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("order", ["BGR", "RGB"])
 def test_fourier_is_lucids(order: str) -> None:
-    space = image_space(order=order)
+    space = image_space(3, 8, 12, order=order)
     c = np.random.default_rng(0).normal(0, 0.8, (3, 8, 7, 2))
     scale = np.sqrt(12 * 8) / np.maximum(radius(8, 12), 1 / 12)
     t = np.moveaxis(np.fft.irfft2(scale * (c[..., 0] + 1j * c[..., 1]), s=(8, 12)) / 4, 0, -1)
@@ -56,7 +52,7 @@ def test_fourier_is_lucids(order: str) -> None:
 
 
 def test_fourier_is_xpliques_and_horamas() -> None:
-    space = image_space()
+    space = image_space(3, 8, 12)
     c = np.random.default_rng(1).normal(0, 0.8, (3, 8, 7, 2))
 
     def plane(spectrum: NDArray[np.complex128], decay: float) -> NDArray[np.float64]:
@@ -114,8 +110,8 @@ def test_a_cppn_is_its_formula_and_flat_at_the_start() -> None:
     expected = 255 * sigmoid(np.einsum("oi,ihw->ohw", v.reshape(2, 8), hidden) + c[:, None, None])
     image = cppn.image(torch.from_numpy(params)[None], space)[0] + torch.tensor([104.0, 117.0])[:, None, None]
     np.testing.assert_allclose(image, expected, rtol=1e-10)
-    start = CPPN().start(image_space(), streams(0, [0]))
-    np.testing.assert_allclose(CPPN().image(start, image_space()), 0, atol=1e-9)  # the mean colour
+    start = CPPN().start(image_space(3, 8, 12), streams(0, [0]))
+    np.testing.assert_allclose(CPPN().image(start, image_space(3, 8, 12)), 0, atol=1e-9)  # the mean colour
     hidden_weights = start[0, 24 * 3 : 24 * 3 + 24 * 48]
     np.testing.assert_allclose(hidden_weights.std(), (1 / 48) ** 0.5, rtol=0.1)
 
@@ -190,7 +186,7 @@ def test_images_with_opacity_are_written_as_they_are_and_read_on_white(tmp_path)
 
 @pytest.mark.parametrize(("epsilon", "ends"), [(1e-5, (-1.0, 1.0)), (1e-4, (-2.5, 2.5))])
 def test_maco_is_its_formula(epsilon: float, ends: tuple[float, float]) -> None:
-    space = image_space()
+    space = image_space(3, 8, 12)
     maco = Maco(epsilon=epsilon, values=ends)
     phase = np.random.default_rng(0).normal(0, 1.7, (3, 8, 7))
     rows = tuple(map(tuple, XPLIQUE.T.tolist()))
@@ -245,35 +241,37 @@ def test_maco_starts_from_an_image_s_phases_where_they_are_free() -> None:
 
 def test_a_picture_is_given_in_many_forms(tmp_path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
-    single = image_space(1, order="")
+    single = image_space(1, 8, 12)
     luminance = picture @ np.array([0.299, 0.587, 0.114])
     shown = given_images(Held(picture), single, 2) + 104
     np.testing.assert_allclose(shown, np.broadcast_to(luminance, (2, 1, 8, 12)), rtol=1e-12)
     np.testing.assert_allclose(given_images(Held(picture[..., 0]), single, 1) + 104, picture[None, None, ..., 0])
-    np.testing.assert_allclose(grey(given_images(Held(picture[..., :1]), image_space(), 1), image_space()), picture[..., :1].repeat(3, 2))
-    four = image_space(4)
+    np.testing.assert_allclose(
+        grey(given_images(Held(picture[..., :1]), image_space(3, 8, 12), 1), image_space(3, 8, 12)), picture[..., :1].repeat(3, 2)
+    )
+    four = image_space(4, 8, 12)
     assert four.low is not None
     deep = np.random.default_rng(1).integers(0, 256, (8, 12, 4), dtype=np.uint8)
     found = (given_images(Held(deep), four, 1) - four.low)[0]
     np.testing.assert_allclose(found, np.moveaxis(deep[..., [2, 1, 0, 3]], 2, 0))
     write_png(tmp_path / "large.png", np.repeat(np.repeat(picture, 4, 0), 4, 1))
     np.testing.assert_allclose(
-        grey(given_images(str(tmp_path / "large.png"), image_space(), 1), image_space()).mean(), picture.mean(), atol=1
+        grey(given_images(str(tmp_path / "large.png"), image_space(3, 8, 12), 1), image_space(3, 8, 12)).mean(), picture.mean(), atol=1
     )
-    for wrong, space in ((deep, image_space()), (np.zeros((3, 4, 4)), four)):
+    for wrong, space in ((deep, image_space(3, 8, 12)), (np.zeros((3, 4, 4)), four)):
         with pytest.raises(ImageError, match="does not fit the canvas"):
             given_images(Held(wrong), space, 1)
     with pytest.raises(ImageError, match=r"a vector of \(7,\); give a tensor"):
         given_images(Held(picture), ImageSpace((7,), None, None, 1.0, torch.zeros(())), 1)
     with pytest.raises(ImageError, match="cannot be read"):
-        given_images(str(tmp_path / "gone.png"), image_space(), 1)
+        given_images(str(tmp_path / "gone.png"), image_space(3, 8, 12), 1)
 
 
 def test_an_image_in_memory_does_not_change_with_its_array() -> None:
     values = torch.zeros(3, 8, 12, dtype=torch.float64)
     pixels = Pixels(init=values)
     values += 5
-    assert not pixels.start(image_space(), streams(0, [0])).any()
+    assert not pixels.start(image_space(3, 8, 12), streams(0, [0])).any()
     assert hash(pixels) == hash(Pixels(init=torch.zeros(3, 8, 12, dtype=torch.float64)))
     assert Pixels(init=np.zeros((8, 12, 3))) != Pixels(init=torch.zeros(8, 12, 3, dtype=torch.float64))
 

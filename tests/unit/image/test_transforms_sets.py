@@ -22,19 +22,14 @@ from dreamopt.image import (
 )
 from dreamopt.image.sets import SETS
 from dreamopt.image.transform import parse_transforms
-from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream, streams
+from dreamopt.testing.bench import image_space
 
 N, C, H, W = 2, 3, 5, 8
 
 
-def image_space(c: int = C, h: int = H, w: int = W) -> ImageSpace:
-    mean = torch.tensor([104.0, 117.0, 123.0, 90.0, 80.0])[:c, None, None].double()
-    return ImageSpace((c, h, w), -0.5 * mean, 0.5 * (255 - mean), 0.5, torch.zeros((), dtype=torch.float64), "BGR" if c >= 3 else "")
-
-
-MOMENT = StepContext(step=2, steps=8, space=image_space())
+MOMENT = StepContext(step=2, steps=8, space=image_space(C, H, W, scale=0.5))
 
 
 @pytest.fixture
@@ -56,7 +51,7 @@ def test_sets_are_strings_of_their_parts(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SETS))
 @pytest.mark.parametrize(("h", "w"), [(33, 48), (64, 51)])
 def test_sets_give_the_searched_images_size_with_a_gradient(name: str, h: int, w: int) -> None:
-    context, parts = StepContext(space=image_space(3, h, w)), parse_transforms(name)
+    context, parts = StepContext(space=image_space(3, h, w, scale=0.5)), parse_transforms(name)
     image = (20 * torch.randn(N, 3, h, w, generator=torch.Generator().manual_seed(1))).requires_grad_()
 
     def seen(x: torch.Tensor, own: list[Stream]) -> torch.Tensor:

@@ -40,6 +40,7 @@ from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.schedule import Geometric, Linear, StepContext
 from dreamopt.parts.streams import Stream, streams
 from dreamopt.problem import Problem
+from dreamopt.testing.bench import image_space as any_image_space
 
 Array = NDArray[np.float64]
 MEAN = np.array([104.0, 117.0, 123.0])
@@ -47,8 +48,7 @@ SCALE = 0.5
 
 
 def image_space(h: int, w: int, net_size: tuple[int, int] | None = None) -> ImageSpace:
-    low, high = (torch.from_numpy((v - MEAN) * SCALE)[:, None, None] for v in (0, 255))
-    return ImageSpace((3, h, w), low, high, SCALE, torch.zeros((), dtype=torch.float64), "BGR", net_size)
+    return any_image_space(3, h, w, scale=SCALE, mean=MEAN.tolist(), network_size=net_size)
 
 
 GREY = ((127.5 - MEAN) * SCALE)[:, None, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -12,14 +14,13 @@ from dreamopt.errors import UsageError
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.regularizer import Penalty, StepContext
 from dreamopt.regularizers import L1, L2, AlphaNorm, BlurDifference, BoundaryComplexity, Linf, LpNorm, MeanColour, Spectral, TotalVariation
+from dreamopt.testing.bench import image_space as any_image_space
 
 MEAN = np.array([104.0, 117.0, 123.0])
 SCALE = 0.5
 
 
-def image_space(order: str = "BGR") -> ImageSpace:
-    low, high = (torch.from_numpy((v - MEAN) * SCALE)[:, None, None] for v in (0, 255))
-    return ImageSpace((3, 6, 9), low, high, SCALE, torch.zeros((), dtype=torch.float64), order)
+image_space = partial(any_image_space, 3, 6, 9, scale=SCALE, mean=MEAN.tolist())
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_mean_colour(x: NDArray[np.float64]) -> None:
     red = (np.array([10, 20, 200]) - MEAN) * SCALE  # blue, green, red
     found = value(MeanColour(0.3, (200, 20, 10)), x, context)
     np.testing.assert_allclose(found, 0.3 * ((x.mean((2, 3)) - red) ** 2).sum(1), rtol=1e-12)
-    found = value(MeanColour(0.3, (10, 20, 200)), x, StepContext(space=image_space("RGB")))
+    found = value(MeanColour(0.3, (10, 20, 200)), x, StepContext(space=image_space(order="RGB")))
     np.testing.assert_allclose(found, 0.3 * ((x.mean((2, 3)) - red) ** 2).sum(1), rtol=1e-12)
     found = value(MeanColour(0.3, "black", pixelwise=True), x, context)
     np.testing.assert_allclose(found, 0.3 * ((x + (MEAN * SCALE)[:, None, None]) ** 2).sum((1, 2, 3)) / 54, rtol=1e-12)
