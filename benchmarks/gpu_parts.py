@@ -52,7 +52,7 @@ def problems(values: dict[str, str]) -> Iterator[tuple[str, Problem]]:
                 yield example, usual | role(fill(example, values))
 
 
-def check_parts(device: str, folder: Path) -> list[tuple[str, float]]:
+def check_parts(device: str, folder: Path, only: str = "") -> list[tuple[str, float]]:
     """Return for each part how far the images of the device are from the CPU's after three steps, in grey levels.
 
     Parameters
@@ -61,15 +61,21 @@ def check_parts(device: str, folder: Path) -> list[tuple[str, float]]:
         As torch names it.
     folder : Path
         Where images and vectors for the examples are written.
+    only : str
+        Part of a name: others are left out.
     """
     nets = [dreamopt.load_net(device=where) for where in ("cpu", device)]
     values = example_values(nets[0], folder, LAYERS, CLASSIFIER)
     differences = []
     for name, arguments in problems(values):
+        if only not in name:
+            continue
         optimizer = parse_optimizer(arguments.pop("optimizer"))
         images = [run(dreamopt.Problem(net, size=SIZE, redirected=2, **arguments), optimizer, 3).images.cpu() for net in nets]
         differences.append((name, float((images[0] - images[1]).abs().max())))
     for preset in presets():
+        if only not in preset.name:
+            continue
         target, settings = trial(preset, values, {"steps": 2, "views": 1})
         pictures = [torch.from_numpy(dreamopt.render(net, target, settings)[0].image.astype("float32")) for net in nets]
         differences.append((preset.name, float((pictures[0] - pictures[1]).abs().max())))

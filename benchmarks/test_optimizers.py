@@ -14,15 +14,14 @@ import dreamopt
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.network import Network
 from dreamopt.optimize import run
-from dreamopt.optimize.optimizer import parse_optimizer
+from dreamopt.optimize.optimizer import optimizers, parse_optimizer
 
 pytest.importorskip("pytest_benchmark")
 
 STEPS = 40
-NAMES = (
-    "adam", "nadam", "rmsprop", "ascent", "ascent(2, momentum=0.5)", "progressive", "lbfgs", 'lbfgs(line_search="none")', "scipy",
-    'scipy("CG")', 'torch("RAdam")', 'torch("Rprop")',
-)  # fmt: skip
+FIRST = tuple(part.examples[0] for part in optimizers.built_in())
+NAMES = (*FIRST, "ascent(2, momentum=0.5)", 'lbfgs(line_search="none")', 'scipy("CG")', 'torch("Rprop")')
+"""Every optimizer by its first example, and other settings of some."""
 
 
 @pytest.mark.parametrize("jitter", [0, 4])

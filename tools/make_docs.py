@@ -108,7 +108,8 @@ def _text(kind: str, part: type) -> str:
 
 
 def _sentence(part: type) -> str:
-    return inspect.cleandoc(part.__doc__ or "").partition("\n")[0].removesuffix(".").replace("|", "\\|")
+    line = inspect.cleandoc(part.__doc__ or "").partition("\n")[0].removesuffix(".").replace("|", "\\|")
+    return re.sub(r":math:`([^`]+)`", r"$\1$", line)
 
 
 def stub(package: str) -> str:

@@ -1,6 +1,7 @@
 """``dreamopt render``: images that filters, neurons and classes like."""
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -186,9 +187,9 @@ def command(
     from dreamopt.cli.net import NET_KEYS
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.recipes import plan_render
+    from dreamopt.recipes.output import check_output
     from dreamopt.recipes.render import run_plan
-    from dreamopt.recipes.save import FolderStore, check_output
-    from dreamopt.recipes.store import Shelf
+    from dreamopt.recipes.store import FolderStore
 
     check_output(out)
     net_settings = {key: options.pop(key) for key in NET_KEYS}
@@ -197,19 +198,24 @@ def command(
     plan = plan_render(network, targets, settings, variants=variants)
     command = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
-    shelf = Shelf(f"{out}.checkpoint", every or None, None if every else 30.0, resume) if every != 0 or resume else None
-    store = FolderStore(out, shelf, network_title(source))
-    with interruptible() as stop, rendering(quiet, len(plan.samples), plan.total_steps) as report:
+    # With --resume, 0 is no reason to lose what is under way.
+    keeps = every != 0 or resume
+    seconds = 30.0 if keeps and not every else None
+    with (
+        FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=network_title(source)) as store,
+        interruptible() as stop,
+        rendering(quiet, len(plan.samples), plan.total_steps) as report,
+    ):
         rendered = run_plan(plan, network, store=store, callbacks=[report], stop=stop)
-    if not rendered:
-        raise KeyboardInterrupt
-    sheet = store.finish(rendered)
+        if not rendered:
+            raise KeyboardInterrupt
+        sheet = store.finish(rendered)
     if as_json:
         results = [{"path": str(one.path)} | dict(one.metadata) for one in rendered]
         click.echo(json.dumps({"pictures": results, "sheet": None if sheet is None else str(sheet)}, indent=2))
     else:
-        for path in [*(one.path for one in rendered), *([] if sheet is None else [sheet])]:
-            click.echo(path)
+        for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
+            click.echo(os.fsencode(path))  # not every path is UTF-8
     for one in rendered:
         if one.dead is not None:
             click.echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
@@ -218,7 +224,7 @@ def command(
                 click.echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
     interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(plan.samples)
     if interrupted:
-        resumable = "" if shelf is None else " --resume goes on."
+        resumable = " --resume goes on." if keeps else ""
         click.echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{resumable}", err=True)
         click.get_current_context().exit(130)
 

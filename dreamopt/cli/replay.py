@@ -1,5 +1,6 @@
 """``dreamopt replay``: an image made again from its metadata."""
 
+import os
 from pathlib import Path
 
 import click
@@ -20,9 +21,9 @@ def command(image: str, out: str | None, quiet: bool) -> None:
 
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.image.files import read_metadata, read_png, write_png
+    from dreamopt.recipes.output import check_output
     from dreamopt.recipes.plan import Plan
     from dreamopt.recipes.replay import check_metadata, differences, replay
-    from dreamopt.recipes.save import check_output
 
     metadata = read_metadata(image)
     check_metadata(metadata, image)
@@ -31,7 +32,7 @@ def command(image: str, out: str | None, quiet: bool) -> None:
     network, _, _ = open_network(load.pop("net", None), plan.size, **{key: load.get(key) for key in NET_KEYS})
     with interruptible() as stop, rendering(quiet, len(plan.samples), plan.total_steps) as report:
         again = replay(network, metadata, plan=plan, callbacks=[report], stop=stop)
-    click.echo(write_png(path, again.image, again.metadata))
+    click.echo(os.fsencode(write_png(path, again.image, again.metadata)))
     if again.interrupted:
         click.echo("dreamopt: interrupted; the image holds the best so far.", err=True)
         click.get_current_context().exit(130)

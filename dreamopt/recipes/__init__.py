@@ -1,15 +1,17 @@
 """Recipes: a job is resolved into a plan, executed batch by batch, and stored."""
 
-from dreamopt.recipes.execute import Store, execute, execute_batch
+from dreamopt.recipes.execute import execute, execute_batch
 from dreamopt.recipes.plan import Plan, plan_render
 from dreamopt.recipes.render import render
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.replay import replay
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.stages import Stage
+from dreamopt.recipes.store import FolderStore, Store
 from dreamopt.recipes.targets import Sample, expand
 
 __all__ = [
+    "FolderStore",
     "Plan",
     "Rendered",
     "Sample",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from dreamopt.image.files import write_png
+from dreamopt.image.files import RGBImage
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.network import Network
 from dreamopt.objectives import Channel
@@ -19,8 +19,8 @@ from dreamopt.recipes.plan import plan_render
 from dreamopt.recipes.render import run_plan
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.restarts import restarts_of
-from dreamopt.recipes.save import FolderStore, sheet_metadata
 from dreamopt.recipes.settings import Settings
+from dreamopt.recipes.store import FolderStore, Sheet
 
 FILTERS_PER_LAYER = 8
 LAYERS = 6
@@ -126,26 +126,28 @@ def demo(
         The two sheets; one or none when interrupted early.
     """
     settings = SETTINGS if settings is None else settings
-    what, out, sheets = choose(network) if what is None else what, Path(folder), []
+    what, out = choose(network) if what is None else what, Path(folder)
+    sheets: list[Path] = []
     rows = [(layer, what.targets(network, layer, settings)) for layer in what.layers]
 
-    def rendered(path: Path, targets: list[str]) -> list[Rendered]:
+    def render_sheet(path: Path, targets: list[str], sheet: Sheet) -> None:
         plan = plan_render(network, targets, settings)
-        return run_plan(plan, network, store=FolderStore(path), callbacks=callbacks, stop=stop)
+        with FolderStore(path, seconds=None, sheet=sheet) as store:
+            rendered = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop)
+            written = store.finish(rendered)
+            sheets.extend([] if written is None else [written])
 
-    filters = rendered(out / "filters.png", [target for _, row in rows for target in row])
-    by_text = {one.sample.text: one for one in filters}
-    shown = [(layer, [by_text[target] for target in row if target in by_text]) for layer, row in rows]
-    sections = [Section([one.image for one in row], [one.sample.text for one in row], layer) for layer, row in shown if row]
-    sheets += _sheet(out / "filters.png", filters, sections, "What the filters like, layer by layer", what.filters)
+    def filters(rendered: Sequence[Rendered]) -> RGBImage:
+        by_text = {one.sample.text: one for one in rendered}
+        shown = [(layer, [by_text[target] for target in row if target in by_text]) for layer, row in rows]
+        sections = [Section([one.image for one in row], [one.sample.text for one in row], layer) for layer, row in shown if row]
+        return contact_sheet(sections, columns=what.filters, title="What the filters like, layer by layer")
+
+    def classes(rendered: Sequence[Rendered]) -> RGBImage:
+        section = Section([one.image for one in rendered], [one.sample.label or one.sample.text for one in rendered])
+        return contact_sheet([section], title="What the classes look like")
+
+    render_sheet(out / "filters.png", [target for _, row in rows for target in row], filters)
     if stop is None or not stop():
-        classes = rendered(out / "classes.png", [f"{what.classes}:*"])
-        section = Section([one.image for one in classes], [one.sample.label or one.sample.text for one in classes])
-        sheets += _sheet(out / "classes.png", classes, [section], "What the classes look like", None)
+        render_sheet(out / "classes.png", [f"{what.classes}:*"], classes)
     return sheets
-
-
-def _sheet(path: Path, rendered: Sequence[Rendered], sections: Sequence[Section], title: str, columns: int | None) -> list[Path]:
-    if not rendered:
-        return []
-    return [write_png(path, contact_sheet(sections, columns=columns, title=title), sheet_metadata(rendered))]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,29 +20,11 @@ from dreamopt.problem import Problem
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, stretched
 from dreamopt.recipes.stages import carry_over, pyramid, resized
+from dreamopt.recipes.store import Store
 from dreamopt.recipes.targets import Sample
 from dreamopt.version import __version__
 
 Stop = Callable[[], bool] | None
-
-
-class Store(Protocol):
-    """Where images and checkpoints of a job are kept; see `dreamopt.recipes.store`."""
-
-    def open(self, plan: Plan) -> None:
-        """Begin a job, or resume it; raise UsageError where another one is kept."""
-
-    def done(self, batch: int) -> list[Rendered] | None:
-        """Return a batch's images where they are finished, in the batch's order."""
-
-    def checkpoint(self, batch: int, stage: int) -> Checkpoint | None:
-        """Return where a run is kept, if it is."""
-
-    def save(self, batch: int, rendered: Sequence[Rendered]) -> list[Path]:
-        """Write a batch's images under their final names; then, unless one was interrupted, drop the batch's checkpoints."""
-
-    def finish(self, rendered: Sequence[Rendered]) -> Path | None:
-        """Write the contact sheet of a job's images, if there is one; if all are finished, forget the job."""
 
 
 def execute(
@@ -58,7 +39,8 @@ def execute(
     network : Network
         The one that it was made for, or the same one loaded again.
     store : Store, optional
-        Where images go, and what is resumed. Batches of which no sample has a gradient are written once another one has.
+        Where images go, and what is resumed; the caller closes it. Batches of which no sample has a gradient are written once another
+        has.
     callbacks : sequence of callable
         Called with a `dreamopt.optimize.Progress` after each step of each batch.
     stop : callable, optional

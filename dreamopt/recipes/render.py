@@ -10,10 +10,11 @@ from dreamopt.errors import DeadGradientError, UsageError
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Callback
-from dreamopt.recipes.execute import Store, execute
+from dreamopt.recipes.execute import execute
 from dreamopt.recipes.plan import Plan, plan_render
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.settings import Settings, names
+from dreamopt.recipes.store import Store
 
 
 def render(
@@ -80,9 +81,14 @@ def render(
     if settings is None:
         settings, changes = Settings(**changes), {}
     plan = plan_render(network, targets, settings.with_changes(changes) if changes else settings, variants=variants)
-    rendered = run_plan(replace(plan, provenance=dict(provenance or {})), network, store=store, callbacks=callbacks, stop=stop)
-    if store is not None:
+    plan = replace(plan, provenance=dict(provenance or {}))
+    if store is None:
+        return run_plan(plan, network, callbacks=callbacks, stop=stop)
+    try:
+        rendered = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop)
         store.finish(rendered)
+    finally:
+        store.close()
     return rendered
 
 
@@ -110,5 +116,7 @@ def run_plan(
             raise
         rendered = [replace(one, interrupted=True) for one in rendered]
     if rendered and all(one.dead is not None for one in rendered):
+        if store is not None:
+            store.finish([])
         raise DeadGradientError(str(rendered[0].dead))
     return sorted(rendered, key=lambda one: one.index)

@@ -1,104 +1,334 @@
-"""The shelf: where a rendering under way is kept, so that it can be taken up again after Ctrl-C, a crash or kill -9."""
+"""Where a job's images go: each under its final name as soon as its batch is done, and what is needed to resume until all are."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
-from dreamopt.errors import ImageError, UsageError
+from dreamopt.errors import DreamoptWarning, ImageError, UsageError
 from dreamopt.image.files import RGBImage, read_metadata, read_png, write_png
+from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.optimize import Checkpoint
-from dreamopt.parts.atomic import atomic_write
+from dreamopt.parts.atomic import atomic_write, scratch_name
+from dreamopt.recipes.lock import LOCK, FolderLock
+from dreamopt.recipes.output import check_images, check_output, checkpoint_folder, described_differences, free_name, image_paths
+from dreamopt.recipes.plan import Plan
+from dreamopt.recipes.rendered import Rendered
+
+_JOB = "job.json"
+Sheet = Callable[[Sequence[Rendered]], RGBImage]
 
 
-@dataclass(frozen=True)
-class Shelf:
-    """A folder that holds the finished pictures of a rendering and the climb under way; gone once all is done.
+class Store(Protocol):
+    """Where images and checkpoints of a job are kept."""
+
+    def open(self, plan: Plan) -> None:
+        """Begin a job, or resume it; raise UsageError where another one is kept."""
+
+    def done(self, batch: int) -> list[Rendered] | None:
+        """Return a batch's images where they are finished, in the batch's order."""
+
+    def checkpoint(self, batch: int, stage: int) -> Checkpoint | None:
+        """Return where a run is kept, if it is."""
+
+    def save(self, batch: int, rendered: Sequence[Rendered]) -> list[Path]:
+        """Write a batch's images under their final names; then, unless one was interrupted, drop the batch's checkpoints."""
+
+    def finish(self, rendered: Sequence[Rendered]) -> Path | None:
+        """Write the contact sheet of a job's images, if there is one; if all are finished, forget the job."""
+
+    def close(self) -> None:
+        """Let others have the output; called however the job ended."""
+
+
+class FolderStore:
+    """Images under their final names; checkpoints in the folder ``OUT.png.checkpoint`` until all are finished.
+
+    An image is written once: under a temporary name in its folder, and renamed when it is on the disk. Only then the checkpoints of its
+    batch go, after the last batch the sheet is written, and only then the folder goes. So there is no moment at which a crash, a full
+    disk or ``kill -9`` loses a finished image. One process at a time has an output.
 
     Parameters
     ----------
-    folder : str or Path
-        Created when the first is kept.
+    out : str or Path
+        One image: its file. Several: the contact sheet's file; the images go into the folder of the same name without suffix, named
+        by target.
     every : int, optional
-        After how many steps the climb is kept, at least 1.
+        After how many steps a run's checkpoint is written, at least 1.
     seconds : float, optional
-        After how many seconds.
+        After how many seconds. With neither there are no checkpoints, and what is interrupted loses the batch under way.
     resume : bool
-        Whether what is kept there is taken up.
+        Whether an interrupted job of the same plan is resumed: finished images stay as they are, and runs go on from their checkpoints.
+    title : str
+        Above the sheet.
+    sheet : callable, optional
+        Makes the sheet of the images instead.
+
+    Raises
+    ------
+    UsageError
+        When ``out`` does not end in .png.
+    ImageError
+        When ``out`` cannot be written.
     """
 
-    folder: str | Path
-    every: int | None = None
-    seconds: float | None = 30.0
-    resume: bool = False
+    def __init__(
+        self,
+        out: str | Path,
+        *,
+        every: int | None = None,
+        seconds: float | None = 30.0,
+        resume: bool = False,
+        title: str = "",
+        sheet: Sheet | None = None,
+    ) -> None:
+        self.out, self.folder = check_output(out), checkpoint_folder(Path(out))
+        self.every, self.seconds, self.resume = every, seconds, resume
+        self._sheet = (lambda rendered: labelled_sheet(rendered, title)) if sheet is None else sheet
+        self._plan: Plan | None = None
+        self._paths: list[Path] = []
+        self._lock = FolderLock(self.folder)
 
     @property
-    def path(self) -> Path:
-        """The folder."""
-        return Path(self.folder)
+    def plan(self) -> Plan:
+        """The job that the store was opened for."""
+        assert self._plan is not None, "open the store first"
+        return self._plan
 
-    def open(self, job: Mapping[str, Any]) -> None:
-        """Begin a rendering, or take one up.
-
-        Parameters
-        ----------
-        job : mapping
-            What is rendered, fit for JSON: a rendering of something else is not taken up.
+    def open(self, plan: Plan) -> None:
+        """Begin a job, or resume it.
 
         Raises
         ------
         UsageError
-            With ``resume``, where nothing is kept or something else. Without it, what is kept is moved aside.
+            While another process renders to the same output; with ``resume``, where nothing is kept or another job, with what differs.
+        ImageError
+            When something that the job will write cannot be written.
         """
-        told = json.loads(json.dumps(job))
-        kept = self.path / "job.json"
-        if self.resume:
-            if not kept.is_file():
-                raise UsageError(f"there is nothing to resume in {self.path}")
-            before = json.loads(kept.read_text(encoding="utf-8"))
-            for key in sorted({*before, *told}):
-                if before.get(key) != told.get(key):
-                    raise UsageError(f"{self.path} keeps a rendering with other {key}; give the same again, or begin anew without resume")
-            return
+        self._plan, self._paths = plan, image_paths([sample.slug for sample in plan.samples], self.out)
+        check_images(self._paths, self.out)
+        if self.resume and not self.folder.is_dir() and not any(self._is_finished(index) for index in range(len(self._paths))):
+            raise UsageError(f"there is nothing to resume in {self.folder}")
         try:
-            self._begin(kept, told)
-        except OSError as problem:
-            raise ImageError(f"{self.path} cannot be written: {problem.strerror or problem}.") from problem
+            _make_folder(self.out.parent)
+            self._own()
+            if self.resume:
+                self._take_up()
+            else:
+                self._move_aside()
+            self._remove_scratch(plan.key, self._paths)
+            self._write_job()
+            _make_folder(self._paths[0].parent)
+        except OSError as error:
+            self._lock.release()  # the folder stays as the sign that a job was begun
+            raise ImageError(f"{self.out} cannot be written: {error.strerror or error} ({error.filename or self.folder}).") from error
+        except KeyboardInterrupt:
+            self._lock.release()  # likewise
+            raise
+        except BaseException:
+            self.close()
+            raise
 
-    def _begin(self, kept: Path, told: Mapping[str, Any]) -> None:
-        if self.path.exists():
-            aside = self.path.with_name(self.path.name + ".old")
-            shutil.rmtree(aside, ignore_errors=True)
-            self.path.rename(aside)
-        self.path.mkdir(parents=True)
-        with atomic_write(kept) as file:
-            file.write(json.dumps(told).encode())
-
-    def climb(self, batch: int, leg: int) -> Checkpoint:
-        """Return where a climb is kept."""
-        return Checkpoint(self.path / f"batch{batch}-leg{leg}", every=self.every, seconds=self.seconds)
-
-    def finished(self, batch: int, count: int) -> list[tuple[RGBImage, dict[str, Any]]] | None:
-        """Return the finished pictures of a batch of ``count`` with their metadata; None if it is not finished."""
-        paths = [self._picture(batch, place) for place in range(count)]
-        if not self.resume or not all(path.is_file() for path in paths):
+    def done(self, batch: int) -> list[Rendered] | None:
+        """Return a batch's images where they are finished, in the batch's order."""
+        places = self.plan.batches[batch]
+        if not self.resume or not all(self._is_finished(place) for place in places):
             return None
-        return [(read_png(path), read_metadata(path)) for path in paths]
+        return [self._read(place) for place in places]
 
-    def finish(self, batch: int, pictures: Sequence[tuple[RGBImage, Mapping[str, Any]]]) -> None:
-        """Keep a batch's pictures, and forget its climbs."""
-        for place, (picture, metadata) in enumerate(pictures):
-            write_png(self._picture(batch, place), picture, metadata)
-        for path in self.path.glob(f"batch{batch}-leg*"):
-            path.unlink()
+    def checkpoint(self, batch: int, stage: int) -> Checkpoint | None:
+        """Return where a run is kept; None where no checkpoints are asked for."""
+        if self.every is None and self.seconds is None:
+            return None
+        return Checkpoint(self.folder / f"batch{batch}-stage{stage}", every=self.every, seconds=self.seconds)
+
+    def save(self, batch: int, rendered: Sequence[Rendered]) -> list[Path]:
+        """Write a batch's images under their final names; then, unless one was interrupted, drop the batch's checkpoints.
+
+        Raises
+        ------
+        ImageError
+            When one cannot be written; the checkpoints are still there.
+        """
+        for one in rendered:
+            if not (self.resume and self._is_finished(one.index)):
+                path = self._paths[one.index]
+                write_png(path, one.image, one.metadata, scratch=self._scratch(path))
+        if not any(one.interrupted for one in rendered):
+            for path in self._checkpoints(batch):
+                _remove(path)
+        return [self._paths[one.index] for one in rendered]
+
+    def finish(self, rendered: Sequence[Rendered]) -> Path | None:
+        """Write the contact sheet of a job's images, if there are several; if all are finished, forget the job.
+
+        Parameters
+        ----------
+        rendered : sequence of Rendered
+            In the plan's order; fewer than its samples where the job was interrupted.
+
+        Returns
+        -------
+        Path or None
+            The sheet.
+        """
+        complete = len(rendered) == len(self._paths) and not any(one.interrupted for one in rendered)
+        sheet = None
+        if rendered and len(self._paths) > 1:
+            paths, metadata, sheet = [self._paths[one.index] for one in rendered], {}, self.out
+            metadata = sheet_metadata(rendered, paths)
+            if not (self.resume and _metadata_or_none(sheet) == metadata):
+                write_png(sheet, self._sheet(rendered), metadata, scratch=self._scratch(sheet))
+        if complete or not rendered or self.checkpoint(0, 0) is None:
+            self._forget()
+        return sheet
 
     def close(self) -> None:
-        """Remove the folder: everything is done, and written where it belongs."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Let others have the output; what a job needs to be resumed stays."""
+        self._lock.release(remove=not (self.folder / _JOB).exists())
 
-    def _picture(self, batch: int, place: int) -> Path:
-        return self.path / f"batch{batch}-{place}.png"
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _own(self) -> None:
+        if not self._lock.acquire():
+            raise UsageError(f"another render to {self.out} is running; wait until it has ended, or give another output")
+
+    def _take_up(self) -> None:
+        """Check that what is kept is this job, and bring finished images that were moved aside back to their places."""
+        kept = self._job()
+        if kept is not None and kept["key"] != self.plan.key:
+            differs = described_differences(kept["plan"], json.loads(json.dumps(self.plan.describe())))
+            raise UsageError(f"{self.folder} keeps a rendering with other {differs}; give the same again, or begin anew without resume")
+        for index, path in enumerate(self._paths):
+            aside = self.folder / path.name
+            if aside.is_file() and self._is_finished(index, aside) and not self._is_finished(index):
+                _make_folder(path.parent)
+                os.replace(aside, path)
+
+    def _move_aside(self) -> None:
+        """Make room for another job: what an unfinished one left goes to a name that nothing has, its finished images with it."""
+        try:
+            kept = self._job()
+        except UsageError:  # damaged, or of another version: all that is known is that it is not this job
+            kept = {"key": "", "images": []}
+        if kept is None:
+            return
+        paths = [self.out.parent / name for name in kept["images"]]
+        finished = [path for path in paths if (_metadata_or_none(path) or {}).get("plan") == kept["key"]]
+        self._remove_scratch(kept["key"], paths)
+        if not finished and {path.name for path in self.folder.iterdir()} <= {_JOB, LOCK}:
+            return
+        for path in finished:
+            os.replace(path, self.folder / path.name)
+        aside = free_name(self.folder)
+        self.folder.rename(aside)
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            (aside / LOCK).unlink()
+        warnings.warn(f"{self.folder} kept an unfinished render; it was moved to {aside}", DreamoptWarning, stacklevel=2)
+        self._own()
+
+    def _job(self) -> dict[str, Any] | None:
+        path = self.folder / _JOB
+        try:
+            job = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise UsageError(f"{path} is damaged ({error}); remove {self.folder} to begin anew") from error
+        if not (isinstance(job, dict) and {"key", "plan", "images"} <= set(job)):
+            raise UsageError(f"{self.folder} was begun by another version of dreamopt; remove it to begin anew")
+        return job
+
+    def _write_job(self) -> None:
+        names = [os.path.relpath(path, self.out.parent) for path in self._paths]
+        job = {"key": self.plan.key, "plan": self.plan.describe(), "images": names}
+        path = self.folder / _JOB
+        with atomic_write(path, self._scratch(path)) as stream:
+            stream.write(json.dumps(job).encode())
+
+    def _is_finished(self, index: int, path: Path | None = None) -> bool:
+        """Return whether a sample's image is in its place, made by this very plan, and not interrupted."""
+        metadata, sample = _metadata_or_none(self._paths[index] if path is None else path), self.plan.samples[index]
+        return (
+            metadata is not None
+            and metadata.get("plan") == self.plan.key
+            and (metadata.get("target"), metadata.get("item")) == (sample.text, sample.item)
+            and metadata.get("interrupted") is False
+        )
+
+    def _read(self, index: int) -> Rendered:
+        path = self._paths[index]
+        metadata = read_metadata(path)
+        value = float("nan") if metadata["value"] is None else metadata["value"]
+        return Rendered(self.plan.samples[index], read_png(path), value, metadata, dead=metadata["dead"], index=index, path=path)
+
+    def _checkpoints(self, batch: int | str = "*") -> Iterator[Path]:
+        """Yield the files of a batch's checkpoints, or of all; half written ones, too."""
+        yield from self.folder.glob(f"batch{batch}-stage*")
+        yield from self.folder.glob(f".batch{batch}-stage*.tmp")
+
+    def _scratch(self, path: Path, key: str | None = None) -> Path:
+        """Return the temporary name of a file: no other job's, and the same one again after a crash, so that none is left over."""
+        mark = hashlib.sha256(os.fsencode(f"{self.plan.key if key is None else key} {self.out.name}")).hexdigest()[:12]
+        return path.with_name(scratch_name(path.name, mark))
+
+    def _remove_scratch(self, key: str, paths: Sequence[Path]) -> None:
+        for path in {self.out, self.folder / _JOB, *paths}:
+            scratch = self._scratch(path, key)
+            if scratch.exists():
+                scratch.unlink()
+
+    def _forget(self) -> None:
+        for path in (*self._checkpoints(), self.folder / _JOB):
+            _remove(path)
+        self.close()
+
+
+def labelled_sheet(rendered: Sequence[Rendered], title: str = "") -> RGBImage:
+    """Return a contact sheet of images, each with its target and class below."""
+    return contact_sheet([Section([one.image for one in rendered], [one.sample.caption for one in rendered])], title=title)
+
+
+def sheet_metadata(rendered: Sequence[Rendered], paths: Sequence[Path]) -> dict[str, Any]:
+    """Return a sheet's metadata, as it comes back from its file: what the images share, and of each what is its own."""
+    all_metadata: list[Mapping[str, Any]] = [json.loads(json.dumps(dict(one.metadata))) for one in rendered]
+    shared = {key: value for key, value in all_metadata[0].items() if all(key in one and one[key] == value for one in all_metadata)}
+    own = [
+        {"file": path.name} | {key: value for key, value in metadata.items() if key not in shared}
+        for metadata, path in zip(all_metadata, paths, strict=True)
+    ]
+    return shared | {"recipe": "sheet", "pictures": own}
+
+
+def _make_folder(path: Path) -> None:
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that is not needed any more; where that fails, the images are there all the same."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        warnings.warn(f"{path} could not be removed: {error.strerror or error}", DreamoptWarning, stacklevel=2)
+
+
+def _metadata_or_none(path: Path) -> dict[str, Any] | None:
+    """Return the metadata of an image of ours that is whole; None for what is missing, damaged or somebody else's."""
+    if not path.is_file():
+        return None
+    try:
+        return read_metadata(path)
+    except ImageError:
+        return None

@@ -19,6 +19,7 @@ Rows up to 6 and columns up to 8 exist in ``{layer}``; a batch has three samples
 
 from __future__ import annotations
 
+import atexit
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -160,7 +161,11 @@ class Bench:
         return 20 * torch.randn(2, 3, 5, 7, dtype=dtype, generator=torch.Generator().manual_seed(0))
 
 
-_folder = cache(lambda: tempfile.TemporaryDirectory(prefix="dreamopt-parts-"))
+@cache
+def _folder() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="dreamopt-parts-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 @cache
@@ -168,8 +173,8 @@ def bench() -> Bench:
     """Return the bench on which parts are checked; its files stay until the process ends."""
     network = toy_network()
     # What the prototxt says is computed in single precision, too coarse for finite differences.
-    register_image_net(generator_network(), str(Path(_folder().name) / "generator.prototxt"))
-    return Bench(network, example_values(network, Path(_folder().name), ("conv2", "tanh1"), "fc"))
+    register_image_net(generator_network(), str(_folder() / "generator.prototxt"))
+    return Bench(network, example_values(network, _folder(), ("conv2", "tanh1"), "fc"))
 
 
 def example_values(network: Network, folder: Path, layers: tuple[str, str], classifier: str) -> dict[str, str]:

@@ -13,17 +13,10 @@ from typing import Any
 from dreamopt.engine.layer import Layer
 from dreamopt.errors import UsageError
 from dreamopt.parts.part import origin_of
-from dreamopt.parts.registry import Registry
+from dreamopt.parts.registry import Registry, snake
 from dreamopt.testing.bench import bench, fill
 from dreamopt.testing.kind import Kind, PartError
 from dreamopt.testing.layers import layer_cases_of
-
-_REGISTRIES = {
-    "parametrizations": "dreamopt.image.parametrization:parametrizations",
-    "transforms": "dreamopt.image.transform:transforms",
-    "optimizers": "dreamopt.optimize.optimizer:optimizers",
-}
-"""Kinds of parts that are documented and tried on devices, also where no module of kinds/ checks them."""
 
 
 @cache
@@ -36,9 +29,7 @@ def kinds() -> dict[str, Kind]:
 
 def registries() -> dict[str, Registry[Any]]:
     """Return the registries of all kinds of parts by the kind's name."""
-    named = {kind: path.split(":") for kind, path in _REGISTRIES.items()}
-    others = {kind: getattr(importlib.import_module(module), name) for kind, (module, name) in named.items()}
-    return others | {name: kind.registry for name, kind in kinds().items()}
+    return {name: kind.registry for name, kind in kinds().items()}
 
 
 @dataclass(frozen=True)
@@ -96,8 +87,8 @@ class Case:
 
     def __str__(self) -> str:
         if self.check is None:
-            return f"{self.kind.name}-{self.part.__name__}-has_examples"
-        return f"{self.examples[0] if len(self.examples) == 1 else self.part.__name__}-{self.check.__name__}"
+            return f"{self.kind.name}-{snake(self.part.__name__)}-has_examples"
+        return f"{self.examples[0] if len(self.examples) == 1 else snake(self.part.__name__)}-{self.check.__name__}"
 
 
 def cases_of(kind: Kind, part: type) -> Iterator[Case]:

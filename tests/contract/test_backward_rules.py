@@ -205,8 +205,8 @@ def test_names_and_strings() -> None:
         ("conv1:", "must be RULE or PATTERN: RULE"),
         (": guided", "must be RULE or PATTERN: RULE"),
         ("guide", r"no rule is called 'guide' \(did you mean guided\?\)"),
-        ("lrp_epsilon(0)", "epsilon is 0, but has to be a finite number above 0"),
-        ("lrp_epsilon(-1.0)", "has to be a finite number above 0"),
+        ("lrp_epsilon(0)", "epsilon of LrpEpsilon must be above 0, not 0"),
+        ("lrp_epsilon(-1.0)", "epsilon of LrpEpsilon must be above 0, not -1.0"),
     ],
 )
 def test_what_is_no_rule(text: str, sentence: str) -> None:
@@ -216,7 +216,7 @@ def test_what_is_no_rule(text: str, sentence: str) -> None:
 
 def test_epsilon_is_a_number() -> None:
     for wrong in (math.nan, math.inf):
-        with pytest.raises(UsageError, match="has to be a finite number above 0"):
+        with pytest.raises(UsageError, match="must be a finite number above 0"):
             LrpEpsilon(wrong)
 
 

@@ -17,8 +17,8 @@ from dreamopt.image.files import read_image, read_metadata
 from dreamopt.network import Network
 from dreamopt.recipes.preset import preset, presets, resolve_settings
 from dreamopt.testing.recipes import trial
-from tests.published import nets
-from tests.published.face import Face
+from tests.support.published import nets
+from tests.support.published.face import Face
 
 NAMES = [one.name for one in presets()]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import dreamopt.objectives
 from dreamopt.objectives import Channel
+from dreamopt.testing import registries
 from tools.make_docs import ROOT, stale, stub, table
 
 
@@ -24,3 +25,12 @@ def test_names_are_loaded_from_their_files() -> None:
     assert not hasattr(dreamopt.objectives, "Chanel")
     assert not hasattr(dreamopt.objectives, "CHANNEL")
     assert "from dreamopt.objectives.channel import Channel as Channel" in stub("dreamopt.objectives")
+
+
+def test_pages_for_authors_of_parts_name_every_kind() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    own = (ROOT / "docs" / "own.md").read_text(encoding="utf-8")
+    for registry in registries().values():
+        folder = registry.package.replace(".", "/").removeprefix("dreamopt/" if registry.kind in ("objective", "regularizer") else "")
+        assert f"| `{folder}/" in contributing, f"CONTRIBUTING.md names no file in {folder}"
+        assert f"`{registry.group}`" in own, f"docs/own.md does not name the entry points {registry.group}"

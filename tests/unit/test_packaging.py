@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import subprocess
 import sys
@@ -100,6 +101,9 @@ def test_the_wheel_works_far_from_the_repository(wheel: Path, tmp_path: Path) ->
         "net = dreamopt.load_net()\n"
         "print(net.input_shape, dreamopt.objectives.Channel.__module__)"
     )
-    got = subprocess.run([str(home / "bin/python"), "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120)
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # which may lead back here
+    got = subprocess.run(
+        [str(home / "bin/python"), "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, env=outside, timeout=120
+    )
     assert got.returncode == 0, got.stderr
     assert got.stdout.split()[-1] == "dreamopt.objectives.channel"

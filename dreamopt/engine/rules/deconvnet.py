@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -23,6 +24,8 @@ class Deconvnet(BackwardRule):
     >>> str(Deconvnet())
     'Deconvnet()'
     """
+
+    examples: ClassVar[tuple[str, ...]] = ("deconvnet()",)
 
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it is a ReLU of some kind."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -24,6 +25,8 @@ class Guided(BackwardRule):
     >>> str(Guided())
     'Guided()'
     """
+
+    examples: ClassVar[tuple[str, ...]] = ("guided()",)
 
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it is a ReLU of some kind."""

@@ -1,6 +1,5 @@
 """Layer-wise relevance propagation, the epsilon rule."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.backward_rule import LINEAR, RECTIFIERS, BackwardRule, LayerPass, LayerTraits
-from dreamopt.errors import UsageError
+from dreamopt.parts.checks import POSITIVE, Fields
 
 _COPIES = (*RECTIFIERS, "Clip", "BNLL", "Sigmoid", "TanH", "Swish", "HSwish", "Mish", "Dropout", "LRN", "BatchNorm", "BN", "Scale", "Bias")
 
@@ -40,14 +39,12 @@ class LrpEpsilon(BackwardRule):
     'LrpEpsilon(epsilon=0.1)'
     """
 
+    examples: ClassVar[tuple[str, ...]] = ("lrp_epsilon()", "lrp_epsilon(0.25)")
+
     epsilon: float = 1e-6
 
-    examples: ClassVar[tuple[str, ...]] = ("lrp_epsilon", "lrp_epsilon(0.25)")
-
     def __post_init__(self) -> None:
-        """Check epsilon."""
-        if not (0 < self.epsilon < math.inf):
-            raise UsageError(f"LrpEpsilon: epsilon is {self.epsilon}, but has to be a finite number above 0")
+        Fields(self).number("epsilon", POSITIVE)
 
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it is linear, a mean, a sum, or copies relevance."""

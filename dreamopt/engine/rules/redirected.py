@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -41,6 +42,8 @@ class Redirected(BackwardRule):
     >>> acted["relu"].tolist()
     [True, False]
     """
+
+    examples: ClassVar[tuple[str, ...]] = ("redirected()",)
 
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it is flat beyond some values."""

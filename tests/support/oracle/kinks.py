@@ -44,7 +44,7 @@ def _windows(layer: Layer, xs: Sequence[Tensor]) -> list[Tensor]:
     if not isinstance(layer, Pooling) or p.pool != p.MAX:
         return []
     x, gaps = xs[0], []
-    kernel = layer._kernel(tuple(x.shape[2:]))
+    kernel = layer.kernel_for(tuple(x.shape[2:]))
     size = layer.shape([tuple(x.shape)])[0][2:]
     room = [max(0, (size[i] - 1) * layer.stride[i] + kernel[i] - x.shape[2 + i] - layer.pad[i]) for i in (0, 1)]
     padded = torch.nn.functional.pad(x, (layer.pad[1], room[1], layer.pad[0], room[0]), value=-torch.inf)

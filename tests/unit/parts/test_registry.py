@@ -72,18 +72,18 @@ def test_own_plugins_work_as_the_built_in_ones() -> None:
 def test_plugins_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "guest.py").write_text(
         "from dataclasses import dataclass\nfrom dreamopt.objective import Objective\n"
-        "@dataclass(frozen=True)\nclass Peak(Objective):\n    layer: str\n"
+        "@dataclass(frozen=True)\nclass GuestPeak(Objective):\n    layer: str\n"
         "    @property\n    def layers(self):\n        return (self.layer,)\n"
         "    def value(self, acts):\n        return acts[self.layer].flatten(1).amax(1)\n"
-        "class Loose(Peak):\n    pass\n"
+        "class Loose(GuestPeak):\n    pass\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    points = [("peak", "guest:Peak"), ("broken", "guest:Missing"), ("nothing", "no_such_module:X"), ("odd", "guest:dataclass")]
+    points = [("guest_peak", "guest:GuestPeak"), ("broken", "guest:Missing"), ("nothing", "no_such_module:X"), ("odd", "guest:dataclass")]
     found = [EntryPoint(name, value, "dreamopt.objectives") for name, value in points]
     fresh: Registry[Objective] = Registry("objective", "dreamopt.objectives", Objective, ObjectiveError, objectives.methods)
     monkeypatch.setattr(fresh, "_points", lambda: found)
-    assert {"peak", "channel", "neuron"} <= set(fresh.names())
-    plugin = fresh.get("peak")
+    assert {"guest_peak", "channel", "neuron"} <= set(fresh.names())
+    plugin = fresh.get("guest_peak")
     assert plugin.origin == str(tmp_path / "guest.py")
     assert plugin.make("conv2")(NETWORK.activations(torch.ones(2, 3, 11, 13).double(), ["conv2"])).shape == (2,)
     with pytest.raises(ObjectiveError, match="entry point broken = guest:Missing"):

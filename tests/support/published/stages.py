@@ -1,52 +1,20 @@
-"""The recipes of octaves and of windows on a canvas: DeepDream, Oygard's, and Multifaceted Feature Visualization."""
+"""The loop of octaves on windows of an image, which Øygard's recipes and Multifaceted Feature Visualization share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 from skimage.restoration import denoise_tv_bregman
 
-from tests.published.face import MEAN, Array, Draws, Face, Seed, clipped
-
-
-def deepdream2015(
-    face: Face,
-    layer: str,
-    photo: Array,
-    draws: Draws,
-    *,
-    steps: int,
-    octaves: int = 4,
-    scale: float = 1.4,
-    jitter: int = 32,
-    step: float = 1.5,
-) -> Array:
-    """``dream.ipynb``: make_step and deepdream, with the objective whose gradient is the activation itself."""
-    bases = [photo]
-    for _ in range(octaves - 1):
-        bases.append(ndimage.zoom(bases[-1], (1, 1 / scale, 1 / scale), order=1))
-    detail = np.zeros_like(bases[-1])
-    for octave, base in enumerate(reversed(bases)):
-        height, width = base.shape[1:]
-        if octave:
-            detail = ndimage.zoom(detail, (1, height / detail.shape[1], width / detail.shape[2]), order=1)
-        x = base + detail
-        for i in range(steps):
-            down, right = draws.generator("jitter", i, octave=octave).integers(-jitter, jitter, size=2, endpoint=True)
-            x = np.roll(x, (down, right), (1, 2))
-            g = face.gradient(x, layer, lambda a: a)
-            x = x + step / np.abs(g).mean() * g
-            x = clipped(np.roll(x, (-down, -right), (1, 2)))
-        detail = x - base
-    return x
+from tests.support.published.face import MEAN, Array, Draws, Face, Seed, clipped
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A row of the octave tables; ``sigmas`` of Oygard's blur or ``weights`` of MFV's denoising, from first towards last."""
+    """A row of the octave tables; ``sigmas`` of Øygard's blur or ``weights`` of MFV's denoising, from first towards last."""
 
     layer: str
     seed: Seed
@@ -88,3 +56,14 @@ def stages(face: Face, start: Array, table: Sequence[Stage], draws: Draws) -> Ar
             space = space.copy()
             space[:, top : top + size[0], left : left + size[1]] = seen
     return space
+
+
+def filters(seed: Callable[[Array], Array], factor: float, last: float) -> list[Stage]:
+    rows: list[tuple[tuple[float, float], tuple[float, float], float]] = [
+        ((12, 10), (2.5, 1.1), 1),
+        ((10, 8), (1.1, 0.858), 1),
+        ((8, 6), (0.858, 0.78), 1.05),
+        ((6, 1.5), (0.858, 0.40), 1.05),
+        ((1.5, 0.5), (0.4, last), 1.05),
+    ]
+    return [Stage("conv2", seed, 4, (factor * a, factor * b), sigmas, zoom=zoom) for (a, b), sigmas, zoom in rows]

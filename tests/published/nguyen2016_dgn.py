@@ -1,10 +1,15 @@
-"""DGN-AM: the code of a generator net is searched."""
+"""DGN-AM, Nguyen et al. 2016: the code of a generator net is searched."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from tests.published.face import Array, Face, Seed
+from dreamopt.recipes.preset import resolve_settings
+from tests.support.published import nets
+from tests.support.published.face import Array, Draws, Face, Seed, one_hot
+from tests.support.published.runs import TOP, NetAndFace, preset_image, require_same
 
 
 def nguyen2016_dgn(
@@ -43,3 +48,17 @@ def nguyen2016_dgn(
         code = code * decay
     made, window = picture()
     return made[window]
+
+
+def test_nguyen2016_dgn(classifier: NetAndFace, folder: Path) -> None:
+    network, face = classifier
+    prototxt, weights = nets.written(folder, "generator", nets.GENERATOR, 1.0)
+    upper = np.random.default_rng(3).uniform(0.5, 3, 12)
+    (folder / "upper.txt").write_text("\n".join(repr(float(value)) for value in upper))
+    said = [f"generator.net={prototxt}", f"generator.weights={weights}", f"generator.upper={folder / 'upper.txt'}"]
+    image = preset_image(
+        network, f"{TOP}:2", resolve_settings("nguyen2016-dgn", {"steps": 20}, [*said, "optimizer.step_size=Linear(0.8, 1e-10)"])
+    )
+    code = Draws().start("generator", (12,))
+    published = nguyen2016_dgn(Face(prototxt, weights), "deconv0", face, TOP, one_hot(2), code, upper, steps=20, first=0.8, last=1e-10)
+    require_same(image, published)
