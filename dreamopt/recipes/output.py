@@ -33,7 +33,7 @@ def check_output(out: str | Path) -> Path:
 
 
 def check_writable(path: Path) -> None:
-    """Raise ImageError where a file of this name cannot be written, as far as can be told without writing it."""
+    """Raise ImageError where a file of this name cannot be written, as far as can be known without writing it."""
     try:
         os.stat(path)
     except FileNotFoundError:

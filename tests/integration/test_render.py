@@ -103,9 +103,9 @@ def test_the_metadata_s_command_makes_the_same_pixels_again(toy, tmp_path) -> No
         4,
     ]
     assert render(toy, out, *words).exit_code == 0
-    told = read_metadata(tmp_path / "a" / "conv2-4.png")
-    assert told["settings"]["size"] == [17, 25]
-    command = shlex.split(told["command"])
+    metadata = read_metadata(tmp_path / "a" / "conv2-4.png")
+    assert metadata["settings"]["size"] == [17, 25]
+    command = shlex.split(metadata["command"])
     assert command[:2] == ["dreamopt", "render"]
     command[command.index("-o") + 1] = str(tmp_path / "b.png")
     assert call(*command[1:]).exit_code == 0
@@ -118,24 +118,24 @@ def test_the_metadata_s_command_makes_the_same_pixels_again(toy, tmp_path) -> No
 def test_the_metadata_tells_how_it_was_made(toy, tmp_path) -> None:
     out = tmp_path / "a.png"
     assert render(toy, out, "-t", "scores:tabby cat").exit_code == 0
-    told = read_metadata(out)
-    assert told["dreamopt"] == dreamopt.__version__
-    assert (told["target"], told["label"], told["item"]) == ("scores:2", "tabby cat", 0)
+    metadata = read_metadata(out)
+    assert metadata["dreamopt"] == dreamopt.__version__
+    assert (metadata["target"], metadata["label"], metadata["item"]) == ("scores:2", "tabby cat", 0)
     parts = {"steps": 4, "optimizer": "Adam(step_size=4)", "parametrization": "Fourier(noise=4)"}
-    assert told["settings"] | parts == told["settings"]
-    assert len(told["net"]["weights_sha256"]) == 64
-    assert len(told["source"]["prototxt_sha256"]) == 64
-    assert told["steps_made"] == 4
-    assert told["best_value"] >= told["value"] or told["best_step"] == 4
-    assert told["made_with"]["torch"]
-    assert not told["interrupted"]
+    assert metadata["settings"] | parts == metadata["settings"]
+    assert len(metadata["net"]["weights_sha256"]) == 64
+    assert len(metadata["source"]["prototxt_sha256"]) == 64
+    assert metadata["steps_made"] == 4
+    assert metadata["best_value"] >= metadata["value"] or metadata["best_step"] == 4
+    assert metadata["made_with"]["torch"]
+    assert not metadata["interrupted"]
 
 
 def test_json_on_stdout(toy, tmp_path) -> None:
     result = render(toy, tmp_path / "a.png", "-t", "conv2:0", "-t", "conv2:1", "--json")
-    told = json.loads(result.stdout)
-    assert [picture["target"] for picture in told["pictures"]] == ["conv2:0", "conv2:1"]
-    assert told["sheet"] == str(tmp_path / "a.png")
+    metadata = json.loads(result.stdout)
+    assert [picture["target"] for picture in metadata["pictures"]] == ["conv2:0", "conv2:1"]
+    assert metadata["sheet"] == str(tmp_path / "a.png")
 
 
 def test_a_picture_does_not_depend_on_its_neighbours(network) -> None:
@@ -156,7 +156,7 @@ def test_a_target_given_twice_gives_two_pictures(network) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "ascent"])
 @pytest.mark.parametrize("parametrization", ["fourier", "pixels"])
-def test_every_way_climbs(network, optimizer, parametrization) -> None:
+def test_every_optimizer_and_parametrization_raises_the_value(network, optimizer, parametrization) -> None:
     [one] = dreamopt.render(network, "conv2:2", steps=20, optimizer=optimizer, parametrization=parametrization, jitter=0)
     assert one.value > one.metadata["first_value"] + 0.5
 
@@ -276,7 +276,7 @@ def test_ctrl_c_writes_the_best_so_far_and_exits_with_130(toy, tmp_path, targets
     )
     assert process.stderr is not None
     seen = ""
-    while "steps/s" not in seen:  # the first line of progress: it is climbing
+    while "steps/s" not in seen:  # the first line of progress: it has begun
         line = process.stderr.readline()
         assert line, seen
         seen += line
@@ -289,25 +289,25 @@ def test_ctrl_c_writes_the_best_so_far_and_exits_with_130(toy, tmp_path, targets
     assert paths[-1] == out
     for path in paths:
         assert read_image(path).size
-    told = read_metadata(paths[0])
-    assert told["interrupted"]
-    assert 0 < told["steps_made"] < 1000000
+    metadata = read_metadata(paths[0])
+    assert metadata["interrupted"]
+    assert 0 < metadata["steps_made"] < 1000000
     assert not list(out.parent.rglob("*.tmp"))
 
 
-def test_what_sleeps_in_a_small_octave_climbs_in_a_larger_one() -> None:
+def test_what_is_dead_in_a_small_octave_is_optimized_in_a_larger_one() -> None:
     layers = [("right", "Crop", lambda x: x[..., 20:].sum((2, 3))), ("never", "Power", lambda x: x * 0)]
     network = dreamopt.Network(FunctionBackend(layers, (3, 24, 24)))
-    awake, both = Settings(octaves=2, steps=3, parametrization="pixels", transforms=(), jitter=0, blur=0), ["right:1", "never:1"]
-    [one] = dreamopt.render(network, "right:1", awake)
+    settings, both = Settings(octaves=2, steps=3, parametrization="pixels", transforms=(), jitter=0, blur=0), ["right:1", "never:1"]
+    [one] = dreamopt.render(network, "right:1", settings)
     assert one.image.shape == (24, 24, 3)
     assert one.value > one.metadata["first_value"]
-    one, other = dreamopt.render(network, both, awake)
+    one, other = dreamopt.render(network, both, settings)
     assert one.dead is None
     assert other.dead is not None
 
 
-def test_a_stretched_picture_shows_the_same_climb(network) -> None:
+def test_a_stretched_image_shows_the_same_run(network) -> None:
     faint = {"steps": 2, "parametrization": "pixels(noise=0.5)", "noise": 0.5, "transforms": (), "blur": 0.0, "lr": 0.1}
     [plain] = dreamopt.render(network, "conv2:3", **faint)
     [shown] = dreamopt.render(network, "conv2:3", stretch=True, **faint)

@@ -45,7 +45,7 @@ def test_the_trunk_is_what_everything_passes_through(network) -> None:
     assert choose(network, 9).targets(network, "both") == [f"both:{i}" for i in range(5)]
 
 
-def test_filters_that_nothing_wakes_are_left_out(network) -> None:
+def test_filters_that_are_dead_at_every_restart_are_left_out(network) -> None:
     net = network.backend.net
     net.params["conv1"][0].data[1] = 0  # its Scale has no bias, so relu1:1 is 0 whatever it sees
     net.params["conv1"][1].data[1] = 0
@@ -57,8 +57,8 @@ def test_the_sheets_and_their_pictures(network, tmp_path) -> None:
     paths = demo(network, tmp_path / "demo", Settings(steps=2), what=choose(network, 3))
     assert [path.name for path in paths] == ["filters.png", "classes.png"]
     assert read_image(paths[0]).shape[1] == 8 + 3 * 28
-    told = read_metadata(paths[1])
-    assert [picture["label"] for picture in told["pictures"]] == ["sun", "moon", "stars", "sea"]
+    metadata = read_metadata(paths[1])
+    assert [picture["label"] for picture in metadata["pictures"]] == ["sun", "moon", "stars", "sea"]
     assert {path.name for path in (tmp_path / "demo" / "classes").iterdir()} == {f"scores-{i}.png" for i in range(4)}
     assert read_metadata(tmp_path / "demo" / "filters" / "both-1.png")["target"] == "both:1"
 

@@ -146,10 +146,10 @@ def run(folder: Path, words: list[str], disk: Disk) -> dict[str, Any]:
             os._exit(code)
     os.close(writer)
     with os.fdopen(reader, "rb") as stream:
-        told = json.loads(stream.read() or b"{}")
+        answer = json.loads(stream.read() or b"{}")
     _, status = os.waitpid(child, 0)
     printed = (folder.parent / "out").read_text(errors="replace")
-    return {"code": os.waitstatus_to_exitcode(status), "printed": printed, "changes": None, "failed": None} | told
+    return {"code": os.waitstatus_to_exitcode(status), "printed": printed, "changes": None, "failed": None} | answer
 
 
 def files(folder: Path) -> dict[str, bytes]:
