@@ -1,4 +1,4 @@
-"""How alike neighbouring pictures of a batch are: for smooth rows of pictures."""
+"""How alike neighbouring images of a batch are: for smooth rows of images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REACH = 4
 
 @dataclass(frozen=True)
 class Alignment(Objective):
-    r"""Minus the distance between neighbouring pictures of a batch, so that a row of them changes smoothly.
+    r"""Minus the distance between neighbouring images of a batch, so that a row of them changes smoothly.
 
     .. math:: \sum_n s_n = -\sum_{d=1}^{4} \frac{1}{r^d} \sum_n \operatorname{mean}\bigl((a_n - a_{n+d})^2\bigr)
 

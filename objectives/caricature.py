@@ -1,4 +1,4 @@
-"""A picture's features, exaggerated."""
+"""An image's features, exaggerated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, Guide, PictureObjective
+from dreamopt.objective import Activations, ImageReferenceObjective, ReferenceImage
 from dreamopt.objectives.direction import checked_power
 
 _EPS = 1e-6
@@ -17,18 +17,18 @@ _LEAST_COSINE = 0.1
 
 
 @dataclass(frozen=True)
-class Caricature(PictureObjective):
-    r"""More of what a layer sees in a picture: its activations as a direction.
+class Caricature(ImageReferenceObjective):
+    r"""More of what a layer sees in an image: its activations as a direction.
 
     .. math:: d_n = \sum a_0\, a_n, \qquad s_n = d_n \max\Bigl(0.1,\, \frac{d_n}{10^{-6} + \lVert a_n \rVert}\Bigr)^q
 
-    with the picture's activations :math:`a_0`. Unlike `Inversion` it has no end: what the layer knows grows stronger.
+    with the image's activations :math:`a_0`. Unlike `Inversion` it has no end: what the layer knows grows stronger.
 
     Parameters
     ----------
     layer : str or sequence of str
         The layers whose view is exaggerated; the values of several are added.
-    picture : str, array or sequence of these
+    image : str, array or sequence of these
         A file's path, or an array (H, W, 3), RGB, 0 to 255; a sequence gives one to each item.
     power : float
         q, at least 0; above 0 likeness counts more than strength.
@@ -56,16 +56,16 @@ class Caricature(PictureObjective):
         super().__post_init__()
         checked_power(self.power)
 
-    def prepare(self, activation: Tensor, layer: str, picture: Guide) -> Tensor:
+    def prepare(self, activation: Tensor, layer: str, image: ReferenceImage) -> Tensor:
         """Return the activation, which must not be all zero."""
         if not activation.any():
-            raise ObjectiveError(f"picture {picture} leaves layer '{layer}' at zero everywhere: there is nothing to exaggerate")
+            raise ObjectiveError(f"image {image} leaves layer '{layer}' at zero everywhere: there is nothing to exaggerate")
         return activation
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness."""
-        known = self.held(activations[self.layers[0]])
-        return torch.stack([self._like(activations[layer], goal) for layer, goal in zip(self.layers, known, strict=True)]).sum(0)
+        bound = self.reference(activations[self.layers[0]])
+        return torch.stack([self._like(activations[layer], goal) for layer, goal in zip(self.layers, bound, strict=True)]).sum(0)
 
     def _like(self, a: Tensor, goal: Tensor) -> Tensor:
         dot = (a * goal).reshape(a.shape[0], -1).sum(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import NOT_NEGATIVE, Activations, VectorObjective, check_number, columns
+from dreamopt.objective import NOT_NEGATIVE, Activations, VectorObjective, check_number, spatial_columns
 
 _EPS = 1e-4
 _LEAST_COSINE = 0.1
@@ -28,7 +28,7 @@ class Direction(VectorObjective):
     vector : sequence of float, str, or a sequence of these
         C numbers, or the path of a .npy file of them; a sequence gives one to each item. Its length scales the value.
     power : float
-        q, at least 0. Above 0, columns that point elsewhere count for less: the picture becomes more typical of the direction
+        q, at least 0. Above 0, columns that point elsewhere count for less: the image becomes more typical of the direction
         and less strong in it.
 
     References
@@ -59,7 +59,7 @@ class Direction(VectorObjective):
     def value(self, activations: Activations) -> Tensor:
         """Return each item's mean over space."""
         a = activations[self.layer]
-        return along(columns(a), self.held(a)[:, :, None], self.power).mean(1)
+        return along(spatial_columns(a), self.reference(a)[:, :, None], self.power).mean(1)
 
 
 def along(a: Tensor, v: Tensor, power: float) -> Tensor:

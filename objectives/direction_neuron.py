@@ -93,4 +93,4 @@ class DirectionNeuron(VectorObjective):
         a = activations[self.layer]
         y, x = checked_place(self.layer, tuple(a.shape[1:]), self.y, self.x)
         column = a if a.dim() == 2 else pick_place(a, y, x)
-        return along(column[:, :, None], self.held(a)[:, :, None], self.power)[:, 0]
+        return along(column[:, :, None], self.reference(a)[:, :, None], self.power)[:, 0]

@@ -1,4 +1,4 @@
-"""How alike the pictures of a batch are, to be subtracted."""
+"""How alike the images of a batch are, to be subtracted."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreamopt.objective import Activations, Layers, Objective, columns, frozen_layers
+from dreamopt.objective import Activations, Layers, Objective, frozen_layers, spatial_columns
 
 _EPS = 1e-6
 
 
 @dataclass(frozen=True)
 class Diversity(Objective):
-    r"""How alike the pictures of a batch are in style: **subtract** it to see the different facets of one unit.
+    r"""How alike the images of a batch are in style: **subtract** it to see the different facets of one unit.
 
     With the columns :math:`A_n` (C, P) of item n and its Gram matrix of length 1:
 
@@ -62,7 +62,7 @@ class Diversity(Objective):
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness to the others."""
-        return torch.stack([_alike(columns(activations[layer])) for layer in self.layers]).sum(0)
+        return torch.stack([_alike(spatial_columns(activations[layer])) for layer in self.layers]).sum(0)
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Diversity:
         """Check the layers; TargetError for an unknown one."""

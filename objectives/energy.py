@@ -14,14 +14,14 @@ from dreamopt.objective import (
     BARE_LAYER,
     INPUT_FILE,
     Activations,
-    Held,
+    BoundTensors,
     Layers,
     Objective,
     Vector,
-    chosen,
     frozen_vectors,
     per_item_vectors,
     read_vector,
+    require_choice,
 )
 
 REDUCE = ("sum", "mean", "norm")
@@ -75,10 +75,10 @@ class Energy(Objective):
     layer: str
     reduce: str = "sum"
     weights: Vector | None = field(default=None, metadata=INPUT_FILE)
-    known: Held | None = field(default=None, repr=False, compare=False, kw_only=True)
+    bound: BoundTensors | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        chosen("reduce", self.reduce, REDUCE)
+        require_choice("reduce", self.reduce, REDUCE)
         if self.weights is not None:
             weights = frozen_vectors(self.weights)
             if per_item_vectors(weights):
@@ -100,9 +100,9 @@ class Energy(Objective):
         a = activations[self.layer]
         if self.weights is None:
             return energy(a, None, self.reduce)
-        if self.known is None:
+        if self.bound is None:
             raise ObjectiveError(f"objective {self} must be bound to a network first: objective.bind(network)")
-        return energy(a, self.known.like(a)[0], self.reduce)
+        return energy(a, self.bound.like(a)[0], self.reduce)
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Energy:
         """Check the layer and the weights.
@@ -120,7 +120,7 @@ class Energy(Objective):
         weights, shape = read_vector(self.weights), network.shape_of(layer, size)
         if shape[:1] != weights.shape:
             raise ObjectiveError(f"layer '{layer}' of shape {shape} needs one weight for each channel, but {len(weights)} were given")
-        return dataclasses.replace(self, layer=layer, known=Held([weights[None]]))
+        return dataclasses.replace(self, layer=layer, bound=BoundTensors([weights[None]]))
 
     def __str__(self) -> str:
         plain = self.reduce == "sum" and self.weights is None and BARE_LAYER.fullmatch(self.layer)

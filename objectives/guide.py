@@ -1,4 +1,4 @@
-"""Dreaming towards a picture: DeepDream's guide."""
+"""Dreaming towards an image: DeepDream's guide."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, PictureObjective, chosen, columns
-from dreamopt.objective import Guide as Given
+from dreamopt.objective import Activations, ImageReferenceObjective, ReferenceImage, require_choice, spatial_columns
 from dreamopt.objectives.energy import energy
 
 MATCH = ("columns", "channels")
@@ -19,10 +18,10 @@ _AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True)
-class Guide(PictureObjective):
-    r"""More of what a guide picture has, wherever the dream has something like it.
+class Guide(ImageReferenceObjective):
+    r"""More of what a guide image has, wherever the dream has something like it.
 
-    Matching ``columns``, each place of the dream follows the column b of the guide that is most like its own:
+    Matching ``spatial_columns``, each place of the dream follows the column b of the guide that is most like its own:
 
     .. math:: s_n = \sum_p \max_q\; a_{n, p} \cdot b_q
 
@@ -34,7 +33,7 @@ class Guide(PictureObjective):
     ----------
     layer : str or sequence of str
         The layers in which the two are compared; the values of several are added.
-    picture : str, array or sequence of these
+    image : str, array or sequence of these
         A file's path, or an array (H, W, 3), RGB, 0 to 255; a sequence gives one to each item.
     match : {"columns", "channels"}
         What is matched.
@@ -63,18 +62,18 @@ class Guide(PictureObjective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        chosen("match", self.match, MATCH)
+        require_choice("match", self.match, MATCH)
 
     @property
     def gradient(self) -> Literal["derivative", "rule"]:
         """A rule where channels are matched."""
         return "rule" if self.match == "channels" else "derivative"
 
-    def prepare(self, activation: Tensor, layer: str, picture: Given) -> Tensor:
+    def prepare(self, activation: Tensor, layer: str, image: ReferenceImage) -> Tensor:
         """Return the guide's columns (1, C, Q), or its channels' weights (1, C)."""
-        b = columns(activation)
+        b = spatial_columns(activation)
         if not b.any():
-            raise ObjectiveError(f"picture {picture} leaves layer '{layer}' at zero everywhere, so that it cannot guide")
+            raise ObjectiveError(f"image {image} leaves layer '{layer}' at zero everywhere, so that it cannot guide")
         if self.match == "columns":
             return b
         v = b.sum(2)
@@ -82,9 +81,9 @@ class Guide(PictureObjective):
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness to the guide."""
-        known = self.held(activations[self.layers[0]])
+        bound = self.reference(activations[self.layers[0]])
         alike = _followed if self.match == "columns" else _weighed
-        return torch.stack([alike(activations[layer], goal) for layer, goal in zip(self.layers, known, strict=True)]).sum(0)
+        return torch.stack([alike(activations[layer], goal) for layer, goal in zip(self.layers, bound, strict=True)]).sum(0)
 
 
 def _weighed(activation: Tensor, weights: Tensor) -> Tensor:
@@ -92,7 +91,7 @@ def _weighed(activation: Tensor, weights: Tensor) -> Tensor:
 
 
 def _followed(activation: Tensor, guide: Tensor) -> Tensor:
-    a = columns(activation)
+    a = spatial_columns(activation)
     followed = torch.stack([_best(one.detach(), guide[i if guide.shape[0] > 1 else 0]) for i, one in enumerate(a)])
     return (a * followed).sum((1, 2))
 

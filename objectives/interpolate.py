@@ -1,4 +1,4 @@
-"""A row of pictures from one channel to another."""
+"""A row of images from one channel to another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Interpolate(Objective):
     unit, other : int
         The two channels.
     count : int
-        B, how many pictures the row has, at least 2; it is the batch's size.
+        B, how many images the row has, at least 2; it is the batch's size.
     other_layer : str, optional
         The second channel's layer; the first's by default.
 
@@ -62,7 +62,7 @@ class Interpolate(Objective):
                 raise ObjectiveError(f"{name} of an interpolation is one whole number, not {number!r}")
             object.__setattr__(self, name, number)
         if self.count < 2:
-            raise ObjectiveError(f"count, the number of pictures between two channels, must be at least 2, not {self.count}")
+            raise ObjectiveError(f"count, the number of images between two channels, must be at least 2, not {self.count}")
 
     @property
     def ends(self) -> tuple[Channel, Channel]:
@@ -76,7 +76,7 @@ class Interpolate(Objective):
 
     @property
     def batch(self) -> int:
-        """The number of pictures."""
+        """The number of images."""
         return self.count
 
     def value(self, activations: Activations) -> Tensor:

@@ -1,4 +1,4 @@
-"""Matching a picture's activations: what a layer still knows of it."""
+"""Matching an image's activations: what a layer still knows of it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, Guide, PictureObjective
+from dreamopt.objective import Activations, ImageReferenceObjective, ReferenceImage
 
 
 @dataclass(frozen=True)
-class Inversion(PictureObjective):
-    r"""Minus the distance to a picture's activations: what the layer still knows of the picture.
+class Inversion(ImageReferenceObjective):
+    r"""Minus the distance to an image's activations: what the layer still knows of the image.
 
     .. math:: s_n = -\frac{\lVert \phi(x_n) - \phi_0 \rVert^2}{\lVert \phi_0 \rVert^2}
 
-    It is 0 for the picture itself and -1 for an image that leaves the layer at zero. Use it with total variation and the
+    It is 0 for the image itself and -1 for an image that leaves the layer at zero. Use it with total variation and the
     alpha-norm, without transforms that move the image.
 
     Parameters
     ----------
     layer : str or sequence of str
         The layers that are matched; the values of several are added.
-    picture : str, array or sequence of these
+    image : str, array or sequence of these
         A file's path, or an array (H, W, 3), RGB, 0 to 255; a sequence gives one to each item.
 
     References
@@ -45,16 +45,16 @@ class Inversion(PictureObjective):
         "inversion(({layer2}, {classifier}), ({image}, {image2}, {image3}))",
     )
 
-    def prepare(self, activation: Tensor, layer: str, picture: Guide) -> Tensor:
+    def prepare(self, activation: Tensor, layer: str, image: ReferenceImage) -> Tensor:
         """Return the activation, which must not be all zero."""
         if not activation.any():
-            raise ObjectiveError(f"picture {picture} leaves layer '{layer}' at zero everywhere, so that there is nothing to match")
+            raise ObjectiveError(f"image {image} leaves layer '{layer}' at zero everywhere, so that there is nothing to match")
         return activation
 
     def value(self, activations: Activations) -> Tensor:
         """Return minus each item's distance."""
-        known = self.held(activations[self.layers[0]])
-        parts = [_square(activations[layer] - goal) / _square(goal) for layer, goal in zip(self.layers, known, strict=True)]
+        bound = self.reference(activations[self.layers[0]])
+        parts = [_square(activations[layer] - goal) / _square(goal) for layer, goal in zip(self.layers, bound, strict=True)]
         return -torch.stack(parts).sum(0)
 
 

@@ -1,4 +1,4 @@
-"""One channel at several places of a single picture."""
+"""One channel at several places of a single image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError, TargetError
-from dreamopt.objective import Activations, Layers, Unit, UnitObjective, chosen, frozen_units, highest, per_item, target_string
+from dreamopt.objective import Activations, Layers, Unit, UnitObjective, frozen_units, highest, per_item, require_choice, target_string
 from dreamopt.objectives.neuron import checked_place
 
 Pairs = tuple[tuple[int, int], ...]
@@ -20,7 +20,7 @@ REDUCE = ("mean", "sum")
 
 @dataclass(frozen=True)
 class Places(UnitObjective):
-    r"""One channel at a list of places of one picture; ``"conv4:7@(3,5;4,4)"`` as a string.
+    r"""One channel at a list of places of one image; ``"conv4:7@(3,5;4,4)"`` as a string.
 
     .. math:: s_n = \frac{1}{|P_n|} \sum_{(y, x) \in P_n} a_{n, u_n, y, x}
 
@@ -59,7 +59,7 @@ class Places(UnitObjective):
     reduce: str = "mean"
 
     def __post_init__(self) -> None:
-        chosen("reduce", self.reduce, REDUCE)
+        require_choice("reduce", self.reduce, REDUCE)
         object.__setattr__(self, "unit", frozen_units(self.unit))
         object.__setattr__(self, "places", _frozen(self.places))
         if isinstance(self.unit, tuple) and self._many and len(self.unit) != len(self.places):

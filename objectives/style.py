@@ -1,4 +1,4 @@
-"""Matching a picture's style: which channels answer together, wherever they do."""
+"""Matching an image's style: which channels answer together, wherever they do."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, Guide, PictureObjective, Vector, columns, frozen_vectors
+from dreamopt.objective import Activations, ImageReferenceObjective, ReferenceImage, Vector, frozen_vectors, spatial_columns
 
 
 @dataclass(frozen=True)
-class Style(PictureObjective):
-    r"""Minus the distance to a picture's Gram matrices: which channels answer together, wherever in the picture.
+class Style(ImageReferenceObjective):
+    r"""Minus the distance to an image's Gram matrices: which channels answer together, wherever in the image.
 
     With the columns :math:`A` (C, P) of a layer:
 
@@ -24,7 +24,7 @@ class Style(PictureObjective):
     ----------
     layer : str or sequence of str
         The layers that are matched, usually several from low to high.
-    picture : str, array or sequence of these
+    image : str, array or sequence of these
         A file's path, or an array (H, W, 3), RGB, 0 to 255; a sequence gives one to each item.
     weights : sequence of float, optional
         One for each layer; 1 by default. High layers have small Gram matrices, and need more.
@@ -61,14 +61,14 @@ class Style(PictureObjective):
             raise ObjectiveError(f"weights are one number for each of the {len(self.layers)} layers, not {self.weights!r}")
         object.__setattr__(self, "weights", weights)
 
-    def prepare(self, activation: Tensor, layer: str, picture: Guide) -> Tensor:
-        """Return the picture's Gram matrix."""
+    def prepare(self, activation: Tensor, layer: str, image: ReferenceImage) -> Tensor:
+        """Return the image's Gram matrix."""
         return gram(activation)
 
     def value(self, activations: Activations) -> Tensor:
         """Return minus each item's distance."""
         total = []
-        for i, (layer, goal) in enumerate(zip(self.layers, self.held(activations[self.layers[0]]), strict=True)):
+        for i, (layer, goal) in enumerate(zip(self.layers, self.reference(activations[self.layers[0]]), strict=True)):
             differs = (gram(activations[layer]) - goal).flatten(1)
             distance = (differs.square() if self.squared else differs.abs()).mean(1)
             total.append(distance if self.weights is None else self.weights[i] * distance)
@@ -77,5 +77,5 @@ class Style(PictureObjective):
 
 def gram(activation: Tensor) -> Tensor:
     """Return (N, C, C), the mean over space of the products of channels of activations (N, C, ...)."""
-    a = columns(activation)
+    a = spatial_columns(activation)
     return a @ a.transpose(1, 2) / a.shape[2]

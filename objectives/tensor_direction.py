@@ -61,7 +61,7 @@ class TensorDirection(VectorObjective):
     def value(self, activations: Activations) -> Tensor:
         """Return each item's mean over the patch."""
         a = activations[self.layer]
-        v = self.held(a)
+        v = self.reference(a)
         h, w = v.shape[2:]
         top, left = (a.shape[2] - h) // 2, (a.shape[3] - w) // 2
         return along(a[:, :, top : top + h, left : left + w].flatten(2), v.flatten(2), self.power).mean(1)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dreamopt.parts.lazy import LazyNames
 from dreamopt.recipes.preset import presets
-from dreamopt.testing import fill, kinds, registries
+from dreamopt.testing import fill, part_kinds, registries
 from tools.layer_tables import layer_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,7 +104,7 @@ def _text(kind: str, part: type) -> str:
     if not examples:
         return f"{part.__name__}(...)"
     text = fill(examples[0], PLACES)
-    return str(kinds()[kind].parse(text)) if kind in kinds() else text
+    return str(part_kinds()[kind].parse(text)) if kind in part_kinds() else text
 
 
 def _sentence(part: type) -> str:

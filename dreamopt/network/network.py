@@ -18,7 +18,7 @@ from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError, sug
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
-from dreamopt.objective import Guide, Picture
+from dreamopt.objective import ImageValue, ReferenceImage
 from dreamopt.parts.image_space import ImageSpace
 
 Size = int | Sequence[int] | None
@@ -241,12 +241,12 @@ class Network:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
         return self._picture().from_rgb(picture).to(dtype=self.dtype, device=self.device)
 
-    def activations_of(self, picture: Guide | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
+    def activations_of(self, picture: ReferenceImage | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
         """Return the values of layers for a picture, without a gradient.
 
         Parameters
         ----------
-        picture : str, Picture or array
+        picture : str, ImageValue or array
             A file's path, or a picture (H, W, 3), RGB, 0-255.
         layers : sequence of str
             Their names.
@@ -267,7 +267,7 @@ class Network:
         if isinstance(picture, str):
             whole = read_image(picture)
         else:
-            whole = picture.array() if isinstance(picture, Picture) else np.asarray(picture)
+            whole = picture.array() if isinstance(picture, ImageValue) else np.asarray(picture)
         x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}

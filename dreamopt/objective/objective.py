@@ -16,7 +16,7 @@ frozen dataclass with `layers` (which activations it reads) and `value` (the sco
 
 `bind` is called once, when a Problem is made; `value` at every step. Objectives add, subtract, and are multiplied and divided
 by numbers: ``2 * Channel("conv4", 7) - Channel("conv4", 8)``. Printing one gives the string that makes it again. Bases of
-objectives that are given a picture or a vector stand in `dreamopt.objective.reference_objectives`.
+objectives that are given an image or a vector stand in `dreamopt.objective.reference_objectives`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import DreamoptError, ObjectiveError, TargetError
-from dreamopt.objective.references import Guide
-from dreamopt.objective.units import Unit, agreed, per_item
+from dreamopt.objective.references import ReferenceImage
+from dreamopt.objective.units import Unit, common_batch, per_item
 from dreamopt.parts.part import Part, number_string, origin
 
 BARE_LAYER = re.compile(r"""[^\s:@|()"*+-][^\s:@|()"*]*""")
@@ -59,8 +59,8 @@ class Layers(Protocol):
     def find_label(self, label: str) -> int:
         """Return the number of the class with this name."""
 
-    def activations_of(self, picture: Guide, layers: Sequence[str], size: tuple[int, ...] | None = None) -> dict[str, Tensor]:
-        """Return the activations, (1, ...) by layer, of a picture scaled to cover (H, W) ``size`` and cut to its middle."""
+    def activations_of(self, image: ReferenceImage, layers: Sequence[str], size: tuple[int, ...] | None = None) -> dict[str, Tensor]:
+        """Return the activations, (1, ...) by layer, of an image scaled to cover (H, W) ``size`` and cut to its middle."""
 
 
 class Objective(Part):
@@ -249,7 +249,7 @@ class Sum(Objective):
     @property
     def batch(self) -> int | None:
         """Items prescribed by the terms."""
-        return agreed(self.terms)
+        return common_batch(self.terms)
 
     def value(self, activations: Activations) -> Tensor:
         """Return the sum of the terms' values."""
@@ -257,7 +257,7 @@ class Sum(Objective):
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Objective:
         """Bind every term."""
-        agreed(self.terms)
+        common_batch(self.terms)
         return Sum(tuple(term.bind(network, size) for term in self.terms))
 
     @property

@@ -1,4 +1,4 @@
-"""Contracts of objectives that are given a picture or a vector, one for all items or one for each."""
+"""Contracts of objectives that are given an image or a vector, one for all items or one for each."""
 
 from __future__ import annotations
 
@@ -11,34 +11,43 @@ from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
 from dreamopt.objective.objective import Layers, Objective
-from dreamopt.objective.references import Guide, Held, Vector, frozen_pictures, frozen_vectors, per_item_vectors, read_vector, vectors_of
+from dreamopt.objective.references import (
+    BoundTensors,
+    ReferenceImage,
+    Vector,
+    frozen_images,
+    frozen_vectors,
+    per_item_vectors,
+    read_vector,
+    vectors_of,
+)
 from dreamopt.objective.units import frozen_layers
 from dreamopt.parts.part import INPUT_FILE
 
 
 @dataclass(frozen=True)
-class PictureObjective(Objective):
-    """Base of objectives that compare activations with a picture's; a subclass is a frozen dataclass with `value`.
+class ImageReferenceObjective(Objective):
+    """Base of objectives that compare activations with an image's; a subclass is a frozen dataclass with `value`.
 
-    `bind` looks the picture up at the size at which the net is run, once; `value` finds in ``held(a)`` what `prepare` made of
+    `bind` looks the image up at the size at which the net is run, once; `value` finds in ``reference(a)`` what `prepare` made of
     each layer's activation, (1, ...) or (N, ...), in the order of `layers`.
 
     Parameters
     ----------
     layer : str or sequence of str
         The layers that are compared; the values of several are added.
-    picture : str, array or sequence of these
+    image : str, array or sequence of these
         A file's path, or an array (H, W, 3), RGB, 0 to 255; a sequence gives one to each item. It is scaled to cover the
         net's input and cut to its middle. An objective with an array prints, but no string makes it.
     """
 
     layer: str | tuple[str, ...]
-    picture: Guide | tuple[Guide, ...] = field(metadata=INPUT_FILE)
-    known: Held | None = field(default=None, repr=False, compare=False, kw_only=True)
+    image: ReferenceImage | tuple[ReferenceImage, ...] = field(metadata=INPUT_FILE)
+    bound: BoundTensors | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", frozen_layers(self.layer))
-        object.__setattr__(self, "picture", frozen_pictures(self.picture))
+        object.__setattr__(self, "image", frozen_images(self.image))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -46,54 +55,54 @@ class PictureObjective(Objective):
         return (self.layer,) if isinstance(self.layer, str) else self.layer
 
     @property
-    def pictures(self) -> tuple[Guide, ...]:
-        """The picture, or each item's."""
-        return self.picture if isinstance(self.picture, tuple) else (self.picture,)
+    def images(self) -> tuple[ReferenceImage, ...]:
+        """The image, or each item's."""
+        return self.image if isinstance(self.image, tuple) else (self.image,)
 
     @property
     def batch(self) -> int | None:
-        """The number of pictures, None where there is one for all items."""
-        return len(self.picture) if isinstance(self.picture, tuple) else None
+        """The number of images, None where there is one for all items."""
+        return len(self.image) if isinstance(self.image, tuple) else None
 
-    def prepare(self, activation: Tensor, layer: str, picture: Guide) -> Tensor:
-        """Return what is kept of a picture's activation (1, ...) at a layer; raise ObjectiveError if it cannot be used."""
+    def prepare(self, activation: Tensor, layer: str, image: ReferenceImage) -> Tensor:
+        """Return what is kept of an image's activation (1, ...) at a layer; raise ObjectiveError if it cannot be used."""
         return activation
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Self:
-        """Look the pictures up.
+        """Look the images up.
 
         Raises
         ------
         TargetError
             For an unknown layer.
         ImageError
-            For a file that cannot be read as a picture, or a net whose input is none.
+            For a file that cannot be read as an image, or a net whose input is none.
         """
         names = tuple(network.resolve(layer) for layer in self.layers)
         seen = []
-        for picture in self.pictures:
-            activations = network.activations_of(picture, names, size)
-            seen.append([self.prepare(activations[name], name, picture) for name in names])
-        known = Held([torch.cat(of_layer) for of_layer in zip(*seen, strict=True)])
-        return dataclasses.replace(self, layer=names[0] if isinstance(self.layer, str) else names, known=known)
+        for image in self.images:
+            activations = network.activations_of(image, names, size)
+            seen.append([self.prepare(activations[name], name, image) for name in names])
+        bound = BoundTensors([torch.cat(of_layer) for of_layer in zip(*seen, strict=True)])
+        return dataclasses.replace(self, layer=names[0] if isinstance(self.layer, str) else names, bound=bound)
 
-    def held(self, activation: Tensor) -> tuple[Tensor, ...]:
+    def reference(self, activation: Tensor) -> tuple[Tensor, ...]:
         """Return what `prepare` made at each layer, with the type and device of ``activation``."""
-        return _bound(self.known, self).like(activation)
+        return _bound(self.bound, self).like(activation)
 
     def item(self, index: int) -> Self:
-        """Return the objective with item ``index``'s picture alone."""
-        if not isinstance(self.picture, tuple):
+        """Return the objective with item ``index``'s image alone."""
+        if not isinstance(self.image, tuple):
             return self
-        known = None if self.known is None else self.known.item(index)
-        return dataclasses.replace(self, picture=self.picture[index], known=known)
+        bound = None if self.bound is None else self.bound.item(index)
+        return dataclasses.replace(self, image=self.image[index], bound=bound)
 
 
 @dataclass(frozen=True)
 class VectorObjective(Objective):
     """Base of objectives that are given a direction in a layer's activations; a subclass is a frozen dataclass with `value`.
 
-    `bind` reads the vectors, checks them by `check` and keeps them; `value` finds them in ``held(a)``, (1, C, ...) or
+    `bind` reads the vectors, checks them by `check` and keeps them; `value` finds them in ``reference(a)``, (1, C, ...) or
     (N, C, ...).
 
     Parameters
@@ -108,7 +117,7 @@ class VectorObjective(Objective):
 
     layer: str
     vector: Vector | tuple[Vector, ...] = field(metadata=INPUT_FILE)
-    known: Held | None = field(default=None, repr=False, compare=False, kw_only=True)
+    bound: BoundTensors | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vector", frozen_vectors(self.vector, self.axes))
@@ -146,21 +155,21 @@ class VectorObjective(Objective):
             self.check(shape, tuple(one.shape))
         if len({one.shape for one in read}) > 1:
             raise ObjectiveError(f"the vectors of the items of {self.layer} have different shapes")
-        return dataclasses.replace(self, layer=layer, known=Held([torch.stack(read)]))
+        return dataclasses.replace(self, layer=layer, bound=BoundTensors([torch.stack(read)]))
 
-    def held(self, activation: Tensor) -> Tensor:
+    def reference(self, activation: Tensor) -> Tensor:
         """Return the vectors, (1, C, ...) or (N, C, ...), with the type and device of ``activation``."""
-        return _bound(self.known, self).like(activation)[0]
+        return _bound(self.bound, self).like(activation)[0]
 
     def item(self, index: int) -> Self:
         """Return the objective with item ``index``'s vector alone."""
         if self.batch is None:
             return self
-        known = None if self.known is None else self.known.item(index)
-        return dataclasses.replace(self, vector=self.vector[index], known=known)  # type: ignore[arg-type]  # it has a vector per item
+        bound = None if self.bound is None else self.bound.item(index)
+        return dataclasses.replace(self, vector=self.vector[index], bound=bound)  # type: ignore[arg-type]  # it has a vector per item
 
 
-def _bound(known: Held | None, objective: Objective) -> Held:
-    if known is None:
+def _bound(bound: BoundTensors | None, objective: Objective) -> BoundTensors:
+    if bound is None:
         raise ObjectiveError(f"objective {objective} must be bound to a network first: objective.bind(network)")
-    return known
+    return bound

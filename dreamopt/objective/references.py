@@ -1,4 +1,4 @@
-"""What objectives are given from outside: pictures and vectors, immutable and printable, and the tensors made of them."""
+"""What objectives are given from outside: images and vectors, immutable and printable, and the tensors made of them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from dreamopt.parts.checks import check_number
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """A picture in memory as an objective's parameter: immutable, compared by its values.
+class ImageValue:
+    """An image in memory as an objective's parameter: immutable, compared by its values.
 
     Parameters
     ----------
@@ -33,50 +33,50 @@ class Picture:
     data: bytes = dataclasses.field(repr=False)
 
     def array(self) -> NDArray[np.uint8]:
-        """Return the picture, (H, W, 3), RGB, uint8."""
+        """Return the image, (H, W, 3), RGB, uint8."""
         return np.frombuffer(self.data, dtype=np.uint8).reshape(self.shape)
 
     def __str__(self) -> str:
-        return f"<picture {self.shape[1]}x{self.shape[0]} {hashlib.sha256(self.data).hexdigest()[:8]}>"
+        return f"<image {self.shape[1]}x{self.shape[0]} {hashlib.sha256(self.data).hexdigest()[:8]}>"
 
 
-Guide = str | Picture
-"""A picture that guides an objective: a file's path, or one in memory."""
+ReferenceImage = str | ImageValue
+"""An image that guides an objective: a file's path, or one in memory."""
 Vector = str | tuple[float, ...]
 """Numbers that guide an objective: the path of a .npy file, or the numbers themselves, nested by axis."""
 
 
-def frozen_picture(picture: object) -> Guide:
-    """Return a path as a string, and an array (H, W, 3), RGB, 0 to 255, as an immutable `Picture`.
+def frozen_image(image: object) -> ReferenceImage:
+    """Return a path as a string, and an array (H, W, 3), RGB, 0 to 255, as an immutable `ImageValue`.
 
     Raises
     ------
     ObjectiveError
         For anything else.
     """
-    if isinstance(picture, str | os.PathLike):
-        return os.fspath(picture)
-    if isinstance(picture, Picture):
-        return picture
-    array = np.asarray(picture.detach().cpu() if isinstance(picture, Tensor) else picture)
+    if isinstance(image, str | os.PathLike):
+        return os.fspath(image)
+    if isinstance(image, ImageValue):
+        return image
+    array = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0 or not np.issubdtype(array.dtype, np.number):
-        raise ObjectiveError(f"a picture is a file's path or an array (H, W, 3), RGB, 0 to 255, not one of shape {array.shape}")
-    return Picture(array.shape, np.clip(np.rint(array), 0, 255).astype(np.uint8).tobytes())
+        raise ObjectiveError(f"an image is a file's path or an array (H, W, 3), RGB, 0 to 255, not one of shape {array.shape}")
+    return ImageValue(array.shape, np.clip(np.rint(array), 0, 255).astype(np.uint8).tobytes())
 
 
-def frozen_pictures(picture: object) -> Guide | tuple[Guide, ...]:
-    """Return one picture, or a sequence of them with one for each item as a tuple; an array (N, H, W, 3) is a sequence too.
+def frozen_images(image: object) -> ReferenceImage | tuple[ReferenceImage, ...]:
+    """Return one image, or a sequence of them with one for each item as a tuple; an array (N, H, W, 3) is a sequence too.
 
-    >>> frozen_pictures(["a.jpg", np.zeros((2, 4, 3))])
+    >>> frozen_images(["a.jpg", np.zeros((2, 4, 3))])
     ('a.jpg', Picture(shape=(2, 4, 3)))
     """
-    many = isinstance(picture, tuple | list) or (isinstance(picture, np.ndarray | Tensor) and picture.ndim == 4)
+    many = isinstance(image, tuple | list) or (isinstance(image, np.ndarray | Tensor) and image.ndim == 4)
     if not many:
-        return frozen_picture(picture)
-    pictures = tuple(frozen_picture(one) for one in picture)  # type: ignore[attr-defined]  # a sequence, as just seen
-    if not pictures:
-        raise ObjectiveError("a list of pictures needs at least one")
-    return pictures
+        return frozen_image(image)
+    images = tuple(frozen_image(one) for one in image)  # type: ignore[attr-defined]  # a sequence, as just seen
+    if not images:
+        raise ObjectiveError("a list of images needs at least one")
+    return images
 
 
 def frozen_vectors(values: object, axes: int = 1) -> Vector | tuple[Vector, ...]:
@@ -167,7 +167,7 @@ def read_vector(vector: Vector, axes: int = 1) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-class Held:
+class BoundTensors:
     """Tensors that an objective keeps from `bind` on, one a layer, (1, ...) or one for each item, (N, ...).
 
     They are moved to the activations' type and device once, so that a step copies nothing.
@@ -187,9 +187,9 @@ class Held:
             self._tensors = tuple(t.to(activation) for t in self._tensors)
         return self._tensors
 
-    def item(self, index: int) -> Held:
+    def item(self, index: int) -> BoundTensors:
         """Return what item ``index`` is given."""
-        return Held([t[index : index + 1] if t.shape[0] > 1 else t for t in self._tensors])
+        return BoundTensors([t[index : index + 1] if t.shape[0] > 1 else t for t in self._tensors])
 
 
 def _tuples(values: Any) -> Any:

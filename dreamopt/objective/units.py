@@ -22,17 +22,17 @@ Unit = int | str | tuple[int | str, ...]
 """A unit's number or label, or one for each item."""
 
 
-def columns(activation: Tensor) -> Tensor:
+def spatial_columns(activation: Tensor) -> Tensor:
     """Return ``activation`` (N, C, ...) as (N, C, P), one column of channels for each of P places; (N, K) has one place.
 
-    >>> columns(torch.zeros(2, 3, 4, 5)).shape, columns(torch.zeros(2, 3)).shape
+    >>> spatial_columns(torch.zeros(2, 3, 4, 5)).shape, spatial_columns(torch.zeros(2, 3)).shape
     (torch.Size([2, 3, 20]), torch.Size([2, 3, 1]))
     """
     channels = activation.shape[1] if activation.dim() > 1 else 1
     return activation.reshape(activation.shape[0], channels, -1)
 
 
-def chosen(what: str, value: str, allowed: Sequence[str]) -> None:
+def require_choice(what: str, value: str, allowed: Sequence[str]) -> None:
     """Raise ObjectiveError with what is allowed if ``value`` is not."""
     if value not in allowed:
         raise ObjectiveError(f"{what} must be {', '.join(map(literal, allowed[:-1]))} or {literal(allowed[-1])}, not {value!r}")
@@ -88,7 +88,7 @@ def per_item(value: T | tuple[T, ...], index: int) -> T:
     return value[index] if isinstance(value, tuple) else value
 
 
-def agreed(objectives: Sequence[Objective]) -> int | None:
+def common_batch(objectives: Sequence[Objective]) -> int | None:
     """Return the batch size that the objectives prescribe together.
 
     Raises

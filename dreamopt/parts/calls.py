@@ -47,8 +47,8 @@ def make_part(name: str, arguments: str, registry: Registry[T]) -> T:
         given = [_value(node, (registry,)) for node in call.args]
         named = {str(keyword.arg): _value(keyword.value, (registry,)) for keyword in call.keywords}
     except (SyntaxError, ValueError) as problem:
-        if "<picture " in arguments:
-            raise error(f"'{name}{arguments}' names a picture that was only in memory; save it, and give its file's path") from problem
+        if "<image " in arguments:
+            raise error(f"'{name}{arguments}' names an image that was only in memory; save it, and give its file's path") from problem
         raise error(f"the parameters of '{name}{arguments}' must be Python literals or schedules: {problem}") from problem
     try:
         return make(*given, **named)

@@ -10,6 +10,7 @@ from dreamopt.parts.registry import snake
 CLASSES: dict[str, str] = {"Pieces": "Piecewise", "PerGrey": "PerGreyLevel"}
 """Class names of parts and schedules: old to new; their names in snake case follow."""
 PARAMETERS: dict[str, dict[str, str]] = {
+    **{key: {"picture": "image"} for key in ("caricature", "guide", "inversion", "style")},
     "blur_difference": {"follow": "differentiate_blur"},
     "lbfgs": {"renew": "resample_every"},
     "log_probability": {"own_only": "own_logit_only"},

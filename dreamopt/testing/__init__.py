@@ -1,7 +1,20 @@
 """Checks of parts, for dreamopt's own and other people's: `check_part` runs all that a part's kind promises; no pytest is needed."""
 
 from dreamopt.testing.bench import Bench, bench, fill, toy_network
-from dreamopt.testing.cases import Case, cases, check_part, kinds, registries
+from dreamopt.testing.cases import Case, cases, check_part, part_kinds, registries
 from dreamopt.testing.kind import Kind, PartError, require
 
-__all__ = ["Bench", "Case", "Kind", "PartError", "bench", "cases", "check_part", "fill", "kinds", "registries", "require", "toy_network"]
+__all__ = [
+    "Bench",
+    "Case",
+    "Kind",
+    "PartError",
+    "bench",
+    "cases",
+    "check_part",
+    "fill",
+    "part_kinds",
+    "registries",
+    "require",
+    "toy_network",
+]

@@ -20,8 +20,8 @@ from dreamopt.testing.layers import layer_cases_of
 
 
 @cache
-def kinds() -> dict[str, Kind]:
-    """Return all kinds of parts by name: the modules of ``dreamopt/testing/kinds/``."""
+def part_kinds() -> dict[str, Kind]:
+    """Return all kinds of parts by name: the modules of ``dreamopt/testing/kinds/``, a package whose name this function must not have."""
     package = importlib.import_module("dreamopt.testing.kinds")
     modules = [importlib.import_module(f"{package.__name__}.{module.name}") for module in pkgutil.iter_modules(package.__path__)]
     return {module.KIND.name: module.KIND for module in modules if hasattr(module, "KIND")}
@@ -29,7 +29,7 @@ def kinds() -> dict[str, Kind]:
 
 def registries() -> dict[str, Registry[Any]]:
     """Return the registries of all kinds of parts by the kind's name."""
-    return {name: kind.registry for name, kind in kinds().items()}
+    return {name: kind.registry for name, kind in part_kinds().items()}
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def cases_of(kind: Kind, part: type) -> Iterator[Case]:
 
 def cases() -> Iterator[Case]:
     """Yield every check of every part of every kind with every example of it."""
-    for kind in kinds().values():
+    for kind in part_kinds().values():
         for plugin in kind.registry:
             if isinstance(plugin.make, type):
                 yield from cases_of(kind, plugin.make)
@@ -137,9 +137,9 @@ def check_part(part: type) -> None:
         for layer_case in layer_cases_of(part):
             layer_case.run()
         return
-    kind = next((kind for kind in kinds().values() if isinstance(part, type) and issubclass(part, kind.registry.base)), None)
+    kind = next((kind for kind in part_kinds().values() if isinstance(part, type) and issubclass(part, kind.registry.base)), None)
     if kind is None:
-        bases = ", ".join(f"{kind.registry.base.__name__}" for kind in kinds().values())
+        bases = ", ".join(f"{kind.registry.base.__name__}" for kind in part_kinds().values())
         raise UsageError(f"{part!r} is no part: it must be a subclass of one of {bases}, Layer")
     known = any(plugin.make is part for plugin in kind.registry)
     with nullcontext() if known else kind.registry.registered(part):

@@ -13,7 +13,7 @@ from PIL import Image
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import DreamoptError, ImageError, ObjectiveError, TargetError
 from dreamopt.network import Network
-from dreamopt.objective import Objective, Picture, PictureObjective, from_function, objectives, parse
+from dreamopt.objective import ImageReferenceObjective, ImageValue, Objective, from_function, objectives, parse
 from dreamopt.objectives import (
     Alignment,
     Caricature,
@@ -43,7 +43,7 @@ ACTS = NETWORK.activations(torch.from_numpy(40 * RANDOM.normal(size=(2, 3, 11, 1
 
 
 @pytest.mark.parametrize("kind", [Inversion, Caricature, Style, Guide])
-def test_a_picture_by_path_or_in_memory(kind: type[PictureObjective], tmp_path: Path) -> None:
+def test_a_picture_by_path_or_in_memory(kind: type[ImageReferenceObjective], tmp_path: Path) -> None:
     path = tmp_path / "a picture (1), - | really.png"
     Image.fromarray(PICTURE).save(path)
     named = kind("conv2", str(path))
@@ -55,15 +55,15 @@ def test_a_picture_by_path_or_in_memory(kind: type[PictureObjective], tmp_path: 
     assert kind("conv2", PICTURE) == kind("conv2", PICTURE.copy()) != kind("conv2", OTHER)  # type: ignore[arg-type]
     torch.testing.assert_close(parse(str(named)).bind(NETWORK)(ACTS), expected, rtol=0, atol=0)
     shown = str(kind("conv2", PICTURE))  # type: ignore[arg-type]
-    assert "<picture 17x14 " in shown
-    with pytest.raises(ObjectiveError, match="a picture that was only in memory; save it"):
+    assert "<image 17x14 " in shown
+    with pytest.raises(ObjectiveError, match="an image that was only in memory; save it"):
         parse(shown)
     both = kind("conv2", [path, OTHER])  # type: ignore[arg-type]
     assert both.batch == 2
     torch.testing.assert_close(both.bind(NETWORK)(ACTS)[:1], expected[:1], rtol=1e-13, atol=0)
     assert not torch.allclose(both.bind(NETWORK)(ACTS)[1], expected[1], rtol=1e-3)
     stack = np.stack([PICTURE, PICTURE[::-1]])
-    assert kind("conv2", stack).pictures == tuple(kind("conv2", one).picture for one in stack)  # type: ignore[arg-type]
+    assert kind("conv2", stack).images == tuple(kind("conv2", one).image for one in stack)  # type: ignore[arg-type]
 
 
 def test_a_picture_is_looked_up_once_and_at_the_size_of_the_net(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,10 +142,10 @@ def test_a_vector_by_path_or_in_memory(tmp_path: Path) -> None:
         (lambda: Style(("conv2", "fc"), "a.png", (1,)), "one number for each of the 2 layers"),
         (lambda: Guide("conv2", PICTURE, "rows"), 'match must be "columns" or "channels"'),
         (lambda: Guide("conv2", PICTURE)(ACTS), "must be bound to a network first"),
-        (lambda: Guide("conv2", []), "a list of pictures needs at least one"),
+        (lambda: Guide("conv2", []), "a list of images needs at least one"),
         (lambda: Guide("conv2", np.ones((4, 5))), r"not one of shape \(4, 5\)"),
         (lambda: Guide("dead", PICTURE).bind(NETWORK), "layer 'dead' at zero everywhere, so that it cannot guide"),
-        (lambda: Inversion("dead", PICTURE).bind(NETWORK), r"picture <picture 17x14 \w+> leaves layer 'dead' at zero everywhere"),
+        (lambda: Inversion("dead", PICTURE).bind(NETWORK), r"image <image 17x14 \w+> leaves layer 'dead' at zero everywhere"),
         (lambda: Caricature("dead", PICTURE).bind(NETWORK), "there is nothing to exaggerate"),
         (lambda: Guide("conv2", "no such.png").bind(NETWORK), "no such.png"),
         (lambda: LogProbability("fc", "lion").bind(NETWORK), "lion"),
@@ -184,7 +184,7 @@ def odd_network() -> Network:
     return Network(FunctionBackend(layers, (3, 4, 5), dtype=torch.float64))
 
 
-PATH = Picture((4, 5, 3), RANDOM.integers(0, 256, 60).astype(np.uint8).tobytes())
+PATH = ImageValue((4, 5, 3), RANDOM.integers(0, 256, 60).astype(np.uint8).tobytes())
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_layers_of_other_shapes(objective: Objective, refusal: str | None) -> No
 
 
 @dataclasses.dataclass(frozen=True)
-class Nearest(PictureObjective):
+class Nearest(ImageReferenceObjective):
     """A user's own: the largest product with the picture's mean column."""
 
     sharp: float = 1.0
@@ -244,7 +244,7 @@ class Nearest(PictureObjective):
 
     def value(self, activations: Any) -> torch.Tensor:
         a = activations[self.layer]
-        return self.sharp * (a * self.held(a)[0]).sum(1).flatten(1).amax(1)
+        return self.sharp * (a * self.reference(a)[0]).sum(1).flatten(1).amax(1)
 
 
 def test_a_users_own_with_a_picture(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from dreamopt.objective import Objective, each, frozen_picture
+from dreamopt.objective import Objective, each, frozen_image
 from dreamopt.objectives import Caricature, Channel, ClassScore, Energy, Guide, Inversion, LogProbability, Neuron, Style
 from tests.support.toy import toy_network
 
 RANDOM = np.random.default_rng(5)
-PICTURES = tuple(frozen_picture(RANDOM.integers(0, 256, shape)) for shape in ((11, 13, 3), (30, 20, 3), (14, 22, 3)))
+PICTURES = tuple(frozen_image(RANDOM.integers(0, 256, shape)) for shape in ((11, 13, 3), (30, 20, 3), (14, 22, 3)))
 V4 = tuple(RANDOM.normal(size=4).round(2).tolist())
 NETWORK = toy_network()
 LAYERS = ["conv1", "tanh1", "conv2", "relu2", "pool", "fc"]
@@ -37,7 +37,7 @@ def _over_length(a: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def _guided_weights(o: Guide) -> np.ndarray:
-    (seen,) = NETWORK.activations_of(o.picture, o.layers).values()
+    (seen,) = NETWORK.activations_of(o.image, o.layers).values()
     v = seen[0].numpy().reshape(seen.shape[1], -1).sum(1)
     return v / np.abs(v).sum()
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
-from dreamopt.objective import Objective, frozen_picture
+from dreamopt.objective import Objective, frozen_image
 from dreamopt.objectives import (
     Alignment,
     Caricature,
@@ -191,7 +191,7 @@ def test_a_guide_in_parts_is_the_guide(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_picture_itself_is_matched() -> None:
     x = NETWORK.from_rgb(PICTURE)[None].repeat(2, 1, 1, 1)
     activations = NETWORK.activations(x, ["tanh1", "conv2", "fc"])
-    for objective in (Inversion(("tanh1", "fc"), PICTURE), Style(("tanh1", "fc"), PICTURE), Style("conv2", frozen_picture(PICTURE))):
+    for objective in (Inversion(("tanh1", "fc"), PICTURE), Style(("tanh1", "fc"), PICTURE), Style("conv2", frozen_image(PICTURE))):
         np.testing.assert_allclose(objective.bind(NETWORK)(activations).numpy(), 0, atol=1e-9)
 
 

@@ -191,7 +191,7 @@ def test_strings_may_be_loose(text: str, same: str) -> None:
         ("conv4:7,9@1,2;3,4;5,6", "for different numbers of items"),
         ("conv4:7,9@(1,2);(3,4);(5,6)", "2 units and 3 lists of places are for different batches"),
         ("conv4:7 / 0", "cannot be divided by 0"),
-        ("Guide('conv4', <picture 3x2 abcd>)", "a picture that was only in memory; save it"),
+        ("Guide('conv4', <image 3x2 abcd>)", "an image that was only in memory; save it"),
     ],
 )
 def test_strings_that_make_no_sense(text: str, message: str) -> None:
