@@ -86,7 +86,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 
 
 def read_image(path: str | Path) -> RGBImage:
-    """Read a picture of any format that Pillow knows.
+    """Read an image of any format that Pillow knows.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def read_image(path: str | Path) -> RGBImage:
     Raises
     ------
     ImageError
-        When the file is missing, damaged, or no picture.
+        When the file is missing, damaged, or no image.
     """
     try:
         file = os.stat(path)
@@ -130,19 +130,19 @@ def _decoded(path: str | Path) -> RGBImage:
 
 
 def read_png(path: str | Path) -> RGBImage:
-    """Read a picture of `write_png` back as it was written: (H, W, 3), or (H, W, 4) where it has opacity.
+    """Read an image of `write_png` back as it was written: (H, W, 3), or (H, W, 4) where it has opacity.
 
     Raises
     ------
     ImageError
-        When the file is missing, damaged, or no picture.
+        When the file is missing, damaged, or no image.
     """
     with _opened(path) as image:
         return np.array(image)
 
 
 def covering(picture: npt.NDArray[Any], size: Sequence[int]) -> RGBImage:
-    """Return a picture (H, W, 3) scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
+    """Return an image (H, W, 3) scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
 
     >>> covering(np.zeros((30, 20, 3), dtype=np.uint8), (12, 16)).shape
     (12, 16, 3)
@@ -159,7 +159,7 @@ def covering(picture: npt.NDArray[Any], size: Sequence[int]) -> RGBImage:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Read what `write_png` stored in a picture.
+    """Read what `write_png` stored in an image.
 
     Parameters
     ----------

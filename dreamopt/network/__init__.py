@@ -1,4 +1,4 @@
-"""A trained net and how pictures become its input: a differentiable function *image -> activations*."""
+"""A trained net and how images become its input: a differentiable function *image -> activations*."""
 
 from dreamopt.image.nets import register_loader
 from dreamopt.network.load import EMBEDDED, load_net

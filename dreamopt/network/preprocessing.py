@@ -1,4 +1,4 @@
-"""How a picture becomes a net's input, and back: channel order, mean, scale.
+"""How an image becomes a net's input, and back: channel order, mean, scale.
 
 ``input = (grey levels 0-255, channels in the net's order - mean) * scale``
 """
@@ -17,12 +17,12 @@ from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.colour import LUMINANCE
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
-"""Mean of the ImageNet pictures in blue, green, red: what Caffe's model zoo subtracts."""
+"""Mean of the ImageNet images in blue, green, red: what Caffe's model zoo subtracts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """The net's input space for pictures of one number of channels.
+    """The net's input space for images of one number of channels.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Preprocessing:
     scale : float
         What the difference is multiplied by, not 0.
     mean_image : ndarray, optional
-        (C, H, W), subtracted instead of ``mean`` from pictures of just that size.
+        (C, H, W), subtracted instead of ``mean`` from images of just that size.
     assumed : tuple of str
         What no file and no caller said, one phrase each, for ``dreamopt inspect``.
     """
@@ -48,7 +48,7 @@ class Preprocessing:
     assumed: tuple[str, ...] = field(default=())
 
     def mean_at(self, size: Sequence[int] | None = None) -> NDArray[np.float64]:
-        """Return the mean for pictures of (H, W): (C, H, W) where a mean image of that size was given, else (C, 1, 1)."""
+        """Return the mean for images of (H, W): (C, H, W) where a mean image of that size was given, else (C, 1, 1)."""
         if self.mean_image is not None and size is not None and self.mean_image.shape[1:] == tuple(size):
             return self.mean_image
         return self.mean.reshape(-1, 1, 1)
@@ -60,7 +60,7 @@ class Preprocessing:
         return (ends[0], ends[1]) if self.scale > 0 else (ends[1], ends[0])
 
     def to_rgb(self, x: Tensor) -> Tensor:
-        """Return pictures for the eye.
+        """Return images for the eye.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class Preprocessing:
         return (first.flip(-1) if self.order == "BGR" else first).contiguous()
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
-        """Return a picture as the net's input.
+        """Return an image as the net's input.
 
         Parameters
         ----------

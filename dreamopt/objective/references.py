@@ -68,7 +68,7 @@ def frozen_images(image: object) -> ReferenceImage | tuple[ReferenceImage, ...]:
     """Return one image, or a sequence of them with one for each item as a tuple; an array (N, H, W, 3) is a sequence too.
 
     >>> frozen_images(["a.jpg", np.zeros((2, 4, 3))])
-    ('a.jpg', Picture(shape=(2, 4, 3)))
+    ('a.jpg', ImageValue(shape=(2, 4, 3)))
     """
     many = isinstance(image, tuple | list) or (isinstance(image, np.ndarray | Tensor) and image.ndim == 4)
     if not many:

@@ -6,7 +6,7 @@ What the layer does by `torch.nn.functional.conv2d` is done here with
 - several 1x1 convolutions of the same bottom as one;
 - on the CPU, weights in oneDNN's own layout, made once and not at every call;
 - the data gradient as a convolution too: with the kernels turned around, and for a stride that thins out few
-  channels (the first layer), one convolution for the stride^2 phases of the picture, interleaved afterwards. torch's own
+  channels (the first layer), one convolution for the stride^2 phases of the image, interleaved afterwards. torch's own
   is 3 times slower there.
 """
 
@@ -270,7 +270,7 @@ def _affine(layer: Layer, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor | N
 
 
 def geometry_of(layer: Convolution) -> Geometry | None:
-    """Return how a layer's windows move, or None for those that are not over the two axes of pictures."""
+    """Return how a layer's windows move, or None for those that are not over the two axes of images."""
     if layer.axis != 1 or len(layer.windows.kernel) != 2:
         return None
     return Geometry(*layer.windows, layer.groups)
