@@ -1,12 +1,12 @@
 """The contract of an objective, its algebra and its strings; units, reference images and vectors, plain functions."""
 
+from dreamopt.image.reference import ImageValue, ReferenceImage
+from dreamopt.objective.bases import CoupledObjective, UnitObjective
 from dreamopt.objective.function import Function, from_function
-from dreamopt.objective.objective import BARE_LAYER, Activations, Layers, Objective, PerSample, Scaled, Sum, UnitObjective, each, terms
+from dreamopt.objective.objective import BARE_LAYER, Activations, Layers, Objective, PerSample, Scaled, Sum, each, terms
 from dreamopt.objective.reference_objectives import ImageReferenceObjective, VectorObjective
 from dreamopt.objective.references import (
     BoundTensors,
-    ImageValue,
-    ReferenceImage,
     Vector,
     frozen_image,
     frozen_images,
@@ -38,6 +38,7 @@ __all__ = [
     "POSITIVE",
     "Activations",
     "BoundTensors",
+    "CoupledObjective",
     "Fields",
     "Function",
     "ImageReferenceObjective",
