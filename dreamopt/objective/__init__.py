@@ -3,7 +3,18 @@
 from dreamopt.image.reference import ImageValue, ReferenceImage
 from dreamopt.objective.bases import CoupledObjective, UnitObjective
 from dreamopt.objective.function import Function, from_function
-from dreamopt.objective.objective import BARE_LAYER, Activations, Layers, Objective, PerSample, Scaled, Sum, each, terms
+from dreamopt.objective.objective import (
+    BARE_LAYER,
+    Activations,
+    Layers,
+    Objective,
+    PerSample,
+    Scaled,
+    Sum,
+    common_batch,
+    each,
+    terms,
+)
 from dreamopt.objective.reference_objectives import ImageReferenceObjective, VectorObjective
 from dreamopt.objective.references import (
     BoundTensors,
@@ -18,7 +29,6 @@ from dreamopt.objective.references import (
 from dreamopt.objective.strings import as_objective, objectives, parse
 from dreamopt.objective.units import (
     Unit,
-    common_batch,
     frozen_layers,
     frozen_units,
     highest,
