@@ -1,7 +1,19 @@
 """The contract of an objective, its algebra and its strings; units, reference images and vectors, plain functions."""
 
 from dreamopt.objective.function import Function, from_function
-from dreamopt.objective.objective import BARE_LAYER, Activations, Layers, Objective, PerSample, Scaled, Sum, UnitObjective, each, terms
+from dreamopt.objective.objective import (
+    BARE_LAYER,
+    Activations,
+    Layers,
+    Objective,
+    PerSample,
+    Scaled,
+    Sum,
+    UnitObjective,
+    common_batch,
+    each,
+    terms,
+)
 from dreamopt.objective.reference_objectives import ImageReferenceObjective, VectorObjective
 from dreamopt.objective.references import (
     BoundTensors,
@@ -18,7 +30,6 @@ from dreamopt.objective.references import (
 from dreamopt.objective.strings import as_objective, objectives, parse
 from dreamopt.objective.units import (
     Unit,
-    common_batch,
     frozen_layers,
     frozen_units,
     highest,

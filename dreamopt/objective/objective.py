@@ -33,7 +33,7 @@ from torch import Tensor
 
 from dreamopt.errors import DreamoptError, ObjectiveError, TargetError
 from dreamopt.objective.references import ReferenceImage
-from dreamopt.objective.units import Unit, common_batch, per_item
+from dreamopt.objective.units import Unit, per_item
 from dreamopt.parts.part import Part, number_string, origin
 
 BARE_LAYER = re.compile(r"""[^\s:@|()"*+-][^\s:@|()"*]*""")
@@ -180,6 +180,22 @@ def _factor(number: Real) -> float:
     if not math.isfinite(factor := float(number)):
         raise ObjectiveError(f"an objective is multiplied by a finite number, not by {factor}")
     return factor
+
+
+def common_batch(objectives: Sequence[Objective]) -> int | None:
+    """Return the batch size that the objectives prescribe together.
+
+    Raises
+    ------
+    ObjectiveError
+        When two prescribe different sizes.
+    """
+    found = {one.batch: one for one in objectives if one.batch is not None}
+    if len(found) > 1:
+        raise ObjectiveError(
+            "the terms of a sum are for different batches: " + ", ".join(f"{one} for {n} items" for n, one in found.items())
+        )
+    return next(iter(found), None)
 
 
 def terms(objective: Objective) -> tuple[Objective, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,9 +12,6 @@ from torch import Tensor
 from dreamopt.errors import ObjectiveError
 from dreamopt.parts.checks import ANY, check_whole
 from dreamopt.parts.part import literal
-
-if TYPE_CHECKING:
-    from dreamopt.objective.objective import Objective
 
 T = TypeVar("T")
 _PLAIN_LABEL = re.compile(r"[^\W\d](?:[\w,.']|[ -](?=[\w.']))*")
@@ -86,22 +83,6 @@ def pick(activation: Tensor, unit: int | tuple[int, ...]) -> Tensor:
 def per_item(value: T | tuple[T, ...], index: int) -> T:
     """Return item ``index`` of a tuple, and anything else as it is."""
     return value[index] if isinstance(value, tuple) else value
-
-
-def common_batch(objectives: Sequence[Objective]) -> int | None:
-    """Return the batch size that the objectives prescribe together.
-
-    Raises
-    ------
-    ObjectiveError
-        When two prescribe different sizes.
-    """
-    found = {one.batch: one for one in objectives if one.batch is not None}
-    if len(found) > 1:
-        raise ObjectiveError(
-            "the terms of a sum are for different batches: " + ", ".join(f"{one} for {n} items" for n, one in found.items())
-        )
-    return next(iter(found), None)
 
 
 def target_string(layer: str, unit: Unit) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from dreamopt.objective import parse
 from dreamopt.parts.renamed import SETTINGS, renamed
-from dreamopt.recipes.plan import PROVENANCE, InitImage, Plan
 from dreamopt.recipes.restarts import make_restarts
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.shorthand import OPTIMIZERS, PARAMETRIZATIONS
@@ -18,8 +17,8 @@ from dreamopt.recipes.targets import Sample
 _TEXTS = ("optimizer", "parametrization", "regularizers", "transforms")
 
 
-def read_format1(metadata: Mapping[str, Any]) -> Plan:
-    """Return the plan of an image that was made by dreamopt 0.1; its inputs were not recorded then."""
+def fields_of_format1(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the `Plan` of an image of format 1, but for the init image, the net and what it was made from."""
     described = _with_present_names(metadata["settings"])
     stages: Any = [_with_present_names(stage) for stage in described.pop("stages")]
     if described["optimizer"] in OPTIMIZERS and described["lr"] == OPTIMIZERS[described["optimizer"]]().step_size:  # type: ignore[attr-defined]  # both have one
@@ -36,19 +35,14 @@ def read_format1(metadata: Mapping[str, Any]) -> Plan:
     noise = None if settings.init is not None else described.get("noise")
     plain = described["parametrization"] in PARAMETRIZATIONS
     size = (metadata["settings"]["size"][0], metadata["settings"]["size"][1])
-    init = None if settings.init is None else InitImage.open(settings.init)
-    return Plan(
-        samples=tuple(samples),
-        batches=(tuple(range(len(samples))),),
-        settings=settings,
-        stages=stages_of(settings, size),
-        restarts=() if init is not None else tuple(make_restarts(settings.parametrization, noise, plain)),
-        init=init,
-        inputs={} if init is None else {init.path: init.sha256},
-        net=metadata["net"],
-        project_every_step=True,
-        provenance={key: metadata[key] for key in PROVENANCE if key in metadata},
-    )
+    return {
+        "samples": tuple(samples),
+        "batches": (tuple(range(len(samples))),),
+        "settings": settings,
+        "stages": stages_of(settings, size),
+        "restarts": () if settings.init is not None else tuple(make_restarts(settings.parametrization, noise, plain)),
+        "project_every_step": True,
+    }
 
 
 def _with_present_names(fields: Mapping[str, Any]) -> dict[str, Any]:

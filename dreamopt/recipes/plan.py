@@ -20,6 +20,7 @@ from dreamopt.objective import Objective, each, parse
 from dreamopt.optimize import Restart
 from dreamopt.parts.part import file_sha256, input_paths
 from dreamopt.problem import Problem
+from dreamopt.recipes.format1 import fields_of_format1
 from dreamopt.recipes.inputs import hashes
 from dreamopt.recipes.restarts import restarts_of
 from dreamopt.recipes.settings import Settings
@@ -191,13 +192,15 @@ class Plan:
             For metadata that says too little, or of a later format.
         """
         if metadata.get("format") == 1:
-            from dreamopt.recipes.format1 import read_format1
-
-            return read_format1(metadata)
+            fields = fields_of_format1(metadata)
+            init = None if fields["settings"].init is None else InitImage.open(fields["settings"].init)
+            inputs = {} if init is None else {init.path: init.sha256}  # no others were recorded then
+            provenance = {key: metadata[key] for key in PROVENANCE if key in metadata}
+            return cls(**fields, init=init, inputs=inputs, net=metadata["net"], provenance=provenance)
         settings = Settings.read(metadata["settings"])
         objectives = {text: parse(text) for text in metadata["batch"]}
-        fields = zip(metadata["batch"], metadata["items"], metadata["targets"], metadata["labels"], strict=True)
-        samples = tuple(Sample(objectives[string], item, text, label) for string, item, text, label in fields)
+        described = zip(metadata["batch"], metadata["items"], metadata["targets"], metadata["labels"], strict=True)
+        samples = tuple(Sample(objectives[string], item, text, label) for string, item, text, label in described)
         return cls(
             samples=samples,
             batches=tuple(map(tuple, metadata.get("batches", [range(len(samples))]))),

@@ -20,7 +20,7 @@ from dreamopt.engine.layers.relu import ReLU
 from dreamopt.engine.layers.scale import Scale
 
 if TYPE_CHECKING:
-    from dreamopt.engine.executor.program import Step
+    from dreamopt.engine.executor.step import Step
     from dreamopt.engine.layer import Layer
 
 

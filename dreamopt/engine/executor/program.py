@@ -11,7 +11,6 @@ Caffe's numbers also where a layer in place has written over what another one's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,6 +21,7 @@ from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
 from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
+from dreamopt.engine.executor.step import Step
 from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
 from dreamopt.engine.node import Node
 from dreamopt.engine.propagation import StopGradient, with_zero_gradient
@@ -30,16 +30,6 @@ from dreamopt.errors import UsageError
 if TYPE_CHECKING:
     from dreamopt.engine.backward_rule import BackwardRule
     from dreamopt.engine.layer import Shape
-
-
-@dataclass(frozen=True)
-class Step:
-    """One layer to run, and the values it reads."""
-
-    node: Node
-    index: int
-    """Its place in the net; negative for a `StopGradient`, which has none."""
-    reads: tuple[Value, ...]
 
 
 class Program:
