@@ -1,4 +1,4 @@
-"""A trained net together with how images become its input: a differentiable function *image -> activations*."""
+"""A trained net together with how pictures become its input: a differentiable function *image -> activations*."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Network:
     backend : Backend
         What computes the net.
     preprocessing : Preprocessing, optional
-        How images become its input; None for a net whose input is a vector.
+        How pictures become its input; None for a net whose input is a vector.
     labels : sequence of str, optional
         Names of the classes.
     notes : sequence of str
@@ -90,7 +90,7 @@ class Network:
 
     @property
     def has_image_input(self) -> bool:
-        """Whether the input is an image (C, H, W), and not a vector."""
+        """Whether the input is a picture (C, H, W), and not a vector."""
         return self.preprocessing is not None
 
     @property
@@ -114,7 +114,7 @@ class Network:
         return self.bounds_at(None)
 
     def bounds_at(self, size: Size) -> tuple[Tensor, Tensor]:
-        """Return `bounds` for images of this size; (C, H, W) where a mean image of that size was given."""
+        """Return `bounds` for pictures of this size; (C, H, W) where a mean image of that size was given."""
         low, high = self._picture().bounds(None if size is None else self.item_shape(size)[1:])
         return self._tensor(low), self._tensor(high)
 
@@ -124,7 +124,7 @@ class Network:
         Raises
         ------
         UsageError
-            For a size that is not one or two whole numbers above 0, or one given to a net whose input is no image.
+            For a size that is not one or two whole numbers above 0, or one given to a net whose input is no picture.
         """
         if size is None:
             return self.input_shape
@@ -234,19 +234,19 @@ class Network:
         return find_label(self.labels, label)
 
     def to_rgb(self, x: Tensor) -> Tensor:
-        """Return images (N, C, H, W) of the input space as images, (N, H, W, 3), float, RGB, cut to 0-255."""
+        """Return images (N, C, H, W) of the input space as pictures, (N, H, W, 3), float, RGB, cut to 0-255."""
         return self._picture().to_rgb(x)
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
-        """Return an image (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
+        """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
         return self._picture().from_rgb(picture).to(dtype=self.dtype, device=self.device)
 
-    def activations_of(self, picture: ReferenceImage | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
+    def activations_of(self, image: ReferenceImage | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
         """Return the values of layers for an image, without a gradient.
 
         Parameters
         ----------
-        picture : str, ImageValue or array
+        image : str, ImageValue or array
             A file's path, or an image (H, W, 3), RGB, 0-255.
         layers : sequence of str
             Their names.
@@ -264,10 +264,7 @@ class Network:
             For a file that cannot be read as an image, or a net whose input is none.
         """
         self._picture()
-        if isinstance(picture, str):
-            whole = read_image(picture)
-        else:
-            whole = picture.array() if isinstance(picture, ImageValue) else np.asarray(picture)
+        whole = read_image(image) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
         x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}

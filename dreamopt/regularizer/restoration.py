@@ -1,4 +1,4 @@
-"""Doors to scikit-image and Pillow for regularizers, which know tensors alone; both are loaded when first used.
+"""Wrappers of scikit-image and Pillow for regularizers, which know tensors alone; both are loaded when first used.
 
 Arrays are one image each, (H, W, C), float64.
 """
@@ -62,9 +62,9 @@ def frozen_mask(mask: object) -> str | Rows:
     try:
         array = np.asarray(mask, dtype=np.float64)
     except (TypeError, ValueError) as problem:
-        raise RegularizerError("a stencil is the path of a picture, or an array (H, W) of numbers from 0 to 1") from problem
+        raise RegularizerError("a stencil is the path of an image, or an array (H, W) of numbers from 0 to 1") from problem
     if array.ndim != 2 or array.size == 0 or not ((array >= 0) & (array <= 1)).all():
-        raise RegularizerError(f"a stencil is the path of a picture, or an array (H, W) from 0 to 1, not one of shape {array.shape}")
+        raise RegularizerError(f"a stencil is the path of an image, or an array (H, W) from 0 to 1, not one of shape {array.shape}")
     return tuple(tuple(map(float, row)) for row in array)
 
 
@@ -84,7 +84,7 @@ def mask_at(mask: str | Rows, size: tuple[int, int]) -> Array:
             with Image.open(mask) as opened:
                 array = np.asarray(opened.convert("L"), dtype=np.float64) / 255.0
         except (OSError, ValueError) as problem:
-            raise RegularizerError(f"the stencil {mask} cannot be read as a picture: {problem}") from problem
+            raise RegularizerError(f"the stencil {mask} cannot be read as an image: {problem}") from problem
     else:
         array = np.array(mask, dtype=np.float64)
     if array.shape != tuple(size):
