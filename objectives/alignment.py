@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import POSITIVE, Activations, Fields, Layers, Objective, frozen_layers
+from dreamopt.objective import POSITIVE, Activations, CoupledObjective, Fields
 
 _REACH = 4
 
 
 @dataclass(frozen=True)
-class Alignment(Objective):
+class Alignment(CoupledObjective):
     r"""Minus the distance between neighbouring images of a batch, so that a row of them changes smoothly.
 
     .. math:: \sum_n s_n = -\sum_{d=1}^{4} \frac{1}{r^d} \sum_n \operatorname{mean}\bigl((a_n - a_{n+d})^2\bigr)
@@ -49,18 +49,8 @@ class Alignment(Objective):
     ratio: float = 2.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layer", frozen_layers(self.layer))
+        super().__post_init__()
         Fields(self, ObjectiveError).number("ratio", POSITIVE)
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers that are compared."""
-        return (self.layer,) if isinstance(self.layer, str) else self.layer
-
-    @property
-    def coupled(self) -> bool:
-        """It compares the items."""
-        return True
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's half of what it differs from its neighbours."""
@@ -74,8 +64,3 @@ class Alignment(Objective):
             rest = a.new_zeros(d)
             total = total - torch.cat((half, rest)) - torch.cat((rest, half))
         return total
-
-    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Alignment:
-        """Check the layers; TargetError for an unknown one."""
-        names = tuple(network.resolve(layer) for layer in self.layers)
-        return Alignment(names[0] if isinstance(self.layer, str) else names, self.ratio)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.errors import TargetError
-from dreamopt.objective import Activations, Layers, Unit, UnitObjective, frozen_units, highest, pick, target_string
+from dreamopt.objective import Activations, Unit, UnitObjective, pick, target_string
 
 
 @dataclass(frozen=True)
@@ -48,38 +46,16 @@ class ClassScore(UnitObjective):
         "class_score({layer}, (4, 3, 2))",
     )
 
+    takes_labels: ClassVar[bool] = True
+
     layer: str
     unit: Unit
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "unit", frozen_units(self.unit))
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's class score."""
         a = activations[self.layer]
         unit = self.checked_unit(tuple(a.shape[1:]))
         return pick(a, unit).reshape(a.shape[0], -1).mean(1)
-
-    def is_argmax(self, activations: Activations) -> Tensor:
-        """Whether the unit is the highest of its layer."""
-        return highest(activations[self.layer], self.checked_unit(tuple(activations[self.layer].shape[1:])))
-
-    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> ClassScore:
-        """Turn names into numbers and check them.
-
-        Raises
-        ------
-        TargetError
-            For an unknown layer, a name that is no label or several, or a number out of range.
-        """
-        layer = network.resolve(self.layer)
-        shape = network.shape_of(layer, size)
-        if not shape:
-            raise TargetError(f"layer '{layer}' has no classes: it is a single number")
-        units = self.unit if isinstance(self.unit, tuple) else (self.unit,)
-        numbers = tuple(network.find_label(unit) if isinstance(unit, str) else unit for unit in units)
-        bound = dataclasses.replace(self, layer=layer, unit=numbers if isinstance(self.unit, tuple) else numbers[0])
-        return dataclasses.replace(bound, unit=bound.checked_unit(shape))
 
     def __str__(self) -> str:
         return target_string(self.layer, self.unit)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dreamopt.objective import Activations, Layers, Objective, frozen_layers, spatial_columns
+from dreamopt.objective import Activations, CoupledObjective, spatial_columns
 
 _EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Diversity(Objective):
+class Diversity(CoupledObjective):
     r"""How alike the images of a batch are in style: **subtract** it to see the different facets of one unit.
 
     With the columns :math:`A_n` (C, P) of item n and its Gram matrix of length 1:
@@ -47,27 +47,9 @@ class Diversity(Objective):
 
     layer: str | tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "layer", frozen_layers(self.layer))
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers that are compared."""
-        return (self.layer,) if isinstance(self.layer, str) else self.layer
-
-    @property
-    def coupled(self) -> bool:
-        """It compares the items."""
-        return True
-
     def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness to the others."""
         return torch.stack([_alike(spatial_columns(activations[layer])) for layer in self.layers]).sum(0)
-
-    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Diversity:
-        """Check the layers; TargetError for an unknown one."""
-        names = tuple(network.resolve(layer) for layer in self.layers)
-        return Diversity(names[0] if isinstance(self.layer, str) else names)
 
 
 def _alike(a: Tensor) -> Tensor:

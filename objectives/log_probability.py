@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import TargetError
-from dreamopt.objective import Activations, Layers, Unit, UnitObjective, frozen_units, highest, per_item, pick
-from dreamopt.objectives.class_score import ClassScore
+from dreamopt.objective import Activations, Layers, Unit, UnitObjective, per_item, pick
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,11 @@ class LogProbability(UnitObjective):
         "log_probability({layer2}, (3, 1, 2), own_logit_only=True)",
     )
 
+    takes_labels: ClassVar[bool] = True
+
     layer: str
     unit: Unit
     own_logit_only: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "unit", frozen_units(self.unit))
 
     @property
     def gradient(self) -> Literal["derivative", "rule"]:
@@ -79,11 +76,7 @@ class LogProbability(UnitObjective):
             a = torch.where(own, a, a.detach())
         return pick(torch.log_softmax(a, 1), unit).reshape(a.shape[0], -1).mean(1)
 
-    def is_argmax(self, activations: Activations) -> Tensor:
-        """Whether the class is the highest of its layer."""
-        return highest(activations[self.layer], self.checked_unit(tuple(activations[self.layer].shape[1:])))
-
-    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> LogProbability:
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Self:
         """Turn names into numbers and check them.
 
         Raises
@@ -91,7 +84,7 @@ class LogProbability(UnitObjective):
         TargetError
             For an unknown layer, a name that is no label or several, a number out of range, or a layer of one unit.
         """
-        found = ClassScore(self.layer, self.unit).bind(network, size)
-        if network.shape_of(found.layer, size)[0] == 1:
-            raise TargetError(f"layer '{found.layer}' has one unit only, whose probability is always 1")
-        return dataclasses.replace(self, layer=found.layer, unit=found.unit)
+        bound = super().bind(network, size)
+        if network.shape_of(bound.layer, size)[0] == 1:
+            raise TargetError(f"layer '{bound.layer}' has one unit only, whose probability is always 1")
+        return bound

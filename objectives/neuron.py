@@ -56,7 +56,7 @@ class Neuron(UnitObjective):
     x: Place = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "unit", frozen_units(self.unit))
+        super().__post_init__()
         for axis in ("y", "x"):
             object.__setattr__(self, axis, frozen_place(axis, getattr(self, axis)))
         if (self.y is None) != (self.x is None):
@@ -95,7 +95,7 @@ class Neuron(UnitObjective):
         y, x = checked_place(self.layer, tuple(a.shape[1:]), self.y, self.x)
         return highest(a if a.dim() == 2 else pick_place(a, y, x), self.checked_unit(tuple(a.shape[1:])))
 
-    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Neuron:
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Self:
         """Check the layer, the unit and the place, and resolve the centre.
 
         Raises

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError, TargetError
-from dreamopt.objective import Activations, Layers, Unit, UnitObjective, frozen_units, highest, per_item, require_choice, target_string
+from dreamopt.objective import Activations, Layers, Unit, UnitObjective, highest, per_item, require_choice, target_string
 from dreamopt.objectives.neuron import checked_place
 
 Pairs = tuple[tuple[int, int], ...]
@@ -60,7 +60,7 @@ class Places(UnitObjective):
 
     def __post_init__(self) -> None:
         require_choice("reduce", self.reduce, REDUCE)
-        object.__setattr__(self, "unit", frozen_units(self.unit))
+        super().__post_init__()
         object.__setattr__(self, "places", _frozen(self.places))
         if isinstance(self.unit, tuple) and self._many and len(self.unit) != len(self.places):
             raise ObjectiveError(f"{self.layer}: {len(self.unit)} units and {len(self.places)} lists of places are for different batches")
@@ -99,7 +99,7 @@ class Places(UnitObjective):
         sums = [torch.stack([a[i, :, y, x] for y, x in self._list(i)]).sum(0) for i in range(a.shape[0])]
         return highest(torch.stack(sums), self.checked_unit(tuple(a.shape[1:])))
 
-    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Places:
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Self:
         """Check the layer, the units and the places.
 
         Raises

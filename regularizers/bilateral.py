@@ -17,7 +17,7 @@ class Bilateral(Periodic):
 
     .. math:: x_p \leftarrow \frac{1}{Z} \sum_q e^{-\|p - q\|^2 / 2 \sigma_s^2}\, e^{-\|x_p - x_q\|^2 / 2 \sigma_c^2}\, x_q
 
-    over the square of :math:`2 \lceil 3 \sigma_s \rceil + 1` pixels around p, the picture mirrored at its edges; all channels together
+    over the square of :math:`2 \lceil 3 \sigma_s \rceil + 1` pixels around p, the image mirrored at its edges; all channels together
     are the colour.
 
     Parameters

@@ -23,7 +23,7 @@ class BlurDifference(Penalty):
     Parameters
     ----------
     weight : float or Schedule
-        λ, at least 0, in units of the objective per squared grey level. Larger values give a smoother picture.
+        λ, at least 0, in units of the objective per squared grey level. Larger values give a smoother image.
     width : int
         Side of the square, odd, at least 3. Larger values reach coarser detail.
     differentiate_blur : bool

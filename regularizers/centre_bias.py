@@ -39,7 +39,7 @@ class CentreBias(Projection):
     rate : float or Schedule
         θ, from 0 (nothing) to 1 (the far border is erased at every step). Larger values fade faster.
     sigma : float or Schedule
-        σ, above 0, in half widths of the picture. Larger values spare a larger middle; 0.5 is usual.
+        σ, above 0, in half widths of the image. Larger values spare a larger middle; 0.5 is usual.
     colour : str, float or tuple
         k: "mean", "black", "grey", "white", a grey level 0-255, or (red, green, blue).
 

@@ -23,7 +23,7 @@ class Decay(Projection):
     Parameters
     ----------
     rate : float or Schedule
-        θ, from 0 (nothing) to 1 (the picture is erased); 0.0001 to 0.3 is a usual range.
+        θ, from 0 (nothing) to 1 (the image is erased); 0.0001 to 0.3 is a usual range.
 
     References
     ----------

@@ -17,7 +17,7 @@ class GaussianBlur(Periodic):
 
     .. math:: x \leftarrow G_\sigma * x, \qquad G_\sigma(t) \propto e^{-t^2 / 2 \sigma^2}, \quad |t| \le \lfloor 4 \sigma + 1/2 \rfloor
 
-    along rows and columns, the picture mirrored at its edges (``d c b a | a b c d | d c b a``): the numbers of
+    along rows and columns, the image mirrored at its edges (``d c b a | a b c d | d c b a``): the numbers of
     ``scipy.ndimage.gaussian_filter`` with its defaults. High frequencies, which gradients favour, die out; what the net
     sees again and again survives.
 

@@ -22,7 +22,7 @@ class L2(Penalty):
     Parameters
     ----------
     weight : float or Schedule
-        λ, at least 0, in units of the objective per squared grey level. Larger values give greyer pictures; with 224 x 224
+        λ, at least 0, in units of the objective per squared grey level. Larger values give greyer images; with 224 x 224
         pixels and scores about 10, 1e-6 to 1e-4 is a usual range.
 
     References

@@ -23,7 +23,7 @@ class LpNorm(Penalty):
     Parameters
     ----------
     weight : float or Schedule
-        λ, at least 0, in units of the objective per grey level. Larger values give a greyer picture.
+        λ, at least 0, in units of the objective per grey level. Larger values give a greyer image.
     p : float
         At least 1. 2 is Lucid's L2; a larger one looks at the extreme values only.
     mean : bool

@@ -24,7 +24,7 @@ class RangeClip(Projection):
     Parameters
     ----------
     low, high : float or Schedule
-        l and h, 0-255, l below h. A narrower range gives flatter pictures.
+        l and h, 0-255, l below h. A narrower range gives flatter images.
 
     Examples
     --------

@@ -28,13 +28,13 @@ class Spectral(Penalty):
     ----------
     weight : float or Schedule
         λ, at least 0, in units of the objective per squared grey level: what `L2` would cost at f = 1/2. Larger values leave
-        coarser pictures.
+        coarser images.
     alpha : float
         α, at least 0. 1 is nature's and close to `TotalVariation` with β = 2; a larger one spares what is coarse and strikes
         what is fine, 0 counts all contrast alike.
     edge : str
-        "mirror" (the picture continues as in a mirror, so that only its own detail counts) or "wrap" (its left edge follows
-        its right one: a seam costs, and pictures come out as tiles).
+        "mirror" (the image continues as in a mirror, so that only its own detail counts) or "wrap" (its left edge follows
+        its right one: a seam costs, and images come out as tiles).
 
     References
     ----------
@@ -66,7 +66,7 @@ class Spectral(Penalty):
         if self.edge == "mirror":
             image = torch.cat([image, image.flip(2)], 2)
             image = torch.cat([image, image.flip(3)], 3)
-            pixels *= 16  # the picture stands there four times, and each coefficient is four times as high
+            pixels *= 16  # the image stands there four times, and each coefficient is four times as high
         h, w = image.shape[2:]
         like = {"dtype": image.dtype, "device": image.device}
         squared = torch.fft.fftfreq(h, **like)[:, None].square() + torch.fft.rfftfreq(w, **like).square()

@@ -28,13 +28,13 @@ class Stencil(Projection):
 
     .. math:: x \leftarrow m\, x + (1 - m)\, k
 
-    The picture then grows in the stencil's shape. The gradient outside is not masked (that is the transform `GradientMask`);
+    The image then grows in the stencil's shape. The gradient outside is not masked (that is the transform `GradientMask`);
     it is just of no use.
 
     Parameters
     ----------
     mask : str or array
-        m: the path of a picture whose white is inside and whose black is outside, or an array (H, W) from 0 to 1. It is stretched to
+        m: the path of an image whose white is inside and whose black is outside, or an array (H, W) from 0 to 1. It is stretched to
         the image's size.
     colour : str, float or tuple
         k: "mean", "black", "grey", "white", a grey level 0-255, or (red, green, blue).

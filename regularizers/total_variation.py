@@ -29,7 +29,7 @@ class TotalVariation(Penalty):
     Parameters
     ----------
     weight : float or Schedule
-        λ, at least 0. Larger values give smoother pictures with broader patches. In units of the objective per (grey
+        λ, at least 0. Larger values give smoother images with broader patches. In units of the objective per (grey
         level) to the power β.
     beta : float
         β, at least 1. 1 is total variation proper, which keeps edges; 2 blurs them and damps high frequencies most.
@@ -41,7 +41,7 @@ class TotalVariation(Penalty):
         is cnn-vis' floor.
     edge : str
         What follows the last column and row: "replicate" (the same once more: no difference there) or "wrap" (the first ones:
-        pictures come out as tiles).
+        images come out as tiles).
     mean : bool
         Divide by C H W, so that one weight fits every size (keras-vis' and tf-keras-vis' form).
 

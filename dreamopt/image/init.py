@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Any
 
@@ -14,55 +13,15 @@ from torch import Tensor
 from dreamopt.errors import ImageError
 from dreamopt.image.colour import LUMINANCE
 from dreamopt.image.files import covering, read_image
+from dreamopt.image.reference import ImageValue
 from dreamopt.parts.image_space import ImageSpace
 
-
-class Held:
-    """An image in memory as a setting: immutable, compared by its values, printed as its hash."""
-
-    def __init__(self, values: NDArray[Any] | Tensor) -> None:
-        self.is_tensor = isinstance(values, Tensor)
-        array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-        self._array = np.array(array, order="C")
-        self._array.setflags(write=False)
-        self._hash = hashlib.sha256(f"{self.is_tensor}{array.shape}{array.dtype}".encode() + self._array.tobytes()).hexdigest()
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The values' shape."""
-        return self._array.shape
-
-    def array(self) -> NDArray[Any]:
-        """Return the values, read-only."""
-        return self._array
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Held) and self._hash == other._hash
-
-    def __hash__(self) -> int:
-        return hash(self._hash)
-
-    def __repr__(self) -> str:
-        return f"<image {'x'.join(map(str, self.shape))} {self._hash[:8]}>"
-
-
-Init = str | os.PathLike[str] | NDArray[Any] | Tensor | Held | None
+Init = str | os.PathLike[str] | NDArray[Any] | Tensor | ImageValue | None
 """What a parametrization takes as ``init``: an image's path, an array (H, W, 3) RGB 0-255 (or (H, W, C)), or a tensor
 (C, H, W) or (N, C, H, W) in the net's input space."""
 
 
-def held(init: Init) -> str | Held | None:
-    """Return a path as a string, and an image in memory as an immutable `Held`.
-
-    >>> held(np.zeros((5, 7, 3), np.uint8))
-    <image 5x7x3 eb94f0dd>
-    """
-    if init is None or isinstance(init, Held):
-        return init
-    return os.fspath(init) if isinstance(init, str | os.PathLike) else Held(init)
-
-
-def given_images(init: str | Held, space: ImageSpace, n: int) -> Tensor:
+def given_images(init: str | ImageValue, space: ImageSpace, n: int) -> Tensor:
     """Return the images to start from, (N, ...), in the net's input space.
 
     An image of another size is scaled to cover the image space and cut to its middle; a tensor must fit.
@@ -72,14 +31,14 @@ def given_images(init: str | Held, space: ImageSpace, n: int) -> Tensor:
     ImageError
         For a file that cannot be read, or an image that does not fit the image space.
     """
-    if isinstance(init, Held) and init.is_tensor:
+    if isinstance(init, ImageValue) and init.is_tensor:
         values = torch.from_numpy(init.array().copy())
         if init.shape not in ((*space.shape,), (n, *space.shape)):
             raise ImageError(f"the image to start from has shape {init.shape}, but {space.shape} or {(n, *space.shape)} is needed")
     else:
         values = torch.from_numpy(_planes(read_image(init) if isinstance(init, str) else init.array(), space))
     given = values.to(dtype=space.like.dtype, device=space.like.device)
-    if not (isinstance(init, Held) and init.is_tensor):
+    if not (isinstance(init, ImageValue) and init.is_tensor):
         assert space.black is not None
         given = space.black + space.grey_step * given
     return given.expand(n, *space.shape).clone()

@@ -241,17 +241,17 @@ class Network:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
         return self._picture().from_rgb(picture).to(dtype=self.dtype, device=self.device)
 
-    def activations_of(self, picture: ReferenceImage | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
-        """Return the values of layers for a picture, without a gradient.
+    def activations_of(self, image: ReferenceImage | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
+        """Return the values of layers for an image, without a gradient.
 
         Parameters
         ----------
-        picture : str, ImageValue or array
-            A file's path, or a picture (H, W, 3), RGB, 0-255.
+        image : str, ImageValue or array
+            A file's path, or an image (H, W, 3), RGB, 0-255.
         layers : sequence of str
             Their names.
         size : int or (int, int), optional
-            The input's size; the picture is scaled to cover it and cut to its middle. None is the size in the net's file.
+            The input's size; the image is scaled to cover it and cut to its middle. None is the size in the net's file.
 
         Returns
         -------
@@ -261,13 +261,10 @@ class Network:
         Raises
         ------
         ImageError
-            For a file that cannot be read as a picture, or a net whose input is none.
+            For a file that cannot be read as an image, or a net whose input is none.
         """
         self._picture()
-        if isinstance(picture, str):
-            whole = read_image(picture)
-        else:
-            whole = picture.array() if isinstance(picture, ImageValue) else np.asarray(picture)
+        whole = read_image(image) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
         x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}

@@ -1,5 +1,7 @@
 """The contract of an objective, its algebra and its strings; units, reference images and vectors, plain functions."""
 
+from dreamopt.image.reference import ImageValue, ReferenceImage
+from dreamopt.objective.bases import CoupledObjective, UnitObjective
 from dreamopt.objective.function import Function, from_function
 from dreamopt.objective.objective import (
     BARE_LAYER,
@@ -9,7 +11,6 @@ from dreamopt.objective.objective import (
     PerSample,
     Scaled,
     Sum,
-    UnitObjective,
     common_batch,
     each,
     terms,
@@ -17,8 +18,6 @@ from dreamopt.objective.objective import (
 from dreamopt.objective.reference_objectives import ImageReferenceObjective, VectorObjective
 from dreamopt.objective.references import (
     BoundTensors,
-    ImageValue,
-    ReferenceImage,
     Vector,
     frozen_image,
     frozen_images,
@@ -49,6 +48,7 @@ __all__ = [
     "POSITIVE",
     "Activations",
     "BoundTensors",
+    "CoupledObjective",
     "Fields",
     "Function",
     "ImageReferenceObjective",

@@ -26,14 +26,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import DreamoptError, ObjectiveError, TargetError
-from dreamopt.objective.references import ReferenceImage
-from dreamopt.objective.units import Unit, per_item
+from dreamopt.errors import DreamoptError, ObjectiveError
+from dreamopt.image.reference import ReferenceImage
 from dreamopt.parts.part import Part, number_string, origin
 
 BARE_LAYER = re.compile(r"""[^\s:@|()"*+-][^\s:@|()"*]*""")
@@ -356,36 +355,3 @@ def each(objectives: Sequence[Objective]) -> Objective:
     if not objectives:
         raise ObjectiveError("a batch needs at least one objective")
     return objectives[0] if len(objectives) == 1 else PerSample(tuple(objectives))
-
-
-class UnitObjective(Objective):
-    """Base of objectives that pick one unit of one layer, the same for all items or one for each; needs `layer` and `unit`."""
-
-    layer: str
-    unit: Unit
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The one layer."""
-        return (self.layer,)
-
-    @property
-    def batch(self) -> int | None:
-        """The number of units, None for a single one."""
-        return len(self.unit) if isinstance(self.unit, tuple) else None
-
-    def item(self, index: int) -> Self:
-        """Return the objective with item ``index``'s unit alone."""
-        return dataclasses.replace(self, unit=per_item(self.unit, index))  # type: ignore[type-var]  # subclasses are dataclasses
-
-    def checked_unit(self, shape: tuple[int, ...]) -> int | tuple[int, ...]:
-        """Return the unit(s), each known to be a number below the layer's ``shape[0]``; TargetError otherwise."""
-        units = self.unit if isinstance(self.unit, tuple) else (self.unit,)
-        what = "unit" if len(shape) == 1 else "channel"
-        for unit in units:
-            if isinstance(unit, str):
-                raise TargetError(f"'{unit}' is no {what} number of layer '{self.layer}'; only ClassScore takes label names")
-            if not 0 <= unit < shape[0]:
-                raise TargetError(f"layer '{self.layer}' has no {what} {unit}: it has {shape[0]}, numbered 0 to {shape[0] - 1}")
-        numbers = tuple(int(unit) for unit in units)
-        return numbers if isinstance(self.unit, tuple) else numbers[0]

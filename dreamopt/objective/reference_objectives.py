@@ -10,17 +10,9 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
+from dreamopt.image.reference import ReferenceImage
 from dreamopt.objective.objective import Layers, Objective
-from dreamopt.objective.references import (
-    BoundTensors,
-    ReferenceImage,
-    Vector,
-    frozen_images,
-    frozen_vectors,
-    per_item_vectors,
-    read_vector,
-    vectors_of,
-)
+from dreamopt.objective.references import BoundTensors, Vector, frozen_images, frozen_vectors, per_item_vectors, read_vector, vectors_of
 from dreamopt.objective.units import frozen_layers
 from dreamopt.parts.part import INPUT_FILE
 

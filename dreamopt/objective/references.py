@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
+from dreamopt.image.reference import ImageValue, ReferenceImage
 from dreamopt.parts.checks import check_number
 
-
-@dataclasses.dataclass(frozen=True)
-class ImageValue:
-    """An image in memory as an objective's parameter: immutable, compared by its values.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (H, W, 3).
-    data : bytes
-        RGB, 0 to 255.
-    """
-
-    shape: tuple[int, ...]
-    data: bytes = dataclasses.field(repr=False)
-
-    def array(self) -> NDArray[np.uint8]:
-        """Return the image, (H, W, 3), RGB, uint8."""
-        return np.frombuffer(self.data, dtype=np.uint8).reshape(self.shape)
-
-    def __str__(self) -> str:
-        return f"<image {self.shape[1]}x{self.shape[0]} {hashlib.sha256(self.data).hexdigest()[:8]}>"
-
-
-ReferenceImage = str | ImageValue
-"""An image that guides an objective: a file's path, or one in memory."""
 Vector = str | tuple[float, ...]
 """Numbers that guide an objective: the path of a .npy file, or the numbers themselves, nested by axis."""
 
@@ -61,14 +33,14 @@ def frozen_image(image: object) -> ReferenceImage:
     array = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0 or not np.issubdtype(array.dtype, np.number):
         raise ObjectiveError(f"an image is a file's path or an array (H, W, 3), RGB, 0 to 255, not one of shape {array.shape}")
-    return ImageValue(array.shape, np.clip(np.rint(array), 0, 255).astype(np.uint8).tobytes())
+    return ImageValue(np.clip(np.rint(array), 0, 255).astype(np.uint8))
 
 
 def frozen_images(image: object) -> ReferenceImage | tuple[ReferenceImage, ...]:
     """Return one image, or a sequence of them with one for each item as a tuple; an array (N, H, W, 3) is a sequence too.
 
     >>> frozen_images(["a.jpg", np.zeros((2, 4, 3))])
-    ('a.jpg', Picture(shape=(2, 4, 3)))
+    ('a.jpg', <image 2x4x3 ea14b6d3>)
     """
     many = isinstance(image, tuple | list) or (isinstance(image, np.ndarray | Tensor) and image.ndim == 4)
     if not many:

@@ -136,17 +136,17 @@ def unit_objective(layer: str, units: tuple[int | str, ...], place: str | None =
     >>> unit_objective("conv4", (7,)), unit_objective("conv4", (7,), "3,5")
     (Channel(layer='conv4', unit=7), Neuron(layer='conv4', unit=7, y=3, x=5))
     """
-    chosen = units[0] if len(units) == 1 else units
+    units_given = units[0] if len(units) == 1 else units
     if place is None:
-        return _make("ClassScore", layer, chosen) if any(isinstance(u, str) for u in units) else _make("Channel", layer, chosen)
+        return _make("ClassScore", layer, units_given) if any(isinstance(u, str) for u in units) else _make("Channel", layer, units_given)
     if place.startswith("cent"):
-        return _make("Neuron", layer, chosen)
+        return _make("Neuron", layer, units_given)
     if place.startswith("("):
         lists = tuple(_pairs(group) for group in re.findall(r"\(([^)]*)\)", place))
-        return _make("Places", layer, chosen, lists[0] if len(lists) == 1 else lists)
+        return _make("Places", layer, units_given, lists[0] if len(lists) == 1 else lists)
     pairs = _pairs(place)
     ys, xs = zip(*pairs, strict=True)
-    return _make("Neuron", layer, chosen, ys[0], xs[0]) if len(pairs) == 1 else _make("Neuron", layer, chosen, ys, xs)
+    return _make("Neuron", layer, units_given, ys[0], xs[0]) if len(pairs) == 1 else _make("Neuron", layer, units_given, ys, xs)
 
 
 def _pairs(text: str) -> tuple[tuple[int, int], ...]:

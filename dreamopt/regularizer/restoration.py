@@ -1,6 +1,6 @@
-"""Doors to scikit-image and Pillow for regularizers, which know tensors alone; both are loaded when first used.
+"""Wrappers of scikit-image and Pillow for regularizers, which know tensors alone; both are loaded when first used.
 
-Arrays are one picture each, (H, W, C), float64.
+Arrays are one image each, (H, W, C), float64.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from dreamopt.errors import RegularizerError
 Array = NDArray[np.float64]
 
 
-def tv_bregman(picture: Array, weight: float, iterations: int, epsilon: float, isotropic: bool) -> Array:
-    """Return the picture denoised by split Bregman total variation, all channels stopping together."""
+def tv_bregman(image: Array, weight: float, iterations: int, epsilon: float, isotropic: bool) -> Array:
+    """Return the image denoised by split Bregman total variation, all channels stopping together."""
     from skimage.restoration import denoise_tv_bregman
 
     # The edge is mirrored at the second row and column, so a single one is read beyond its end; three alike say the same.
-    wide = np.repeat(np.repeat(picture, 3 if picture.shape[0] == 1 else 1, 0), 3 if picture.shape[1] == 1 else 1, 1)
+    wide = np.repeat(np.repeat(image, 3 if image.shape[0] == 1 else 1, 0), 3 if image.shape[1] == 1 else 1, 1)
     # Without channel_axis the channels are independent but for the one stopping rule, as in scikit-image before 0.19.
     made = np.asarray(denoise_tv_bregman(wide, weight, iterations, epsilon, isotropic), dtype=np.float64).reshape(wide.shape)
-    return made[: picture.shape[0], : picture.shape[1]]
+    return made[: image.shape[0], : image.shape[1]]
 
 
-def wavelet(picture: Array, sigma: float | None, name: str, mode: str) -> Array:
-    """Return the picture with its wavelet coefficients shrunk (BayesShrink), each channel by itself."""
+def wavelet(image: Array, sigma: float | None, name: str, mode: str) -> Array:
+    """Return the image with its wavelet coefficients shrunk (BayesShrink), each channel by itself."""
     if importlib.util.find_spec("pywt") is None:
         raise RegularizerError("wavelet denoising needs the package PyWavelets, which is not installed: pip install PyWavelets")
     from skimage.restoration import denoise_wavelet
@@ -38,12 +38,12 @@ def wavelet(picture: Array, sigma: float | None, name: str, mode: str) -> Array:
     pywt = importlib.import_module("pywt")
     if name not in pywt.wavelist(kind="discrete"):
         raise RegularizerError(f"there is no discrete wavelet {name!r}; usual ones are db1 (Haar) to db8, sym4, coif1 and bior2.2")
-    if pywt.dwtn_max_level(picture.shape[:2], name) < 1:
-        return picture  # smaller than the wavelet: its coefficients would be the mirrored border's
-    planes = [picture[..., c] for c in range(picture.shape[2])]
+    if pywt.dwtn_max_level(image.shape[:2], name) < 1:
+        return image  # smaller than the wavelet: its coefficients would be the mirrored border's
+    planes = [image[..., c] for c in range(image.shape[2])]
     # Without detail there is nothing to shrink, and the estimate of the noise divides by it.
     made = [one if one.max() == one.min() else denoise_wavelet(one, sigma, name, mode, rescale_sigma=False) for one in planes]
-    return np.asarray(np.stack(made, -1), dtype=np.float64).reshape(picture.shape)
+    return np.asarray(np.stack(made, -1), dtype=np.float64).reshape(image.shape)
 
 
 Rows = tuple[tuple[float, ...], ...]
@@ -62,9 +62,9 @@ def frozen_mask(mask: object) -> str | Rows:
     try:
         array = np.asarray(mask, dtype=np.float64)
     except (TypeError, ValueError) as problem:
-        raise RegularizerError("a stencil is the path of a picture, or an array (H, W) of numbers from 0 to 1") from problem
+        raise RegularizerError("a stencil is the path of an image, or an array (H, W) of numbers from 0 to 1") from problem
     if array.ndim != 2 or array.size == 0 or not ((array >= 0) & (array <= 1)).all():
-        raise RegularizerError(f"a stencil is the path of a picture, or an array (H, W) from 0 to 1, not one of shape {array.shape}")
+        raise RegularizerError(f"a stencil is the path of an image, or an array (H, W) from 0 to 1, not one of shape {array.shape}")
     return tuple(tuple(map(float, row)) for row in array)
 
 
@@ -75,7 +75,7 @@ def mask_at(mask: str | Rows, size: tuple[int, int]) -> Array:
     Raises
     ------
     RegularizerError
-        For a file that is missing or no picture.
+        For a file that is missing or no image.
     """
     from PIL import Image
 
@@ -84,7 +84,7 @@ def mask_at(mask: str | Rows, size: tuple[int, int]) -> Array:
             with Image.open(mask) as opened:
                 array = np.asarray(opened.convert("L"), dtype=np.float64) / 255.0
         except (OSError, ValueError) as problem:
-            raise RegularizerError(f"the stencil {mask} cannot be read as a picture: {problem}") from problem
+            raise RegularizerError(f"the stencil {mask} cannot be read as an image: {problem}") from problem
     else:
         array = np.array(mask, dtype=np.float64)
     if array.shape != tuple(size):

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from dreamopt.image.colour import Colour, colour_fits
-from dreamopt.image.init import Init, given_images, held
+from dreamopt.image.init import Init, given_images
 from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample, standardized
+from dreamopt.image.reference import as_image_value
 from dreamopt.parts.checks import NOT_NEGATIVE, Fields, Range
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
@@ -90,7 +91,7 @@ class Fourier(Parametrization):
     def __post_init__(self) -> None:
         fields = Fields(self).number("noise", NOT_NEGATIVE, optional=True).number("power", Range(0, 10))
         fields.choice("scaling", ("unit", "lucid")).flag("standardize")
-        object.__setattr__(self, "init", held(self.init))
+        object.__setattr__(self, "init", as_image_value(self.init))
         object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid, self.values, "Fourier"))
         object.__setattr__(self, "values", self._palette.values)
 
@@ -124,7 +125,7 @@ class Fourier(Parametrization):
         if noise is None:
             noise = 0.0 if self.init is not None else 1.0 / self.unit(space) if self.standardize else _NOISE
         drawn = torch.stack([stream.normal("fourier", shape, space.like) for stream in streams]) * (noise * self.unit(space))
-        init = held(self.init)
+        init = as_image_value(self.init)
         return drawn if init is None else self.params(given_images(init, space, len(streams)), space) + drawn
 
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:

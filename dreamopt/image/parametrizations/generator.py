@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.colour import LUMINANCE
-from dreamopt.image.init import Held, held
 from dreamopt.image.nets import ImageNet, load_image_net
 from dreamopt.image.palette import image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.image.reference import ImageValue, as_image_value
 from dreamopt.parts.checks import ANY, FRACTION, NOT_NEGATIVE, Fields, check_number
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.schedule import StepContext
@@ -95,7 +95,7 @@ class Generator(Parametrization):
     scale: float = 1.0
     order: Literal["BGR", "RGB"] = "BGR"
     fit: Literal["crop", "resize"] = "crop"
-    init: str | os.PathLike[str] | np.ndarray | Tensor | Held | None = field(default=None, metadata=INPUT_FILE)
+    init: str | os.PathLike[str] | np.ndarray | Tensor | ImageValue | None = field(default=None, metadata=INPUT_FILE)
     _upper: Tensor | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -110,7 +110,7 @@ class Generator(Parametrization):
         for name in ("net", "weights"):
             value = getattr(self, name)
             object.__setattr__(self, name, os.fspath(value) if isinstance(value, os.PathLike) else value)
-        object.__setattr__(self, "init", held(self.init))
+        object.__setattr__(self, "init", as_image_value(self.init))
         upper = None if self.upper is None else _numbers(self.upper)
         if upper is not None and not bool((upper > self.lower).all()):
             raise UsageError(
@@ -150,12 +150,12 @@ class Generator(Parametrization):
 
     def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return codes drawn item by item, about the one given."""
-        shape, init = self.shape(space), held(self.init)
+        shape, init = self.shape(space), as_image_value(self.init)
         noise = (1.0 if init is None else 0.0) if self.noise is None else self.noise
         drawn = torch.stack([stream.normal("generator", shape, space.like) for stream in streams]) * noise
         return drawn if init is None else drawn + self._code(init, shape, len(streams)).to(drawn)
 
-    def _code(self, init: str | Held, shape: Shape, n: int) -> Tensor:
+    def _code(self, init: str | ImageValue, shape: Shape, n: int) -> Tensor:
         if isinstance(init, str) and not init.endswith(".npy"):
             raise UsageError(f"a generator cannot start from the picture '{init}': no code can be read off an image; give a code, as .npy")
         try:

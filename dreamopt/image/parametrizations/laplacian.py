@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.image.colour import Colour, colour_fits
-from dreamopt.image.init import Init, given_images, held
+from dreamopt.image.init import Init, given_images
 from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import joined, per_sample
+from dreamopt.image.reference import as_image_value
 from dreamopt.parts.checks import NOT_NEGATIVE, SIDE, Fields, Range
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
@@ -76,7 +77,7 @@ class Laplacian(Parametrization):
 
     def __post_init__(self) -> None:
         Fields(self).whole_numbers("factors", SIDE).number("power", Range(-4, 4)).number("noise", NOT_NEGATIVE, optional=True)
-        object.__setattr__(self, "init", held(self.init))
+        object.__setattr__(self, "init", as_image_value(self.init))
         object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid, part="Laplacian"))
 
     def fits(self, space: ImageSpace) -> bool:
@@ -101,7 +102,7 @@ class Laplacian(Parametrization):
         noise = (_NOISE if self.init is None else 0.0) if self.noise is None else self.noise
         shape = self.shape(space)
         drawn = torch.stack([stream.normal("laplacian", shape, space.like) for stream in streams]) * (noise * self.unit(space))
-        init = held(self.init)
+        init = as_image_value(self.init)
         return drawn if init is None else self.params(given_images(init, space, len(streams)), space) + drawn
 
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:

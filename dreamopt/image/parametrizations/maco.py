@@ -11,10 +11,11 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour, colour_fits
-from dreamopt.image.init import Init, given_images, held
+from dreamopt.image.init import Init, given_images
 from dreamopt.image.palette import Palette, image_shape, in_order, mixing
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.per_sample import per_sample, standardized
+from dreamopt.image.reference import as_image_value
 from dreamopt.image.spectrum import magnitudes
 from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, Fields
 from dreamopt.parts.part import INPUT_FILE
@@ -88,7 +89,7 @@ class Maco(Parametrization):
         Fields(self).number("noise", NOT_NEGATIVE, optional=True).number("epsilon", POSITIVE).flag("standardize")
         if self.init is not None:
             self._need_free_phases()
-        object.__setattr__(self, "init", held(self.init))
+        object.__setattr__(self, "init", as_image_value(self.init))
         object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, True, self.values, "Maco"))
         object.__setattr__(self, "values", self._palette.values)
 
@@ -107,7 +108,7 @@ class Maco(Parametrization):
 
     def start(self, space: ImageSpace, streams: Sequence[Stream]) -> Tensor:
         """Return phases drawn item by item, about those of the given image."""
-        shape, init = self.shape(space), held(self.init)
+        shape, init = self.shape(space), as_image_value(self.init)
         noise = (1.0 if init is None else 0.0) if self.noise is None else self.noise
         drawn = torch.stack([stream.normal("maco", shape, space.like) for stream in streams]) * noise
         return drawn if init is None else self.params(given_images(init, space, len(streams)), space) + drawn

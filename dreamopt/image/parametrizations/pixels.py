@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from dreamopt.image.colour import Colour, checked_colour, colour_fits, colour_tensor
-from dreamopt.image.init import Init, given_images, held
+from dreamopt.image.init import Init, given_images
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.image.reference import as_image_value
 from dreamopt.parts.checks import NOT_NEGATIVE, Fields
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
@@ -62,7 +63,7 @@ class Pixels(Parametrization):
 
     def __post_init__(self) -> None:
         Fields(self).number("noise", NOT_NEGATIVE, optional=True).flag("uniform", "bounded")
-        object.__setattr__(self, "init", held(self.init))
+        object.__setattr__(self, "init", as_image_value(self.init))
         object.__setattr__(self, "centre", checked_colour(self.centre))
 
     def fits(self, space: ImageSpace) -> bool:
@@ -100,7 +101,7 @@ class Pixels(Parametrization):
         return torch.tensor(values, dtype=space.like.dtype, device=space.like.device).reshape(space.shape)
 
     def _base(self, space: ImageSpace, n: int) -> Tensor:
-        init = held(self.init)
+        init = as_image_value(self.init)
         if init is not None:
             return given_images(init, space, n)
         middle = torch.zeros(space.shape, dtype=space.like.dtype, device=space.like.device)

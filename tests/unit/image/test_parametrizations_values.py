@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image import CPPN, Alpha, Fourier, Laplacian, Maco, Pixels, Shared
 from dreamopt.image.files import read_image, read_png, write_png
-from dreamopt.image.init import Held, given_images
+from dreamopt.image.init import given_images
 from dreamopt.image.parametrization import ImageSpace
+from dreamopt.image.reference import ImageValue
 from dreamopt.image.spectrum import image_files, magnitudes
 from dreamopt.parts.streams import streams
 from dreamopt.testing.bench import image_space
@@ -243,16 +244,16 @@ def test_a_picture_is_given_in_many_forms(tmp_path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
     single = image_space(1, 8, 12)
     luminance = picture @ np.array([0.299, 0.587, 0.114])
-    shown = given_images(Held(picture), single, 2) + 104
+    shown = given_images(ImageValue(picture), single, 2) + 104
     np.testing.assert_allclose(shown, np.broadcast_to(luminance, (2, 1, 8, 12)), rtol=1e-12)
-    np.testing.assert_allclose(given_images(Held(picture[..., 0]), single, 1) + 104, picture[None, None, ..., 0])
+    np.testing.assert_allclose(given_images(ImageValue(picture[..., 0]), single, 1) + 104, picture[None, None, ..., 0])
     np.testing.assert_allclose(
-        grey(given_images(Held(picture[..., :1]), image_space(3, 8, 12), 1), image_space(3, 8, 12)), picture[..., :1].repeat(3, 2)
+        grey(given_images(ImageValue(picture[..., :1]), image_space(3, 8, 12), 1), image_space(3, 8, 12)), picture[..., :1].repeat(3, 2)
     )
     four = image_space(4, 8, 12)
     assert four.low is not None
     deep = np.random.default_rng(1).integers(0, 256, (8, 12, 4), dtype=np.uint8)
-    found = (given_images(Held(deep), four, 1) - four.low)[0]
+    found = (given_images(ImageValue(deep), four, 1) - four.low)[0]
     np.testing.assert_allclose(found, np.moveaxis(deep[..., [2, 1, 0, 3]], 2, 0))
     write_png(tmp_path / "large.png", np.repeat(np.repeat(picture, 4, 0), 4, 1))
     np.testing.assert_allclose(
@@ -260,9 +261,9 @@ def test_a_picture_is_given_in_many_forms(tmp_path) -> None:
     )
     for wrong, space in ((deep, image_space(3, 8, 12)), (np.zeros((3, 4, 4)), four)):
         with pytest.raises(ImageError, match="does not fit the canvas"):
-            given_images(Held(wrong), space, 1)
+            given_images(ImageValue(wrong), space, 1)
     with pytest.raises(ImageError, match=r"a vector of \(7,\); give a tensor"):
-        given_images(Held(picture), ImageSpace((7,), None, None, 1.0, torch.zeros(())), 1)
+        given_images(ImageValue(picture), ImageSpace((7,), None, None, 1.0, torch.zeros(())), 1)
     with pytest.raises(ImageError, match="cannot be read"):
         given_images(str(tmp_path / "gone.png"), image_space(3, 8, 12), 1)
 

@@ -55,7 +55,7 @@ def test_a_picture_by_path_or_in_memory(kind: type[ImageReferenceObjective], tmp
     assert kind("conv2", PICTURE) == kind("conv2", PICTURE.copy()) != kind("conv2", OTHER)  # type: ignore[arg-type]
     torch.testing.assert_close(parse(str(named)).bind(NETWORK)(ACTS), expected, rtol=0, atol=0)
     shown = str(kind("conv2", PICTURE))  # type: ignore[arg-type]
-    assert "<image 17x14 " in shown
+    assert "<image 14x17x3 " in shown
     with pytest.raises(ObjectiveError, match="an image that was only in memory; save it"):
         parse(shown)
     both = kind("conv2", [path, OTHER])  # type: ignore[arg-type]
@@ -70,9 +70,9 @@ def test_a_picture_is_looked_up_once_and_at_the_size_of_the_net(monkeypatch: pyt
     calls: list[Any] = []
     look = NETWORK.activations_of
 
-    def counted(picture: Any, layers: Any, size: Any = None) -> Any:
+    def counted(image: Any, layers: Any, size: Any = None) -> Any:
         calls.append((tuple(layers), size))
-        return look(picture, layers, size)
+        return look(image, layers, size)
 
     monkeypatch.setattr(NETWORK, "activations_of", counted)
     problem = Problem(NETWORK, Guide(("conv2", "tanh1"), PICTURE) - 0.5 * Inversion("tanh1", [OTHER]), size=(15, 12))
@@ -145,7 +145,7 @@ def test_a_vector_by_path_or_in_memory(tmp_path: Path) -> None:
         (lambda: Guide("conv2", []), "a list of images needs at least one"),
         (lambda: Guide("conv2", np.ones((4, 5))), r"not one of shape \(4, 5\)"),
         (lambda: Guide("dead", PICTURE).bind(NETWORK), "layer 'dead' at zero everywhere, so that it cannot guide"),
-        (lambda: Inversion("dead", PICTURE).bind(NETWORK), r"image <image 17x14 \w+> leaves layer 'dead' at zero everywhere"),
+        (lambda: Inversion("dead", PICTURE).bind(NETWORK), r"image <image 14x17x3 \w+> leaves layer 'dead' at zero everywhere"),
         (lambda: Caricature("dead", PICTURE).bind(NETWORK), "there is nothing to exaggerate"),
         (lambda: Guide("conv2", "no such.png").bind(NETWORK), "no such.png"),
         (lambda: LogProbability("fc", "lion").bind(NETWORK), "lion"),
@@ -184,7 +184,7 @@ def odd_network() -> Network:
     return Network(FunctionBackend(layers, (3, 4, 5), dtype=torch.float64))
 
 
-PATH = ImageValue((4, 5, 3), RANDOM.integers(0, 256, 60).astype(np.uint8).tobytes())
+PATH = ImageValue(RANDOM.integers(0, 256, 60).astype(np.uint8).reshape(4, 5, 3))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ class Nearest(ImageReferenceObjective):
 
     sharp: float = 1.0
 
-    def prepare(self, activation: torch.Tensor, layer: str, picture: object) -> torch.Tensor:
+    def prepare(self, activation: torch.Tensor, layer: str, image: object) -> torch.Tensor:
         return activation.mean((2, 3), keepdim=True)
 
     def value(self, activations: Any) -> torch.Tensor:

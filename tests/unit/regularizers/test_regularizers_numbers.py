@@ -128,7 +128,7 @@ def test_l2_and_decay_agree(image: torch.Tensor) -> None:
         (lambda: Bilateral(0), "sigma_colour of Bilateral must be above 0"),
         (lambda: Wavelet(mode="firm"), "mode of Wavelet must be soft or hard, not 'firm'"),
         (lambda: CentreBias(Linear(1, -1)), "rate of CentreBias must be at least 0"),
-        (lambda: Stencil([0, 1]), "a stencil is the path of a picture, or an array"),
+        (lambda: Stencil([0, 1]), "a stencil is the path of an image, or an array"),
         (lambda: Stencil([[2]]), "from 0 to 1"),
         (lambda: SmallNorm(PerOctave((50, Piecewise((0, 3), (1, -1))))), "percentile of SmallNorm must be from 0 to 100, not PerOctave"),
     ],

@@ -207,8 +207,8 @@ def test_a_stencil_is_stretched(x: Array) -> None:
 
 
 def test_a_stencil_that_is_no_picture_is_refused(x: Array, tmp_path: Path) -> None:
-    with pytest.raises(RegularizerError, match="cannot be read as a picture"):
+    with pytest.raises(RegularizerError, match="cannot be read as an image"):
         made(Stencil(tmp_path / "missing.png"), x)
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(RegularizerError, match=r"text\.png cannot be read as a picture"):
+    with pytest.raises(RegularizerError, match=r"text\.png cannot be read as an image"):
         made(Stencil(tmp_path / "text.png"), x)
