@@ -77,9 +77,9 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} is too large to be a picture: {error}.") from error
+        raise ImageError(f"{path} is too large to be an image: {error}.") from error
     except OSError as error:  # UnidentifiedImageError is one
-        reason = error.strerror or "it is not a picture that Pillow can read, or it is damaged"
+        reason = error.strerror or "it is not an image that Pillow can read, or it is damaged"
         raise ImageError(f"{path} cannot be read: {reason}.") from error
     except (SyntaxError, ValueError) as error:  # what Pillow's PNG reader raises on damage
         raise ImageError(f"{path} is damaged: {error}.") from error
@@ -141,20 +141,20 @@ def read_png(path: str | Path) -> RGBImage:
         return np.array(image)
 
 
-def covering(picture: npt.NDArray[Any], size: Sequence[int]) -> RGBImage:
+def covering(image: npt.NDArray[Any], size: Sequence[int]) -> RGBImage:
     """Return an image (H, W, 3) scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
 
     >>> covering(np.zeros((30, 20, 3), dtype=np.uint8), (12, 16)).shape
     (12, 16, 3)
     """
     height, width = (int(v) for v in size)
-    if picture.shape[:2] == (height, width):
-        return np.asarray(picture, dtype=np.uint8)
-    image = Image.fromarray(np.asarray(picture, dtype=np.uint8))
-    factor = max(height / image.height, width / image.width)
-    across, down = max(width, round(image.width * factor)), max(height, round(image.height * factor))
+    if image.shape[:2] == (height, width):
+        return np.asarray(image, dtype=np.uint8)
+    whole = Image.fromarray(np.asarray(image, dtype=np.uint8))
+    factor = max(height / whole.height, width / whole.width)
+    across, down = max(width, round(whole.width * factor)), max(height, round(whole.height * factor))
     left, top = (across - width) // 2, (down - height) // 2
-    scaled = image.resize((across, down), Image.Resampling.LANCZOS)
+    scaled = whole.resize((across, down), Image.Resampling.LANCZOS)
     return np.asarray(scaled.crop((left, top, left + width, top + height)))
 
 
