@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import TypeVar
 
 from dreamopt.engine.layer import Elementwise, Layer
 from dreamopt.engine.refused import REFUSED
-from dreamopt.errors import NetError, UnknownLayerError
+from dreamopt.errors import NetError, UnknownLayerError, in_brackets, suggest
 from dreamopt.schema.layer_types import LayerType, describe_types_by
 
 _L = TypeVar("_L", bound=type[Layer])
@@ -92,8 +91,7 @@ def layer_class(type_: str, name: str, where: object) -> type[Layer]:
         return known
     if type_ in REFUSED:
         raise UnknownLayerError(f"{where}: layer '{name}' has the type '{type_}', which is not built in: {REFUSED[type_]}")
-    near = difflib.get_close_matches(type_, known_types(), n=3)
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    hint = in_brackets(suggest(type_, known_types()))
     raise UnknownLayerError(
         f"{where}: layer '{name}' has the unknown type '{type_}'{hint}; known are {', '.join(known_types())}; "
         "add your own with @dreamopt.engine.register on a subclass of dreamopt.engine.Layer"
