@@ -24,11 +24,19 @@
 from __future__ import annotations
 
 import difflib
+import re
+import unicodedata
 from collections.abc import Iterable
+
+LONGEST_MESSAGE = 2000
+"""Characters of an error or a warning that are shown; of a longer one, the beginning and the end."""
 
 
 class DreamoptError(Exception):
-    """Root of all errors raised on purpose; catch it to catch them all."""
+    """Root of all errors raised on purpose; catch it to catch them all. Its text is one line that a terminal can show safely."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class NetError(DreamoptError):
@@ -88,7 +96,53 @@ class UsageError(DreamoptError):
 
 
 class DreamoptWarning(UserWarning):
-    """Root of all warnings given by dreamopt."""
+    """Root of all warnings given by dreamopt. Its text is one line, as an error's."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def printable(text: object, most: int | None = None) -> str:
+    r"""Return text from outside as a terminal, or a person, may see it: what is not printed as a character is escaped.
+
+    Control characters (escape sequences begin with one), line ends, marks that turn the direction of writing round, and surrogates become
+    ``\x1b``, ``\n``, ``\u202e``, as in Python's literals.
+
+    Parameters
+    ----------
+    text : object
+        Its `str` is shown.
+    most : int, optional
+        The most characters to return; of a longer text the beginning and the end, with ``...`` in between.
+
+    Examples
+    --------
+    >>> printable("conv\x1b[2J"), printable("one\ntwo"), printable("a long name", most=8)
+    ('conv\\x1b[2J', 'one\\ntwo', 'a l...me')
+    """
+    shown = str(text)
+    if most is not None:
+        shown = _shortened(shown, most)  # what is left out need not be escaped, however long it is
+    if not shown.isprintable():
+        shown = "".join(c if _is_shown(c) else c.encode("unicode_escape").decode() for c in shown)
+    return shown if most is None else _shortened(shown, most)
+
+
+def one_line(text: str) -> str:
+    """Return a message as one line, whatever the texts in it are: line ends become spaces, and the rest is made `printable`."""
+    return printable(re.sub(r"\s*[\r\n]\s*", " ", _shortened(text, 4 * LONGEST_MESSAGE).strip()), LONGEST_MESSAGE)
+
+
+def _shortened(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    end = (most - 3) // 3
+    return f"{text[: most - 3 - end]}...{text[len(text) - end :]}"
+
+
+def _is_shown(character: str) -> bool:
+    """Return whether a character can be shown as it is: also spaces of any width, and what joins letters of Indic and Arabic writing."""
+    return character.isprintable() or character in "\u200c\u200d" or unicodedata.category(character) == "Zs"
 
 
 def nearest(name: str, names: Iterable[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
