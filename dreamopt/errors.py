@@ -118,7 +118,7 @@ def printable(text: object, most: int | None = None) -> str:
     Examples
     --------
     >>> printable("conv\x1b[2J"), printable("one\ntwo"), printable("a long name", most=8)
-    ('conv\\x1b[2J', 'one\\ntwo', 'a l...me')
+    ('conv\\x1b[2J', 'one\\ntwo', 'a lo...e')
     """
     shown = str(text)
     if most is not None:
