@@ -81,6 +81,18 @@ def net_options(command: Command) -> Command:
     return command
 
 
+def some_net_options(*names: str) -> Callable[[Command], Command]:
+    """Return what adds those of `NET_OPTIONS` that have these names."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(NET_OPTIONS):
+            [parameter] = vars(option(lambda: None))["__click_params__"]
+            command = option(command) if parameter.name in names else command
+        return command
+
+    return add
+
+
 def _mean(text: str | None) -> str | list[float] | None:
     if text is None or Path(text).exists():
         return text

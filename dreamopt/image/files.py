@@ -14,11 +14,15 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, PngImagePlugin
 
 from dreamopt.errors import ImageError
+from dreamopt.image.png_text import read_png_text
 from dreamopt.parts.atomic import atomic_write
+from dreamopt.parts.reading import parse_json
 
 RGBImage = npt.NDArray[np.uint8]
 KEY = "dreamopt"
 """Keyword of the PNG text chunk that holds the metadata."""
+MOST_METADATA = 16 * 2**20
+"""The most bytes of metadata."""
 
 
 def write_png(path: str | Path, image: RGBImage, metadata: Mapping[str, Any] | None = None, *, scratch: str | Path | None = None) -> Path:
@@ -174,15 +178,10 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ImageError
-        When the file cannot be read, or holds no metadata of dreamopt's.
+        When the file cannot be read, or holds no metadata of dreamopt's, or metadata that are damaged or too long.
     """
-    with _opened(path) as image:
-        image.load()  # text chunks may stand after the pixels
-        text = image.info.get(KEY)
-    try:
-        found = None if text is None else json.loads(text)
-    except ValueError as error:
-        raise ImageError(f"the metadata of {path} is damaged: {error}.") from error
+    text = read_png_text(path, KEY, MOST_METADATA)
+    found = None if text is None else parse_json(text, f"the metadata of {path}", ImageError)
     if not isinstance(found, dict):
         raise ImageError(f"{path} holds no metadata of dreamopt's.")
     return found

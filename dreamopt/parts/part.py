@@ -121,7 +121,7 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
         For a file that cannot be read.
     """
     with open_regular(path, "the file", UsageError) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # a BinaryIO has no readinto, a file has
 
 
 def _paths(value: object, marked: bool) -> Iterator[str]:

@@ -6,7 +6,8 @@ Three sources, looked up in this order: what was registered in this process, the
     [project.entry-points."dreamopt.objectives"]
     energy = "mypackage.energy:Energy"
 
-An entry point is imported when a user names it; where a file names it, only if the user allows it (`dreamopt.parts.trust`). Each is checked against its contract when it is found, and an error names the file to correct.
+An entry point is imported when a user names it; where a file names it, only if the user allows it (`dreamopt.parts.trust`). Each is
+checked against its contract when it is found, and an error names the file to correct.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ class Registry(Generic[P]):
         return next((one for one in self.names() if one.replace("_", "") == bare), key) if key not in self._own else key
 
     def _check_allowed(self, key: str) -> None:
-        """Raise the registry's error for a plugin that a file's words name and the user did not allow, also one that is imported already."""
+        """Raise for a plugin that a file's words name and the user did not allow, also for one that is imported already."""
         point = next((point for point in self._points() if point.name == key), None)
         if point is not None:
             check_plugin(self.kind, key, _package(point), self.error)
@@ -195,7 +196,7 @@ class Registry(Generic[P]):
     def _import(self, point: EntryPoint) -> Any:
         try:
             return point.load()
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:  # a package that ends its program at import must not end this one
             raise self.error(f"entry point {point.name} = {point.value} of {_package(point)} cannot be imported: {problem}") from problem
 
     def built_in(self) -> list[type[P]]:

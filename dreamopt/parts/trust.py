@@ -1,4 +1,4 @@
-"""What the words of a file may choose: built-in parts, what this process registered, and numbers; plugins and other files only if the user says so.
+"""What the words of a file may choose: built-in parts, what this process registered, and numbers; all else only if the user says so.
 
 Strings that name parts come from a user (the command line, Python) or from a file that somebody else may have made (an image's metadata,
 a preset). What reads a file's strings does so inside `words_of_file`; `dreamopt.parts.registry` and `dreamopt.parts.calls` ask here before
@@ -98,9 +98,7 @@ def check_plugin(kind: str, name: str, package: str, error: type[DreamoptError])
         )
 
 
-def permitted_arguments(
-    make: Callable[..., Any], given: Sequence[Any], named: Mapping[str, Any]
-) -> tuple[list[Any], dict[str, Any]]:
+def permitted_arguments(make: Callable[..., Any], given: Sequence[Any], named: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """Return a part's arguments, in a file's words with each path replaced by the one that may be opened.
 
     Parameters

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dreamopt import models
-from dreamopt.errors import DreamoptError, TrustError, UsageError
+from dreamopt.errors import DreamoptError, TrustError, UsageError, printable
+from dreamopt.network import EMBEDDED
 from dreamopt.parts.part import file_sha256
-
-EMBEDDED = "tiny"
 
 
 def hashes(names: Iterable[str]) -> dict[str, str]:
@@ -37,7 +36,8 @@ def hashes(names: Iterable[str]) -> dict[str, str]:
 
 def is_net_name(text: str) -> bool:
     """Return whether a text names a net without naming a file: the embedded one, or a model of the catalogue."""
-    return text == EMBEDDED or (text in models.load_catalogue() and not os.path.lexists(text))
+    # A file of that name would be what is opened.
+    return (text == EMBEDDED or text in models.load_catalogue()) and not os.path.lexists(text)
 
 
 class RecordedInputs:
@@ -51,21 +51,30 @@ class RecordedInputs:
         Of the image; what lies in it is opened if it is the recorded file. None: there is none.
     files : sequence of str
         What the user named.
+    remedy : callable
+        Returns for ``needs`` what the user may do.
 
     Attributes
     ----------
     opened : dict of str to str
         For each path of the metadata, the file that is opened.
-    missing : dict of tuple of (str, str) to str
-        For each option and path without a file, the reason.
+    needs : dict of tuple of (str, str) to str
+        What only the user may say: option and value, as the metadata have it, to the reason.
     """
 
-    def __init__(self, recorded: Mapping[str, str], folder: str | os.PathLike[str] | None = None, files: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        recorded: Mapping[str, str],
+        folder: str | os.PathLike[str] | None = None,
+        files: Sequence[str] = (),
+        remedy: Callable[[Mapping[tuple[str, str], str]], str] = lambda _: "give files=[...] and plugins=[...]",
+    ) -> None:
         self.recorded = dict(recorded)
         self.folder = None if folder is None else Path(folder)
         self.files = tuple(map(os.fspath, files))
+        self.remedy = remedy
         self.opened: dict[str, str] = {}
-        self.missing: dict[tuple[str, str], str] = {}
+        self.needs: dict[tuple[str, str], str] = {}
         self._digests: dict[str, str | None] = {}
 
     def find(self, path: str, option: str = "file") -> str:
@@ -93,10 +102,10 @@ class RecordedInputs:
         return file
 
     def require(self, what: str) -> None:
-        """Raise TrustError where a file is missing."""
-        if self.missing:
-            reasons = "; ".join(f"'{path}' ({reason})" for (_, path), reason in self.missing.items())
-            raise TrustError(f"{what} names files that only a user may have opened, name them in files=[...]: {reasons}")
+        """Raise TrustError where anything is needed: what needs it, for which reasons, and what helps."""
+        if self.needs:
+            reasons = "; ".join(f"{option} '{printable(value, 200)}', {reason}" for (option, value), reason in self.needs.items())
+            raise TrustError(f"{what} needs what a file must not choose by itself ({reasons}): if you trust it, {self.remedy(self.needs)}")
 
     def changed(self) -> list[str]:
         """Return one phrase for each opened file that is not the recorded one."""
@@ -107,9 +116,11 @@ class RecordedInputs:
         return {self.opened.get(path, path): digest for path, digest in self.recorded.items()}
 
     def _named(self, path: str) -> str | None:
-        by_hash = (file for file in self.files if path in self.recorded and self._is_recorded(path, file))
-        by_name = (file for file in self.files if _base(file) == _base(path))
-        return path if path in self.files else next((*by_hash, *by_name, None))
+        if path in self.files:
+            return path
+        by_hash = [file for file in self.files if self._is_recorded(path, file)]
+        by_name = [file for file in self.files if _base(file) == _base(path)]
+        return next(iter((*by_hash, *by_name)), None)
 
     def _beside(self, path: str, option: str) -> str | None:
         """Return the file of this name beside the image, if it is the recorded one; else say why not."""
@@ -122,7 +133,7 @@ class RecordedInputs:
                 reason = "the file of this name beside the image has changed since"
         elif path not in self.recorded:
             reason = "recorded without a sha256"
-        self.missing[option, path] = reason
+        self.needs[option, path] = reason
         return None
 
     def _is_recorded(self, path: str, file: str) -> bool | None:
