@@ -1,0 +1,268 @@
+"""Every reader of a file or a text that somebody else may have made, each with a small valid sample: what the tests of trust and of damage go over.
+
+A reader is a function of one file's path. Files that belong to a sample (the net of weights, the folder of a job) lie beside it, so that a
+changed copy goes into the sample's folder, under any name of the same suffixes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tests.support.nets import conv, image_input, layer
+
+NET = f'name: "small"\n{image_input(shape=(1, 3, 12, 14))}{conv("conv", "data", 4, relu=True)}' + layer(
+    "fc", "InnerProduct", "conv", more='inner_product_param { num_output: 5 weight_filler { type: "xavier" } }'
+)
+"""A net with an image of 12 x 14 pixels, a channel named conv and a class named fc."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One reader.
+
+    Parameters
+    ----------
+    make : callable
+        Writes a small valid sample into a folder, and returns its path.
+    read : callable
+        Reads a file as the package does when a user names it, the sample's or a changed copy beside it.
+    """
+
+    make: Callable[[Path], Path]
+    read: Callable[[Path], object]
+
+
+def _net(folder: Path) -> Path:
+    path = folder / "small.prototxt"
+    path.write_text(NET, encoding="utf-8")
+    return path
+
+
+def _network(path: Path, **options: Any) -> Any:
+    import dreamopt
+
+    return dreamopt.load_net(path, device="cpu", **options)
+
+
+def _with_net(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    def both(folder: Path) -> Path:
+        _net(folder)
+        return make(folder)
+
+    return both
+
+
+def _weights(suffix: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        from dreamopt.schema import write_weights
+        from dreamopt.schema.layer_weights import LayerWeights
+
+        path = folder / f"small{suffix}"
+        rng = np.random.default_rng(0)
+        shapes = {"conv": [(4, 3, 1, 1), (4,)], "fc": [(5, 4 * 12 * 14), (5,)]}
+        write_weights(path, [LayerWeights(name, "", [rng.normal(0, 0.1, s).astype(np.float32) for s in of]) for name, of in shapes.items()])
+        return path
+
+    return _with_net(make)
+
+
+def _npy(folder: Path) -> Path:
+    path = folder / "mean.npy"
+    np.save(path, np.array([104.0, 117.0, 123.0], np.float32))
+    return path
+
+
+def _binaryproto(folder: Path) -> Path:
+    from dreamopt.schema.caffe_pb2 import BlobProto
+
+    path = folder / "mean.binaryproto"
+    blob = BlobProto(num=1, channels=3, height=2, width=3)
+    blob.data.extend(float(v) for v in range(18))
+    path.write_bytes(blob.SerializeToString())
+    return path
+
+
+def _labels(folder: Path) -> Path:
+    path = folder / "labels.txt"
+    path.write_text("tabby cat\nn01443537 goldfish\nstars\nstripes\nfive\n", encoding="utf-8")
+    return path
+
+
+def _image(suffix: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        y, x = np.mgrid[:12, :14]
+        path = folder / f"image{suffix}"
+        Image.fromarray(np.stack([y * 20, x * 15, x + y], -1).astype(np.uint8)).save(path)
+        return path
+
+    return make
+
+
+def _rendered(folder: Path, targets: tuple[str, ...] = ("conv:1",), **changes: Any) -> Path:
+    """Write a render of the small net with what replays it, as ``dreamopt render`` does."""
+    from dreamopt.cli.app import cli
+
+    out, words = folder / "made.png", [f"--target={target}" for target in targets]
+    words += [f"--set={key}={value}" for key, value in changes.items()]
+    cli(["render", "--net", str(_net(folder)), *words, "--steps=1", "--device=cpu", "-q", "-o", str(out)], standalone_mode=False)
+    return out
+
+
+def _metadata(folder: Path) -> Path:
+    from dreamopt.image.files import read_metadata
+
+    path = folder / "metadata.json"
+    path.write_text(json.dumps(read_metadata(_rendered(folder, stages='[{"steps": 1}, {"zoom": 1.2}]'))), encoding="utf-8")
+    return path
+
+
+def _metadata_of_format_1(folder: Path) -> Path:
+    from dreamopt.image.files import read_metadata
+
+    samples = Path(__file__).parents[1] / "data" / "format1"
+    shutil.copy(samples / "toy.prototxt", folder)
+    metadata = read_metadata(samples / "stages.png")
+    metadata["net"]["weights_sha256"] = _network(folder / "toy.prototxt").hash()
+    path = folder / "metadata.json"
+    path.write_text(json.dumps(metadata), encoding="utf-8")
+    return path
+
+
+def _replay(path: Path) -> object:
+    """Replay an image up to its first step, with the net that lies beside it."""
+    from dreamopt.cli.net import NET_KEYS, open_network
+    from dreamopt.image.files import read_metadata
+    from dreamopt.recipes import Plan, replay
+    from dreamopt.recipes.replay import check_metadata, differences
+
+    metadata = read_metadata(path)
+    check_metadata(metadata, path)
+    plan, load = Plan.read(metadata), dict(metadata.get("load", {}))
+    with contextlib.chdir(path.parent):
+        network, _, _ = open_network(load.pop("net", None), plan.size, **{key: load.get(key) for key in NET_KEYS})
+    return replay(network, metadata, plan=plan, stop=lambda: True), differences(metadata, network)
+
+
+def _replay_text(path: Path) -> object:
+    """Replay an image whose metadata are this text."""
+    from PIL import PngImagePlugin
+
+    from dreamopt.image.files import KEY
+
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt(KEY, path.read_text(encoding="utf-8", errors="surrogateescape"))
+    image = path.with_name(path.name + ".png")
+    Image.fromarray(np.zeros((12, 14, 3), np.uint8)).save(image, pnginfo=chunks)
+    return _replay(image)
+
+
+def _preset(folder: Path) -> Path:
+    path = folder / "preset.toml"
+    path.write_text(resources.files("dreamopt.recipes").joinpath("presets", "deepdream2015.toml").read_text("utf-8"), encoding="utf-8")
+    return path
+
+
+def _read_preset(path: Path) -> object:
+    from dreamopt.recipes.preset import preset
+
+    return replace(preset("deepdream2015"), text=path.read_text(encoding="utf-8")).settings
+
+
+def _catalogue(folder: Path) -> Path:
+    path = folder / "catalogue.toml"
+    text = resources.files("dreamopt.models").joinpath("models.toml").read_text("utf-8")
+    path.write_text("[[".join(text.split("[[", 6)[:6]), encoding="utf-8")
+    return path
+
+
+def _read_catalogue(path: Path) -> object:
+    from dreamopt.models.catalogue import load_catalogue
+
+    return load_catalogue(path)
+
+
+def _text(text: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = folder / "text.txt"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return make
+
+
+def _assign(path: Path) -> object:
+    from dreamopt.recipes.preset import resolve_settings
+
+    return resolve_settings(None, {}, path.read_text(encoding="utf-8").splitlines())
+
+
+def _targets(path: Path) -> object:
+    from dreamopt.recipes.targets import expand
+
+    _net(path.parent)
+    text = path.read_text(encoding="utf-8")
+    return expand(_network(path.parent / "small.prototxt"), text.splitlines(), 12)
+
+
+def _job(folder: Path) -> Path:
+    """Write a job that was interrupted: its file, and the checkpoint of its run."""
+    _render_job(folder, _net(folder), resume=False)
+    return folder / "job.png.checkpoint" / "job.json"
+
+
+def _render_job(folder: Path, net: Path, resume: bool) -> object:
+    """Render to job.png in a folder, or resume that, and stop after two steps more."""
+    import dreamopt
+    from dreamopt.recipes.store import FolderStore
+
+    steps = iter((False, True))
+    with FolderStore(folder / "job.png", every=1, resume=resume) as store:
+        return dreamopt.render(_network(net), "conv:1", steps=9, size=12, blur=0, store=store, stop=lambda: next(steps, True))
+
+
+def _resume(path: Path) -> object:
+    """Resume the job of a folder, in a copy of it in which a changed file has the place of the folder's own."""
+    folder = Path(tempfile.mkdtemp(dir=path.parents[1])) / "copy"
+    shutil.copytree(path.parent, folder / "job.png.checkpoint")
+    shutil.copy(path.parents[1] / "job.png", folder)
+    own = "batch0-stage0" if path.name.startswith("batch") else "job.json"
+    shutil.copy(path, folder / "job.png.checkpoint" / own)
+    return _render_job(folder, path.parents[1] / "small.prototxt", resume=True)
+
+
+READERS: dict[str, Reader] = {
+    "prototxt": Reader(_net, _network),
+    "caffemodel": Reader(_weights(".caffemodel"), lambda path: _network(path.parent / "small.prototxt", weights=path)),
+    "hdf5": Reader(_weights(".caffemodel.h5"), lambda path: _network(path.parent / "small.prototxt", weights=path)),
+    "npy": Reader(_with_net(_npy), lambda path: _network(path.parent / "small.prototxt", mean=path)),
+    "binaryproto": Reader(_with_net(_binaryproto), lambda path: _network(path.parent / "small.prototxt", mean=path)),
+    "labels": Reader(_with_net(_labels), lambda path: _network(path.parent / "small.prototxt", labels=path)),
+    **{f"image {suffix}": Reader(_image(suffix), lambda path: _read_image(path)) for suffix in (".png", ".jpg", ".gif", ".webp", ".tif")},
+    "replay": Reader(_rendered, _replay),
+    "replay text": Reader(_metadata, _replay_text),
+    "replay text of format 1": Reader(_metadata_of_format_1, _replay_text),
+    "preset": Reader(_preset, _read_preset),
+    "catalogue": Reader(_catalogue, _read_catalogue),
+    "--set": Reader(_text('steps=64\ntv.weight=0.1\noptimizer=ascent(2, norm="mean")\nstages=[{"zoom": 1.5}]\n'), _assign),
+    "target": Reader(_text('conv:1@3,4 - 0.5*fc:2\nconv:0-2\nDirection("conv", (1, 0, 2, 0))\n'), _targets),
+    "job": Reader(_job, _resume),
+    "checkpoint": Reader(lambda folder: _job(folder).with_name("batch0-stage0"), _resume),
+}
+"""All readers by name."""
+
+
+def _read_image(path: Path) -> object:
+    from dreamopt.image.files import read_image
+
+    return read_image(path)
