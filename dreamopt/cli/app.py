@@ -21,7 +21,11 @@ COMMANDS = {
 
 
 class CommandFailed(click.ClickException):
-    """A dreamopt error as a message on stderr."""
+    """A dreamopt error as one line on stderr; the exit code is 2 for arguments that do not fit, as click's own, and 1 for all else."""
+
+    def __init__(self, error: DreamoptError) -> None:
+        super().__init__(str(error))
+        self.exit_code = 2 if isinstance(error, UsageError) else 1
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it on stderr."""
@@ -62,10 +66,8 @@ class Commands(click.Group):
                 warnings.simplefilter("once", DreamoptWarning)
                 warnings.showwarning = _warn
                 return super().invoke(ctx)
-        except UsageError as error:
-            raise click.UsageError(str(error), ctx) from error
         except DreamoptError as error:
-            raise CommandFailed(str(error)) from error
+            raise CommandFailed(error) from error
         except KeyboardInterrupt:
             click.echo("dreamopt: interrupted.", err=True)
             ctx.exit(130)
