@@ -21,15 +21,17 @@ COMMANDS = {
 
 
 class CommandFailed(click.ClickException):
-    """A dreamopt error as one line on stderr; the exit code is 2 for arguments that do not fit, as click's own, and 1 for all else."""
-
-    def __init__(self, error: DreamoptError) -> None:
-        super().__init__(str(error))
-        self.exit_code = 2 if isinstance(error, UsageError) else 1
+    """A dreamopt error as one line on stderr."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it on stderr."""
         click.echo(f"dreamopt: error: {self.format_message()}", file=file if file is not None else sys.stderr)
+
+
+class ArgumentsRefused(CommandFailed):
+    """Arguments that do not fit, with the exit code of click's own errors of that kind."""
+
+    exit_code = 2
 
 
 def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: object = None, line: object = None) -> None:
@@ -67,7 +69,8 @@ class Commands(click.Group):
                 warnings.showwarning = _warn
                 return super().invoke(ctx)
         except DreamoptError as error:
-            raise CommandFailed(error) from error
+            refusal = ArgumentsRefused if isinstance(error, UsageError) else CommandFailed
+            raise refusal(str(error)) from error
         except KeyboardInterrupt:
             click.echo("dreamopt: interrupted.", err=True)
             ctx.exit(130)
