@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from dreamopt.cli.net import net_options, open_network
+from dreamopt.errors import printable
 
+_WORDS = {"mean": "mean", "scale": "scale", "channel_order": "channel order"}
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -67,10 +69,13 @@ def _input_line(summary: Mapping[str, Any]) -> str:
         return f"input {preprocessing['blob']}: {shape}, a vector"
     mean = "a mean image" if preprocessing["mean_image"] else "mean " + ", ".join(f"{value:g}" for value in preprocessing["mean"])
     order = f"{preprocessing['channel_order']}, " if len(preprocessing["mean"]) >= 3 else ""
-    line = f"input {preprocessing['blob']}: {shape}, {order}0-255 minus {mean}, times {preprocessing['scale']:g}"
-    return line + (
-        f"\n  assumed, since neither the files nor an option say: {'; '.join(preprocessing['assumed'])}" if preprocessing["assumed"] else ""
-    )
+    lines = [f"input {preprocessing['blob']}: {shape}, {order}0-255 minus {mean}, times {preprocessing['scale']:g}"]
+    said = [f"{_WORDS[name]} by {source}" for name, source in preprocessing["sources"].items() if source != "assumed"]
+    if said:
+        lines.append(f"said: {printable('; '.join(said))}")
+    if preprocessing["assumed"]:
+        lines.append(f"assumed, since neither the files nor an option say: {'; '.join(preprocessing['assumed'])}")
+    return "\n  ".join(lines)
 
 
 def _report(summary: Mapping[str, Any]) -> None:

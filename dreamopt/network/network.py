@@ -305,6 +305,7 @@ class Network:
             "channel_order": None if preprocessing is None else preprocessing.order,
             "scale": None if preprocessing is None else preprocessing.scale,
             "assumed": [] if preprocessing is None else list(preprocessing.assumed),
+            "sources": {} if preprocessing is None else dict(preprocessing.sources),
             "notes": [*self.backend.changes, *self.notes],
             "weights_sha256": self.hash(),
         }

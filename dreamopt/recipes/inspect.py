@@ -33,10 +33,9 @@ def inspect(network: Network) -> dict[str, Any]:
     -------
     dict
         Fit for JSON. ``name``, ``backend``, ``computed_by``, ``input`` (blob, shape, mean, channel order, scale, what of these was
-        assumed), ``layers`` (name,
-        type, bottoms, tops, shapes of one item, in_place, target, params, flops in multiply-adds of one item, place, added),
-        ``overwritten`` (target names by blob), ``splits``, ``totals``, ``changes`` and ``notes`` (one sentence each),
-        ``weights`` (loaded, missing, unused), ``labels`` (their number), ``weights_sha256``.
+        assumed, and the source of each), ``layers`` (name, type, bottoms, tops, shapes of one item, in_place, target, params, flops in
+        multiply-adds of one item, place, added), ``overwritten`` (target names by blob), ``splits``, ``totals``, ``changes`` and ``notes``
+        (one sentence each), ``weights`` (loaded, missing, unused), ``labels`` (their number), ``weights_sha256``.
 
     Examples
     --------
@@ -73,6 +72,7 @@ def inspect(network: Network) -> dict[str, Any]:
             "channel_order": described["channel_order"],
             "scale": described["scale"],
             "assumed": described["assumed"],
+            "sources": described["sources"],
         },
         "layers": layers,
         "overwritten": names_of_values(network),
