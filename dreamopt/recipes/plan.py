@@ -58,9 +58,9 @@ class InitImage:
     pixels: bytes = field(repr=False)
 
     @classmethod
-    def open(cls, path: str) -> InitImage:
-        """Return the image of a file."""
-        image = read_image(path)
+    def open(cls, path: str, size: int | tuple[int, int] | None = None) -> InitImage:
+        """Return the image of a file; with a size to start from, (H, W), a JPEG above the limit of pixels is decoded reduced."""
+        image = read_image(path, (size, size) if isinstance(size, int) else size)
         return cls(path, file_sha256(path), (image.shape[0], image.shape[1], image.shape[2]), image.tobytes())
 
     def array(self) -> NDArray[np.uint8]:
@@ -228,7 +228,8 @@ class Plan:
         inputs.require(what)
         if problem is not None:
             raise problem
-        settings, init = replace(fields["settings"], init=file), None if file is None else InitImage.open(file)
+        settings = replace(fields["settings"], init=file)
+        init = None if file is None else InitImage.open(file, settings.size)
         of_format1 = {} if init is None else {init.path: init.sha256}  # no others were recorded then
         return cls(
             **fields | {"settings": settings},
@@ -325,7 +326,7 @@ def plan_render(
         )
     _check_one_init(settings)
     objectives = read_targets(network, targets, settings.size)
-    init = None if settings.init is None else InitImage.open(settings.init)
+    init = None if settings.init is None else InitImage.open(settings.init, settings.size)
     if init is not None and network.input_shape[0] != 3:
         raise UsageError(f"an image to start from needs a net with 3 channels, but '{network.input_name}' has {network.input_shape[0]}")
     size = choose_size(network, settings, objectives, None if init is None else (init.shape[0], init.shape[1]))
