@@ -9,6 +9,7 @@ import click
 
 from dreamopt.cli.net import net_options, open_network
 from dreamopt.errors import printable
+from dreamopt.parts.memory import readable
 
 _WORDS = {"mean": "mean", "scale": "scale", "channel_order": "channel order"}
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -89,7 +90,11 @@ def _report(summary: Mapping[str, Any]) -> None:
         for kind, names in (("missing (random)", weights["missing"]), ("unused", weights["unused"])):
             if names:
                 click.echo(f"weights {kind}: {', '.join(names)}")
-        click.echo(f"weights loaded: {len(weights['loaded'])} layers, sha256 {summary['weights_sha256']}")
+        sha = summary["weights_sha256"]
+        click.echo(f"weights loaded: {len(weights['loaded'])} layers" + (f", sha256 {sha}" if sha is not None else ""))
+    totals = summary["totals"]
+    sizes = [readable(totals[key]) for key in ("weights_bytes", "activations_bytes")]
+    click.echo(f"memory: {sizes[0]} of weights, {sizes[1]} of activations for each sample")
     if summary["labels"]:
         click.echo(f"labels: {summary['labels']}")
     for change in summary["changes"]:

@@ -80,7 +80,7 @@ def magnitudes(pictures: str | None, channels: int, size: tuple[int, int], direc
     """
     if pictures is not None and pictures.endswith(".npy"):
         return _measured(pictures, channels, size)
-    planes = [plane for path in image_files(pictures) for plane in _cuttings(read_image(path), size)]
+    planes = [plane for path in image_files(pictures) for plane in _cuttings(read_image(path, _enough(size)), size)]
     colours = np.stack(planes) / 255.0
     colours = colours - colours.mean((0, 1, 2))
     if channels != 3:
@@ -93,6 +93,11 @@ def magnitudes(pictures: str | None, channels: int, size: tuple[int, int], direc
     rows = -np.arange(size[0]) % size[0]
     mean = (strengths.mean(0) + strengths[:, rows].mean(0)) / 2
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(mean, -1, 0)))
+
+
+def _enough(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of an image whose overlapping corners, of two thirds each, still have the size asked for."""
+    return (-(-3 * size[0] // 2), -(-3 * size[1] // 2))
 
 
 def _cuttings(picture: NDArray[np.uint8], size: tuple[int, int]) -> list[NDArray[np.float64]]:
