@@ -120,8 +120,8 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     UsageError
         For a file that cannot be read.
     """
-    with open_regular(path, "the file", UsageError) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # a BinaryIO has no readinto, a file has
+    with open_regular(path, "the file", UsageError) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _paths(value: object, marked: bool) -> Iterator[str]:
