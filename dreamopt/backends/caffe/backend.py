@@ -23,7 +23,7 @@ from dreamopt.backends.caffe.ruled_pass import BackwardSteps, run_plain, run_wit
 from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
 from dreamopt.engine.graph import Value
-from dreamopt.errors import BackendError, NetError, ShapeError, WeightsError
+from dreamopt.errors import BackendError, NetError, ShapeError, WeightsError, printable
 from dreamopt.parts.reading import open_regular
 from dreamopt.schema import NetDef, read_weights
 
@@ -303,7 +303,7 @@ class CaffeBackend:
                     self._ready()
                     return work()
                 except WorkerLostError as lost:
-                    _log.warning("%s; it is started again, and the run goes on", lost)
+                    _log.warning("%s; it is started again, and the run goes on", printable(lost))
                 try:
                     self._ready()
                     return work()
