@@ -114,9 +114,10 @@ class Problem:
         items: Sequence[int] | None = None,
         redirected: int = 0,
     ) -> None:
+        network.require_optimizable()
         self.network = network
         self.space = network.image_space(size)
-        self.size = self.space.shape[1:] if len(self.space.shape) == 3 else None
+        self.size = self.space.shape[1:] or None
         self.views = check_whole("views", views)
         self.redirected = check_whole("redirected", redirected, NOT_NEGATIVE)
         self.transforms = as_transforms(transforms)

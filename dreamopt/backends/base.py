@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from dreamopt.backends.feeds import FeedValue as FeedValue
+from dreamopt.backends.inputs.feeds import FeedValue as FeedValue
 from dreamopt.engine.backward_rule import BackwardRule as BackwardRule  # re-exported for network/, which does not import engine/
 from dreamopt.engine.graph import NetGraph as NetGraph
 from dreamopt.engine.loading import WeightsReport as WeightsReport
@@ -92,7 +92,7 @@ class OpenOptions:
     timeout, start_timeout : float
         Seconds for which its answers, and its start, are waited for.
     optimized : str, optional
-        The input that is optimized; None is for `dreamopt.backends.feeds.Feeds` to choose.
+        The input that is optimized; None is for `dreamopt.backends.inputs.feeds.Feeds` to choose.
     feed : mapping of str to FeedValue
         What the other inputs are fed, where it is not the default.
     """

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.backends.base import FeedValue, LayerInfo, OpenOptions, Shape, WeightsReport, pick_device
-from dreamopt.backends.feeds import Feeds
+from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.caffe import alias
 from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.executor.program import Program

@@ -15,12 +15,14 @@ from numpy.typing import ArrayLike
 from dreamopt import data
 from dreamopt.backends.base import START_TIMEOUT, TIMEOUT, Backend, OpenOptions
 from dreamopt.backends.caffe.python_layers import permitted, read_with_python_data
+from dreamopt.backends.inputs.cut import with_input
 from dreamopt.backends.registry import opener
 from dreamopt.errors import DreamoptWarning, ModelError, UsageError
 from dreamopt.models import locate
+from dreamopt.network.feed import FeedImage, read_feed
 from dreamopt.network.labels import read_labels
-from dreamopt.network.network import Network
-from dreamopt.network.preprocessing import ZOO_MEAN, preprocessing_of
+from dreamopt.network.network import Network, kind_of
+from dreamopt.network.preprocessing import ZOO_MEAN, Preprocessing, preprocessing_of
 from dreamopt.schema import NetDef, read_mean, read_net
 
 EMBEDDED = "tiny"
@@ -50,6 +52,8 @@ def load_net(
     default_input_size: tuple[int, int] | None = None,
     strict: bool = False,
     allow_python_layers: bool | None = None,
+    input: str | None = None,
+    feed: Mapping[str, ArrayLike | StrPath] | None = None,
 ) -> Network:
     """Load a trained Caffe net as a differentiable function of images.
 
@@ -85,7 +89,7 @@ def load_net(
     labels : path or sequence of str, optional
         Names of the classes, in a file one in each line.
     input_shape : sequence of int or mapping, optional
-        Where the file leaves the input's shape open, or to change it: (N, C, H, W), or by blob name.
+        Where the file leaves the shape of ``input`` open, or to change it: (N, C, H, W); or of several by blob name.
     seed : int
         For the fillers of layers without weights.
     phase : {"TEST", "TRAIN"}
@@ -102,6 +106,13 @@ def load_net(
     allow_python_layers : bool, optional
         Import and run the classes that ``Python`` layers name; a net that has some is refused otherwise. By default as the
         environment variable ``DREAMOPT_ALLOW_PYTHON_LAYERS`` says: ``1`` allows it.
+    input : str, optional
+        What is optimized: an input of the net, by default the one that an image goes into; or any other blob or layer, where the net is
+        then cut, so that what it wrote is the input. Embedded words are optimized so.
+    feed : mapping, optional
+        What the other inputs are fed, by name: a number, an array of one sample (which each sample gets) or of all, the path of a
+        ``.npy`` file or of an image, or text of numbers with commas between them. By default zeros; for the marks of where sequences
+        begin 0 and then 1, for a detector's ``im_info`` height, width and 1, and for its boxes the whole image.
 
     Returns
     -------
@@ -123,6 +134,7 @@ def load_net(
     """
     open_net = opener(backend)
     inputs = [weights, mean, labels]
+    feeds, feed_files = read_feed(feed)
     preprocessing: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale, "labels": labels}
     if prototxt_or_name is None or prototxt_or_name == EMBEDDED:
         prototxt_or_name, own_weights, known = embedded()
@@ -147,20 +159,39 @@ def load_net(
             stages=stages,
             strict=strict,
             open_item=None if default_input_size is None else (_channels(preprocessing["mean"]), *default_input_size),
+            optimized=input,
         )
-    options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout)
-    computed = open_net(prototxt_or_name, weights, options)
+    definition, is_cut = prototxt_or_name, False
+    if input is not None:
+        shape = input_shape.get(input) if isinstance(input_shape, Mapping) else input_shape
+        definition, input, is_cut = with_input(definition, input, shape)
+    if is_cut and mean is not None:
+        raise UsageError(f"a mean was given, but the net is cut at '{input}', and its input is what a layer wrote, not an image")
+    options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout, input, feeds)
+    computed = open_net(definition, weights, options)
     notes = _weights_notes(computed, weights, seed)
     names = read_labels(preprocessing["labels"])
-    item = computed.input_shape
-    if len(item) != 3 and preprocessing["mean"] is not None:
-        raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not an image")
-    space = None
-    if len(item) == 3:
-        space = preprocessing_of(item[0], preprocessing["channel_order"], _mean(preprocessing["mean"]), preprocessing["scale"])
-    network = Network(computed, space, names, notes)
-    network.files = tuple(os.fspath(path) for path in inputs if isinstance(path, str | os.PathLike))
+    space = None if is_cut else _preprocessing(computed, preprocessing)
+    network = Network(computed, space, names, notes, is_image=space is not None and len(computed.input_shape) == 3)
+    if network.index_reader is not None:
+        network.notes += (network.index_sentence,)
+    for value in feeds.values():
+        if isinstance(value, FeedImage):
+            value.preprocessing = space
+    network.files = tuple(os.fspath(path) for path in [*inputs, *feed_files] if isinstance(path, str | os.PathLike))
     return network
+
+
+def _preprocessing(backend: Backend, said: Mapping[str, Any]) -> Preprocessing | None:
+    """Return how images become the input; None for an input that has no grey levels."""
+    item = backend.input_shape
+    if len(item) == 3:
+        return preprocessing_of(item[0], said["channel_order"], _mean(said["mean"]), said["scale"])
+    if len(item) > 3 and (item[0] == 3 or said["mean"] is not None or said["scale"] is not None):
+        return preprocessing_of(item[0], said["channel_order"], _mean(said["mean"]), said["scale"], axes=len(item) - 1)
+    if said["mean"] is not None:
+        raise UsageError(f"a mean was given, but the net's input '{backend.input_name}' is {kind_of(item)}, not an image")
+    return None
 
 
 def embedded() -> tuple[Path, Path, dict[str, Any]]:

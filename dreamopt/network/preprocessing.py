@@ -1,6 +1,8 @@
 """How an image becomes a net's input, and back: channel order, mean, scale.
 
 ``input = (grey levels 0-255, channels in the net's order - mean) * scale``
+
+A volume (C, D, H, W), such as the frames of a video, becomes one just so, frame by frame.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from dreamopt.image.colour import LUMINANCE
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
 """Mean of the ImageNet images in blue, green, red: what Caffe's model zoo subtracts."""
+_AXES = {2: "H, W", 3: "D, H, W"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +38,11 @@ class Preprocessing:
     scale : float
         What the difference is multiplied by, not 0.
     mean_image : ndarray, optional
-        (C, H, W), subtracted instead of ``mean`` from images of just that size.
+        (C, H, W), or (C, D, H, W) for volumes, subtracted instead of ``mean`` from images of just that size.
     assumed : tuple of str
         What no file and no caller said, one phrase each, for ``dreamopt inspect``.
+    axes : int
+        Axes beside the channels: 2 for images, 3 for volumes.
     """
 
     channels: int
@@ -46,12 +51,19 @@ class Preprocessing:
     scale: float = 1.0
     mean_image: NDArray[np.float64] | None = None
     assumed: tuple[str, ...] = field(default=())
+    axes: int = 2
 
     def mean_at(self, size: Sequence[int] | None = None) -> NDArray[np.float64]:
         """Return the mean for images of (H, W): (C, H, W) where a mean image of that size was given, else (C, 1, 1)."""
-        if self.mean_image is not None and size is not None and self.mean_image.shape[1:] == tuple(size):
-            return self.mean_image
-        return self.mean.reshape(-1, 1, 1)
+        image = self.mean_image
+        if (
+            image is not None
+            and size is not None
+            and image.shape[-2:] == tuple(size)[-2:]
+            and image.shape[1:-2] in ((1,), tuple(size)[:-2])
+        ):
+            return image
+        return self.mean.reshape(-1, *(1,) * self.axes)
 
     def bounds(self, size: Sequence[int] | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return black and white in the input space, lower one first, shaped as `mean_at`."""
@@ -65,16 +77,16 @@ class Preprocessing:
         Parameters
         ----------
         x : Tensor
-            (N, C, H, W) or (C, H, W), the net's input space.
+            (N, C, H, W) or (C, H, W), the net's input space; for volumes (N, C, D, H, W) or (C, D, H, W).
 
         Returns
         -------
         Tensor
-            (N, H, W, 3) or (H, W, 3), float, red, green, blue, cut to 0-255. One channel is shown grey, two as red and
-            green, and of more than three the first three.
+            (N, H, W, 3) or (H, W, 3), for volumes (N, D, H, W, 3) or (D, H, W, 3), float, red, green, blue, cut to 0-255.
+            One channel is shown grey, two as red and green, and of more than three the first three.
         """
-        mean = torch.as_tensor(self.mean_at(tuple(x.shape[-2:])), dtype=x.dtype, device=x.device)
-        grey = (x.detach() / self.scale + mean).clamp(0, 255).movedim(-3, -1)
+        mean = torch.as_tensor(self.mean_at(tuple(x.shape[-self.axes :])), dtype=x.dtype, device=x.device)
+        grey = (x.detach() / self.scale + mean).clamp(0, 255).movedim(-1 - self.axes, -1)
         if self.channels == 1:
             return grey.expand(*grey.shape[:-1], 3).contiguous()
         if self.channels == 2:
@@ -102,21 +114,22 @@ class Preprocessing:
             For another number of channels.
         """
         array = np.asarray(picture, dtype=np.float64)
-        if array.ndim == 2:
+        if array.ndim == self.axes:
             array = np.repeat(array[..., None], 3 if self.channels == 3 else 1, axis=-1)
-        if array.ndim == 3 and array.shape[2] == 3 and self.channels == 1:
+        if array.ndim == self.axes + 1 and array.shape[-1] == 3 and self.channels == 1:
             array = array @ np.array(LUMINANCE)[:, None]
-        if array.ndim != 3 or array.shape[2] != self.channels:
-            raise ImageError(
-                f"a picture of shape {array.shape} does not fit a net of {self.channels} channels: give (H, W, {self.channels})"
-            )
+        if array.ndim != self.axes + 1 or array.shape[-1] != self.channels:
+            wanted = f"({_AXES[self.axes]}, {self.channels})"
+            raise ImageError(f"a picture of shape {array.shape} does not fit a net of {self.channels} channels: give {wanted}")
         if self.channels >= 3 and self.order == "BGR":
             array = np.concatenate([array[..., 2::-1], array[..., 3:]], axis=-1)
         planes = np.moveaxis(array, -1, 0)
         return torch.from_numpy(np.ascontiguousarray((planes - self.mean_at(planes.shape[1:])) * self.scale))
 
 
-def preprocessing_of(channels: int, order: str | None = None, mean: ArrayLike | None = None, scale: float | None = None) -> Preprocessing:
+def preprocessing_of(
+    channels: int, order: str | None = None, mean: ArrayLike | None = None, scale: float | None = None, *, axes: int = 2
+) -> Preprocessing:
     """Check what a caller says about the input and fill in what he does not, as Caffe's model zoo would.
 
     Parameters
@@ -129,6 +142,8 @@ def preprocessing_of(channels: int, order: str | None = None, mean: ArrayLike | 
         None is `ZOO_MEAN` for three channels (turned round for RGB) and 0 for any other number of them.
     scale : float, optional
         Not 0; None is 1.
+    axes : int
+        Axes beside the channels: 2 for images; 3 for volumes, whose mean may be (C, D, H, W).
 
     Raises
     ------
@@ -146,16 +161,18 @@ def preprocessing_of(channels: int, order: str | None = None, mean: ArrayLike | 
         zoo = ZOO_MEAN if order == "BGR" else ZOO_MEAN[::-1]
         values = np.array(zoo if channels == 3 else (0.0,) * channels)
         said = f"mean {', '.join(f'{v:g}' for v in zoo)} (that of Caffe's model zoo)" if channels == 3 else "mean 0"
-        return Preprocessing(channels, order, values, scale, assumed=(said, *assumed))
+        return Preprocessing(channels, order, values, scale, assumed=(said, *assumed), axes=axes)
     array = np.asarray(mean, dtype=np.float64)
-    if array.ndim == 4 and array.shape[0] == 1:
+    if array.ndim == axes + 2 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 0:
-        return Preprocessing(channels, order, np.full(channels, float(array)), scale, assumed=tuple(assumed))
-    if array.ndim not in (1, 3) or array.shape[0] != channels:
-        wanted = f"a number, ({channels},) or ({channels}, H, W)"
+        return Preprocessing(channels, order, np.full(channels, float(array)), scale, assumed=tuple(assumed), axes=axes)
+    if array.ndim == 3 and axes == 3 and array.shape[0] == channels:
+        array = array[:, None]  # the same image for each frame
+    if array.ndim not in (1, axes + 1) or array.shape[0] != channels:
+        wanted = f"a number, ({channels},) or ({channels}, {_AXES[axes]})"
         raise UsageError(f"a mean of shape {array.shape} does not fit a net of {channels} channels: give {wanted}")
     if not np.isfinite(array).all():
         raise UsageError("the mean holds values that are not finite")
-    image = array if array.ndim == 3 and array.shape[1:] != (1, 1) else None
-    return Preprocessing(channels, order, array.reshape(channels, -1).mean(1), scale, image, tuple(assumed))
+    image = array if array.ndim == axes + 1 and array.shape[1:] != (1,) * axes else None
+    return Preprocessing(channels, order, array.reshape(channels, -1).mean(1), scale, image, tuple(assumed), axes)

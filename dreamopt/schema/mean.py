@@ -61,6 +61,21 @@ def read_mean(path: str | Path) -> Array:
     return mean
 
 
+def read_array(path: Path, what: str) -> Array:
+    """Return the numbers of a ``.npy`` file, float32, of any shape.
+
+    Raises
+    ------
+    WeightsError
+        For a file that is damaged, something else, or holds no numbers.
+    """
+    with mapped_file(path) as buffer:
+        if not buffer[:6].startswith(_NPY):
+            refuse_other_types(path, buffer[:4096], f"{what} (.npy)")
+            raise WeightsError(f"{path}: {what} is no .npy file")
+        return _read_npy(path)
+
+
 def _read_npy(path: Path) -> Array:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)

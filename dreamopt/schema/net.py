@@ -121,9 +121,32 @@ def read_net(
     """
     if isinstance(source, NetParameter):
         locations = [SourceLocation("<net>", 0)] * (len(source.layer) + len(source.layers))
-        return _finish(source, locations, SourceLocation("<net>", 0), "", phase, level, stages, input_shape, keep=keep, open_item=open_item, optimized=optimized)
+        return _finish(
+            source,
+            locations,
+            SourceLocation("<net>", 0),
+            "",
+            phase,
+            level,
+            stages,
+            input_shape,
+            keep=keep,
+            open_item=open_item,
+            optimized=optimized,
+        )
     path = Path(source)
-    return parse_net(_read_text(path), str(source), phase, level, stages, strict, input_shape=input_shape, keep=keep, open_item=open_item, optimized=optimized)
+    return parse_net(
+        _read_text(path),
+        str(source),
+        phase,
+        level,
+        stages,
+        strict,
+        input_shape=input_shape,
+        keep=keep,
+        open_item=open_item,
+        optimized=optimized,
+    )
 
 
 def parse_net(

@@ -21,7 +21,7 @@ from dreamopt.backends.caffe.description import describe_layers, report_weights
 from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, require_permission, wanted_sources
 from dreamopt.backends.caffe.ruled_pass import BackwardSteps, run_plain, run_with_rule
 from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder
-from dreamopt.backends.feeds import Feeds
+from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
 from dreamopt.engine.graph import Value
 from dreamopt.errors import BackendError, NetError, ShapeError
@@ -272,9 +272,9 @@ class CaffeBackend:
         fed = self._feeds.arrays(subnet.fed, whole[0], whole[1:])
         zeros = {name: array.shape for name, array in fed.items() if self._feeds.others[name].is_zero}
         sent = {name: array for name, array in fed.items() if name not in zeros}
-        request = {"op": "forward", "ticket": ticket, "inputs": [*subnet.inputs, *sent], "zeros": zeros, "outputs": subnet.taps}
-        arrays = [*arrays, *sent.values()]
-        shapes = zeros | {name: array.shape for name, array in zip(request["inputs"], arrays, strict=True)}
+        names, arrays = [*subnet.inputs, *sent], [*arrays, *sent.values()]
+        request = {"op": "forward", "ticket": ticket, "inputs": names, "zeros": zeros, "outputs": subnet.taps}
+        shapes = zeros | {name: array.shape for name, array in zip(names, arrays, strict=True)}
         _, values = self._ask_subnet(subnet, request, shapes, arrays)
         return ticket, [value.copy() for value in values]
 

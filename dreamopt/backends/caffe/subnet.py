@@ -28,7 +28,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dreamopt.backends.feeds import input_shapes
+from dreamopt.backends.inputs.feeds import input_shapes
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits, traits_of
 from dreamopt.engine.graph import AUTOMATIC, LayerDef, NetGraph, Value, constant, insert_splits
 from dreamopt.engine.layer import Layer

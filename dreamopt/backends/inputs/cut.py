@@ -47,11 +47,9 @@ def with_input(definition: NetDef, name: str, shape: Sequence[int] | None = None
     ... ''')
     >>> cut, blob, _ = with_input(net, "embed")
     >>> [(layer.name, layer.type) for layer in cut.param.layer], blob
-    ([('embed', 'Input'), ('relu', 'ReLU')], 'vectors')
+    ([('embed_input', 'Input'), ('relu', 'ReLU')], 'vectors')
     """
-    layers = [
-        LayerDef(layer, where) for layer, where in zip(definition.param.layer, definition.locations, strict=True)
-    ]
+    layers = [LayerDef(layer, where) for layer, where in zip(definition.param.layer, definition.locations, strict=True)]
     graph = NetGraph(layers)
     try:
         value = graph.value(name)
@@ -106,7 +104,8 @@ def _cut(
             locations.append(layer.where)
         if i == at:
             names[value] = blob
-            own = LayerParameter(name=layer.name if i not in kept else blob, type="Input", top=[blob])
+            # Not the layer's own name, by which Caffe would look for its weights.
+            own = LayerParameter(name=_free(f"{layer.name}_input", {other.name for other in layers}), type="Input", top=[blob])
             own.input_param.shape.add(dim=shape)
             param.layer.append(own)
             locations.append(layer.where)

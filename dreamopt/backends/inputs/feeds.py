@@ -92,13 +92,15 @@ class Feed:
             return np.full(shape, values.reshape(()), np.float32)
         rows = _one_sample(values, item)
         if rows is not None:
-            return np.ascontiguousarray(np.broadcast_to(rows if axis is None else np.expand_dims(rows, axis), shape))
+            return np.array(np.broadcast_to(rows if axis is None else np.expand_dims(rows, axis), shape))
         fits = values.ndim == len(shape) and all(
             k == axis or values.shape[k] == size or (k > 1 and len(shape) == 4 and not self.follows_size) for k, size in enumerate(shape)
         )
         if not fits:
             allowed = " or ".join(dict.fromkeys([str(item), str(self.shape)]))
-            raise UsageError(f"the feed of input '{self.blob}' has the shape {values.shape}, but has to be one number or of shape {allowed}")
+            raise UsageError(
+                f"the feed of input '{self.blob}' has the shape {values.shape}, but has to be one number or of shape {allowed}"
+            )
         if axis is None:
             return values
         if samples % values.shape[axis]:
@@ -188,7 +190,9 @@ class Feeds:
         for name in given or {}:
             _require(name, shapes, "fed")
             if name == self.optimized:
-                raise UsageError(f"input '{name}' is the one that is optimized, and cannot be fed too; choose another with input= (--input)")
+                raise UsageError(
+                    f"input '{name}' is the one that is optimized, and cannot be fed too; choose another with input= (--input)"
+                )
         self.shape = shapes[self.optimized]
         main = self.shape
         batch = main[0] if main else 1
@@ -217,8 +221,8 @@ class Feeds:
 
     @property
     def changes(self) -> list[str]:
-        """One sentence for each input that is not optimized."""
-        return [f"input '{name}' {feed.shape} {feed}" for name, feed in self.others.items()]
+        """One sentence for each input that is not optimized and that a layer reads."""
+        return [f"input '{name}' {feed.shape} {feed}" for name, feed in self.others.items() if feed.role != "unread"]
 
     def describe(self) -> dict[str, Any]:
         """Return what a result file says of the inputs that were given something."""
