@@ -139,9 +139,18 @@ class EngineBackend:
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
         """Return the named values' shapes for one item of that shape."""
         program = self._program(layers)
-        inputs = {name: tuple(array.shape) for name, array in self._feeds.arrays(program.inputs, 1, item).items()}
-        found = program.shapes(inputs | {self.input_name: (1, *item)})
+        found = program.shapes(self._input_shapes(program, item))
         return {name: tuple(shape[1:]) for name, shape in found.items()}
+
+    def memory(self, layers: Sequence[str], item: Shape) -> int:
+        """Return the bytes that a sample of this shape keeps for the backward pass, at the least."""
+        program = self._program(layers)
+        return program.memory(self._input_shapes(program, item))
+
+    def _input_shapes(self, program: Program, item: Shape) -> dict[str, Shape]:
+        """Return the shapes of a program's inputs in a pass of one sample."""
+        fed = self._feeds.arrays(program.inputs, 1, item)
+        return {name: tuple(array.shape) for name, array in fed.items()} | {self.input_name: (1, *item)}
 
     def weights_hash(self) -> str:
         """Return the sha256 of every layer's name and weights."""

@@ -7,7 +7,7 @@ A volume (C, D, H, W), such as the frames of a video, becomes one just so, frame
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.colour import LUMINANCE
+from dreamopt.parts.checks import plain_number
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
 """Mean of the ImageNet images in blue, green, red: what Caffe's model zoo subtracts."""
@@ -41,6 +42,8 @@ class Preprocessing:
         (C, H, W), or (C, D, H, W) for volumes, subtracted instead of ``mean`` from images of just that size.
     assumed : tuple of str
         What no file and no caller said, one phrase each, for ``dreamopt inspect``.
+    sources : mapping of str to str
+        Who said ``mean``, ``scale`` and ``channel_order``: ``"option"``, a place in the prototxt, ``"catalogue"``, ``"assumed"``.
     axes : int
         Axes beside the channels: 2 for images, 3 for volumes.
     """
@@ -51,6 +54,7 @@ class Preprocessing:
     scale: float = 1.0
     mean_image: NDArray[np.float64] | None = None
     assumed: tuple[str, ...] = field(default=())
+    sources: Mapping[str, str] = field(default_factory=dict)
     axes: int = 2
 
     def mean_at(self, size: Sequence[int] | None = None) -> NDArray[np.float64]:
@@ -139,7 +143,8 @@ def preprocessing_of(
     order : {"BGR", "RGB"}, optional
         Order of the first three channels; None is BGR.
     mean : number, (C,), or (C, H, W) array, optional
-        None is `ZOO_MEAN` for three channels (turned round for RGB) and 0 for any other number of them.
+        None is `ZOO_MEAN` for three channels (turned round for RGB) and 0 for any other number of them. A (H, W, C) array whose first
+        axis cannot be the channels is turned to (C, H, W), and ``assumed`` says so.
     scale : float, optional
         Not 0; None is 1.
     axes : int
@@ -150,29 +155,53 @@ def preprocessing_of(
     UsageError
         For anything that does not fit.
     """
-    assumed = ([] if order is not None or channels < 3 else ["channel order BGR"]) + ([] if scale is not None else ["scale 1"])
-    order = "BGR" if order is None else order.upper()
-    scale = 1.0 if scale is None else float(scale)
+    values, image, phrase = _mean(channels, order, mean, axes)
+    assumed = [*phrase]
+    if order is None and channels >= 3:
+        assumed.append("channel order BGR")
+    if scale is None:
+        assumed.append("scale 1")
+    order = "BGR" if order is None else str(order).upper()
+    scale = 1.0 if scale is None else _scale(scale)
     if order not in ("BGR", "RGB"):
         raise UsageError(f"channel_order must be BGR or RGB, not '{order}'")
-    if scale == 0 or not np.isfinite(scale):
-        raise UsageError(f"scale must be a finite number other than 0, not {scale}")
+    return Preprocessing(channels, order, values, scale, image, tuple(assumed), axes=axes)
+
+
+def _scale(scale: object) -> float:
+    value = plain_number(scale)
+    if value is None or value == 0 or not np.isfinite(value):
+        raise UsageError(f"scale must be a finite number other than 0, not {scale if value is None else value}")
+    return float(value)
+
+
+def _mean(
+    channels: int, order: str | None, mean: ArrayLike | None, axes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, Sequence[str]]:
+    """Return the mean of each channel, the mean image where one was given, and what was assumed, in words."""
     if mean is None:
-        zoo = ZOO_MEAN if order == "BGR" else ZOO_MEAN[::-1]
-        values = np.array(zoo if channels == 3 else (0.0,) * channels)
-        said = f"mean {', '.join(f'{v:g}' for v in zoo)} (that of Caffe's model zoo)" if channels == 3 else "mean 0"
-        return Preprocessing(channels, order, values, scale, assumed=(said, *assumed), axes=axes)
-    array = np.asarray(mean, dtype=np.float64)
+        zoo = ZOO_MEAN[::-1] if str(order).upper() == "RGB" else ZOO_MEAN
+        if channels != 3:
+            return np.zeros(channels), None, ["mean 0"]
+        return np.array(zoo), None, [f"mean {', '.join(f'{v:g}' for v in zoo)} (that of Caffe's model zoo)"]
+    try:
+        array = np.asarray(mean, dtype=np.float64)
+    except (TypeError, ValueError) as problem:
+        raise UsageError(f"the mean must be a number, one for each channel or an array (C, H, W), not {str(mean)[:100]!r}") from problem
+    if not np.isfinite(array).all():
+        raise UsageError("the mean holds values that are not finite")
     if array.ndim == axes + 2 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 0:
-        return Preprocessing(channels, order, np.full(channels, float(array)), scale, assumed=tuple(assumed), axes=axes)
+        return np.full(channels, float(array)), None, ()
+    said = []
+    if array.ndim == 3 and array.shape[0] != channels == array.shape[2]:
+        said = [f"the mean's axes (H, W, C), since its shape is {array.shape} for {channels} channels"]
+        array = np.moveaxis(array, 2, 0)
     if array.ndim == 3 and axes == 3 and array.shape[0] == channels:
-        array = array[:, None]  # the same image for each frame
-    if array.ndim not in (1, axes + 1) or array.shape[0] != channels:
-        wanted = f"a number, ({channels},) or ({channels}, {_AXES[axes]})"
-        raise UsageError(f"a mean of shape {array.shape} does not fit a net of {channels} channels: give {wanted}")
-    if not np.isfinite(array).all():
-        raise UsageError("the mean holds values that are not finite")
-    image = array if array.ndim == axes + 1 and array.shape[1:] != (1,) * axes else None
-    return Preprocessing(channels, order, array.reshape(channels, -1).mean(1), scale, image, tuple(assumed), axes)
+        array = array[:, None]  # the same for each frame
+    if array.ndim not in (1, axes + 1) or array.shape[0] != channels or array.size == 0:
+        allowed = f"a number, ({channels},) or ({channels}, {_AXES[axes]})"
+        raise UsageError(f"a mean of shape {array.shape} does not fit a net of {channels} channels: give {allowed}")
+    image = array if array.size > channels else None
+    return array.reshape(channels, -1).mean(1), image, said

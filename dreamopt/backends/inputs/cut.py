@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dreamopt.engine.blob_layer import BlobLayer
 from dreamopt.engine.graph import LayerDef, NetGraph, Value
@@ -113,7 +114,7 @@ def _cut(
     change = f"{layers[at].where}: the net is cut at layer '{layers[at].name}' ({layers[at].type}), whose values {shape} are its input"
     if below:
         change += f"; {len(below)} layers below or beside it are left out"
-    return NetDef(param, locations, [*definition.changes, change], definition.text), blob, True
+    return replace(definition, param=param, locations=locations, changes=[*definition.changes, change]), blob, True
 
 
 def _free(name: str, taken: set[str]) -> str:
