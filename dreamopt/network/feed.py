@@ -13,8 +13,8 @@ from dreamopt.backends.base import FeedValue, Shape
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.preprocessing import Preprocessing
+from dreamopt.parts.npy import read_npy
 from dreamopt.parts.part import file_sha256
-from dreamopt.schema.mean import read_array
 
 
 class FeedImage:
@@ -74,7 +74,7 @@ def read_feed(feed: Mapping[str, Any] | None) -> tuple[dict[str, FeedValue], lis
                 continue
             files.append(text)
             if text.lower().endswith(".npy"):
-                values[name] = _checked(name, read_array(Path(text), f"the feed of input '{name}'"))
+                values[name] = _checked(name, read_npy(text, f"the feed of input '{name}'", UsageError))
             else:
                 if not Path(text).exists():
                     raise UsageError(f"the feed of input '{name}', '{text}', is neither a file nor numbers with commas between them")

@@ -335,8 +335,9 @@ class Network:
         """
         if not self.has_image_input:
             raise ImageError(f"the net's input '{self.input_name}' is {kind_of(self.input_shape)}, not a picture")
-        whole = read_image(image) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
-        x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]
+        pair = self.item_shape(size)[1:]
+        whole = read_image(image, pair) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
+        x = self.from_rgb(covering(whole, pair))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}
 

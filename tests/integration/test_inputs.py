@@ -39,9 +39,18 @@ def test_a_fed_image_is_in_the_metadata_and_replayed(tmp_path: Path, mask: Path)
     metadata = read_metadata(tmp_path / "0.png")
     assert metadata["load"]["feed"] == [f"mask={mask}"]
     assert metadata["net"]["feed"]["mask"]["sha256"] == metadata["inputs"][str(mask)]
-    again = called("replay", tmp_path / "0.png", "-q")
+    again = called("replay", tmp_path / "0.png", "-q", "--net", path, "--weights", weights)
     assert again.exit_code == 0, again.output
     assert "the same pixels" in again.output
+    # A feed's file is opened where it lies beside the image, or where the user names it.
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    moved = mask.rename(elsewhere / "mask.png")
+    refused = called("replay", tmp_path / "0.png", "-q", "--net", path, "--weights", weights)
+    assert refused.exit_code == 1
+    assert f"--file {mask}" in refused.output
+    named = called("replay", tmp_path / "0.png", "-q", "--net", path, "--weights", weights, "--file", moved)
+    assert "the same pixels" in named.output, named.output
+    assert read_metadata(tmp_path / "0-replay.png")["load"]["feed"] == [f"mask={moved}"]
 
 
 def test_the_input_is_chosen(tmp_path: Path) -> None:
