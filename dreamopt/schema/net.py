@@ -16,7 +16,7 @@ from dreamopt.schema.inputs import InputShape, OpenItem, make_inputs
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
-from dreamopt.schema.upgrade import upgrade
+from dreamopt.schema.upgrade import drop_bare_inputs, upgrade
 
 _MOST_BYTES = 32 * 2**20  # ResNet-152 has 140 kB; tokens take some twenty times the file
 _PHASES = {"TRAIN": TRAIN, "TEST": TEST}
@@ -183,6 +183,8 @@ def _finish(
     upgraded.state.stage.extend(stages)
     all_layers = list(zip(upgraded.layer, kept_locations, strict=True))
     kept_locations = filter_layers(upgraded, kept_locations)
+    if param.input and not param.input_shape and not param.input_dim:
+        kept_locations = drop_bare_inputs(upgraded, kept_locations, changes)
     kept_ids = {id(location) for location in kept_locations}
     left_out = [(layer, location) for layer, location in all_layers if id(location) not in kept_ids]
     if not kept_locations:

@@ -126,6 +126,42 @@ def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter) -> None:
             copy_field(new, field, value)
 
 
+def drop_bare_inputs(param: NetParameter, locations: list[SourceLocation], changes: list[str]) -> list[SourceLocation]:
+    """Take the names that only say ``input: "data"``, without a shape, out of the first layer, where Caffe does not miss them.
+
+    Caffe forgets all of them, and loads a net in which a layer makes that blob, or none reads it. One that is read, and made nowhere, stays:
+    the caller may give its shape.
+
+    Parameters
+    ----------
+    param : NetParameter
+        A V2 net, filtered by its state, whose first layer was made of such names.
+    locations : list of SourceLocation
+        One for each layer.
+    changes : list of str
+        Gets a sentence for each name.
+    """
+    layer, others = param.layer[0], param.layer[1:]
+    read = {bottom for other in others for bottom in other.bottom}
+    makers: dict[str, str] = {}
+    for other, location in zip(others, locations[1:], strict=True):
+        for top in set(other.top).difference(other.bottom):
+            makers.setdefault(top, f"layer '{other.name}' ({other.type}, {location}) makes it")
+    for blob in list(layer.top):
+        if blob in makers:
+            why = makers[blob]
+        elif blob not in read:
+            why = "no layer reads it"
+        else:
+            continue
+        layer.top.remove(blob)
+        changes.append(f"{locations[0]}: the input '{blob}', of which no shape is given, is left out, as by Caffe: {why}")
+    if layer.top:
+        return locations
+    del param.layer[0]
+    return locations[1:]
+
+
 def _upgrade_input(param: NetParameter, locations: list[SourceLocation], top: SourceLocation, changes: list[str]) -> list[SourceLocation]:
     if not param.input:
         return locations
