@@ -134,23 +134,23 @@ def open_network(
 
     found = models.locate(net, said["cache"])
     mean = _mean(said["mean"])
-    known = {"weights": found.weights, "labels": found.labels, "scale": found.scale, "channel_order": found.channel_order}
-    options: dict[str, Any] = {key: value if said[key] is None else said[key] for key, value in known.items()}
+    options: dict[str, Any] = {key: getattr(found, key) if said[key] is None else said[key] for key in ("weights", "labels")}
     network = load_net(
         found.prototxt,
         options["weights"],
         backend=said["backend"],
         python=said["python"],
         device=said["device"],
-        mean=found.mean if mean is None else mean,
-        channel_order=options["channel_order"],
-        scale=options["scale"],
+        mean=mean,
+        channel_order=said["channel_order"],
+        scale=said["scale"],
         labels=options["labels"],
         input_shape=_input_shape(said["input_shape"] or ()),
         phase=said["phase"] or "TEST",
         level=0 if said["level"] is None else said["level"],
         stages=said["stage"] or (),
         default_input_size=(size, size) if isinstance(size, int) else size,
+        known={"mean": found.mean, "scale": found.scale, "channel_order": found.channel_order},
     )
     repeat = {key: said[key] for key in NET_KEYS}
     source = {

@@ -17,7 +17,7 @@ MAY: dict[str, set[str]] = {
     "data": {"errors"},
     "parts": {"errors"},
     "schema": {"parts", "errors"},
-    "models": {"version", "errors"},
+    "models": {"parts", "version", "errors"},
     "engine": {"schema", "parts", "errors"},
     "image": {"parts", "errors"},
     "caffe": {"engine", "schema", "version", "errors"},
