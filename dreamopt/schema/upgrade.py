@@ -82,8 +82,8 @@ def upgrade(
     if upgraded.layers:
         for old_layer in upgraded.layers:
             _move_transformation(old_layer)
-        for old_layer in upgraded.layers:
-            _upgrade_v1_layer(old_layer, upgraded.layer.add())
+        for old_layer, location in zip(upgraded.layers, upgraded_locations, strict=True):
+            _upgrade_v1_layer(old_layer, upgraded.layer.add(), location.newer)
         changes.append(f"the file has Caffe's V1 form ('layers'): {len(upgraded.layers)} layers were upgraded to V2")
         del upgraded.layers[:]
     upgraded_locations = _upgrade_input(upgraded, upgraded_locations, top, changes)
@@ -105,7 +105,7 @@ def _move_transformation(layer: V1LayerParameter) -> None:
             source.ClearField(name)
 
 
-def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter) -> None:
+def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter, newer: LayerParameter | None) -> None:
     specs: list[ParamSpec] = [
         new.param.add() for _ in range(max(len(old.param), len(old.blob_share_mode), len(old.blobs_lr), len(old.weight_decay)))
     ]
@@ -124,13 +124,15 @@ def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter) -> None:
             new.type = V1_TYPES[old.type]
         else:
             copy_field(new, field, value)
+    if newer is not None:
+        new.MergeFrom(newer)
 
 
 def drop_bare_inputs(param: NetParameter, locations: list[SourceLocation], changes: list[str]) -> list[SourceLocation]:
     """Take the names that only say ``input: "data"``, without a shape, out of the first layer, where Caffe does not miss them.
 
-    Caffe forgets all of them, and loads a net in which a layer makes that blob, or none reads it. One that is read, and made nowhere, stays:
-    the caller may give its shape.
+    Caffe forgets all of them, and loads a net in which a layer makes that blob, or none reads it. One that is read, and made
+    nowhere, stays: the caller may give its shape.
 
     Parameters
     ----------
