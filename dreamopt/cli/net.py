@@ -1,6 +1,5 @@
 """The options that name a net, shared by the commands, and loading what they name."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import click
 from dreamopt import models
 from dreamopt.backends.registry import backend_choices
 from dreamopt.errors import UsageError
+from dreamopt.parts.part import file_sha256
 
 if TYPE_CHECKING:
     from dreamopt.network import Network
@@ -81,6 +81,18 @@ def net_options(command: Command) -> Command:
     return command
 
 
+def some_net_options(*names: str) -> Callable[[Command], Command]:
+    """Return what adds those of `NET_OPTIONS` that have these names."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(NET_OPTIONS):
+            [parameter] = vars(option(lambda: None))["__click_params__"]
+            command = option(command) if parameter.name in names else command
+        return command
+
+    return add
+
+
 def _mean(text: str | None) -> str | list[float] | None:
     if text is None or Path(text).exists():
         return text
@@ -111,9 +123,8 @@ def _file_hash(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:  # the net's reader says it better
+        return file_sha256(path)
+    except UsageError:  # the net's reader says it better
         return None
 
 

@@ -271,8 +271,9 @@ class Network:
             For a file that cannot be read as an image, or a net whose input is none.
         """
         self._picture()
-        whole = read_image(image) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
-        x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]
+        pair = self.item_shape(size)[1:]
+        whole = read_image(image, pair) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
+        x = self.from_rgb(covering(whole, pair))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}
 

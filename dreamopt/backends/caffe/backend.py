@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +18,15 @@ from torch import Tensor
 
 from dreamopt.backends.base import Shape
 from dreamopt.backends.caffe.connection import PART, Answer, Array, CaffeAbortedError, CaffeConnection, WorkerLostError, as_float32
-from dreamopt.backends.caffe.description import describe_layers, report_weights
+from dreamopt.backends.caffe.description import describe_layers, refuse_foreign, report_weights
 from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, require_permission, wanted_sources
 from dreamopt.backends.caffe.ruled_pass import BackwardSteps, run_plain, run_with_rule
 from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
 from dreamopt.engine.graph import Value
-from dreamopt.errors import BackendError, NetError, ShapeError
+from dreamopt.engine.loading import form_of
+from dreamopt.errors import BackendError, NetError, ShapeError, WeightsError
+from dreamopt.parts.reading import open_regular
 from dreamopt.schema import NetDef, read_weights
 
 _log = logging.getLogger(__name__)
@@ -94,6 +97,10 @@ class CaffeBackend:
         self._weights_are_local = self._weights is not None and Path(self._weights).exists()
         stored = read_weights(Path(self._weights)) if self._weights is not None and self._weights_are_local else []
         in_file = [layer.name for layer in stored if layer.blobs]
+        form = form_of(stored)
+        here = {step.param.name for i, step in enumerate(self._builder.layers) if i not in self._builder.unsupported}
+        caffe = f"Caffe {hello['version']} in {connection.where}"
+        refuse_foreign(self._weights or "", [layer for layer in stored if layer.name in here], hello["fields"], caffe)
         del stored
         self._phase, self._seed = phase, seed
         self._text = self._builder.base(set(in_file))
@@ -111,7 +118,8 @@ class CaffeBackend:
         self._traits: list[LayerTraits] = self._builder.traits(self._counts)
         self.layers = describe_layers(self._builder, answer, self.input_name, phase)
         in_net = [name for name in in_file if name not in self._unsupported]
-        self.weights_report = report_weights(list(self._counts), in_net, self._weights, self._weights_are_local)
+        report = report_weights(list(self._counts), in_net, self._weights, self._weights_are_local)
+        self.weights_report = replace(report, form=form)
         self.changes = [*definition.changes]
         self.changes += [f"{why}; it is left out, with what needs it" for why in dict.fromkeys(self._builder.unsupported.values())]
         self.changes += [f"input '{name}' {shape} is fed zeros" for name, shape in inputs.items() if name != self.input_name]
@@ -330,7 +338,7 @@ class CaffeBackend:
 
     def _send(self) -> str:
         assert self._weights is not None
-        with open(self._weights, "rb") as stream:
+        with open_regular(self._weights, "the weights", WeightsError) as stream:
             part = stream.read(PART)
             name = "weights.caffemodel.h5" if part.startswith(_HDF5) else "weights.caffemodel"
             first = True
