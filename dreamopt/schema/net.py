@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dreamopt.errors import NetError, PrototxtError, UsageError
+from dreamopt.errors import DreamoptWarning, NetError, PrototxtError, UsageError
 from dreamopt.parts.reading import UTF_MARKS, decode_text, read_bytes
-from dreamopt.schema.caffe_pb2 import TEST, TRAIN, NetParameter
+from dreamopt.schema.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter
 from dreamopt.schema.check import check_structure
 from dreamopt.schema.file_type import describe_file_type, is_text
 from dreamopt.schema.forks import normalize_fork_fields
@@ -17,7 +18,7 @@ from dreamopt.schema.inputs import InputShape, OpenItem, make_inputs
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
-from dreamopt.schema.upgrade import upgrade
+from dreamopt.schema.upgrade import drop_bare_inputs, upgrade
 
 _MOST_BYTES = 32 * 2**20  # ResNet-152 has 140 kB; tokens take some twenty times the file
 _PHASES = {"TRAIN": TRAIN, "TEST": TEST}
@@ -184,7 +185,7 @@ def parse_net(
     ["<text>:1: data layer 'd' (DummyData) became an Input layer"]
     """
     param = NetParameter()
-    reading = Reading(text, param, filename, strict=strict)
+    reading = Reading(text, param, filename, strict=strict, tolerant=True)
     return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown, keep, open_item, optimized)
 
 
@@ -215,6 +216,8 @@ def _finish(
     upgraded.state.stage.extend(stages)
     all_layers = list(zip(upgraded.layer, kept_locations, strict=True))
     kept_locations = filter_layers(upgraded, kept_locations)
+    if param.input and not param.input_shape and not param.input_dim:
+        kept_locations = drop_bare_inputs(upgraded, kept_locations, changes)
     kept_ids = {id(location) for location in kept_locations}
     left_out = [(layer, location) for layer, location in all_layers if id(location) not in kept_ids]
     if not kept_locations:
@@ -224,8 +227,20 @@ def _finish(
         )
     transforms = input_transforms(upgraded.layer, kept_locations, changes)
     kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item, optimized)
+    computed = {id(location) for layer, location in zip(upgraded.layer, kept_locations, strict=True) if layer.type != "Input"}
+    _settle_problems(all_layers, computed, changes)
     check_structure(upgraded, kept_locations, left_out)
     return NetDef(upgraded, kept_locations, changes, text, transforms)
+
+
+def _settle_problems(layers: Sequence[tuple[LayerParameter, SourceLocation]], computed: Collection[int], changes: list[str]) -> None:
+    """Refuse a word that a layer does not take, or warn of it where that layer is left out, or only the shape of its data is used."""
+    for layer, location in layers:
+        for problem in location.problems:
+            if id(location) in computed or layer.type == "Input":
+                raise problem
+            changes.append(f"{problem}; the layer is not computed, and the word is left out")
+            warnings.warn(changes[-1], DreamoptWarning, stacklevel=5)
 
 
 def _read_text(path: Path) -> str:
