@@ -162,7 +162,10 @@ def load_net(
     options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout)
     computed = open_net(definition, weights, options)
     notes = _weights_notes(computed, weights, seed)
-    names = read_labels(labels)
+    class_names = read_labels(labels, class_counts(computed.layers))
+    for sentence in () if class_names is None else class_names.warnings:
+        notes.append(sentence)
+        warnings.warn(sentence, DreamoptWarning, stacklevel=2)
     item = computed.input_shape
     if len(item) != 3 and mean is not None:
         raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not an image")
