@@ -54,7 +54,7 @@ class LabelText:
 
 
 def read_form(text: str, file: str) -> LabelText:
-    """Read the text of a labels file in whichever form it is.
+    r"""Read the text of a labels file in whichever form it is.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def read_form(text: str, file: str) -> LabelText:
 
     Examples
     --------
-    >>> read_form("0: tench\\n1: goldfish", "labels.txt")
+    >>> read_form("0: tench\n1: goldfish", "labels.txt")
     LabelText(names={0: 'tench', 1: 'goldfish'}, form='numbered lines', absolute=False)
     """
     bare = text.strip()

@@ -16,7 +16,8 @@ from dreamopt.schema.file_type import describe_file_type, is_text
 _WORDNET = re.compile(r"n\d{8}\s+")
 _MOST_BYTES = 8 * 2**20
 _LISTED = 5
-_NO_CLASS = ("background", "__background__", "none_of_the_above", "none of the above", "dummy", "unlabeled", "unlabelled", "void", "bg", "name", "label", "class")
+_BACKGROUND = ("background", "__background__", "none_of_the_above", "none of the above", "dummy", "unlabeled", "unlabelled", "void", "bg")
+_NO_CLASS = (*_BACKGROUND, "name", "label", "class")
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ def read_labels(labels: str | os.PathLike[str] | Sequence[str] | None, counts: C
     """
     if labels is None:
         return None
+    notes: list[str] = []
     if not isinstance(labels, str | os.PathLike):
-        names, what, said, notes = [str(label).strip() for label in labels], "labels", LabelText([], ""), []
+        names, what, said = [str(label).strip() for label in labels], "labels", LabelText([], "")
     else:
         what = f"the labels file '{os.fspath(labels)}'"
         text, notes = _text(labels, what)
@@ -73,7 +75,8 @@ def class_counts(layers: Sequence[LayerInfo]) -> set[int]:
 
     Examples
     --------
-    >>> class_counts([LayerInfo("fc8", "InnerProduct", ("x",), ("fc8",), ((1000,),)), LayerInfo("p", "Softmax", ("fc8",), ("p",), ((1000,),))])
+    >>> fc8 = LayerInfo("fc8", "Parameter", (), ("fc8",), ((1000,),))
+    >>> class_counts([fc8, LayerInfo("prob", "Softmax", ("fc8",), ("prob",), ((1000,),))])
     {1000}
     """
     read = {value for values in NetGraph(layers).reads for value in values}
