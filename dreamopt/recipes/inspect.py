@@ -37,7 +37,8 @@ def inspect(network: Network) -> dict[str, Any]:
         assumed, and the source of each), ``layers`` (name, type, bottoms, tops, shapes of one item, in_place, target, params, flops in
         multiply-adds of one item, place, added), ``overwritten`` (target names by blob), ``splits``, ``totals``, ``changes`` and ``notes``
         (one sentence each), ``weights`` (loaded, missing, unused, source, form), ``labels`` (their number), ``labels_form``,
-        ``weights_sha256`` (None where some are random: none are drawn to describe a net). ``totals`` has the bytes of the weights, and of one sample's activations, besides.
+        ``weights_sha256`` (None where some are random: none are drawn to describe a net). ``totals`` has the bytes of
+        the weights, and of one sample's activations, besides.
 
     Examples
     --------
