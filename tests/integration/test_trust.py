@@ -144,7 +144,7 @@ def hostile(metadata: dict[str, Any], outside: Path) -> dict[str, dict[str, Any]
     return cases
 
 
-@pytest.mark.parametrize("how", [*REPLAYS, "command"])
+@pytest.mark.parametrize("how", ["command", REPLAYS[1]])
 def test_metadata_choose_built_in_parts_and_numbers_alone(how: str, tmp_path: Path, outside: Path, warm: Warm) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
