@@ -104,6 +104,8 @@ LOAD: Mapping[str, Form] = {
     "backend": optional(_NAME),
     "python": optional(text(2**16)),
     "input_shape": optional(listed(_NAME, most=100)),
+    "input": optional(_NAME),
+    "feed": optional(listed(text(2**20), most=100)),
     "phase": optional(text(5, "(?i:TEST|TRAIN)", "'TEST' or 'TRAIN'")),
     "stage": optional(listed(_NAME, most=100)),
     "level": optional(whole(Range(-(2**31), 2**31))),

@@ -17,6 +17,7 @@ from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image.files import read_image
 from dreamopt.image.parametrization import Parametrization, parse_parametrization
 from dreamopt.network import Network
+from dreamopt.network.network import kind_of
 from dreamopt.objective import Objective, each, parse
 from dreamopt.optimize import Restart
 from dreamopt.parts.part import file_sha256, input_paths
@@ -320,9 +321,11 @@ def plan_render(
     (4, ((0,), (1, 2, 3)), (32, 32))
     """
     settings = Settings() if settings is None else settings
+    network.require_optimizable()
     if not network.has_image_input:
         raise UsageError(
-            f"the net's input '{network.input_name}' is a vector of {network.input_shape}; render needs a net that sees images"
+            f"the net's input '{network.input_name}' is {kind_of(network.input_shape)}, and render makes images: optimize it in Python "
+            "with dreamopt.Problem and dreamopt.optimize.run, which take any number of axes (docs/inputs.md)"
         )
     _check_one_init(settings)
     objectives = read_targets(network, targets, settings.size)

@@ -18,7 +18,7 @@ from dreamopt.recipes.metadata import checked_image
 from dreamopt.recipes.plan import Plan, recorded_hashes
 from dreamopt.recipes.rendered import Rendered
 
-FROM_METADATA = ("channel_order", "scale", "device", "input_shape", "phase", "stage", "level")
+FROM_METADATA = ("channel_order", "scale", "device", "input_shape", "input", "phase", "stage", "level")
 """Options of a net that its image's metadata may choose: numbers and words."""
 BUILT_IN = ("auto", "engine")
 """Backends that metadata may choose: those that start no program and import no other package."""
@@ -104,6 +104,8 @@ def net_of(metadata: Mapping[str, Any], inputs: RecordedInputs, options: Mapping
             chosen[name] = options[name] if path is None else inputs.name(path, options[name])
         elif path is not None:
             chosen[name] = path if _names_no_file(name, path) else inputs.find(path, name)
+    if chosen.get("feed") is None and load.get("feed") is not None:
+        chosen["feed"] = [_fed(text, inputs) for text in load["feed"]]
     backend, python = load.get("backend"), load.get("python")
     if chosen.get("backend") is None and backend not in (None, *BUILT_IN):
         inputs.needs["backend", backend] = "which runs a program that is not dreamopt's"
@@ -114,12 +116,22 @@ def net_of(metadata: Mapping[str, Any], inputs: RecordedInputs, options: Mapping
     return chosen.pop("net", None), chosen
 
 
+def _fed(text: str, inputs: RecordedInputs) -> str:
+    """Return a feed, BLOB=VALUE, with the file that is opened in a recorded one's stead."""
+    blob, _, value = text.partition("=")
+    return text if _is_numbers(value) else f"{blob}={inputs.find(value)}"
+
+
 def _names_no_file(name: str, text: str) -> bool:
     """Return whether a net or a mean is said without a file: by a name, or by numbers."""
     if name == "net":
         return is_net_name(text)
+    return name == "mean" and _is_numbers(text)
+
+
+def _is_numbers(text: str) -> bool:
     try:
-        return name == "mean" and bool([float(number) for number in text.split(",")])
+        return bool([float(number) for number in text.split(",")])
     except ValueError:
         return False
 

@@ -69,6 +69,7 @@ def read_net(
     input_shape: InputShape = None,
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
 ) -> NetDef:
     """Read a prototxt of any age and make it a net that can be built without data.
 
@@ -85,12 +86,14 @@ def read_net(
     strict : bool
         Refuse fields that Caffe 1.0 does not have; otherwise they are left out with a warning.
     input_shape : sequence of int, or mapping of blob name to sequence of int
-        Shape of the net's first input, such as ``(1, 3, 224, 224)``, or of several by name; goes before the file's. Needed
+        Shape of the input that is optimized, such as ``(1, 3, 224, 224)``, or of several by name; goes before the file's. Needed
         where a data layer does not tell (Python and HDF5Data layers; Data without a crop).
     keep : collection of str
         Types of data layers that stay as they are.
     open_item : tuple of int, optional
-        (C, H, W) of the first input if neither ``input_shape`` nor the file tells; C may be None where the file tells it.
+        (C, H, W) of the input that is optimized if neither ``input_shape`` nor the file tells; C may be None where the file tells it.
+    optimized : str, optional
+        The blob that is to be optimized; by default the first input that an image can go into.
 
     Returns
     -------
@@ -124,9 +127,32 @@ def read_net(
     """
     if isinstance(source, NetParameter):
         locations = [SourceLocation("<net>", 0)] * (len(source.layer) + len(source.layers))
-        return _finish(source, locations, SourceLocation("<net>", 0), "", phase, level, stages, input_shape, keep=keep, open_item=open_item)
+        return _finish(
+            source,
+            locations,
+            SourceLocation("<net>", 0),
+            "",
+            phase,
+            level,
+            stages,
+            input_shape,
+            keep=keep,
+            open_item=open_item,
+            optimized=optimized,
+        )
     path = Path(source)
-    return parse_net(_read_text(path), str(source), phase, level, stages, strict, input_shape=input_shape, keep=keep, open_item=open_item)
+    return parse_net(
+        _read_text(path),
+        str(source),
+        phase,
+        level,
+        stages,
+        strict,
+        input_shape=input_shape,
+        keep=keep,
+        open_item=open_item,
+        optimized=optimized,
+    )
 
 
 def parse_net(
@@ -140,6 +166,7 @@ def parse_net(
     input_shape: InputShape = None,
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
 ) -> NetDef:
     """Read a net from text; the rest is as in `read_net`.
 
@@ -149,7 +176,7 @@ def parse_net(
         What a prototxt holds.
     filename : str
         What errors call it.
-    phase, level, stages, strict, input_shape, keep, open_item
+    phase, level, stages, strict, input_shape, keep, open_item, optimized
         As in `read_net`.
 
     Examples
@@ -159,7 +186,7 @@ def parse_net(
     """
     param = NetParameter()
     reading = Reading(text, param, filename, strict=strict, tolerant=True)
-    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown, keep, open_item)
+    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown, keep, open_item, optimized)
 
 
 def _finish(
@@ -174,6 +201,7 @@ def _finish(
     unknown: Sequence[str] = (),
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
 ) -> NetDef:
     if phase is not None and phase not in _PHASES:
         raise UsageError(f"phase is {phase!r}, but has to be 'TRAIN', 'TEST' or None for the file's own")
@@ -198,7 +226,7 @@ def _finish(
             "see their include and exclude"
         )
     transforms = input_transforms(upgraded.layer, kept_locations, changes)
-    kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item)
+    kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item, optimized)
     computed = {id(location) for layer, location in zip(upgraded.layer, kept_locations, strict=True) if layer.type != "Input"}
     _settle_problems(all_layers, computed, changes)
     check_structure(upgraded, kept_locations, left_out)
