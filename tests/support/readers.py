@@ -161,7 +161,7 @@ def _replay_text(path: Path) -> object:
     from dreamopt.image.files import KEY
 
     chunks = PngImagePlugin.PngInfo()
-    chunks.add_itxt(KEY, path.read_text(encoding="utf-8", errors="surrogateescape"))
+    chunks.add_itxt(KEY, path.read_text(encoding="utf-8", errors="replace"))
     image = path.with_name(path.name + ".png")
     Image.fromarray(np.zeros((12, 14, 3), np.uint8)).save(image, pnginfo=chunks)
     return _replay(image)
@@ -204,15 +204,19 @@ def _text(text: str) -> Callable[[Path], Path]:
 def _assign(path: Path) -> object:
     from dreamopt.recipes.preset import resolve_settings
 
-    return resolve_settings(None, {}, path.read_text(encoding="utf-8").splitlines())
+    return resolve_settings(None, {}, _arguments(path))
 
 
 def _targets(path: Path) -> object:
     from dreamopt.recipes.targets import expand
 
     _net(path.parent)
-    text = path.read_text(encoding="utf-8")
-    return expand(_network(path.parent / "small.prototxt"), text.splitlines(), 12)
+    return expand(_network(path.parent / "small.prototxt"), _arguments(path), 12)
+
+
+def _arguments(path: Path) -> list[str]:
+    """Return a file's lines as the arguments of a command: bytes that are no UTF-8 come as surrogates."""
+    return path.read_bytes().decode("utf-8", "surrogateescape").split("\n")
 
 
 def _job(folder: Path) -> Path:
