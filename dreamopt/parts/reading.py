@@ -36,6 +36,8 @@ _MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
+UTF_MARKS = tuple(mark for mark, _ in _MARKS)
+"""What a text in UTF-16 or UTF-32 begins with."""
 
 
 @contextlib.contextmanager

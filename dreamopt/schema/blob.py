@@ -1,4 +1,8 @@
-"""Arrays as Caffe stores them (BlobProto), read straight from a file's bytes."""
+"""Arrays as Caffe and its forks store them (BlobProto), read straight from a file's bytes.
+
+The fields themselves show which of three forms it is: Caffe's; NVIDIA's, with the values' bytes in ``raw_data``; and that of C3D, whose
+``length`` axis moved the fields behind it by one.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,10 @@ import numpy.typing as npt
 from dreamopt.schema.wire import BYTES, FIXED32, FIXED64, MOST_AXES, VARINT, Entry, Wire
 
 Array = npt.NDArray[np.float32]
-_DATA, _SHAPE, _DOUBLE_DATA = 5, 7, 8
+_DATA, _SHAPE, _DOUBLE_DATA, _RAW_TYPE, _RAW_DATA = 5, 7, 8, 10, 12
 _LEGACY = (1, 2, 3, 4)  # num, channels, height, width
+_C3D_WIDTH, _C3D_DATA = 5, 6  # after num, channels, length, height
+_RAW = {0: ("<f8", "raw float64"), 1: ("<f4", "raw float32"), 2: ("<f2", "raw float16")}
 MOST_VALUES = 2**31 - 1
 
 
@@ -32,9 +38,11 @@ def read_blob(wire: Wire, start: int, end: int) -> Array:
     """
     singles: list[npt.NDArray[np.generic]] = []
     doubles: list[npt.NDArray[np.generic]] = []
+    raw: Entry | None = None
+    raw_type = 0  # what protobuf takes where the field is absent
     legacy = dict.fromkeys(_LEGACY, 0)
     shape: list[int] | None = None
-    old = False
+    old = c3d = False
     position = start
     while position < end:
         # A run of unpacked values is taken at one go: tag and value repeat at a fixed distance.
@@ -45,11 +53,18 @@ def read_blob(wire: Wire, start: int, end: int) -> Array:
             continue
         entry = next(wire.entries(position, end))
         position = entry.end
-        if entry.number == _DATA and entry.wire == BYTES:
+        if entry.number == (_C3D_DATA if c3d else _DATA) and entry.wire == BYTES:
             singles.append(_packed(wire, entry, "<f4"))
+        elif entry.number == _C3D_WIDTH and entry.wire == VARINT:  # in Caffe's form field 5 is the values, which are no integers
+            old = c3d = True
+            legacy[entry.number] = _int32(entry.value)
         elif entry.number == _DOUBLE_DATA and entry.wire == BYTES:
             doubles.append(_packed(wire, entry, "<f8"))
-        elif entry.number == _SHAPE and entry.wire == BYTES:
+        elif entry.number == _RAW_TYPE and entry.wire == VARINT:
+            raw_type = entry.value
+        elif entry.number == _RAW_DATA and entry.wire == BYTES:
+            raw = entry
+        elif entry.number == _SHAPE and entry.wire == BYTES and not c3d:
             shape = shape if shape is not None else []
             for inner in wire.entries(entry.start, entry.end):
                 if inner.number == 1:
@@ -60,6 +75,15 @@ def read_blob(wire: Wire, start: int, end: int) -> Array:
             old = True
             legacy[entry.number] = _int32(entry.value)
     pieces = doubles if any(len(piece) for piece in doubles) else singles  # Caffe, too, prefers double_data
+    stored = "" if not pieces else "C3D's float32" if c3d else "float64" if pieces is doubles else "float32"
+    if raw is not None and raw.end > raw.start:
+        if raw_type not in _RAW:
+            raise wire.error(
+                raw.start, f"a blob's raw values are of type {raw_type}, but weights are of type 0 (double), 1 (float) or 2 (half)"
+            )
+        kind, stored = _RAW[raw_type]
+        pieces = [_packed(wire, raw, kind)]
+    wire.stored.update(filter(None, [stored]))
     count = sum(len(piece) for piece in pieces)
     sizes = list(legacy.values()) if old else shape if shape is not None else [] if count == 1 else [count] if count else [0]
     _check(wire, start, sizes, count)

@@ -117,7 +117,7 @@ def _layers(path: Path, name: str, tree: Tree, stream: BufferedReader) -> Iterat
     shapes = {key: tuple(sizes) for key, sizes in tree.items() if isinstance(sizes, list)}
     groups = {key: inner for key, inner in tree.items() if isinstance(inner, dict)}
     if name and (shapes or not groups):  # a group that holds only groups is the first part of names with slashes
-        yield LayerWeights(name, "", _blobs(path, name, shapes, stream))
+        yield LayerWeights(name, "", _blobs(path, name, shapes, stream), "HDF5")
     for key, inner in groups.items():
         text = key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         yield from _layers(path, f"{name}/{text}" if name else text, inner, stream)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamopt.errors import NetError, PrototxtError, UsageError
+from dreamopt.parts.reading import UTF_MARKS, decode_text, read_bytes
 from dreamopt.schema.caffe_pb2 import TEST, TRAIN, NetParameter
 from dreamopt.schema.check import check_structure
 from dreamopt.schema.file_type import describe_file_type, is_text
@@ -195,17 +196,11 @@ def _finish(
 
 
 def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise PrototxtError(f"{path}: the net cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise PrototxtError(f"{str(path)!r}: this is no name of a file ({error})") from error
+    content = read_bytes(path, "the net", PrototxtError, _MOST_BYTES)
     head = content[:4096]
     file_type = describe_file_type(head)
-    if not file_type and len(content) > _MOST_BYTES:
-        file_type = f"a file of more than {_MOST_BYTES} bytes"
+    if not file_type and content.startswith(UTF_MARKS):
+        return decode_text(content, f"{path}: the net", PrototxtError)
     if not file_type and not is_text(head):
         file_type = "a binary file; if it is a caffemodel, give it as the weights, and the prototxt as the net"
     if file_type:

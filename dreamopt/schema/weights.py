@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dreamopt.errors import WeightsError
+from dreamopt.parts.reading import open_regular
 from dreamopt.schema.blob import read_blob
 from dreamopt.schema.caffe_pb2 import V1LayerParameter
-from dreamopt.schema.file_type import describe_file_type, is_prototxt, is_text
+from dreamopt.schema.file_type import describe_file_type, describe_message, is_prototxt, is_text
 from dreamopt.schema.hdf5 import is_hdf5, read_hdf5
 from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.upgrade import V1_TYPES
@@ -63,17 +64,12 @@ def mapped_file(path: Path) -> Iterator[mmap.mmap]:
     Raises
     ------
     WeightsError
-        If it is missing, empty or no file.
+        If it is missing, empty or no regular file.
     """
-    try:
-        with path.open("rb") as stream:
-            if os.fstat(stream.fileno()).st_size == 0:
-                raise WeightsError(f"{path}: the file is empty")
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise WeightsError(f"{path}: the file cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise WeightsError(f"{str(path)!r}: this is no name of a file ({error})") from error
+    with open_regular(path, "the file", WeightsError) as stream:
+        if os.fstat(stream.fileno()).st_size == 0:
+            raise WeightsError(f"{path}: the file is empty")
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     try:
         yield mapped
     finally:
@@ -96,6 +92,9 @@ def refuse_other_types(path: str | Path, head: bytes, expected: str) -> None:
 def _layers(wire: Wire, end: int) -> list[LayerWeights]:
     layers: list[LayerWeights] = []
     blobs = 0
+    other = describe_message(wire, end)
+    if other:
+        raise WeightsError(f"{wire.file}: weights (.caffemodel) expected, but this is {other}")
     for entry in wire.entries(0, end):
         if entry.number not in (100, 2):
             continue
@@ -115,6 +114,8 @@ def _layers(wire: Wire, end: int) -> list[LayerWeights]:
 def _layer(wire: Wire, start: int, end: int, *, v2: bool) -> LayerWeights:
     name_field, type_field, blob_field = (1, 2, 7) if v2 else (4, 5, 6)
     layer = LayerWeights("", "")
+    version = "V2" if v2 else "V1"
+    wire.stored.clear()
     locations: list[tuple[int, int]] = []
     for entry in wire.entries(start, end):
         if entry.number == name_field:
@@ -126,6 +127,7 @@ def _layer(wire: Wire, start: int, end: int, *, v2: bool) -> LayerWeights:
         elif entry.number == blob_field and entry.wire == BYTES:
             locations.append((entry.start, entry.end))
         elif entry.number == 1 and not v2 and entry.wire == BYTES:  # V0: all but bottoms and tops is one level deeper
+            version = "V0"
             for inner in wire.entries(entry.start, entry.end):
                 if inner.number == 1:
                     wire.layer = layer.name = wire.text(inner)
@@ -137,4 +139,5 @@ def _layer(wire: Wire, start: int, end: int, *, v2: bool) -> LayerWeights:
         if len(locations) > _MOST_BLOBS:
             raise wire.error(entry.start, f"the layer has more than {_MOST_BLOBS} blobs, which no caffemodel has")
     layer.blobs = [read_blob(wire, first, last) for first, last in locations]
+    layer.form = ", ".join([version, *sorted(wire.stored)])
     return layer

@@ -50,6 +50,8 @@ class Wire:
         self.buffer = buffer
         self.file = file
         self.layer = ""
+        self.stored: set[str] = set()
+        """How the blobs that were read hold their values."""
         self._fields_left = MOST_FIELDS
 
     def entries(self, start: int, end: int) -> Iterator[Entry]:
