@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -16,6 +15,7 @@ from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
 from dreamopt.parts.calls import parse_value
+from dreamopt.parts.reading import parse_toml
 from dreamopt.parts.registry import snake
 from dreamopt.recipes.settings import Settings, StageSettings, names
 from dreamopt.recipes.shorthand import Listed, field_names, with_added
@@ -23,6 +23,15 @@ from dreamopt.regularizer import regularizers
 
 ALIASES = {"tv": "total_variation", "blur": "gaussian_blur"}
 """Short names of parts in ``--set``."""
+_ABOUT = ("title", "source", "example", "notes")
+_FIELDS: Mapping[str, tuple[type, str]] = {
+    **dict.fromkeys(_ABOUT, (str, "a text")),
+    "size": (int, "a number of pixels"),
+    "settings": (dict, "a table"),
+    "stages": (list, "tables, one for each stage"),
+    "check": (dict, "a table"),
+}
+"""What a preset's TOML holds."""
 _TEXTS = ("optimizer", "parametrization", "init")
 
 
@@ -57,7 +66,7 @@ class Preset:
     @property
     def fields(self) -> dict[str, Any]:
         """The arguments of `Settings`, its stages as mappings; read anew at each use."""
-        table = tomllib.loads(self.text)
+        table = _table(self.text, self.name)
         return {**table.get("settings", {}), "stages": table.get("stages", ())}
 
     @property
@@ -66,13 +75,13 @@ class Preset:
 
         ``needs`` says what it needs beside a net and a unit, where it does.
         """
-        check: dict[str, Any] = tomllib.loads(self.text).get("check", {})
+        check: dict[str, Any] = _table(self.text, self.name).get("check", {})
         return check
 
     @cached_property
     def settings(self) -> Settings:
         """All of it; the parts are read when they are asked for."""
-        return Settings(**self.fields)
+        return _made(self.fields)
 
 
 @cache
@@ -98,9 +107,36 @@ def preset(name: str) -> Preset:
         hint = in_brackets(suggest(name, _names(), 1))
         raise UsageError(f"no preset is called '{name}'{hint}; there are {', '.join(_names())}")
     text = resources.files("dreamopt.recipes").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
-    about = {key: table[key] for key in ("title", "source", "example", "notes")}
+    return read_preset(name, text)
+
+
+def read_preset(name: str, text: str) -> Preset:
+    """Return the preset that a TOML text says.
+
+    Raises
+    ------
+    UsageError
+        For a text that is damaged, and for a field that is missing, unknown or of another kind; what its settings hold is checked when
+        these are asked for.
+    """
+    table = _table(text, name)
+    about = {key: table.get(key) for key in _ABOUT}
+    missing = next((key for key, value in about.items() if value is None), None)
+    if missing is not None:
+        raise UsageError(f"the preset '{name}' lacks the field '{missing}'")
     return Preset(name, size=table.get("size"), text=text, **about)
+
+
+def _table(text: str, name: str) -> dict[str, Any]:
+    """Return a preset's TOML, each field known and of its kind."""
+    table = parse_toml(text, f"the preset '{name}'", UsageError)
+    for key, value in table.items():
+        kind, what = _FIELDS.get(key, (object, ""))
+        if kind is object:
+            raise UsageError(f"the preset '{name}' has no field '{key}'{in_brackets(suggest(key, _FIELDS, 1))}; it has {', '.join(_FIELDS)}")
+        if not isinstance(value, kind) or isinstance(value, bool) or (kind is list and not all(isinstance(one, dict) for one in value)):
+            raise UsageError(f"the field '{key}' of the preset '{name}' must be {what}, not {value!r}")
+    return table
 
 
 def presets() -> list[Preset]:

@@ -216,7 +216,7 @@ def _targets(path: Path) -> object:
 
 def _arguments(path: Path) -> list[str]:
     """Return a file's lines as the arguments of a command: bytes that are no UTF-8 come as surrogates."""
-    return path.read_bytes().decode("utf-8", "surrogateescape").split("\n")
+    return path.read_bytes().decode("utf-8", "surrogateescape").removesuffix("\n").split("\n")
 
 
 def _job(folder: Path) -> Path:
