@@ -13,6 +13,7 @@
     ├── RegularizerError         the same for a regularizer
     ├── OptimizeError            the optimization cannot continue
     │   └── DeadGradientError    the gradient is exactly zero, with the layer that stopped it
+    ├── OutOfMemoryError         more memory than is free, on any device; a MemoryError too
     ├── BackendError             a backend or device that is missing, or failed
     ├── ImageError               an image that cannot be read or written
     ├── ModelError               the catalogue of public models, a download, a checksum
@@ -77,6 +78,10 @@ class OptimizeError(DreamoptError):
 
 class DeadGradientError(OptimizeError):
     """The gradient of the objective is exactly zero everywhere in the image."""
+
+
+class OutOfMemoryError(DreamoptError, MemoryError):
+    """More memory than is free: refused beforehand, or used up on the CPU or a GPU. What is smaller can be computed afterwards."""
 
 
 class BackendError(DreamoptError):

@@ -25,6 +25,7 @@ from torch import Tensor
 from dreamopt.errors import DeadGradientError, UsageError
 from dreamopt.image.parametrization import Parametrization, as_parametrization
 from dreamopt.image.parametrizations.pixels import Pixels
+from dreamopt.image.sizes import seen_size
 from dreamopt.image.transform import Transform, as_transforms
 from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
@@ -32,6 +33,7 @@ from dreamopt.network.network import Redirected
 from dreamopt.objective import Objective, as_objective, each
 from dreamopt.parts.checks import NOT_NEGATIVE, check_whole
 from dreamopt.parts.evaluation import Evaluation as Evaluation
+from dreamopt.parts.memory import memory_errors
 from dreamopt.parts.streams import Stream, streams
 from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, as_regularizer
 
@@ -132,11 +134,7 @@ class Problem:
         self.shape = (self.n, *self.parametrization.shape(self.space))
 
     def _seen_size(self) -> tuple[int, ...] | None:
-        """Return (H, W) of what the net sees: transforms may grow and cut the image."""
-        if self.size is None or not self.transforms:
-            return self.size
-        image = self._apply_transforms(self.space.like.expand(1, *self.space.shape), [(Stream(0, 0), 0)], self._with_image_space(None))
-        return tuple(image.shape[2:])
+        return None if self.size is None else seen_size(self.transforms, self.space, self._with_image_space(None))
 
     def _count(self, batch: int | None, items: Sequence[int] | None) -> int:
         given = {"the objective": self.objective.batch, "batch": batch, "items": None if items is None else len(items)}
@@ -235,6 +233,14 @@ class Problem:
 
         The gradient is the derivative, unless ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
+        with memory_errors(self._what, str(self.network.device)):
+            return self._evaluate(params, context, seed, redirect)
+
+    def _what(self) -> str:
+        size = "" if self.size is None else f" of {self.size[1]} x {self.size[0]} pixels"
+        return f"a step of {self.n} image{'s' if self.n > 1 else ''}{size}"
+
+    def _evaluate(self, params: Tensor, context: StepContext | None, seed: int, redirect: bool) -> Evaluation:
         context = self._with_image_space(context)
         acted: dict[str, Tensor] | None = {} if redirect and context.step < self.redirected else None
         leaf = params.detach().requires_grad_()

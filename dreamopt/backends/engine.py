@@ -124,6 +124,11 @@ class EngineBackend:
         found = self._program(layers).shapes(inputs | {self.input_name: (1, *item)})
         return {name: tuple(shape[1:]) for name, shape in found.items()}
 
+    def memory(self, layers: Sequence[str], item: Shape) -> int:
+        """Return the bytes that a sample of this shape keeps for the backward pass, at the least."""
+        inputs: dict[str, Shape] = {name: (1, *shape[1:]) for name, shape in self._others.items()}
+        return self._program(layers).memory(inputs | {self.input_name: (1, *item)})
+
     def weights_hash(self) -> str:
         """Return the sha256 of every layer's name and weights."""
         digest = hashlib.sha256()

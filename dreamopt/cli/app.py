@@ -21,11 +21,17 @@ COMMANDS = {
 
 
 class CommandFailed(click.ClickException):
-    """A dreamopt error as a message on stderr."""
+    """A dreamopt error as one line on stderr."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it on stderr."""
         click.echo(f"dreamopt: error: {self.format_message()}", file=file if file is not None else sys.stderr)
+
+
+class ArgumentsRefused(CommandFailed):
+    """Arguments that do not fit, with the exit code of click's own errors of that kind."""
+
+    exit_code = 2
 
 
 def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: object = None, line: object = None) -> None:
@@ -62,10 +68,9 @@ class Commands(click.Group):
                 warnings.simplefilter("once", DreamoptWarning)
                 warnings.showwarning = _warn
                 return super().invoke(ctx)
-        except UsageError as error:
-            raise click.UsageError(str(error), ctx) from error
         except DreamoptError as error:
-            raise CommandFailed(str(error)) from error
+            refusal = ArgumentsRefused if isinstance(error, UsageError) else CommandFailed
+            raise refusal(str(error)) from error
         except KeyboardInterrupt:
             click.echo("dreamopt: interrupted.", err=True)
             ctx.exit(130)

@@ -8,7 +8,10 @@ from typing import Any
 import click
 
 from dreamopt.cli.net import net_options, open_network
+from dreamopt.errors import printable
+from dreamopt.parts.memory import readable
 
+_WORDS = {"mean": "mean", "scale": "scale", "channel_order": "channel order"}
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -67,10 +70,13 @@ def _input_line(summary: Mapping[str, Any]) -> str:
         return f"input {preprocessing['blob']}: {shape}, a vector"
     mean = "a mean image" if preprocessing["mean_image"] else "mean " + ", ".join(f"{value:g}" for value in preprocessing["mean"])
     order = f"{preprocessing['channel_order']}, " if len(preprocessing["mean"]) >= 3 else ""
-    line = f"input {preprocessing['blob']}: {shape}, {order}0-255 minus {mean}, times {preprocessing['scale']:g}"
-    return line + (
-        f"\n  assumed, since neither the files nor an option say: {'; '.join(preprocessing['assumed'])}" if preprocessing["assumed"] else ""
-    )
+    lines = [f"input {preprocessing['blob']}: {shape}, {order}0-255 minus {mean}, times {preprocessing['scale']:g}"]
+    said = [f"{_WORDS[name]} by {source}" for name, source in preprocessing["sources"].items() if source != "assumed"]
+    if said:
+        lines.append(f"said: {printable('; '.join(said))}")
+    if preprocessing["assumed"]:
+        lines.append(f"assumed, since neither the files nor an option say: {'; '.join(preprocessing['assumed'])}")
+    return "\n  ".join(lines)
 
 
 def _report(summary: Mapping[str, Any]) -> None:
@@ -84,7 +90,11 @@ def _report(summary: Mapping[str, Any]) -> None:
         for kind, names in (("missing (random)", weights["missing"]), ("unused", weights["unused"])):
             if names:
                 click.echo(f"weights {kind}: {', '.join(names)}")
-        click.echo(f"weights loaded: {len(weights['loaded'])} layers, sha256 {summary['weights_sha256']}")
+        sha = summary["weights_sha256"]
+        click.echo(f"weights loaded: {len(weights['loaded'])} layers" + (f", sha256 {sha}" if sha is not None else ""))
+    totals = summary["totals"]
+    sizes = [readable(totals[key]) for key in ("weights_bytes", "activations_bytes")]
+    click.echo(f"memory: {sizes[0]} of weights, {sizes[1]} of activations for each sample")
     if summary["labels"]:
         click.echo(f"labels: {summary['labels']}")
     for change in summary["changes"]:

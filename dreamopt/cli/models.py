@@ -83,6 +83,8 @@ def show(name: str, cache: str | None, as_json: bool) -> None:
         rows += [("", f"{remote.size} bytes")] if remote.size else []
         rows += [("", f"{algorithm} {digest}") for algorithm, digest in remote.checksums.items()]
         rows += [("", f"inside the archive: {remote.member}")] if remote.member else []
+        rows += [("", f"the archive: {remote.archive_size} bytes")] if remote.archive_size else []
+        rows += [("", f"the archive: {algorithm} {digest}") for algorithm, digest in remote.archive_checksums.items()]
     rows += [("read in", fact) for fact in model.facts]
     rows += [("cached", str(path)) for path in (models.cached(model, cache) or {}).values()]
     for key, text in rows:
@@ -92,7 +94,9 @@ def show(name: str, cache: str | None, as_json: bool) -> None:
 @command.command("get")
 @click.argument("name")
 @click.option("--cache", metavar="DIR", help="Cache folder.  [default: $DREAMOPT_CACHE, else ~/.cache/dreamopt]")
-@click.option("--timeout", default=30.0, show_default=True, help="Seconds without a byte before an attempt counts as broken.")
+@click.option(
+    "--timeout", default=30.0, show_default=True, help="Seconds after which an attempt in which less than 4 KiB/s came is broken."
+)
 @click.option("--retries", default=3, show_default=True, help="Further attempts per address.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def get(name: str, cache: str | None, timeout: float, retries: int, quiet: bool) -> None:

@@ -1,6 +1,5 @@
 """The options that name a net, shared by the commands, and loading what they name."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import click
 from dreamopt import models
 from dreamopt.backends.registry import backend_choices
 from dreamopt.errors import UsageError
+from dreamopt.parts.part import file_sha256
 
 if TYPE_CHECKING:
     from dreamopt.network import Network
@@ -111,9 +111,8 @@ def _file_hash(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:  # the net's reader says it better
+        return file_sha256(path)
+    except UsageError:  # the net's reader says it better
         return None
 
 
@@ -134,23 +133,23 @@ def open_network(
 
     found = models.locate(net, said["cache"])
     mean = _mean(said["mean"])
-    known = {"weights": found.weights, "labels": found.labels, "scale": found.scale, "channel_order": found.channel_order}
-    options: dict[str, Any] = {key: value if said[key] is None else said[key] for key, value in known.items()}
+    options: dict[str, Any] = {key: getattr(found, key) if said[key] is None else said[key] for key in ("weights", "labels")}
     network = load_net(
         found.prototxt,
         options["weights"],
         backend=said["backend"],
         python=said["python"],
         device=said["device"],
-        mean=found.mean if mean is None else mean,
-        channel_order=options["channel_order"],
-        scale=options["scale"],
+        mean=mean,
+        channel_order=said["channel_order"],
+        scale=said["scale"],
         labels=options["labels"],
         input_shape=_input_shape(said["input_shape"] or ()),
         phase=said["phase"] or "TEST",
         level=0 if said["level"] is None else said["level"],
         stages=said["stage"] or (),
         default_input_size=(size, size) if isinstance(size, int) else size,
+        known={"mean": found.mean, "scale": found.scale, "channel_order": found.channel_order},
     )
     repeat = {key: said[key] for key in NET_KEYS}
     source = {

@@ -40,8 +40,8 @@ class Blob:
     def __init__(self, shape: Shape = (), name: str = "") -> None:
         self.name = name
         self._shape: Shape = ()
-        self._data = Memory()
-        self._diff = Memory()
+        self._data = Memory(f"blob '{name}'")
+        self._diff = Memory(f"the gradient of blob '{name}'")
         self._before_diff: Callable[[], None] | None = None
         self.reshape(*shape)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobLayer, BlobNode
-from dreamopt.engine.fillers import fill
+from dreamopt.engine.fillers import check_filler, fill
 from dreamopt.engine.graph import AUTOMATIC, NetGraph, constant, insert_splits
 from dreamopt.engine.layer_types import layer_class
+from dreamopt.engine.layers._axes import text
 from dreamopt.engine.node import Node
 from dreamopt.errors import NetError
 
@@ -115,8 +119,12 @@ def _make_weights(node: Node, seed: int) -> None:
     wanted = layer.setup(shapes)
     node.weights = [Blob(tuple(w.shape), f"{layer.name}[{i}]") for i, w in enumerate(wanted)]
     for i, (blob, weight) in enumerate(zip(node.weights, wanted, strict=True)):
+        blob._data.name = f"{layer.where}: layer '{layer.name}' ({layer.type}): weight {i} of shape {text(blob.shape)}"
         if weight.filler is not None:
-            blob.data[...] = fill(blob.shape, weight.filler, seed, layer.name, i)
+            check_filler(blob.shape, weight.filler, layer.name)
+            if weight.filler.type == "constant" and weight.filler.value == 0:
+                continue  # as memory is anyway
+            blob._data.fill_later(partial(fill, blob.shape, weight.filler, seed, layer.name, i))
     if not node.bottoms:
         for blob, shape in zip(node.tops, layer.shape(shapes), strict=True):
             blob.reshape(*shape)
@@ -132,4 +140,4 @@ def _seed_loss(node: Node) -> None:
     for i, (top, weight) in enumerate(zip(node.tops, weights, strict=True)):
         if weight:
             node.loss_tops.add(i)
-            top.diff[...] = weight
+            top._diff.fill_later(partial(np.full, (), weight, np.float32))

@@ -47,10 +47,11 @@ def fill(shape: Shape, filler: FillerParameter | None, seed: int, layer: str, in
     Raises
     ------
     NetError
-        For an unknown filler type, or a shape that the filler cannot fill.
+        As `check_filler`.
     """
     if filler is None:
         return np.zeros(shape, np.float32)
+    check_filler(shape, filler, layer)
     key = hashlib.sha256(f"{seed}\n{layer}\n{index}".encode()).digest()
     rng = np.random.Generator(np.random.Philox(key=np.frombuffer(key[:16], np.uint64)))
     total = math.prod(shape)
@@ -59,7 +60,7 @@ def fill(shape: Shape, filler: FillerParameter | None, seed: int, layer: str, in
     fan = {0: per_item, 1: per_channel, 2: (per_item + per_channel) / 2}[filler.variance_norm] or 1
     match filler.type:
         case "constant":
-            values = np.full(shape, filler.value)
+            return np.full(shape, filler.value, np.float32)
         case "uniform":
             values = rng.uniform(filler.min, filler.max, shape)
         case "gaussian":
@@ -74,12 +75,31 @@ def fill(shape: Shape, filler: FillerParameter | None, seed: int, layer: str, in
         case "msra":
             values = rng.normal(0, math.sqrt(2 / fan), shape)
         case "bilinear":
-            if len(shape) != 4 or shape[2] != shape[3]:
-                raise NetError(f"layer '{layer}': a bilinear filler needs 4-D weights with square kernels, not {shape}")
             factor = math.ceil(shape[3] / 2)
             centre = (shape[3] - 1) / (2 * factor)
             ramp = 1 - np.abs(np.arange(shape[3]) / factor - centre)
             values = np.broadcast_to(ramp[:, None] * ramp, shape)
         case other:
-            raise NetError(f"layer '{layer}': unknown weight filler '{other}'; known are {', '.join(FILLERS)}")
+            raise AssertionError(f"check_filler lets the filler '{other}' pass, which nobody draws")
     return values.astype(np.float32)
+
+
+def check_filler(shape: Shape, filler: FillerParameter, layer: str) -> None:
+    """Refuse a filler that `fill` cannot fill weights of this shape with.
+
+    Raises
+    ------
+    NetError
+        For an unknown filler type, a shape that the filler cannot fill, or numbers that are not finite or in no order.
+    """
+    if filler.type not in FILLERS:
+        raise NetError(f"layer '{layer}': unknown weight filler '{filler.type}'; known are {', '.join(FILLERS)}")
+    for name in ("value", "min", "max", "mean", "std"):
+        if not math.isfinite(getattr(filler, name)):
+            raise NetError(f"layer '{layer}': {name} of a filler is {getattr(filler, name):g}, but has to be finite")
+    if filler.type == "uniform" and filler.min > filler.max:
+        raise NetError(f"layer '{layer}': a uniform filler goes from {filler.min:g} to {filler.max:g}; allowed is min up to max")
+    if filler.type == "gaussian" and filler.std < 0:
+        raise NetError(f"layer '{layer}': std of a gaussian filler is {filler.std:g}; allowed is 0 and more")
+    if filler.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
+        raise NetError(f"layer '{layer}': a bilinear filler needs 4-D weights with square kernels, not {shape}")

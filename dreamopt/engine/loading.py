@@ -73,7 +73,7 @@ def load_weights(nodes: Sequence[Node], weights: str | os.PathLike[str] | Sequen
                     f" has {blob.shape}"
                 )
         for _, blob, array in given_here:
-            blob.data[...] = array.reshape(blob.shape)
+            blob._data.set_all(array.reshape(blob.shape))
         loaded.append(item.name)
     own = [node.layer.name for node in nodes if len(node.borrowed) < len(node.weights)]
     missing = [name for name in own if name not in set(loaded)]

@@ -8,6 +8,7 @@ somebody asks for `view`; and while somebody holds a view, results are copied in
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,24 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.layer import Shape, count
+from dreamopt.parts.memory import require_memory
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Memory:
-    """Flat float32 memory, zero until written; shared by the blobs that Caffe lets share theirs."""
+    """Flat float32 memory, zero until written; shared by the blobs that Caffe lets share theirs.
 
-    def __init__(self) -> None:
+    It is taken when somebody first reads or writes: a net of any size can be described without it.
+
+    Parameters
+    ----------
+    name : str
+        Whose it is, for errors.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
         self.capacity = 0
         self.version = 0
         self.writes = 0
@@ -30,6 +41,7 @@ class Memory:
         self._host: FloatArray | None = None
         self._tensor: Tensor | None = None
         self._lent = False
+        self._fill: Callable[[], FloatArray] | None = None
 
     def grow(self, n: int) -> bool:
         """Make room for ``n`` numbers; True when that took new memory, which is zero. Shrinking keeps the old numbers."""
@@ -41,8 +53,18 @@ class Memory:
 
     def clear(self) -> None:
         """Take new memory, all zero; views handed out before keep the old one."""
-        self._buffer = self._host = self._tensor = None
+        self._buffer = self._host = self._tensor = self._fill = None
         self.version += 1
+
+    def fill_later(self, values: Callable[[], FloatArray]) -> None:
+        """Hold what ``values`` returns, once somebody reads; all of it, in any shape, or one number for all."""
+        self.clear()
+        self._fill = values
+
+    def set_all(self, values: FloatArray) -> None:
+        """Write all numbers, without making those that `fill_later` would have."""
+        self._fill = None
+        self.view(values.shape)[...] = values
 
     @property
     def has_live_views(self) -> bool:
@@ -52,8 +74,13 @@ class Memory:
 
     def _settle(self) -> Tensor:
         if self._buffer is None:
+            # Fillers draw in float64.
+            require_memory((4 if self._fill is None else 16) * self.capacity, self.name or "a blob")
             self._buffer = torch.zeros(self.capacity)
             self._host = self._buffer.numpy()
+        if self._fill is not None:
+            fill, self._fill = self._fill, None
+            self._buffer.numpy()[...] = np.broadcast_to(fill().reshape(-1), self.capacity)
         if self._tensor is not None:
             self._copy(self._tensor)
             self._tensor = None

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from dreamopt.engine.node import Node
 from dreamopt.engine.node_pass import backward_with_rule
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
+from dreamopt.parts.memory import memory_errors
 from dreamopt.schema import LayerWeights, NetDef, read_net, write_weights
 
 TRAIN, TEST = 0, 1
@@ -225,16 +226,18 @@ class Net:
     def _forward(self, first: int, last: int) -> float:
         loss = 0.0
         for node in self.nodes[first : last + 1]:
-            node.forward(self.device)
-            loss += node.loss(self.device)
+            with memory_errors(partial(_pass_of, "forward", node), str(self.device)):
+                node.forward(self.device)
+                loss += node.loss(self.device)
         return loss
 
     def _backward(self, first: int, last: int, rule: BackwardRule | None = None) -> None:
         for i in range(first, last - 1, -1):
-            if rule is not None and rule.applies_to(self._traits[i]):
-                backward_with_rule(self.nodes[i], rule, self._traits[i], self._samples, self.device)
-            else:
-                self.nodes[i].backward(self.device)
+            with memory_errors(partial(_pass_of, "backward", self.nodes[i]), str(self.device)):
+                if rule is not None and rule.applies_to(self._traits[i]):
+                    backward_with_rule(self.nodes[i], rule, self._traits[i], self._samples, self.device)
+                else:
+                    self.nodes[i].backward(self.device)
 
     @cached_property
     def _traits(self) -> list[LayerTraits]:
@@ -428,6 +431,11 @@ class Net:
             For a name that the net does not have.
         """
         return Program(self.nodes, wanted, self.device)
+
+
+def _pass_of(which: str, node: Node) -> str:
+    shapes = ", ".join("x".join(map(str, blob.shape)) for blob in node.tops)
+    return f"the {which} pass of layer '{node.layer.name}' ({node.layer.type}) at {node.layer.where}, whose tops are {shapes or 'none'},"
 
 
 def _layer_view(node: Node) -> LayerView | PythonLayer:

@@ -1,22 +1,25 @@
 """Reading and writing images, with metadata inside."""
 
-import contextlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from dreamopt.errors import ImageError
+from dreamopt.image.modes import RGBImage as RGBImage
+from dreamopt.image.modes import rgb_of
+from dreamopt.image.opening import REDUCED, most_pixels, opened_image
 from dreamopt.parts.atomic import atomic_write
 
-RGBImage = npt.NDArray[np.uint8]
+_REMEMBERED, _MOST_REMEMBERED = 4, 3 * 2**24
+_remembered: dict[tuple[tuple[object, ...], tuple[int, int] | None], RGBImage] = {}
+"""The last few images of files in the states that they had, so small as that; a reference image is asked for in every stage of a job."""
 KEY = "dreamopt"
 """Keyword of the PNG text chunk that holds the metadata."""
 
@@ -71,27 +74,16 @@ def _json(metadata: Mapping[str, Any]) -> str:
     return text
 
 
-@contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path) as image:
-            yield image
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} is too large to be an image: {error}.") from error
-    except OSError as error:  # UnidentifiedImageError is one
-        reason = error.strerror or "it is not an image that Pillow can read, or it is damaged"
-        raise ImageError(f"{path} cannot be read: {reason}.") from error
-    except (SyntaxError, ValueError) as error:  # what Pillow's PNG reader raises on damage
-        raise ImageError(f"{path} is damaged: {error}.") from error
-
-
-def read_image(path: str | Path) -> RGBImage:
-    """Read an image of any format that Pillow knows.
+def read_image(path: str | Path, size: Sequence[int] | None = None) -> RGBImage:
+    """Read an image as red, green and blue.
 
     Parameters
     ----------
     path : str or Path
-        The file. Its EXIF orientation is applied; transparency is laid on white; grey becomes RGB.
+        The file, of one of `dreamopt.image.opening.FORMATS`; the first frame of an animation. What each kind of pixels is shown as says
+        `dreamopt.image.modes.rgb_of`.
+    size : (int, int), optional
+        (H, W) that it is wanted at least in. It matters for a JPEG above the limit of pixels alone, which is then decoded reduced.
 
     Returns
     -------
@@ -101,32 +93,26 @@ def read_image(path: str | Path) -> RGBImage:
     Raises
     ------
     ImageError
-        When the file is missing, damaged, or no image.
+        When the file is missing, damaged, no image, or above the limit of pixels.
     """
+    wanted = None if size is None else (int(size[0]), int(size[1]))
+    state: tuple[object, ...] = ()
     try:
         file = os.stat(path)
-    except OSError:
-        return _decoded(path)
+        state = (os.fspath(path), file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size, most_pixels())
+    except (OSError, ValueError):
+        pass  # what is wrong with it says opened_image
     # A copy: whoever writes into it must not change what the next one reads.
-    return _remembered(os.fspath(path), file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size).copy()
-
-
-@lru_cache(maxsize=4)
-def _remembered(path: str, *_: int) -> RGBImage:
-    """Return an image of a file in this state; a reference image is asked for in every stage of a job, and decoded once."""
-    return _decoded(path)
-
-
-def _decoded(path: str | Path) -> RGBImage:
-    with _opened(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-        elif upright.mode.startswith("I;16") or upright.mode == "I":
-            deep = np.asarray(upright, dtype=np.float64) / 257.0  # 65535 becomes 255
-            upright = Image.fromarray(np.clip(np.rint(deep), 0, 255).astype(np.uint8))
-        return np.array(upright.convert("RGB"))
+    for key in ((state, None), (state, wanted)):
+        if key in _remembered:
+            return _remembered[key].copy()
+    with opened_image(path, wanted) as image:
+        rgb, reduced = rgb_of(image), REDUCED in image.info
+    if state and rgb.size <= _MOST_REMEMBERED:
+        _remembered[state, wanted if reduced else None] = rgb.copy()
+        while len(_remembered) > _REMEMBERED:
+            _remembered.pop(next(iter(_remembered)), None)
+    return rgb
 
 
 def read_png(path: str | Path) -> RGBImage:
@@ -137,7 +123,7 @@ def read_png(path: str | Path) -> RGBImage:
     ImageError
         When the file is missing, damaged, or no image.
     """
-    with _opened(path) as image:
+    with opened_image(path) as image:
         return np.array(image)
 
 
@@ -176,7 +162,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     ImageError
         When the file cannot be read, or holds no metadata of dreamopt's.
     """
-    with _opened(path) as image:
+    with opened_image(path) as image:
         image.load()  # text chunks may stand after the pixels
         text = image.info.get(KEY)
     try:

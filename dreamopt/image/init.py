@@ -36,7 +36,7 @@ def given_images(init: str | ImageValue, space: ImageSpace, n: int) -> Tensor:
         if init.shape not in ((*space.shape,), (n, *space.shape)):
             raise ImageError(f"the image to start from has shape {init.shape}, but {space.shape} or {(n, *space.shape)} is needed")
     else:
-        values = torch.from_numpy(_planes(read_image(init) if isinstance(init, str) else init.array(), space))
+        values = torch.from_numpy(_planes(read_image(init, space.shape[-2:]) if isinstance(init, str) else init.array(), space))
     given = values.to(dtype=space.like.dtype, device=space.like.device)
     if not (isinstance(init, ImageValue) and init.is_tensor):
         assert space.black is not None

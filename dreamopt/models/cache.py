@@ -118,7 +118,7 @@ def locate(name: str | None, cache: str | Path | None = None, catalogue: Catalog
     """
     if name is None or name == "tiny":
         return Located(None)
-    if Path(name).exists():
+    if os.path.exists(name):  # not Path.exists(): it raises for a name that is too long
         return Located(name)
     catalogue = load_catalogue() if catalogue is None else catalogue
     if name not in catalogue:

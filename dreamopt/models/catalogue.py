@@ -1,16 +1,20 @@
 """The catalogue of public Caffe models, read from ``models.toml`` beside this file."""
 
-import tomllib
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from dreamopt.errors import ModelError, suggest
+from dreamopt.models.names import check_name
+from dreamopt.models.table import Table
+from dreamopt.parts.reading import parse_toml, read_text
 
-CHECKSUMS = ("sha256", "sha384", "sha1")
+CHECKSUMS = {"sha256": 64, "sha384": 96, "sha1": 40}
+"""Algorithms, with the hexadecimal digits of each."""
 ROLES = ("prototxt", "weights", "mean_file")
+ORDERS = ("BGR", "RGB")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,15 @@ class RemoteFile:
         Published size in bytes.
     member : str or None
         The file's name inside the zip archive that the addresses lead to; None when they lead to the file itself.
+    archive_size : int or None
+        Published size of that archive in bytes.
+    archive_checksums : mapping of str to str
+        Published hex digests of that archive, which are compared before it is unpacked.
+
+    Raises
+    ------
+    ModelError
+        For a name that is no plain file's name, as `dreamopt.models.names.check_name` has it.
     """
 
     name: str
@@ -36,6 +49,11 @@ class RemoteFile:
     checksums: Mapping[str, str]
     size: int | None = None
     member: str | None = None
+    archive_size: int | None = None
+    archive_checksums: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "the file's name")
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,11 @@ class Model:
         Where each fact was read.
     files : mapping of str to RemoteFile
         By role: "prototxt", "weights", "labels", "mean_file".
+
+    Raises
+    ------
+    ModelError
+        For a name that cannot be a folder's, and for two files of one name.
     """
 
     name: str
@@ -77,6 +100,13 @@ class Model:
     layers: tuple[str, ...]
     facts: tuple[str, ...]
     files: Mapping[str, RemoteFile]
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "the model's name")
+        names = [remote.name.lower() for remote in self.files.values()]
+        for role, remote in self.files.items():
+            if names.count(remote.name.lower()) > 1:
+                raise ModelError(f"the model {self.name} has two files named {remote.name!r}, as its {role} and as another")
 
     @property
     def complete(self) -> bool:
@@ -107,9 +137,49 @@ class Catalogue(Mapping[str, Model]):
         return len(self._models)
 
 
-def _file(table: Mapping[str, Any]) -> RemoteFile:
-    sums = {algorithm: str(table[algorithm]).lower() for algorithm in CHECKSUMS if algorithm in table}
-    return RemoteFile(str(table["name"]), tuple(table["urls"]), sums, table.get("size"), table.get("member"))
+def _file(table: Table) -> RemoteFile:
+    return RemoteFile(
+        name=table.text("name"),
+        urls=table.texts("urls"),
+        checksums=_checksums(table, ""),
+        size=table.size("size"),
+        member=table.optional_text("member"),
+        archive_size=table.size("archive_size"),
+        archive_checksums=_checksums(table, "archive_"),
+    )
+
+
+def _checksums(table: Table, prefix: str) -> dict[str, str]:
+    digests = {algorithm: table.text(prefix + algorithm).lower() for algorithm in CHECKSUMS if prefix + algorithm in table}
+    for algorithm, digest in digests.items():
+        if re.fullmatch(rf"[0-9a-f]{{{CHECKSUMS[algorithm]}}}", digest) is None:
+            raise ModelError(f"{prefix}{algorithm} of {table.where} must be {CHECKSUMS[algorithm]} hexadecimal digits, not {digest!r}")
+    return digests
+
+
+def _model(name: str, table: Table, labels: Mapping[str, RemoteFile]) -> Model:
+    files = {role: _file(table.table(role)) for role in ROLES if role in table}
+    if "labels" in table:
+        known = table.text("labels")
+        if known not in labels:
+            raise ModelError(f"labels of {table.where} must be one of the catalogue's labels, not {known!r}")
+        files["labels"] = labels[known]
+    order = table.optional_text("channel_order") or "BGR"
+    if order not in ORDERS:
+        raise ModelError(f"channel_order of {table.where} must be BGR or RGB, not {order!r}")
+    return Model(
+        name=name,
+        title=table.text("title"),
+        home=table.text("home"),
+        licence=table.optional_text("licence"),
+        input=table.counts("input"),
+        mean=table.numbers("mean") or None,
+        scale=table.number("scale", 1.0),
+        channel_order=order,
+        layers=table.texts("layers"),
+        facts=table.texts("facts"),
+        files=files,
+    )
 
 
 def load_catalogue(path: str | Path | None = None) -> Catalogue:
@@ -128,40 +198,18 @@ def load_catalogue(path: str | Path | None = None) -> Catalogue:
     Raises
     ------
     ModelError
-        When the file cannot be read or lacks a field that every model needs.
+        When the file cannot be read, or a field is missing or not what it must be.
 
     Examples
     --------
     >>> load_catalogue()["bvlc_googlenet"].mean
     (104.0, 117.0, 123.0)
     """
-    try:
-        text = (
-            resources.files("dreamopt.models").joinpath("models.toml").read_text("utf-8") if path is None else Path(path).read_text("utf-8")
-        )
-        root = tomllib.loads(text)
-        labels = {name: _file(table) for name, table in root.get("labels", {}).items()}
-        models = {}
-        for name, table in root["models"].items():
-            files = {role: _file(table[role]) for role in ROLES if role in table}
-            if "labels" in table:
-                files["labels"] = labels[table["labels"]]
-            mean = table.get("mean")
-            models[name] = Model(
-                name=name,
-                title=table["title"],
-                home=table["home"],
-                licence=table.get("licence"),
-                input=tuple(table.get("input", ())),
-                mean=None if mean is None else tuple(float(value) for value in mean),
-                scale=float(table.get("scale", 1.0)),
-                channel_order=table.get("channel_order", "BGR"),
-                layers=tuple(table.get("layers", ())),
-                facts=tuple(table.get("facts", ())),
-                files=files,
-            )
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ModelError(f"the model catalogue {path or 'models.toml'} cannot be read: {error}.") from error
-    except KeyError as error:
-        raise ModelError(f"the model catalogue {path or 'models.toml'} lacks the field {error}.") from error
-    return Catalogue(models)
+    what = f"the model catalogue '{'models.toml' if path is None else path}'"
+    if path is None:
+        text = resources.files("dreamopt.models").joinpath("models.toml").read_text("utf-8")
+    else:
+        text = read_text(path, "the model catalogue", ModelError)
+    root = Table(parse_toml(text, what, ModelError), what)
+    files = {name: _file(table) for name, table in root.tables("labels")} if "labels" in root else {}
+    return Catalogue({name: _model(name, table, files) for name, table in root.tables("models")})

@@ -18,9 +18,10 @@ from dreamopt.backends.caffe.python_layers import permitted, read_with_python_da
 from dreamopt.backends.registry import opener
 from dreamopt.errors import DreamoptWarning, ModelError, UsageError
 from dreamopt.models import locate
+from dreamopt.network.input_space import NAMES, input_space
 from dreamopt.network.labels import read_labels
 from dreamopt.network.network import Network
-from dreamopt.network.preprocessing import ZOO_MEAN, preprocessing_of
+from dreamopt.network.preprocessing import ZOO_MEAN
 from dreamopt.schema import NetDef, read_mean, read_net
 
 EMBEDDED = "tiny"
@@ -50,11 +51,13 @@ def load_net(
     default_input_size: tuple[int, int] | None = None,
     strict: bool = False,
     allow_python_layers: bool | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> Network:
     """Load a trained Caffe net as a differentiable function of images.
 
-    A net's files do not say how images become its input. What is not given here is taken as in Caffe's model zoo
-    (BGR, 0-255, mean 104, 117, 123 for three channels and 0 for any other number), and `Network.describe` says so.
+    How images become the net's input is what the caller says here, or the prototxt in its data layer's ``transform_param``. What neither
+    says is taken as in Caffe's model zoo (BGR, 0-255, mean 104, 117, 123 for three channels and 0 for any other number), and
+    `Network.describe` says whose word each number is.
 
     Parameters
     ----------
@@ -77,11 +80,12 @@ def load_net(
     mean : number, sequence, array or path, optional
         What is subtracted, in grey levels and in the net's channel order: one number, one per channel, a (C, H, W) array, or
         a ``.npy`` or ``.binaryproto`` file. A (C, H, W) mean is subtracted pixel by pixel from images of just that
-        size, and its mean over each channel from all others.
+        size, and its mean over each channel from all others. Where the prototxt's data layer cuts images to a ``crop_size``, it is the
+        middle of the mean image that counts, as in Caffe.
     channel_order : {"BGR", "RGB"}, optional
         Order of the first three channels; BGR by default.
     scale : float, optional
-        What the difference is multiplied by; 1 by default (MobileNet's is 0.017).
+        What the difference is multiplied by (MobileNet's is 0.017).
     labels : path or sequence of str, optional
         Names of the classes, in a file one in each line.
     input_shape : sequence of int or mapping, optional
@@ -102,6 +106,8 @@ def load_net(
     allow_python_layers : bool, optional
         Import and run the classes that ``Python`` layers name; a net that has some is refused otherwise. By default as the
         environment variable ``DREAMOPT_ALLOW_PYTHON_LAYERS`` says: ``1`` allows it.
+    known : mapping, optional
+        ``mean``, ``scale`` and ``channel_order`` as the catalogue has them, which count where neither the caller nor the prototxt says.
 
     Returns
     -------
@@ -122,44 +128,52 @@ def load_net(
         For an unknown backend or device, or a Caffe that is missing, too old, or refuses the net.
     """
     open_net = opener(backend)
-    inputs = [weights, mean, labels]
-    preprocessing: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale, "labels": labels}
+    given: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale}
+    known_from, files = "catalogue", [weights, labels]
     if prototxt_or_name is None or prototxt_or_name == EMBEDDED:
         prototxt_or_name, own_weights, known = embedded()
+        known_from = "package"
         weights = weights if weights is not None else own_weights
-        preprocessing = {key: known.get(key) if value is None else value for key, value in preprocessing.items()}
+        labels = known["labels"] if labels is None else labels
     elif isinstance(prototxt_or_name, str) and _is_name(prototxt_or_name):
         found = locate(prototxt_or_name)
         assert found.prototxt is not None  # only the embedded net has none
         prototxt_or_name, weights = found.prototxt, found.weights if weights is None else weights
-        preprocessing = {key: getattr(found, key) if value is None else value for key, value in preprocessing.items()}
-        inputs = [prototxt_or_name, weights, preprocessing["mean"], preprocessing["labels"]]
+        labels = found.labels if labels is None else labels
+        known = {key: getattr(found, key) for key in NAMES}
+        files = [prototxt_or_name, weights, labels]
     else:
-        inputs.append(prototxt_or_name if isinstance(prototxt_or_name, str | os.PathLike) else None)
+        files.append(prototxt_or_name if isinstance(prototxt_or_name, str | os.PathLike) else None)
     allow = permitted(allow_python_layers)
-    if not isinstance(prototxt_or_name, NetDef):
+    if isinstance(prototxt_or_name, NetDef):
+        definition = prototxt_or_name
+    else:
         read = read_with_python_data if allow else read_net
-        prototxt_or_name = read(
+        known_mean = mean if mean is not None or known is None else known.get("mean")
+        definition = read(
             Path(prototxt_or_name),
             input_shape=input_shape,
             phase=phase,
             level=level,
             stages=stages,
             strict=strict,
-            open_item=None if default_input_size is None else (_channels(preprocessing["mean"]), *default_input_size),
+            open_item=None if default_input_size is None else (_channels(known_mean), *default_input_size),
         )
     options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout)
-    computed = open_net(prototxt_or_name, weights, options)
+    computed = open_net(definition, weights, options)
     notes = _weights_notes(computed, weights, seed)
-    names = read_labels(preprocessing["labels"])
+    names = read_labels(labels)
     item = computed.input_shape
-    if len(item) != 3 and preprocessing["mean"] is not None:
+    if len(item) != 3 and mean is not None:
         raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not an image")
-    space = None
+    preprocessing = None
     if len(item) == 3:
-        space = preprocessing_of(item[0], preprocessing["channel_order"], _mean(preprocessing["mean"]), preprocessing["scale"])
-    network = Network(computed, space, names, notes)
-    network.files = tuple(os.fspath(path) for path in inputs if isinstance(path, str | os.PathLike))
+        space = input_space(item[0], given, definition.transforms.get(computed.input_name), known, known_from)
+        preprocessing = space.preprocessing
+        notes += space.notes
+        files += space.files
+    network = Network(computed, preprocessing, names, notes)
+    network.files = tuple(dict.fromkeys(os.fspath(path) for path in files if isinstance(path, str | os.PathLike)))
     return network
 
 

@@ -20,6 +20,7 @@ from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.objective import ImageValue, ReferenceImage
 from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.memory import memory_errors
 
 Size = int | Sequence[int] | None
 """An input size: pixels of a square's side, (H, W), or None for the size in the net's file."""
@@ -177,6 +178,11 @@ class Network:
             why = f"layer '{name}' cannot be reached with an input of {item}: {problem}"
             raise ShapeError(f"{why}; use the file's size, {self.input_shape}, or a layer below") from problem
 
+    def memory_of(self, layers: Sequence[str], size: Size = None) -> int | None:
+        """Return how many bytes a sample of a size takes up to some layers with its gradient, at the least; None if nobody knows."""
+        ask = getattr(self.backend, "memory", None)  # which a backend need not have
+        return None if ask is None else int(ask(list(dict.fromkeys(self.resolve(layer) for layer in layers)), self.item_shape(size)))
+
     def activations(
         self,
         x: Tensor,
@@ -213,12 +219,13 @@ class Network:
                 f"the input must be of shape (N, {', '.join(map(str, self.input_shape))}) up to its size, not {tuple(x.shape)}"
             )
         unique = list(dict.fromkeys(names))
-        if rule is None:  # which a backend of somebody's own need not know
-            return self.backend.activations(x, unique, between_layers=between_layers)
-        rule = parse_rules(rule)
-        if isinstance(rule, RuleList):
-            rule.require_matches((info.name, info.type) for info in self.layers)
-        return self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
+        with memory_errors(lambda: f"a pass of an input of shape {tuple(x.shape)} up to {', '.join(unique)}", str(self.device)):
+            if rule is None:  # which a backend of somebody's own need not know
+                return self.backend.activations(x, unique, between_layers=between_layers)
+            rule = parse_rules(rule)
+            if isinstance(rule, RuleList):
+                rule.require_matches((info.name, info.type) for info in self.layers)
+            return self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
 
     def producers(self, layer: str) -> list[tuple[LayerInfo, str]]:
         """Return the layers whose values a layer reads, each with the name under which the value is asked for."""
@@ -264,8 +271,9 @@ class Network:
             For a file that cannot be read as an image, or a net whose input is none.
         """
         self._picture()
-        whole = read_image(image) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
-        x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]
+        pair = self.item_shape(size)[1:]
+        whole = read_image(image, pair) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
+        x = self.from_rgb(covering(whole, pair))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}
 
@@ -294,6 +302,10 @@ class Network:
 
     def describe(self) -> Mapping[str, Any]:
         """Return what a result file says about the net: plain values, fit for JSON."""
+        return self.describe_input() | {"weights_sha256": self.hash()}
+
+    def describe_input(self) -> dict[str, Any]:
+        """Return what `describe` does without the weights' hash, for which all random weights have to be drawn."""
         preprocessing = self.preprocessing
         return {
             "backend": self.backend.name,
@@ -305,8 +317,8 @@ class Network:
             "channel_order": None if preprocessing is None else preprocessing.order,
             "scale": None if preprocessing is None else preprocessing.scale,
             "assumed": [] if preprocessing is None else list(preprocessing.assumed),
+            "sources": {} if preprocessing is None else dict(preprocessing.sources),
             "notes": [*self.backend.changes, *self.notes],
-            "weights_sha256": self.hash(),
         }
 
     def _tensor(self, values: ArrayLike) -> Tensor:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.colour import LUMINANCE
+from dreamopt.parts.checks import plain_number
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
 """Mean of the ImageNet images in blue, green, red: what Caffe's model zoo subtracts."""
@@ -38,6 +39,8 @@ class Preprocessing:
         (C, H, W), subtracted instead of ``mean`` from images of just that size.
     assumed : tuple of str
         What no file and no caller said, one phrase each, for ``dreamopt inspect``.
+    sources : mapping of str to str
+        Who said ``mean``, ``scale`` and ``channel_order``: ``"option"``, a place in the prototxt, ``"catalogue"``, ``"assumed"``.
     """
 
     channels: int
@@ -46,6 +49,7 @@ class Preprocessing:
     scale: float = 1.0
     mean_image: NDArray[np.float64] | None = None
     assumed: tuple[str, ...] = field(default=())
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def mean_at(self, size: Sequence[int] | None = None) -> NDArray[np.float64]:
         """Return the mean for images of (H, W): (C, H, W) where a mean image of that size was given, else (C, 1, 1)."""
@@ -126,7 +130,8 @@ def preprocessing_of(channels: int, order: str | None = None, mean: ArrayLike | 
     order : {"BGR", "RGB"}, optional
         Order of the first three channels; None is BGR.
     mean : number, (C,), or (C, H, W) array, optional
-        None is `ZOO_MEAN` for three channels (turned round for RGB) and 0 for any other number of them.
+        None is `ZOO_MEAN` for three channels (turned round for RGB) and 0 for any other number of them. A (H, W, C) array whose first
+        axis cannot be the channels is turned to (C, H, W), and ``assumed`` says so.
     scale : float, optional
         Not 0; None is 1.
 
@@ -135,27 +140,51 @@ def preprocessing_of(channels: int, order: str | None = None, mean: ArrayLike | 
     UsageError
         For anything that does not fit.
     """
-    assumed = ([] if order is not None or channels < 3 else ["channel order BGR"]) + ([] if scale is not None else ["scale 1"])
-    order = "BGR" if order is None else order.upper()
-    scale = 1.0 if scale is None else float(scale)
+    values, image, phrase = _mean(channels, order, mean)
+    assumed = [*phrase]
+    if order is None and channels >= 3:
+        assumed.append("channel order BGR")
+    if scale is None:
+        assumed.append("scale 1")
+    order = "BGR" if order is None else str(order).upper()
+    scale = 1.0 if scale is None else _scale(scale)
     if order not in ("BGR", "RGB"):
         raise UsageError(f"channel_order must be BGR or RGB, not '{order}'")
-    if scale == 0 or not np.isfinite(scale):
-        raise UsageError(f"scale must be a finite number other than 0, not {scale}")
+    return Preprocessing(channels, order, values, scale, image, tuple(assumed))
+
+
+def _scale(scale: object) -> float:
+    value = plain_number(scale)
+    if value is None or value == 0 or not np.isfinite(value):
+        raise UsageError(f"scale must be a finite number other than 0, not {scale if value is None else value}")
+    return float(value)
+
+
+def _mean(
+    channels: int, order: str | None, mean: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, Sequence[str]]:
+    """Return the mean of each channel, the mean image where one was given, and what was assumed, in words."""
     if mean is None:
-        zoo = ZOO_MEAN if order == "BGR" else ZOO_MEAN[::-1]
-        values = np.array(zoo if channels == 3 else (0.0,) * channels)
-        said = f"mean {', '.join(f'{v:g}' for v in zoo)} (that of Caffe's model zoo)" if channels == 3 else "mean 0"
-        return Preprocessing(channels, order, values, scale, assumed=(said, *assumed))
-    array = np.asarray(mean, dtype=np.float64)
-    if array.ndim == 4 and array.shape[0] == 1:
-        array = array[0]
-    if array.ndim == 0:
-        return Preprocessing(channels, order, np.full(channels, float(array)), scale, assumed=tuple(assumed))
-    if array.ndim not in (1, 3) or array.shape[0] != channels:
-        wanted = f"a number, ({channels},) or ({channels}, H, W)"
-        raise UsageError(f"a mean of shape {array.shape} does not fit a net of {channels} channels: give {wanted}")
+        zoo = ZOO_MEAN[::-1] if str(order).upper() == "RGB" else ZOO_MEAN
+        if channels != 3:
+            return np.zeros(channels), None, ["mean 0"]
+        return np.array(zoo), None, [f"mean {', '.join(f'{v:g}' for v in zoo)} (that of Caffe's model zoo)"]
+    try:
+        array = np.asarray(mean, dtype=np.float64)
+    except (TypeError, ValueError) as problem:
+        raise UsageError(f"the mean must be a number, one for each channel or an array (C, H, W), not {str(mean)[:100]!r}") from problem
     if not np.isfinite(array).all():
         raise UsageError("the mean holds values that are not finite")
-    image = array if array.ndim == 3 and array.shape[1:] != (1, 1) else None
-    return Preprocessing(channels, order, array.reshape(channels, -1).mean(1), scale, image, tuple(assumed))
+    if array.ndim > 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim == 0:
+        return np.full(channels, float(array)), None, ()
+    said = []
+    if array.ndim == 3 and array.shape[0] != channels == array.shape[2]:
+        said = [f"the mean's axes (H, W, C), since its shape is {array.shape} for {channels} channels"]
+        array = np.moveaxis(array, 2, 0)
+    if array.ndim not in (1, 3, 4) or array.shape[0] != channels or array.size == 0:
+        allowed = f"a number, ({channels},) or ({channels}, H, W)"
+        raise UsageError(f"a mean of shape {array.shape} does not fit a net of {channels} channels: give {allowed}")
+    image = array if array.size > channels else None
+    return array.reshape(channels, -1).mean(1), image, said

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from dreamopt.errors import UsageError
+from dreamopt.parts.reading import open_regular
 
 INPUT_FILE: Mapping[str, Any] = MappingProxyType({"input_file": True})
 """Metadata of a field whose strings are paths of files that the part reads: ``field(metadata=INPUT_FILE)``."""
@@ -114,11 +115,8 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     UsageError
         For a file that cannot be read.
     """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as problem:
-        raise UsageError(f"the file '{os.fspath(path)}' cannot be read: {problem.strerror or problem}") from problem
+    with open_regular(path, "the file", UsageError) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _paths(value: object, marked: bool) -> Iterator[str]:

@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamopt.errors import DeadGradientError
+from dreamopt.errors import DeadGradientError, OutOfMemoryError
 from dreamopt.image.files import RGBImage, covering
 from dreamopt.network import Network
 from dreamopt.optimize import Callback, Checkpoint, Progress, Result, Start, find_start, run
+from dreamopt.parts.memory import memory_errors
 from dreamopt.problem import Problem
+from dreamopt.recipes.memory import require_room, with_hint
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, stretched
 from dreamopt.recipes.stages import carry_over, pyramid, resized
@@ -50,7 +52,13 @@ def execute(
     ------
     Rendered
         Its ``index`` says which of the plan's samples it is.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If the images and the net's values take more memory than is free, with what would fit.
     """
+    require_room(plan, network)
     if store is not None:
         store.open(plan)
     unsaved: list[tuple[int, list[Rendered]]] = []
@@ -58,7 +66,11 @@ def execute(
     for number in range(len(plan.batches)):
         rendered = None if store is None else store.done(number)
         if rendered is None:
-            rendered = execute_batch(plan, network, number, store=store, callbacks=callbacks, stop=stop)
+            try:
+                with memory_errors(lambda: "the job", str(network.device)):
+                    rendered = execute_batch(plan, network, number, store=store, callbacks=callbacks, stop=stop)
+            except OutOfMemoryError as problem:
+                raise with_hint(problem, plan, network, number) from None
             unsaved.append((number, rendered))
         else:
             yield from rendered

@@ -1,5 +1,6 @@
 """Inspect: what a net is made of, how its input is made, and by which names its values are asked for."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,10 +34,10 @@ def inspect(network: Network) -> dict[str, Any]:
     -------
     dict
         Fit for JSON. ``name``, ``backend``, ``computed_by``, ``input`` (blob, shape, mean, channel order, scale, what of these was
-        assumed), ``layers`` (name,
-        type, bottoms, tops, shapes of one item, in_place, target, params, flops in multiply-adds of one item, place, added),
-        ``overwritten`` (target names by blob), ``splits``, ``totals``, ``changes`` and ``notes`` (one sentence each),
-        ``weights`` (loaded, missing, unused), ``labels`` (their number), ``weights_sha256``.
+        assumed, and the source of each), ``layers`` (name, type, bottoms, tops, shapes of one item, in_place, target, params, flops in
+        multiply-adds of one item, place, added), ``overwritten`` (target names by blob), ``splits``, ``totals``, ``changes`` and ``notes``
+        (one sentence each), ``weights`` (loaded, missing, unused), ``labels`` (their number), ``weights_sha256`` (None where some are
+        random: none are drawn to describe a net). ``totals`` has the bytes of the weights, and of one sample's activations, besides.
 
     Examples
     --------
@@ -44,7 +45,9 @@ def inspect(network: Network) -> dict[str, Any]:
     >>> inspect(dreamopt.load_net())["input"]["channel_order"]
     'BGR'
     """
-    described = network.describe()
+    described = network.describe_input()
+    activations = sum(math.prod(shape) for info in network.layers if not (info.in_place or info.added) for shape in info.shapes)
+    params = sum(info.params for info in network.layers)
     layers = [
         {
             "name": info.name,
@@ -73,18 +76,21 @@ def inspect(network: Network) -> dict[str, Any]:
             "channel_order": described["channel_order"],
             "scale": described["scale"],
             "assumed": described["assumed"],
+            "sources": described["sources"],
         },
         "layers": layers,
         "overwritten": names_of_values(network),
         "splits": [info.name for info in network.layers if info.added],
         "totals": {
             "layers": sum(not info.added for info in network.layers),
-            "params": sum(info.params for info in network.layers),
+            "params": params,
             "flops": sum(info.flops for info in network.layers),
+            "weights_bytes": 4 * params,
+            "activations_bytes": 4 * activations,
         },
         "changes": list(network.backend.changes),
         "notes": list(network.notes),
         "weights": _weights(network),
         "labels": None if network.labels is None else len(network.labels),
-        "weights_sha256": described["weights_sha256"],
+        "weights_sha256": None if network.backend.random_layers else network.hash(),
     }

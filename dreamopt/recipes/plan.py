@@ -56,9 +56,9 @@ class InitImage:
     pixels: bytes = field(repr=False)
 
     @classmethod
-    def open(cls, path: str) -> InitImage:
-        """Return the image of a file."""
-        image = read_image(path)
+    def open(cls, path: str, size: int | tuple[int, int] | None = None) -> InitImage:
+        """Return the image of a file; with a size to start from, (H, W), a JPEG above the limit of pixels is decoded reduced."""
+        image = read_image(path, (size, size) if isinstance(size, int) else size)
         return cls(path, file_sha256(path), (image.shape[0], image.shape[1], image.shape[2]), image.tobytes())
 
     def array(self) -> NDArray[np.uint8]:
@@ -193,7 +193,7 @@ class Plan:
         """
         if metadata.get("format") == 1:
             fields = fields_of_format1(metadata)
-            init = None if fields["settings"].init is None else InitImage.open(fields["settings"].init)
+            init = None if fields["settings"].init is None else InitImage.open(fields["settings"].init, fields["settings"].size)
             inputs = {} if init is None else {init.path: init.sha256}  # no others were recorded then
             provenance = {key: metadata[key] for key in PROVENANCE if key in metadata}
             return cls(**fields, init=init, inputs=inputs, net=metadata["net"], provenance=provenance)
@@ -207,7 +207,7 @@ class Plan:
             settings=settings,
             stages=stages_of(settings, pair(settings)),
             restarts=tuple(Restart(parse_parametrization(text), *rest) for text, *rest in metadata["restarts"]),
-            init=None if settings.init is None else InitImage.open(settings.init),
+            init=None if settings.init is None else InitImage.open(settings.init, settings.size),
             inputs=metadata["inputs"],
             net=metadata["net"],
             project_every_step=metadata.get("project_every_step", False),
@@ -263,7 +263,7 @@ def plan_render(
         )
     _check_one_init(settings)
     objectives = read_targets(network, targets, settings.size)
-    init = None if settings.init is None else InitImage.open(settings.init)
+    init = None if settings.init is None else InitImage.open(settings.init, settings.size)
     if init is not None and network.input_shape[0] != 3:
         raise UsageError(f"an image to start from needs a net with 3 channels, but '{network.input_name}' has {network.input_shape[0]}")
     size = choose_size(network, settings, objectives, None if init is None else (init.shape[0], init.shape[1]))

@@ -14,13 +14,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from dreamopt.errors import ShapeError, TargetError, UsageError
+from dreamopt.image.sizes import seen_size
 from dreamopt.image.transform import Transform
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.objectives import Channel, ClassScore
 from dreamopt.optimize.optimizer import Optimizer
 from dreamopt.parts.checks import LARGEST_SIDE
-from dreamopt.problem import Problem
+from dreamopt.parts.schedule import StepContext
 from dreamopt.recipes.settings import Settings, ordered
 from dreamopt.recipes.shorthand import field_names
 from dreamopt.regularizer import Regularizer
@@ -108,16 +109,6 @@ def stages_of(settings: Settings, size: Pair) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-@dataclass(frozen=True)
-class _Nothing(Objective):
-    """An objective of no layer, for a problem that is only asked what the net sees."""
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-
 def choose_size(network: Network, settings: Settings, objectives: Sequence[Objective], init_size: Pair | None = None) -> Pair:
     """Return the image's (H, W): as set; that of ``init``, or else the default one, where the net can take it; else the file's.
 
@@ -145,12 +136,18 @@ def fits(network: Network, settings: Settings, objectives: Sequence[Objective], 
     """Return whether the objectives' layers can be reached with an image of a size, as the first run's transforms show it."""
     layers = dict.fromkeys(layer for objective in objectives for layer in objective.layers)
     try:
-        seen = Problem(network, _Nothing(), size=size, transforms=settings.stage(0).transforms).seen
+        seen = seen_by(network, size, settings.stage(0).transforms)
         for layer in layers:
             network.shape_of(layer, seen)
     except ShapeError:
         return False
     return True
+
+
+def seen_by(network: Network, size: int | Pair, transforms: Sequence[Transform]) -> Pair | None:
+    """Return the (H, W) of what the net sees of an image of a size through transforms; None where its input is no image."""
+    space = network.image_space(size)
+    return seen_size(transforms, space, StepContext(space=space)) if len(space.shape) == 3 else None
 
 
 def resized(images: Tensor, size: Pair, order: int) -> Tensor:

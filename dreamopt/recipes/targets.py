@@ -13,6 +13,7 @@ from dreamopt.objective import Objective, each
 from dreamopt.objective.strings import PLACES, parse, unit_objective
 from dreamopt.objectives import Channel, ClassScore
 from dreamopt.parts.checks import check_whole
+from dreamopt.parts.limits import exceeds
 
 _MANY = re.compile(r"(?!-)(?P<layer>[^\s|\"()*]+):(?P<units>\*|\d+(?:-\d+)?(?:\s*,\s*\d+(?:-\d+)?)*)(?P<place>@.+)?", re.DOTALL)
 _SLUG = re.compile(r"[^\w.@,+=-]+")
@@ -76,8 +77,9 @@ def read_targets(network: Network, targets: str | Objective | Sequence[str | Obj
             shape = _shape(network, layer, size)
             if not shape:
                 raise TargetError(f"layer '{layer}' has no channels: it is a single number")
-            units = _units(many["units"], shape[0], layer)
-            objectives += [unit_objective(layer, (unit,), None if place is None else place[2]) for unit in units]
+            for unit in _units(many["units"], shape[0], layer):
+                check_images(len(objectives) + 1)
+                objectives.append(unit_objective(layer, (unit,), None if place is None else place[2]))
             continue
         whole = parse(target) if isinstance(target, str) else target
         objectives += [whole] if whole.batch is None or whole.coupled else [whole.item(index) for index in range(whole.batch)]
@@ -112,7 +114,8 @@ def bound_samples(
     UsageError
         For a single image of an objective that compares images.
     """
-    samples, count_of = [], Counter[str]()
+    samples: list[tuple[Sample, Objective]] = []
+    count_of = Counter[str]()
     for objective in objectives:
         bound, count = bind_target(network, objective, size), check_whole("variants", variants)
         if objective.coupled and objective.batch is not None:
@@ -120,10 +123,24 @@ def bound_samples(
         if objective.coupled and count < 2:
             raise UsageError(f"{objective} compares images with each other; ask for several of them with --variants 4 (variants=4)")
         text, label = str(bound), _label(network, bound, size)
+        check_images(len(samples) + count)
         for _ in range(count):
             samples.append((Sample(objective, count_of[text], text, label), bound))
             count_of[text] += 1
     return samples
+
+
+def check_images(count: int) -> None:
+    """Refuse a job of more images than anybody looks at.
+
+    Raises
+    ------
+    UsageError
+        With what allows more.
+    """
+    allowed = exceeds("images", count)
+    if allowed:
+        raise UsageError(f"the job has {count} images or more, but {allowed}; name fewer units or variants")
 
 
 def expand(network: Network, targets: str | Objective | Sequence[str | Objective], size: Size = None, variants: int = 1) -> list[Sample]:

@@ -1,6 +1,7 @@
 """Caffe's file formats: nets (prototxt of any age), weights (caffemodel, HDF5), means; in and, for weights, out."""
 
 from dreamopt.schema.blob import shapes_agree
+from dreamopt.schema.input_transform import InputTransform
 from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.mean import read_mean
@@ -10,6 +11,7 @@ from dreamopt.schema.weights import read_weights
 from dreamopt.schema.write import write_weights
 
 __all__ = [
+    "InputTransform",
     "LayerWeights",
     "NetDef",
     "SourceLocation",

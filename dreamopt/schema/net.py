@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dreamopt.errors import NetError, PrototxtError, UsageError
@@ -12,6 +12,7 @@ from dreamopt.schema.caffe_pb2 import TEST, TRAIN, NetParameter
 from dreamopt.schema.check import check_structure
 from dreamopt.schema.file_type import describe_file_type, is_text
 from dreamopt.schema.forks import normalize_fork_fields
+from dreamopt.schema.input_transform import InputTransform, input_transforms
 from dreamopt.schema.inputs import InputShape, OpenItem, make_inputs
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.state import filter_layers
@@ -36,12 +37,15 @@ class NetDef:
         What differs from the file, one sentence each.
     text : str
         The file's text; empty for a net that came as a message.
+    transforms : dict of str to InputTransform
+        How data layers make their images, by blob, as far as the file says it.
     """
 
     param: NetParameter
     locations: list[SourceLocation]
     changes: list[str]
     text: str
+    transforms: dict[str, InputTransform] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -190,9 +194,10 @@ def _finish(
             f"{top}: no layer is left in the phase {'TRAIN' if upgraded.state.phase == TRAIN else 'TEST'} at level {level}: "
             "see their include and exclude"
         )
+    transforms = input_transforms(upgraded.layer, kept_locations, changes)
     kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item)
     check_structure(upgraded, kept_locations, left_out)
-    return NetDef(upgraded, kept_locations, changes, text)
+    return NetDef(upgraded, kept_locations, changes, text, transforms)
 
 
 def _read_text(path: Path) -> str:

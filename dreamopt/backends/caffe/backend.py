@@ -23,7 +23,8 @@ from dreamopt.backends.caffe.ruled_pass import BackwardSteps, run_plain, run_wit
 from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
 from dreamopt.engine.graph import Value
-from dreamopt.errors import BackendError, NetError, ShapeError
+from dreamopt.errors import BackendError, NetError, ShapeError, WeightsError
+from dreamopt.parts.reading import open_regular
 from dreamopt.schema import NetDef, read_weights
 
 _log = logging.getLogger(__name__)
@@ -330,7 +331,7 @@ class CaffeBackend:
 
     def _send(self) -> str:
         assert self._weights is not None
-        with open(self._weights, "rb") as stream:
+        with open_regular(self._weights, "the weights", WeightsError) as stream:
             part = stream.read(PART)
             name = "weights.caffemodel.h5" if part.startswith(_HDF5) else "weights.caffemodel"
             first = True

@@ -23,13 +23,18 @@ from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
 from dreamopt.engine.executor.step import Step
 from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
+from dreamopt.engine.layer import count
+from dreamopt.engine.layers._axes import text
 from dreamopt.engine.node import Node
 from dreamopt.engine.propagation import StopGradient, with_zero_gradient
 from dreamopt.errors import UsageError
+from dreamopt.parts.memory import readable, require_memory
 
 if TYPE_CHECKING:
     from dreamopt.engine.backward_rule import BackwardRule
     from dreamopt.engine.layer import Shape
+
+_FUSED = ("ReLU", "BatchNorm", "Scale", "Split")
 
 
 class Program:
@@ -114,7 +119,8 @@ class Program:
             x = inputs[name].to(self.device)
             x = with_zero_gradient(x) if self._stops else x
             values[at] = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-        self._check({at: tuple(x.shape) for at, x in values.items()})
+        gradient = torch.is_grad_enabled() and any(x.requires_grad for x in values.values())
+        self._check({at: tuple(x.shape) for at, x in values.items()}, gradient)
         if weights is None and rule is None:
             found = self._executor(values)
             return {name: found[v] for name, v in self.wanted.items()}
@@ -147,10 +153,34 @@ class Program:
         known = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
         return {name: known[v] for name, v in self.wanted.items()}
 
-    def _check(self, shapes: dict[Value, Shape]) -> None:
-        key = tuple(shapes.values())
+    def memory(self, inputs: Mapping[str, Shape], gradient: bool = True) -> int:
+        """Return how many bytes of values a pass of inputs of these shapes holds at once, at the least.
+
+        Parameters
+        ----------
+        inputs : mapping of str to Shape
+            Of each input.
+        gradient : bool
+            Whether all values are kept for a backward pass.
+        """
+        each = self._each(self._propagate({at: inputs[name] for name, at in self.inputs.items()}))
+        return sum(each) if gradient else max(each, default=0)
+
+    def _each(self, shapes: Mapping[Value, Shape]) -> list[int]:
+        """Return the bytes that each step's values take; none for those that may be computed together with others."""
+        sizes = ([count(shapes[step.index, j]) for j in range(len(step.node.tops))] for step in self.steps)
+        return [0 if _fused(step) else 4 * sum(size) for step, size in zip(self.steps, sizes, strict=True)]
+
+    def _check(self, shapes: dict[Value, Shape], gradient: bool) -> None:
+        key = (*shapes.values(), (int(gradient),))
         if key not in self._checked:
-            self._propagate(shapes)
+            inputs = ", ".join(text(shape) for shape in shapes.values())
+            each = self._each(self._propagate(shapes))
+            place = each.index(max(each))
+            layer = self.steps[place].node.layer
+            what = f"a pass of an input of shape {inputs} up to {', '.join(self.wanted)}"
+            what += f", most of it layer '{layer.name}' at {layer.where} with {readable(each[place])},"
+            require_memory(sum(each) if gradient else each[place], what, str(self.device))
             self._checked[key] = True
 
     def _propagate(self, shapes: dict[Value, Shape]) -> dict[Value, Shape]:
@@ -159,6 +189,11 @@ class Program:
                 for j, shape in enumerate(step.node.layer.shape([shapes[v] for v in step.reads])):
                     shapes[step.index, j] = tuple(shape)
         return shapes
+
+
+def _fused(step: Step) -> bool:
+    """Return whether a layer may be computed together with the one below, so that it takes no memory of its own."""
+    return step.index < 0 or step.node.layer.type in _FUSED or step.node.layer.caffe_traits.is_identity
 
 
 def _steps(nodes: Sequence[Node], graph: NetGraph) -> list[Step]:

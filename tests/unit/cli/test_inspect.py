@@ -1,6 +1,7 @@
 """``dreamopt inspect``: everything it promises, as a table and as JSON."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,15 @@ def test_json_holds_all(toy) -> None:
         "layers": sum(not layer["added"] for layer in summary["layers"]),
         "params": 4 * 27 + 4 + 5 * 4 + 2 * 4,
         "flops": sum(layer["flops"] for layer in summary["layers"]),
+        "weights_bytes": 4 * (4 * 27 + 4 + 5 * 4 + 2 * 4),
+        "activations_bytes": summary["totals"]["activations_bytes"],
     }
+    assert summary["totals"]["activations_bytes"] == 4 * sum(
+        math.prod(shape) for layer in summary["layers"] if not (layer["added"] or layer["in_place"]) for shape in layer["shapes"]
+    )
     assert any("data" in change for change in summary["changes"])
     assert any("random" in note for note in summary["notes"])
-    assert len(summary["weights_sha256"]) == 64
+    assert summary["weights_sha256"] is None  # random weights are not drawn to be described
 
 
 def test_what_is_given_is_not_assumed(toy, tmp_path) -> None:

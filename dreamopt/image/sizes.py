@@ -1,0 +1,74 @@
+"""The size that transforms give an image, without making that image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from dreamopt.errors import OutOfMemoryError
+from dreamopt.image.transform import Transform
+from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.memory import memory_errors, require_memory
+from dreamopt.parts.schedule import StepContext
+from dreamopt.parts.streams import Stream
+
+
+class _Shapes(Stream):
+    """A stream whose normal numbers have a shape and no values."""
+
+    def normal(self, purpose: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Return a tensor without memory."""
+        return torch.empty(tuple(shape), dtype=like.dtype, device="meta")
+
+
+def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepContext) -> tuple[int, int]:
+    """Return the (H, W) of what the net sees: transforms may grow and cut the image.
+
+    Parameters
+    ----------
+    transforms : sequence of Transform
+        In the order in which they are applied.
+    space : ImageSpace
+        The image's, (C, H, W).
+    context : StepContext
+        The step.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If the image itself, or one of the images that the transforms make, takes more memory than is free.
+
+    Examples
+    --------
+    >>> from dreamopt.image.transform import as_transforms
+    >>> like = torch.zeros(())
+    >>> seen_size(as_transforms(["pad(2)", "jitter(8)"]), ImageSpace((3, 20, 30), None, None, 1.0, like), StepContext())
+    (24, 34)
+    """
+    image = torch.empty((1, *space.shape), dtype=space.like.dtype, device="meta")
+    bounds = [None if bound is None else bound.to("meta") for bound in (space.low, space.high)]
+    shadow = replace(context, space=replace(space, low=bounds[0], high=bounds[1], like=space.like.to("meta")))
+    size, real = _checked(space, tuple(image.shape[2:]), None), replace(context, space=space)
+    for place, transform in enumerate(transforms):
+        try:
+            with torch.device("meta"):
+                size = tuple(transform(image, [_Shapes(0, 0).fold_in(0, 0, place)], shadow).shape[2:])
+        except OutOfMemoryError:
+            raise
+        except Exception:  # one that looks at values, or somebody's own error, which comes again
+            with memory_errors(lambda transform=transform: f"the transform {transform}"):  # type: ignore[misc]  # a default binds it
+                given = space.like.expand(1, space.shape[0], *size)
+                size = tuple(transform(given, [Stream(0, 0).fold_in(0, 0, place)], real).shape[2:])
+        image = torch.empty((1, space.shape[0], *_checked(space, size, transform)), dtype=space.like.dtype, device="meta")
+    return size[0], size[1]
+
+
+def _checked(space: ImageSpace, size: tuple[int, ...], transform: Transform | None) -> tuple[int, ...]:
+    maker = "" if transform is None else f", which the transform {transform} makes,"
+    what = f"an image of {size[1]} x {size[0]} pixels{maker}"
+    require_memory(space.like.element_size() * space.shape[0] * math.prod(size), what, str(space.like.device))
+    return size

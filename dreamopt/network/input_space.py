@@ -1,0 +1,147 @@
+"""Whose word counts for a net's preprocessing: the caller's, then the prototxt's, then the catalogue's, then what is assumed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dreamopt.errors import NetError
+from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
+from dreamopt.schema import InputTransform, SourceLocation, read_mean
+
+NAMES = ("mean", "scale", "channel_order")
+_FOLDERS = re.compile(r"[/\\]")
+
+
+@dataclass(frozen=True)
+class InputSpace:
+    """A net's preprocessing, what is to be said of it, and the files that it was read from."""
+
+    preprocessing: Preprocessing
+    notes: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def input_space(
+    channels: int,
+    given: Mapping[str, Any],
+    transform: InputTransform | None = None,
+    known: Mapping[str, Any] | None = None,
+    known_from: str = "catalogue",
+) -> InputSpace:
+    """Put a net's preprocessing together.
+
+    Parameters
+    ----------
+    channels : int
+        Of the net's input.
+    given : mapping of str to value
+        What the caller says: ``mean`` (number, array or path), ``scale``, ``channel_order``; None for nothing.
+    transform : InputTransform, optional
+        What the prototxt's data layer says.
+    known : mapping of str to value, optional
+        What else is known, by the same names.
+    known_from : str
+        Where from, for the sources.
+
+    Raises
+    ------
+    UsageError, NetError
+        For numbers that do not fit.
+    WeightsError
+        For a mean file that is damaged.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    notes: list[str] = []
+    files: list[str] = []
+    for name in NAMES:
+        if given.get(name) is not None:
+            values[name], sources[name] = given[name], "option"
+        elif transform is not None and (said := _said_by_file(name, channels, transform, notes, files)) is not None:
+            values[name], sources[name] = said
+        elif known is not None and known.get(name) is not None:
+            values[name], sources[name] = known[name], known_from
+        else:
+            values[name], sources[name] = None, "assumed"
+    if isinstance(values["mean"], str | os.PathLike):
+        files.append(os.fspath(values["mean"]))
+        values["mean"] = read_mean(Path(values["mean"]))
+    if transform is not None and transform.crop_size and values["mean"] is not None:
+        values["mean"] = cropped_mean(values["mean"], transform.crop_size)
+    preprocessing = preprocessing_of(channels, values["channel_order"], values["mean"], values["scale"])
+    if channels < 3:
+        sources.pop("channel_order")
+    return InputSpace(replace(preprocessing, sources=sources), tuple(notes), tuple(files))
+
+
+def cropped_mean(mean: ArrayLike, side: int) -> ArrayLike:
+    """Return the middle of a mean image, which Caffe subtracts from the middle that its data layer cuts out of an image.
+
+    Parameters
+    ----------
+    mean : number, (C,), or (C, H, W) array
+        Only the last is cut, where it is larger than ``side`` both ways.
+    side : int
+        Pixels.
+
+    Examples
+    --------
+    >>> cropped_mean(np.arange(20).reshape(1, 4, 5), 2).tolist()
+    [[[6, 7], [11, 12]]]
+    """
+    array = np.asarray(mean)
+    if array.ndim != 3 or min(array.shape[1:]) < side:
+        return mean
+    top, left = ((length - side) // 2 for length in array.shape[1:])
+    return cast("NDArray[np.float64]", array[:, top : top + side, left : left + side])
+
+
+def _said_by_file(name: str, channels: int, transform: InputTransform, notes: list[str], files: list[str]) -> tuple[Any, str] | None:
+    """Return what the data layer says and where, or None where it says nothing of this, or names a file that is not at hand."""
+    if name == "scale":
+        place = transform.places["scale"]
+        if transform.scale == 0 or not np.isfinite(transform.scale):
+            raise NetError(f"{place}: {transform.layer} has the scale {transform.scale:g}, but it has to be finite and not 0 (--scale)")
+        return transform.scale, str(place)
+    if name != "mean":
+        return None
+    if not transform.mean_file or transform.mean_values:
+        means = transform.means(channels)
+        if not np.isfinite(means).all():
+            raise NetError(f"{transform.places['mean_values']}: {transform.layer} has a mean_value that is not finite (--mean)")
+        return means, str(transform.places["mean_values"])
+    place = transform.places["mean_file"]
+    path = beside(transform.mean_file, place)
+    if path is None:
+        notes.append(
+            f"{place}: the prototxt names the mean file '{transform.mean_file}', which is not in its folder and is not opened: "
+            "give it with --mean (mean=)"
+        )
+        return None
+    files.append(str(path))
+    return read_mean(path), f"{place} ({path.name} beside it)"
+
+
+def beside(name: str, place: SourceLocation) -> Path | None:
+    """Return the file of a path's last name in the folder of the prototxt, or None.
+
+    What a prototxt names is somebody else's choice: it is taken neither from elsewhere nor through a link that leads elsewhere.
+    """
+    prototxt, base = Path(place.file), _FOLDERS.split(name)[-1]
+    if base in ("", ".", "..") or "\x00" in base:
+        return None
+    path = prototxt.parent / base
+    try:
+        if prototxt.is_file() and path.is_file() and path.resolve().parent == prototxt.parent.resolve():
+            return path
+    except OSError:  # a name that is too long
+        pass
+    return None
