@@ -1,7 +1,7 @@
 """Reads files that were damaged by a seed with every reader: none may end in a traceback, hang, take much memory, or write elsewhere.
 
-    python -m tools.fuzz --count 20000 --seed 0
-    python -m tools.fuzz --reader npy --file fuzz-faults/npy-0-17.npy
+python -m tools.fuzz --count 20000 --seed 0
+python -m tools.fuzz --reader npy --file fuzz-faults/npy-0-17.npy
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from tests.support.readers import READERS
 @click.option("--reader", "readers", multiple=True, type=click.Choice(list(READERS)), help="This reader alone; may be given several times.")
 @click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read this file again, with --reader.")
 @click.option("--workers", default=2, show_default=True, help="Processes.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("fuzz-faults"), show_default=True, help="Where files with faults are kept.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default=Path("fuzz-faults"), show_default=True, help="Where files with faults are kept."
+)
 def main(count: int, seed: int, readers: tuple[str, ...], path: Path | None, workers: int, out: Path) -> None:
     """Read mutated files, and show what is wrong with how they are read."""
     console, names = Console(), readers or tuple(READERS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -14,8 +13,8 @@ from dreamopt.errors import DreamoptError, UsageError, in_brackets, suggest
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
-from dreamopt.parts.calls import parse_value
-from dreamopt.parts.reading import parse_toml
+from dreamopt.parts.calls import check_text, parse_value
+from dreamopt.parts.reading import parse_json, parse_toml
 from dreamopt.parts.registry import snake
 from dreamopt.recipes.settings import Settings, StageSettings, names
 from dreamopt.recipes.shorthand import Listed, field_names, with_added
@@ -120,21 +119,22 @@ def read_preset(name: str, text: str) -> Preset:
         these are asked for.
     """
     table = _table(text, name)
-    about = {key: table.get(key) for key in _ABOUT}
-    missing = next((key for key, value in about.items() if value is None), None)
+    missing = next((key for key in _ABOUT if key not in table), None)
     if missing is not None:
         raise UsageError(f"the preset '{name}' lacks the field '{missing}'")
-    return Preset(name, size=table.get("size"), text=text, **about)
+    return Preset(name, size=table.get("size"), text=text, **{key: table[key] for key in _ABOUT})
 
 
 def _table(text: str, name: str) -> dict[str, Any]:
     """Return a preset's TOML, each field known and of its kind."""
     table = parse_toml(text, f"the preset '{name}'", UsageError)
     for key, value in table.items():
-        kind, what = _FIELDS.get(key, (object, ""))
-        if kind is object:
-            raise UsageError(f"the preset '{name}' has no field '{key}'{in_brackets(suggest(key, _FIELDS, 1))}; it has {', '.join(_FIELDS)}")
-        if not isinstance(value, kind) or isinstance(value, bool) or (kind is list and not all(isinstance(one, dict) for one in value)):
+        if key not in _FIELDS:
+            hint = in_brackets(suggest(key, _FIELDS, 1))
+            raise UsageError(f"the preset '{name}' has no field '{key}'{hint}; it has {', '.join(_FIELDS)}")
+        kind, what = _FIELDS[key]
+        fits = isinstance(value, kind) and not isinstance(value, bool)
+        if not fits or (kind is list and not all(isinstance(entry, dict) for entry in value)):
             raise UsageError(f"the field '{key}' of the preset '{name}' must be {what}, not {value!r}")
     return table
 
@@ -286,7 +286,8 @@ def _check_parameter(make: Any, parameter: str) -> None:
 
 
 def _value(text: str) -> Any:
+    check_text(text, "the value of a setting", UsageError)
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return parse_json(text, "the value", UsageError)
+    except UsageError:
         return parse_value(text, (parametrizations, transforms, optimizers, regularizers))

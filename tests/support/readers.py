@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -174,9 +174,11 @@ def _preset(folder: Path) -> Path:
 
 
 def _read_preset(path: Path) -> object:
-    from dreamopt.recipes.preset import preset
+    from dreamopt.errors import UsageError
+    from dreamopt.parts.reading import read_text
+    from dreamopt.recipes.preset import read_preset
 
-    return replace(preset("deepdream2015"), text=path.read_text(encoding="utf-8")).settings
+    return read_preset("deepdream2015", read_text(path, "the preset", UsageError)).settings
 
 
 def _catalogue(folder: Path) -> Path:

@@ -23,7 +23,9 @@ def garbage(rng: random.Random) -> Any:
         deep = [deep] if rng.random() < 0.5 else {"a": deep}
     plain: tuple[Any, ...] = (None, True, False, 0, -1, 1, 1.5, [], {}, [1, 2], ["x"], {"x": 1}, [[]], [None], deep)
     number = rng.choice(NUMBERS)
-    return rng.choice((rng.choice(plain), rng.choice(plain), rng.choice(WORDS), _RAW + number, number, [rng.choice(WORDS)] * rng.choice((1, 3, 5000))))
+    return rng.choice(
+        (rng.choice(plain), rng.choice(plain), rng.choice(WORDS), _RAW + number, number, [rng.choice(WORDS)] * rng.choice((1, 3, 5000)))
+    )
 
 
 def _places(tree: Any) -> list[tuple[Any, Any]]:
@@ -56,7 +58,9 @@ def change_json(content: bytes, rng: random.Random) -> bytes:
             del holder[key]
         elif how == 4:
             other, there = rng.choice(places)
-            holder[key] = json.loads(json.dumps(other[there])) if there in other or isinstance(other, list) and there < len(other) else None
+            holder[key] = (
+                json.loads(json.dumps(other[there])) if there in other or (isinstance(other, list) and there < len(other)) else None
+            )
         elif how == 5 and isinstance(holder, dict):
             holder[rng.choice((*WORDS, key + "x"))] = holder.pop(key)
         elif isinstance(holder, list):
@@ -104,7 +108,10 @@ def change_png(content: bytes, rng: random.Random) -> bytes:
         elif how == 2:
             chunks[0] = (chunks[0][0], set_integer(chunks[0][1], rng)[: len(chunks[0][1])])
         elif how == 3:
-            chunks[place] = (rng.choice((b"tRNS", b"PLTE", b"gAMA", b"iCCP", b"zTXt", b"iTXt", b"eXIf", b"acTL", b"fdAT", b"IEND", b"abcd")), data)
+            chunks[place] = (
+                rng.choice((b"tRNS", b"PLTE", b"gAMA", b"iCCP", b"zTXt", b"iTXt", b"eXIf", b"acTL", b"fdAT", b"IEND", b"abcd")),
+                data,
+            )
         else:
             chunks[place] = (kind, rng.choice(BYTES)(data, rng))
     return png_of(chunks)
@@ -245,7 +252,9 @@ def _param(rng: random.Random) -> str:
     blocks = [field for field in LayerParameter.DESCRIPTOR.fields if field.message_type is not None]
     block = rng.choice(blocks)
     inner = block.message_type.fields
-    fields = " ".join(f"{field.name}: {rng.choice(NUMBERS if rng.random() < 0.9 else WORDS)}" for field in rng.choices(inner, k=rng.choice((1, 1, 2))))
+    fields = " ".join(
+        f"{field.name}: {rng.choice(NUMBERS if rng.random() < 0.9 else WORDS)}" for field in rng.choices(inner, k=rng.choice((1, 1, 2)))
+    )
     return f"{block.name} {{ {fields} }}"
 
 

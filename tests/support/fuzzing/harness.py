@@ -24,6 +24,8 @@ from tests.support.readers import READERS
 REPOSITORY = Path(__file__).resolve().parents[3]
 START_SECONDS = 180
 """The longest that a process may take until it is ready."""
+MODULE = "tests.support.fuzzing.worker"
+"""What the processes run."""
 CHUNK = 50
 """Cases of one reader that a process reads one after the other."""
 
@@ -113,19 +115,33 @@ class Worker:
             self._folder = Path(tempfile.mkdtemp(dir=self._scratch))
             temporary = self._folder / "tmp"
             temporary.mkdir()
-            variables = {"OMP_NUM_THREADS": "1", "TMPDIR": str(temporary), "XDG_CACHE_HOME": str(self._folder / "cache"), "PYTHONPATH": str(REPOSITORY)}
+            variables = {
+                "OMP_NUM_THREADS": "1",
+                "TMPDIR": str(temporary),
+                "XDG_CACHE_HOME": str(self._folder / "cache"),
+                "PYTHONPATH": os.pathsep.join((str(REPOSITORY), os.environ.get("PYTHONPATH", ""))),
+            }
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.fuzzing.worker", str(self._folder), *self._readers],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", cwd=REPOSITORY, env=os.environ | variables, start_new_session=True,
+                [sys.executable, "-m", MODULE, str(self._folder), *self._readers],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                cwd=REPOSITORY,
+                env=os.environ | variables,
+                start_new_session=True,
             )
             if self._answer(START_SECONDS) is None:
                 self.stop(keep=True)
-                printed = (self._folder / "printed").read_text(encoding="utf-8", errors="replace") if (self._folder / "printed").exists() else ""
+                printed = (
+                    (self._folder / "printed").read_text(encoding="utf-8", errors="replace") if (self._folder / "printed").exists() else ""
+                )
                 raise RuntimeError(f"the process of readers does not start: {printed[-3000:]}")
         return self._process
 
     def _answer(self, seconds: float) -> dict[str, Any] | None:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], seconds)
         line = self._process.stdout.readline() if ready else ""
         return json.loads(line) if line.endswith("\n") else None
@@ -152,7 +168,9 @@ def spread(count: int, readers: Sequence[str], seed: int) -> list[list[Case]]:
     return pieces
 
 
-def fuzz(pieces: Sequence[Sequence[Case]], out: Path | None, workers: int = 2, advance: Callable[[Case], object] = lambda case: None) -> Report:
+def fuzz(
+    pieces: Sequence[Sequence[Case]], out: Path | None, workers: int = 2, advance: Callable[[Case], object] = lambda case: None
+) -> Report:
     """Read all cases.
 
     Parameters

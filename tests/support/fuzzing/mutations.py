@@ -11,23 +11,157 @@ LARGEST = 2**20
 NUMBERS = (
     *("0", "-1", "1", "2", "-0.0", "0.5", "1.5", "1e-320", "1e30", "-1e30", "1e308", "1e400", "-1e400", "nan", "-nan", "inf", "-inf"),
     *("2147483647", "2147483648", "4294967295", "9223372036854775807", "-9223372036854775808", "18446744073709551616", "1" + "0" * 400),
-    *("9" * 5000, "0." + "3" * 5000, "0x10", "0b1", "0o7", "007", "1_000", "1__0", "+1", "1.", ".5", "1e", "1e+", "1j", "١٢", "²", "1,5", "1 2"),
+    *(
+        "9" * 5000,
+        "0." + "3" * 5000,
+        "0x10",
+        "0b1",
+        "0o7",
+        "007",
+        "1_000",
+        "1__0",
+        "+1",
+        "1.",
+        ".5",
+        "1e",
+        "1e+",
+        "1j",
+        "١٢",
+        "²",
+        "1,5",
+        "1 2",
+    ),
 )
 """What stands in place of a number."""
 WORDS = (
-    *("", "true", "false", "null", "None", "True", "[]", "{}", "()", '""', "''", '"', "'", '"""', "'''", "\\", "..", "*", "**x", "*x", "x=1"),
-    *("[1, 2]", "(1,)", "{1: 2}", "{'a': 1}", "lambda: 0", "x if y else z", "f'{x}'", "b'x'", "...", "1 < 2", "a.b", "a[0]", "not 1", "-'a'"),
-    *("../../../etc/passwd", "/dev/zero", "/dev/stdin", "//", "C:\\con", "file:///etc/passwd", "~", "$HOME", "%s%n", "{0}", "\x00", "\x1b[2J"),
-    *("\x1b]0;title\x07", "\u202e", "\ufeff", "\ud800", "\udcff", "\n", "\r", "\x85", "\u2028", "é", "e\u0301", "日本語", "😀", "x" * 5000, " " * 5000),
-    *("Linear(1, 2)", "Linear()", "Linear(1, 2, inclusive=3)", "Constant('x')", "PerOctave(1)", "PerOctave((1, 'x'))", "Piecewise((0,), 3)", "Jitter(1)"),
-    *("adam()", "l2", "L2(L2(1))", "Channel('conv', 1)", "conv:1", "Linear(Linear(1, 2), 3)", "PerOctave((PerOctave((1,)),))", "Adam(Adam())"),
+    *(
+        "",
+        "true",
+        "false",
+        "null",
+        "None",
+        "True",
+        "[]",
+        "{}",
+        "()",
+        '""',
+        "''",
+        '"',
+        "'",
+        '"""',
+        "'''",
+        "\\",
+        "..",
+        "*",
+        "**x",
+        "*x",
+        "x=1",
+    ),
+    *(
+        "[1, 2]",
+        "(1,)",
+        "{1: 2}",
+        "{'a': 1}",
+        "lambda: 0",
+        "x if y else z",
+        "f'{x}'",
+        "b'x'",
+        "...",
+        "1 < 2",
+        "a.b",
+        "a[0]",
+        "not 1",
+        "-'a'",
+    ),
+    *(
+        "../../../etc/passwd",
+        "/dev/zero",
+        "/dev/stdin",
+        "//",
+        "C:\\con",
+        "file:///etc/passwd",
+        "~",
+        "$HOME",
+        "%s%n",
+        "{0}",
+        "\x00",
+        "\x1b[2J",
+    ),
+    *(
+        "\x1b]0;title\x07",
+        "\u202e",
+        "\ufeff",
+        "\ud800",
+        "\udcff",
+        "\n",
+        "\r",
+        "\x85",
+        "\u2028",
+        "é",
+        "e\u0301",
+        "日本語",
+        "😀",
+        "x" * 5000,
+        " " * 5000,
+    ),
+    *(
+        "Linear(1, 2)",
+        "Linear()",
+        "Linear(1, 2, inclusive=3)",
+        "Constant('x')",
+        "PerOctave(1)",
+        "PerOctave((1, 'x'))",
+        "Piecewise((0,), 3)",
+        "Jitter(1)",
+    ),
+    *(
+        "adam()",
+        "l2",
+        "L2(L2(1))",
+        "Channel('conv', 1)",
+        "conv:1",
+        "Linear(Linear(1, 2), 3)",
+        "PerOctave((PerOctave((1,)),))",
+        "Adam(Adam())",
+    ),
 )
 """What stands in place of a word or a value."""
-_INTEGERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**32, 2**40, 2**63 - 1, 2**63, 2**64 - 1)
+_INTEGERS = (
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0xFFFF,
+    0x10000,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    2**32,
+    2**40,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+)
 _NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 _WORD = re.compile(r"\w+|\"[^\"\n]*\"|'[^'\n]*'")
 _DEPTHS = (3, 30, 300, 3000, 60000)
-_BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"), ("-", ""), ("not ", ""), ("[[", "]]"), ('{"a":', "}"), ("f(", ")"), ("1+(", ")"), ("2*", ""), ("a.", "b"), ("<", ">"))
+_BRACKETS = (
+    ("(", ")"),
+    ("[", "]"),
+    ("{", "}"),
+    ("-", ""),
+    ("not ", ""),
+    ("[[", "]]"),
+    ('{"a":', "}"),
+    ("f(", ")"),
+    ("1+(", ")"),
+    ("2*", ""),
+    ("a.", "b"),
+    ("<", ">"),
+)
 
 Mutation = Callable[[bytes, random.Random], bytes]
 
@@ -90,7 +224,19 @@ def move(content: bytes, rng: random.Random) -> bytes:
 def insert(content: bytes, rng: random.Random) -> bytes:
     """Insert what no text holds: zeros, random bytes, control characters, halves of UTF-8, byte-order marks."""
     at = rng.choice((0, rng.randint(0, len(content))))
-    pieces = (bytes(rng.choice((1, 16, 4096))), rng.randbytes(rng.choice((1, 4, 100))), b"\x1b[2J", b"\x00", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xff\xfe", b"\r", b"\n")
+    pieces = (
+        bytes(rng.choice((1, 16, 4096))),
+        rng.randbytes(rng.choice((1, 4, 100))),
+        b"\x1b[2J",
+        b"\x00",
+        b"\xff",
+        b"\xc3",
+        b"\xed\xa0\x80",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"\r",
+        b"\n",
+    )
     return content[:at] + rng.choice(pieces) + content[at:]
 
 
@@ -138,7 +284,7 @@ def change_word(content: bytes, rng: random.Random) -> bytes:
 
 def change_sign(content: bytes, rng: random.Random) -> bytes:
     """Put another sign in the place of one, or of none."""
-    signs = tuple("()[]{}<>\"'\\:;,.=+-*/@|#%!~^&?_ \t\n") + ("",)
+    signs = (*"()[]{}<>\"'\\:;,.=+-*/@|#%!~^&?_ \t\n", "")
     return _replaced(content, re.compile(r"[^\w\s]|(?<=\w)(?=\W)"), signs, rng)
 
 

@@ -28,15 +28,20 @@ def _strings(kind: str) -> list[str]:
 
 
 def _assignments() -> list[str]:
-    listed = [f'{kind}s=[{text!r}]' for kind in ("regularizer", "transform") for text in _strings(kind)]
+    listed = [f"{kind}s=[{text!r}]" for kind in ("regularizer", "transform") for text in _strings(kind)]
     single = [f"{kind}={text}" for kind in ("optimizer", "parametrization") for text in _strings(kind)]
     numbers = ["steps=8\nsize=(32, 48)\noctaves=3\noctave_scale=1.2\nseed=5\nviews=2\nredirected=16\nbatch_size=4\nstretch=true"]
-    parts = ["tv.weight=Linear(2, 1)\njitter.pixels=4\noptimizer.step_size=PerOctave((2, Geometric(2, 1)))\ninit=null\nblur=0.5\nlr=2\nnoise=3"]
+    parts = [
+        "tv.weight=Linear(2, 1)\njitter.pixels=4\noptimizer.step_size=PerOctave((2, Geometric(2, 1)))\ninit=null\nblur=0.5\nlr=2\nnoise=3"
+    ]
     return [*listed, *single, *numbers, *parts]
 
 
 def _targets() -> list[str]:
-    places = ["conv:1,2@3,5;4,4\nconv:0@centre\nconv:3@(3,5;4,4);(1,1)", 'fc:tabby cat\nfc:"tabby cat","five"\nconv\n2*(conv:1 + fc:2) / 3 | fc:3']
+    places = [
+        "conv:1,2@3,5;4,4\nconv:0@centre\nconv:3@(3,5;4,4);(1,1)",
+        'fc:tabby cat\nfc:"tabby cat","five"\nconv\n2*(conv:1 + fc:2) / 3 | fc:3',
+    ]
     return [*places, *(text.replace("conv2", "conv").replace("conv1", "conv") for text in _strings("objective"))]
 
 

@@ -15,12 +15,10 @@ import sys
 import time
 import traceback
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import Any, TextIO
 
 from dreamopt.errors import LONGEST_MESSAGE, DreamoptError, DreamoptWarning
-from tests.support.fuzzing.mutations import BYTES
 from tests.support.fuzzing.formats import mutate
 from tests.support.fuzzing.samples import samples_of
 from tests.support.readers import READERS
@@ -44,7 +42,11 @@ def text_fault(text: str) -> str | None:
     if len(text) > LONGEST_MESSAGE:
         return f"{len(text)} characters"
     shown = text.replace("\u200c", "").replace("\u200d", "")
-    return None if all(c.isprintable() or c.isspace() and c not in "\n\r\t\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029" for c in shown) else "signs that control a terminal"
+    return (
+        None
+        if all(c.isprintable() or (c.isspace() and c not in "\n\r\t\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029") for c in shown)
+        else "signs that control a terminal"
+    )
 
 
 class Watch:
@@ -67,7 +69,7 @@ class Watch:
             for path in arguments[:2]:
                 if isinstance(path, str | bytes) and not self._inside(path):
                     self.faults.append(f"write: {event} {path!r}")
-        elif event in _PROGRAMS or event == "subprocess.Popen" and arguments[0] != sys.executable:
+        elif event in _PROGRAMS or (event == "subprocess.Popen" and arguments[0] != sys.executable):
             self.faults.append(f"program: {event} {arguments!r}")
 
     def _inside(self, path: str | bytes) -> bool:
@@ -138,7 +140,11 @@ def read(name: str, path: Path, watch: Watch, printed: TextIO) -> dict[str, Any]
 
 
 def _where(error: BaseException) -> str:
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(PACKAGE) or "objectives" in f.filename or "regularizers" in f.filename]
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if f.filename.startswith(PACKAGE) or "objectives" in f.filename or "regularizers" in f.filename
+    ]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} {frames[-1].name}" if frames else "outside the package"
 
 
