@@ -75,7 +75,7 @@ def opener(name: str) -> Opener:
         where = f"entry point {name} = {_installed()[name]}"
         try:
             module = importlib.import_module(_installed()[name])
-        except ImportError as problem:
+        except (Exception, SystemExit) as problem:  # a package that ends its program at import must not end this one
             raise BackendError(f"{where} of the group {GROUP} cannot be imported: {problem}") from problem
     else:
         hint = in_brackets(suggest(name, backend_names(), 1))

@@ -28,7 +28,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
 
 def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str) -> str:
     """Return the command that makes a plan's images again: every setting said, no default left to a later version."""
-    words = ["dreamopt", "render", "--net", net or "tiny", *_options(repeat)]
+    words = ["dreamopt", "render", "--net", net or "tiny", *option_words(repeat)]
     targets, variants = _targets(plan)
     for target in targets:
         words += ["--target", target]
@@ -46,10 +46,11 @@ def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], 
         words += [] if texts else ["--set", f"{name}=[]"]
     words += ["--set", f"stages={json.dumps(stages)}"] if stages else []
     words += ["--set", f"init_noise={init_noise}"] if init_noise else []
-    return shlex.join([*words, *_options(described), "-o", out])
+    return shlex.join([*words, *option_words(described), "-o", out])
 
 
-def _options(values: Mapping[str, Any]) -> list[str]:
+def option_words(values: Mapping[str, Any]) -> list[str]:
+    """Return options as the words that say them; those that are None are left out."""
     words = []
     for name, value in values.items():
         option = f"--{name.replace('_', '-')}"

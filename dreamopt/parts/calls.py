@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from dreamopt.errors import DreamoptError, printable
 from dreamopt.parts.registry import Registry, snake
 from dreamopt.parts.schedule import SCHEDULES
+from dreamopt.parts.trust import permitted_arguments
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ def make_part(name: str, arguments: str, registry: Registry[T]) -> T:
             raise error(f"'{name}{arguments}' names an image that was only in memory; save it, and give its file's path") from problem
         raise error(f"the parameters of '{name}{arguments}' must be Python literals or schedules: {problem}") from problem
     try:
+        given, named = permitted_arguments(make, given, named)
         return make(*given, **named)
     except DreamoptError:
         raise
@@ -149,6 +151,7 @@ def _value(node: ast.expr, registries: Sequence[Registry[Any]]) -> Any:
     make: Callable[..., Any] = schedules[name] if registry is None else registry.get(name).make
     arguments, named = _parameters(node, registries)
     try:
+        arguments, named = permitted_arguments(make, arguments, named)
         return make(*arguments, **named)
     except TypeError as problem:
         raise ValueError(f"{name} does not fit: {problem}") from None

@@ -81,6 +81,11 @@ class Part:
         return call_string(self)
 
 
+def is_path(field: dataclasses.Field[Any]) -> bool:
+    """Return whether a field's strings are paths of files that the part reads."""
+    return bool(field.metadata.get("input_file"))
+
+
 def input_paths(part: object) -> tuple[str, ...]:
     """Return the paths of the files that a part reads, each once, those of the parts within it too.
 
@@ -128,4 +133,4 @@ def _paths(value: object, marked: bool) -> Iterator[str]:
             yield from _paths(element, marked)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
-            yield from _paths(getattr(value, field.name), bool(field.metadata.get("input_file")))
+            yield from _paths(getattr(value, field.name), is_path(field))

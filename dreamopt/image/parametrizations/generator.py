@@ -230,7 +230,7 @@ class Generator(Parametrization):
 def _numbers(upper: float | str) -> Tensor:
     if not isinstance(upper, str):
         return torch.tensor([check_number("upper of Generator", upper)], dtype=torch.float64)
-    words = read_text(upper, "upper of Generator,", UsageError).replace(",", " ").split()
+    words = read_text(upper, "upper of Generator: the file", UsageError).replace(",", " ").split()
     try:
         return torch.tensor([check_number(f"upper of Generator, read from {upper},", float(word)) for word in words], dtype=torch.float64)
     except ValueError as problem:

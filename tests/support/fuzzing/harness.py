@@ -96,8 +96,7 @@ class Worker:
         answer = self._answer(SECONDS)
         if answer is None:
             stacks = (self._folder / "stacks").read_text(encoding="utf-8", errors="replace")
-            hangs = process.poll() is None
-            how = f"hang: above {SECONDS} s" if hangs else f"crash: exit status {process.wait()}"
+            how = f"crash: exit status {process.wait()}" if self._ended else f"hang: above {SECONDS} s"
             answer = {"result": "failed", "faults": [how], "trace": stacks[-4000:], "seconds": float(SECONDS)}
             self.stop(keep=True)
         elif answer.get("spent"):
@@ -144,6 +143,7 @@ class Worker:
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], seconds)
         line = self._process.stdout.readline() if ready else ""
+        self._ended = bool(ready) and not line
         return json.loads(line) if line.endswith("\n") else None
 
     def stop(self, keep: bool = False) -> None:
