@@ -52,7 +52,7 @@ def make_part(name: str, arguments: str, registry: Registry[T]) -> T:
     make, error = registry.get(name).make, registry.error
     try:
         call = _expression(f"f{arguments}")
-        if not isinstance(call, ast.Call):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             raise ValueError("one pair of brackets is expected")
         given, named = _parameters(call, (registry,))
     except _UNREADABLE as problem:
