@@ -232,7 +232,7 @@ def embedded() -> tuple[Path, Path, dict[str, Any]]:
 
 
 def _is_name(text: str) -> bool:
-    return not (os.sep in text or text.endswith(".prototxt") or Path(text).exists())
+    return not (os.sep in text or text.endswith(".prototxt") or os.path.exists(text))
 
 
 def _weights_notes(backend: Backend, weights: StrPath | None, seed: int) -> list[str]:
