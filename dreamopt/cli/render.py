@@ -1,7 +1,6 @@
 """``dreamopt render``: images that filters, neurons and classes like."""
 
 import json
-import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import net_options, open_network
 
 if TYPE_CHECKING:
@@ -213,20 +213,20 @@ def command(
         sheet = store.finish(rendered)
     if as_json:
         results = [{"path": str(one.path)} | dict(one.metadata) for one in rendered]
-        click.echo(json.dumps({"pictures": results, "sheet": None if sheet is None else str(sheet)}, indent=2))
+        echo_json({"pictures": results, "sheet": None if sheet is None else str(sheet)})
     else:
         for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
-            click.echo(os.fsencode(path))  # not every path is UTF-8
+            echo_path(path)
     for one in rendered:
         if one.dead is not None:
-            click.echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
+            echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
         for what in ("stopped", "setback"):
             if one.metadata.get(what):
-                click.echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
+                echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
     interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(plan.samples)
     if interrupted:
         resumable = " --resume goes on." if keeps else ""
-        click.echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{resumable}", err=True)
+        echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{resumable}", err=True)
         click.get_current_context().exit(130)
 
 
