@@ -76,6 +76,7 @@ def _input_line(summary: Mapping[str, Any]) -> str:
         lines.append(f"said: {printable('; '.join(said))}")
     if preprocessing["assumed"]:
         lines.append(f"assumed, since neither the files nor an option say: {'; '.join(preprocessing['assumed'])}")
+    lines.append(f"shown {preprocessing['shown']}")
     return "\n  ".join(lines)
 
 

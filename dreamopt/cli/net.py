@@ -81,11 +81,12 @@ def net_options(command: Command) -> Command:
     return command
 
 
-def _mean(text: str | None) -> str | list[float] | None:
+def _mean(text: str | None) -> str | float | list[float] | None:
     if text is None or Path(text).exists():
         return text
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
+        return numbers if len(numbers) > 1 else numbers[0]
     except ValueError:
         raise UsageError(f"--mean {text} is neither an existing file nor numbers with commas between them, as in 104,117,123") from None
 

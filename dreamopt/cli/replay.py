@@ -20,9 +20,10 @@ def command(image: str, out: str | None, quiet: bool) -> None:
     import numpy as np
 
     from dreamopt.cli.progress import interruptible, rendering
-    from dreamopt.image.files import read_metadata, read_png, write_png
+    from dreamopt.image.files import read_metadata, read_png
     from dreamopt.recipes.output import check_output
     from dreamopt.recipes.plan import Plan
+    from dreamopt.recipes.rendered import write_rendered
     from dreamopt.recipes.replay import check_metadata, differences, replay
 
     metadata = read_metadata(image)
@@ -32,7 +33,7 @@ def command(image: str, out: str | None, quiet: bool) -> None:
     network, _, _ = open_network(load.pop("net", None), plan.size, **{key: load.get(key) for key in NET_KEYS})
     with interruptible() as stop, rendering(quiet, len(plan.samples), plan.total_steps) as report:
         again = replay(network, metadata, plan=plan, callbacks=[report], stop=stop)
-    click.echo(os.fsencode(write_png(path, again.image, again.metadata)))
+    click.echo(os.fsencode(write_rendered(again, path)))
     if again.interrupted:
         click.echo("dreamopt: interrupted; the image holds the best so far.", err=True)
         click.get_current_context().exit(130)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.colour import LUMINANCE
+from dreamopt.image.channels import as_colours, checked_channels, planes_of, shown_as
 from dreamopt.parts.checks import plain_number
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
@@ -63,28 +63,26 @@ class Preprocessing:
         ends = (0.0 - mean) * self.scale, (255.0 - mean) * self.scale
         return (ends[0], ends[1]) if self.scale > 0 else (ends[1], ends[0])
 
-    def to_rgb(self, x: Tensor) -> Tensor:
+    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
         """Return images for the eye.
 
         Parameters
         ----------
         x : Tensor
             (N, C, H, W) or (C, H, W), the net's input space.
+        channels : str
+            How they are shown, as `dreamopt.image.channels.shown_as` reads it. By default one channel is shown grey, three as colours, and
+            any other number as a grid of grey planes.
 
         Returns
         -------
         Tensor
-            (N, H, W, 3) or (H, W, 3), float, red, green, blue, cut to 0-255. One channel is shown grey, two as red and
-            green, and of more than three the first three.
+            (N, H, W, 3) or (H, W, 3), float, red, green, blue, cut to 0-255; grids are larger.
         """
         mean = torch.as_tensor(self.mean_at(tuple(x.shape[-2:])), dtype=x.dtype, device=x.device)
-        grey = (x.detach() / self.scale + mean).clamp(0, 255).movedim(-3, -1)
-        if self.channels == 1:
-            return grey.expand(*grey.shape[:-1], 3).contiguous()
-        if self.channels == 2:
-            return torch.cat([grey, torch.zeros_like(grey[..., :1])], -1)
-        first = grey[..., :3]
-        return (first.flip(-1) if self.order == "BGR" else first).contiguous()
+        grey = (x.detach() / self.scale + mean).clamp(0, 255)
+        shown = as_colours(grey[None] if x.dim() == 3 else grey, shown_as(checked_channels(channels), self.channels), self.order)
+        return shown[0] if x.dim() == 3 else shown
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return an image as the net's input.
@@ -92,8 +90,8 @@ class Preprocessing:
         Parameters
         ----------
         picture : array
-            (H, W, 3) red, green, blue, or (H, W) grey, 0-255. For a net of C channels other than 1 and 3 it must be
-            (H, W, C), the first three in red, green, blue.
+            (H, W, 3) red, green, blue, or (H, W) grey, 0-255, for a net of any number of channels (`dreamopt.image.channels.planes_of`);
+            or (H, W, C), the first three in red, green, blue.
 
         Returns
         -------
@@ -106,17 +104,13 @@ class Preprocessing:
             For another number of channels.
         """
         array = np.asarray(picture, dtype=np.float64)
-        if array.ndim == 2:
-            array = np.repeat(array[..., None], 3 if self.channels == 3 else 1, axis=-1)
-        if array.ndim == 3 and array.shape[2] == 3 and self.channels == 1:
-            array = array @ np.array(LUMINANCE)[:, None]
-        if array.ndim != 3 or array.shape[2] != self.channels:
+        try:
+            planes = planes_of(array, self.channels, self.order)
+        except ValueError as problem:
             raise ImageError(
-                f"a picture of shape {array.shape} does not fit a net of {self.channels} channels: give (H, W, {self.channels})"
-            )
-        if self.channels >= 3 and self.order == "BGR":
-            array = np.concatenate([array[..., 2::-1], array[..., 3:]], axis=-1)
-        planes = np.moveaxis(array, -1, 0)
+                f"an image of shape {array.shape} does not fit a net of {self.channels} channels: "
+                f"give (H, W), (H, W, 3) or (H, W, {self.channels})"
+            ) from problem
         return torch.from_numpy(np.ascontiguousarray((planes - self.mean_at(planes.shape[1:])) * self.scale))
 
 
