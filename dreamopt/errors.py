@@ -17,6 +17,7 @@
     ├── BackendError             a backend or device that is missing, or failed
     ├── ImageError               an image that cannot be read or written
     ├── ModelError               the catalogue of public models, a download, a checksum
+    ├── TrustError               what a file asks for, and only a user may allow: files to open, programs to run
     └── UsageError               arguments that contradict each other or are out of range
 
     DreamoptWarning              every warning dreamopt gives
@@ -94,6 +95,10 @@ class ImageError(DreamoptError):
 
 class ModelError(DreamoptError):
     """A public model that is unknown, cannot be fetched, or fails its checksum."""
+
+
+class TrustError(DreamoptError):
+    """What a file asks for and only a user may allow: files to open, programs to run, plugins to import."""
 
 
 class UsageError(DreamoptError):

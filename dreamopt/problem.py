@@ -116,9 +116,10 @@ class Problem:
         items: Sequence[int] | None = None,
         redirected: int = 0,
     ) -> None:
+        network.require_optimizable()
         self.network = network
         self.space = network.image_space(size)
-        self.size = self.space.shape[1:] if len(self.space.shape) == 3 else None
+        self.size = self.space.shape[1:] or None
         self.views = check_whole("views", views)
         self.redirected = check_whole("redirected", redirected, NOT_NEGATIVE)
         self.transforms = as_transforms(transforms)
@@ -237,7 +238,7 @@ class Problem:
             return self._evaluate(params, context, seed, redirect)
 
     def _what(self) -> str:
-        size = "" if self.size is None else f" of {self.size[1]} x {self.size[0]} pixels"
+        size = "" if self.size is None else f" of {' x '.join(map(str, reversed(self.size)))} pixels"
         return f"a step of {self.n} image{'s' if self.n > 1 else ''}{size}"
 
     def _evaluate(self, params: Tensor, context: StepContext | None, seed: int, redirect: bool) -> Evaluation:

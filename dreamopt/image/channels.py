@@ -183,7 +183,7 @@ def _grid(panels: Tensor, between: int = 255) -> Tensor:
     return grid
 
 
-def planes_of(image: NDArray[Any], count: int, order: str) -> NDArray[np.float64]:
+def planes_of(image: NDArray[Any], count: int, order: str, axes: int = 2) -> NDArray[np.float64]:
     """Return an image's grey levels in any number of channels, in the net's order.
 
     A photograph in three channels is its colours, in one its luminance. Of others, those of whole threes (frames behind each other) are its
@@ -197,6 +197,8 @@ def planes_of(image: NDArray[Any], count: int, order: str) -> NDArray[np.float64
         C.
     order : {"BGR", "RGB"}
         Of the first three channels, and of further threes.
+    axes : int
+        Axes beside the channels: 2 for images (H, W), 3 for volumes (D, H, W).
 
     Returns
     -------
@@ -208,9 +210,9 @@ def planes_of(image: NDArray[Any], count: int, order: str) -> NDArray[np.float64
         For another shape.
     """
     array = np.asarray(image, dtype=np.float64)
-    if array.ndim == 2:
+    if array.ndim == axes:
         array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, count):
+    if array.ndim != axes + 1 or array.shape[-1] not in (1, 3, count):
         raise ValueError(array.shape)
     planes = np.moveaxis(array, -1, 0)
     if len(planes) == 1:

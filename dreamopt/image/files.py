@@ -15,13 +15,17 @@ from dreamopt.errors import ImageError
 from dreamopt.image.modes import RGBImage as RGBImage
 from dreamopt.image.modes import rgb_of
 from dreamopt.image.opening import REDUCED, most_pixels, opened_image
+from dreamopt.image.png_text import read_png_text
 from dreamopt.parts.atomic import atomic_write
+from dreamopt.parts.reading import parse_json
 
 _REMEMBERED, _MOST_REMEMBERED = 4, 3 * 2**24
 _remembered: dict[tuple[tuple[object, ...], tuple[int, int] | None], RGBImage] = {}
 """The last few images of files in the states that they had, so small as that; a reference image is asked for in every stage of a job."""
 KEY = "dreamopt"
 """Keyword of the PNG text chunk that holds the metadata."""
+MOST_METADATA = 16 * 2**20
+"""The most bytes of metadata."""
 
 
 def write_png(path: str | Path, image: RGBImage, metadata: Mapping[str, Any] | None = None, *, scratch: str | Path | None = None) -> Path:
@@ -160,15 +164,10 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ImageError
-        When the file cannot be read, or holds no metadata of dreamopt's.
+        When the file cannot be read, or holds no metadata of dreamopt's, or metadata that are damaged or too long.
     """
-    with opened_image(path) as image:
-        image.load()  # text chunks may stand after the pixels
-        text = image.info.get(KEY)
-    try:
-        found = None if text is None else json.loads(text)
-    except ValueError as error:
-        raise ImageError(f"the metadata of {path} is damaged: {error}.") from error
+    text = read_png_text(path, KEY, MOST_METADATA)
+    found = None if text is None else parse_json(text, f"the metadata of {path}", ImageError)
     if not isinstance(found, dict):
         raise ImageError(f"{path} holds no metadata of dreamopt's.")
     return found

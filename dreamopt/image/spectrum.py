@@ -17,6 +17,7 @@ from torch.nn import functional
 from dreamopt.errors import ImageError
 from dreamopt.image.colour import LUMINANCE
 from dreamopt.image.files import covering, read_image
+from dreamopt.parts.npy import read_npy
 
 PHOTOGRAPHS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 """The photographs of things in scikit-image's data folder; those that are not on this disk are left out, never fetched."""
@@ -112,10 +113,7 @@ def _hann(side: int) -> NDArray[np.float64]:
 
 
 def _measured(path: str, channels: int, size: tuple[int, int]) -> Tensor:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as problem:
-        raise ImageError(f"{path} cannot be read as an array of strengths: {problem}") from problem
+    values = read_npy(path, "the strengths", ImageError, kinds="iufc")
     if values.ndim != 3 or values.shape[0] != channels or not np.isfinite(np.abs(values)).all():
         raise ImageError(f"{path} must hold finite strengths (C, h, w) with C = {channels}, not {values.shape}")
     strengths = torch.from_numpy(np.abs(values).astype(np.float64))[None]

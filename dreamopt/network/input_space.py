@@ -35,6 +35,8 @@ def input_space(
     transform: InputTransform | None = None,
     known: Mapping[str, Any] | None = None,
     known_from: str = "catalogue",
+    *,
+    axes: int = 2,
 ) -> InputSpace:
     """Put a net's preprocessing together.
 
@@ -50,6 +52,8 @@ def input_space(
         What else is known, by the same names.
     known_from : str
         Where from, for the sources.
+    axes : int
+        Axes of the input beside the channels: 2 for images, 3 for volumes.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def input_space(
         values["mean"] = read_mean(Path(values["mean"]))
     if transform is not None and transform.crop_size and values["mean"] is not None:
         values["mean"] = cropped_mean(values["mean"], transform.crop_size)
-    preprocessing = preprocessing_of(channels, values["channel_order"], values["mean"], values["scale"])
+    preprocessing = preprocessing_of(channels, values["channel_order"], values["mean"], values["scale"], axes=axes)
     if channels < 3:
         sources.pop("channel_order")
     return InputSpace(replace(preprocessing, sources=sources), tuple(notes), tuple(files))
@@ -87,8 +91,8 @@ def cropped_mean(mean: ArrayLike, side: int) -> ArrayLike:
 
     Parameters
     ----------
-    mean : number, (C,), or (C, H, W) array
-        Only the last is cut, where it is larger than ``side`` both ways.
+    mean : number, (C,), or (C, H, W) or (C, D, H, W) array
+        Only the last two are cut, where it is larger than ``side`` both ways.
     side : int
         Pixels.
 
@@ -98,10 +102,10 @@ def cropped_mean(mean: ArrayLike, side: int) -> ArrayLike:
     [[[6, 7], [11, 12]]]
     """
     array = np.asarray(mean)
-    if array.ndim != 3 or min(array.shape[1:]) < side:
+    if array.ndim < 3 or min(array.shape[-2:]) < side:
         return mean
-    top, left = ((length - side) // 2 for length in array.shape[1:])
-    return cast("NDArray[np.float64]", array[:, top : top + side, left : left + side])
+    top, left = ((length - side) // 2 for length in array.shape[-2:])
+    return cast("NDArray[np.float64]", array[..., top : top + side, left : left + side])
 
 
 def _said_by_file(name: str, channels: int, transform: InputTransform, notes: list[str], files: list[str]) -> tuple[Any, str] | None:

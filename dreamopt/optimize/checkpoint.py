@@ -21,6 +21,7 @@ from dreamopt.optimize.optimizer import Optimizer
 from dreamopt.optimize.state import RunState, from_checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.checks import COUNT, POSITIVE, Fields
+from dreamopt.parts.reading import read_bytes
 from dreamopt.problem import Problem
 
 _MAGIC = b"dreamopt checkpoint 2\n"
@@ -100,12 +101,9 @@ class Checkpoint:
         OptimizeError
             For a file that is no checkpoint, or a damaged one.
         """
-        try:
-            content = self.file.read_bytes()
-        except FileNotFoundError:
+        if not self.file.exists():
             return None
-        except OSError as error:
-            raise OptimizeError(f"the checkpoint {self.file} cannot be read: {error.strerror}") from error
+        content = read_bytes(self.file, "the checkpoint", OptimizeError)
         begin = len(_MAGIC) + hashlib.sha256().digest_size
         if not content.startswith(_MAGIC[: len(content)]) or not content:
             raise OptimizeError(f"{self.file} is no checkpoint of this version of dreamopt; give another file, or remove it")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from dreamopt.errors import DreamoptError
 from dreamopt.parts.registry import Registry, snake
 from dreamopt.parts.schedule import SCHEDULES
+from dreamopt.parts.trust import permitted_arguments
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ def make_part(name: str, arguments: str, registry: Registry[T]) -> T:
             raise error(f"'{name}{arguments}' names an image that was only in memory; save it, and give its file's path") from problem
         raise error(f"the parameters of '{name}{arguments}' must be Python literals or schedules: {problem}") from problem
     try:
+        given, named = permitted_arguments(make, given, named)
         return make(*given, **named)
     except DreamoptError:
         raise
@@ -86,7 +88,9 @@ def _value(node: ast.expr, registries: Sequence[Registry[Any]]) -> Any:
         raise ValueError(f"there is no schedule {name}; there are {', '.join(schedules)}")
     make: Callable[..., Any] = schedules[name] if registry is None else registry.get(name).make
     arguments = [_value(argument, registries) for argument in node.args]
-    return make(*arguments, **{str(k.arg): _value(k.value, registries) for k in node.keywords})
+    named = {str(k.arg): _value(k.value, registries) for k in node.keywords}
+    arguments, named = permitted_arguments(make, arguments, named)
+    return make(*arguments, **named)
 
 
 def split(text: str, sign: str) -> list[str]:

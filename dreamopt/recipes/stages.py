@@ -147,7 +147,10 @@ def fits(network: Network, settings: Settings, objectives: Sequence[Objective], 
 def seen_by(network: Network, size: int | Pair, transforms: Sequence[Transform]) -> Pair | None:
     """Return the (H, W) of what the net sees of an image of a size through transforms; None where its input is no image."""
     space = network.image_space(size)
-    return seen_size(transforms, space, StepContext(space=space)) if len(space.shape) == 3 else None
+    if len(space.shape) != 3:
+        return None
+    height, width = seen_size(transforms, space, StepContext(space=space))
+    return height, width
 
 
 def resized(images: Tensor, size: Pair, order: int) -> Tensor:

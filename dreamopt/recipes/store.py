@@ -18,7 +18,9 @@ from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.optimize import Checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.part import file_sha256
+from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
 from dreamopt.recipes.lock import LOCK, FolderLock
+from dreamopt.recipes.metadata import checked_job, checked_result
 from dreamopt.recipes.output import check_images, check_output, checkpoint_folder, described_differences, free_name, image_paths
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, write_rendered
@@ -225,7 +227,7 @@ class FolderStore:
             kept = {"key": "", "images": []}
         if kept is None:
             return
-        paths = [self.out.parent / name for name in kept["images"]]
+        paths: list[Path] = kept["images"]
         finished = [path for path in paths if (_metadata_or_none(path) or {}).get("plan") == kept["key"]]
         self._remove_scratch(kept["key"], paths)
         if not finished and {path.name for path in self.folder.iterdir()} <= {_JOB, LOCK}:
@@ -242,15 +244,21 @@ class FolderStore:
 
     def _job(self) -> dict[str, Any] | None:
         path = self.folder / _JOB
-        try:
-            job = json.loads(path.read_bytes())
-        except FileNotFoundError:
+        if not os.path.lexists(path):
             return None
-        except ValueError as error:
-            raise UsageError(f"{path} is damaged ({error}); remove {self.folder} to begin anew") from error
-        if not (isinstance(job, dict) and {"key", "plan", "images"} <= set(job)):
-            raise UsageError(f"{self.folder} was begun by another version of dreamopt; remove it to begin anew")
-        return job
+        try:
+            job = checked_job(parse_json(read_bytes(path, "the job", UsageError, LARGEST_TEXT), "it", UsageError), "the job")
+            images = [self._own_image(name) for name in job["images"]]
+        except UsageError as error:
+            raise UsageError(f"{path} is damaged, or of another version ({error}); remove {self.folder} to begin anew") from error
+        return job | {"images": images}
+
+    def _own_image(self, name: str) -> Path:
+        """Return the image that a job's file names, which lies where this output's images do."""
+        folder, _, file = name.replace(os.sep, "/").rpartition("/")
+        if folder not in ("", self.out.stem) or file in ("", ".", "..") or (not folder and file != self.out.name):
+            raise UsageError(f"the image '{name}' of the job is none of {self.out}")
+        return self.out.parent / folder / file
 
     def _write_job(self) -> None:
         names = [os.path.relpath(path, self.out.parent) for path in self._paths]
@@ -273,7 +281,8 @@ class FolderStore:
 
     def _read(self, index: int) -> Rendered:
         path = self._paths[index]
-        metadata = read_metadata(path)
+        metadata = _metadata_or_none(path)
+        assert metadata is not None, "it is finished"
         value = float("nan") if metadata["value"] is None else metadata["value"]
         return Rendered(self.plan.samples[index], read_png(path), value, metadata, dead=metadata["dead"], index=index, path=path)
 
@@ -346,6 +355,7 @@ def _metadata_or_none(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return read_metadata(path)
+        metadata = read_metadata(path)
+        return metadata if metadata.get("recipe") == "sheet" else checked_result(metadata, f"the metadata of {path}", ImageError)
     except ImageError:
         return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from dreamopt.errors import NetError, UsageError
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
+from dreamopt.schema.input_roles import choose_input, input_roles
 from dreamopt.schema.labels import find_labels, needs_label
 from dreamopt.schema.location import SourceLocation
 
@@ -30,6 +31,7 @@ def make_inputs(
     changes: list[str],
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
 ) -> list[SourceLocation]:
     """Turn data layers into Input layers and leave out what needs their labels, in place; return the places of the layers left.
 
@@ -40,13 +42,15 @@ def make_inputs(
     locations : sequence of SourceLocation
         One for each layer.
     input_shape : sequence of int, or mapping of blob name to sequence of int, or None
-        The caller's shape of the first input, or shapes by blob; they go before what the file says.
+        The caller's shape of the input that is optimized, or shapes by blob; they go before what the file says.
     changes : list of str
         Gets one sentence for each layer changed or left out.
     keep : collection of str
         Types of data layers that stay as they are.
     open_item : tuple of int, optional
-        (C, H, W) for the first input if its shape is neither given nor in the file; C may be None where the file tells it.
+        (C, H, W) for the input that is optimized if its shape is neither given nor in the file; C may be None where the file tells it.
+    optimized : str, optional
+        The blob that is optimized; None, or a name that is no input's, is the first input that an image can go into.
 
     Raises
     ------
@@ -66,12 +70,13 @@ def make_inputs(
         for blob in layer.top
         if blob not in labels.get(i, ())
     ]
-    shapes = _requested_shapes(input_shape, inputs)
+    main = optimized if optimized in inputs else choose_input(input_roles(layers, inputs), {}) if inputs else None
+    shapes = _requested_shapes(input_shape, inputs, main, optimized)
     remaining_locations: list[SourceLocation] = []
     del param.layer[:]
     for i, (layer, location) in enumerate(zip(layers, locations, strict=True)):
-        if open_item is not None and inputs and inputs[0] in layer.top and i not in dropped and inputs[0] not in shapes:
-            _fill_open(layer, inputs[0], location, open_item, shapes, changes)
+        if open_item is not None and main is not None and main in layer.top and i not in dropped and main not in shapes:
+            _fill_open(layer, main, location, open_item, shapes, changes)
         if i in dropped:
             changes.append(
                 f"{location}: layer '{layer.name}' ({layer.type}) is left out, for it needs labels or only serves what needs them"
@@ -137,15 +142,16 @@ def _without_label(layers: Sequence[LayerParameter]) -> set[int]:
     return unlabelled
 
 
-def _requested_shapes(input_shape: InputShape, inputs: Sequence[str]) -> dict[str, Shape]:
+def _requested_shapes(input_shape: InputShape, inputs: Sequence[str], main: str | None, optimized: str | None) -> dict[str, Shape]:
     if input_shape is None:
         return {}
     if not isinstance(input_shape, Mapping):
-        if not inputs:
+        name = main if optimized is None else optimized
+        if name is None:
             raise UsageError(f"input_shape={tuple(input_shape)} is given, but the net has no input")
-        input_shape = {inputs[0]: input_shape}
+        input_shape = {name: input_shape}
     for blob, shape in input_shape.items():
-        if blob not in inputs:
+        if blob not in inputs and blob != optimized:
             raise UsageError(f"input_shape names the blob '{blob}', but the net's inputs are {', '.join(map(repr, inputs))}")
         count = 1
         for size in shape:
@@ -154,7 +160,8 @@ def _requested_shapes(input_shape: InputShape, inputs: Sequence[str]) -> dict[st
             count *= size
         if count > _COUNT_LIMIT:
             raise UsageError(f"the input_shape {tuple(shape)} of '{blob}' has {count} values, but a blob holds at most {_COUNT_LIMIT}")
-    return {blob: tuple(int(size) for size in shape) for blob, shape in input_shape.items()}
+    # That of a blob that a layer makes is used where the net is cut there.
+    return {blob: tuple(int(size) for size in shape) for blob, shape in input_shape.items() if blob in inputs}
 
 
 def _input(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dreamopt.errors import NetError, PrototxtError, UsageError
+from dreamopt.errors import DreamoptWarning, NetError, PrototxtError, UsageError
 from dreamopt.parts.reading import UTF_MARKS, decode_text, read_bytes
-from dreamopt.schema.caffe_pb2 import TEST, TRAIN, NetParameter
+from dreamopt.schema.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter
 from dreamopt.schema.check import check_structure
 from dreamopt.schema.file_type import describe_file_type, is_text
 from dreamopt.schema.forks import normalize_fork_fields
@@ -17,7 +18,7 @@ from dreamopt.schema.inputs import InputShape, OpenItem, make_inputs
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
-from dreamopt.schema.upgrade import upgrade
+from dreamopt.schema.upgrade import drop_bare_inputs, upgrade
 
 _MOST_BYTES = 32 * 2**20  # ResNet-152 has 140 kB; tokens take some twenty times the file
 _PHASES = {"TRAIN": TRAIN, "TEST": TEST}
@@ -68,6 +69,7 @@ def read_net(
     input_shape: InputShape = None,
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
 ) -> NetDef:
     """Read a prototxt of any age and make it a net that can be built without data.
 
@@ -84,12 +86,14 @@ def read_net(
     strict : bool
         Refuse fields that Caffe 1.0 does not have; otherwise they are left out with a warning.
     input_shape : sequence of int, or mapping of blob name to sequence of int
-        Shape of the net's first input, such as ``(1, 3, 224, 224)``, or of several by name; goes before the file's. Needed
+        Shape of the input that is optimized, such as ``(1, 3, 224, 224)``, or of several by name; goes before the file's. Needed
         where a data layer does not tell (Python and HDF5Data layers; Data without a crop).
     keep : collection of str
         Types of data layers that stay as they are.
     open_item : tuple of int, optional
-        (C, H, W) of the first input if neither ``input_shape`` nor the file tells; C may be None where the file tells it.
+        (C, H, W) of the input that is optimized if neither ``input_shape`` nor the file tells; C may be None where the file tells it.
+    optimized : str, optional
+        The blob that is to be optimized; by default the first input that an image can go into.
 
     Returns
     -------
@@ -123,9 +127,32 @@ def read_net(
     """
     if isinstance(source, NetParameter):
         locations = [SourceLocation("<net>", 0)] * (len(source.layer) + len(source.layers))
-        return _finish(source, locations, SourceLocation("<net>", 0), "", phase, level, stages, input_shape, keep=keep, open_item=open_item)
+        return _finish(
+            source,
+            locations,
+            SourceLocation("<net>", 0),
+            "",
+            phase,
+            level,
+            stages,
+            input_shape,
+            keep=keep,
+            open_item=open_item,
+            optimized=optimized,
+        )
     path = Path(source)
-    return parse_net(_read_text(path), str(source), phase, level, stages, strict, input_shape=input_shape, keep=keep, open_item=open_item)
+    return parse_net(
+        _read_text(path),
+        str(source),
+        phase,
+        level,
+        stages,
+        strict,
+        input_shape=input_shape,
+        keep=keep,
+        open_item=open_item,
+        optimized=optimized,
+    )
 
 
 def parse_net(
@@ -139,6 +166,7 @@ def parse_net(
     input_shape: InputShape = None,
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
 ) -> NetDef:
     """Read a net from text; the rest is as in `read_net`.
 
@@ -148,7 +176,7 @@ def parse_net(
         What a prototxt holds.
     filename : str
         What errors call it.
-    phase, level, stages, strict, input_shape, keep, open_item
+    phase, level, stages, strict, input_shape, keep, open_item, optimized
         As in `read_net`.
 
     Examples
@@ -157,8 +185,8 @@ def parse_net(
     ["<text>:1: data layer 'd' (DummyData) became an Input layer"]
     """
     param = NetParameter()
-    reading = Reading(text, param, filename, strict=strict)
-    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown, keep, open_item)
+    reading = Reading(text, param, filename, strict=strict, tolerant=True)
+    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown, keep, open_item, optimized)
 
 
 def _finish(
@@ -173,6 +201,7 @@ def _finish(
     unknown: Sequence[str] = (),
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
 ) -> NetDef:
     if phase is not None and phase not in _PHASES:
         raise UsageError(f"phase is {phase!r}, but has to be 'TRAIN', 'TEST' or None for the file's own")
@@ -187,6 +216,8 @@ def _finish(
     upgraded.state.stage.extend(stages)
     all_layers = list(zip(upgraded.layer, kept_locations, strict=True))
     kept_locations = filter_layers(upgraded, kept_locations)
+    if param.input and not param.input_shape and not param.input_dim:
+        kept_locations = drop_bare_inputs(upgraded, kept_locations, changes)
     kept_ids = {id(location) for location in kept_locations}
     left_out = [(layer, location) for layer, location in all_layers if id(location) not in kept_ids]
     if not kept_locations:
@@ -195,9 +226,21 @@ def _finish(
             "see their include and exclude"
         )
     transforms = input_transforms(upgraded.layer, kept_locations, changes)
-    kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item)
+    kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item, optimized)
+    computed = {id(location) for layer, location in zip(upgraded.layer, kept_locations, strict=True) if layer.type != "Input"}
+    _settle_problems(all_layers, computed, changes)
     check_structure(upgraded, kept_locations, left_out)
     return NetDef(upgraded, kept_locations, changes, text, transforms)
+
+
+def _settle_problems(layers: Sequence[tuple[LayerParameter, SourceLocation]], computed: Collection[int], changes: list[str]) -> None:
+    """Refuse a word that a layer does not take, or warn of it where that layer is left out, or only the shape of its data is used."""
+    for layer, location in layers:
+        for problem in location.problems:
+            if id(location) in computed or layer.type == "Input":
+                raise problem
+            changes.append(f"{problem}; the layer is not computed, and the word is left out")
+            warnings.warn(changes[-1], DreamoptWarning, stacklevel=5)
 
 
 def _read_text(path: Path) -> str:

@@ -6,7 +6,6 @@ changed copy goes into the sample's folder, under any name of the same suffixes.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import tempfile
@@ -144,14 +143,17 @@ def _replay(path: Path) -> object:
     from dreamopt.cli.net import NET_KEYS, open_network
     from dreamopt.image.files import read_metadata
     from dreamopt.recipes import Plan, replay
-    from dreamopt.recipes.replay import check_metadata, differences
+    from dreamopt.recipes.inputs import RecordedInputs
+    from dreamopt.recipes.metadata import checked_image
+    from dreamopt.recipes.plan import recorded_hashes
+    from dreamopt.recipes.replay import differences, net_of
 
-    metadata = read_metadata(path)
-    check_metadata(metadata, path)
-    plan, load = Plan.read(metadata), dict(metadata.get("load", {}))
-    with contextlib.chdir(path.parent):
-        network, _, _ = open_network(load.pop("net", None), plan.size, **{key: load.get(key) for key in NET_KEYS})
-    return replay(network, metadata, plan=plan, stop=lambda: True), differences(metadata, network)
+    metadata = checked_image(read_metadata(path), str(path))
+    inputs = RecordedInputs(recorded_hashes(metadata), path.parent)
+    net, load = net_of(metadata, inputs, dict.fromkeys(NET_KEYS))
+    plan = Plan.read(metadata, inputs)
+    network, _, _ = open_network(net, plan.size, **load | {"device": load["device"] or "cpu", "backend": load["backend"] or "auto"})
+    return replay(network, metadata, plan=plan, stop=lambda: True), differences(metadata, network, inputs)
 
 
 def _replay_text(path: Path) -> object:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,7 +19,9 @@ from dreamopt.image.palette import image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.reference import ImageValue, as_image_value
 from dreamopt.parts.checks import ANY, FRACTION, NOT_NEGATIVE, Fields, check_number
+from dreamopt.parts.npy import read_npy
 from dreamopt.parts.part import INPUT_FILE
+from dreamopt.parts.reading import read_text
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -158,10 +159,7 @@ class Generator(Parametrization):
     def _code(self, init: str | ImageValue, shape: Shape, n: int) -> Tensor:
         if isinstance(init, str) and not init.endswith(".npy"):
             raise UsageError(f"a generator cannot start from the picture '{init}': no code can be read off an image; give a code, as .npy")
-        try:
-            code = np.load(init, allow_pickle=False) if isinstance(init, str) else init.array()
-        except (OSError, ValueError) as problem:
-            raise ImageError(f"the code {init} cannot be read: {problem}") from problem
+        code = read_npy(init, "the code", ImageError) if isinstance(init, str) else init.array()
         if code.shape not in (shape, (n, *shape)):
             raise UsageError(f"the code to start from has shape {code.shape}, but {shape} or {(n, *shape)} is needed")
         return torch.from_numpy(np.array(code, dtype=np.float64)).expand(n, *shape)
@@ -225,8 +223,8 @@ class Generator(Parametrization):
 def _numbers(upper: float | str) -> Tensor:
     if not isinstance(upper, str):
         return torch.tensor([check_number("upper of Generator", upper)], dtype=torch.float64)
+    words = read_text(upper, "upper of Generator: the file", UsageError).replace(",", " ").split()
     try:
-        words = Path(upper).read_text(encoding="utf-8").replace(",", " ").split()
         return torch.tensor([check_number(f"upper of Generator, read from {upper},", float(word)) for word in words], dtype=torch.float64)
-    except (OSError, ValueError) as problem:
+    except ValueError as problem:
         raise UsageError(f"{upper} cannot be read as numbers, one for each unit of the code: {problem}") from problem

@@ -75,7 +75,7 @@ class Maco(Parametrization):
     )
     invertible: ClassVar[bool] = False
 
-    pictures: str | None = None
+    pictures: str | None = field(default=None, metadata=INPUT_FILE)
     noise: float | None = None
     epsilon: float = 1e-5
     standardize: bool = True

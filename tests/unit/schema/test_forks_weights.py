@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dreamopt.errors import DreamoptError, PrototxtError, WeightsError
-from dreamopt.schema import read_mean, read_net, read_weights
+from dreamopt.backends.caffe.description import refuse_foreign
+from dreamopt.errors import BackendError, DreamoptError, PrototxtError, WeightsError
+from dreamopt.schema import LayerWeights, read_mean, read_net, read_weights
 from dreamopt.schema.caffe_pb2 import BlobProto, BlobShape, LayerParameter, NetParameter, RawType
 
 VALUES = np.random.default_rng(3).standard_normal((4, 3, 2, 5))
@@ -146,3 +147,17 @@ def test_a_net_in_any_encoding_that_marks_itself(tmp_path: Path, encoding: str) 
     path.write_bytes("name: 'x'".encode("utf-16") + b"\x00")
     with pytest.raises(DreamoptError, match=r"net\.prototxt"):
         read_net(path)
+
+
+def test_real_caffe_is_not_given_what_it_would_abort_on(tmp_path: Path) -> None:
+    fields = {"BlobProto": ["data", "double_data"], "BatchNormParameter": ["eps"]}
+    weights = read_weights(in_layer(raw_blob("<f2"), tmp_path / "w.caffemodel"))
+    with pytest.raises(BackendError, match=r"Caffe 1\.0 cannot read 'w', whose values are raw float16; the built-in engine can"):
+        refuse_foreign("w", weights, fields, "Caffe 1.0")
+    refuse_foreign("w", weights, {**fields, "BlobProto": ["raw_data"]}, "NVIDIA's")
+    refuse_foreign("w", weights, None, "Caffe 1.0")
+    norm = [LayerWeights("bn", "BatchNorm", [np.ones(2, np.float32)] * 5, "V2, float32")]
+    with pytest.raises(BackendError, match=r"whose layer 'bn' \(BatchNorm\) has 5 weights, scale and shift inside"):
+        refuse_foreign("w", norm, fields, "Caffe 1.0")
+    norm[0].blobs = norm[0].blobs[:3]
+    refuse_foreign("w", norm, fields, "Caffe 1.0")
