@@ -86,6 +86,8 @@ class Commands(click.Group):
         except DreamoptError as error:
             refusal = ArgumentsRefused if isinstance(error, UsageError) else CommandFailed
             raise refusal(str(error)) from error
+        except click.ClickException as error:
+            raise _escaped(error) from error.__cause__
         except KeyboardInterrupt:
             click.echo("dreamopt: interrupted.", err=True)
             ctx.exit(130)

@@ -94,12 +94,13 @@ def _report(summary: Mapping[str, Any]) -> None:
             if names:
                 echo(f"weights {kind}: {', '.join(names)}")
         sha = summary["weights_sha256"]
-        echo(f"weights loaded: {len(weights['loaded'])} layers" + (f", sha256 {sha}" if sha is not None else ""))
+        form = f" ({weights['form']})" if weights["form"] else ""
+        echo(f"weights loaded: {len(weights['loaded'])} layers{form}" + (f", sha256 {sha}" if sha is not None else ""))
     totals = summary["totals"]
     sizes = [readable(totals[key]) for key in ("weights_bytes", "activations_bytes")]
     echo(f"memory: {sizes[0]} of weights, {sizes[1]} of activations for each sample")
     if summary["labels"]:
-        echo(f"labels: {summary['labels']}")
+        echo(f"labels: {summary['labels']}" + (f", from {summary['labels_form']}" if summary["labels_form"] else ""))
     for change in summary["changes"]:
         echo(f"changed on reading: {change}")
     for note in summary["notes"]:

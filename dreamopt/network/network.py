@@ -78,6 +78,8 @@ class Network:
         self.notes = tuple(notes)
         self.files: tuple[str, ...] = ()
         """The files that it was loaded from, but for those of the package itself."""
+        self.labels_form = ""
+        """The form of the labels' file, in words."""
         self._hash: str | None = None
 
     @property

@@ -251,8 +251,8 @@ class Plan:
 def recorded_hashes(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Return the sha256 of each file that checked metadata name, by its path; format 1 recorded those of the net alone."""
     source = metadata.get("source", {})
-    of_net = {source.get(name): source.get(digest) for name, digest in _OF_SOURCE.items()}
-    known = {path: digest for path, digest in of_net.items() if isinstance(path, str) and isinstance(digest, str)}
+    of_net = [(source.get(name), source.get(digest)) for name, digest in _OF_SOURCE.items()]
+    known = {path: digest for path, digest in of_net if isinstance(path, str) and isinstance(digest, str)}
     return {**known, **metadata.get("inputs", {})}
 
 
