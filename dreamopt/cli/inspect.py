@@ -77,6 +77,8 @@ def _input_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"  said: {'; '.join(said)}")
     if preprocessing["assumed"]:
         lines.append(f"  assumed, since neither the files nor an option say: {'; '.join(preprocessing['assumed'])}")
+    if preprocessing["shown"] is not None:
+        lines.append(f"  shown {preprocessing['shown']}")
     return lines
 
 

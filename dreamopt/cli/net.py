@@ -109,11 +109,12 @@ def some_net_options(*names: str) -> Callable[[Command], Command]:
     return add
 
 
-def _mean(text: str | None) -> str | list[float] | None:
+def _mean(text: str | None) -> str | float | list[float] | None:
     if text is None:
         return None
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
+        return numbers if len(numbers) > 1 else numbers[0]
     except ValueError:
         if os.path.exists(text):
             return text

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dreamopt.image.channels import described as shown_in_colours
 from dreamopt.network import Network
 
 
@@ -79,6 +80,7 @@ def inspect(network: Network) -> dict[str, Any]:
             "channel_order": described["channel_order"],
             "scale": described["scale"],
             "assumed": described["assumed"],
+            "shown": shown_in_colours("auto", network.input_shape[0], network.channel_order) if network.has_image_input else None,
             "sources": described["sources"],
         },
         "layers": layers,
