@@ -171,6 +171,7 @@ def load_net(
             strict=strict,
             open_item=None if default_input_size is None else (_channels(known_mean), *default_input_size),
             optimized=input,
+            partial=True,
         )
     is_cut = False
     if input is not None:
@@ -232,7 +233,7 @@ def embedded() -> tuple[Path, Path, dict[str, Any]]:
 
 
 def _is_name(text: str) -> bool:
-    return not (os.sep in text or text.endswith(".prototxt") or Path(text).exists())
+    return not (os.sep in text or text.endswith(".prototxt") or os.path.exists(text))
 
 
 def _weights_notes(backend: Backend, weights: StrPath | None, seed: int) -> list[str]:
