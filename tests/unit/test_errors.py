@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dreamopt.errors import nearest
+from dreamopt.errors import NetError, nearest
 from dreamopt.schema import parse_net
 
 ALEX = ["data", "conv1", "relu1", "pool1", "norm1", "conv2", "fc6", "fc7", "fc8", "prob"]
@@ -42,9 +42,9 @@ def test_only_what_is_near_is_suggested(name: str, names: list[str], near: list[
 
 def test_a_blob_that_is_near_none_gets_the_last_ones_above() -> None:
     text = 'input: "data" input_shape { dim: 1 } layer { name: "r" type: "ReLU" bottom: "BOTTOM" top: "r" }'
-    with pytest.raises(Exception, match="reads the unknown blob 'dta'; did you mean 'data'"):
+    with pytest.raises(NetError, match="reads the unknown blob 'dta'; did you mean 'data'"):
         parse_net(text.replace("BOTTOM", "dta"))
-    with pytest.raises(Exception, match="reads the unknown blob 'features'; the blobs made above it end with 'data'$"):
+    with pytest.raises(NetError, match=r"reads the unknown blob 'features'; the blobs made above it end with 'data'$"):
         parse_net(text.replace("BOTTOM", "features"))
 
 
