@@ -1,7 +1,7 @@
 """The options that name a net, shared by the commands, and loading what they name."""
 
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -105,12 +105,15 @@ def some_net_options(*names: str) -> Callable[[Command], Command]:
     return add
 
 
-def _mean(text: str | None) -> str | list[float] | None:
-    if text is None or Path(text).exists():
-        return text
+def _mean(text: str | None) -> str | float | list[float] | None:
+    if text is None:
+        return None
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
+        return numbers if len(numbers) > 1 else numbers[0]
     except ValueError:
+        if os.path.exists(text):
+            return text
         raise UsageError(f"--mean {text} is neither an existing file nor numbers with commas between them, as in 104,117,123") from None
 
 

@@ -1,6 +1,5 @@
 """``dreamopt replay``: an image made again from its metadata."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from dreamopt.cli.echo import echo, echo_path
 from dreamopt.cli.net import NET_KEYS, open_network, some_net_options
 from dreamopt.cli.render import option_words, reproduce_command
 from dreamopt.cli.shell import shell_command
@@ -40,11 +40,12 @@ def command(
     import numpy as np
 
     from dreamopt.cli.progress import interruptible, rendering
-    from dreamopt.image.files import read_metadata, read_png, write_png
+    from dreamopt.image.files import read_metadata, read_png
     from dreamopt.recipes.inputs import RecordedInputs
     from dreamopt.recipes.metadata import checked_image
     from dreamopt.recipes.output import check_output
     from dreamopt.recipes.plan import Plan, recorded_hashes
+    from dreamopt.recipes.rendered import write_rendered
     from dreamopt.recipes.replay import differences, net_of, replay
 
     metadata = checked_image(read_metadata(image), image)
@@ -66,7 +67,7 @@ def command(
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
     with interruptible() as stop, rendering(quiet, len(plan.samples), plan.total_steps) as report:
         rendered = replay(network, metadata, plan=plan, callbacks=[report], stop=stop)
-    click.echo(os.fsencode(write_png(path, rendered.image, rendered.metadata)))
+    echo_path(write_rendered(rendered, path))
     if rendered.interrupted:
         click.echo("dreamopt: interrupted; the image holds the best so far.", err=True)
         click.get_current_context().exit(130)
@@ -74,4 +75,4 @@ def command(
     far = int(np.abs(before.astype(int) - rendered.image).max()) if before.shape == rendered.image.shape else 255
     reasons = differences(metadata, network, inputs)
     result = "the same pixels" if far == 0 else f"differs by up to {far} grey levels"
-    click.echo(f"dreamopt: {result}{' (' + '; '.join(reasons) + ')' if reasons else ''}.", err=True)
+    echo(f"dreamopt: {result}{' (' + '; '.join(reasons) + ')' if reasons else ''}.", err=True)

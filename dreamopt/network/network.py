@@ -78,6 +78,8 @@ class Network:
         self.notes = tuple(notes)
         self.files: tuple[str, ...] = ()
         """The files that it was loaded from, but for those of the package itself."""
+        self.labels_form = ""
+        """The form of the labels' file, in words."""
         self._hash: str | None = None
 
     @property
@@ -303,9 +305,9 @@ class Network:
         """Return the number of the class with this name; TargetError where it is none, or several."""
         return find_label(self.labels, label)
 
-    def to_rgb(self, x: Tensor) -> Tensor:
-        """Return images (N, C, H, W) of the input space as pictures, (N, H, W, 3), float, RGB, cut to 0-255."""
-        return self._picture().to_rgb(x)
+    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
+        """Return images (N, C, H, W) of the input space as (N, H, W, 3), float, RGB, cut to 0-255; see `Preprocessing.to_rgb`."""
+        return self._picture().to_rgb(x, channels)
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""

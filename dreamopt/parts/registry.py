@@ -25,6 +25,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from dreamopt.errors import DreamoptError, in_brackets, suggest
+from dreamopt.parts.importing import foreign_import, package_of
 from dreamopt.parts.trust import check_plugin
 
 P = TypeVar("P")
@@ -172,7 +173,7 @@ class Registry(Generic[P]):
         """Raise for a plugin that a file's words name and the user did not allow, also for one that is imported already."""
         point = next((point for point in self._points() if point.name == key), None)
         if point is not None:
-            check_plugin(self.kind, key, _package(point), self.error)
+            check_plugin(self.kind, key, package_of(point), self.error)
 
     def _load(self, key: str, name: str) -> Plugin[P]:
         if key in _stems(self.package):
@@ -194,10 +195,8 @@ class Registry(Generic[P]):
         return _installed(self.group, tuple(sys.path))
 
     def _import(self, point: EntryPoint) -> Any:
-        try:
+        with foreign_import(f"entry point {point.name} = {point.value} of {package_of(point)}", self.error):
             return point.load()
-        except (Exception, SystemExit) as problem:  # a package that ends its program at import must not end this one
-            raise self.error(f"entry point {point.name} = {point.value} of {_package(point)} cannot be imported: {problem}") from problem
 
     def built_in(self) -> list[type[P]]:
         """Return the classes of the package's own files in the order of their names."""
@@ -228,10 +227,6 @@ def _stems(package: str) -> tuple[str, ...]:
 def _installed(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """Return a group's entry points; finding them reads a file of every installed package, and strings of parts ask often."""
     return tuple(entry_points(group=group))
-
-
-def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "an installed package"
 
 
 def _file(plugin: Any) -> str:

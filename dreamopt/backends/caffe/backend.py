@@ -26,7 +26,7 @@ from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
 from dreamopt.engine.graph import Value
 from dreamopt.engine.loading import form_of
-from dreamopt.errors import BackendError, NetError, ShapeError, WeightsError
+from dreamopt.errors import BackendError, NetError, ShapeError, WeightsError, printable
 from dreamopt.parts.reading import open_regular
 from dreamopt.schema import NetDef, read_weights
 
@@ -324,7 +324,7 @@ class CaffeBackend:
                     self._ready()
                     return work()
                 except WorkerLostError as lost:
-                    _log.warning("%s; it is started again, and the run goes on", lost)
+                    _log.warning("%s; it is started again, and the run goes on", printable(lost))
                 try:
                     self._ready()
                     return work()

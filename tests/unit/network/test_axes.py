@@ -86,7 +86,7 @@ def test_targets_in_a_volume(tmp_path: Path, target: str, value: Any) -> None:
         torch.testing.assert_close(problem.select([place]).evaluate(x[place : place + 1]).values[0], evaluation.values[place])
 
 
-def test_a_volume_climbs_within_its_colours(tmp_path: Path) -> None:
+def test_a_volume_is_optimized_within_its_colours(tmp_path: Path) -> None:
     net = opened(tmp_path, VOLUME)
     assert not net.has_image_input
     assert net.preprocessing is not None
