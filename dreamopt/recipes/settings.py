@@ -64,7 +64,8 @@ class StageSettings:
     short_parts: tuple[int, int] = field(default=(0, 0), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        layers = (self.layer,) if isinstance(self.layer, str) else several(self.layer)
+        layer: object = self.layer  # from outside, whatever its annotation
+        layers = (layer,) if isinstance(layer, str) else several(layer)
         if layers is None or not all(isinstance(layer, str) and layer for layer in layers):
             raise UsageError(f"layer of a stage must be a layer's name, or several of them, not {shown(self.layer)}")
         checked = {
@@ -226,11 +227,11 @@ class Settings:
         for name, low in {"steps": 1, "batch_size": 1, "views": 1, "octaves": 1, "redirected": 0}.items():
             object.__setattr__(self, name, check_whole(name, getattr(self, name), Range(low=low)))
         seed = plain_number(self.seed)
-        if not isinstance(seed, int) or seed < 0:
+        if seed is None or seed % 1 != 0 or seed < 0:
             raise UsageError(f"seed must be a whole number of at least 0, not {shown(self.seed)}")
         if seed >= 10**MOST_DIGITS:  # of any size that metadata can hold, unlike what is counted
             raise UsageError(f"seed must be a number of at most {MOST_DIGITS} digits")
-        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "seed", int(seed))
         object.__setattr__(self, "octave_scale", check_number("octave_scale", self.octave_scale, Range(low=1, above=True)))
         object.__setattr__(self, "init_noise", check_number("init_noise", self.init_noise, NOT_NEGATIVE))
         if self.init is not None:
