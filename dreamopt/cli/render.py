@@ -196,7 +196,7 @@ def command(
     from dreamopt.recipes.store import FolderStore
 
     check_output(out)
-    net_settings = {key: options.pop(key) for key in NET_KEYS}
+    net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     settings = chosen_settings(**options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
     plan = plan_render(network, targets, settings, variants=variants)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,7 @@ from dreamopt.objective import ImageValue, ReferenceImage, with_units
 from dreamopt.parts.checks import SIDE, check_whole
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import memory_errors
+from dreamopt.schema.not_computed import NotComputed
 
 Size = int | Sequence[int] | None
 """An input size: pixels of a square's side, (H, W), or None for the size in the net's file."""
@@ -108,6 +110,16 @@ class Network:
         return self.backend.layers
 
     @cached_property
+    def left_out(self) -> Sequence[NotComputed]:
+        """The layers of the file that are not computed, with the reasons, in the order of the file."""
+        return tuple(getattr(self.backend, "not_computed", ()))
+
+    @property
+    def not_computed(self) -> Mapping[str, str]:
+        """By the name of each layer that is not computed, why: it, or a layer that it needs, is unknown, must not run or does not fit."""
+        return {entry.name: entry.reason for entry in self.left_out}
+
+    @cached_property
     def graph(self) -> NetGraph:
         """Which layer makes each value, who reads it, and what names mean."""
         return NetGraph(self.backend.layers)
@@ -171,10 +183,22 @@ class Network:
         TargetError
             With the names that come near.
         """
+        lacking = self._lacking(layer)
+        if lacking is not None:
+            raise TargetError(str(lacking))
         if layer in self.graph:
             return layer
         hint = suggest(layer, self.graph.names()) or f"it has {self._some_layers()}"
         raise TargetError(f"the net has no layer '{layer}'; {hint}")
+
+    def _lacking(self, name: str) -> NotComputed | None:
+        """Return the layer that is not computed and that a name means: its own, its blob's, or that of one of its tops."""
+        if name in self.graph.by_layer or name in self.graph.by_number:
+            return None
+        left_out = [entry for entry in self.left_out if entry.name not in self.graph.by_layer]
+        by_name = {entry.name: entry for entry in reversed(left_out)}
+        by_blob = {blob: entry for entry in left_out for blob in entry.tops}  # the last that writes it
+        return by_name.get(name) or by_blob.get(name) or by_name.get(re.sub(r"\[\d+\]$", "", name))
 
     def _some_layers(self) -> str:
         names = [info.name for info in self.layers if not info.added]
