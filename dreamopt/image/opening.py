@@ -47,6 +47,8 @@ REDUCED = "reduced by dreamopt"
 _NARROWEST = 16  # a row takes memory of its own, however narrow it is
 _HEAVY = {"WEBP": 2, "JPEG2000": 2}  # their decoders hold the image more than once
 _LOCK = threading.RLock()
+# Pillow logs what is odd in a file; without a handler, Python prints that on the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def most_pixels() -> int:
