@@ -171,6 +171,7 @@ def load_net(
             strict=strict,
             open_item=None if default_input_size is None else (_channels(known_mean), *default_input_size),
             optimized=input,
+            partial=True,
         )
     is_cut = False
     if input is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -18,10 +19,11 @@ from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError, sug
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
-from dreamopt.objective import ImageValue, ReferenceImage
+from dreamopt.objective import ImageValue, ReferenceImage, with_units
 from dreamopt.parts.checks import SIDE, check_whole
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import memory_errors
+from dreamopt.schema.not_computed import NotComputed
 
 Size = int | Sequence[int] | None
 """An input size: pixels of a square's side, (H, W), or None for the size in the net's file."""
@@ -108,6 +110,16 @@ class Network:
         return self.backend.layers
 
     @cached_property
+    def left_out(self) -> Sequence[NotComputed]:
+        """The layers of the file that are not computed, with the reasons, in the order of the file."""
+        return tuple(getattr(self.backend, "not_computed", ()))
+
+    @property
+    def not_computed(self) -> Mapping[str, str]:
+        """By the name of each layer that is not computed, why: it, or a layer that it needs, is unknown, must not run or does not fit."""
+        return {entry.name: entry.reason for entry in self.left_out}
+
+    @cached_property
     def graph(self) -> NetGraph:
         """Which layer makes each value, who reads it, and what names mean."""
         return NetGraph(self.backend.layers)
@@ -171,10 +183,22 @@ class Network:
         TargetError
             With the names that come near.
         """
+        lacking = self._lacking(layer)
+        if lacking is not None:
+            raise TargetError(str(lacking))
         if layer in self.graph:
             return layer
         hint = suggest(layer, self.graph.names()) or f"it has {self._some_layers()}"
         raise TargetError(f"the net has no layer '{layer}'; {hint}")
+
+    def _lacking(self, name: str) -> NotComputed | None:
+        """Return the layer that is not computed and that a name means: its own, its blob's, or that of one of its tops."""
+        if name in self.graph.by_layer or name in self.graph.by_number:
+            return None
+        left_out = [entry for entry in self.left_out if entry.name not in self.graph.by_layer]
+        by_name = {entry.name: entry for entry in reversed(left_out)}
+        by_blob = {blob: entry for entry in left_out for blob in entry.tops}  # the last that writes it
+        return by_name.get(name) or by_blob.get(name) or by_name.get(re.sub(r"\[\d+\]$", "", name))
 
     def _some_layers(self) -> str:
         names = [info.name for info in self.layers if not info.added]
@@ -182,7 +206,7 @@ class Network:
         return ", ".join(names[:_LISTED]) + (f", ... and {more} more (dreamopt inspect lists them)" if more > 0 else "")
 
     def shape_of(self, layer: str, size: Size = None) -> Shape:
-        """Return one item's shape at a layer, (C, H, W) or (K,), for an input of this size.
+        """Return one item's shape at a layer, (C, H, W) or (K,), for an input of this size; (1,) for one number.
 
         Raises
         ------
@@ -194,7 +218,7 @@ class Network:
         name = self.resolve(layer)
         item = self.item_shape(size)
         try:
-            return self.backend.shapes([name], item)[name]
+            return self.backend.shapes([name], item)[name] or (1,)
         except ShapeError as problem:
             if item == self.input_shape:
                 raise
@@ -234,7 +258,7 @@ class Network:
         Returns
         -------
         dict of str to Tensor
-            (N, C, H, W) or (N, K) by name.
+            (N, C, H, W) or (N, K) by name; (N, 1) where the layer writes a number for each sample.
         """
         names = [self.resolve(layer) for layer in layers]
         if tuple(x.shape[1:2]) != self.input_shape[:1] or x.dim() != len(self.input_shape) + 1:
@@ -244,21 +268,21 @@ class Network:
         unique = list(dict.fromkeys(names))
         with memory_errors(lambda: f"a pass of an input of shape {tuple(x.shape)} up to {', '.join(unique)}", str(self.device)):
             if rule is None:  # which a backend of somebody's own need not know
-                return self._by_sample(self.backend.activations(x, unique, between_layers=between_layers), x)
+                values = self.backend.activations(x, unique, between_layers=between_layers)
+                return values if between_layers else self._by_sample(values, x)
             rule = parse_rules(rule)
             if isinstance(rule, RuleList):
                 rule.require_matches((info.name, info.type) for info in self.layers)
-            return self._by_sample(self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted), x)
+            values = self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
+            # What is derived with respect to a value has to be that value, and no view of it.
+            return values if between_layers else self._by_sample(values, x)
 
     def _by_sample(self, values: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-        """Return values with an axis for the samples: a single number of a batch of one is that sample's."""
+        """Return values with an axis for samples and one for units: a number for each sample is one unit's."""
         for name, value in values.items():
-            if value.dim() == 0:
-                if len(x) != 1:
-                    raise ShapeError(
-                        f"layer '{name}' writes one number for the whole batch of {len(x)}, not one for each: make the batch 1"
-                    )
-                values[name] = value.reshape(1)
+            if value.dim() == 0 and len(x) != 1:
+                raise ShapeError(f"layer '{name}' writes one number for the whole batch of {len(x)}, not one for each: make the batch 1")
+            values[name] = with_units(value)
         return values
 
     def require_optimizable(self) -> None:
@@ -305,9 +329,9 @@ class Network:
         """Return the number of the class with this name; TargetError where it is none, or several."""
         return find_label(self.labels, label)
 
-    def to_rgb(self, x: Tensor) -> Tensor:
-        """Return images (N, C, H, W) of the input space as pictures, (N, H, W, 3), float, RGB, cut to 0-255."""
-        return self._picture().to_rgb(x)
+    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
+        """Return images (N, C, H, W) of the input space as (N, H, W, 3), float, RGB, cut to 0-255; see `Preprocessing.to_rgb`."""
+        return self._picture().to_rgb(x, channels)
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dreamopt.image.channels import described as shown_in_colours
 from dreamopt.network import Network
 
 
@@ -39,6 +40,8 @@ def inspect(network: Network) -> dict[str, Any]:
         (one sentence each), ``weights`` (loaded, missing, unused, source, form), ``labels`` (their number), ``labels_form``,
         ``weights_sha256`` (None where some are random: none are drawn to describe a net). ``totals`` has the bytes of
         the weights, and of one sample's activations, besides.
+        ``not_computed`` lists the layers of the file that are left out: name, type, place, reason, and the layer that it ``needs``,
+        where the reason is that one's.
 
     Examples
     --------
@@ -77,6 +80,7 @@ def inspect(network: Network) -> dict[str, Any]:
             "channel_order": described["channel_order"],
             "scale": described["scale"],
             "assumed": described["assumed"],
+            "shown": shown_in_colours("auto", network.input_shape[0], network.channel_order) if network.has_image_input else None,
             "sources": described["sources"],
         },
         "layers": layers,
@@ -89,6 +93,10 @@ def inspect(network: Network) -> dict[str, Any]:
             "weights_bytes": 4 * params,
             "activations_bytes": 4 * activations,
         },
+        "not_computed": [
+            {"name": entry.name, "type": entry.type, "place": entry.place, "needs": entry.needs, "reason": entry.reason}
+            for entry in network.left_out
+        ],
         "changes": list(network.backend.changes),
         "notes": list(network.notes),
         "weights": _weights(network),
