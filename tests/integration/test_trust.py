@@ -104,11 +104,11 @@ def test_a_reader_opens_what_was_named_and_runs_nothing(name: str, tmp_path: Pat
 def hostile(metadata: dict[str, Any], outside: Path) -> dict[str, dict[str, Any]]:
     """Return metadata that ask for more than a file may, by what they ask for."""
     photo, numbers, net = (str(outside / name) for name in ("photo.png", "numbers.npy", "net.prototxt"))
-    climbing = "../outside/photo.png"
-    digests = {str(path): file_sha256(path) for path in outside.iterdir()} | {climbing: file_sha256(photo)}
+    upwards = "../outside/photo.png"
+    digests = {str(path): file_sha256(path) for path in outside.iterdir()} | {upwards: file_sha256(photo)}
     base = metadata | {"inputs": {**metadata.get("inputs", {}), **digests}, "load": metadata["load"] | {"backend": "auto"}}
     load, settings = base["load"], base["settings"]
-    objectives = [f'Inversion("conv", {json.dumps(photo)})', f'Guide("conv", ({json.dumps(photo)}, {json.dumps(climbing)}))']
+    objectives = [f'Inversion("conv", {json.dumps(photo)})', f'Guide("conv", ({json.dumps(photo)}, {json.dumps(upwards)}))']
     objectives += [f'Direction("conv", {json.dumps(numbers)})', f'0.5*conv:1 + Energy("conv", weights={json.dumps(numbers)})']
     objectives += [f'Inversion("conv", {json.dumps(f"file://{photo}")})', f'Style({{"conv": 1}}, {json.dumps(photo)})', 'evil("conv")']
     parametrizations = [f"maco(pictures={json.dumps(str(outside))})", f"maco(pictures={json.dumps(f'{outside}/*.png')})"]
@@ -130,7 +130,7 @@ def hostile(metadata: dict[str, Any], outside: Path) -> dict[str, dict[str, Any]
         "a cache": base | {"load": load | {"net": "bvlc_alexnet", "cache": str(outside)}},
         "an init": base | {"settings": settings | {"init": photo}, "init": {"path": photo, "sha256": digests[photo], "size": [12, 14]}},
         "an init up": base
-        | {"settings": settings | {"init": climbing}, "init": {"path": climbing, "sha256": digests[photo], "size": [12, 14]}},
+        | {"settings": settings | {"init": upwards}, "init": {"path": upwards, "sha256": digests[photo], "size": [12, 14]}},
         "a transform": base | {"settings": settings | {"transforms": ["evil()"]}},
         "an optimizer": base | {"settings": settings | {"optimizer": "evil()"}},
         **{text: base | {"batch": [text], "targets": [text], "target": text} for text in objectives},
