@@ -9,8 +9,8 @@ from typing import ClassVar, Self
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, Layers, VectorObjective, per_item
-from dreamopt.objectives.direction import along, checked_power
+from dreamopt.objective import NOT_NEGATIVE, Activations, Fields, Layers, VectorObjective, per_item
+from dreamopt.objectives.direction import along
 from dreamopt.objectives.neuron import Place, checked_place, frozen_place, pick_place
 
 
@@ -53,7 +53,7 @@ class DirectionNeuron(VectorObjective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_power(self.power)
+        Fields(self, ObjectiveError).number("power", NOT_NEGATIVE)
         for axis in ("y", "x"):
             object.__setattr__(self, axis, frozen_place(axis, getattr(self, axis)))
         if (self.y is None) != (self.x is None):

@@ -15,6 +15,7 @@ from dreamopt.objective import (
     INPUT_FILE,
     Activations,
     BoundTensors,
+    Fields,
     Layers,
     Objective,
     Vector,
@@ -78,6 +79,7 @@ class Energy(Objective):
     bound: BoundTensors | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        Fields(self, ObjectiveError).text("layer").instance("bound", BoundTensors, "what `bind` keeps", optional=True)
         require_choice("reduce", self.reduce, REDUCE)
         if self.weights is not None:
             weights = frozen_vectors(self.weights)

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from dreamopt.backends.base import FeedValue, LayerInfo, OpenOptions, Shape, Wei
 from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.caffe import alias
 from dreamopt.engine.backward_rule import BackwardRule
+from dreamopt.engine.computable import computable
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.net import Net
 from dreamopt.errors import NetError
@@ -51,6 +53,7 @@ class EngineBackend:
         self.input_shape: Shape = self._feeds.shape[1:]
         self._programs: dict[tuple[str, ...], Program] = {}
         self._fed: dict[tuple[str, int, Shape, torch.device], Tensor] = {}
+        self.not_computed = list(net.definition.not_computed)
         self.changes = [*net.definition.changes, *self._feeds.changes, *self._feeds.notes]
         batch = max(1, self._feeds.shape[0])
         self.layers = [
@@ -87,8 +90,9 @@ class EngineBackend:
 
     @property
     def weights_report(self) -> WeightsReport:
-        """What became of the weights file."""
-        return self.net.weights_report
+        """What became of the weights file; of layers that are not computed it says nothing."""
+        report, left_out = self.net.weights_report, {entry.name for entry in self.not_computed}
+        return replace(report, unused=tuple(name for name in report.unused if name not in left_out))
 
     @property
     def random_layers(self) -> list[str]:
@@ -99,7 +103,7 @@ class EngineBackend:
     @property
     def unused_layers(self) -> list[str]:
         """Layers of the weights file that the net does not have."""
-        return list(self.net.weights_report.unused)
+        return list(self.weights_report.unused)
 
     @property
     def device(self) -> torch.device:
@@ -181,6 +185,7 @@ def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options
     """
     options.refuse_command("engine")
     device, allow = pick_device(options.device), options.allow_python_layers
+    definition = computable(definition, options.phase, allow)
     with alias.temporary_caffe_module() if allow else nullcontext():
         net = Net(definition, weights=weights, phase=options.phase, device=device, seed=options.seed, allow_python_layers=allow)
     return EngineBackend(net, options.optimized, options.feed)

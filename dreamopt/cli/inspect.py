@@ -1,7 +1,7 @@
 """``dreamopt inspect``: a net's layers, shapes, parameters and input."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ from dreamopt.cli.net import net_options, open_network
 from dreamopt.parts.memory import readable
 
 _WORDS = {"mean": "mean", "scale": "scale", "channel_order": "channel order"}
+_LISTED = 12
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -76,7 +77,19 @@ def _input_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"  said: {'; '.join(said)}")
     if preprocessing["assumed"]:
         lines.append(f"  assumed, since neither the files nor an option say: {'; '.join(preprocessing['assumed'])}")
+    if preprocessing["shown"] is not None:
+        lines.append(f"  shown {preprocessing['shown']}")
     return lines
+
+
+def _not_computed(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each layer that is not computed for a reason of its own, with those that need it."""
+    for layer in layers:
+        if layer["needs"]:
+            continue
+        above = [other["name"] for other in layers if other["needs"] == layer["name"] and other["reason"] == layer["reason"]]
+        more = f", ... and {len(above) - _LISTED} more" if len(above) > _LISTED else ""
+        yield f"not computed: {layer['reason']}" + (f"; with it, what needs it: {', '.join(above[:_LISTED])}{more}" if above else "")
 
 
 def _report(summary: Mapping[str, Any]) -> None:
@@ -92,12 +105,15 @@ def _report(summary: Mapping[str, Any]) -> None:
             if names:
                 echo(f"weights {kind}: {', '.join(names)}")
         sha = summary["weights_sha256"]
-        echo(f"weights loaded: {len(weights['loaded'])} layers" + (f", sha256 {sha}" if sha is not None else ""))
+        form = f" ({weights['form']})" if weights["form"] else ""
+        echo(f"weights loaded: {len(weights['loaded'])} layers{form}" + (f", sha256 {sha}" if sha is not None else ""))
     totals = summary["totals"]
     sizes = [readable(totals[key]) for key in ("weights_bytes", "activations_bytes")]
     echo(f"memory: {sizes[0]} of weights, {sizes[1]} of activations for each sample")
     if summary["labels"]:
-        echo(f"labels: {summary['labels']}")
+        echo(f"labels: {summary['labels']}" + (f", from {summary['labels_form']}" if summary["labels_form"] else ""))
+    for line in _not_computed(summary["not_computed"]):
+        echo(line)
     for change in summary["changes"]:
         echo(f"changed on reading: {change}")
     for note in summary["notes"]:

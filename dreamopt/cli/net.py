@@ -1,7 +1,7 @@
 """The options that name a net, shared by the commands, and loading what they name."""
 
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -79,7 +79,11 @@ NET_OPTIONS = (
     click.option("--stage", multiple=True, metavar="NAME", help="Repeatable. Likewise, for the file's stage and not_stage rules."),
     click.option("--level", type=int, help="Likewise, for its min_level and max_level.  [default: 0]"),
     click.option("--cache", metavar="DIR", help="Cache folder of fetched models."),
+    click.option(
+        "--allow-python-layers", is_flag=True, help="Import and run the modules that Python layers name: only for nets that you trust."
+    ),
 )
+# Without allow_python_layers, which no file may say.
 NET_KEYS = (
     *("weights", "mean", "channel_order", "scale", "labels", "device", "backend", "python"),
     *("input_shape", "input", "feed", "phase", "stage", "level", "cache"),
@@ -105,12 +109,15 @@ def some_net_options(*names: str) -> Callable[[Command], Command]:
     return add
 
 
-def _mean(text: str | None) -> str | list[float] | None:
-    if text is None or Path(text).exists():
-        return text
+def _mean(text: str | None) -> str | float | list[float] | None:
+    if text is None:
+        return None
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
+        return numbers if len(numbers) > 1 else numbers[0]
     except ValueError:
+        if os.path.exists(text):
+            return text
         raise UsageError(f"--mean {text} is neither an existing file nor numbers with commas between them, as in 104,117,123") from None
 
 
@@ -188,6 +195,7 @@ def open_network(
         level=0 if said["level"] is None else said["level"],
         stages=said["stage"] or (),
         default_input_size=(size, size) if isinstance(size, int) else size,
+        allow_python_layers=True if said.get("allow_python_layers") else None,
         known={"mean": found.mean, "scale": found.scale, "channel_order": found.channel_order},
     )
     repeat = {key: said[key] for key in NET_KEYS}

@@ -14,7 +14,7 @@ from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import net_options, open_network
 
 if TYPE_CHECKING:
-    from dreamopt.recipes import Plan
+    from dreamopt.recipes import Plan, Rendered
 
 
 def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tuple[int, int] | None:
@@ -117,6 +117,9 @@ SETTINGS_OPTIONS = (
     click.option("--octave-scale", type=float, help="Ratio of their sizes.  [default: 1.4]"),
     click.option("--stretch", is_flag=True, default=None, help="Show the image with its contrast stretched."),
     click.option("--transparency", is_flag=True, default=None, help="Transparent where the summed gradient is zero."),
+    click.option(
+        "--channels", metavar="HOW", help="How channels are shown: auto, colour, planes, flow, or their numbers, as 2,1,0.  [default: auto]"
+    ),
     click.option("--batch-size", type=int, help="Targets optimized together; a matter of speed and memory.  [default: 8]"),
 )
 
@@ -193,7 +196,7 @@ def command(
     from dreamopt.recipes.store import FolderStore
 
     check_output(out)
-    net_settings = {key: options.pop(key) for key in NET_KEYS}
+    net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     settings = chosen_settings(**options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
     plan = plan_render(network, targets, settings, variants=variants)
@@ -212,7 +215,7 @@ def command(
             raise KeyboardInterrupt
         sheet = store.finish(rendered)
     if as_json:
-        results = [{"path": str(one.path)} | dict(one.metadata) for one in rendered]
+        results = [_json(one) for one in rendered]
         echo_json({"pictures": results, "sheet": None if sheet is None else str(sheet)})
     else:
         for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
@@ -228,6 +231,15 @@ def command(
         resumable = " --resume goes on." if keeps else ""
         echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{resumable}", err=True)
         click.get_current_context().exit(130)
+
+
+def _json(rendered: "Rendered") -> dict[str, Any]:
+    from dreamopt.image.channels import channels_path
+
+    paths = {"path": str(rendered.path)}
+    if rendered.path is not None and "channels_file" in rendered.metadata:
+        paths["channels_path"] = str(channels_path(rendered.path))
+    return paths | dict(rendered.metadata)
 
 
 def network_title(source: Mapping[str, Any]) -> str:

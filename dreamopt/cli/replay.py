@@ -13,7 +13,7 @@ from dreamopt.cli.net import NET_KEYS, open_network, some_net_options
 from dreamopt.cli.render import option_words, reproduce_command
 from dreamopt.cli.shell import shell_command
 
-NAMED = ("weights", "labels", "mean", "device", "backend", "python", "cache")
+NAMED = ("weights", "labels", "mean", "device", "backend", "python", "cache", "allow_python_layers")
 """The net's options that may be given; the others are the metadata's."""
 DEFAULTS = {"device": "auto", "backend": "auto"}
 
@@ -40,11 +40,12 @@ def command(
     import numpy as np
 
     from dreamopt.cli.progress import interruptible, rendering
-    from dreamopt.image.files import read_metadata, read_png, write_png
+    from dreamopt.image.files import read_metadata, read_png
     from dreamopt.recipes.inputs import RecordedInputs
     from dreamopt.recipes.metadata import checked_image
     from dreamopt.recipes.output import check_output
     from dreamopt.recipes.plan import Plan, recorded_hashes
+    from dreamopt.recipes.rendered import write_rendered
     from dreamopt.recipes.replay import differences, net_of, replay
 
     metadata = checked_image(read_metadata(image), image)
@@ -66,7 +67,7 @@ def command(
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
     with interruptible() as stop, rendering(quiet, len(plan.samples), plan.total_steps) as report:
         rendered = replay(network, metadata, plan=plan, callbacks=[report], stop=stop)
-    echo_path(write_png(path, rendered.image, rendered.metadata))
+    echo_path(write_rendered(rendered, path))
     if rendered.interrupted:
         click.echo("dreamopt: interrupted; the image holds the best so far.", err=True)
         click.get_current_context().exit(130)

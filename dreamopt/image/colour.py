@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.parts.checks import plain_number
+from dreamopt.parts.checks import plain_number, several, shown
 from dreamopt.parts.image_space import ImageSpace
 
 Colour = float | str | tuple[float, ...]
@@ -33,11 +31,12 @@ def checked_colour(colour: object) -> Colour:
     """
     if isinstance(colour, str) and (colour == "mean" or colour in _NAMED):
         return colour
-    many = list(colour) if isinstance(colour, Iterable) and not isinstance(colour, str) else [colour]
+    values = several(colour)
+    many = [colour] if values is None else values
     # Plain numbers: numpy's would be printed by their own names.
     levels = tuple(level for level in map(plain_number, many) if level is not None and 0 <= level <= 255)
-    if len(levels) != len(many) or len(levels) != (3 if isinstance(colour, Iterable) else 1):
-        raise UsageError(f"a colour is mean, black, grey, white, a grey level from 0 to 255, or (red, green, blue), not {colour!r}")
+    if len(levels) != len(many) or len(levels) != (1 if values is None else 3):
+        raise UsageError(f"a colour is mean, black, grey, white, a grey level from 0 to 255, or (red, green, blue), not {shown(colour)}")
     return levels if len(levels) == 3 else levels[0]
 
 

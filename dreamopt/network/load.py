@@ -21,7 +21,7 @@ from dreamopt.errors import DreamoptWarning, ModelError, UsageError
 from dreamopt.models import locate
 from dreamopt.network.feed import FeedImage, read_feed
 from dreamopt.network.input_space import NAMES, InputSpace, input_space
-from dreamopt.network.labels import read_labels
+from dreamopt.network.labels import class_counts, read_labels
 from dreamopt.network.network import Network, kind_of
 from dreamopt.network.preprocessing import ZOO_MEAN
 from dreamopt.schema import NetDef, read_mean, read_net
@@ -91,7 +91,7 @@ def load_net(
     scale : float, optional
         What the difference is multiplied by (MobileNet's is 0.017).
     labels : path or sequence of str, optional
-        Names of the classes, in a file one in each line.
+        Names of the classes, or their file, in any of the forms in docs/formats.md.
     input_shape : sequence of int or mapping, optional
         Where the file leaves the shape of ``input`` open, or to change it: (N, C, H, W); or of several by blob name.
     seed : int
@@ -127,7 +127,7 @@ def load_net(
     Warns
     -----
     DreamoptWarning
-        If any weights are random.
+        If any weights are random, or the labels' number is not that of the net's classes.
 
     Raises
     ------
@@ -171,6 +171,7 @@ def load_net(
             strict=strict,
             open_item=None if default_input_size is None else (_channels(known_mean), *default_input_size),
             optimized=input,
+            partial=True,
         )
     is_cut = False
     if input is not None:
@@ -181,14 +182,19 @@ def load_net(
     options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout, input, feeds)
     computed = open_net(definition, weights, options)
     notes = _weights_notes(computed, weights, seed)
-    names = read_labels(labels)
+    class_names = read_labels(labels, class_counts(computed.layers))
+    for sentence in () if class_names is None else class_names.warnings:
+        notes.append(sentence)
+        warnings.warn(sentence, DreamoptWarning, stacklevel=2)
     space = None if is_cut else _input_space(computed, given, definition, known, known_from)
     preprocessing = None
     if space is not None:
         preprocessing = space.preprocessing
         notes += space.notes
         files += space.files
+    names = None if class_names is None else class_names.names
     network = Network(computed, preprocessing, names, notes, is_image=preprocessing is not None and len(computed.input_shape) == 3)
+    network.labels_form = "" if class_names is None else class_names.form
     if network.index_reader is not None:
         network.notes += (network.index_sentence,)
     for value in feeds.values():
@@ -227,7 +233,7 @@ def embedded() -> tuple[Path, Path, dict[str, Any]]:
 
 
 def _is_name(text: str) -> bool:
-    return not (os.sep in text or text.endswith(".prototxt") or Path(text).exists())
+    return not (os.sep in text or text.endswith(".prototxt") or os.path.exists(text))
 
 
 def _weights_notes(backend: Backend, weights: StrPath | None, seed: int) -> list[str]:

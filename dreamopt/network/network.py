@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,7 @@ from dreamopt.objective import ImageValue, ReferenceImage
 from dreamopt.parts.checks import SIDE, check_whole
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import memory_errors
+from dreamopt.schema.not_computed import NotComputed
 
 Size = int | Sequence[int] | None
 """An input size: pixels of a square's side, (H, W), or None for the size in the net's file."""
@@ -78,6 +80,8 @@ class Network:
         self.notes = tuple(notes)
         self.files: tuple[str, ...] = ()
         """The files that it was loaded from, but for those of the package itself."""
+        self.labels_form = ""
+        """The form of the labels' file, in words."""
         self._hash: str | None = None
 
     @property
@@ -104,6 +108,16 @@ class Network:
     def layers(self) -> Sequence[LayerInfo]:
         """The layers in the order in which they run."""
         return self.backend.layers
+
+    @cached_property
+    def left_out(self) -> Sequence[NotComputed]:
+        """The layers of the file that are not computed, with the reasons, in the order of the file."""
+        return tuple(getattr(self.backend, "not_computed", ()))
+
+    @property
+    def not_computed(self) -> Mapping[str, str]:
+        """By the name of each layer that is not computed, why: it, or a layer that it needs, is unknown, must not run or does not fit."""
+        return {entry.name: entry.reason for entry in self.left_out}
 
     @cached_property
     def graph(self) -> NetGraph:
@@ -169,10 +183,22 @@ class Network:
         TargetError
             With the names that come near.
         """
+        lacking = self._lacking(layer)
+        if lacking is not None:
+            raise TargetError(str(lacking))
         if layer in self.graph:
             return layer
         hint = suggest(layer, self.graph.names()) or f"it has {self._some_layers()}"
         raise TargetError(f"the net has no layer '{layer}'; {hint}")
+
+    def _lacking(self, name: str) -> NotComputed | None:
+        """Return the layer that is not computed and that a name means: its own, its blob's, or that of one of its tops."""
+        if name in self.graph.by_layer or name in self.graph.by_number:
+            return None
+        left_out = [entry for entry in self.left_out if entry.name not in self.graph.by_layer]
+        by_name = {entry.name: entry for entry in reversed(left_out)}
+        by_blob = {blob: entry for entry in left_out for blob in entry.tops}  # the last that writes it
+        return by_name.get(name) or by_blob.get(name) or by_name.get(re.sub(r"\[\d+\]$", "", name))
 
     def _some_layers(self) -> str:
         names = [info.name for info in self.layers if not info.added]
@@ -303,9 +329,9 @@ class Network:
         """Return the number of the class with this name; TargetError where it is none, or several."""
         return find_label(self.labels, label)
 
-    def to_rgb(self, x: Tensor) -> Tensor:
-        """Return images (N, C, H, W) of the input space as pictures, (N, H, W, 3), float, RGB, cut to 0-255."""
-        return self._picture().to_rgb(x)
+    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
+        """Return images (N, C, H, W) of the input space as (N, H, W, 3), float, RGB, cut to 0-255; see `Preprocessing.to_rgb`."""
+        return self._picture().to_rgb(x, channels)
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""

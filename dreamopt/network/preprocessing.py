@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.colour import LUMINANCE
+from dreamopt.image.channels import as_colours, checked_channels, planes_of, shown_as
 from dreamopt.parts.checks import plain_number
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
@@ -75,28 +75,27 @@ class Preprocessing:
         ends = (0.0 - mean) * self.scale, (255.0 - mean) * self.scale
         return (ends[0], ends[1]) if self.scale > 0 else (ends[1], ends[0])
 
-    def to_rgb(self, x: Tensor) -> Tensor:
+    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
         """Return images for the eye.
 
         Parameters
         ----------
         x : Tensor
             (N, C, H, W) or (C, H, W), the net's input space; for volumes (N, C, D, H, W) or (C, D, H, W).
+        channels : str
+            How they are shown, as `dreamopt.image.channels.shown_as` reads it. By default one channel is shown grey, three as colours, and
+            any other number as a grid of grey planes.
 
         Returns
         -------
         Tensor
-            (N, H, W, 3) or (H, W, 3), for volumes (N, D, H, W, 3) or (D, H, W, 3), float, red, green, blue, cut to 0-255.
-            One channel is shown grey, two as red and green, and of more than three the first three.
+            (N, H, W, 3) or (H, W, 3), for volumes (N, D, H, W, 3) or (D, H, W, 3), float, red, green, blue, cut to 0-255; grids are
+            larger than (H, W).
         """
         mean = torch.as_tensor(self.mean_at(tuple(x.shape[-self.axes :])), dtype=x.dtype, device=x.device)
-        grey = (x.detach() / self.scale + mean).clamp(0, 255).movedim(-1 - self.axes, -1)
-        if self.channels == 1:
-            return grey.expand(*grey.shape[:-1], 3).contiguous()
-        if self.channels == 2:
-            return torch.cat([grey, torch.zeros_like(grey[..., :1])], -1)
-        first = grey[..., :3]
-        return (first.flip(-1) if self.order == "BGR" else first).contiguous()
+        grey = (x.detach() / self.scale + mean).clamp(0, 255).movedim(-1 - self.axes, -3)  # frames before channels
+        shown = as_colours(grey.reshape(-1, *grey.shape[-3:]), shown_as(checked_channels(channels), self.channels), self.order)
+        return shown.reshape(*grey.shape[:-3], *shown.shape[1:])
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return an image as the net's input.
@@ -104,8 +103,8 @@ class Preprocessing:
         Parameters
         ----------
         picture : array
-            (H, W, 3) red, green, blue, or (H, W) grey, 0-255. For a net of C channels other than 1 and 3 it must be
-            (H, W, C), the first three in red, green, blue.
+            (H, W, 3) red, green, blue, or (H, W) grey, 0-255, for a net of any number of channels (`dreamopt.image.channels.planes_of`);
+            or (H, W, C), the first three in red, green, blue.
 
         Returns
         -------
@@ -118,16 +117,14 @@ class Preprocessing:
             For another number of channels.
         """
         array = np.asarray(picture, dtype=np.float64)
-        if array.ndim == self.axes:
-            array = np.repeat(array[..., None], 3 if self.channels == 3 else 1, axis=-1)
-        if array.ndim == self.axes + 1 and array.shape[-1] == 3 and self.channels == 1:
-            array = array @ np.array(LUMINANCE)[:, None]
-        if array.ndim != self.axes + 1 or array.shape[-1] != self.channels:
-            wanted = f"({_AXES[self.axes]}, {self.channels})"
-            raise ImageError(f"a picture of shape {array.shape} does not fit a net of {self.channels} channels: give {wanted}")
-        if self.channels >= 3 and self.order == "BGR":
-            array = np.concatenate([array[..., 2::-1], array[..., 3:]], axis=-1)
-        planes = np.moveaxis(array, -1, 0)
+        try:
+            planes = planes_of(array, self.channels, self.order, self.axes)
+        except ValueError as problem:
+            axes = _AXES[self.axes]
+            raise ImageError(
+                f"an image of shape {array.shape} does not fit a net of {self.channels} channels: "
+                f"give ({axes}), ({axes}, 3) or ({axes}, {self.channels})"
+            ) from problem
         return torch.from_numpy(np.ascontiguousarray((planes - self.mean_at(planes.shape[1:])) * self.scale))
 
 

@@ -14,6 +14,7 @@ from dreamopt.image.reference import ReferenceImage
 from dreamopt.objective.objective import Layers, Objective
 from dreamopt.objective.references import BoundTensors, Vector, frozen_images, frozen_vectors, per_item_vectors, read_vector, vectors_of
 from dreamopt.objective.units import frozen_layers
+from dreamopt.parts.checks import Fields
 from dreamopt.parts.part import INPUT_FILE
 
 
@@ -38,6 +39,7 @@ class ImageReferenceObjective(Objective):
     bound: BoundTensors | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        Fields(self, ObjectiveError).instance("bound", BoundTensors, "what `bind` keeps", optional=True)
         object.__setattr__(self, "layer", frozen_layers(self.layer))
         object.__setattr__(self, "image", frozen_images(self.image))
 
@@ -112,6 +114,7 @@ class VectorObjective(Objective):
     bound: BoundTensors | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        Fields(self, ObjectiveError).text("layer").instance("bound", BoundTensors, "what `bind` keeps", optional=True)
         object.__setattr__(self, "vector", frozen_vectors(self.vector, self.axes))
 
     @property

@@ -63,7 +63,8 @@ SETTINGS = record(
         "batch_size": whole(),
         "parametrization": _PART,
         "stages": listed(STAGE, most=1000),
-    }
+    },
+    {"channels": text(100)},
 )
 """`dreamopt.recipes.Settings` as `describe` writes it."""
 _NUMBERS: Mapping[str, Form] = {

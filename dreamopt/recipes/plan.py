@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.image.channels import all_shown, shown_as
 from dreamopt.image.files import read_image
 from dreamopt.image.parametrization import Parametrization, parse_parametrization
 from dreamopt.network import Network
@@ -121,6 +122,12 @@ class Plan:
     def size(self) -> tuple[int, int]:
         """(H, W) of the image: at the end for octaves, before the first zoom for stages."""
         return pair(self.settings)
+
+    @property
+    def keeps_channels(self) -> bool:
+        """Whether the colours do not show all channels, so that a file beside each image keeps them."""
+        count = self.net["input_shape"][0]
+        return not all_shown(shown_as(self.settings.channels, count), count)
 
     @property
     def total_steps(self) -> int:
@@ -244,8 +251,8 @@ class Plan:
 def recorded_hashes(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Return the sha256 of each file that checked metadata name, by its path; format 1 recorded those of the net alone."""
     source = metadata.get("source", {})
-    of_net = {source.get(name): source.get(digest) for name, digest in _OF_SOURCE.items()}
-    known = {path: digest for path, digest in of_net.items() if isinstance(path, str) and isinstance(digest, str)}
+    of_net = [(source.get(name), source.get(digest)) for name, digest in _OF_SOURCE.items()]
+    known = {path: digest for path, digest in of_net if isinstance(path, str) and isinstance(digest, str)}
     return {**known, **metadata.get("inputs", {})}
 
 
@@ -330,11 +337,10 @@ def plan_render(
     _check_one_init(settings)
     objectives = read_targets(network, targets, settings.size)
     init = None if settings.init is None else InitImage.open(settings.init, settings.size)
-    if init is not None and network.input_shape[0] != 3:
-        raise UsageError(f"an image to start from needs a net with 3 channels, but '{network.input_name}' has {network.input_shape[0]}")
     size = choose_size(network, settings, objectives, None if init is None else (init.shape[0], init.shape[1]))
     stages = stages_of(settings, size)
-    settings = settings.resolved(size)
+    channels = shown_as(settings.channels, network.input_shape[0], stages[-1].size)
+    settings = replace(settings.resolved(size), channels=channels)
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)
     return Plan(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from dreamopt.errors import UsageError
+from dreamopt.image.channels import shown_as
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
 from dreamopt.recipes.execute import execute_batch
@@ -74,6 +75,7 @@ def replay(
     if plan is None:
         inputs = RecordedInputs(recorded_hashes(checked), folder, [os.fspath(file) for file in files])
         plan = Plan.read(checked, inputs, what="the metadata of the image", plugins=plugins)
+    shown_as(plan.settings.channels, network.input_shape[0], plan.stages[-1].size)  # before the first step
     place: int = checked["place_in_batch"]
     return execute_batch(plan, network, 0, callbacks=callbacks, stop=stop)[place]
 

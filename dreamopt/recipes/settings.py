@@ -10,6 +10,7 @@ from typing import Any
 
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image import Noise, Rotate, Scale
+from dreamopt.image.channels import checked_channels
 from dreamopt.image.parametrization import Parametrization
 from dreamopt.image.transform import Transform
 from dreamopt.optimize.optimizer import Optimizer
@@ -123,6 +124,10 @@ class Settings:
         visualization toolbox writes its images). The optimization is the same.
     transparency : bool
         Whether the image is transparent where the summed gradient is zero: its opacity is the sum of the gradients' sizes (MaCo's).
+    channels : str
+        How the net's input channels are shown: "auto" (one grey, three as colours, any other number as a grid of grey planes), "colour"
+        (the first three), "planes", "flow" (pairs as optical flow), or the numbers from 0 of one channel, or of three for red, green
+        and blue, as "2,1,0". See `dreamopt.image.channels`.
     batch_size : int
         Samples optimized together, at least 1. A matter of speed and memory.
 
@@ -149,6 +154,7 @@ class Settings:
     stages: tuple[StageSettings, ...] = ()
     stretch: bool = False
     transparency: bool = False
+    channels: str = "auto"
     batch_size: int = 8
     short_parts: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     """How many of the regularizers and of the transforms are of short options; None before these are made."""
@@ -218,6 +224,7 @@ class Settings:
                 raise UsageError(f"init must be the path of an image, not {self.init!r}")
             object.__setattr__(self, "init", os.fspath(self.init))
         Fields(self).flag("stretch", "transparency")
+        object.__setattr__(self, "channels", checked_channels(self.channels))
 
     @property
     def runs(self) -> int:
@@ -271,7 +278,7 @@ class Settings:
     def describe(self) -> dict[str, Any]:
         """Return all settings fit for JSON, parts as strings, penalties before projections."""
         plain = ("size", "default_size", "seed", "init", "init_noise", "redirected", "octaves", "octave_scale")
-        described = {name: getattr(self, name) for name in (*plain, "stretch", "transparency", "batch_size")}
+        described = {name: getattr(self, name) for name in (*plain, "stretch", "transparency", "channels", "batch_size")}
         if isinstance(self.size, tuple):
             described["size"] = list(self.size)
         described |= _described(self) | {"parametrization": str(self.parametrization)}

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from dreamopt.errors import DreamoptWarning, ImageError, UsageError
+from dreamopt.image.channels import channels_path
 from dreamopt.image.files import RGBImage, read_metadata, read_png, write_png
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.optimize import Checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
+from dreamopt.parts.part import file_sha256
 from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
 from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.metadata import checked_job, checked_result
 from dreamopt.recipes.output import check_images, check_output, checkpoint_folder, described_differences, free_name, image_paths
 from dreamopt.recipes.plan import Plan
-from dreamopt.recipes.rendered import Rendered
+from dreamopt.recipes.rendered import Rendered, write_rendered
 
 _JOB = "job.json"
 Sheet = Callable[[Sequence[Rendered]], RGBImage]
@@ -114,7 +116,7 @@ class FolderStore:
             When something that the job will write cannot be written.
         """
         self._plan, self._paths = plan, image_paths([sample.slug for sample in plan.samples], self.out)
-        check_images(self._paths, self.out)
+        check_images([*self._paths, *(map(channels_path, self._paths) if plan.keeps_channels else ())], self.out)
         if self.resume and not self.folder.is_dir() and not any(self._is_finished(index) for index in range(len(self._paths))):
             raise UsageError(f"there is nothing to resume in {self.folder}")
         try:
@@ -161,7 +163,7 @@ class FolderStore:
         for one in rendered:
             if not (self.resume and self._is_finished(one.index)):
                 path = self._paths[one.index]
-                write_png(path, one.image, one.metadata, scratch=self._scratch(path))
+                write_rendered(one, path, self._scratch)
         if not any(one.interrupted for one in rendered):
             for path in self._checkpoints(batch):
                 _remove(path)
@@ -215,7 +217,7 @@ class FolderStore:
             aside = self.folder / path.name
             if aside.is_file() and self._is_finished(index, aside) and not self._is_finished(index):
                 _make_folder(path.parent)
-                os.replace(aside, path)
+                _move(aside, path)
 
     def _move_aside(self) -> None:
         """Make room for another job: what an unfinished one left goes to a name that nothing has, its finished images with it."""
@@ -231,7 +233,7 @@ class FolderStore:
         if not finished and {path.name for path in self.folder.iterdir()} <= {_JOB, LOCK}:
             return
         for path in finished:
-            os.replace(path, self.folder / path.name)
+            _move(path, self.folder / path.name)
         aside = free_name(self.folder)
         self.folder.rename(aside)
         self._lock.release()
@@ -267,9 +269,11 @@ class FolderStore:
 
     def _is_finished(self, index: int, path: Path | None = None) -> bool:
         """Return whether a sample's image is in its place, made by this very plan, and not interrupted."""
-        metadata, sample = _metadata_or_none(self._paths[index] if path is None else path), self.plan.samples[index]
+        path = self._paths[index] if path is None else path
+        metadata, sample = _metadata_or_none(path), self.plan.samples[index]
         return (
             metadata is not None
+            and _has_channels(path, metadata)
             and metadata.get("plan") == self.plan.key
             and (metadata.get("target"), metadata.get("item")) == (sample.text, sample.item)
             and metadata.get("interrupted") is False
@@ -293,7 +297,7 @@ class FolderStore:
         return path.with_name(scratch_name(path.name, mark))
 
     def _remove_scratch(self, key: str, paths: Sequence[Path]) -> None:
-        for path in {self.out, self.folder / _JOB, *paths}:
+        for path in {self.out, self.folder / _JOB, *paths, *map(channels_path, paths)}:
             scratch = self._scratch(path, key)
             if scratch.exists():
                 scratch.unlink()
@@ -318,6 +322,19 @@ def sheet_metadata(rendered: Sequence[Rendered], paths: Sequence[Path]) -> dict[
         for metadata, path in zip(all_metadata, paths, strict=True)
     ]
     return shared | {"recipe": "sheet", "pictures": own}
+
+
+def _has_channels(path: Path, metadata: Mapping[str, Any]) -> bool:
+    """Return whether the file that keeps an image's channels is beside it and whole, where its metadata tells of one."""
+    described, beside = metadata.get("channels_file"), channels_path(path)
+    return described is None or (beside.is_file() and isinstance(described, Mapping) and file_sha256(beside) == described.get("sha256"))
+
+
+def _move(image: Path, place: Path) -> None:
+    """Move an image, and before it the file that keeps its channels, where there is one."""
+    if channels_path(image).is_file():
+        os.replace(channels_path(image), channels_path(place))
+    os.replace(image, place)
 
 
 def _make_folder(path: Path) -> None:

@@ -61,7 +61,7 @@ def frozen_mask(mask: object) -> str | Rows:
         return os.fspath(mask)
     try:
         array = np.asarray(mask, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, OverflowError) as problem:
         raise RegularizerError("a stencil is the path of an image, or an array (H, W) of numbers from 0 to 1") from problem
     if array.ndim != 2 or array.size == 0 or not ((array >= 0) & (array <= 1)).all():
         raise RegularizerError(f"a stencil is the path of an image, or an array (H, W) from 0 to 1, not one of shape {array.shape}")

@@ -16,6 +16,7 @@ from dreamopt.schema.forks import normalize_fork_fields
 from dreamopt.schema.input_transform import InputTransform, input_transforms
 from dreamopt.schema.inputs import InputShape, OpenItem, make_inputs
 from dreamopt.schema.location import SourceLocation
+from dreamopt.schema.not_computed import NotComputed, Remainder, is_computed
 from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
 from dreamopt.schema.upgrade import drop_bare_inputs, upgrade
@@ -40,6 +41,8 @@ class NetDef:
         The file's text; empty for a net that came as a message.
     transforms : dict of str to InputTransform
         How data layers make their images, by blob, as far as the file says it.
+    not_computed : list of NotComputed
+        Layers that are left out, since they cannot be computed, or need such a layer; see ``partial`` of `read_net`.
     """
 
     param: NetParameter
@@ -47,6 +50,7 @@ class NetDef:
     changes: list[str]
     text: str
     transforms: dict[str, InputTransform] = field(default_factory=dict)
+    not_computed: list[NotComputed] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -70,6 +74,7 @@ def read_net(
     keep: Collection[str] = (),
     open_item: OpenItem = None,
     optimized: str | None = None,
+    partial: bool = False,
 ) -> NetDef:
     """Read a prototxt of any age and make it a net that can be built without data.
 
@@ -94,6 +99,8 @@ def read_net(
         (C, H, W) of the input that is optimized if neither ``input_shape`` nor the file tells; C may be None where the file tells it.
     optimized : str, optional
         The blob that is to be optimized; by default the first input that an image can go into.
+    partial : bool
+        Leave out the other inputs whose shape is neither given nor in the file, and all that needs them, instead of refusing the net.
 
     Returns
     -------
@@ -139,6 +146,7 @@ def read_net(
             keep=keep,
             open_item=open_item,
             optimized=optimized,
+            partial=partial,
         )
     path = Path(source)
     return parse_net(
@@ -152,6 +160,7 @@ def read_net(
         keep=keep,
         open_item=open_item,
         optimized=optimized,
+        partial=partial,
     )
 
 
@@ -167,6 +176,7 @@ def parse_net(
     keep: Collection[str] = (),
     open_item: OpenItem = None,
     optimized: str | None = None,
+    partial: bool = False,
 ) -> NetDef:
     """Read a net from text; the rest is as in `read_net`.
 
@@ -176,7 +186,7 @@ def parse_net(
         What a prototxt holds.
     filename : str
         What errors call it.
-    phase, level, stages, strict, input_shape, keep, open_item, optimized
+    phase, level, stages, strict, input_shape, keep, open_item, optimized, partial
         As in `read_net`.
 
     Examples
@@ -186,7 +196,21 @@ def parse_net(
     """
     param = NetParameter()
     reading = Reading(text, param, filename, strict=strict, tolerant=True)
-    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown, keep, open_item, optimized)
+    return _finish(
+        param,
+        reading.layers,
+        reading.top,
+        text,
+        phase,
+        level,
+        stages,
+        input_shape,
+        reading.unknown,
+        keep,
+        open_item,
+        optimized,
+        partial,
+    )
 
 
 def _finish(
@@ -202,6 +226,7 @@ def _finish(
     keep: Collection[str] = (),
     open_item: OpenItem = None,
     optimized: str | None = None,
+    partial: bool = False,
 ) -> NetDef:
     if phase is not None and phase not in _PHASES:
         raise UsageError(f"phase is {phase!r}, but has to be 'TRAIN', 'TEST' or None for the file's own")
@@ -226,11 +251,25 @@ def _finish(
             "see their include and exclude"
         )
     transforms = input_transforms(upgraded.layer, kept_locations, changes)
-    kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item, optimized)
+    remainder = Remainder() if partial else None
+    kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item, optimized, remainder)
+    kept_locations = _without_lost(upgraded, kept_locations, remainder)
     computed = {id(location) for layer, location in zip(upgraded.layer, kept_locations, strict=True) if layer.type != "Input"}
     _settle_problems(all_layers, computed, changes)
     check_structure(upgraded, kept_locations, left_out)
-    return NetDef(upgraded, kept_locations, changes, text, transforms)
+    return NetDef(upgraded, kept_locations, changes, text, transforms, [] if remainder is None else remainder.left_out)
+
+
+def _without_lost(param: NetParameter, locations: list[SourceLocation], remainder: Remainder | None) -> list[SourceLocation]:
+    """Leave out the layers that need an input of no known shape, in place; return the places of those that are left."""
+    if remainder is None or not remainder.left_out:
+        return locations
+    layers = [pair for pair in zip(param.layer, locations, strict=True) if not remainder.lacks(*pair)]
+    if not is_computed(layer for layer, _ in layers):
+        raise NetError(remainder.left_out[0].reason)
+    del param.layer[:]
+    param.layer.extend(layer for layer, _ in layers)
+    return [location for _, location in layers]
 
 
 def _settle_problems(layers: Sequence[tuple[LayerParameter, SourceLocation]], computed: Collection[int], changes: list[str]) -> None:

@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,7 @@ def _replay_text(path: Path) -> object:
     from dreamopt.image.files import KEY
 
     chunks = PngImagePlugin.PngInfo()
-    chunks.add_itxt(KEY, path.read_text(encoding="utf-8", errors="surrogateescape"))
+    chunks.add_itxt(KEY, path.read_text(encoding="utf-8", errors="replace"))
     image = path.with_name(path.name + ".png")
     Image.fromarray(np.zeros((12, 14, 3), np.uint8)).save(image, pnginfo=chunks)
     return _replay(image)
@@ -176,9 +176,11 @@ def _preset(folder: Path) -> Path:
 
 
 def _read_preset(path: Path) -> object:
-    from dreamopt.recipes.preset import preset
+    from dreamopt.errors import UsageError
+    from dreamopt.parts.reading import read_text
+    from dreamopt.recipes.preset import read_preset
 
-    return replace(preset("deepdream2015"), text=path.read_text(encoding="utf-8")).settings
+    return read_preset("deepdream2015", read_text(path, "the preset", UsageError)).settings
 
 
 def _catalogue(folder: Path) -> Path:
@@ -206,15 +208,19 @@ def _text(text: str) -> Callable[[Path], Path]:
 def _assign(path: Path) -> object:
     from dreamopt.recipes.preset import resolve_settings
 
-    return resolve_settings(None, {}, path.read_text(encoding="utf-8").splitlines())
+    return resolve_settings(None, {}, _arguments(path))
 
 
 def _targets(path: Path) -> object:
     from dreamopt.recipes.targets import expand
 
     _net(path.parent)
-    text = path.read_text(encoding="utf-8")
-    return expand(_network(path.parent / "small.prototxt"), text.splitlines(), 12)
+    return expand(_network(path.parent / "small.prototxt"), _arguments(path), 12)
+
+
+def _arguments(path: Path) -> list[str]:
+    """Return a file's lines as the arguments of a command: bytes that are no UTF-8 come as surrogates."""
+    return path.read_bytes().decode("utf-8", "surrogateescape").removesuffix("\n").split("\n")
 
 
 def _job(folder: Path) -> Path:

@@ -19,11 +19,12 @@ from torch import Tensor
 from dreamopt.backends.base import FeedValue, Shape
 from dreamopt.backends.caffe.connection import PART, Answer, Array, CaffeAbortedError, CaffeConnection, WorkerLostError, as_float32
 from dreamopt.backends.caffe.description import describe_layers, refuse_foreign, report_weights
-from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, require_permission, wanted_sources
+from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, wanted_sources
 from dreamopt.backends.caffe.ruled_pass import BackwardSteps, run_plain, run_with_rule
 from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder
 from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
+from dreamopt.engine.computable import without_python_layers
 from dreamopt.engine.graph import Value
 from dreamopt.engine.loading import form_of
 from dreamopt.errors import BackendError, NetError, ShapeError, WeightsError, printable
@@ -82,16 +83,15 @@ class CaffeBackend:
         optimized: str | None = None,
         feed: Mapping[str, FeedValue] | None = None,
     ) -> None:
+        if not allow_python_layers:
+            definition = without_python_layers(definition)
         self._builder = SubnetBuilder(definition)
         hello = connection.hello
         self._builder.fit(hello["types"], hello["fields"], f"Caffe {hello['version']} in {connection.where}")
         if not self._builder.inputs:
             raise NetError(f"net '{definition.name}' has no input: nothing can be optimized")
-        self._python = require_permission(self._builder.layers, allow_python_layers)
+        self._python = [s for i, s in enumerate(self._builder.layers) if s.param.type == "Python" and i not in self._builder.unsupported]
         self._unsupported = list(dict.fromkeys(self._builder.layers[i].param.name for i in self._builder.unsupported))
-        if self._builder.unsupported:
-            preserved = {id(step) for i, step in enumerate(self._builder.layers) if i not in self._builder.unsupported}
-            self._python = [step for step in self._python if id(step) in preserved]
         self.connection = connection
         self.name = connection.name
         self.net_name = definition.name
@@ -125,6 +125,7 @@ class CaffeBackend:
         in_net = [name for name in in_file if name not in self._unsupported]
         report = report_weights(list(self._counts), in_net, self._weights, self._weights_are_local)
         self.weights_report = replace(report, form=form)
+        self.not_computed = [*definition.not_computed, *self._builder.not_computed()]
         self.changes = [*definition.changes]
         self.changes += [f"{why}; it is left out, with what needs it" for why in dict.fromkeys(self._builder.unsupported.values())]
         self.changes += [*self._feeds.changes, *self._feeds.notes]

@@ -36,6 +36,7 @@ from dreamopt.engine.layer_types import layer_class
 from dreamopt.errors import BackendError, UnknownLayerError
 from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, clear_unknown, net_text
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
+from dreamopt.schema.not_computed import NotComputed
 
 Shape = tuple[int, ...]
 _PREFIX = "dreamopt_"
@@ -150,6 +151,16 @@ class SubnetBuilder:
                 self.unsupported[i] = f"{layer}: {caffe} has no layers of this type"
             elif fields is not None and (lost := clear_unknown(step.param, fields)):
                 self.unsupported[i] = f"{layer}: {caffe} has no {' and no '.join(lost)}"
+
+    def not_computed(self) -> list[NotComputed]:
+        """Return the layers that are in no prototxt, each with the reason."""
+        steps = [(i, self.layers[i]) for i in sorted(self.unsupported) if not self.layers[i].added]
+        places = {self.unsupported[i]: step.name for i, step in reversed(steps)}  # the first with a reason is the one it is about
+        return [
+            NotComputed(step.name, step.type, str(step.where), tuple(step.tops), why, "" if places[why] == step.name else places[why])
+            for i, step in steps
+            for why in [self.unsupported[i]]
+        ]
 
     def traits(self, weights: Mapping[str, int]) -> list[LayerTraits]:
         """Return what backward rules may ask of the layers, given how many weights each has by name."""

@@ -18,7 +18,7 @@ from dreamopt.image.nets import ImageNet, load_image_net
 from dreamopt.image.palette import image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.reference import ImageValue, as_image_value
-from dreamopt.parts.checks import ANY, FRACTION, NOT_NEGATIVE, Fields, check_number
+from dreamopt.parts.checks import ANY, FRACTION, NOT_NEGATIVE, Fields, check_number, shown
 from dreamopt.parts.npy import read_npy
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.reading import read_text
@@ -111,6 +111,13 @@ class Generator(Parametrization):
         for name in ("net", "weights"):
             value = getattr(self, name)
             object.__setattr__(self, name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+        if isinstance(self.net, str):
+            fields.text("net")
+        elif not hasattr(self.net, "activations"):
+            raise UsageError(f"net of Generator must be the path of a net, or a net, not {shown(self.net)}")
+        fields.text("weights", optional=True).text("layer", optional=True)
+        if self.upper is not None and not isinstance(self.upper, str):
+            fields.number("upper")
         object.__setattr__(self, "init", as_image_value(self.init))
         upper = None if self.upper is None else _numbers(self.upper)
         if upper is not None and not bool((upper > self.lower).all()):

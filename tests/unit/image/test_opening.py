@@ -23,11 +23,12 @@ SMOOTH = np.repeat(np.linspace(0, 255, 56).astype(np.uint8)[None, :, None], 40, 
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 170_000_000), (13_000, 13_000), (2**31 - 1, 2**31 - 1), (1, MOST_PIXELS // 16 + 1)])
-@pytest.mark.parametrize("read", [read_image, read_metadata])
-def test_a_size_above_the_limit_is_refused_from_the_header(tmp_path: Path, width: int, height: int, read) -> None:
+def test_a_size_above_the_limit_is_refused_from_the_header(tmp_path: Path, width: int, height: int) -> None:
     path = png(tmp_path / "a.png", width, height, 8, "grey", b"")
     with pytest.raises(ImageError, match=rf"a\.png' has {width} x {height} pixels, above the limit of {MOST_PIXELS}; set {VARIABLE}"):
-        read(path)
+        read_image(path)
+    with pytest.raises(ImageError, match="holds no metadata"):  # which are read without the pixels
+        read_metadata(path)
 
 
 def test_the_environment_sets_another_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +128,9 @@ def test_text_that_swells_is_refused(tmp_path: Path, name: bytes, after: bool) -
     bomb = (name, head + packed)
     path = png(tmp_path / "a.png", 3, 1, 8, "grey", bytes(3), *([] if after else [bomb]), after=bomb if after else None)
     for read in (read_image, read_metadata):
-        with pytest.raises(ImageError, match=r"a\.png' cannot be read, it is damaged: .*(too large|MAX_TEXT)|holds no metadata"):
+        with pytest.raises(
+            ImageError, match=r"a\.png' cannot be read, it is damaged: .*(too large|MAX_TEXT)|holds no metadata|has more than"
+        ):
             read(path)
 
 

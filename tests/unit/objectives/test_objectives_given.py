@@ -117,7 +117,7 @@ def test_a_vector_by_path_or_in_memory(tmp_path: Path) -> None:
         (lambda: Direction("conv2", np.ones((2, 3, 4))), r"1 axes here, or 2 with one vector for each item, not the shape \(2, 3, 4\)"),
         (lambda: Direction("conv2", "no.npy").bind(NETWORK), "vector 'no.npy' cannot be read: No such file"),
         (lambda: Direction("conv2", ("a.npy", ((1, 2), (3, 4)))), "each is for one item"),
-        (lambda: Direction("conv2", (1.0,) * 5, power=-1), "power must be at least 0, not -1"),
+        (lambda: Direction("conv2", (1.0,) * 5, power=-1), "power of Direction must be at least 0, not -1"),
         (lambda: Direction("conv2", (1.0,) * 5)(ACTS), "must be bound to a network first"),
         (lambda: DirectionNeuron("conv2", (1.0,) * 5, 3), "needs both y and x, or neither"),
         (lambda: DirectionNeuron("conv2", np.ones((2, 5)), (1, 2, 3), 4), "for different numbers of items"),
