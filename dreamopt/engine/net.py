@@ -506,7 +506,7 @@ def _items(arrays: Mapping[str, Any]) -> int:
     if len(set(lengths.values())) > 1 or not all(lengths.values()):
         each = ", ".join(f"'{name}' {length[0] if length else 'none: it is one number'}" for name, length in lengths.items())
         raise ShapeError(f"the arrays must have as many items each, but have: {each}")
-    return next(iter(lengths.values()))[0]
+    return int(next(iter(lengths.values()))[0])
 
 
 def _joined(parts: Sequence[Mapping[str, np.ndarray[Any, Any]]], n: int) -> dict[str, np.ndarray[Any, Any]]:
