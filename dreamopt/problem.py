@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds
 from torch import Tensor
 
-from dreamopt.errors import DeadGradientError, UsageError
+from dreamopt.errors import DeadGradientError, ShapeError, UsageError
 from dreamopt.image.parametrization import Parametrization, as_parametrization
 from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.sizes import seen_size
@@ -361,7 +361,11 @@ class Problem:
         if alpha is not None:
             image = self.parametrization.composite(image, alpha, self.streams(seed, context.step), self.space)
         rule = None if acted is None else Redirected()
-        activations = self.network.activations(self._transformed(image, context, seed), self.objective.layers, rule=rule, acted=acted)
+        seen = self._transformed(image, context, seed)
+        activations = self.network.activations(seen, self.objective.layers, rule=rule, acted=acted)
+        for layer, activation in activations.items():
+            if len(activation) != len(seen):
+                raise ShapeError(f"layer '{layer}' writes {len(activation)} rows for {len(seen)} samples, and has no value of each sample")
         by_view = (
             [{name: a[view :: self.views] for name, a in activations.items()} for view in range(self.views)]
             if self.views > 1

@@ -48,7 +48,7 @@ def colour_tensor(colour: Colour, image: Tensor, space: ImageSpace | None) -> Te
     colour : float, str or tuple
         As in `Colour`.
     image : Tensor
-        (N, C, H, W), for the number of channels, size, dtype and device. Where a mean image of another size was subtracted,
+        (N, C, H, W), or a volume, for the number of channels, size, dtype and device. Where a mean image of another size was subtracted,
         its own mean stands for it.
     space : ImageSpace or None
         Knows black and white; not needed for "mean".
@@ -63,7 +63,8 @@ def colour_tensor(colour: Colour, image: Tensor, space: ImageSpace | None) -> Te
     >>> colour_tensor("mean", torch.ones(1, 2, 3, 4), None).flatten()
     tensor([0., 0.])
     """
-    zeros = image.new_zeros(image.shape[1], 1, 1)
+    ones = (1,) * (image.dim() - 2)
+    zeros = image.new_zeros(image.shape[1], *ones)
     if colour == "mean":
         return zeros
     if space is None or space.black is None or space.white is None:
@@ -74,16 +75,17 @@ def colour_tensor(colour: Colour, image: Tensor, space: ImageSpace | None) -> Te
         levels = list(colour[::-1] if space.order == "BGR" else colour)
     else:
         levels = [_NAMED[colour] if isinstance(colour, str) else float(colour)] * image.shape[1]
-    part = image.new_tensor(levels)[:, None, None] / 255.0
+    part = image.new_tensor(levels).reshape(-1, *ones) / 255.0
     black, white = (_fitted(bound.to(image), image) for bound in (space.black, space.white))
     return torch.lerp(black, white, part) + zeros
 
 
 def colour_fits(colour: Colour, space: ImageSpace) -> bool:
     """Return whether images of a space can have a colour: three numbers want three channels."""
-    return not isinstance(colour, tuple) or (len(space.shape) == 3 and space.shape[0] == len(colour))
+    return not isinstance(colour, tuple) or (space.low is not None and space.shape[0] == len(colour))
 
 
 def _fitted(bound: Tensor, image: Tensor) -> Tensor:
-    fits = bound.dim() == 3 and bound.shape[1:] in ((1, 1), image.shape[2:])
-    return bound if fits else bound.reshape(bound.shape[0], -1).mean(1)[:, None, None]
+    size = image.shape[2:]
+    fits = bound.dim() == image.dim() - 1 and all(side in (1, full) for side, full in zip(bound.shape[1:], size, strict=True))
+    return bound if fits else bound.reshape(bound.shape[0], -1).mean(1).reshape(-1, *(1,) * len(size))

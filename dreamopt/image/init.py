@@ -48,7 +48,7 @@ def given_images(init: str | ImageValue, space: ImageSpace, n: int) -> Tensor:
 def _planes(picture: NDArray[Any], space: ImageSpace) -> NDArray[np.float64]:
     """Return an image's grey levels as planes (C, H, W) in the image space's channel order."""
     if len(space.shape) != 3 or space.low is None:
-        raise ImageError(f"a picture cannot be the start of a vector of {space.shape}; give a tensor of that shape")
+        raise ImageError(f"an image cannot be the start of an input of shape {space.shape}; give a tensor of that shape")
     channels, *size = space.shape
     array = np.asarray(picture)
     if array.ndim == 2:

@@ -19,7 +19,7 @@ from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError, sug
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
-from dreamopt.objective import ImageValue, ReferenceImage
+from dreamopt.objective import ImageValue, ReferenceImage, with_units
 from dreamopt.parts.checks import SIDE, check_whole
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import memory_errors
@@ -206,7 +206,7 @@ class Network:
         return ", ".join(names[:_LISTED]) + (f", ... and {more} more (dreamopt inspect lists them)" if more > 0 else "")
 
     def shape_of(self, layer: str, size: Size = None) -> Shape:
-        """Return one item's shape at a layer, (C, H, W) or (K,), for an input of this size.
+        """Return one item's shape at a layer, (C, H, W) or (K,), for an input of this size; (1,) for one number.
 
         Raises
         ------
@@ -218,7 +218,7 @@ class Network:
         name = self.resolve(layer)
         item = self.item_shape(size)
         try:
-            return self.backend.shapes([name], item)[name]
+            return self.backend.shapes([name], item)[name] or (1,)
         except ShapeError as problem:
             if item == self.input_shape:
                 raise
@@ -258,7 +258,7 @@ class Network:
         Returns
         -------
         dict of str to Tensor
-            (N, C, H, W) or (N, K) by name.
+            (N, C, H, W) or (N, K) by name; (N, 1) where the layer writes a number for each sample.
         """
         names = [self.resolve(layer) for layer in layers]
         if tuple(x.shape[1:2]) != self.input_shape[:1] or x.dim() != len(self.input_shape) + 1:
@@ -268,21 +268,21 @@ class Network:
         unique = list(dict.fromkeys(names))
         with memory_errors(lambda: f"a pass of an input of shape {tuple(x.shape)} up to {', '.join(unique)}", str(self.device)):
             if rule is None:  # which a backend of somebody's own need not know
-                return self._by_sample(self.backend.activations(x, unique, between_layers=between_layers), x)
+                values = self.backend.activations(x, unique, between_layers=between_layers)
+                return values if between_layers else self._by_sample(values, x)
             rule = parse_rules(rule)
             if isinstance(rule, RuleList):
                 rule.require_matches((info.name, info.type) for info in self.layers)
-            return self._by_sample(self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted), x)
+            values = self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
+            # What is derived with respect to a value has to be that value, and no view of it.
+            return values if between_layers else self._by_sample(values, x)
 
     def _by_sample(self, values: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-        """Return values with an axis for the samples: a single number of a batch of one is that sample's."""
+        """Return values with an axis for samples and one for units: a number for each sample is one unit's."""
         for name, value in values.items():
-            if value.dim() == 0:
-                if len(x) != 1:
-                    raise ShapeError(
-                        f"layer '{name}' writes one number for the whole batch of {len(x)}, not one for each: make the batch 1"
-                    )
-                values[name] = value.reshape(1)
+            if value.dim() == 0 and len(x) != 1:
+                raise ShapeError(f"layer '{name}' writes one number for the whole batch of {len(x)}, not one for each: make the batch 1")
+            values[name] = with_units(value)
         return values
 
     def require_optimizable(self) -> None:

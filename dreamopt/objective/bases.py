@@ -67,8 +67,6 @@ class UnitObjective(Objective):
         """
         layer = network.resolve(self.layer)
         shape = network.shape_of(layer, size)
-        if not shape:
-            raise TargetError(f"layer '{layer}' has no {'classes' if self.takes_labels else 'channels'}: it is a single number")
         units = self.unit if isinstance(self.unit, tuple) else (self.unit,)
         if self.takes_labels:
             units = tuple(network.find_label(unit) if isinstance(unit, str) else unit for unit in units)

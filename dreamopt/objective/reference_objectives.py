@@ -129,9 +129,8 @@ class VectorObjective(Objective):
 
     def check(self, shape: tuple[int, ...], vector: tuple[int, ...]) -> None:
         """Raise ObjectiveError if a vector of this shape does not fit the layer's items of ``shape``."""
-        if not shape or vector[0] != shape[0]:
-            what = f"{shape[0]} channels" if shape else "a single number"
-            raise ObjectiveError(f"layer '{self.layer}' has {what}, but the vector has {vector[0]} numbers")
+        if vector[0] != shape[0]:
+            raise ObjectiveError(f"layer '{self.layer}' has {shape[0]} channels, but the vector has {vector[0]} numbers")
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Self:
         """Read the vectors and check them.

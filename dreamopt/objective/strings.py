@@ -9,6 +9,7 @@ From the loosest to the tightest binding::
     conv4:7,9                  channel 7 for item 0, channel 9 for item 1
     conv4:7@3,5                the neuron in row 3, column 5; conv4:7,9@3,5;4,4 gives each item its own place
     conv4:7@centre             the neuron in the middle
+    conv4:7@1,3,5              in a volume, a number for each of its axes; conv4:7@5 in a signal
     conv4:7@(3,5;4,4)          the mean of several neurons; conv4:7,9@(3,5;4,4);(1,1) gives each item its own list
     inception_4c/output        a layer alone: its energy, DeepDream's objective
     conv4:7 / 3                a term divided by a number; / stands between spaces, too
@@ -46,9 +47,10 @@ objectives: Registry[Objective] = Registry(
 _DIVIDED = re.compile(r"(.+)\s/\s+([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.DOTALL)
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _QUOTED = re.compile(rf"(.+?):\s*((?:{_STRING}|\d+)(?:\s*,\s*(?:{_STRING}|\d+))*)", re.DOTALL)
-_PAIRS = r"\d+\s*,\s*\d+(?:\s*;\s*\d+\s*,\s*\d+)*"
-_LIST = rf"\(\s*{_PAIRS}\s*\)"
-PLACES = re.compile(rf"(.+)@\s*(cent(?:re|er)|{_PAIRS}|{_LIST}(?:\s*;\s*{_LIST})*)", re.DOTALL)
+_PLACE = r"\d+(?:\s*,\s*\d+)*"
+_PLACES = rf"{_PLACE}(?:\s*;\s*{_PLACE})*"
+_LIST = rf"\(\s*{_PLACES}\s*\)"
+PLACES = re.compile(rf"(.+)@\s*(cent(?:re|er)|{_PLACES}|{_LIST}(?:\s*;\s*{_LIST})*)", re.DOTALL)
 
 
 def parse(text: str) -> Objective:
@@ -149,16 +151,17 @@ def unit_objective(layer: str, units: tuple[int | str, ...], place: str | None =
     if place.startswith("cent"):
         return _make("Neuron", layer, units_given)
     if place.startswith("("):
-        lists = tuple(_pairs(group) for group in re.findall(r"\(([^)]*)\)", place))
+        lists = tuple(_places(group) for group in re.findall(r"\(([^)]*)\)", place))
         return _make("Places", layer, units_given, lists[0] if len(lists) == 1 else lists)
-    pairs = _pairs(place)
-    ys, xs = zip(*pairs, strict=True)
-    return _make("Neuron", layer, units_given, ys[0], xs[0]) if len(pairs) == 1 else _make("Neuron", layer, units_given, ys, xs)
+    places = _places(place)
+    if any(len(one) != 2 for one in places):
+        return _make("Neuron", layer, units_given, None, None, places[0] if len(places) == 1 else places)
+    ys, xs = zip(*places, strict=True)
+    return _make("Neuron", layer, units_given, ys[0], xs[0]) if len(places) == 1 else _make("Neuron", layer, units_given, ys, xs)
 
 
-def _pairs(text: str) -> tuple[tuple[int, int], ...]:
-    numbers = [[_number(v) for v in pair.split(",")] for pair in text.split(";")]
-    return tuple((y, x) for y, x in numbers)
+def _places(text: str) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(_number(v) for v in place.split(",")) for place in text.split(";"))
 
 
 def _quoted_unit(text: str) -> int | str:

@@ -19,6 +19,15 @@ Unit = int | str | tuple[int | str, ...]
 """A unit's number or label, or one for each item."""
 
 
+def with_units(activation: Tensor) -> Tensor:
+    """Return an activation with an axis for units: one number for each sample, (N,), as (N, 1), and anything else as it is.
+
+    >>> with_units(torch.zeros(3)).shape, with_units(torch.zeros(3, 4)).shape
+    (torch.Size([3, 1]), torch.Size([3, 4]))
+    """
+    return activation.reshape(-1, 1) if activation.dim() < 2 else activation
+
+
 def spatial_columns(activation: Tensor) -> Tensor:
     """Return ``activation`` (N, C, ...) as (N, C, P), one column of channels for each of P places; (N, K) has one place.
 

@@ -69,10 +69,7 @@ class Stage:
 def _check_unit(network: Network, objective: Objective, size: Pair | None) -> None:
     """Raise TargetError or ShapeError where the net does not have the unit; units with a number are looked up without a bind."""
     if isinstance(objective, Channel | ClassScore) and isinstance(objective.unit, int):
-        shape = network.shape_of(objective.layer, size)
-        if not shape:
-            raise TargetError(f"layer '{objective.layer}' is a single number")
-        objective.checked_unit(shape)
+        objective.checked_unit(network.shape_of(objective.layer, size))
     else:
         objective.bind(network, size)
 

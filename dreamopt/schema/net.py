@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dreamopt.errors import DreamoptWarning, NetError, PrototxtError, UsageError
-from dreamopt.parts.reading import UTF_MARKS, decode_text, read_bytes
+from dreamopt.parts.reading import UTF_MARKS, decode_text, open_regular
 from dreamopt.schema.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter
 from dreamopt.schema.check import check_structure
-from dreamopt.schema.file_type import describe_file_type, is_text
+from dreamopt.schema.file_type import describe_file_type, describe_message, is_text
 from dreamopt.schema.forks import normalize_fork_fields
 from dreamopt.schema.input_transform import InputTransform, input_transforms
 from dreamopt.schema.inputs import InputShape, OpenItem, make_inputs
@@ -20,6 +20,7 @@ from dreamopt.schema.not_computed import NotComputed, Remainder, is_computed
 from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
 from dreamopt.schema.upgrade import drop_bare_inputs, upgrade
+from dreamopt.schema.wire import Wire
 
 _MOST_BYTES = 32 * 2**20  # ResNet-152 has 140 kB; tokens take some twenty times the file
 _PHASES = {"TRAIN": TRAIN, "TEST": TEST}
@@ -283,13 +284,17 @@ def _settle_problems(layers: Sequence[tuple[LayerParameter, SourceLocation]], co
 
 
 def _read_text(path: Path) -> str:
-    content = read_bytes(path, "the net", PrototxtError, _MOST_BYTES)
+    with open_regular(path, "the net", PrototxtError) as stream:
+        content = stream.read(_MOST_BYTES + 1)
     head = content[:4096]
     file_type = describe_file_type(head)
-    if not file_type and content.startswith(UTF_MARKS):
-        return decode_text(content, f"{path}: the net", PrototxtError)
-    if not file_type and not is_text(head):
-        file_type = "a binary file; if it is a caffemodel, give it as the weights, and the prototxt as the net"
+    if not file_type and not content.startswith(UTF_MARKS) and not is_text(head):
+        message = describe_message(Wire(content, str(path)), len(content))
+        file_type = message or "a binary file; if it is a caffemodel, give it as the weights, and the prototxt as the net"
+    if not file_type and len(content) > _MOST_BYTES:
+        file_type = f"a file of more than {_MOST_BYTES} bytes"
     if file_type:
         raise PrototxtError(f"{path}: a net in text format (prototxt) is expected, but this is {file_type}")
+    if content.startswith(UTF_MARKS):
+        return decode_text(content, f"{path}: the net", PrototxtError)
     return content.decode("utf-8", "surrogateescape")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from tests.support.nets import conv, image_input, layer
 
@@ -249,6 +249,11 @@ def _resume(path: Path) -> object:
     return _render_job(folder, path.parents[1] / "small.prototxt", resume=True)
 
 
+IMAGES = (
+    *(".png", ".jpg", ".gif", ".webp", ".tif", ".bmp", ".ppm", ".pcx", ".sgi", ".ico", ".tga"),
+    *(suffix for suffix, codec in {".jp2": "jpg_2000", ".avif": "avif"}.items() if features.check(codec)),
+)
+"""Suffixes of the images that Pillow can write here."""
 READERS: dict[str, Reader] = {
     "prototxt": Reader(_net, _network),
     "caffemodel": Reader(_weights(".caffemodel"), lambda path: _network(path.parent / "small.prototxt", weights=path)),
@@ -256,7 +261,7 @@ READERS: dict[str, Reader] = {
     "npy": Reader(_with_net(_npy), lambda path: _network(path.parent / "small.prototxt", mean=path)),
     "binaryproto": Reader(_with_net(_binaryproto), lambda path: _network(path.parent / "small.prototxt", mean=path)),
     "labels": Reader(_with_net(_labels), lambda path: _network(path.parent / "small.prototxt", labels=path)),
-    **{f"image {suffix}": Reader(_image(suffix), lambda path: _read_image(path)) for suffix in (".png", ".jpg", ".gif", ".webp", ".tif")},
+    **{f"image {suffix}": Reader(_image(suffix), lambda path: _read_image(path)) for suffix in IMAGES},
     "replay": Reader(_rendered, _replay),
     "replay text": Reader(_metadata, _replay_text),
     "replay text of format 1": Reader(_metadata_of_format_1, _replay_text),

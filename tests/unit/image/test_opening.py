@@ -167,7 +167,7 @@ def test_every_format_is_read_and_what_is_cut_off_or_damaged_is_a_sentence(tmp_p
 def test_what_runs_programs_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
     monkeypatch.setattr("subprocess.Popen", None)
-    with pytest.raises(ImageError, match="none of the formats PNG, JPEG, GIF"):
+    with pytest.raises(ImageError, match="its format is none of PNG, JPEG, GIF"):
         read_image(tmp_path / "a.eps")
 
 
