@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from dreamopt.errors import NetError, UsageError
+from dreamopt.parts.limits import MOST_AXES, MOST_VALUES
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 from dreamopt.schema.labels import find_labels, needs_label
 from dreamopt.schema.location import SourceLocation
@@ -14,7 +16,7 @@ Shape = tuple[int, ...]
 InputShape = Sequence[int] | Mapping[str, Sequence[int]] | None
 OpenItem = tuple[int | None, int, int] | None
 """Channels (None: as the file says), height and width for images whose size the file leaves open."""
-_COUNT_LIMIT = 2**31 - 1
+_COUNT_LIMIT = MOST_VALUES
 _UNKNOWN_CHANNELS = ("HDF5Data", "Python", "DummyData", "MemoryData")
 
 
@@ -147,6 +149,8 @@ def _requested_shapes(input_shape: InputShape, inputs: Sequence[str]) -> dict[st
     for blob, shape in input_shape.items():
         if blob not in inputs:
             raise UsageError(f"input_shape names the blob '{blob}', but the net's inputs are {', '.join(map(repr, inputs))}")
+        if len(shape) > MOST_AXES:
+            raise UsageError(f"the input_shape of '{blob}' has {len(shape)} axes, but a blob has at most {MOST_AXES}")
         count = 1
         for size in shape:
             if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
@@ -175,6 +179,7 @@ def _input(
                 f"{location}: layer '{layer.name}' ({layer.type}) fills the blob '{blob}' with data whose size the file does not tell; "
                 f"pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}} (--input-shape {blob}=3x224x224)"
             )
+        _check_input(shape, layer, location)
         input_layer.input_param.shape.add(dim=shape)
     return input_layer
 
@@ -270,11 +275,8 @@ def _reshape_input(layer: LayerParameter, location: SourceLocation, shapes: Mapp
 
 
 def _check_input(shape: Shape, layer: LayerParameter, location: SourceLocation) -> None:
-    count = 1
-    for size in shape:
-        count *= size
-    if any(size < 0 for size in shape) or count > _COUNT_LIMIT or len(shape) > 32:
+    if len(shape) > MOST_AXES or any(size < 0 for size in shape) or math.prod(shape) > _COUNT_LIMIT:
         raise NetError(
-            f"{location.of('input_param.shape')}: layer '{layer.name}' (Input) has the shape {shape}, "
+            f"{location.of('input_param.shape')}: layer '{layer.name}' ({layer.type}) has the shape {shape[:MOST_AXES]}, "
             "but sizes are 0 or more, at most 32, and their product below 2^31"
         )
