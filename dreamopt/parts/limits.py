@@ -23,6 +23,8 @@ MOST_AXES = 32
 """Caffe's most axes of a blob."""
 MOST_VALUES = 2**31 - 1
 """Caffe's most values of a blob, and the largest number that it counts to."""
+MOST_WINDOW = 2**14
+"""The most of a window's kernel, stride, pad and dilation; torch's convolutions crash from twice as many on."""
 
 
 def variable(name: str) -> str:

@@ -59,10 +59,8 @@ class Tokens:
             if match is None:
                 self._refuse(position)
             if most is not None and len(self.kinds) > most:
-                allowed = exceeds("tokens", len(self.kinds))
-                raise PrototxtError(
-                    f"{file}:{self._line_at(position)}: the text has more than {most} names, numbers and signs, but {allowed}"
-                )
+                where, allowed = f"{file}:{self._line_at(position)}", exceeds("tokens", len(self.kinds))
+                raise PrototxtError(f"{where}: the text has too many names, numbers and signs: {allowed}")
             kind = match.lastindex or END
             self.kinds.append(kind)
             self.values.append(match[kind] if kind else "")
