@@ -17,6 +17,7 @@
     ├── BackendError             a backend or device that is missing, or failed
     ├── ImageError               an image that cannot be read or written
     ├── ModelError               the catalogue of public models, a download, a checksum
+    ├── TrustError               what a file asks for, and only a user may allow: files to open, programs to run
     └── UsageError               arguments that contradict each other or are out of range
 
     DreamoptWarning              every warning dreamopt gives
@@ -31,6 +32,7 @@ from collections.abc import Iterable
 
 LONGEST_MESSAGE = 2000
 """Characters of an error or a warning that are shown; of a longer one, the beginning and the end."""
+_LONGEST_NAME = 200
 
 
 class DreamoptError(Exception):
@@ -96,6 +98,10 @@ class ModelError(DreamoptError):
     """A public model that is unknown, cannot be fetched, or fails its checksum."""
 
 
+class TrustError(DreamoptError):
+    """What a file asks for and only a user may allow: files to open, programs to run, plugins to import."""
+
+
 class UsageError(DreamoptError):
     """Arguments that contradict each other or are out of range."""
 
@@ -153,6 +159,9 @@ def _is_shown(character: str) -> bool:
 def nearest(name: str, names: Iterable[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
     """Return which of the names come near one that is none of them, the nearest first, whatever their case.
 
+    Near is what a slip of the hand makes (one letter wrong, missing, too many or exchanged with its neighbour, two in eight letters, and so
+    on), and what is the name with more around it (``resnet_50`` for ``resnet``).
+
     Parameters
     ----------
     name : str
@@ -162,10 +171,47 @@ def nearest(name: str, names: Iterable[str], most: int = 3, cutoff: float = 0.6)
     most : int
         How many at the most.
     cutoff : float
-        How near, from 0 (anything) to 1 (equal).
+        How near, from 0 (anything) to 1 (equal), by `difflib`; below 0.6 slips of the hand are not asked for.
+
+    Examples
+    --------
+    >>> nearest("cnov2", ["conv1", "conv2", "relu2"]), nearest("lenet", ["salnet", "caffenet"]), nearest("vgg", ["vgg_cnn_s"])
+    (['conv2'], [], ['vgg_cnn_s'])
     """
     lowered = {known.lower(): known for known in names}
-    return [lowered[near] for near in difflib.get_close_matches(name.lower(), lowered, n=most, cutoff=cutoff)]
+    wanted = name.lower()[:_LONGEST_NAME]
+    close = difflib.get_close_matches(wanted, lowered, n=20 if cutoff >= 0.6 else most, cutoff=cutoff)
+    if cutoff >= 0.6:
+        slips = max(1, len(wanted) // 4)
+        words = {near: [near, *(word for word in re.split(r"[\W_]+", near) if len(word) > 3)] for near in close}
+        close = [near for near in close if min(_slips(wanted, word) for word in words[near]) <= slips or _is_part(wanted, near)]
+    within = sorted((near for near in lowered if near not in close and _is_part(wanted, near)), key=len)
+    return [lowered[near] for near in [*close, *within][:most]]
+
+
+def _is_part(a: str, b: str) -> bool:
+    """Return whether one of two names is the other's larger part, or a word of it."""
+    short, long = sorted((a, b), key=len)
+    if len(short) < 3 or short not in long:
+        return False
+    return 2 * len(short) >= len(long) or short in re.split(r"[\W_\d]+", long)
+
+
+def _slips(a: str, b: str) -> int:
+    """Return by how many letters two names differ, an exchange of neighbours counting as one."""
+    if abs(len(a) - len(b)) > len(a) // 4 + 1:
+        return len(a)
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, letter in enumerate(a, 1):
+        last, row = row, [i]
+        for j, other in enumerate(b, 1):
+            best = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == b[j - 2] and other == a[i - 2]:
+                best = min(best, before[j - 2] + 1)
+            row.append(best)
+        before = last
+    return row[-1]
 
 
 def suggest(name: str, names: Iterable[str], most: int = 3, cutoff: float = 0.6) -> str:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds
 from torch import Tensor
 
-from dreamopt.errors import DeadGradientError, UsageError
+from dreamopt.errors import DeadGradientError, ShapeError, UsageError
 from dreamopt.image.parametrization import Parametrization, as_parametrization
 from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.sizes import seen_size
@@ -116,9 +116,10 @@ class Problem:
         items: Sequence[int] | None = None,
         redirected: int = 0,
     ) -> None:
+        network.require_optimizable()
         self.network = network
         self.space = network.image_space(size)
-        self.size = self.space.shape[1:] if len(self.space.shape) == 3 else None
+        self.size = self.space.shape[1:] or None
         self.views = check_whole("views", views)
         self.redirected = check_whole("redirected", redirected, NOT_NEGATIVE)
         self.transforms = as_transforms(transforms)
@@ -237,7 +238,7 @@ class Problem:
             return self._evaluate(params, context, seed, redirect)
 
     def _what(self) -> str:
-        size = "" if self.size is None else f" of {self.size[1]} x {self.size[0]} pixels"
+        size = "" if self.size is None else f" of {' x '.join(map(str, reversed(self.size)))} pixels"
         return f"a step of {self.n} image{'s' if self.n > 1 else ''}{size}"
 
     def _evaluate(self, params: Tensor, context: StepContext | None, seed: int, redirect: bool) -> Evaluation:
@@ -360,7 +361,11 @@ class Problem:
         if alpha is not None:
             image = self.parametrization.composite(image, alpha, self.streams(seed, context.step), self.space)
         rule = None if acted is None else Redirected()
-        activations = self.network.activations(self._transformed(image, context, seed), self.objective.layers, rule=rule, acted=acted)
+        seen = self._transformed(image, context, seed)
+        activations = self.network.activations(seen, self.objective.layers, rule=rule, acted=acted)
+        for layer, activation in activations.items():
+            if len(activation) != len(seen):
+                raise ShapeError(f"layer '{layer}' writes {len(activation)} rows for {len(seen)} samples, and has no value of each sample")
         by_view = (
             [{name: a[view :: self.views] for name, a in activations.items()} for view in range(self.views)]
             if self.views > 1

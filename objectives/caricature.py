@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, ImageReferenceObjective, ReferenceImage
-from dreamopt.objectives.direction import checked_power
+from dreamopt.objective import NOT_NEGATIVE, Activations, Fields, ImageReferenceObjective, ReferenceImage
 
 _EPS = 1e-6
 _LEAST_COSINE = 0.1
@@ -54,7 +53,7 @@ class Caricature(ImageReferenceObjective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_power(self.power)
+        Fields(self, ObjectiveError).number("power", NOT_NEGATIVE)
 
     def prepare(self, activation: Tensor, layer: str, image: ReferenceImage) -> Tensor:
         """Return the activation, which must not be all zero."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import NOT_NEGATIVE, Activations, VectorObjective, check_number, spatial_columns
+from dreamopt.objective import NOT_NEGATIVE, Activations, Fields, VectorObjective, spatial_columns
 
 _EPS = 1e-4
 _LEAST_COSINE = 0.1
@@ -54,7 +54,7 @@ class Direction(VectorObjective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_power(self.power)
+        Fields(self, ObjectiveError).number("power", NOT_NEGATIVE)
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's mean over space."""
@@ -70,8 +70,3 @@ def along(a: Tensor, v: Tensor, power: float) -> Tensor:
     lengths = (torch.linalg.vector_norm(a, dim=1) + _EPS) * (torch.linalg.vector_norm(v, dim=1) + _EPS)
     cosine: Tensor = dot / lengths
     return dot * torch.pow(cosine.clamp_min(_LEAST_COSINE), power)
-
-
-def checked_power(power: float) -> None:
-    """Raise ObjectiveError unless the cosine's power is a finite number of at least 0."""
-    check_number("the cosine's power", power, NOT_NEGATIVE, ObjectiveError)

@@ -9,9 +9,9 @@ from typing import ClassVar, Self
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, Layers, VectorObjective, per_item
-from dreamopt.objectives.direction import along, checked_power
-from dreamopt.objectives.neuron import Place, checked_place, frozen_place, pick_place
+from dreamopt.objective import NOT_NEGATIVE, Activations, Fields, Layers, VectorObjective, per_item
+from dreamopt.objectives.direction import along
+from dreamopt.objectives.neuron import Place, checked_place, frozen_position, pick_place
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class DirectionNeuron(VectorObjective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_power(self.power)
+        Fields(self, ObjectiveError).number("power", NOT_NEGATIVE)
         for axis in ("y", "x"):
-            object.__setattr__(self, axis, frozen_place(axis, getattr(self, axis)))
+            object.__setattr__(self, axis, frozen_position(axis, getattr(self, axis)))
         if (self.y is None) != (self.x is None):
             raise ObjectiveError(f"a place in layer '{self.layer}' needs both y and x, or neither for the centre")
         if len({n for n in self._counts() if n is not None}) > 1:
@@ -85,12 +85,17 @@ class DirectionNeuron(VectorObjective):
             For a vector that does not fit.
         """
         bound = super().bind(network, size)
-        y, x = checked_place(bound.layer, network.shape_of(bound.layer, size), self.y, self.x)
-        return dataclasses.replace(bound, y=y, x=x)
+        where = checked_place(bound.layer, network.shape_of(bound.layer, size), self._where)
+        # Of a signal or a volume the centre alone can be meant, which is found again at every step.
+        return dataclasses.replace(bound, y=where[0], x=where[1]) if len(where) == 2 else bound
+
+    @property
+    def _where(self) -> tuple[Place, ...]:
+        return () if self.y is None else (self.y, self.x)
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's value at its place."""
         a = activations[self.layer]
-        y, x = checked_place(self.layer, tuple(a.shape[1:]), self.y, self.x)
-        column = a if a.dim() == 2 else pick_place(a, y, x)
+        where = checked_place(self.layer, tuple(a.shape[1:]), self._where)
+        column = pick_place(a, where) if where else a
         return along(column[:, :, None], self.reference(a)[:, :, None], self.power)[:, 0]

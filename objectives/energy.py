@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -15,6 +16,7 @@ from dreamopt.objective import (
     INPUT_FILE,
     Activations,
     BoundTensors,
+    Fields,
     Layers,
     Objective,
     Vector,
@@ -23,6 +25,7 @@ from dreamopt.objective import (
     read_vector,
     require_choice,
 )
+from dreamopt.objectives.channel import Channel
 
 REDUCE = ("sum", "mean", "norm")
 
@@ -30,6 +33,8 @@ REDUCE = ("sum", "mean", "norm")
 @dataclass(frozen=True)
 class Energy(Objective):
     r"""How strongly a whole layer answers; the layer's name alone as a string, ``"inception_4c/output"``.
+
+    The name alone of a layer that writes one number for each sample, such as a score, means that number itself.
 
     With the weights :math:`w_c` of the channels (1 by default):
 
@@ -78,6 +83,7 @@ class Energy(Objective):
     bound: BoundTensors | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        Fields(self, ObjectiveError).text("layer").instance("bound", BoundTensors, "what `bind` keeps", optional=True)
         require_choice("reduce", self.reduce, REDUCE)
         if self.weights is not None:
             weights = frozen_vectors(self.weights)
@@ -104,8 +110,8 @@ class Energy(Objective):
             raise ObjectiveError(f"objective {self} must be bound to a network first: objective.bind(network)")
         return energy(a, self.bound.like(a)[0], self.reduce)
 
-    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Energy:
-        """Check the layer and the weights.
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Objective:
+        """Check the layer and the weights; of a layer that is one number, its name alone means that number.
 
         Raises
         ------
@@ -115,6 +121,8 @@ class Energy(Objective):
             For another number of weights than the layer has channels.
         """
         layer = network.resolve(self.layer)
+        if str(self) == self.layer and math.prod(network.shape_of(layer, size)) == 1:
+            return Channel(layer, 0)  # half its square would drive a score away from 0, to whichever side it lies
         if self.weights is None:
             return dataclasses.replace(self, layer=layer)
         weights, shape = read_vector(self.weights), network.shape_of(layer, size)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, Layers, Objective, frozen_units, terms
+from dreamopt.objective import Activations, Fields, Layers, Objective, frozen_units, terms
 from dreamopt.objectives.channel import Channel
 
 
@@ -56,6 +56,7 @@ class Interpolate(Objective):
     other_layer: str | None = None
 
     def __post_init__(self) -> None:
+        Fields(self, ObjectiveError).text("layer").text("other_layer", optional=True)
         for name in ("unit", "other", "count"):
             number = frozen_units(getattr(self, name))
             if not isinstance(number, int):

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, Self
 import torch
 from torch import Tensor
 
-from dreamopt.errors import TargetError
-from dreamopt.objective import Activations, Layers, Unit, UnitObjective, per_item, pick
+from dreamopt.errors import ObjectiveError, TargetError
+from dreamopt.objective import Activations, Fields, Layers, Unit, UnitObjective, per_item, pick
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ class LogProbability(UnitObjective):
     layer: str
     unit: Unit
     own_logit_only: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Fields(self, ObjectiveError).flag("own_logit_only")
 
     @property
     def gradient(self) -> Literal["derivative", "rule"]:

@@ -14,7 +14,7 @@ from dreamopt.errors import ObjectiveError, TargetError
 from dreamopt.objective import Activations, Layers, Unit, UnitObjective, highest, per_item, require_choice, target_string
 from dreamopt.objectives.neuron import checked_place
 
-Pairs = tuple[tuple[int, int], ...]
+Pairs = tuple[tuple[int, ...], ...]
 REDUCE = ("mean", "sum")
 
 
@@ -27,12 +27,12 @@ class Places(UnitObjective):
     Parameters
     ----------
     layer : str
-        What that layer wrote, (N, C, H, W).
+        What that layer wrote, (N, C, H, W), or of any other number of axes beside the channels.
     unit : int or sequence of int
         The channel; a sequence gives one to each item.
     places : sequence of (int, int), or a sequence of these sequences
-        Rows and columns in the layer's own grid, from 0; a place that is named twice counts twice. A sequence of lists gives
-        one list to each item.
+        Rows and columns in the layer's own grid, from 0, or one number for each of its axes; a place that is named twice counts twice.
+        A sequence of lists gives one list to each item.
     reduce : {"mean", "sum"}
         Whether the places are averaged or added.
 
@@ -90,13 +90,13 @@ class Places(UnitObjective):
         """Return each item's mean or sum over its places."""
         a = activations[self.layer]
         unit = self.checked_unit(tuple(a.shape[1:]))
-        found = [torch.stack([a[i, per_item(unit, i), y, x] for y, x in self._list(i)]) for i in range(a.shape[0])]
+        found = [torch.stack([a[i, per_item(unit, i)][place] for place in self._list(i)]) for i in range(a.shape[0])]
         return torch.stack([one.mean() if self.reduce == "mean" else one.sum() for one in found])
 
     def is_argmax(self, activations: Activations) -> Tensor:
         """Whether the channel is the highest at these places together."""
         a = activations[self.layer].detach()
-        sums = [torch.stack([a[i, :, y, x] for y, x in self._list(i)]).sum(0) for i in range(a.shape[0])]
+        sums = [torch.stack([a[i].movedim(0, -1)[place] for place in self._list(i)]).sum(0) for i in range(a.shape[0])]
         return highest(torch.stack(sums), self.checked_unit(tuple(a.shape[1:])))
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Self:
@@ -109,18 +109,17 @@ class Places(UnitObjective):
         """
         layer = network.resolve(self.layer)
         shape = network.shape_of(layer, size)
-        if len(shape) != 3:
+        if len(shape) < 2:
             raise TargetError(f"layer '{layer}' has items of shape {shape}; places need (C, H, W)")
         for places in self._lists:
-            ys, xs = zip(*places, strict=True)
-            checked_place(layer, shape, ys, xs)
+            checked_place(layer, shape, tuple(zip(*places, strict=True)))
         bound = dataclasses.replace(self, layer=layer)
         return dataclasses.replace(bound, unit=bound.checked_unit(shape))
 
     def __str__(self) -> str:
         if self.reduce != "mean":
             return super().__str__()
-        lists = ["(" + ";".join(f"{y},{x}" for y, x in places) + ")" for places in self._lists]
+        lists = ["(" + ";".join(",".join(map(str, place)) for place in places) + ")" for places in self._lists]
         # A single list in a tuple is a batch of one, which only the call can say.
         return super().__str__() if self._many and len(lists) == 1 else target_string(self.layer, self.unit) + "@" + ";".join(lists)
 
@@ -132,11 +131,13 @@ def _frozen(places: Any) -> Pairs | tuple[Pairs, ...]:
             return tuple(_pairs(one) for one in given)
         return _pairs(given)
     except (AttributeError, TypeError, ValueError) as problem:
-        raise ObjectiveError(f"places are pairs (row, column) of whole numbers, or lists of such pairs, not {places!r}") from problem
+        raise ObjectiveError(
+            f"places are pairs (row, column) of whole numbers, or of a number for each axis, or lists of such, not {places!r}"
+        ) from problem
 
 
 def _pairs(places: Any) -> Pairs:
-    pairs = tuple((y.__index__(), x.__index__()) for y, x in places)
-    if not pairs:
-        raise ValueError("no place")
+    pairs = tuple(tuple(position.__index__() for position in place) for place in places)
+    if not pairs or not pairs[0] or len({len(place) for place in pairs}) > 1:
+        raise ValueError("no place, or places of different axes")
     return pairs

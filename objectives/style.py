@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, ImageReferenceObjective, ReferenceImage, Vector, frozen_vectors, spatial_columns
+from dreamopt.objective import (
+    Activations,
+    Fields,
+    ImageReferenceObjective,
+    ReferenceImage,
+    Vector,
+    frozen_vectors,
+    spatial_columns,
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class Style(ImageReferenceObjective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        Fields(self, ObjectiveError).flag("squared")
         if self.weights is None:
             return
         weights: Vector | tuple[Vector, ...] = frozen_vectors(self.weights)

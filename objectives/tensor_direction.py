@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, VectorObjective
-from dreamopt.objectives.direction import along, checked_power
+from dreamopt.objective import NOT_NEGATIVE, Activations, Fields, VectorObjective
+from dreamopt.objectives.direction import along
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class TensorDirection(VectorObjective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_power(self.power)
+        Fields(self, ObjectiveError).number("power", NOT_NEGATIVE)
 
     def check(self, shape: tuple[int, ...], vector: tuple[int, ...]) -> None:
         """Raise ObjectiveError if the tensor does not fit into the layer."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import NOT_NEGATIVE, POSITIVE, Fields, Number, Penalty, Range, StepContext, at, require_images
+from dreamopt.regularizer import NOT_NEGATIVE, POSITIVE, Fields, Number, Penalty, Range, StepContext, at, require_places
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class AlphaNorm(Penalty):
         """Return λ times each item's sum of powers."""
         part = image / self.scale
         if self.colour:
-            require_images(self, image)
+            require_places(self, image)
             square = part.square().sum(1)
             # The root of 0 has no slope; where it is 0 the power's is 0 too.
             black = square == 0

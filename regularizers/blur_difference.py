@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import LARGEST_SIDE, NOT_NEGATIVE, Fields, Number, Penalty, Range, StepContext, at, require_images, soft_box
+from dreamopt.regularizer import LARGEST_SIDE, NOT_NEGATIVE, Fields, Number, Penalty, Range, StepContext, at, require_places, soft_box
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,6 @@ class BlurDifference(Penalty):
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ / 2 times each item's squared difference from its blur."""
-        require_images(self, image)
+        require_places(self, image)
         blurred = soft_box(image if self.differentiate_blur else image.detach(), self.width)
         return at(self.weight, context) * 0.5 * (image - blurred).square().flatten(1).sum(1)

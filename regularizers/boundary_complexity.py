@@ -20,7 +20,7 @@ from dreamopt.regularizer import (
     at,
     checked_colour,
     colour_tensor,
-    require_images,
+    require_places,
     soft_box,
 )
 
@@ -80,9 +80,9 @@ class BoundaryComplexity(Penalty):
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's detail and colour in the border."""
-        require_images(self, image)
+        require_places(self, image)
         away = image - colour_tensor(self.colour, image, context.space)
         costs = (soft_box(image, 5) - image).square() + self.plainness * away.square()
         border = torch.ones_like(costs[0, 0])
-        border[self.border : -self.border, self.border : -self.border] = 0
+        border[(slice(self.border, -self.border),) * border.dim()] = 0
         return at(self.weight, context) * (costs * border).flatten(1).sum(1)

@@ -20,7 +20,7 @@ from dreamopt.regularizer import (
     at,
     checked_colour,
     colour_tensor,
-    require_images,
+    require_places,
 )
 
 
@@ -65,9 +65,12 @@ class CentreBias(Projection):
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image, faded towards its border."""
-        require_images(self, image)
-        h, w = image.shape[2:]
-        y, x = (((2 * torch.arange(k, dtype=torch.float64) + 1) / k - 1) for k in (h, w))
-        middle = torch.exp(-(y[:, None] ** 2 + x**2) / (2 * at(self.sigma, context) ** 2))
+        require_places(self, image)
+        sides = image.shape[2:]
+        squared = torch.zeros(sides, dtype=torch.float64)
+        for axis, side in enumerate(sides):
+            along = (2 * torch.arange(side, dtype=torch.float64) + 1) / side - 1
+            squared = squared + along.reshape(-1, *(1,) * (len(sides) - 1 - axis)) ** 2
+        middle = torch.exp(-squared / (2 * at(self.sigma, context) ** 2))
         fade = (at(self.rate, context) * (1 - middle)).to(image)
         return image + fade * (colour_tensor(self.colour, image, context.space) - image)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import PIXELS, Fields, Number, Periodic, StepContext, at, gaussian, require_images
+from dreamopt.regularizer import PIXELS, Fields, Number, Periodic, StepContext, at, gaussian, require_places
 
 
 @dataclass(frozen=True)
@@ -53,5 +53,5 @@ class GaussianBlur(Periodic):
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the blurred image."""
-        require_images(self, image)
+        require_places(self, image)
         return gaussian(image, at(self.sigma, context))

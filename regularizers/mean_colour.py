@@ -18,7 +18,7 @@ from dreamopt.regularizer import (
     at,
     checked_colour,
     colour_tensor,
-    require_images,
+    require_places,
 )
 
 
@@ -71,7 +71,8 @@ class MeanColour(Penalty):
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's squared distance from the colour."""
-        require_images(self, image)
+        require_places(self, image)
         away = image - colour_tensor(self.colour, image, context.space)
-        squares = away.square().mean((2, 3)) if self.pixelwise else away.mean((2, 3)).square()
+        places = tuple(range(2, image.dim()))
+        squares = away.square().mean(places) if self.pixelwise else away.mean(places).square()
         return at(self.weight, context) * squares.sum(1)

@@ -68,7 +68,7 @@ class NormBall(Projection):
 
     def __post_init__(self) -> None:
         Fields(self, RegularizerError).scheduled("radius", NOT_NEGATIVE).choice("norm", ("l2", "rms", "linf"))
-        if self.centre != "start":
+        if not isinstance(self.centre, str) or self.centre != "start":
             object.__setattr__(self, "centre", checked_colour(self.centre))
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:

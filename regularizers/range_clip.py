@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import Fields, Number, Projection, Range, StepContext, at, colour_tensor, require_images
+from dreamopt.regularizer import Fields, Number, Projection, Range, StepContext, at, colour_tensor, require_places
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,6 @@ class RangeClip(Projection):
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image cut to the range."""
-        require_images(self, image)
+        require_places(self, image)
         low, high = (colour_tensor(at(level, context), image, context.space) for level in (self.low, self.high))
         return torch.minimum(torch.maximum(image, torch.minimum(low, high)), torch.maximum(low, high))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import PERCENT, Fields, Number, Periodic, StepContext, at, percentile, require_images
+from dreamopt.regularizer import PERCENT, Fields, Number, Periodic, StepContext, at, percentile, require_places
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class SmallContribution(Periodic):
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image without the pixels that matter least."""
-        require_images(self, image)
+        require_places(self, image)
         if context.gradient is None or context.gradient.shape != image.shape:
             raise RegularizerError(f"{self} needs the gradient of the step before it, which only a loop over images gives")
         benefit = (context.gradient * -image).sum(1)
         benefit = benefit if self.signed else benefit.abs()
         least = percentile(benefit.flatten(1), at(self.percentile, context))
-        return torch.where((benefit < least[:, None, None])[:, None], 0.0, image)
+        return torch.where((benefit < least.reshape(-1, *(1,) * (benefit.dim() - 1)))[:, None], 0.0, image)

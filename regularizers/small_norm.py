@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import PERCENT, Fields, Number, Periodic, StepContext, at, percentile, require_images
+from dreamopt.regularizer import PERCENT, Fields, Number, Periodic, StepContext, at, percentile, require_places
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SmallNorm(Periodic):
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image without its faintest pixels."""
-        require_images(self, image)
+        require_places(self, image)
         norms = image.square().sum(1).sqrt()
         least = percentile(norms.flatten(1), at(self.percentile, context))
-        return torch.where((norms < least[:, None, None])[:, None], 0.0, image)
+        return torch.where((norms < least.reshape(-1, *(1,) * (norms.dim() - 1)))[:, None], 0.0, image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import NOT_NEGATIVE, Fields, Number, Penalty, StepContext, at, require_images
+from dreamopt.regularizer import NOT_NEGATIVE, Fields, Number, Penalty, StepContext, at, require_places
 
 
 @dataclass(frozen=True)
@@ -61,19 +62,21 @@ class Spectral(Penalty):
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's weighed energy."""
-        require_images(self, image)
-        pixels = image.shape[2] * image.shape[3]
+        require_places(self, image)
+        pixels, axes = math.prod(image.shape[2:]), range(2, image.dim())
         if self.edge == "mirror":
-            image = torch.cat([image, image.flip(2)], 2)
-            image = torch.cat([image, image.flip(3)], 3)
-            pixels *= 16  # the image stands there four times, and each coefficient is four times as high
-        h, w = image.shape[2:]
+            for axis in axes:
+                image = torch.cat([image, image.flip(axis)], axis)
+                pixels *= 4  # along each axis the image stands there twice, and each coefficient is twice as high
         like = {"dtype": image.dtype, "device": image.device}
-        squared = torch.fft.fftfreq(h, **like)[:, None].square() + torch.fft.rfftfreq(w, **like).square()
+        *sides, w = image.shape[2:]
+        squared = torch.fft.rfftfreq(w, **like).square()
+        for place, side in enumerate(reversed(sides), 1):
+            squared = torch.fft.fftfreq(side, **like).square().reshape(-1, *(1,) * place) + squared
         charge = torch.where(squared > 0, (4 * squared).pow(self.alpha), 0.0)
-        # rfft2 leaves out the mirror images of all columns but the first and, for an even width, the last.
-        charge[:, 1 : (w + 1) // 2] *= 2
-        spectrum = torch.fft.rfft2(image)
+        # rfftn leaves out the mirror images of all columns but the first and, for an even width, the last.
+        charge[..., 1 : (w + 1) // 2] *= 2
+        spectrum = torch.fft.rfftn(image, dim=tuple(axes))
         energy = spectrum.real.square() + spectrum.imag.square()
         total: Tensor = (charge * energy).flatten(1).sum(1)
         return at(self.weight, context) / pixels * total

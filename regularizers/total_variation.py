@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import NOT_NEGATIVE, POSITIVE, Fields, Number, Penalty, Range, StepContext, at, require_images
+from dreamopt.regularizer import NOT_NEGATIVE, POSITIVE, Fields, Number, Penalty, Range, StepContext, at, require_places
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class TotalVariation(Penalty):
     and with ``anisotropic``, where a diagonal edge costs more than a level one,
 
     .. math:: R(x_n) = \lambda \sum_{c, y, x} \bigl[ |d_x|^\beta + |d_y|^\beta \bigr]
+
+    A signal has differences along its one axis, a volume along three.
 
     Parameters
     ----------
@@ -84,18 +86,24 @@ class TotalVariation(Penalty):
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return λ times each item's total variation."""
-        require_images(self, image)
+        require_places(self, image)
         weight = at(self.weight, context) / (image[0].numel() if self.mean else 1)
-        if self.edge == "wrap":
-            down, right = image.roll(-1, 2) - image, image.roll(-1, 3) - image
-        else:
-            down = functional.pad(image[:, :, 1:] - image[:, :, :-1], (0, 0, 0, 1))
-            right = functional.pad(image[:, :, :, 1:] - image[:, :, :, :-1], (0, 1))
+        steps = [self._differences(image, axis) for axis in range(2, image.dim())]
         if self.anisotropic:
-            return weight * (down.abs().pow(self.beta).flatten(1).sum(1) + right.abs().pow(self.beta).flatten(1).sum(1))
-        square = down.square() + right.square()
+            first, *more = (step.abs().pow(self.beta).flatten(1).sum(1) for step in steps)
+            return weight * sum(more, first)
+        first, *more = (step.square() for step in steps)
+        square = sum(more, first)
         if self.beta < 2:
             sizes = square.clamp(min=self.floor).pow(self.beta / 2) - float(self.floor ** (self.beta / 2))
         else:
             sizes = square if self.beta == 2 else square.pow(self.beta / 2)
         return weight * sizes.flatten(1).sum(1)
+
+    def _differences(self, image: Tensor, axis: int) -> Tensor:
+        """Return the differences between neighbours along an axis."""
+        if self.edge == "wrap":
+            return image.roll(-1, axis) - image
+        side = image.shape[axis] - 1
+        behind = (0, 0) * (image.dim() - 1 - axis)
+        return functional.pad(image.narrow(axis, 1, side) - image.narrow(axis, 0, side), (*behind, 0, 1))

@@ -54,7 +54,7 @@ class Wavelet(Periodic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Fields(self, RegularizerError).scheduled("sigma", POSITIVE, optional=True).choice("mode", ("soft", "hard"))
+        Fields(self, RegularizerError).scheduled("sigma", POSITIVE, optional=True).choice("mode", ("soft", "hard")).text("name")
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the denoised image."""

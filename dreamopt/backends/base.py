@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from dreamopt.backends.inputs.feeds import FeedValue as FeedValue
 from dreamopt.engine.backward_rule import BackwardRule as BackwardRule  # re-exported for network/, which does not import engine/
 from dreamopt.engine.graph import NetGraph as NetGraph
 from dreamopt.engine.loading import WeightsReport as WeightsReport
@@ -91,6 +92,10 @@ class OpenOptions:
         The command that starts another Python.
     timeout, start_timeout : float
         Seconds for which its answers, and its start, are waited for.
+    optimized : str, optional
+        The input that is optimized; None is for `dreamopt.backends.inputs.feeds.Feeds` to choose.
+    feed : mapping of str to FeedValue
+        What the other inputs are fed, where it is not the default.
     """
 
     device: str | torch.device = "auto"
@@ -100,6 +105,8 @@ class OpenOptions:
     python: str | Sequence[str] | None = None
     timeout: float = TIMEOUT
     start_timeout: float = START_TIMEOUT
+    optimized: str | None = None
+    feed: Mapping[str, FeedValue] = field(default_factory=dict)
 
     def refuse_command(self, backend: str) -> None:
         """Raise a UsageError if a command was given to a backend that starts no Python."""
@@ -137,6 +144,10 @@ class Backend(Protocol):
     @property
     def changes(self) -> Sequence[str]:
         """What was altered on reading, one sentence each."""
+
+    @property
+    def feed(self) -> Mapping[str, Any]:
+        """What inputs that are not optimized were given, by name, fit for JSON."""
 
     @property
     def weights_report(self) -> WeightsReport:

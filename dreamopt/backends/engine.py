@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dreamopt.backends.base import LayerInfo, OpenOptions, Shape, WeightsReport, pick_device
+from dreamopt.backends.base import FeedValue, LayerInfo, OpenOptions, Shape, WeightsReport, pick_device
+from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.caffe import alias
 from dreamopt.engine.backward_rule import BackwardRule
+from dreamopt.engine.computable import computable
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.net import Net
 from dreamopt.errors import NetError
 from dreamopt.schema import NetDef
+
+_REMEMBERED = 16
 
 
 class EngineBackend:
@@ -26,6 +32,8 @@ class EngineBackend:
     ----------
     net : Net
         The net; weights that a script changes later count at the next step.
+    optimized, feed
+        As in `OpenOptions`.
 
     Raises
     ------
@@ -36,19 +44,18 @@ class EngineBackend:
     name = "engine"
     dtype = torch.float32
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: Net, optimized: str | None = None, feed: Mapping[str, FeedValue] | None = None) -> None:
         if not net.inputs:
             raise NetError(f"net '{net.name}' has no input: nothing can be optimized")
         self.net = net
-        shapes = {name: net.blobs[name].shape for name in net.inputs}
-        # The image among several inputs is the one with rows and columns.
-        self.input_name = next((name for name in net.inputs if len(shapes[name]) == 4), net.inputs[0])
-        self.input_shape: Shape = tuple(shapes[self.input_name][1:])
-        self._others = {name: shape for name, shape in shapes.items() if name != self.input_name}
+        self._feeds = Feeds(net.definition, optimized, feed)
+        self.input_name = self._feeds.optimized
+        self.input_shape: Shape = self._feeds.shape[1:]
         self._programs: dict[tuple[str, ...], Program] = {}
-        self.changes = list(net.definition.changes)
-        self.changes += [f"input '{name}' {shape} is fed zeros" for name, shape in self._others.items()]
-        batch = max(1, shapes[self.input_name][0])
+        self._fed: dict[tuple[str, int, Shape, torch.device], Tensor] = {}
+        self.not_computed = list(net.definition.not_computed)
+        self.changes = [*net.definition.changes, *self._feeds.changes, *self._feeds.notes]
+        batch = max(1, self._feeds.shape[0])
         self.layers = [
             LayerInfo(
                 name=node.layer.name,
@@ -77,9 +84,15 @@ class EngineBackend:
         return self.net.name
 
     @property
+    def feed(self) -> dict[str, Any]:
+        """What inputs that are not optimized were given."""
+        return self._feeds.describe()
+
+    @property
     def weights_report(self) -> WeightsReport:
-        """What became of the weights file."""
-        return self.net.weights_report
+        """What became of the weights file; of layers that are not computed it says nothing."""
+        report, left_out = self.net.weights_report, {entry.name for entry in self.not_computed}
+        return replace(report, unused=tuple(name for name in report.unused if name not in left_out))
 
     @property
     def random_layers(self) -> list[str]:
@@ -90,7 +103,7 @@ class EngineBackend:
     @property
     def unused_layers(self) -> list[str]:
         """Layers of the weights file that the net does not have."""
-        return list(self.net.weights_report.unused)
+        return list(self.weights_report.unused)
 
     @property
     def device(self) -> torch.device:
@@ -113,21 +126,35 @@ class EngineBackend:
         acted: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Return the named values for inputs (N, ...); runs only the layers that they need."""
-        inputs = {self.input_name: x}
-        for name, shape in self._others.items():
-            inputs[name] = torch.zeros((x.shape[0], *shape[1:]), dtype=x.dtype, device=x.device)
-        return self._program(layers)(inputs, {} if between_layers else None, rule, acted)
+        program = self._program(layers)
+        inputs = {self.input_name: x} | {name: self._fed_tensor(name, x) for name in program.inputs if name != self.input_name}
+        return program(inputs, {} if between_layers else None, rule, acted)
+
+    def _fed_tensor(self, name: str, x: Tensor) -> Tensor:
+        """Return what an input is fed in a pass of ``x``; the last few passes' are remembered."""
+        key = (name, x.shape[0], tuple(x.shape[1:]), x.device)
+        if key not in self._fed:
+            if len(self._fed) > _REMEMBERED:
+                self._fed.clear()
+            array = self._feeds.others[name].array(x.shape[0], tuple(x.shape[1:]))
+            self._fed[key] = torch.from_numpy(array).to(device=x.device)
+        return self._fed[key].to(x.dtype)
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
         """Return the named values' shapes for one item of that shape."""
-        inputs: dict[str, Shape] = {name: (1, *shape[1:]) for name, shape in self._others.items()}
-        found = self._program(layers).shapes(inputs | {self.input_name: (1, *item)})
+        program = self._program(layers)
+        found = program.shapes(self._input_shapes(program, item))
         return {name: tuple(shape[1:]) for name, shape in found.items()}
 
     def memory(self, layers: Sequence[str], item: Shape) -> int:
         """Return the bytes that a sample of this shape keeps for the backward pass, at the least."""
-        inputs: dict[str, Shape] = {name: (1, *shape[1:]) for name, shape in self._others.items()}
-        return self._program(layers).memory(inputs | {self.input_name: (1, *item)})
+        program = self._program(layers)
+        return program.memory(self._input_shapes(program, item))
+
+    def _input_shapes(self, program: Program, item: Shape) -> dict[str, Shape]:
+        """Return the shapes of a program's inputs in a pass of one sample."""
+        fed = self._feeds.arrays(program.inputs, 1, item)
+        return {name: tuple(array.shape) for name, array in fed.items()} | {self.input_name: (1, *item)}
 
     def weights_hash(self) -> str:
         """Return the sha256 of every layer's name and weights."""
@@ -141,6 +168,7 @@ class EngineBackend:
     def close(self) -> None:
         """Forget the programs; a later call makes them again."""
         self._programs.clear()
+        self._fed.clear()
 
 
 def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options: OpenOptions) -> EngineBackend:
@@ -157,6 +185,7 @@ def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options
     """
     options.refuse_command("engine")
     device, allow = pick_device(options.device), options.allow_python_layers
+    definition = computable(definition, options.phase, allow)
     with alias.temporary_caffe_module() if allow else nullcontext():
         net = Net(definition, weights=weights, phase=options.phase, device=device, seed=options.seed, allow_python_layers=allow)
-    return EngineBackend(net)
+    return EngineBackend(net, options.optimized, options.feed)

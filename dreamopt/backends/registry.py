@@ -20,11 +20,12 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamopt.errors import BackendError, in_brackets, suggest
+from dreamopt.parts.importing import foreign_import, package_of
 
 if TYPE_CHECKING:
     import os
@@ -72,11 +73,10 @@ def opener(name: str) -> Opener:
         module: Any = importlib.import_module(f"{__package__}.{name}")
         where = module.__file__
     elif name in _installed():
-        where = f"entry point {name} = {_installed()[name]}"
-        try:
-            module = importlib.import_module(_installed()[name])
-        except ImportError as problem:
-            raise BackendError(f"{where} of the group {GROUP} cannot be imported: {problem}") from problem
+        point = _installed()[name]
+        where = f"entry point {name} = {point.value}"
+        with foreign_import(f"{where} of {package_of(point)} in the group {GROUP}", BackendError):
+            module = importlib.import_module(point.value)
     else:
         hint = in_brackets(suggest(name, backend_names(), 1))
         raise BackendError(f"there is no backend '{name}'{hint}; there is {', '.join(backend_choices())}")
@@ -110,5 +110,5 @@ def _stems() -> set[str]:
 
 
 @cache
-def _installed() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group=GROUP)}
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,6 +50,7 @@ class FunctionBackend:
     origin = f"torch {torch.__version__}"
     input_name = "data"
     changes: Sequence[str] = ()
+    feed: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,

@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamopt.errors import ImageError
+from dreamopt.image.opening import LARGEST_FILE, VARIABLE, most_pixels, opened_image, quiet
+from dreamopt.parts.reading import open_regular
 
 Array = npt.NDArray[Any]
+_STRIP = 2**22  # numbers that are converted at a time
 
 
 def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDArray[np.float32]:
@@ -20,7 +23,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDAr
     Parameters
     ----------
     filename : path
-        Any image that scikit-image reads.
+        Any image that scikit-image reads and that is below the limit of pixels (`dreamopt.image.opening`).
     color : bool
         RGB if true; one channel of luminance otherwise.
 
@@ -32,25 +35,59 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDAr
     Raises
     ------
     ImageError
-        If the file cannot be read as an image.
+        If the file cannot be read as an image, or is too large.
     """
-    from skimage.color import rgb2gray
-    from skimage.io import imread
-    from skimage.util import img_as_float
-
-    try:
-        image = img_as_float(imread(os.fspath(filename)))
-    except (OSError, ValueError) as e:
-        raise ImageError(f"{os.fspath(filename)} cannot be read as an image: {e}") from None
+    path = os.fspath(filename)
+    image = _tiff(path) if path.lower().endswith((".tif", ".tiff")) else _pixels(path)
+    if image.ndim not in (2, 3, 4) or not image.size:  # of a TIFF that is cut off, tifffile reads none of its images
+        raise ImageError(f"the image '{path}' cannot be read, it is damaged: it holds an array of shape {image.shape}")
     if image.ndim == 4:
         image = image[0]  # of a GIF's images
     if image.ndim == 3 and image.shape[2] in (2, 4):
         image = image[:, :, :3] if image.shape[2] == 4 else image[:, :, 0]
+    # In strips, since scikit-image goes through float64.
+    rows = max(1, _STRIP // max(1, image[:1].size))
+    strips = [_floats(image[top : top + rows], color) for top in range(0, len(image), rows)]
+    return np.concatenate(strips) if len(strips) > 1 else strips[0]
+
+
+def _floats(image: Array, color: bool) -> npt.NDArray[np.float32]:
+    from skimage.color import rgb2gray
+    from skimage.util import img_as_float
+
+    image = img_as_float(image)
     if not color and image.ndim == 3:
         image = rgb2gray(image)
     if image.ndim == 2:
         image = np.repeat(image[:, :, np.newaxis], 3 if color else 1, axis=2)
     return np.asarray(image, np.float32)
+
+
+def _pixels(path: str) -> Array:
+    """Return an image as scikit-image reads it, of an animation the first frame."""
+    from imageio.v3 import imread as first_of
+    from skimage.io import imread
+
+    with opened_image(path) as opened:
+        animated = getattr(opened, "is_animated", False)
+        return np.asarray(first_of(path, index=0) if animated else imread(path))
+
+
+def _tiff(path: str) -> Array:
+    """Return a TIFF as scikit-image reads it, which knows more of them than Pillow; its size is checked before."""
+    from skimage.io import imread
+    from tifffile import TiffFile
+
+    name, most = f"the image '{path}'", 4 * most_pixels()
+    with open_regular(path, "the image", ImageError, LARGEST_FILE):
+        try:
+            with quiet("tifffile"), TiffFile(path) as file:
+                size = file.series[0].size
+                if 0 < size <= most:
+                    return np.asarray(imread(path))
+        except Exception as problem:  # whatever tifffile stumbles over in a damaged file
+            raise ImageError(f"{name} cannot be read, it is damaged: {problem}") from problem
+    raise ImageError(f"{name} holds {size} numbers, and 1 to {most} are read; {VARIABLE} in the environment sets the limit of pixels")
 
 
 def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> npt.NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 import logging
 
+from dreamopt.errors import printable
+
 _logger = logging.getLogger("dreamopt.caffe")
 
 
@@ -12,4 +14,4 @@ def init_log(level: int = 0, *_: object) -> None:
 
 def log(message: str) -> None:
     """Write a line of information to the log."""
-    _logger.info(message)
+    _logger.info("%s", printable(message))

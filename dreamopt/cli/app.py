@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import click
 
+from dreamopt.cli.echo import echo, printable_lines, show_traceback
 from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
 from dreamopt.version import __version__
 
@@ -36,9 +37,15 @@ class ArgumentsRefused(CommandFailed):
 
 def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: object = None, line: object = None) -> None:
     if issubclass(category, DreamoptWarning):
-        click.echo(f"dreamopt: warning: {message}", err=True)
+        echo(f"dreamopt: warning: {message}", err=True)
     else:
-        click.echo(warnings.formatwarning(message, category, filename, lineno), err=True, nl=False)
+        click.echo(printable_lines(warnings.formatwarning(message, category, filename, lineno)), err=True, nl=False)
+
+
+def _escaped(error: click.ClickException) -> click.ClickException:
+    """Return a usage error whose message, which repeats what was typed, a terminal can show."""
+    object.__setattr__(error, "message", printable_lines(error.message))  # which click declares final
+    return error
 
 
 class Commands(click.Group):
@@ -61,8 +68,16 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(sorted(COMMANDS.items()))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options that stand before a command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.ClickException as error:
+            raise _escaped(error) from error.__cause__
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, with errors as sentences and Ctrl-C as exit code 130."""
+        sys.excepthook = show_traceback
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("once", DreamoptWarning)
@@ -71,6 +86,8 @@ class Commands(click.Group):
         except DreamoptError as error:
             refusal = ArgumentsRefused if isinstance(error, UsageError) else CommandFailed
             raise refusal(str(error)) from error
+        except click.ClickException as error:
+            raise _escaped(error) from error.__cause__
         except KeyboardInterrupt:
             click.echo("dreamopt: interrupted.", err=True)
             ctx.exit(130)

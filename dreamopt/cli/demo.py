@@ -17,6 +17,7 @@ def command(out: str, steps: int, size: int, filters: int, batch_size: int, quie
 
     The sheets' paths go to stdout. Ctrl-C writes what is there and exits with 130.
     """
+    from dreamopt.cli.echo import echo_path
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.network import load_net
     from dreamopt.recipes.demo import SETTINGS, choose, demo
@@ -29,7 +30,7 @@ def command(out: str, steps: int, size: int, filters: int, batch_size: int, quie
         paths = demo(network, out, settings, what=what, callbacks=[report], stop=stop)
         stopped = stop()
     for path in paths:
-        click.echo(path)
+        echo_path(path)
     if stopped:
         click.echo("dreamopt: interrupted; the sheets hold what was made so far.", err=True)
         click.get_current_context().exit(130)

@@ -1,17 +1,17 @@
 """``dreamopt inspect``: a net's layers, shapes, parameters and input."""
 
-import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
+from dreamopt.cli.echo import echo, echo_json
 from dreamopt.cli.net import net_options, open_network
-from dreamopt.errors import printable
 from dreamopt.parts.memory import readable
 
 _WORDS = {"mean": "mean", "scale": "scale", "channel_order": "channel order"}
+_LISTED = 12
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -43,7 +43,7 @@ def _table(summary: Mapping[str, Any]) -> None:
     from rich import box
     from rich.table import Table
 
-    from dreamopt.cli.output import console
+    from dreamopt.cli.output import cell, console
 
     table = Table(box=box.SIMPLE_HEAD, show_footer=True)
     totals = summary["totals"]
@@ -59,48 +59,65 @@ def _table(summary: Mapping[str, Any]) -> None:
         counts = [human(layer[key]) if layer[key] else "" for key in ("params", "flops")]
         reads = ", ".join(origin.get(bottom, bottom) for bottom in layer["bottoms"])
         remark = _remark(layer, summary["overwritten"])
-        table.add_row(layer["name"], layer["type"], reads, _shape(layer), *counts, remark, style="dim" if layer["added"] else None)
+        row = (layer["name"], layer["type"], reads, _shape(layer), *counts, remark)
+        table.add_row(*map(cell, row), style="dim" if layer["added"] else None)
     console().print(table)
 
 
-def _input_line(summary: Mapping[str, Any]) -> str:
+def _input_lines(summary: Mapping[str, Any]) -> list[str]:
     preprocessing = summary["input"]
     shape = "x".join(map(str, preprocessing["shape"]))
     if preprocessing["mean"] is None:
-        return f"input {preprocessing['blob']}: {shape}, a vector"
+        return [f"input {preprocessing['blob']}: {shape}, a vector"]
     mean = "a mean image" if preprocessing["mean_image"] else "mean " + ", ".join(f"{value:g}" for value in preprocessing["mean"])
     order = f"{preprocessing['channel_order']}, " if len(preprocessing["mean"]) >= 3 else ""
     lines = [f"input {preprocessing['blob']}: {shape}, {order}0-255 minus {mean}, times {preprocessing['scale']:g}"]
     said = [f"{_WORDS[name]} by {source}" for name, source in preprocessing["sources"].items() if source != "assumed"]
     if said:
-        lines.append(f"said: {printable('; '.join(said))}")
+        lines.append(f"  said: {'; '.join(said)}")
     if preprocessing["assumed"]:
-        lines.append(f"assumed, since neither the files nor an option say: {'; '.join(preprocessing['assumed'])}")
-    return "\n  ".join(lines)
+        lines.append(f"  assumed, since neither the files nor an option say: {'; '.join(preprocessing['assumed'])}")
+    if preprocessing["shown"] is not None:
+        lines.append(f"  shown {preprocessing['shown']}")
+    return lines
+
+
+def _not_computed(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each layer that is not computed for a reason of its own, with those that need it."""
+    for layer in layers:
+        if layer["needs"]:
+            continue
+        above = [other["name"] for other in layers if other["needs"] == layer["name"] and other["reason"] == layer["reason"]]
+        more = f", ... and {len(above) - _LISTED} more" if len(above) > _LISTED else ""
+        yield f"not computed: {layer['reason']}" + (f"; with it, what needs it: {', '.join(above[:_LISTED])}{more}" if above else "")
 
 
 def _report(summary: Mapping[str, Any]) -> None:
-    click.echo(f"net {summary['name'] or 'without a name'}, {summary['backend']} backend: {summary['computed_by']}")
-    click.echo(_input_line(summary))
+    echo(f"net {summary['name'] or 'without a name'}, {summary['backend']} backend: {summary['computed_by']}")
+    for line in _input_lines(summary):
+        echo(line)
     _table(summary)
     if summary["splits"]:
-        click.echo(f"splits added, as Caffe does where several layers read one blob: {len(summary['splits'])}")
+        echo(f"splits added, as Caffe does where several layers read one blob: {len(summary['splits'])}")
     weights = summary["weights"]
     if weights is not None:
         for kind, names in (("missing (random)", weights["missing"]), ("unused", weights["unused"])):
             if names:
-                click.echo(f"weights {kind}: {', '.join(names)}")
+                echo(f"weights {kind}: {', '.join(names)}")
         sha = summary["weights_sha256"]
-        click.echo(f"weights loaded: {len(weights['loaded'])} layers" + (f", sha256 {sha}" if sha is not None else ""))
+        form = f" ({weights['form']})" if weights["form"] else ""
+        echo(f"weights loaded: {len(weights['loaded'])} layers{form}" + (f", sha256 {sha}" if sha is not None else ""))
     totals = summary["totals"]
     sizes = [readable(totals[key]) for key in ("weights_bytes", "activations_bytes")]
-    click.echo(f"memory: {sizes[0]} of weights, {sizes[1]} of activations for each sample")
+    echo(f"memory: {sizes[0]} of weights, {sizes[1]} of activations for each sample")
     if summary["labels"]:
-        click.echo(f"labels: {summary['labels']}")
+        echo(f"labels: {summary['labels']}" + (f", from {summary['labels_form']}" if summary["labels_form"] else ""))
+    for line in _not_computed(summary["not_computed"]):
+        echo(line)
     for change in summary["changes"]:
-        click.echo(f"changed on reading: {change}")
+        echo(f"changed on reading: {change}")
     for note in summary["notes"]:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
 
 
 @click.command("inspect")
@@ -120,6 +137,6 @@ def command(net: str | None, as_json: bool, **options: Any) -> None:
         network, _, source = open_network(net, **options)
     summary = inspect(network) | {"source": source}
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        echo_json(summary)
     else:
         _report(summary)

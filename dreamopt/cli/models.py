@@ -1,12 +1,12 @@
 """``dreamopt models``: list, show and fetch public Caffe models."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dreamopt import models
+from dreamopt.cli.echo import echo, echo_json, echo_path
 
 if TYPE_CHECKING:
     from dreamopt.models import Model
@@ -26,7 +26,7 @@ def _list(cache: str | None) -> None:
     from rich import box
     from rich.table import Table
 
-    from dreamopt.cli.output import console
+    from dreamopt.cli.output import cell, console
 
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -40,7 +40,8 @@ def _list(cache: str | None) -> None:
         mark = "*" if models.cached(model, cache) else ("" if model.complete else "-")
         licence = model.licence or UNKNOWN
         shape = _numbers(model.input, "x")
-        table.add_row(model.name, mark, shape, _numbers(model.mean), licence, ", ".join(model.layers) or UNKNOWN)
+        row = (model.name, mark, shape, _numbers(model.mean), licence, ", ".join(model.layers) or UNKNOWN)
+        table.add_row(*map(cell, row))
     console().print(table)
 
 
@@ -53,7 +54,7 @@ def command(context: click.Context, cache: str | None, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     if as_json:
-        click.echo(json.dumps([_as_json(model, cache) for model in models.load_catalogue().values()], indent=2))
+        echo_json([_as_json(model, cache) for model in models.load_catalogue().values()])
     else:
         _list(cache)
 
@@ -66,7 +67,7 @@ def show(name: str, cache: str | None, as_json: bool) -> None:
     """Print all that is known about one model, and where it was read."""
     model = models.load_catalogue()[name]
     if as_json:
-        click.echo(json.dumps(_as_json(model, cache), indent=2))
+        echo_json(_as_json(model, cache))
         return
     rows = [
         ("name", model.name),
@@ -88,7 +89,7 @@ def show(name: str, cache: str | None, as_json: bool) -> None:
     rows += [("read in", fact) for fact in model.facts]
     rows += [("cached", str(path)) for path in (models.cached(model, cache) or {}).values()]
     for key, text in rows:
-        click.echo(f"{key:<10}{text}")
+        echo(f"{key:<10}{text}")
 
 
 @command.command("get")
@@ -111,10 +112,10 @@ def get(name: str, cache: str | None, timeout: float, retries: int, quiet: bool)
     with download_progress(quiet) as report:
         files = models.fetch(model, cache, timeout=timeout, retries=retries, progress=report)
     for path in files.values():
-        click.echo(path)
+        echo_path(path)
     if not quiet:
         unchecked = [model.files[role].name for role in files if not model.files[role].checksums]
         if unchecked:
-            click.echo(f"No checksum was published for {', '.join(unchecked)}.", err=True)
+            echo(f"No checksum was published for {', '.join(unchecked)}.", err=True)
         layer = model.layers[-1] if model.layers else "LAYER"
-        click.echo(f"Use it as: dreamopt render --net {model.name} --target {layer}:0", err=True)
+        echo(f"Use it as: dreamopt render --net {model.name} --target {layer}:0", err=True)

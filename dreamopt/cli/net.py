@@ -1,8 +1,7 @@
 """The options that name a net, shared by the commands, and loading what they name."""
 
-import hashlib
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from dreamopt import models
 from dreamopt.backends.registry import backend_choices
 from dreamopt.errors import UsageError
+from dreamopt.parts.part import file_sha256
 
 if TYPE_CHECKING:
     from dreamopt.network import Network
@@ -62,15 +62,31 @@ NET_OPTIONS = (
         help="Repeatable. Shape of the input (of one item, or NxCxHxW), where the file leaves it open or to change it.",
     ),
     click.option(
+        "--input",
+        "input",
+        metavar="BLOB",
+        help="What is optimized: an input, or a blob or layer, where the net is cut.  [default: the image]",
+    ),
+    click.option(
+        "--feed",
+        multiple=True,
+        metavar="BLOB=FILE|VALUE",
+        help="Repeatable. What another input is fed: numbers with commas, a .npy file or an image.  [default: zeros]",
+    ),
+    click.option(
         "--phase", type=click.Choice(["TEST", "TRAIN"], case_sensitive=False), help="Which layers are in the net.  [default: TEST]"
     ),
     click.option("--stage", multiple=True, metavar="NAME", help="Repeatable. Likewise, for the file's stage and not_stage rules."),
     click.option("--level", type=int, help="Likewise, for its min_level and max_level.  [default: 0]"),
     click.option("--cache", metavar="DIR", help="Cache folder of fetched models."),
+    click.option(
+        "--allow-python-layers", is_flag=True, help="Import and run the modules that Python layers name: only for nets that you trust."
+    ),
 )
+# Without allow_python_layers, which no file may say.
 NET_KEYS = (
     *("weights", "mean", "channel_order", "scale", "labels", "device", "backend", "python"),
-    *("input_shape", "phase", "stage", "level", "cache"),
+    *("input_shape", "input", "feed", "phase", "stage", "level", "cache"),
 )
 
 
@@ -81,12 +97,27 @@ def net_options(command: Command) -> Command:
     return command
 
 
-def _mean(text: str | None) -> str | list[float] | None:
-    if text is None or Path(text).exists():
-        return text
+def some_net_options(*names: str) -> Callable[[Command], Command]:
+    """Return what adds those of `NET_OPTIONS` that have these names."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(NET_OPTIONS):
+            [parameter] = vars(option(lambda: None))["__click_params__"]
+            command = option(command) if parameter.name in names else command
+        return command
+
+    return add
+
+
+def _mean(text: str | None) -> str | float | list[float] | None:
+    if text is None:
+        return None
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
+        return numbers if len(numbers) > 1 else numbers[0]
     except ValueError:
+        if os.path.exists(text):
+            return text
         raise UsageError(f"--mean {text} is neither an existing file nor numbers with commas between them, as in 104,117,123") from None
 
 
@@ -107,13 +138,25 @@ def _input_shape(texts: Sequence[str]) -> tuple[int, ...] | dict[str, tuple[int,
     return shapes.get("", shapes or None)
 
 
+def _feed(texts: Sequence[str]) -> dict[str, str]:
+    """Return `load_net`'s ``feed``; a blob's name may hold no equals sign, a file's may."""
+    feed: dict[str, str] = {}
+    for text in texts:
+        blob, equals, value = text.partition("=")
+        if not (blob and equals and value):
+            raise UsageError(f"--feed {text} must be BLOB=FILE or BLOB=VALUE, as in im_info=224,224,1")
+        if blob in feed:
+            raise UsageError(f"--feed is given twice for the blob {blob!r}")
+        feed[blob] = value
+    return feed
+
+
 def _file_hash(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:  # the net's reader says it better
+        return file_sha256(path)
+    except UsageError:  # the net's reader says it better
         return None
 
 
@@ -146,10 +189,13 @@ def open_network(
         scale=said["scale"],
         labels=options["labels"],
         input_shape=_input_shape(said["input_shape"] or ()),
+        input=said["input"],
+        feed=_feed(said["feed"] or ()),
         phase=said["phase"] or "TEST",
         level=0 if said["level"] is None else said["level"],
         stages=said["stage"] or (),
         default_input_size=(size, size) if isinstance(size, int) else size,
+        allow_python_layers=True if said.get("allow_python_layers") else None,
         known={"mean": found.mean, "scale": found.scale, "channel_order": found.channel_order},
     )
     repeat = {key: said[key] for key in NET_KEYS}

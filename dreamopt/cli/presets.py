@@ -1,10 +1,9 @@
 """``dreamopt presets``: published recipes by name."""
 
-import json
-
 import click
 
-from dreamopt.cli.output import console
+from dreamopt.cli.echo import echo_json
+from dreamopt.cli.output import cell, console
 
 
 @click.group("presets", invoke_without_command=True)
@@ -21,11 +20,11 @@ def command(context: click.Context, as_json: bool) -> None:
     listed = presets()
     if as_json:
         about = [{"name": recipe.name, "title": recipe.title, "source": recipe.source, "example": recipe.example} for recipe in listed]
-        click.echo(json.dumps(about, indent=2))
+        echo_json(about)
         return
     table = Table("name", "what it is", "a target for it", box=None, pad_edge=False)
     for recipe in listed:
-        table.add_row(recipe.name, recipe.title, recipe.example)
+        table.add_row(*map(cell, (recipe.name, recipe.title, recipe.example)))
     console().print(table)
 
 
@@ -37,4 +36,4 @@ def show(name: str) -> None:
 
     recipe = preset(name)
     about = {"name": recipe.name, "title": recipe.title, "source": recipe.source, "example": recipe.example, "notes": recipe.notes}
-    click.echo(json.dumps(about | {"settings": recipe.settings.describe()}, indent=2))
+    echo_json(about | {"settings": recipe.settings.describe()})

@@ -56,11 +56,11 @@ def rendering(quiet: bool, targets: int, steps: int) -> Iterator[Callable[["RunP
         yield _Lines(targets * steps)
         return
     columns = (
-        TextColumn("{task.fields[what]}"),
+        TextColumn("{task.fields[what]}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("value {task.fields[value]}"),
-        TextColumn("{task.fields[speed]} steps/s"),
+        TextColumn("value {task.fields[value]}", markup=False),
+        TextColumn("{task.fields[speed]} steps/s", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

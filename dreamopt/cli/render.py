@@ -1,7 +1,6 @@
 """``dreamopt render``: images that filters, neurons and classes like."""
 
 import json
-import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import net_options, open_network
 
 if TYPE_CHECKING:
-    from dreamopt.recipes import Plan
+    from dreamopt.recipes import Plan, Rendered
 
 
 def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tuple[int, int] | None:
@@ -28,7 +28,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
 
 def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str) -> str:
     """Return the command that makes a plan's images again: every setting said, no default left to a later version."""
-    words = ["dreamopt", "render", "--net", net or "tiny", *_options(repeat)]
+    words = ["dreamopt", "render", "--net", net or "tiny", *option_words(repeat)]
     targets, variants = _targets(plan)
     for target in targets:
         words += ["--target", target]
@@ -46,10 +46,11 @@ def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], 
         words += [] if texts else ["--set", f"{name}=[]"]
     words += ["--set", f"stages={json.dumps(stages)}"] if stages else []
     words += ["--set", f"init_noise={init_noise}"] if init_noise else []
-    return shlex.join([*words, *_options(described), "-o", out])
+    return shlex.join([*words, *option_words(described), "-o", out])
 
 
-def _options(values: Mapping[str, Any]) -> list[str]:
+def option_words(values: Mapping[str, Any]) -> list[str]:
+    """Return options as the words that say them; those that are None are left out."""
     words = []
     for name, value in values.items():
         option = f"--{name.replace('_', '-')}"
@@ -116,6 +117,9 @@ SETTINGS_OPTIONS = (
     click.option("--octave-scale", type=float, help="Ratio of their sizes.  [default: 1.4]"),
     click.option("--stretch", is_flag=True, default=None, help="Show the image with its contrast stretched."),
     click.option("--transparency", is_flag=True, default=None, help="Transparent where the summed gradient is zero."),
+    click.option(
+        "--channels", metavar="HOW", help="How channels are shown: auto, colour, planes, flow, or their numbers, as 2,1,0.  [default: auto]"
+    ),
     click.option("--batch-size", type=int, help="Targets optimized together; a matter of speed and memory.  [default: 8]"),
 )
 
@@ -192,7 +196,7 @@ def command(
     from dreamopt.recipes.store import FolderStore
 
     check_output(out)
-    net_settings = {key: options.pop(key) for key in NET_KEYS}
+    net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     settings = chosen_settings(**options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
     plan = plan_render(network, targets, settings, variants=variants)
@@ -211,22 +215,31 @@ def command(
             raise KeyboardInterrupt
         sheet = store.finish(rendered)
     if as_json:
-        results = [{"path": str(one.path)} | dict(one.metadata) for one in rendered]
-        click.echo(json.dumps({"pictures": results, "sheet": None if sheet is None else str(sheet)}, indent=2))
+        results = [_json(one) for one in rendered]
+        echo_json({"pictures": results, "sheet": None if sheet is None else str(sheet)})
     else:
         for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
-            click.echo(os.fsencode(path))  # not every path is UTF-8
+            echo_path(path)
     for one in rendered:
         if one.dead is not None:
-            click.echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
+            echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
         for what in ("stopped", "setback"):
             if one.metadata.get(what):
-                click.echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
+                echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
     interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(plan.samples)
     if interrupted:
         resumable = " --resume goes on." if keeps else ""
-        click.echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{resumable}", err=True)
+        echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{resumable}", err=True)
         click.get_current_context().exit(130)
+
+
+def _json(rendered: "Rendered") -> dict[str, Any]:
+    from dreamopt.image.channels import channels_path
+
+    paths = {"path": str(rendered.path)}
+    if rendered.path is not None and "channels_file" in rendered.metadata:
+        paths["channels_path"] = str(channels_path(rendered.path))
+    return paths | dict(rendered.metadata)
 
 
 def network_title(source: Mapping[str, Any]) -> str:

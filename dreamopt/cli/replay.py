@@ -1,43 +1,78 @@
 """``dreamopt replay``: an image made again from its metadata."""
 
-import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from dreamopt.cli.net import NET_KEYS, open_network
+from dreamopt.cli.echo import echo, echo_path
+from dreamopt.cli.net import NET_KEYS, open_network, some_net_options
+from dreamopt.cli.render import option_words, reproduce_command
+from dreamopt.cli.shell import shell_command
+
+NAMED = ("weights", "labels", "mean", "device", "backend", "python", "cache", "allow_python_layers")
+"""The net's options that may be given; the others are the metadata's."""
+DEFAULTS = {"device": "auto", "backend": "auto"}
 
 
 @click.command("replay")
 @click.argument("image", metavar="IMAGE.png")
 @click.option("-o", "--out", metavar="FILE.png", help="The new image.  [default: IMAGE-replay.png]")
+@click.option("--net", metavar="PROTOTXT|NAME", help="The net, where it is no net by name and does not lie beside the image.")
+@click.option("--init", metavar="FILE", help="The image that was started from; likewise.")
+@click.option("--file", "files", multiple=True, metavar="FILE", help="Repeatable. Another file that was read; likewise.")
+@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Repeatable. An installed plugin that the image may name.")
+@some_net_options(*NAMED)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def command(image: str, out: str | None, quiet: bool) -> None:
+@click.pass_context
+def command(
+    context: click.Context, /, image: str, out: str | None, files: tuple[str, ...], plugins: tuple[str, ...], quiet: bool, **options: Any
+) -> None:
     """Make an image again from its metadata, and say on stderr whether it came out the same.
 
-    The net and its weights must be where they were. On the same machine with the same number of threads the bits are the same.
+    The image may be anybody's: its metadata choose among built-in nets, parts and numbers. Files are opened where you name them, or
+    where the same file lies beside the image; programs, plugins and other backends are yours alone to name, and what is needed is said
+    with the command to type. On the same machine with the same number of threads the bits are the same.
     """
     import numpy as np
 
     from dreamopt.cli.progress import interruptible, rendering
-    from dreamopt.image.files import read_metadata, read_png, write_png
+    from dreamopt.image.files import read_metadata, read_png
+    from dreamopt.recipes.inputs import RecordedInputs
+    from dreamopt.recipes.metadata import checked_image
     from dreamopt.recipes.output import check_output
-    from dreamopt.recipes.plan import Plan
-    from dreamopt.recipes.replay import check_metadata, differences, replay
+    from dreamopt.recipes.plan import Plan, recorded_hashes
+    from dreamopt.recipes.rendered import write_rendered
+    from dreamopt.recipes.replay import differences, net_of, replay
 
-    metadata = read_metadata(image)
-    check_metadata(metadata, image)
+    metadata = checked_image(read_metadata(image), image)
     path = check_output(Path(image).with_name(Path(image).stem + "-replay.png") if out is None else out)
-    plan, load = Plan.read(metadata), dict(metadata.get("load", {}))
-    network, _, _ = open_network(load.pop("net", None), plan.size, **{key: load.get(key) for key in NET_KEYS})
+    given = {name: value for name, value in options.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+
+    def remedy(needs: Mapping[tuple[str, str], str]) -> str:
+        said = option_words(given | {"file": files, "plugin": plugins, "out": out})
+        needed = [word for option, value in needs for word in (f"--{option}", value)]
+        return "type " + shell_command(["dreamopt", "replay", f"./{image}" if image.startswith("-") else image, *said, *needed])
+
+    inputs = RecordedInputs(recorded_hashes(metadata), Path(image).parent, files, remedy)
+    if given.get("init") is not None and metadata["settings"].get("init") is not None:
+        inputs.name(metadata["settings"]["init"], given["init"])
+    net, load = net_of(metadata, inputs, dict.fromkeys((*NET_KEYS, "net")) | {key: given[key] for key in given if key != "init"})
+    plan = Plan.read(metadata, inputs, what=f"the metadata of {image}", plugins=plugins)
+    network, repeat, source = open_network(net, plan.size, **load | {key: load[key] or value for key, value in DEFAULTS.items()})
+    again = reproduce_command(plan, net, repeat, str(path))
+    plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
     with interruptible() as stop, rendering(quiet, len(plan.samples), plan.total_steps) as report:
-        again = replay(network, metadata, plan=plan, callbacks=[report], stop=stop)
-    click.echo(os.fsencode(write_png(path, again.image, again.metadata)))
-    if again.interrupted:
+        rendered = replay(network, metadata, plan=plan, callbacks=[report], stop=stop)
+    echo_path(write_rendered(rendered, path))
+    if rendered.interrupted:
         click.echo("dreamopt: interrupted; the image holds the best so far.", err=True)
         click.get_current_context().exit(130)
     before = read_png(image)
-    far = int(np.abs(before.astype(int) - again.image).max()) if before.shape == again.image.shape else 255
-    reasons = differences(metadata, network)
+    far = int(np.abs(before.astype(int) - rendered.image).max()) if before.shape == rendered.image.shape else 255
+    reasons = differences(metadata, network, inputs)
     result = "the same pixels" if far == 0 else f"differs by up to {far} grey levels"
-    click.echo(f"dreamopt: {result}{' (' + '; '.join(reasons) + ')' if reasons else ''}.", err=True)
+    echo(f"dreamopt: {result}{' (' + '; '.join(reasons) + ')' if reasons else ''}.", err=True)

@@ -53,6 +53,7 @@ def build(net: NetDef, phase: str, seed: int, allow_python_layers: bool = False)
                 f"{definition.where}: layer '{param.name}' (Python) runs code of the module '{param.python_param.module}': pass"
                 " allow_python_layers=True if you trust it (caffe.allow_python_layers(), python -m dreamopt.caffe"
                 " --allow-python-layers and DREAMOPT_ALLOW_PYTHON_LAYERS=1 allow it for every net)"
+                + ("" if param.bottom else f"; it brings data: input_shape={{'{param.top[0]}': (1, 3, 224, 224)}} makes an input of it")
             )
         kind = layer_class(param.type, param.name, definition.where)
         if kind.is_loss and not param.top:

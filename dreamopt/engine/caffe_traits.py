@@ -31,6 +31,8 @@ class CaffeTraits:
         Default: whether the type overrides ``backward_from_blobs``.
     in_place_breaks_gradient : bool
         In place, the backward pass of this very layer misses the bottom that its forward pass has overwritten.
+    zeroes_bottom_diffs : bool
+        The backward pass writes zeros into the bottoms' diffs, though no top depends on them (Silence).
     active_range : (float, float), optional
         The open interval of bottoms that a gradient passes, for a type that is flat beyond it; see ``rules.redirected``.
     """
@@ -43,4 +45,5 @@ class CaffeTraits:
     saves_forward_state: bool = False
     backward_reads_blobs: bool | None = None
     in_place_breaks_gradient: bool = False
+    zeroes_bottom_diffs: bool = False
     active_range: tuple[float, float] | None = None

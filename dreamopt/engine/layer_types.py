@@ -75,7 +75,27 @@ def _describe(type_: str) -> LayerType:
     return LayerType() if cls is None else LayerType(cls.has_weights, cls.own_params)
 
 
-describe_types_by(_describe)
+def _name_of(letters: str) -> str:
+    """Return the type whose name has these small letters; empty for none."""
+    stem = _files().get(letters)
+    names = {name.lower(): name for name in (*REFUSED, *_names_in(stem), *_registered)}
+    return names.get(letters, "")
+
+
+def _names_in(stem: str | None) -> list[str]:
+    """Return the names of the layer types in a file of ``dreamopt/engine/layers/``."""
+    if stem is None:
+        return []
+    module = importlib.import_module(f"dreamopt.engine.layers.{stem}")
+    values = vars(module).items()
+    return [
+        key
+        for key, value in values
+        if isinstance(value, type) and issubclass(value, Layer) and value.__module__ == module.__name__ and not key.startswith("_")
+    ]
+
+
+describe_types_by(_describe, _name_of)
 
 
 def layer_class(type_: str, name: str, where: object) -> type[Layer]:
@@ -100,14 +120,4 @@ def layer_class(type_: str, name: str, where: object) -> type[Layer]:
 
 def known_types() -> list[str]:
     """Return the names of all layer types, built in and registered, in alphabetical order."""
-    from dreamopt.engine import layers
-
-    names = set(_registered)
-    for stem in _files().values():
-        module = importlib.import_module(f"{layers.__name__}.{stem}")
-        names |= {
-            key
-            for key, value in vars(module).items()
-            if isinstance(value, type) and issubclass(value, Layer) and value.__module__ == module.__name__ and not key.startswith("_")
-        }
-    return sorted(names)
+    return sorted({*_registered, *(name for stem in _files().values() for name in _names_in(stem))})

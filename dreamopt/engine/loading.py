@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dreamopt.engine.batch_norms import PLAIN, ordered
 from dreamopt.engine.node import Node
 from dreamopt.errors import WeightsError
 from dreamopt.schema import LayerWeights, read_weights, shapes_agree
@@ -26,9 +27,13 @@ class WeightsReport:
     """Layers of the file, with weights, that the net does not have."""
     source: str = ""
     """The file."""
+    form: str = ""
+    """How the file holds them, as `dreamopt.schema.LayerWeights.form`."""
 
 
-def load_weights(nodes: Sequence[Node], weights: str | os.PathLike[str] | Sequence[LayerWeights]) -> WeightsReport:
+def load_weights(
+    nodes: Sequence[Node], weights: str | os.PathLike[str] | Sequence[LayerWeights], read_from: str | os.PathLike[str] = ""
+) -> WeightsReport:
     """Copy weights into the layers of the same names.
 
     Parameters
@@ -37,19 +42,22 @@ def load_weights(nodes: Sequence[Node], weights: str | os.PathLike[str] | Sequen
         The net's layers.
     weights : path or sequence of LayerWeights
         A caffemodel, binary or HDF5; or what was read from one.
+    read_from : path
+        The file that the weights were read from.
 
     Raises
     ------
     WeightsError
         If the number of a layer's weights, or the shape of one, is not the net's (up to leading ones).
     """
-    source = "" if isinstance(weights, Sequence) and not isinstance(weights, str) else os.fspath(weights)
-    given = read_weights(Path(source)) if source else weights
-    assert not isinstance(given, str | os.PathLike)
+    if isinstance(weights, str | os.PathLike):
+        read_from = weights
+        weights = read_weights(Path(weights))
+    source = os.fspath(read_from)
     by_name = {node.layer.name: node for node in nodes}
     loaded: list[str] = []
     unused: list[str] = []
-    for item in given:
+    for item in weights:
         node = by_name.get(item.name)
         if node is None:
             if item.blobs:
@@ -57,13 +65,17 @@ def load_weights(nodes: Sequence[Node], weights: str | os.PathLike[str] | Sequen
             continue
         if not item.blobs:
             continue
+        stored = ordered(item.blobs) if node.layer.type == "BatchNorm" else item.blobs
         # HDF5 files leave out a weight that another layer shares: an empty slot, which keeps what stands there.
-        left_out = range(len(item.blobs), len(node.weights))
-        blobs = [*item.blobs, *(np.empty(0, np.float32) for i in left_out if i in node.borrowed)]
+        left_out = range(len(stored), len(node.weights))
+        # A BatchNorm with scale and shift inside takes Caffe's own, which has none: they stay 1 and 0.
+        optional = range(PLAIN, len(node.weights)) if node.layer.type == "BatchNorm" and len(stored) >= PLAIN else ()
+        blobs = [*stored, *(np.empty(0, np.float32) for i in left_out if i in node.borrowed or i in optional)]
         if len(blobs) != len(node.weights):
+            hint = "; with scale_bias: true in its batch_norm_param it takes 5" if node.layer.type == "BatchNorm" else ""
             raise WeightsError(
                 f"{source or 'weights'}: layer '{item.name}' has {len(item.blobs)} weights {[b.shape for b in item.blobs]}, but the net's"
-                f" ({node.layer.where}) takes {len(node.weights)}: {[b.shape for b in node.weights]}"
+                f" ({node.layer.where}) takes {len(node.weights)}: {[b.shape for b in node.weights]}{hint}"
             )
         given_here = [(i, blob, array) for i, (blob, array) in enumerate(zip(node.weights, blobs, strict=True)) if array.shape != (0,)]
         for i, blob, array in given_here:
@@ -77,7 +89,17 @@ def load_weights(nodes: Sequence[Node], weights: str | os.PathLike[str] | Sequen
         loaded.append(item.name)
     own = [node.layer.name for node in nodes if len(node.borrowed) < len(node.weights)]
     missing = [name for name in own if name not in set(loaded)]
-    return WeightsReport(tuple(loaded), tuple(missing), tuple(unused), source)
+    return WeightsReport(tuple(loaded), tuple(missing), tuple(unused), source, form_of(weights))
+
+
+def form_of(weights: Sequence[LayerWeights]) -> str:
+    """Return how a file holds its weights, in words.
+
+    >>> form_of([LayerWeights("a", "", [], "V2"), LayerWeights("b", "", [], "V2, raw float16")])
+    'V2, raw float16'
+    """
+    words = [word for layer in weights for word in layer.form.split(", ") if word]
+    return ", ".join(dict.fromkeys(words))
 
 
 def weights_of(nodes: Sequence[Node]) -> list[LayerWeights]:

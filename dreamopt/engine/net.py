@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits, traits_of
+from dreamopt.engine.batch_norms import fit_batch_norms
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobNode
 from dreamopt.engine.build import build
@@ -25,7 +26,7 @@ from dreamopt.engine.node_pass import backward_with_rule
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
 from dreamopt.parts.memory import memory_errors
-from dreamopt.schema import LayerWeights, NetDef, read_net, write_weights
+from dreamopt.schema import LayerWeights, NetDef, read_net, read_weights, write_weights
 
 TRAIN, TEST = 0, 1
 """pycaffe's numbers for the phases."""
@@ -123,6 +124,12 @@ class Net:
                 input_shape=input_shape,
                 keep=(*keep, "Python") if allow_python_layers else keep,
             )
+        read_from: str | os.PathLike[str] = ""
+        if weights is not None and any(layer.type == "BatchNorm" for layer in self.definition.param.layer):
+            if isinstance(weights, str | os.PathLike):
+                read_from = weights
+                weights = read_weights(Path(weights))
+            self.definition, weights = fit_batch_norms(self.definition, weights)
         with memory_errors(lambda: f"making the net '{self.name}'", str(self.device)):
             self.nodes, by_name, outputs = build(self.definition, self.phase, seed, allow_python_layers)
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
@@ -144,7 +151,7 @@ class Net:
                 blob._before_diff = self._weight_diffs_wanted
         self.weights_report = WeightsReport()
         if weights is not None:
-            self.copy_from(weights)
+            self.weights_report = load_weights(self.nodes, weights, read_from)
 
     @property
     def name(self) -> str:

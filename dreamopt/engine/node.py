@@ -164,6 +164,8 @@ class Node:
 
     def bottom_gradients(self, seeds: list[Tensor], device: torch.device) -> Sequence[Tensor | None]:
         """Return the bottoms' diffs for diffs of the tops; None for a bottom that no top depends on."""
+        if self.layer.caffe_traits.zeroes_bottom_diffs:
+            return [torch.zeros(blob.shape, device=device) for blob in self.bottoms]
         graph = self.recorded(device)
         return self._pulled_back(graph, seeds, device) if self._reads_again(graph) else gradients(graph.tops, graph.bottoms, seeds)
 

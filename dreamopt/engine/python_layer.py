@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dreamopt.engine.blob import Blob
+from dreamopt.schema.caffe_pb2 import LayerParameter
 
 PERMISSION = "DREAMOPT_ALLOW_PYTHON_LAYERS"
 """Environment variable that lets Python layers run where a call does not say."""
@@ -15,6 +16,14 @@ PERMISSION = "DREAMOPT_ALLOW_PYTHON_LAYERS"
 def python_layers_allowed() -> bool:
     """Return whether the environment lets Python layers run."""
     return os.environ.get(PERMISSION, "0") not in ("", "0")
+
+
+def needs_permission(layer: LayerParameter, where: object) -> str:
+    """Return the sentence on a Python layer that nobody allowed to run."""
+    return (
+        f"{where}: layer '{layer.name}' (Python) runs code of the module '{layer.python_param.module}': pass allow_python_layers=True"
+        f" (--allow-python-layers) if you trust it ({PERMISSION}=1 allows it for every net)"
+    )
 
 
 class BlobVec(list[Blob]):

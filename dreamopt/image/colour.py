@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.parts.checks import plain_number
+from dreamopt.parts.checks import plain_number, several, shown
 from dreamopt.parts.image_space import ImageSpace
 
 Colour = float | str | tuple[float, ...]
@@ -33,11 +31,12 @@ def checked_colour(colour: object) -> Colour:
     """
     if isinstance(colour, str) and (colour == "mean" or colour in _NAMED):
         return colour
-    many = list(colour) if isinstance(colour, Iterable) and not isinstance(colour, str) else [colour]
+    values = several(colour)
+    many = [colour] if values is None else values
     # Plain numbers: numpy's would be printed by their own names.
     levels = tuple(level for level in map(plain_number, many) if level is not None and 0 <= level <= 255)
-    if len(levels) != len(many) or len(levels) != (3 if isinstance(colour, Iterable) else 1):
-        raise UsageError(f"a colour is mean, black, grey, white, a grey level from 0 to 255, or (red, green, blue), not {colour!r}")
+    if len(levels) != len(many) or len(levels) != (1 if values is None else 3):
+        raise UsageError(f"a colour is mean, black, grey, white, a grey level from 0 to 255, or (red, green, blue), not {shown(colour)}")
     return levels if len(levels) == 3 else levels[0]
 
 
@@ -49,7 +48,7 @@ def colour_tensor(colour: Colour, image: Tensor, space: ImageSpace | None) -> Te
     colour : float, str or tuple
         As in `Colour`.
     image : Tensor
-        (N, C, H, W), for the number of channels, size, dtype and device. Where a mean image of another size was subtracted,
+        (N, C, H, W), or a volume, for the number of channels, size, dtype and device. Where a mean image of another size was subtracted,
         its own mean stands for it.
     space : ImageSpace or None
         Knows black and white; not needed for "mean".
@@ -64,7 +63,8 @@ def colour_tensor(colour: Colour, image: Tensor, space: ImageSpace | None) -> Te
     >>> colour_tensor("mean", torch.ones(1, 2, 3, 4), None).flatten()
     tensor([0., 0.])
     """
-    zeros = image.new_zeros(image.shape[1], 1, 1)
+    ones = (1,) * (image.dim() - 2)
+    zeros = image.new_zeros(image.shape[1], *ones)
     if colour == "mean":
         return zeros
     if space is None or space.black is None or space.white is None:
@@ -75,16 +75,17 @@ def colour_tensor(colour: Colour, image: Tensor, space: ImageSpace | None) -> Te
         levels = list(colour[::-1] if space.order == "BGR" else colour)
     else:
         levels = [_NAMED[colour] if isinstance(colour, str) else float(colour)] * image.shape[1]
-    part = image.new_tensor(levels)[:, None, None] / 255.0
+    part = image.new_tensor(levels).reshape(-1, *ones) / 255.0
     black, white = (_fitted(bound.to(image), image) for bound in (space.black, space.white))
     return torch.lerp(black, white, part) + zeros
 
 
 def colour_fits(colour: Colour, space: ImageSpace) -> bool:
     """Return whether images of a space can have a colour: three numbers want three channels."""
-    return not isinstance(colour, tuple) or (len(space.shape) == 3 and space.shape[0] == len(colour))
+    return not isinstance(colour, tuple) or (space.low is not None and space.shape[0] == len(colour))
 
 
 def _fitted(bound: Tensor, image: Tensor) -> Tensor:
-    fits = bound.dim() == 3 and bound.shape[1:] in ((1, 1), image.shape[2:])
-    return bound if fits else bound.reshape(bound.shape[0], -1).mean(1)[:, None, None]
+    size = image.shape[2:]
+    fits = bound.dim() == image.dim() - 1 and all(side in (1, full) for side, full in zip(bound.shape[1:], size, strict=True))
+    return bound if fits else bound.reshape(bound.shape[0], -1).mean(1).reshape(-1, *(1,) * len(size))

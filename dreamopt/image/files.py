@@ -1,24 +1,32 @@
 """Reading and writing images, with metadata inside."""
 
-import contextlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from dreamopt.errors import ImageError
+from dreamopt.image.modes import RGBImage as RGBImage
+from dreamopt.image.modes import rgb_of
+from dreamopt.image.opening import REDUCED, most_pixels, opened_image
+from dreamopt.image.png_text import read_png_text
+from dreamopt.image.tiff import is_tiff, read_other_tiff
 from dreamopt.parts.atomic import atomic_write
+from dreamopt.parts.reading import parse_json
 
-RGBImage = npt.NDArray[np.uint8]
+_REMEMBERED, _MOST_REMEMBERED = 4, 3 * 2**24
+_remembered: dict[tuple[tuple[object, ...], tuple[int, int] | None], RGBImage] = {}
+"""The last few images of files in the states that they had, so small as that; a reference image is asked for in every stage of a job."""
 KEY = "dreamopt"
 """Keyword of the PNG text chunk that holds the metadata."""
+MOST_METADATA = 16 * 2**20
+"""The most bytes of metadata."""
 
 
 def write_png(path: str | Path, image: RGBImage, metadata: Mapping[str, Any] | None = None, *, scratch: str | Path | None = None) -> Path:
@@ -71,27 +79,16 @@ def _json(metadata: Mapping[str, Any]) -> str:
     return text
 
 
-@contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path) as image:
-            yield image
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} is too large to be an image: {error}.") from error
-    except OSError as error:  # UnidentifiedImageError is one
-        reason = error.strerror or "it is not an image that Pillow can read, or it is damaged"
-        raise ImageError(f"{path} cannot be read: {reason}.") from error
-    except (SyntaxError, ValueError) as error:  # what Pillow's PNG reader raises on damage
-        raise ImageError(f"{path} is damaged: {error}.") from error
-
-
-def read_image(path: str | Path) -> RGBImage:
-    """Read an image of any format that Pillow knows.
+def read_image(path: str | Path, size: Sequence[int] | None = None) -> RGBImage:
+    """Read an image as red, green and blue.
 
     Parameters
     ----------
     path : str or Path
-        The file. Its EXIF orientation is applied; transparency is laid on white; grey becomes RGB.
+        The file, of one of `dreamopt.image.opening.FORMATS`; the first frame of an animation. What each kind of pixels is shown as says
+        `dreamopt.image.modes.rgb_of`.
+    size : (int, int), optional
+        (H, W) that it is wanted at least in. It matters for a JPEG above the limit of pixels alone, which is then decoded reduced.
 
     Returns
     -------
@@ -101,32 +98,32 @@ def read_image(path: str | Path) -> RGBImage:
     Raises
     ------
     ImageError
-        When the file is missing, damaged, or no image.
+        When the file is missing, damaged, no image, or above the limit of pixels.
     """
+    wanted = None if size is None else (int(size[0]), int(size[1]))
+    state: tuple[object, ...] = ()
     try:
         file = os.stat(path)
-    except OSError:
-        return _decoded(path)
+        state = (os.fspath(path), file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size, most_pixels())
+    except (OSError, ValueError):
+        pass  # what is wrong with it says opened_image
     # A copy: whoever writes into it must not change what the next one reads.
-    return _remembered(os.fspath(path), file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size).copy()
-
-
-@lru_cache(maxsize=4)
-def _remembered(path: str, *_: int) -> RGBImage:
-    """Return an image of a file in this state; a reference image is asked for in every stage of a job, and decoded once."""
-    return _decoded(path)
-
-
-def _decoded(path: str | Path) -> RGBImage:
-    with _opened(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-        elif upright.mode.startswith("I;16") or upright.mode == "I":
-            deep = np.asarray(upright, dtype=np.float64) / 257.0  # 65535 becomes 255
-            upright = Image.fromarray(np.clip(np.rint(deep), 0, 255).astype(np.uint8))
-        return np.array(upright.convert("RGB"))
+    for key in ((state, None), (state, wanted)):
+        if key in _remembered:
+            return _remembered[key].copy()
+    try:
+        with opened_image(path, wanted) as image:
+            rgb, reduced = rgb_of(image), REDUCED in image.info
+    except ImageError as problem:
+        other = read_other_tiff(path) if isinstance(problem.__cause__, UnidentifiedImageError) and is_tiff(path) else None
+        if other is None:
+            raise
+        rgb, reduced = other, False
+    if state and rgb.size <= _MOST_REMEMBERED:
+        _remembered[state, wanted if reduced else None] = rgb.copy()
+        while len(_remembered) > _REMEMBERED:
+            _remembered.pop(next(iter(_remembered)), None)
+    return rgb
 
 
 def read_png(path: str | Path) -> RGBImage:
@@ -137,20 +134,29 @@ def read_png(path: str | Path) -> RGBImage:
     ImageError
         When the file is missing, damaged, or no image.
     """
-    with _opened(path) as image:
+    with opened_image(path) as image:
         return np.array(image)
 
 
 def covering(image: npt.NDArray[Any], size: Sequence[int]) -> RGBImage:
-    """Return an image (H, W, 3) scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
+    """Return an image, (H, W), (H, W, 3) or (H, W, C), scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
 
     >>> covering(np.zeros((30, 20, 3), dtype=np.uint8), (12, 16)).shape
     (12, 16, 3)
     """
     height, width = (int(v) for v in size)
-    if image.shape[:2] == (height, width):
-        return np.asarray(image, dtype=np.uint8)
-    whole = Image.fromarray(np.asarray(image, dtype=np.uint8))
+    array = np.asarray(image)
+    if array.ndim not in (2, 3) or not array.size:
+        raise ImageError(f"an image is an array (H, W), (H, W, 3) or (H, W, C), not one of shape {array.shape}.")
+    if array.dtype != np.uint8:
+        if not np.isfinite(array).all():
+            raise ImageError("an image holds values that are not finite.")
+        array = np.clip(np.rint(array), 0, 255).astype(np.uint8)
+    if array.shape[:2] == (height, width):
+        return array
+    if array.ndim == 3 and array.shape[2] != 3:
+        return np.stack([covering(array[..., channel], size) for channel in range(array.shape[2])], axis=-1)
+    whole = Image.fromarray(array)
     factor = max(height / whole.height, width / whole.width)
     across, down = max(width, round(whole.width * factor)), max(height, round(whole.height * factor))
     left, top = (across - width) // 2, (down - height) // 2
@@ -174,15 +180,10 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ImageError
-        When the file cannot be read, or holds no metadata of dreamopt's.
+        When the file cannot be read, or holds no metadata of dreamopt's, or metadata that are damaged or too long.
     """
-    with _opened(path) as image:
-        image.load()  # text chunks may stand after the pixels
-        text = image.info.get(KEY)
-    try:
-        found = None if text is None else json.loads(text)
-    except ValueError as error:
-        raise ImageError(f"the metadata of {path} is damaged: {error}.") from error
+    text = read_png_text(path, KEY, MOST_METADATA)
+    found = None if text is None else parse_json(text, f"the metadata of {path}", ImageError)
     if not isinstance(found, dict):
         raise ImageError(f"{path} holds no metadata of dreamopt's.")
     return found

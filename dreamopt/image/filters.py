@@ -19,20 +19,20 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
 
     .. math:: x \leftarrow G_\sigma * x, \qquad G_\sigma(t) \propto e^{-t^2 / 2 \sigma^2}, \quad |t| \le \lfloor 4 \sigma + 1/2 \rfloor
 
-    along rows and columns, the image mirrored at its edges (``d c b a | a b c d | d c b a``): the numbers of
-    ``scipy.ndimage.gaussian_filter`` with its defaults.
+    along rows and columns, in a volume along every axis beside the channels, the image mirrored at its edges
+    (``d c b a | a b c d | d c b a``): the numbers of ``scipy.ndimage.gaussian_filter`` with its defaults.
 
     Parameters
     ----------
     image : Tensor
-        (N, C, H, W).
+        (N, C, H, W), or with any other number of axes beside the channels, at least one.
     sigma : float
         σ in pixels; below 0.1 the image stays as it is.
 
     Returns
     -------
     Tensor
-        (N, C, H, W), differentiable.
+        Of the image's shape, differentiable.
 
     Examples
     --------
@@ -47,6 +47,8 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = (kernel / kernel.sum()).to(dtype=image.dtype, device=image.device)
+    if image.dim() != 4:
+        return torch.stack([_blurred(item, kernel, radius) for item in image])
     n, c, h, w = image.shape
     rows, columns = _mirrored(h, radius, image.device), _mirrored(w, radius, image.device)
     blurred = []
@@ -55,6 +57,15 @@ def gaussian(image: Tensor, sigma: float) -> Tensor:
         planes = functional.conv2d(gather(item[:, None], 2, rows), kernel.reshape(1, 1, -1, 1))
         blurred.append(functional.conv2d(gather(planes, 3, columns), kernel.reshape(1, 1, 1, -1)))
     return torch.stack(blurred).reshape(n, c, h, w)
+
+
+def _blurred(item: Tensor, kernel: Tensor, radius: int) -> Tensor:
+    """Return one item (C, ...) blurred along each axis beside the channels in turn."""
+    for axis in range(1, item.dim()):
+        wide = gather(item, axis, _mirrored(item.shape[axis], radius, item.device)).movedim(axis, -1)
+        lines = functional.conv1d(wide.reshape(-1, 1, wide.shape[-1]), kernel.reshape(1, 1, -1))
+        item = lines.reshape(*wide.shape[:-1], -1).movedim(-1, axis)
+    return item
 
 
 def bilateral(image: Tensor, sigma_colour: float, sigma_space: float) -> Tensor:
@@ -100,7 +111,7 @@ def soft_box(image: Tensor, width: int) -> Tensor:
     Parameters
     ----------
     image : Tensor
-        (N, C, H, W).
+        (N, C, H, W), or with any other number of axes beside the channels: the square is a cube in a volume.
     width : int
         Side of the square, odd: 3 gives the centre the weight 1 and each of its eight neighbours 1/2.
 
@@ -109,20 +120,21 @@ def soft_box(image: Tensor, width: int) -> Tensor:
     >>> soft_box(torch.tensor([[[[0.0, 4.0, 0.0]]]]), 3).flatten()
     tensor([1.3333, 2.0000, 1.3333])
     """
-    h, w = image.shape[2:]
 
     def summed(planes: Tensor) -> Tensor:
         # Half the square and half the one without its rim; each a sum along columns, then along rows.
         return 0.5 * (_box(planes, width // 2) + _box(planes, width // 2 - 1))
 
-    return summed(image) / summed(image.new_ones(1, 1, h, w))
+    return summed(image) / summed(image.new_ones(1, 1, *image.shape[2:]))
 
 
 def _box(planes: Tensor, reach: int) -> Tensor:
-    h, w = planes.shape[2:]
-    wide = functional.pad(planes, (reach, reach, reach, reach))
-    rows = sum((wide[:, :, k : k + h] for k in range(1, 2 * reach + 1)), wide[:, :, :h])
-    return sum((rows[:, :, :, k : k + w] for k in range(1, 2 * reach + 1)), rows[:, :, :, :w])
+    sides = planes.shape[2:]
+    summed = functional.pad(planes, (reach, reach) * len(sides))
+    for axis, side in enumerate(sides, 2):
+        wide = summed
+        summed = sum((wide.narrow(axis, k, side) for k in range(1, 2 * reach + 1)), wide.narrow(axis, 0, side))
+    return summed
 
 
 def percentile(values: Tensor, percent: float) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import ImageError
-from dreamopt.image.colour import LUMINANCE
+from dreamopt.image.channels import planes_of
 from dreamopt.image.files import covering, read_image
 from dreamopt.image.reference import ImageValue
 from dreamopt.parts.image_space import ImageSpace
@@ -24,7 +24,8 @@ Init = str | os.PathLike[str] | NDArray[Any] | Tensor | ImageValue | None
 def given_images(init: str | ImageValue, space: ImageSpace, n: int) -> Tensor:
     """Return the images to start from, (N, ...), in the net's input space.
 
-    An image of another size is scaled to cover the image space and cut to its middle; a tensor must fit.
+    An image of another size is scaled to cover the image space and cut to its middle, and becomes channels by
+    `dreamopt.image.channels.planes_of`; a tensor must fit.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def given_images(init: str | ImageValue, space: ImageSpace, n: int) -> Tensor:
         if init.shape not in ((*space.shape,), (n, *space.shape)):
             raise ImageError(f"the image to start from has shape {init.shape}, but {space.shape} or {(n, *space.shape)} is needed")
     else:
-        values = torch.from_numpy(_planes(read_image(init) if isinstance(init, str) else init.array(), space))
+        values = torch.from_numpy(_planes(read_image(init, space.shape[-2:]) if isinstance(init, str) else init.array(), space))
     given = values.to(dtype=space.like.dtype, device=space.like.device)
     if not (isinstance(init, ImageValue) and init.is_tensor):
         assert space.black is not None
@@ -47,20 +48,15 @@ def given_images(init: str | ImageValue, space: ImageSpace, n: int) -> Tensor:
 def _planes(picture: NDArray[Any], space: ImageSpace) -> NDArray[np.float64]:
     """Return an image's grey levels as planes (C, H, W) in the image space's channel order."""
     if len(space.shape) != 3 or space.low is None:
-        raise ImageError(f"a picture cannot be the start of a vector of {space.shape}; give a tensor of that shape")
+        raise ImageError(f"an image cannot be the start of an input of shape {space.shape}; give a tensor of that shape")
     channels, *size = space.shape
     array = np.asarray(picture)
     if array.ndim == 2:
         array = array[..., None]
-    if array.ndim == 3 and array.shape[2] == 1 and channels in (1, 3):
-        array = np.repeat(array, 3, axis=2)
-    if array.ndim == 3 and array.shape[2] == 3 and channels in (1, 3):
-        if list(array.shape[:2]) != size:
-            array = covering(np.clip(np.rint(array), 0, 255).astype(np.uint8), size)
-        array = array if channels == 3 else (array @ np.array(LUMINANCE))[..., None]
-    if array.shape != (*size, channels):
-        many = f"pictures have 3 channels; for {channels} give" if array.ndim == 3 and array.shape[2] == 3 else "give"
-        raise ImageError(f"a picture of shape {array.shape} does not fit the canvas {space.shape}: {many} (H, W, C) = {(*size, channels)}")
-    if channels >= 3 and space.order == "BGR":
-        array = np.concatenate([array[..., 2::-1], array[..., 3:]], axis=-1)
-    return np.ascontiguousarray(np.moveaxis(array.astype(np.float64), -1, 0))
+    if array.ndim == 3 and array.shape[2] in (1, 3) and list(array.shape[:2]) != size:
+        photograph = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array
+        array = covering(np.clip(np.rint(photograph), 0, 255).astype(np.uint8), size)
+    if list(array.shape[:2]) == size and array.ndim == 3 and array.shape[2] in (1, 3, channels):
+        return np.ascontiguousarray(planes_of(array, channels, space.order))
+    fit = f"give (H, W, C) = {(*size, channels)}, or a photograph (H, W, 3) of any size"
+    raise ImageError(f"an image of shape {array.shape} does not fit the canvas {space.shape}: {fit}")

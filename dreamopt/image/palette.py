@@ -108,7 +108,7 @@ def _middle(palette: Palette, space: ImageSpace) -> Tensor:
 def image_shape(space: ImageSpace, who: str) -> tuple[int, int, int]:
     """Return (C, H, W) of an image space that holds images, and refuse a vector's."""
     if len(space.shape) != 3 or space.low is None or space.high is None:
-        raise ImageError(f"{who} makes pictures, but the net's input is a vector of {space.shape}; use Pixels")
+        raise ImageError(f"{who} makes images, but the net's input has the shape {space.shape} and no grey levels; use Pixels")
     channels, height, width = space.shape
     return channels, height, width
 

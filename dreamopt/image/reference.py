@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamopt.errors import ImageError
+from dreamopt.parts.checks import shown
+
 
 class ImageValue:
     """An image in memory as a parameter: immutable, compared by its values, printed as its hash.
@@ -60,9 +63,25 @@ ReferenceImage = str | ImageValue
 def as_image_value(image: str | os.PathLike[str] | NDArray[Any] | Tensor | ImageValue | None) -> str | ImageValue | None:
     """Return a path as a string, and an image in memory as an immutable `ImageValue`.
 
+    Raises
+    ------
+    ImageError
+        For anything else.
+
+    Examples
+    --------
     >>> as_image_value(np.zeros((5, 7, 3), np.uint8))
     <image 5x7x3 eb94f0dd>
     """
     if image is None or isinstance(image, ImageValue):
         return image
-    return os.fspath(image) if isinstance(image, str | os.PathLike) else ImageValue(image)
+    if isinstance(image, str | os.PathLike):
+        return os.fspath(image)
+    try:
+        array = image if isinstance(image, Tensor) else np.asarray(image)
+        is_numeric = not array.is_complex() if isinstance(array, Tensor) else array.dtype.kind in "buif"
+    except (TypeError, ValueError):  # a list of lists of different lengths
+        is_numeric = False
+    if not is_numeric or array.ndim == 0 or 0 in array.shape:
+        raise ImageError(f"an image is a file's path, an array of numbers or a tensor, not {shown(image)}")
+    return ImageValue(array)

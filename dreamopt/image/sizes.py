@@ -25,8 +25,8 @@ class _Shapes(Stream):
         return torch.empty(tuple(shape), dtype=like.dtype, device="meta")
 
 
-def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepContext) -> tuple[int, int]:
-    """Return the (H, W) of what the net sees: transforms may grow and cut the image.
+def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepContext) -> tuple[int, ...]:
+    """Return the (H, W) of what the net sees, for a signal or a volume its size: transforms may grow and cut the image.
 
     Parameters
     ----------
@@ -64,11 +64,11 @@ def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepC
                 given = space.like.expand(1, space.shape[0], *size)
                 size = tuple(transform(given, [Stream(0, 0).fold_in(0, 0, place)], real).shape[2:])
         image = torch.empty((1, space.shape[0], *_checked(space, size, transform)), dtype=space.like.dtype, device="meta")
-    return size[0], size[1]
+    return size
 
 
 def _checked(space: ImageSpace, size: tuple[int, ...], transform: Transform | None) -> tuple[int, ...]:
     maker = "" if transform is None else f", which the transform {transform} makes,"
-    what = f"an image of {size[1]} x {size[0]} pixels{maker}"
+    what = f"an image of {' x '.join(map(str, reversed(size)))} pixels{maker}"
     require_memory(space.like.element_size() * space.shape[0] * math.prod(size), what, str(space.like.device))
     return size

@@ -17,11 +17,12 @@ from torch.nn import functional
 from dreamopt.errors import ImageError
 from dreamopt.image.colour import LUMINANCE
 from dreamopt.image.files import covering, read_image
+from dreamopt.parts.npy import read_npy
 
 PHOTOGRAPHS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 """The photographs of things in scikit-image's data folder; those that are not on this disk are left out, never fetched."""
 Directions = tuple[tuple[float, ...], ...]
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 def image_files(pictures: str | None) -> list[Path]:
@@ -79,7 +80,7 @@ def magnitudes(pictures: str | None, channels: int, size: tuple[int, int], direc
     """
     if pictures is not None and pictures.endswith(".npy"):
         return _measured(pictures, channels, size)
-    planes = [plane for path in image_files(pictures) for plane in _cuttings(read_image(path), size)]
+    planes = [plane for path in image_files(pictures) for plane in _cuttings(read_image(path, _enough(size)), size)]
     colours = np.stack(planes) / 255.0
     colours = colours - colours.mean((0, 1, 2))
     if channels != 3:
@@ -92,6 +93,11 @@ def magnitudes(pictures: str | None, channels: int, size: tuple[int, int], direc
     rows = -np.arange(size[0]) % size[0]
     mean = (strengths.mean(0) + strengths[:, rows].mean(0)) / 2
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(mean, -1, 0)))
+
+
+def _enough(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of an image whose overlapping corners, of two thirds each, still have the size asked for."""
+    return (-(-3 * size[0] // 2), -(-3 * size[1] // 2))
 
 
 def _cuttings(picture: NDArray[np.uint8], size: tuple[int, int]) -> list[NDArray[np.float64]]:
@@ -107,10 +113,7 @@ def _hann(side: int) -> NDArray[np.float64]:
 
 
 def _measured(path: str, channels: int, size: tuple[int, int]) -> Tensor:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as problem:
-        raise ImageError(f"{path} cannot be read as an array of strengths: {problem}") from problem
+    values = read_npy(path, "the strengths", ImageError, kinds="iufc")
     if values.ndim != 3 or values.shape[0] != channels or not np.isfinite(np.abs(values)).all():
         raise ImageError(f"{path} must hold finite strengths (C, h, w) with C = {channels}, not {values.shape}")
     strengths = torch.from_numpy(np.abs(values).astype(np.float64))[None]

@@ -123,7 +123,7 @@ class Catalogue(Mapping[str, Model]):
     def __getitem__(self, name: str) -> Model:
         model = self._models.get(name) or self._models.get(name.lower().replace("-", "_"))
         if model is None:
-            hint = suggest(name, self._models, cutoff=0.4) or "`dreamopt models` lists those it knows."
+            hint = suggest(name, self._models) or "`dreamopt models` lists those it knows."
             raise ModelError(f"the catalogue has no model named {name!r}; {hint}")
         return model
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dreamopt.objective.units import with_units
+
 if TYPE_CHECKING:
     from dreamopt.backends.base import LayerInfo
     from dreamopt.network import Network
@@ -39,7 +41,7 @@ def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
     names = list(dict.fromkeys([*objective.layers, *(key for reads in below.values() for _, key in reads)]))
     with torch.enable_grad():
         activations = network.activations(x, names, between_layers=True)
-        value = objective({layer: activations[layer] for layer in objective.layers}).sum()
+        value = objective({layer: with_units(activations[layer]) for layer in objective.layers}).sum()
         attached = {name: act for name, act in activations.items() if act.requires_grad}
         if not value.requires_grad:
             loose = [layer for layer in objective.layers if layer not in attached]
@@ -96,7 +98,7 @@ def _nonfinite(network: Network, objective: Objective, image: Tensor) -> str | N
                 most = max((float(activations[read].detach().abs().max()) for _, read in reads), default=float(x.detach().abs().max()))
                 kinds = _count_nonfinite(activations[key])
                 return f"{info} is the first whose values are not finite ({kinds}); what it reads goes up to {most:.3g} in size"
-        value = objective({layer: activations[layer] for layer in objective.layers}).sum()
+        value = objective({layer: with_units(activations[layer]) for layer in objective.layers}).sum()
         if not bool(torch.isfinite(value)):
             return f"{objective} is {value.item()}, though the activations that it reads are finite"
         attached = {name: act for name, act in activations.items() if act.requires_grad}

@@ -1,41 +1,146 @@
-"""Names of classes: reading a labels file, finding the class that a name means."""
+"""Names of classes: reading a labels file, fitting it to a net's classes, finding the class that a name means."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
+from dreamopt.backends.base import LayerInfo, NetGraph
 from dreamopt.errors import TargetError, UsageError, suggest
+from dreamopt.network.label_forms import LabelText, read_form
+from dreamopt.parts.reading import UTF_MARKS, decode_text, read_bytes
+from dreamopt.schema.file_type import describe_file_type, is_text
 
 _WORDNET = re.compile(r"n\d{8}\s+")
+_MOST_BYTES = 8 * 2**20
+_LISTED = 5
+_BACKGROUND = ("background", "__background__", "none_of_the_above", "none of the above", "dummy", "unlabeled", "unlabelled", "void", "bg")
+_NO_CLASS = (*_BACKGROUND, "name", "label", "class")
 
 
-def read_labels(labels: str | os.PathLike[str] | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the class names in order, from a sequence or from a text file with one in each line.
+@dataclass(frozen=True)
+class Labels:
+    """The names of a net's classes.
+
+    Parameters
+    ----------
+    names : tuple of str
+        In the order of the classes; empty for a class that the file leaves out.
+    form : str
+        Which form the file has, for people; empty for names that came from Python.
+    warnings : tuple of str
+        What does not fit, one sentence each.
+    """
+
+    names: tuple[str, ...]
+    form: str
+    warnings: tuple[str, ...] = ()
+
+
+def read_labels(labels: str | os.PathLike[str] | Sequence[str] | None, counts: Collection[int] = ()) -> Labels | None:
+    """Return the class names in order, from a sequence or from a file of any of the forms in `dreamopt.network.label_forms`.
+
+    Parameters
+    ----------
+    labels : path or sequence of str, optional
+        The file, or the names.
+    counts : collection of int
+        How many classes the net has, by each of its outputs; empty if that is unknown.
 
     Raises
     ------
     UsageError
-        For a file that cannot be read.
+        For a file that cannot be read, or is none of names.
     """
     if labels is None:
         return None
+    notes: list[str] = []
     if not isinstance(labels, str | os.PathLike):
-        return tuple(str(label).strip() for label in labels)
+        names, what, said = [str(label).strip() for label in labels], "labels", LabelText([], "")
+    else:
+        what = f"the labels file '{os.fspath(labels)}'"
+        text, notes = _text(labels, what)
+        said = read_form(text, os.fspath(labels))
+        names = said.names if isinstance(said.names, list) else _in_order(said.names, said.absolute, counts, what, notes)
+    if not names:
+        raise UsageError(f"{what} {'is' if said.form else 'are'} empty")
+    notes += _misfit(names, counts, what)
+    return Labels(tuple(names), said.form, tuple(notes))
+
+
+def class_counts(layers: Sequence[LayerInfo]) -> set[int]:
+    """Return how many classes a net's outputs have: the channels of each value that no layer reads, from two on.
+
+    Examples
+    --------
+    >>> fc8 = LayerInfo("fc8", "Parameter", (), ("fc8",), ((1000,),))
+    >>> class_counts([fc8, LayerInfo("prob", "Softmax", ("fc8",), ("prob",), ((1000,),))])
+    {1000}
+    """
+    read = {value for values in NetGraph(layers).reads for value in values}
+    counts = [info.shapes[j][0] for i, info in enumerate(layers) for j in range(len(info.shapes)) if (i, j) not in read and info.shapes[j]]
+    return {count for count in counts if count > 1}
+
+
+def _text(path: str | os.PathLike[str], what: str) -> tuple[str, list[str]]:
+    """Return a file's text, and what is to be said of its encoding."""
+    content = read_bytes(path, "the labels file", UsageError, _MOST_BYTES)
+    kind = describe_file_type(content[:4096])
+    if not kind and not content.startswith(UTF_MARKS) and not is_text(content[:4096]):
+        kind = "a binary file"
+    if kind:
+        raise UsageError(f"{what} is {kind}, and no text of names")
     try:
-        text = Path(labels).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"the labels file '{os.fspath(labels)}' cannot be read: {problem}") from problem
-    return tuple(line.strip() for line in text.rstrip().splitlines())
+        return decode_text(content, what, UsageError), []
+    except UsageError as problem:
+        if content.startswith(UTF_MARKS) or not is_text(content):
+            raise
+        try:
+            return content.decode("cp1252"), [f"{what} is not in UTF-8, and was read as Latin-1 (Windows-1252)"]
+        except UnicodeDecodeError:
+            raise problem from None
+
+
+def _in_order(named: dict[int, str], absolute: bool, counts: Collection[int], what: str, notes: list[str]) -> list[str]:
+    """Return names by number as a list; numbers from 1 on are moved down by one, unless the net has a class 0 for none of them."""
+    if not named:
+        return []
+    low, high = min(named), max(named)
+    from_one = high in counts or (not absolute and high + 1 not in counts)  # else the net has a class 0 for none of them
+    shift = 1 if low == 1 and from_one else 0
+    names = [named.get(number, "") for number in range(shift, high + 1)]
+    missing = [number for number in range(low, high + 1) if number not in named]
+    if missing:
+        shown = ", ".join(map(str, missing[:_LISTED])) + (f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else "")
+        notes.append(f"{what} has no name for {'the number' if len(missing) == 1 else 'the numbers'} {shown}")
+    if shift and high not in counts:
+        notes.append(f"{what} counts from 1: its number 1 is taken as the net's class 0")
+    return names
+
+
+def _misfit(names: Sequence[str], counts: Collection[int], what: str) -> list[str]:
+    """Return a sentence if there are more or fewer names than classes."""
+    if not counts or len(names) in counts:
+        return []
+    classes = " or ".join(map(str, sorted(counts)))
+    sentence = f"{what} {'has' if 'file' in what else 'have'} {len(names)} names, but the net has {classes} classes"
+    if len(names) - 1 in counts:
+        if names[0].casefold() in _NO_CLASS:
+            return [f"{sentence}: without the first, '{names[0]}', each name would stand at its class"]
+        return [f"{sentence}: one of the names may be for a background that the net does not have"]
+    if len(names) + 1 in counts:
+        return [f"{sentence}: the net's class 0 may be the background, which the names leave out, so that each stands one too low"]
+    return [f"{sentence}: names may stand at the wrong classes"]
 
 
 def _names(label: str) -> set[str]:
-    """Return every way to write a label: whole, without its WordNet number, each of its synonyms."""
+    """Return every way to write a label: whole, without its WordNet number, each of its synonyms, with spaces for underscores."""
     whole = label.casefold()
     bare = _WORDNET.sub("", whole)
-    return {whole, bare, *(part.strip() for part in bare.split(","))}
+    ways = {whole, bare, *(part.strip() for part in bare.split(","))}
+    return ways | {way.replace("_", " ") for way in ways}
 
 
 def find_label(labels: Sequence[str] | None, wanted: str) -> int:
@@ -54,8 +159,8 @@ def find_label(labels: Sequence[str] | None, wanted: str) -> int:
     if labels is None:
         raise TargetError(f"class '{wanted}' is a name, but no labels are known; give the labels file, or the class's number")
     key = wanted.strip().casefold()
-    exact = [i for i, label in enumerate(labels) if key in (label.casefold(), _WORDNET.sub("", label.casefold()))]
-    found = exact or [i for i, label in enumerate(labels) if key in _names(label)]
+    exact = [i for i, label in enumerate(labels) if key and key in (label.casefold(), _WORDNET.sub("", label.casefold()))]
+    found = exact or [i for i, label in enumerate(labels) if key and key in _names(label)]
     if len(found) == 1:
         return found[0]
     if found:

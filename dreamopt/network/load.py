@@ -15,12 +15,14 @@ from numpy.typing import ArrayLike
 from dreamopt import data
 from dreamopt.backends.base import START_TIMEOUT, TIMEOUT, Backend, OpenOptions
 from dreamopt.backends.caffe.python_layers import permitted, read_with_python_data
+from dreamopt.backends.inputs.cut import with_input
 from dreamopt.backends.registry import opener
 from dreamopt.errors import DreamoptWarning, ModelError, UsageError
 from dreamopt.models import locate
-from dreamopt.network.input_space import NAMES, input_space
-from dreamopt.network.labels import read_labels
-from dreamopt.network.network import Network
+from dreamopt.network.feed import FeedImage, read_feed
+from dreamopt.network.input_space import NAMES, InputSpace, input_space
+from dreamopt.network.labels import class_counts, read_labels
+from dreamopt.network.network import Network, kind_of
 from dreamopt.network.preprocessing import ZOO_MEAN
 from dreamopt.schema import NetDef, read_mean, read_net
 
@@ -52,6 +54,8 @@ def load_net(
     strict: bool = False,
     allow_python_layers: bool | None = None,
     known: Mapping[str, Any] | None = None,
+    input: str | None = None,
+    feed: Mapping[str, ArrayLike | StrPath] | None = None,
 ) -> Network:
     """Load a trained Caffe net as a differentiable function of images.
 
@@ -87,9 +91,9 @@ def load_net(
     scale : float, optional
         What the difference is multiplied by (MobileNet's is 0.017).
     labels : path or sequence of str, optional
-        Names of the classes, in a file one in each line.
+        Names of the classes, or their file, in any of the forms in docs/formats.md.
     input_shape : sequence of int or mapping, optional
-        Where the file leaves the input's shape open, or to change it: (N, C, H, W), or by blob name.
+        Where the file leaves the shape of ``input`` open, or to change it: (N, C, H, W); or of several by blob name.
     seed : int
         For the fillers of layers without weights.
     phase : {"TEST", "TRAIN"}
@@ -108,6 +112,13 @@ def load_net(
         environment variable ``DREAMOPT_ALLOW_PYTHON_LAYERS`` says: ``1`` allows it.
     known : mapping, optional
         ``mean``, ``scale`` and ``channel_order`` as the catalogue has them, which count where neither the caller nor the prototxt says.
+    input : str, optional
+        What is optimized: an input of the net, by default the one that an image goes into; or any other blob or layer, where the net is
+        then cut, so that what it wrote is the input. Embedded words are optimized so.
+    feed : mapping, optional
+        What the other inputs are fed, by name: a number, an array of one sample (which each sample gets) or of all, the path of a
+        ``.npy`` file or of an image, or text of numbers with commas between them. By default zeros; for the marks of where sequences
+        begin 0 and then 1, for a detector's ``im_info`` height, width and 1, and for its boxes the whole image.
 
     Returns
     -------
@@ -116,7 +127,7 @@ def load_net(
     Warns
     -----
     DreamoptWarning
-        If any weights are random.
+        If any weights are random, or the labels' number is not that of the net's classes.
 
     Raises
     ------
@@ -128,6 +139,7 @@ def load_net(
         For an unknown backend or device, or a Caffe that is missing, too old, or refuses the net.
     """
     open_net = opener(backend)
+    feeds, feed_files = read_feed(feed)
     given: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale}
     known_from, files = "catalogue", [weights, labels]
     if prototxt_or_name is None or prototxt_or_name == EMBEDDED:
@@ -158,23 +170,52 @@ def load_net(
             stages=stages,
             strict=strict,
             open_item=None if default_input_size is None else (_channels(known_mean), *default_input_size),
+            optimized=input,
+            partial=True,
         )
-    options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout)
+    is_cut = False
+    if input is not None:
+        shape = input_shape.get(input) if isinstance(input_shape, Mapping) else input_shape
+        definition, input, is_cut = with_input(definition, input, shape)
+    if is_cut and mean is not None:
+        raise UsageError(f"a mean was given, but the net is cut at '{input}', and its input is what a layer wrote, not an image")
+    options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout, input, feeds)
     computed = open_net(definition, weights, options)
     notes = _weights_notes(computed, weights, seed)
-    names = read_labels(labels)
-    item = computed.input_shape
-    if len(item) != 3 and mean is not None:
-        raise UsageError(f"a mean was given, but the net's input '{computed.input_name}' is a vector of {item}, not an image")
+    class_names = read_labels(labels, class_counts(computed.layers))
+    for sentence in () if class_names is None else class_names.warnings:
+        notes.append(sentence)
+        warnings.warn(sentence, DreamoptWarning, stacklevel=2)
+    space = None if is_cut else _input_space(computed, given, definition, known, known_from)
     preprocessing = None
-    if len(item) == 3:
-        space = input_space(item[0], given, definition.transforms.get(computed.input_name), known, known_from)
+    if space is not None:
         preprocessing = space.preprocessing
         notes += space.notes
         files += space.files
-    network = Network(computed, preprocessing, names, notes)
+    names = None if class_names is None else class_names.names
+    network = Network(computed, preprocessing, names, notes, is_image=preprocessing is not None and len(computed.input_shape) == 3)
+    network.labels_form = "" if class_names is None else class_names.form
+    if network.index_reader is not None:
+        network.notes += (network.index_sentence,)
+    for value in feeds.values():
+        if isinstance(value, FeedImage):
+            value.preprocessing = preprocessing
+    files += feed_files
     network.files = tuple(dict.fromkeys(os.fspath(path) for path in files if isinstance(path, str | os.PathLike)))
     return network
+
+
+def _input_space(
+    backend: Backend, given: Mapping[str, Any], definition: NetDef, known: Mapping[str, Any] | None, known_from: str
+) -> InputSpace | None:
+    """Return how images become the input; None for an input that has no grey levels."""
+    item, transform = backend.input_shape, definition.transforms.get(backend.input_name)
+    is_said = any(given[name] is not None for name in ("mean", "scale")) or transform is not None
+    if len(item) == 3 or (len(item) == 4 and (item[0] == 3 or is_said)):
+        return input_space(item[0], given, transform, known, known_from, axes=len(item) - 1)
+    if given["mean"] is not None:
+        raise UsageError(f"a mean was given, but the net's input '{backend.input_name}' is {kind_of(item)}, not an image")
+    return None
 
 
 def embedded() -> tuple[Path, Path, dict[str, Any]]:
@@ -192,7 +233,7 @@ def embedded() -> tuple[Path, Path, dict[str, Any]]:
 
 
 def _is_name(text: str) -> bool:
-    return not (os.sep in text or text.endswith(".prototxt") or Path(text).exists())
+    return not (os.sep in text or text.endswith(".prototxt") or os.path.exists(text))
 
 
 def _weights_notes(backend: Backend, weights: StrPath | None, seed: int) -> list[str]:

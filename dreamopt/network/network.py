@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -18,15 +19,27 @@ from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError, sug
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
-from dreamopt.objective import ImageValue, ReferenceImage
+from dreamopt.objective import ImageValue, ReferenceImage, with_units
+from dreamopt.parts.checks import SIDE, check_whole
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import memory_errors
+from dreamopt.schema.not_computed import NotComputed
 
 Size = int | Sequence[int] | None
 """An input size: pixels of a square's side, (H, W), or None for the size in the net's file."""
 
 
 _LISTED = 12
+_KINDS = {1: "a vector", 2: "a signal (channels, steps)", 3: "what a layer wrote", 4: "a volume (channels, depth, height, width)"}
+
+
+def kind_of(item: Shape) -> str:
+    """Return in words what an input is whose items have this shape, where it is no image.
+
+    >>> kind_of((3, 16, 112, 112))
+    'a volume (channels, depth, height, width) of (3, 16, 112, 112)'
+    """
+    return f"{_KINDS.get(len(item), 'an array')} of {item}"
 
 
 class Network:
@@ -39,17 +52,27 @@ class Network:
     backend : Backend
         What computes the net.
     preprocessing : Preprocessing, optional
-        How pictures become its input; None for a net whose input is a vector.
+        How images, or volumes, become its input; None for a net whose input has no grey levels.
     labels : sequence of str, optional
         Names of the classes.
     notes : sequence of str
         What was altered or assumed when the net was read, one sentence each.
+    is_image : bool, optional
+        Whether the input is an image; by default where it has the shape of one.
     """
 
     def __init__(
-        self, backend: Backend, preprocessing: Preprocessing | None = None, labels: Sequence[str] | None = None, notes: Sequence[str] = ()
+        self,
+        backend: Backend,
+        preprocessing: Preprocessing | None = None,
+        labels: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
+        *,
+        is_image: bool | None = None,
     ) -> None:
-        if preprocessing is None and len(backend.input_shape) == 3:
+        self.has_image_input = len(backend.input_shape) == 3 if is_image is None else is_image
+        """Whether the input is an image (C, H, W): not a vector, a signal or a volume, nor what a layer of a cut net wrote."""
+        if preprocessing is None and self.has_image_input:
             preprocessing = preprocessing_of(backend.input_shape[0])
         self.backend = backend
         self.preprocessing = preprocessing
@@ -57,6 +80,8 @@ class Network:
         self.notes = tuple(notes)
         self.files: tuple[str, ...] = ()
         """The files that it was loaded from, but for those of the package itself."""
+        self.labels_form = ""
+        """The form of the labels' file, in words."""
         self._hash: str | None = None
 
     @property
@@ -85,14 +110,19 @@ class Network:
         return self.backend.layers
 
     @cached_property
+    def left_out(self) -> Sequence[NotComputed]:
+        """The layers of the file that are not computed, with the reasons, in the order of the file."""
+        return tuple(getattr(self.backend, "not_computed", ()))
+
+    @property
+    def not_computed(self) -> Mapping[str, str]:
+        """By the name of each layer that is not computed, why: it, or a layer that it needs, is unknown, must not run or does not fit."""
+        return {entry.name: entry.reason for entry in self.left_out}
+
+    @cached_property
     def graph(self) -> NetGraph:
         """Which layer makes each value, who reads it, and what names mean."""
         return NetGraph(self.backend.layers)
-
-    @property
-    def has_image_input(self) -> bool:
-        """Whether the input is a picture (C, H, W), and not a vector."""
-        return self.preprocessing is not None
 
     @property
     def channel_order(self) -> str:
@@ -115,26 +145,31 @@ class Network:
         return self.bounds_at(None)
 
     def bounds_at(self, size: Size) -> tuple[Tensor, Tensor]:
-        """Return `bounds` for pictures of this size; (C, H, W) where a mean image of that size was given."""
+        """Return `bounds` for images of this size; (C, H, W) where a mean image of that size was given."""
         low, high = self._picture().bounds(None if size is None else self.item_shape(size)[1:])
         return self._tensor(low), self._tensor(high)
 
     def item_shape(self, size: Size = None) -> Shape:
-        """Return one item's input shape at a size.
+        """Return one item's input shape at a size, which for signals and volumes has as many numbers as there are axes beside the channels.
 
         Raises
         ------
         UsageError
-            For a size that is not one or two whole numbers above 0, or one given to a net whose input is no picture.
+            For a size that is not one whole number above 0, or one for each axis beside the channels; or one for a vector.
         """
         if size is None:
             return self.input_shape
-        pair = (size, size) if isinstance(size, int) else tuple(size)
-        if len(pair) != 2 or any(not isinstance(v, int | np.integer) or v < 1 for v in pair):
-            raise UsageError(f"size must be a number of pixels or (height, width), each at least 1, not {size}")
-        if not self.has_image_input:
+        axes = len(self.input_shape) - 1
+        sides = tuple(size) if isinstance(size, Sequence) else (size,) * axes
+        if axes == 0:
             raise UsageError(f"size {size} was given, but the net's input '{self.input_name}' is a vector of {self.input_shape}")
-        return (self.input_shape[0], int(pair[0]), int(pair[1]))
+        wanted = "a number of pixels or (height, width)" if axes == 2 else f"{axes} numbers, as in {self.input_shape[1:]}"
+        try:
+            if len(sides) == axes:
+                return (self.input_shape[0], *(check_whole("size", side, SIDE) for side in sides))
+        except UsageError:
+            pass
+        raise UsageError(f"size must be {wanted}, each at least 1, not {size}")
 
     def resolve(self, layer: str) -> str:
         """Return the name under which a layer's or blob's value is asked for.
@@ -148,10 +183,22 @@ class Network:
         TargetError
             With the names that come near.
         """
+        lacking = self._lacking(layer)
+        if lacking is not None:
+            raise TargetError(str(lacking))
         if layer in self.graph:
             return layer
         hint = suggest(layer, self.graph.names()) or f"it has {self._some_layers()}"
         raise TargetError(f"the net has no layer '{layer}'; {hint}")
+
+    def _lacking(self, name: str) -> NotComputed | None:
+        """Return the layer that is not computed and that a name means: its own, its blob's, or that of one of its tops."""
+        if name in self.graph.by_layer or name in self.graph.by_number:
+            return None
+        left_out = [entry for entry in self.left_out if entry.name not in self.graph.by_layer]
+        by_name = {entry.name: entry for entry in reversed(left_out)}
+        by_blob = {blob: entry for entry in left_out for blob in entry.tops}  # the last that writes it
+        return by_name.get(name) or by_blob.get(name) or by_name.get(re.sub(r"\[\d+\]$", "", name))
 
     def _some_layers(self) -> str:
         names = [info.name for info in self.layers if not info.added]
@@ -159,7 +206,7 @@ class Network:
         return ", ".join(names[:_LISTED]) + (f", ... and {more} more (dreamopt inspect lists them)" if more > 0 else "")
 
     def shape_of(self, layer: str, size: Size = None) -> Shape:
-        """Return one item's shape at a layer, (C, H, W) or (K,), for an input of this size.
+        """Return one item's shape at a layer, (C, H, W) or (K,), for an input of this size; (1,) for one number.
 
         Raises
         ------
@@ -171,7 +218,7 @@ class Network:
         name = self.resolve(layer)
         item = self.item_shape(size)
         try:
-            return self.backend.shapes([name], item)[name]
+            return self.backend.shapes([name], item)[name] or (1,)
         except ShapeError as problem:
             if item == self.input_shape:
                 raise
@@ -211,7 +258,7 @@ class Network:
         Returns
         -------
         dict of str to Tensor
-            (N, C, H, W) or (N, K) by name.
+            (N, C, H, W) or (N, K) by name; (N, 1) where the layer writes a number for each sample.
         """
         names = [self.resolve(layer) for layer in layers]
         if tuple(x.shape[1:2]) != self.input_shape[:1] or x.dim() != len(self.input_shape) + 1:
@@ -221,11 +268,53 @@ class Network:
         unique = list(dict.fromkeys(names))
         with memory_errors(lambda: f"a pass of an input of shape {tuple(x.shape)} up to {', '.join(unique)}", str(self.device)):
             if rule is None:  # which a backend of somebody's own need not know
-                return self.backend.activations(x, unique, between_layers=between_layers)
+                values = self.backend.activations(x, unique, between_layers=between_layers)
+                return values if between_layers else self._by_sample(values, x)
             rule = parse_rules(rule)
             if isinstance(rule, RuleList):
                 rule.require_matches((info.name, info.type) for info in self.layers)
-            return self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
+            values = self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
+            # What is derived with respect to a value has to be that value, and no view of it.
+            return values if between_layers else self._by_sample(values, x)
+
+    def _by_sample(self, values: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+        """Return values with an axis for samples and one for units: a number for each sample is one unit's."""
+        for name, value in values.items():
+            if value.dim() == 0 and len(x) != 1:
+                raise ShapeError(f"layer '{name}' writes one number for the whole batch of {len(x)}, not one for each: make the batch 1")
+            values[name] = with_units(value)
+        return values
+
+    def require_optimizable(self) -> None:
+        """Raise UsageError where the input has no gradient at all: it holds word indices, which an Embed layer looks up."""
+        if self.index_reader is not None:
+            raise UsageError(self.index_sentence)
+
+    @property
+    def index_sentence(self) -> str:
+        """What is said of an input that holds word indices; empty for any other."""
+        embed = self.index_reader
+        if embed is None:
+            return ""
+        name = self.graph.name(self.layers.index(embed))
+        return (
+            f"the net's input '{self.input_name}' {self.input_shape} takes word indices, which {embed} looks up and which have no "
+            f"gradient: optimize the embedded vectors instead, with --input {name} or load_net(input={name!r})"
+        )
+
+    @cached_property
+    def index_reader(self) -> LayerInfo | None:
+        """The Embed layer that looks up what the input holds, where nothing else reads it; else None."""
+        carried, found = {self.input_name}, None
+        for info in self.layers:
+            if carried.intersection(info.bottoms):
+                if info.type == "Embed":
+                    found = info if found is None else found
+                elif info.type in ("Split", "Reshape", "Flatten", "Slice", "Permute"):
+                    carried.update(info.tops)
+                elif info.type != "Silence":
+                    return None
+        return found
 
     def producers(self, layer: str) -> list[tuple[LayerInfo, str]]:
         """Return the layers whose values a layer reads, each with the name under which the value is asked for."""
@@ -240,9 +329,9 @@ class Network:
         """Return the number of the class with this name; TargetError where it is none, or several."""
         return find_label(self.labels, label)
 
-    def to_rgb(self, x: Tensor) -> Tensor:
-        """Return images (N, C, H, W) of the input space as pictures, (N, H, W, 3), float, RGB, cut to 0-255."""
-        return self._picture().to_rgb(x)
+    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
+        """Return images (N, C, H, W) of the input space as (N, H, W, 3), float, RGB, cut to 0-255; see `Preprocessing.to_rgb`."""
+        return self._picture().to_rgb(x, channels)
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
@@ -270,16 +359,18 @@ class Network:
         ImageError
             For a file that cannot be read as an image, or a net whose input is none.
         """
-        self._picture()
-        whole = read_image(image) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
-        x = self.from_rgb(covering(whole, self.item_shape(size)[1:]))[None]
+        if not self.has_image_input:
+            raise ImageError(f"the net's input '{self.input_name}' is {kind_of(self.input_shape)}, not a picture")
+        pair = self.item_shape(size)[1:]
+        whole = read_image(image, pair) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
+        x = self.from_rgb(covering(whole, pair))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}
 
     def image_space(self, size: Size = None) -> ImageSpace:
         """Return the space that images of a size live in: shape, black and white, the length of a grey level."""
         shape = self.item_shape(size)
-        if not self.has_image_input:
+        if self.preprocessing is None:
             return ImageSpace(shape, None, None, 1.0, self._tensor(0.0))
         low, high = self.bounds_at(shape[1:])
         return ImageSpace(
@@ -289,7 +380,7 @@ class Network:
             grey_level=abs(self.scale),
             like=self._tensor(0.0),
             order=self.channel_order if shape[0] >= 3 else "",
-            net_size=(self.input_shape[1], self.input_shape[2]),
+            net_size=(self.input_shape[1], self.input_shape[2]) if self.has_image_input else None,
             inverted=self.scale < 0,
         )
 
@@ -317,6 +408,7 @@ class Network:
             "scale": None if preprocessing is None else preprocessing.scale,
             "assumed": [] if preprocessing is None else list(preprocessing.assumed),
             "sources": {} if preprocessing is None else dict(preprocessing.sources),
+            **({"feed": dict(feed)} if (feed := getattr(self.backend, "feed", None)) else {}),
             "notes": [*self.backend.changes, *self.notes],
         }
 
@@ -325,7 +417,7 @@ class Network:
 
     def _picture(self) -> Preprocessing:
         if self.preprocessing is None:
-            raise ImageError(f"the net's input '{self.input_name}' is a vector of {self.input_shape}, not a picture")
+            raise ImageError(f"the net's input '{self.input_name}' is {kind_of(self.input_shape)}, not a picture")
         return self.preprocessing
 
     def __repr__(self) -> str:

@@ -1,6 +1,8 @@
 """How an image becomes a net's input, and back: channel order, mean, scale.
 
 ``input = (grey levels 0-255, channels in the net's order - mean) * scale``
+
+A volume (C, D, H, W), such as the frames of a video, becomes one just so, frame by frame.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.colour import LUMINANCE
+from dreamopt.image.channels import as_colours, checked_channels, planes_of, shown_as
 from dreamopt.parts.checks import plain_number
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
 """Mean of the ImageNet images in blue, green, red: what Caffe's model zoo subtracts."""
+_AXES = {2: "H, W", 3: "D, H, W"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +39,13 @@ class Preprocessing:
     scale : float
         What the difference is multiplied by, not 0.
     mean_image : ndarray, optional
-        (C, H, W), subtracted instead of ``mean`` from images of just that size.
+        (C, H, W), or (C, D, H, W) for volumes, subtracted instead of ``mean`` from images of just that size.
     assumed : tuple of str
         What no file and no caller said, one phrase each, for ``dreamopt inspect``.
     sources : mapping of str to str
         Who said ``mean``, ``scale`` and ``channel_order``: ``"option"``, a place in the prototxt, ``"catalogue"``, ``"assumed"``.
+    axes : int
+        Axes beside the channels: 2 for images, 3 for volumes.
     """
 
     channels: int
@@ -50,12 +55,19 @@ class Preprocessing:
     mean_image: NDArray[np.float64] | None = None
     assumed: tuple[str, ...] = field(default=())
     sources: Mapping[str, str] = field(default_factory=dict)
+    axes: int = 2
 
     def mean_at(self, size: Sequence[int] | None = None) -> NDArray[np.float64]:
         """Return the mean for images of (H, W): (C, H, W) where a mean image of that size was given, else (C, 1, 1)."""
-        if self.mean_image is not None and size is not None and self.mean_image.shape[1:] == tuple(size):
-            return self.mean_image
-        return self.mean.reshape(-1, 1, 1)
+        image = self.mean_image
+        if (
+            image is not None
+            and size is not None
+            and image.shape[-2:] == tuple(size)[-2:]
+            and image.shape[1:-2] in ((1,), tuple(size)[:-2])
+        ):
+            return image
+        return self.mean.reshape(-1, *(1,) * self.axes)
 
     def bounds(self, size: Sequence[int] | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return black and white in the input space, lower one first, shaped as `mean_at`."""
@@ -63,28 +75,27 @@ class Preprocessing:
         ends = (0.0 - mean) * self.scale, (255.0 - mean) * self.scale
         return (ends[0], ends[1]) if self.scale > 0 else (ends[1], ends[0])
 
-    def to_rgb(self, x: Tensor) -> Tensor:
+    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
         """Return images for the eye.
 
         Parameters
         ----------
         x : Tensor
-            (N, C, H, W) or (C, H, W), the net's input space.
+            (N, C, H, W) or (C, H, W), the net's input space; for volumes (N, C, D, H, W) or (C, D, H, W).
+        channels : str
+            How they are shown, as `dreamopt.image.channels.shown_as` reads it. By default one channel is shown grey, three as colours, and
+            any other number as a grid of grey planes.
 
         Returns
         -------
         Tensor
-            (N, H, W, 3) or (H, W, 3), float, red, green, blue, cut to 0-255. One channel is shown grey, two as red and
-            green, and of more than three the first three.
+            (N, H, W, 3) or (H, W, 3), for volumes (N, D, H, W, 3) or (D, H, W, 3), float, red, green, blue, cut to 0-255; grids are
+            larger than (H, W).
         """
-        mean = torch.as_tensor(self.mean_at(tuple(x.shape[-2:])), dtype=x.dtype, device=x.device)
-        grey = (x.detach() / self.scale + mean).clamp(0, 255).movedim(-3, -1)
-        if self.channels == 1:
-            return grey.expand(*grey.shape[:-1], 3).contiguous()
-        if self.channels == 2:
-            return torch.cat([grey, torch.zeros_like(grey[..., :1])], -1)
-        first = grey[..., :3]
-        return (first.flip(-1) if self.order == "BGR" else first).contiguous()
+        mean = torch.as_tensor(self.mean_at(tuple(x.shape[-self.axes :])), dtype=x.dtype, device=x.device)
+        grey = (x.detach() / self.scale + mean).clamp(0, 255).movedim(-1 - self.axes, -3)  # frames before channels
+        shown = as_colours(grey.reshape(-1, *grey.shape[-3:]), shown_as(checked_channels(channels), self.channels), self.order)
+        return shown.reshape(*grey.shape[:-3], *shown.shape[1:])
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return an image as the net's input.
@@ -92,8 +103,8 @@ class Preprocessing:
         Parameters
         ----------
         picture : array
-            (H, W, 3) red, green, blue, or (H, W) grey, 0-255. For a net of C channels other than 1 and 3 it must be
-            (H, W, C), the first three in red, green, blue.
+            (H, W, 3) red, green, blue, or (H, W) grey, 0-255, for a net of any number of channels (`dreamopt.image.channels.planes_of`);
+            or (H, W, C), the first three in red, green, blue.
 
         Returns
         -------
@@ -106,21 +117,20 @@ class Preprocessing:
             For another number of channels.
         """
         array = np.asarray(picture, dtype=np.float64)
-        if array.ndim == 2:
-            array = np.repeat(array[..., None], 3 if self.channels == 3 else 1, axis=-1)
-        if array.ndim == 3 and array.shape[2] == 3 and self.channels == 1:
-            array = array @ np.array(LUMINANCE)[:, None]
-        if array.ndim != 3 or array.shape[2] != self.channels:
+        try:
+            planes = planes_of(array, self.channels, self.order, self.axes)
+        except ValueError as problem:
+            axes = _AXES[self.axes]
             raise ImageError(
-                f"a picture of shape {array.shape} does not fit a net of {self.channels} channels: give (H, W, {self.channels})"
-            )
-        if self.channels >= 3 and self.order == "BGR":
-            array = np.concatenate([array[..., 2::-1], array[..., 3:]], axis=-1)
-        planes = np.moveaxis(array, -1, 0)
+                f"an image of shape {array.shape} does not fit a net of {self.channels} channels: "
+                f"give ({axes}), ({axes}, 3) or ({axes}, {self.channels})"
+            ) from problem
         return torch.from_numpy(np.ascontiguousarray((planes - self.mean_at(planes.shape[1:])) * self.scale))
 
 
-def preprocessing_of(channels: int, order: str | None = None, mean: ArrayLike | None = None, scale: float | None = None) -> Preprocessing:
+def preprocessing_of(
+    channels: int, order: str | None = None, mean: ArrayLike | None = None, scale: float | None = None, *, axes: int = 2, crop: int = 0
+) -> Preprocessing:
     """Check what a caller says about the input and fill in what he does not, as Caffe's model zoo would.
 
     Parameters
@@ -134,13 +144,17 @@ def preprocessing_of(channels: int, order: str | None = None, mean: ArrayLike | 
         axis cannot be the channels is turned to (C, H, W), and ``assumed`` says so.
     scale : float, optional
         Not 0; None is 1.
+    axes : int
+        Axes beside the channels: 2 for images; 3 for volumes, whose mean may be (C, D, H, W).
+    crop : int
+        The side of the square that Caffe's data layer cuts out of images' middle, and subtracts the middle of a larger mean image from.
 
     Raises
     ------
     UsageError
         For anything that does not fit.
     """
-    values, image, phrase = _mean(channels, order, mean)
+    values, image, phrase = _mean(channels, order, mean, axes, crop)
     assumed = [*phrase]
     if order is None and channels >= 3:
         assumed.append("channel order BGR")
@@ -150,7 +164,7 @@ def preprocessing_of(channels: int, order: str | None = None, mean: ArrayLike | 
     scale = 1.0 if scale is None else _scale(scale)
     if order not in ("BGR", "RGB"):
         raise UsageError(f"channel_order must be BGR or RGB, not '{order}'")
-    return Preprocessing(channels, order, values, scale, image, tuple(assumed))
+    return Preprocessing(channels, order, values, scale, image, tuple(assumed), axes=axes)
 
 
 def _scale(scale: object) -> float:
@@ -161,7 +175,7 @@ def _scale(scale: object) -> float:
 
 
 def _mean(
-    channels: int, order: str | None, mean: ArrayLike | None
+    channels: int, order: str | None, mean: ArrayLike | None, axes: int, crop: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, Sequence[str]]:
     """Return the mean of each channel, the mean image where one was given, and what was assumed, in words."""
     if mean is None:
@@ -175,7 +189,7 @@ def _mean(
         raise UsageError(f"the mean must be a number, one for each channel or an array (C, H, W), not {str(mean)[:100]!r}") from problem
     if not np.isfinite(array).all():
         raise UsageError("the mean holds values that are not finite")
-    if array.ndim > 3 and array.shape[0] == 1:
+    if array.ndim == axes + 2 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 0:
         return np.full(channels, float(array)), None, ()
@@ -183,8 +197,13 @@ def _mean(
     if array.ndim == 3 and array.shape[0] != channels == array.shape[2]:
         said = [f"the mean's axes (H, W, C), since its shape is {array.shape} for {channels} channels"]
         array = np.moveaxis(array, 2, 0)
-    if array.ndim not in (1, 3, 4) or array.shape[0] != channels or array.size == 0:
-        allowed = f"a number, ({channels},) or ({channels}, H, W)"
+    if array.ndim == 3 and axes == 3 and array.shape[0] == channels:
+        array = array[:, None]  # the same for each frame
+    if array.ndim not in (1, axes + 1) or array.shape[0] != channels or array.size == 0:
+        allowed = f"a number, ({channels},) or ({channels}, {_AXES[axes]})"
         raise UsageError(f"a mean of shape {array.shape} does not fit a net of {channels} channels: give {allowed}")
+    if array.ndim > 1 and 0 < crop <= min(array.shape[-2:]):
+        top, left = ((length - crop) // 2 for length in array.shape[-2:])
+        array = array[..., top : top + crop, left : left + crop]
     image = array if array.size > channels else None
     return array.reshape(channels, -1).mean(1), image, said

@@ -37,11 +37,13 @@ from dreamopt.objective.units import (
     require_choice,
     spatial_columns,
     target_string,
+    with_units,
 )
-from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, Fields, check_number
+from dreamopt.parts.checks import ANY, NOT_NEGATIVE, POSITIVE, Fields, check_number, check_whole
 from dreamopt.parts.part import INPUT_FILE
 
 __all__ = [
+    "ANY",
     "BARE_LAYER",
     "INPUT_FILE",
     "NOT_NEGATIVE",
@@ -65,6 +67,7 @@ __all__ = [
     "VectorObjective",
     "as_objective",
     "check_number",
+    "check_whole",
     "common_batch",
     "each",
     "from_function",
@@ -85,4 +88,5 @@ __all__ = [
     "target_string",
     "terms",
     "vectors_of",
+    "with_units",
 ]

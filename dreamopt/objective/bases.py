@@ -7,9 +7,10 @@ from typing import ClassVar, Self
 
 from torch import Tensor
 
-from dreamopt.errors import TargetError
+from dreamopt.errors import ObjectiveError, TargetError
 from dreamopt.objective.objective import Activations, Layers, Objective
 from dreamopt.objective.units import Unit, frozen_layers, frozen_units, highest, per_item
+from dreamopt.parts.checks import Fields
 
 
 class UnitObjective(Objective):
@@ -22,6 +23,7 @@ class UnitObjective(Objective):
     unit: Unit
 
     def __post_init__(self) -> None:
+        Fields(self, ObjectiveError).text("layer")
         object.__setattr__(self, "unit", frozen_units(self.unit))
 
     @property
@@ -65,8 +67,6 @@ class UnitObjective(Objective):
         """
         layer = network.resolve(self.layer)
         shape = network.shape_of(layer, size)
-        if not shape:
-            raise TargetError(f"layer '{layer}' has no {'classes' if self.takes_labels else 'channels'}: it is a single number")
         units = self.unit if isinstance(self.unit, tuple) else (self.unit,)
         if self.takes_labels:
             units = tuple(network.find_label(unit) if isinstance(unit, str) else unit for unit in units)

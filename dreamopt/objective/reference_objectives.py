@@ -14,6 +14,7 @@ from dreamopt.image.reference import ReferenceImage
 from dreamopt.objective.objective import Layers, Objective
 from dreamopt.objective.references import BoundTensors, Vector, frozen_images, frozen_vectors, per_item_vectors, read_vector, vectors_of
 from dreamopt.objective.units import frozen_layers
+from dreamopt.parts.checks import Fields
 from dreamopt.parts.part import INPUT_FILE
 
 
@@ -38,6 +39,7 @@ class ImageReferenceObjective(Objective):
     bound: BoundTensors | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        Fields(self, ObjectiveError).instance("bound", BoundTensors, "what `bind` keeps", optional=True)
         object.__setattr__(self, "layer", frozen_layers(self.layer))
         object.__setattr__(self, "image", frozen_images(self.image))
 
@@ -112,6 +114,7 @@ class VectorObjective(Objective):
     bound: BoundTensors | None = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        Fields(self, ObjectiveError).text("layer").instance("bound", BoundTensors, "what `bind` keeps", optional=True)
         object.__setattr__(self, "vector", frozen_vectors(self.vector, self.axes))
 
     @property
@@ -126,9 +129,8 @@ class VectorObjective(Objective):
 
     def check(self, shape: tuple[int, ...], vector: tuple[int, ...]) -> None:
         """Raise ObjectiveError if a vector of this shape does not fit the layer's items of ``shape``."""
-        if not shape or vector[0] != shape[0]:
-            what = f"{shape[0]} channels" if shape else "a single number"
-            raise ObjectiveError(f"layer '{self.layer}' has {what}, but the vector has {vector[0]} numbers")
+        if vector[0] != shape[0]:
+            raise ObjectiveError(f"layer '{self.layer}' has {shape[0]} channels, but the vector has {vector[0]} numbers")
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Self:
         """Read the vectors and check them.

@@ -13,6 +13,7 @@ from torch import Tensor
 from dreamopt.errors import ObjectiveError
 from dreamopt.image.reference import ImageValue, ReferenceImage
 from dreamopt.parts.checks import check_number
+from dreamopt.parts.npy import read_npy
 
 Vector = str | tuple[float, ...]
 """Numbers that guide an objective: the path of a .npy file, or the numbers themselves, nested by axis."""
@@ -119,13 +120,7 @@ def read_vector(vector: Vector, axes: int = 1) -> Tensor:
     """
     name = f"vector '{vector}'" if isinstance(vector, str) else "a vector"
     if isinstance(vector, str):
-        try:
-            found = np.load(vector, allow_pickle=False)
-            if not isinstance(found, np.ndarray):
-                raise ValueError("it is an archive of several arrays")
-            array = found.astype(np.float64)
-        except (OSError, ValueError, EOFError) as problem:
-            raise ObjectiveError(f"{name} cannot be read as a .npy file of numbers: {problem}") from problem
+        array = read_npy(vector, "vector", ObjectiveError, kinds="biuf").astype(np.float64)
     else:
         array = np.asarray(vector, dtype=np.float64)
     while array.ndim > axes and array.shape[0] == 1:

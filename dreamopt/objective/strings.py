@@ -9,6 +9,7 @@ From the loosest to the tightest binding::
     conv4:7,9                  channel 7 for item 0, channel 9 for item 1
     conv4:7@3,5                the neuron in row 3, column 5; conv4:7,9@3,5;4,4 gives each item its own place
     conv4:7@centre             the neuron in the middle
+    conv4:7@1,3,5              in a volume, a number for each of its axes; conv4:7@5 in a signal
     conv4:7@(3,5;4,4)          the mean of several neurons; conv4:7,9@(3,5;4,4);(1,1) gives each item its own list
     inception_4c/output        a layer alone: its energy, DeepDream's objective
     conv4:7 / 3                a term divided by a number; / stands between spaces, too
@@ -29,7 +30,8 @@ from typing import Any
 from dreamopt.errors import ObjectiveError
 from dreamopt.objective.function import from_function
 from dreamopt.objective.objective import BARE_LAYER, Objective, each
-from dreamopt.parts.calls import CALL, NUMBER, closing, make_part, signed_terms, split
+from dreamopt.parts.calls import CALL, DEEPEST, NUMBER, check_text, closing, make_part, signed_terms, split
+from dreamopt.parts.reading import MOST_DIGITS
 from dreamopt.parts.registry import Registry
 
 objectives: Registry[Objective] = Registry(
@@ -45,9 +47,10 @@ objectives: Registry[Objective] = Registry(
 _DIVIDED = re.compile(r"(.+)\s/\s+([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.DOTALL)
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _QUOTED = re.compile(rf"(.+?):\s*((?:{_STRING}|\d+)(?:\s*,\s*(?:{_STRING}|\d+))*)", re.DOTALL)
-_PAIRS = r"\d+\s*,\s*\d+(?:\s*;\s*\d+\s*,\s*\d+)*"
-_LIST = rf"\(\s*{_PAIRS}\s*\)"
-PLACES = re.compile(rf"(.+)@\s*(cent(?:re|er)|{_PAIRS}|{_LIST}(?:\s*;\s*{_LIST})*)", re.DOTALL)
+_PLACE = r"\d+(?:\s*,\s*\d+)*"
+_PLACES = rf"{_PLACE}(?:\s*;\s*{_PLACE})*"
+_LIST = rf"\(\s*{_PLACES}\s*\)"
+PLACES = re.compile(rf"(.+)@\s*(cent(?:re|er)|{_PLACES}|{_LIST}(?:\s*;\s*{_LIST})*)", re.DOTALL)
 
 
 def parse(text: str) -> Objective:
@@ -67,7 +70,7 @@ def parse(text: str) -> Objective:
     >>> print(parse("fc8:tabby cat") - 0.5 * parse("fc8:3"))
     fc8:tabby cat - 0.5*fc8:3
     """
-    return each([_sum(part, text) for part in split(text, "|")])
+    return _parse(check_text(text, "the target", ObjectiveError), 0)
 
 
 def as_objective(objective: Objective | str | Sequence[Objective | str]) -> Objective:
@@ -91,23 +94,29 @@ def as_objective(objective: Objective | str | Sequence[Objective | str]) -> Obje
     return parsed
 
 
-def _sum(text: str, whole: str) -> Objective:
-    parts = [_term(part, whole) for part in signed_terms(text)]
+def _parse(text: str, depth: int) -> Objective:
+    return each([_sum(part, text, depth) for part in split(text, "|")])
+
+
+def _sum(text: str, whole: str, depth: int) -> Objective:
+    parts = [_term(part, whole, depth) for part in signed_terms(text, ObjectiveError)]
     return parts[0] if len(parts) == 1 else sum(parts[1:], parts[0])
 
 
-def _term(text: str, whole: str) -> Objective:
-    text = text.strip()
+def _term(text: str, whole: str, depth: int) -> Objective:
+    text, depth = text.strip(), depth + 1
+    if depth > DEEPEST:
+        raise ObjectiveError(f"the target's signs, factors and brackets are nested deeper than {DEEPEST}")
     if not text:
         raise ObjectiveError(f"a term is missing in the target '{whole}'")
     if text.startswith("-"):
-        return -_term(text[1:], whole)
+        return -_term(text[1:], whole, depth)
     if found := NUMBER.fullmatch(text):
-        return float(found[1]) * _term(found[2], whole)
+        return float(found[1]) * _term(found[2], whole, depth)
     if found := _DIVIDED.fullmatch(text):
-        return _term(found[1], whole) / float(found[2])
+        return _term(found[1], whole, depth) / float(found[2])
     if text.startswith("(") and closing(text) == len(text) - 1:
-        return parse(text[1:-1])
+        return _parse(text[1:-1], depth)
     if (call := CALL.fullmatch(text)) and closing(call[2]) == len(call[2]) - 1:
         return make_part(call[1], call[2], objectives)
     return _unit(text)
@@ -116,7 +125,7 @@ def _term(text: str, whole: str) -> Objective:
 def _unit(text: str) -> Objective:
     body, place = (found[1], found[2]) if (found := PLACES.fullmatch(text)) else (text, None)
     if found := _QUOTED.fullmatch(body):
-        layer, units = found[1], [json.loads(u) for u in re.findall(rf"{_STRING}|\d+", found[2])]
+        layer, units = found[1], [_quoted_unit(u) for u in re.findall(rf"{_STRING}|\d+", found[2])]
     else:
         if place is None and BARE_LAYER.fullmatch(body):
             return _make("Energy", body)
@@ -126,7 +135,7 @@ def _unit(text: str) -> Objective:
                 f"target '{text}' must be LAYER:UNIT, for instance 'conv4:7', 'conv4:7@3,5' or 'fc8:tabby cat', or a LAYER alone"
             )
         # A negative number is a number out of range, and no label.
-        units = [int(unit) if re.fullmatch(r"\s*-\d+\s*", unit) else unit.strip()]
+        units = [_number(unit) if re.fullmatch(r"\s*-\d+\s*", unit) else unit.strip()]
     return unit_objective(layer.strip(), tuple(units), place)
 
 
@@ -142,16 +151,34 @@ def unit_objective(layer: str, units: tuple[int | str, ...], place: str | None =
     if place.startswith("cent"):
         return _make("Neuron", layer, units_given)
     if place.startswith("("):
-        lists = tuple(_pairs(group) for group in re.findall(r"\(([^)]*)\)", place))
+        lists = tuple(_places(group) for group in re.findall(r"\(([^)]*)\)", place))
         return _make("Places", layer, units_given, lists[0] if len(lists) == 1 else lists)
-    pairs = _pairs(place)
-    ys, xs = zip(*pairs, strict=True)
-    return _make("Neuron", layer, units_given, ys[0], xs[0]) if len(pairs) == 1 else _make("Neuron", layer, units_given, ys, xs)
+    places = _places(place)
+    if any(len(one) != 2 for one in places):
+        return _make("Neuron", layer, units_given, None, None, places[0] if len(places) == 1 else places)
+    ys, xs = zip(*places, strict=True)
+    return _make("Neuron", layer, units_given, ys[0], xs[0]) if len(places) == 1 else _make("Neuron", layer, units_given, ys, xs)
 
 
-def _pairs(text: str) -> tuple[tuple[int, int], ...]:
-    numbers = [[int(v) for v in pair.split(",")] for pair in text.split(";")]
-    return tuple((y, x) for y, x in numbers)
+def _places(text: str) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(_number(v) for v in place.split(",")) for place in text.split(";"))
+
+
+def _quoted_unit(text: str) -> int | str:
+    """Return a unit's number, or a name in double quotes, written as in JSON."""
+    if not text.startswith('"'):
+        return _number(text)
+    try:
+        name: str = json.loads(text, strict=False)
+    except ValueError as problem:
+        raise ObjectiveError(f"the name {text} is none: {problem}") from problem
+    return name
+
+
+def _number(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ObjectiveError(f"a unit or a place has a number of {len(text)} digits, and at most {MOST_DIGITS} are read")
+    return int(text)
 
 
 def _make(name: str, *parameters: Any) -> Objective:

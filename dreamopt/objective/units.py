@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.parts.checks import ANY, check_whole
+from dreamopt.parts.checks import ANY, check_whole, plain_number, several, shown
 from dreamopt.parts.part import literal
 
 T = TypeVar("T")
 _PLAIN_LABEL = re.compile(r"[^\W\d](?:[\w,.']|[ -](?=[\w.']))*")
 Unit = int | str | tuple[int | str, ...]
 """A unit's number or label, or one for each item."""
+
+
+def with_units(activation: Tensor) -> Tensor:
+    """Return an activation with an axis for units: one number for each sample, (N,), as (N, 1), and anything else as it is.
+
+    >>> with_units(torch.zeros(3)).shape, with_units(torch.zeros(3, 4)).shape
+    (torch.Size([3, 1]), torch.Size([3, 4]))
+    """
+    return activation.reshape(-1, 1) if activation.dim() < 2 else activation
 
 
 def spatial_columns(activation: Tensor) -> Tensor:
@@ -31,15 +40,15 @@ def spatial_columns(activation: Tensor) -> Tensor:
 
 def require_choice(what: str, value: str, allowed: Sequence[str]) -> None:
     """Raise ObjectiveError with what is allowed if ``value`` is not."""
-    if value not in allowed:
-        raise ObjectiveError(f"{what} must be {', '.join(map(literal, allowed[:-1]))} or {literal(allowed[-1])}, not {value!r}")
+    if not isinstance(value, str) or value not in allowed:
+        raise ObjectiveError(f"{what} must be {', '.join(map(literal, allowed[:-1]))} or {literal(allowed[-1])}, not {shown(value)}")
 
 
 def frozen_layers(layer: object) -> str | tuple[str, ...]:
     """Return a layer's name, or a sequence of them as a tuple; ObjectiveError for anything else."""
-    names = layer if isinstance(layer, str) else tuple(layer) if isinstance(layer, Iterable) else ()
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ObjectiveError(f"a layer's name, or a sequence of them, is expected, not {layer!r}")
+    names = layer if isinstance(layer, str) else several(layer) or ()
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ObjectiveError(f"a layer's name, or a sequence of them, is expected, not {shown(layer)}")
     return names
 
 
@@ -61,12 +70,12 @@ def frozen_units(unit: object) -> Unit:
     ObjectiveError
         For anything else.
     """
-    many = isinstance(unit, Iterable) and not isinstance(unit, str)
-    units: list[Any] = list(unit) if isinstance(unit, Iterable) and many else [unit]
-    if not units or not all(isinstance(u, str) or (hasattr(u, "__index__") and not isinstance(u, bool)) for u in units):
-        raise ObjectiveError(f"a unit is a whole number, a label, or a sequence of these with one for each sample, not {unit!r}")
-    clean = tuple(u if isinstance(u, str) else check_whole("a unit's number", int(u), ANY, ObjectiveError) for u in units)
-    return clean if many else clean[0]
+    many = several(unit)
+    units: Sequence[Any] = [unit] if many is None else many
+    if not units or not all((isinstance(u, str) and u) or isinstance(plain_number(u), int) for u in units):
+        raise ObjectiveError(f"a unit is a whole number, a label, or a sequence of these with one for each sample, not {shown(unit)}")
+    clean = tuple(u if isinstance(u, str) else check_whole("a unit's number", u, ANY, ObjectiveError) for u in units)
+    return clean[0] if many is None else clean
 
 
 def pick(activation: Tensor, unit: int | tuple[int, ...]) -> Tensor:

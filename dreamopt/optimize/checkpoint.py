@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
 import re
 import time
 import warnings
@@ -13,17 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from dreamopt.errors import DreamoptWarning, OptimizeError, UsageError
+from dreamopt.optimize.checked_state import checked_run, try_memory
 from dreamopt.optimize.optimizer import Optimizer
+from dreamopt.optimize.plain_file import pack, unpack
 from dreamopt.optimize.state import RunState, from_checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.checks import COUNT, POSITIVE, Fields
+from dreamopt.parts.reading import read_bytes
 from dreamopt.problem import Problem
 
-_MAGIC = b"dreamopt checkpoint 2\n"
+_MAGIC = b"dreamopt checkpoint 3\n"
 _KEYS = "run", "fingerprint"
 
 
@@ -76,9 +76,7 @@ class Checkpoint:
         OSError
             If it cannot be written; what stood there before still stands.
         """
-        buffer = io.BytesIO()
-        torch.save(dict(data), buffer)
-        content = buffer.getbuffer()
+        content = pack(dict(data))
         with atomic_write(self.file, self.file.with_name(scratch_name(self.file.name, "checkpoint"))) as file:
             file.write(_MAGIC + hashlib.sha256(content).digest())
             file.write(content)
@@ -100,21 +98,17 @@ class Checkpoint:
         OptimizeError
             For a file that is no checkpoint, or a damaged one.
         """
-        try:
-            content = self.file.read_bytes()
-        except FileNotFoundError:
+        if not self.file.exists():
             return None
-        except OSError as error:
-            raise OptimizeError(f"the checkpoint {self.file} cannot be read: {error.strerror}") from error
+        content = read_bytes(self.file, "the checkpoint", OptimizeError)
         begin = len(_MAGIC) + hashlib.sha256().digest_size
         if not content.startswith(_MAGIC[: len(content)]) or not content:
             raise OptimizeError(f"{self.file} is no checkpoint of this version of dreamopt; give another file, or remove it")
         if hashlib.sha256(content[begin:]).digest() != content[len(_MAGIC) : begin]:
             raise OptimizeError(f"the checkpoint {self.file} is damaged (its checksum does not fit); remove it to begin anew")
-        try:
-            data: dict[str, Any] = torch.load(io.BytesIO(content[begin:]), map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise OptimizeError(f"the checkpoint {self.file} holds something that is neither a tensor nor a plain value") from error
+        data = unpack(content[begin:], f"the checkpoint {self.file}")
+        if not isinstance(data, dict):
+            raise OptimizeError(f"the checkpoint {self.file} holds no mapping")
         return data
 
     def check(self) -> None:
@@ -156,7 +150,9 @@ def check_same(now: Mapping[str, Any], then: Mapping[str, Any], file: object) ->
 
 
 def _near(mine: Any, theirs: Any) -> bool:
-    if not theirs or len(mine) != len(theirs):
+    if not isinstance(theirs, list) or [len(row) for row in mine] != [len(row) if isinstance(row, list) else None for row in theirs]:
+        return False
+    if not all(isinstance(number, int | float) for row in theirs for number in row):
         return False
     pairs = [pair for row, other in zip(mine, theirs, strict=True) for pair in zip(row, other, strict=True)]
     return all(abs(a - b) <= 1e-3 * (abs(a) + abs(b)) + 1e-6 for a, b in pairs)
@@ -200,8 +196,14 @@ class CheckpointWriter:
             return fresh
         if any(key not in data for key in _KEYS):
             raise OptimizeError(f"the checkpoint {self.checkpoint.file} holds no run; give another file, or remove it")
+        if not isinstance(data["fingerprint"], dict):
+            raise OptimizeError(f"fingerprint in the checkpoint {self.checkpoint.file} must be a mapping")
         check_same(self._fingerprint, data["fingerprint"], self.checkpoint.file)
-        state = from_checkpoint(data["run"], optimizer, fresh.params)
+        what = f"the checkpoint {self.checkpoint.file}"
+        run = checked_run(data["run"], fresh.to_dict(with_last_finite=True), what)
+        state = from_checkpoint(run, optimizer, fresh.params)
+        for memory in (state.optimizer_state, *([] if state.last_finite is None else [state.last_finite.state])):
+            try_memory(optimizer, state.params, memory, what)
         if state.step == 0:
             return fresh
         self._step = state.step

@@ -7,8 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from dreamopt.parts.checks import check_number, plain_number
+from dreamopt.errors import UsageError
+from dreamopt.parts.checks import check_number, plain_number, shown
 from dreamopt.parts.part import literal
+from dreamopt.parts.schedule import Schedule
 
 Options = tuple[tuple[str, Any], ...]
 """Names and values, in the order of the names."""
@@ -26,7 +28,11 @@ def frozen(options: Mapping[str, Any], of: str) -> Options:
 def _checked(what: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(_checked(what, entry) for entry in value)
-    return value if plain_number(value) is None else check_number(what, value)
+    if plain_number(value) is not None:
+        return check_number(what, value)
+    if value is None or isinstance(value, bool | str | Schedule):
+        return value
+    raise UsageError(f"{what} must be a number, a text, True, False, None or several of these, not {shown(value)}")
 
 
 def call(name: str, *given: object, **named: object) -> str:

@@ -153,9 +153,9 @@ class Result:
         last = self.history[-1] if len(self.history) else self.best_values
         return np.where(self._stopped_early(), self.best_values, last)
 
-    def rgb(self) -> NDArray[np.uint8]:
-        """Return `images` as arrays (N, H, W, 3), RGB."""
-        return np.asarray(self.problem.network.to_rgb(self.images).round().to(torch.uint8).cpu().numpy())
+    def rgb(self, channels: str = "auto") -> NDArray[np.uint8]:
+        """Return `images` as arrays (N, H, W, 3), RGB; ``channels`` says how they are shown, see `dreamopt.network.Network.to_rgb`."""
+        return np.asarray(self.problem.network.to_rgb(self.images, channels).round().to(torch.uint8).cpu().numpy())
 
     def describe(self, item: int | None = None) -> dict[str, Any]:
         """Return how the images were made, fit for JSON; of one sample (its place in the batch) or of all."""

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, TypeVar
 
-from dreamopt.errors import DreamoptError
+from dreamopt.errors import DreamoptError, printable
 from dreamopt.parts.registry import Registry, snake
 from dreamopt.parts.schedule import SCHEDULES
+from dreamopt.parts.trust import permitted_arguments
 
 T = TypeVar("T")
 
+LONGEST = 2**20
+"""Characters of the longest string; a direction of 4,096 numbers has 100,000."""
+DEEPEST = 64
+"""The deepest nesting of brackets, signs and factors in one."""
+MOST_TERMS = 1000
+"""The most terms of a sum."""
+_UNREADABLE = (SyntaxError, ValueError, RecursionError)
 NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*(.+)", re.DOTALL)
 """A number times a term."""
 CALL = re.compile(r"([^\W\d]\w*)\s*(\(.*\))", re.DOTALL)
@@ -41,16 +51,16 @@ def make_part(name: str, arguments: str, registry: Registry[T]) -> T:
     """Return the part of a name, made with the parameters of a string in brackets."""
     make, error = registry.get(name).make, registry.error
     try:
-        call = ast.parse(f"f{arguments}", mode="eval").body
-        if not isinstance(call, ast.Call) or any(keyword.arg is None for keyword in call.keywords):
-            raise ValueError("parameters are given one by one")
-        given = [_value(node, (registry,)) for node in call.args]
-        named = {str(keyword.arg): _value(keyword.value, (registry,)) for keyword in call.keywords}
-    except (SyntaxError, ValueError) as problem:
+        call = _expression(f"f{arguments}")
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError("one pair of brackets is expected")
+        given, named = _parameters(call, (registry,))
+    except _UNREADABLE as problem:
         if "<image " in arguments:
             raise error(f"'{name}{arguments}' names an image that was only in memory; save it, and give its file's path") from problem
         raise error(f"the parameters of '{name}{arguments}' must be Python literals or schedules: {problem}") from problem
     try:
+        given, named = permitted_arguments(make, given, named)
         return make(*given, **named)
     except DreamoptError:
         raise
@@ -65,9 +75,67 @@ def parse_value(text: str, registries: Sequence[Registry[Any]] = ()) -> Any:
     (0.5, Linear(start=2, end=1, inclusive=False), 'photo.jpg')
     """
     try:
-        return _value(ast.parse(text.strip(), mode="eval").body, registries)
-    except (SyntaxError, ValueError):
+        return _value(_expression(text.strip()), registries)
+    except _UNREADABLE:
         return text.strip()
+
+
+def check_text(text: str, what: str, error: type[DreamoptError]) -> str:
+    """Return a string of parts, if it is no longer than `LONGEST` and its brackets are nested no deeper than `DEEPEST`.
+
+    Raises
+    ------
+    DreamoptError
+        Of the type ``error``.
+
+    Examples
+    --------
+    >>> from dreamopt.errors import UsageError
+    >>> check_text("(" * 100 + ")" * 100, "the target", UsageError)
+    Traceback (most recent call last):
+    dreamopt.errors.UsageError: the target is nested deeper than 64
+    """
+    if len(text) > LONGEST:
+        raise error(f"{what} has {len(text)} characters, and at most {LONGEST} are read")
+    if any(depth > DEEPEST for depth in accumulate((c in "([{") - (c in ")]}") for c in text if c in "()[]{}")):
+        raise error(f"{what} is nested deeper than {DEEPEST}")
+    return text
+
+
+def signed_terms(text: str, error: type[DreamoptError]) -> list[str]:
+    """Split at the top-level ``+`` and ``-``; a part after ``-`` starts with it.
+
+    Raises
+    ------
+    DreamoptError
+        Of the type ``error``, for more than `MOST_TERMS`.
+    """
+    parts = []
+    for plus in split(text, "+"):
+        first, *others = split(plus, "-")
+        parts += [first, *("-" + part for part in others)]
+    if len(parts) > MOST_TERMS:
+        raise error(f"a sum has {len(parts)} terms, and at most {MOST_TERMS} are read")
+    return parts
+
+
+def _expression(text: str) -> ast.expr:
+    """Return the tree of an expression of Python; ValueError for what is too long or too deep."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's, of a backslash in a string that it leaves as it is
+            return ast.parse(check_text(text, "it", DreamoptError), mode="eval").body
+    except DreamoptError as problem:
+        raise ValueError(str(problem)) from None
+    except (RecursionError, MemoryError):  # signs and attributes nest without brackets; the second is the parser's stack, not memory
+        raise ValueError(f"it is nested deeper than {DEEPEST}") from None
+
+
+def _parameters(call: ast.Call, registries: Sequence[Registry[Any]]) -> tuple[list[Any], dict[str, Any]]:
+    """Return what stands in a call's brackets, in order and by name."""
+    if any(isinstance(node, ast.Starred) for node in call.args) or any(keyword.arg is None for keyword in call.keywords):
+        raise ValueError("parameters are given one by one")
+    return [_value(node, registries) for node in call.args], {str(k.arg): _value(k.value, registries) for k in call.keywords}
 
 
 def _value(node: ast.expr, registries: Sequence[Registry[Any]]) -> Any:
@@ -75,18 +143,30 @@ def _value(node: ast.expr, registries: Sequence[Registry[Any]]) -> Any:
     if isinstance(node, ast.Tuple | ast.List):
         return tuple(_value(element, registries) for element in node.elts)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        try:
-            return ast.literal_eval(node)
-        except ValueError:
-            # Python's own words name an object in memory.
-            raise ValueError(f"{ast.unparse(node)} is neither") from None
+        return _literal(node)
     name, schedules = node.func.id, {schedule.__name__: schedule for schedule in SCHEDULES}
     registry = next((r for r in registries if snake(name) in r.names()), None)
     if name not in schedules and registry is None:
         raise ValueError(f"there is no schedule {name}; there are {', '.join(schedules)}")
     make: Callable[..., Any] = schedules[name] if registry is None else registry.get(name).make
-    arguments = [_value(argument, registries) for argument in node.args]
-    return make(*arguments, **{str(k.arg): _value(k.value, registries) for k in node.keywords})
+    arguments, named = _parameters(node, registries)
+    try:
+        arguments, named = permitted_arguments(make, arguments, named)
+        return make(*arguments, **named)
+    except TypeError as problem:
+        raise ValueError(f"{name} does not fit: {problem}") from None
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, RecursionError, MemoryError):  # TypeError: a list as a key
+        try:
+            text = ast.unparse(node)
+        except (RecursionError, MemoryError, ValueError):
+            raise ValueError(f"it is nested deeper than {DEEPEST}") from None
+        # Python's own words name an object in memory.
+        raise ValueError(f"{printable(text, 80)} is neither") from None
 
 
 def split(text: str, sign: str) -> list[str]:
@@ -95,10 +175,11 @@ def split(text: str, sign: str) -> list[str]:
     >>> split('conv1-relu:3 - fc8:"a - b"', "-")
     ['conv1-relu:3', 'fc8:"a - b"']
     """
-    parts, depth, start, quoted = [], 0, 0, False
+    parts, depth, start, quoted, before = [], 0, 0, False, ""  # before: the last character that is no space
     for i, c in enumerate(text):
-        if c == '"' and (quoted or text[:i].rstrip()[-1:] in ("", ":", ",", "(", "=")):
+        if c == '"' and (quoted or before in ("", ":", ",", "(", "=")):
             quoted = not (quoted and text[i - 1] != "\\")
+        before = c if not c.isspace() else before
         if quoted:
             continue
         depth += (c in "([") - (c in ")]")
@@ -106,15 +187,6 @@ def split(text: str, sign: str) -> list[str]:
             parts.append(text[start:i].strip())
             start = i + 1
     return [*parts, text[start:].strip()]
-
-
-def signed_terms(text: str) -> list[str]:
-    """Split at the top-level ``+`` and ``-``; a part after ``-`` starts with it."""
-    parts = []
-    for plus in split(text, "+"):
-        first, *others = split(plus, "-")
-        parts += [first, *("-" + part for part in others)]
-    return parts
 
 
 def closing(text: str) -> int:

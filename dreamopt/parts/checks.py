@@ -12,13 +12,13 @@ that is whole counts as a whole number: 32.0 is stored as 32, and 1.5 is refused
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Protocol, Self, runtime_checkable
 
 from dreamopt.errors import DreamoptError, UsageError
-from dreamopt.parts.part import literal, number_string
+from dreamopt.parts.part import Part, literal, number_string
 
 LARGEST = 1e30
 """What every number's size stays below; the square root of float32's range would be passed soon after."""
@@ -107,7 +107,7 @@ def check_number(what: str, value: object, allowed: Range = ANY, error: type[Dre
     """
     plain = plain_number(value)
     if plain is None or not allowed.holds(plain, plain) or not abs(plain) < LARGEST:
-        raise error(f"{what} must be {_wanted(allowed, plain)}, not {_shown(value)}")
+        raise error(f"{what} must be {_wanted(allowed, plain)}, not {shown(value)}")
     return plain
 
 
@@ -120,8 +120,8 @@ def check_whole(what: str, value: object, allowed: Range = COUNT, error: type[Dr
     plain = plain_number(value)
     capped = Range(max(allowed.low, -LARGEST_COUNT), min(allowed.high, LARGEST_COUNT), allowed.above, allowed.below)
     if plain is None or not _is_finite(plain) or plain != int(plain) or not capped.holds(plain, plain):
-        shown = allowed if plain is None or not abs(plain) > LARGEST_COUNT else capped
-        raise error(f"{what} must be a whole number {_joined(shown)}".rstrip() + f", not {_shown(value)}")
+        ends = allowed if plain is None or not abs(plain) > LARGEST_COUNT else capped
+        raise error(f"{what} must be a whole number {_joined(ends)}".rstrip() + f", not {shown(value)}")
     return int(plain)
 
 
@@ -133,7 +133,8 @@ def check_scheduled(what: str, value: Any, allowed: Range = ANY, error: type[Dre
     DreamoptError
         Of the type ``error``, as by `check_number`, and for a schedule that reaches beyond the range.
     """
-    if not callable(value) or isinstance(value, type):
+    # Parts are called too, but with something else; schedules are none.
+    if not callable(value) or isinstance(value, type | Part):
         return check_number(what, value, allowed, error)
     ends = value.value_range() if isinstance(value, Ranged) else None
     if ends is not None and not allowed.holds(*ends):
@@ -197,12 +198,12 @@ class Fields:
         value = getattr(self._part, name)
         if value is None and optional:
             return self
-        both = _several(value)
+        both = several(value)
         if both is None or len(both) != 2:
-            raise self._error(f"{self._what(name)} must be two numbers (low, high), not {_shown(value)}")
+            raise self._error(f"{self._what(name)} must be two numbers (low, high), not {shown(value)}")
         low, high = (check_number(self._what(name), end, allowed, self._error) for end in both)
         if not (low <= high if equal else low < high):
-            raise self._error(f"{self._what(name)} must be (low, high), not {_shown((low, high))}")
+            raise self._error(f"{self._what(name)} must be (low, high), not {shown((low, high))}")
         return self._store(name, (low, high))
 
     def choice(self, name: str, choices: Iterable[object]) -> Self:
@@ -211,7 +212,21 @@ class Fields:
         # Not `in`: 1 is equal to True, and an array is equal to nothing in particular.
         if not any(type(value) is type(choice) and value == choice for choice in known):
             *others, last = (choice if isinstance(choice, str) else repr(choice) for choice in known)
-            raise self._error(f"{self._what(name)} must be {', '.join(others)} or {last}, not {_shown(value)}")
+            raise self._error(f"{self._what(name)} must be {', '.join(others)} or {last}, not {shown(value)}")
+        return self
+
+    def text(self, name: str, *, optional: bool = False) -> Self:
+        """Check that a field is a text of at least one character; None too is allowed where it is ``optional``."""
+        value = getattr(self._part, name)
+        if not (value is None and optional) and not (isinstance(value, str) and value):
+            raise self._error(f"{self._what(name)} must be a text{' or None' if optional else ''}, not {shown(value)}")
+        return self
+
+    def instance(self, name: str, kind: type | tuple[type, ...], what: str, *, optional: bool = False) -> Self:
+        """Check that a field is an object of a class, which ``what`` names in the error."""
+        value = getattr(self._part, name)
+        if not (value is None and optional) and not isinstance(value, kind):
+            raise self._error(f"{self._what(name)} must be {what}{' or None' if optional else ''}, not {shown(value)}")
         return self
 
     def flag(self, *names: str) -> Self:
@@ -219,7 +234,7 @@ class Fields:
         for name in names:
             value = getattr(self._part, name)
             if type(value).__name__ not in ("bool", "bool_"):
-                raise self._error(f"{self._what(name)} must be True or False, not {_shown(value)}")
+                raise self._error(f"{self._what(name)} must be True or False, not {shown(value)}")
             self._store(name, bool(value))
         return self
 
@@ -231,10 +246,10 @@ class Fields:
         value = getattr(self._part, name)
         if value is None and optional:
             return self
-        several = _several(value)
-        values = (value,) if several is None else several
+        many = several(value)
+        values = (value,) if many is None else many
         if not values:
-            raise self._error(f"{self._what(name)} must be at least one number, not {_shown(value)}")
+            raise self._error(f"{self._what(name)} must be at least one number, not {shown(value)}")
         return self._store(name, tuple(check(self._what(name), one, allowed, self._error) for one in values))
 
     def _what(self, name: str) -> str:
@@ -247,11 +262,16 @@ class Fields:
 
 def plain_number(value: object) -> float | None:
     """Return a real number as int or float, whatever library it is of; None for anything else."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # an array without axes, of numpy or torch
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     if isinstance(value, Integral):
         return int(value)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # a fraction beyond all floats
+        return math.inf
 
 
 def _is_finite(value: float) -> bool:
@@ -259,11 +279,14 @@ def _is_finite(value: float) -> bool:
     return isinstance(value, int) or math.isfinite(value)
 
 
-def _several(value: object) -> Sequence[object] | None:
+def several(value: object) -> tuple[Any, ...] | None:
     """Return the values of a list, tuple or array; None for what is one value."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes | Mapping | Set) or not isinstance(value, Iterable):
         return None
-    return tuple(value)
+    try:
+        return tuple(value)
+    except TypeError:  # an array without axes
+        return None
 
 
 def _wanted(allowed: Range, value: float | None) -> str:
@@ -281,7 +304,8 @@ def _joined(allowed: Range) -> str:
     return f"of {text}" if text.startswith("at ") else text
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value as an error shows it: shortened."""
     try:
         text = repr(value) if isinstance(value, str | tuple | list) else str(value)
     except ValueError:  # Python does not print whole numbers of more than 4,300 digits

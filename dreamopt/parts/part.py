@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from dreamopt.errors import UsageError
+from dreamopt.parts.reading import open_regular
 
 INPUT_FILE: Mapping[str, Any] = MappingProxyType({"input_file": True})
 """Metadata of a field whose strings are paths of files that the part reads: ``field(metadata=INPUT_FILE)``."""
@@ -80,6 +81,11 @@ class Part:
         return call_string(self)
 
 
+def is_path(field: dataclasses.Field[Any]) -> bool:
+    """Return whether a field's strings are paths of files that the part reads."""
+    return bool(field.metadata.get("input_file"))
+
+
 def input_paths(part: object) -> tuple[str, ...]:
     """Return the paths of the files that a part reads, each once, those of the parts within it too.
 
@@ -114,11 +120,8 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     UsageError
         For a file that cannot be read.
     """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as problem:
-        raise UsageError(f"the file '{os.fspath(path)}' cannot be read: {problem.strerror or problem}") from problem
+    with open_regular(path, "the file", UsageError) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _paths(value: object, marked: bool) -> Iterator[str]:
@@ -130,4 +133,4 @@ def _paths(value: object, marked: bool) -> Iterator[str]:
             yield from _paths(element, marked)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
-            yield from _paths(getattr(value, field.name), bool(field.metadata.get("input_file")))
+            yield from _paths(getattr(value, field.name), is_path(field))

@@ -13,7 +13,8 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 from dreamopt.errors import DreamoptError
 
@@ -41,7 +42,7 @@ UTF_MARKS = tuple(mark for mark, _ in _MARKS)
 
 
 @contextlib.contextmanager
-def open_regular(path: StrPath, what: str, error: type[DreamoptError], most: int | None = None) -> Iterator[BinaryIO]:
+def open_regular(path: StrPath, what: str, error: type[DreamoptError], most: int | None = None) -> Iterator[BufferedReader]:
     """Open a regular file to read its bytes.
 
     Parameters

@@ -6,7 +6,8 @@ Three sources, looked up in this order: what was registered in this process, the
     [project.entry-points."dreamopt.objectives"]
     energy = "mypackage.energy:Energy"
 
-Each is checked against its contract when it is found, and an error names the file to correct.
+An entry point is imported when a user names it; where a file names it, only if the user allows it (`dreamopt.parts.trust`). Each is
+checked against its contract when it is found, and an error names the file to correct.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from dreamopt.errors import DreamoptError, in_brackets, suggest
+from dreamopt.parts.importing import foreign_import, package_of
+from dreamopt.parts.trust import check_plugin
 
 P = TypeVar("P")
 Contract = Mapping[type, Mapping[str, tuple[str, ...]]]
@@ -154,6 +157,8 @@ class Registry(Generic[P]):
         key = self._key(name)
         if key in self._own:
             return self._own[key]
+        if key not in _stems(self.package):
+            self._check_allowed(key)
         if key not in self._found:
             self._found[key] = self._load(key, name)
         return self._found[key]
@@ -163,6 +168,12 @@ class Registry(Generic[P]):
         key = snake(name)
         bare = key.replace("_", "")
         return next((one for one in self.names() if one.replace("_", "") == bare), key) if key not in self._own else key
+
+    def _check_allowed(self, key: str) -> None:
+        """Raise for a plugin that a file's words name and the user did not allow, also for one that is imported already."""
+        point = next((point for point in self._points() if point.name == key), None)
+        if point is not None:
+            check_plugin(self.kind, key, package_of(point), self.error)
 
     def _load(self, key: str, name: str) -> Plugin[P]:
         if key in _stems(self.package):
@@ -184,11 +195,8 @@ class Registry(Generic[P]):
         return _installed(self.group, tuple(sys.path))
 
     def _import(self, point: EntryPoint) -> Any:
-        try:
+        with foreign_import(f"entry point {point.name} = {point.value} of {package_of(point)}", self.error):
             return point.load()
-        except Exception as problem:
-            package = point.dist.name if point.dist is not None else "an installed package"
-            raise self.error(f"entry point {point.name} = {point.value} of {package} cannot be imported: {problem}") from problem
 
     def built_in(self) -> list[type[P]]:
         """Return the classes of the package's own files in the order of their names."""

@@ -14,7 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from dreamopt.errors import UsageError
-from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, Fields, Ranged, check_number, check_scheduled
+from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, Fields, Ranged, check_number, check_scheduled, several, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -167,9 +167,10 @@ class PerOctave(Schedule):
     values: tuple[Number, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(check_scheduled("values of PerOctave", value) for value in self.values))
-        if not self.values:
-            raise UsageError("PerOctave needs at least one value")
+        values = several(self.values)
+        if not values:
+            raise UsageError(f"values of PerOctave must be at least one number or schedule in brackets, not {shown(self.values)}")
+        object.__setattr__(self, "values", tuple(check_scheduled("values of PerOctave", value) for value in values))
 
     def __call__(self, context: StepContext) -> float:
         """Return the octave's value."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, OutOfMemoryError
+from dreamopt.image.channels import all_shown, describe_channels, opacity_of, shown_as
 from dreamopt.image.files import RGBImage, covering
 from dreamopt.network import Network
 from dreamopt.optimize import Callback, Checkpoint, Progress, Result, Start, find_start, run
@@ -242,10 +243,13 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     result, cut = outcome.last, outcome.cut
     values = outcome.images[row : row + 1]
     shown = stretched(values, network) if plan.settings.stretch else values
-    image: RGBImage = network.to_rgb(shown).round().to(torch.uint8)[0].cpu().numpy()
+    count = values.shape[1]
+    how = shown_as(plan.settings.channels, count)
+    image: RGBImage = network.to_rgb(shown, how).round().to(torch.uint8)[0].cpu().numpy()
     opacity = outcome.opacity(row)
     if opacity is not None:
-        image = np.dstack([image, opacity])
+        image = np.dstack([image, opacity_of(torch.from_numpy(opacity), how, count).numpy()])
+    channels = None if all_shown(how, count) else values[0].to(torch.float32).cpu().numpy()
     value = float(result.best_values[row] if cut else result.values[row])
     described = result.describe(row)
     facts = described["results"][0]
@@ -271,7 +275,9 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
             "machine": platform.machine(),
         },
     }
-    return Rendered(plan.samples[index], image, value, metadata, cut, dead, index)
+    if channels is not None:
+        metadata["channels_file"] = describe_channels(channels)
+    return Rendered(plan.samples[index], image, value, metadata, cut, dead, index, channels=channels)
 
 
 def _described_start(plan: Plan, restarted: int | None) -> dict[str, Any]:

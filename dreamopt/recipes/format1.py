@@ -18,10 +18,16 @@ _TEXTS = ("optimizer", "parametrization", "regularizers", "transforms")
 
 
 def fields_of_format1(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of the `Plan` of an image of format 1, but for the init image, the net and what it was made from."""
+    """Return the fields of the `Plan` of an image of format 1, but for the init image, the net and what it was made from.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Checked by `dreamopt.recipes.metadata.checked_metadata`.
+    """
     described = _with_present_names(metadata["settings"])
-    stages: Any = [_with_present_names(stage) for stage in described.pop("stages")]
-    if described["optimizer"] in OPTIMIZERS and described["lr"] == OPTIMIZERS[described["optimizer"]]().step_size:  # type: ignore[attr-defined]  # both have one
+    stages: Any = [_with_present_names(stage) for stage in described.pop("stages", ())]
+    if described["optimizer"] in OPTIMIZERS and described.get("lr") == OPTIMIZERS[described["optimizer"]]().step_size:  # type: ignore[attr-defined]  # both have one
         described["lr"] = None  # the plain name's own, written down; it is not that of stages with another optimizer
     settings = Settings(**{name: value for name, value in described.items() if value is not None}, stages=stages)
     if settings.stages:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dreamopt.image.channels import described as shown_in_colours
 from dreamopt.network import Network
 
 
@@ -19,7 +20,7 @@ def names_of_values(network: Network) -> dict[str, list[str]]:
 def _weights(network: Network) -> Mapping[str, Any]:
     report = network.backend.weights_report
     fields: Sequence[str] = ("loaded", "missing", "unused")
-    return {name: list(getattr(report, name)) for name in fields} | {"source": report.source}
+    return {name: list(getattr(report, name)) for name in fields} | {"source": report.source, "form": report.form}
 
 
 def inspect(network: Network) -> dict[str, Any]:
@@ -36,8 +37,11 @@ def inspect(network: Network) -> dict[str, Any]:
         Fit for JSON. ``name``, ``backend``, ``computed_by``, ``input`` (blob, shape, mean, channel order, scale, what of these was
         assumed, and the source of each), ``layers`` (name, type, bottoms, tops, shapes of one item, in_place, target, params, flops in
         multiply-adds of one item, place, added), ``overwritten`` (target names by blob), ``splits``, ``totals``, ``changes`` and ``notes``
-        (one sentence each), ``weights`` (loaded, missing, unused), ``labels`` (their number), ``weights_sha256`` (None where some are
-        random: none are drawn to describe a net). ``totals`` has the bytes of the weights, and of one sample's activations, besides.
+        (one sentence each), ``weights`` (loaded, missing, unused, source, form), ``labels`` (their number), ``labels_form``,
+        ``weights_sha256`` (None where some are random: none are drawn to describe a net). ``totals`` has the bytes of
+        the weights, and of one sample's activations, besides.
+        ``not_computed`` lists the layers of the file that are left out: name, type, place, reason, and the layer that it ``needs``,
+        where the reason is that one's.
 
     Examples
     --------
@@ -76,6 +80,7 @@ def inspect(network: Network) -> dict[str, Any]:
             "channel_order": described["channel_order"],
             "scale": described["scale"],
             "assumed": described["assumed"],
+            "shown": shown_in_colours("auto", network.input_shape[0], network.channel_order) if network.has_image_input else None,
             "sources": described["sources"],
         },
         "layers": layers,
@@ -88,9 +93,14 @@ def inspect(network: Network) -> dict[str, Any]:
             "weights_bytes": 4 * params,
             "activations_bytes": 4 * activations,
         },
+        "not_computed": [
+            {"name": entry.name, "type": entry.type, "place": entry.place, "needs": entry.needs, "reason": entry.reason}
+            for entry in network.left_out
+        ],
         "changes": list(network.backend.changes),
         "notes": list(network.notes),
         "weights": _weights(network),
         "labels": None if network.labels is None else len(network.labels),
+        "labels_form": network.labels_form,
         "weights_sha256": None if network.backend.random_layers else network.hash(),
     }

@@ -53,7 +53,7 @@ class FolderLock:
             if not self.folder.is_dir():
                 self.folder.mkdir(exist_ok=True)
             try:
-                number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+                number = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
             except FileNotFoundError:
                 if self.folder.is_dir():
                     raise

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,26 +13,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamopt.errors import UsageError
+from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.image.channels import all_shown, shown_as
 from dreamopt.image.files import read_image
 from dreamopt.image.parametrization import Parametrization, parse_parametrization
 from dreamopt.network import Network
+from dreamopt.network.network import kind_of
 from dreamopt.objective import Objective, each, parse
 from dreamopt.optimize import Restart
 from dreamopt.parts.part import file_sha256, input_paths
+from dreamopt.parts.trust import words_of_file
 from dreamopt.problem import Problem
 from dreamopt.recipes.format1 import fields_of_format1
-from dreamopt.recipes.inputs import hashes
+from dreamopt.recipes.inputs import RecordedInputs, hashes
+from dreamopt.recipes.metadata import FORMAT, checked_metadata
 from dreamopt.recipes.restarts import restarts_of
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.shorthand import field_names
+from dreamopt.recipes.shorthand import as_optimizer, as_parametrization, as_regularizers, as_transforms, field_names
 from dreamopt.recipes.stages import Stage, choose_size, stages_of
 from dreamopt.recipes.targets import Sample, batch_objective, bound_samples, read_targets
 
-FORMAT = 2
-"""Version of the metadata's form."""
 PROVENANCE = ("source", "load", "command")
 """Keys of the metadata that say where a job came from; they do not decide its images."""
+_OF_SOURCE = {"prototxt": "prototxt_sha256", "weights": "weights_file_sha256"}
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,9 @@ class InitImage:
     pixels: bytes = field(repr=False)
 
     @classmethod
-    def open(cls, path: str) -> InitImage:
-        """Return the image of a file."""
-        image = read_image(path)
+    def open(cls, path: str, size: int | tuple[int, int] | None = None) -> InitImage:
+        """Return the image of a file; with a size to start from, (H, W), a JPEG above the limit of pixels is decoded reduced."""
+        image = read_image(path, (size, size) if isinstance(size, int) else size)
         return cls(path, file_sha256(path), (image.shape[0], image.shape[1], image.shape[2]), image.tobytes())
 
     def array(self) -> NDArray[np.uint8]:
@@ -118,6 +122,12 @@ class Plan:
     def size(self) -> tuple[int, int]:
         """(H, W) of the image: at the end for octaves, before the first zoom for stages."""
         return pair(self.settings)
+
+    @property
+    def keeps_channels(self) -> bool:
+        """Whether the colours do not show all channels, so that a file beside each image keeps them."""
+        count = self.net["input_shape"][0]
+        return not all_shown(shown_as(self.settings.channels, count), count)
 
     @property
     def total_steps(self) -> int:
@@ -183,36 +193,97 @@ class Plan:
         return described | ({"project_every_step": True} if self.project_every_step else {})
 
     @classmethod
-    def read(cls, metadata: Mapping[str, Any]) -> Plan:
+    def read(
+        cls,
+        metadata: Mapping[str, Any],
+        inputs: RecordedInputs | None = None,
+        *,
+        what: str = "the metadata",
+        plugins: Sequence[str] = (),
+    ) -> Plan:
         """Return the plan that an image's metadata describes, of format 1 or 2; the init image is decoded from its file.
+
+        Parameters
+        ----------
+        metadata : mapping
+            Of anybody: every key is checked, and nothing is opened or imported but what the user allows.
+        inputs : RecordedInputs, optional
+            Which files may be opened; none by default.
+        what : str
+            Names the metadata in errors.
+        plugins : sequence of str
+            Names of plugins that the metadata may name (`dreamopt.parts.trust`).
 
         Raises
         ------
         UsageError
             For metadata that says too little, or of a later format.
+        TrustError
+            For metadata that names files or plugins that the user did not.
         """
-        if metadata.get("format") == 1:
-            fields = fields_of_format1(metadata)
-            init = None if fields["settings"].init is None else InitImage.open(fields["settings"].init)
-            inputs = {} if init is None else {init.path: init.sha256}  # no others were recorded then
-            provenance = {key: metadata[key] for key in PROVENANCE if key in metadata}
-            return cls(**fields, init=init, inputs=inputs, net=metadata["net"], provenance=provenance)
-        settings = Settings.read(metadata["settings"])
-        objectives = {text: parse(text) for text in metadata["batch"]}
-        described = zip(metadata["batch"], metadata["items"], metadata["targets"], metadata["labels"], strict=True)
-        samples = tuple(Sample(objectives[string], item, text, label) for string, item, text, label in described)
+        metadata = checked_metadata(metadata, what)
+        inputs = RecordedInputs(recorded_hashes(metadata)) if inputs is None else inputs
+        problem = None
+        with words_of_file(what, plugins, inputs.find) as words:
+            try:
+                fields = fields_of_format1(metadata) if metadata["format"] == 1 else _fields(metadata)
+            except DreamoptError as error:
+                problem = error
+                _read_each(metadata)  # so that all that is needed is named at once
+        inputs.needs |= {("plugin", name): "an installed package's code" for name in words.refused}
+        path = metadata["settings"].get("init")
+        file = None if path is None else inputs.find(path, "init")
+        inputs.require(what)
+        if problem is not None:
+            raise problem
+        settings = replace(fields["settings"], init=file)
+        init = None if file is None else InitImage.open(file, settings.size)
+        of_format1 = {} if init is None else {init.path: init.sha256}  # no others were recorded then
         return cls(
-            samples=samples,
-            batches=tuple(map(tuple, metadata.get("batches", [range(len(samples))]))),
-            settings=settings,
-            stages=stages_of(settings, pair(settings)),
-            restarts=tuple(Restart(parse_parametrization(text), *rest) for text, *rest in metadata["restarts"]),
-            init=None if settings.init is None else InitImage.open(settings.init),
-            inputs=metadata["inputs"],
+            **fields | {"settings": settings},
+            init=init,
+            inputs=inputs.renamed() if metadata["format"] == FORMAT else of_format1,
             net=metadata["net"],
-            project_every_step=metadata.get("project_every_step", False),
             provenance={key: metadata[key] for key in PROVENANCE if key in metadata},
         )
+
+
+def recorded_hashes(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sha256 of each file that checked metadata name, by its path; format 1 recorded those of the net alone."""
+    source = metadata.get("source", {})
+    of_net = [(source.get(name), source.get(digest)) for name, digest in _OF_SOURCE.items()]
+    known = {path: digest for path, digest in of_net if isinstance(path, str) and isinstance(digest, str)}
+    return {**known, **metadata.get("inputs", {})}
+
+
+def _read_each(metadata: Mapping[str, Any]) -> None:
+    """Read each part's string by itself, whatever is wrong in it."""
+    parts: list[tuple[Callable[[str], object], str]] = [(parse, text) for text in metadata["batch"]]
+    parts += [(parse_parametrization, text) for text, *_ in metadata.get("restarts", ())]
+    of_one: dict[str, Callable[[str], object]] = {"optimizer": as_optimizer, "parametrization": as_parametrization}
+    of_many: dict[str, Callable[[str], object]] = {"regularizers": as_regularizers, "transforms": as_transforms}
+    for run in (metadata["settings"], *metadata["settings"].get("stages", ())):
+        parts += [(read, run[name]) for name, read in of_one.items() if name in run]
+        parts += [(read, text) for name, read in of_many.items() for text in run.get(name, ())]
+    for read, text in parts:
+        with contextlib.suppress(DreamoptError):
+            read(text)
+
+
+def _fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the `Plan` of checked metadata of format 2, but for the init image, the net and what it was made from."""
+    settings = Settings.read(metadata["settings"])
+    objectives = {text: parse(text) for text in metadata["batch"]}
+    described = zip(metadata["batch"], metadata["items"], metadata["targets"], metadata["labels"], strict=True)
+    samples = tuple(Sample(objectives[string], item, text, label) for string, item, text, label in described)
+    return {
+        "samples": samples,
+        "batches": tuple(map(tuple, metadata.get("batches", [range(len(samples))]))),
+        "settings": settings,
+        "stages": stages_of(settings, pair(settings)),
+        "restarts": tuple(Restart(parse_parametrization(text), *rest) for text, *rest in metadata["restarts"]),
+        "project_every_step": metadata.get("project_every_step", False),
+    }
 
 
 def plan_render(
@@ -257,18 +328,19 @@ def plan_render(
     (4, ((0,), (1, 2, 3)), (32, 32))
     """
     settings = Settings() if settings is None else settings
+    network.require_optimizable()
     if not network.has_image_input:
         raise UsageError(
-            f"the net's input '{network.input_name}' is a vector of {network.input_shape}; render needs a net that sees images"
+            f"the net's input '{network.input_name}' is {kind_of(network.input_shape)}, and render makes images: optimize it in Python "
+            "with dreamopt.Problem and dreamopt.optimize.run, which take any number of axes (docs/inputs.md)"
         )
     _check_one_init(settings)
     objectives = read_targets(network, targets, settings.size)
-    init = None if settings.init is None else InitImage.open(settings.init)
-    if init is not None and network.input_shape[0] != 3:
-        raise UsageError(f"an image to start from needs a net with 3 channels, but '{network.input_name}' has {network.input_shape[0]}")
+    init = None if settings.init is None else InitImage.open(settings.init, settings.size)
     size = choose_size(network, settings, objectives, None if init is None else (init.shape[0], init.shape[1]))
     stages = stages_of(settings, size)
-    settings = settings.resolved(size)
+    channels = shown_as(settings.channels, network.input_shape[0], stages[-1].size)
+    settings = replace(settings.resolved(size), channels=channels)
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)
     return Plan(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -15,7 +13,8 @@ from dreamopt.errors import DreamoptError, UsageError, in_brackets, suggest
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
-from dreamopt.parts.calls import parse_value
+from dreamopt.parts.calls import check_text, parse_value
+from dreamopt.parts.reading import parse_json, parse_toml
 from dreamopt.parts.registry import snake
 from dreamopt.recipes.settings import Settings, StageSettings, names
 from dreamopt.recipes.shorthand import Listed, field_names, with_added
@@ -23,6 +22,15 @@ from dreamopt.regularizer import regularizers
 
 ALIASES = {"tv": "total_variation", "blur": "gaussian_blur"}
 """Short names of parts in ``--set``."""
+_ABOUT = ("title", "source", "example", "notes")
+_FIELDS: Mapping[str, tuple[type, str]] = {
+    **dict.fromkeys(_ABOUT, (str, "a text")),
+    "size": (int, "a number of pixels"),
+    "settings": (dict, "a table"),
+    "stages": (list, "tables, one for each stage"),
+    "check": (dict, "a table"),
+}
+"""What a preset's TOML holds."""
 _TEXTS = ("optimizer", "parametrization", "init")
 
 
@@ -57,7 +65,7 @@ class Preset:
     @property
     def fields(self) -> dict[str, Any]:
         """The arguments of `Settings`, its stages as mappings; read anew at each use."""
-        table = tomllib.loads(self.text)
+        table = _table(self.text, self.name)
         return {**table.get("settings", {}), "stages": table.get("stages", ())}
 
     @property
@@ -66,13 +74,13 @@ class Preset:
 
         ``needs`` says what it needs beside a net and a unit, where it does.
         """
-        check: dict[str, Any] = tomllib.loads(self.text).get("check", {})
+        check: dict[str, Any] = _table(self.text, self.name).get("check", {})
         return check
 
     @cached_property
     def settings(self) -> Settings:
         """All of it; the parts are read when they are asked for."""
-        return Settings(**self.fields)
+        return _made(self.fields)
 
 
 @cache
@@ -98,9 +106,37 @@ def preset(name: str) -> Preset:
         hint = in_brackets(suggest(name, _names(), 1))
         raise UsageError(f"no preset is called '{name}'{hint}; there are {', '.join(_names())}")
     text = resources.files("dreamopt.recipes").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
-    about = {key: table[key] for key in ("title", "source", "example", "notes")}
-    return Preset(name, size=table.get("size"), text=text, **about)
+    return read_preset(name, text)
+
+
+def read_preset(name: str, text: str) -> Preset:
+    """Return the preset that a TOML text says.
+
+    Raises
+    ------
+    UsageError
+        For a text that is damaged, and for a field that is missing, unknown or of another kind; what its settings hold is checked when
+        these are asked for.
+    """
+    table = _table(text, name)
+    missing = next((key for key in _ABOUT if key not in table), None)
+    if missing is not None:
+        raise UsageError(f"the preset '{name}' lacks the field '{missing}'")
+    return Preset(name, size=table.get("size"), text=text, **{key: table[key] for key in _ABOUT})
+
+
+def _table(text: str, name: str) -> dict[str, Any]:
+    """Return a preset's TOML, each field known and of its kind."""
+    table = parse_toml(text, f"the preset '{name}'", UsageError)
+    for key, value in table.items():
+        if key not in _FIELDS:
+            hint = in_brackets(suggest(key, _FIELDS, 1))
+            raise UsageError(f"the preset '{name}' has no field '{key}'{hint}; it has {', '.join(_FIELDS)}")
+        kind, what = _FIELDS[key]
+        fits = isinstance(value, kind) and not isinstance(value, bool)
+        if not fits or (kind is list and not all(isinstance(entry, dict) for entry in value)):
+            raise UsageError(f"the field '{key}' of the preset '{name}' must be {what}, not {value!r}")
+    return table
 
 
 def presets() -> list[Preset]:
@@ -250,7 +286,8 @@ def _check_parameter(make: Any, parameter: str) -> None:
 
 
 def _value(text: str) -> Any:
+    check_text(text, "the value of a setting", UsageError)
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return parse_json(text, "the value", UsageError)
+    except UsageError:
         return parse_value(text, (parametrizations, transforms, optimizers, regularizers))

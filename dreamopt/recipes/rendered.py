@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamopt.image.files import RGBImage
+from dreamopt.image.channels import channels_path, write_channels
+from dreamopt.image.files import RGBImage, write_png
 from dreamopt.network import Network
 from dreamopt.recipes.targets import Sample
 
@@ -37,6 +39,8 @@ class Rendered:
         Which of the plan's samples it is.
     path : Path or None
         Its file, where there is one.
+    channels : ndarray or None, (C, H, W), float32
+        All channels in the net's input space, where the colours do not show them all.
     """
 
     sample: Sample
@@ -47,6 +51,25 @@ class Rendered:
     dead: str | None = None
     index: int = 0
     path: Path | None = None
+    channels: NDArray[np.float32] | None = None
+
+
+def write_rendered(rendered: Rendered, path: Path, scratch: Callable[[Path], Path | None] = lambda _: None) -> Path:
+    """Write an image, and before it beside it the file that keeps its channels, where it has one; return the image's path.
+
+    Parameters
+    ----------
+    rendered : Rendered
+        The image.
+    path : Path
+        Of the image; the other is its `dreamopt.image.channels.channels_path`.
+    scratch : callable
+        Gives the temporary name for a path, or None for one that nothing has.
+    """
+    if rendered.channels is not None:
+        beside = channels_path(path)
+        write_channels(beside, rendered.channels, scratch(beside))
+    return write_png(path, rendered.image, rendered.metadata, scratch=scratch(path))
 
 
 def stretched(image: Tensor, network: Network) -> Tensor:

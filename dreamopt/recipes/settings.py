@@ -10,10 +10,12 @@ from typing import Any
 
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image import Noise, Rotate, Scale
+from dreamopt.image.channels import checked_channels
 from dreamopt.image.parametrization import Parametrization
 from dreamopt.image.transform import Transform
 from dreamopt.optimize.optimizer import Optimizer
-from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, SIDE, Fields, Range, check_number, check_whole
+from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, SIDE, Fields, Range, check_number, check_whole, plain_number, several, shown
+from dreamopt.parts.reading import MOST_DIGITS
 from dreamopt.recipes.shorthand import (
     RANGES,
     REGULARIZERS,
@@ -62,11 +64,21 @@ class StageSettings:
     short_parts: tuple[int, int] = field(default=(0, 0), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_whole("steps", self.steps)
-        check_whole("views", self.views)
-        object.__setattr__(self, "zoom", check_number("zoom of a stage", self.zoom, POSITIVE))
-        layers: Any = self.layer
-        object.__setattr__(self, "layer", (layers,) if isinstance(layers, str) else tuple(layers))
+        layer: object = self.layer  # from outside, whatever its annotation
+        layers = (layer,) if isinstance(layer, str) else several(layer)
+        if layers is None or not all(isinstance(layer, str) and layer for layer in layers):
+            raise UsageError(f"layer of a stage must be a layer's name, or several of them, not {shown(self.layer)}")
+        checked = {
+            "steps": check_whole("steps", self.steps),
+            "views": check_whole("views", self.views),
+            "zoom": check_number("zoom of a stage", self.zoom, POSITIVE),
+            "optimizer": as_optimizer(self.optimizer),
+            "transforms": as_transforms(self.transforms),
+            "regularizers": as_regularizers(self.regularizers),
+            "layer": layers,
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def describe(self) -> dict[str, Any]:
         """Return the stage fit for JSON, its parts as strings."""
@@ -123,6 +135,10 @@ class Settings:
         visualization toolbox writes its images). The optimization is the same.
     transparency : bool
         Whether the image is transparent where the summed gradient is zero: its opacity is the sum of the gradients' sizes (MaCo's).
+    channels : str
+        How the net's input channels are shown: "auto" (one grey, three as colours, any other number as a grid of grey planes), "colour"
+        (the first three), "planes", "flow" (pairs as optical flow), or the numbers from 0 of one channel, or of three for red, green
+        and blue, as "2,1,0". See `dreamopt.image.channels`.
     batch_size : int
         Samples optimized together, at least 1. A matter of speed and memory.
 
@@ -149,6 +165,7 @@ class Settings:
     stages: tuple[StageSettings, ...] = ()
     stretch: bool = False
     transparency: bool = False
+    channels: str = "auto"
     batch_size: int = 8
     short_parts: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     """How many of the regularizers and of the transforms are of short options; None before these are made."""
@@ -209,8 +226,12 @@ class Settings:
             object.__setattr__(self, "default_size", check_whole("default_size", self.default_size, SIDE))
         for name, low in {"steps": 1, "batch_size": 1, "views": 1, "octaves": 1, "redirected": 0}.items():
             object.__setattr__(self, name, check_whole(name, getattr(self, name), Range(low=low)))
-        if not _is_seed(self.seed):
-            raise UsageError(f"seed must be a whole number of at least 0, not {self.seed}")
+        seed = plain_number(self.seed)
+        if seed is None or seed % 1 != 0 or seed < 0:
+            raise UsageError(f"seed must be a whole number of at least 0, not {shown(self.seed)}")
+        if seed >= 10**MOST_DIGITS:  # of any size that metadata can hold, unlike what is counted
+            raise UsageError(f"seed must be a number of at most {MOST_DIGITS} digits")
+        object.__setattr__(self, "seed", int(seed))
         object.__setattr__(self, "octave_scale", check_number("octave_scale", self.octave_scale, Range(low=1, above=True)))
         object.__setattr__(self, "init_noise", check_number("init_noise", self.init_noise, NOT_NEGATIVE))
         if self.init is not None:
@@ -218,6 +239,7 @@ class Settings:
                 raise UsageError(f"init must be the path of an image, not {self.init!r}")
             object.__setattr__(self, "init", os.fspath(self.init))
         Fields(self).flag("stretch", "transparency")
+        object.__setattr__(self, "channels", checked_channels(self.channels))
 
     @property
     def runs(self) -> int:
@@ -271,7 +293,7 @@ class Settings:
     def describe(self) -> dict[str, Any]:
         """Return all settings fit for JSON, parts as strings, penalties before projections."""
         plain = ("size", "default_size", "seed", "init", "init_noise", "redirected", "octaves", "octave_scale")
-        described = {name: getattr(self, name) for name in (*plain, "stretch", "transparency", "batch_size")}
+        described = {name: getattr(self, name) for name in (*plain, "stretch", "transparency", "channels", "batch_size")}
         if isinstance(self.size, tuple):
             described["size"] = list(self.size)
         described |= _described(self) | {"parametrization": str(self.parametrization)}
@@ -287,11 +309,6 @@ class Settings:
 def names() -> list[str]:
     """Return the names of all settings, the short options among them."""
     return [known.name for known in dataclasses.fields(Settings) if known.name != "short_parts"] + list(RANGES)
-
-
-def _is_seed(value: object) -> bool:
-    # Of any size, unlike what is counted.
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _run(settings: Settings | StageSettings) -> dict[str, Any]:

@@ -69,10 +69,7 @@ class Stage:
 def _check_unit(network: Network, objective: Objective, size: Pair | None) -> None:
     """Raise TargetError or ShapeError where the net does not have the unit; units with a number are looked up without a bind."""
     if isinstance(objective, Channel | ClassScore) and isinstance(objective.unit, int):
-        shape = network.shape_of(objective.layer, size)
-        if not shape:
-            raise TargetError(f"layer '{objective.layer}' is a single number")
-        objective.checked_unit(shape)
+        objective.checked_unit(network.shape_of(objective.layer, size))
     else:
         objective.bind(network, size)
 
@@ -147,7 +144,10 @@ def fits(network: Network, settings: Settings, objectives: Sequence[Objective], 
 def seen_by(network: Network, size: int | Pair, transforms: Sequence[Transform]) -> Pair | None:
     """Return the (H, W) of what the net sees of an image of a size through transforms; None where its input is no image."""
     space = network.image_space(size)
-    return seen_size(transforms, space, StepContext(space=space)) if len(space.shape) == 3 else None
+    if len(space.shape) != 3:
+        return None
+    height, width = seen_size(transforms, space, StepContext(space=space))
+    return height, width
 
 
 def resized(images: Tensor, size: Pair, order: int) -> Tensor:

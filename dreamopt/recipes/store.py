@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from dreamopt.errors import DreamoptWarning, ImageError, UsageError
+from dreamopt.image.channels import channels_path
 from dreamopt.image.files import RGBImage, read_metadata, read_png, write_png
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.optimize import Checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
+from dreamopt.parts.part import file_sha256
+from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
 from dreamopt.recipes.lock import LOCK, FolderLock
+from dreamopt.recipes.metadata import checked_job, checked_result
 from dreamopt.recipes.output import check_images, check_output, checkpoint_folder, described_differences, free_name, image_paths
 from dreamopt.recipes.plan import Plan
-from dreamopt.recipes.rendered import Rendered
+from dreamopt.recipes.rendered import Rendered, write_rendered
 
 _JOB = "job.json"
 Sheet = Callable[[Sequence[Rendered]], RGBImage]
@@ -112,7 +116,7 @@ class FolderStore:
             When something that the job will write cannot be written.
         """
         self._plan, self._paths = plan, image_paths([sample.slug for sample in plan.samples], self.out)
-        check_images(self._paths, self.out)
+        check_images([*self._paths, *(map(channels_path, self._paths) if plan.keeps_channels else ())], self.out)
         if self.resume and not self.folder.is_dir() and not any(self._is_finished(index) for index in range(len(self._paths))):
             raise UsageError(f"there is nothing to resume in {self.folder}")
         try:
@@ -159,7 +163,7 @@ class FolderStore:
         for one in rendered:
             if not (self.resume and self._is_finished(one.index)):
                 path = self._paths[one.index]
-                write_png(path, one.image, one.metadata, scratch=self._scratch(path))
+                write_rendered(one, path, self._scratch)
         if not any(one.interrupted for one in rendered):
             for path in self._checkpoints(batch):
                 _remove(path)
@@ -213,7 +217,7 @@ class FolderStore:
             aside = self.folder / path.name
             if aside.is_file() and self._is_finished(index, aside) and not self._is_finished(index):
                 _make_folder(path.parent)
-                os.replace(aside, path)
+                _move(aside, path)
 
     def _move_aside(self) -> None:
         """Make room for another job: what an unfinished one left goes to a name that nothing has, its finished images with it."""
@@ -223,13 +227,13 @@ class FolderStore:
             kept = {"key": "", "images": []}
         if kept is None:
             return
-        paths = [self.out.parent / name for name in kept["images"]]
+        paths: list[Path] = kept["images"]
         finished = [path for path in paths if (_metadata_or_none(path) or {}).get("plan") == kept["key"]]
         self._remove_scratch(kept["key"], paths)
         if not finished and {path.name for path in self.folder.iterdir()} <= {_JOB, LOCK}:
             return
         for path in finished:
-            os.replace(path, self.folder / path.name)
+            _move(path, self.folder / path.name)
         aside = free_name(self.folder)
         self.folder.rename(aside)
         self._lock.release()
@@ -240,15 +244,21 @@ class FolderStore:
 
     def _job(self) -> dict[str, Any] | None:
         path = self.folder / _JOB
-        try:
-            job = json.loads(path.read_bytes())
-        except FileNotFoundError:
+        if not os.path.lexists(path):
             return None
-        except ValueError as error:
-            raise UsageError(f"{path} is damaged ({error}); remove {self.folder} to begin anew") from error
-        if not (isinstance(job, dict) and {"key", "plan", "images"} <= set(job)):
-            raise UsageError(f"{self.folder} was begun by another version of dreamopt; remove it to begin anew")
-        return job
+        try:
+            job = checked_job(parse_json(read_bytes(path, "the job", UsageError, LARGEST_TEXT), "it", UsageError), "the job")
+            images = [self._own_image(name) for name in job["images"]]
+        except UsageError as error:
+            raise UsageError(f"{path} is damaged, or of another version ({error}); remove {self.folder} to begin anew") from error
+        return job | {"images": images}
+
+    def _own_image(self, name: str) -> Path:
+        """Return the image that a job's file names, which lies where this output's images do."""
+        folder, _, file = name.replace(os.sep, "/").rpartition("/")
+        if folder not in ("", self.out.stem) or file in ("", ".", "..") or (not folder and file != self.out.name):
+            raise UsageError(f"the image '{name}' of the job is none of {self.out}")
+        return self.out.parent / folder / file
 
     def _write_job(self) -> None:
         names = [os.path.relpath(path, self.out.parent) for path in self._paths]
@@ -259,9 +269,11 @@ class FolderStore:
 
     def _is_finished(self, index: int, path: Path | None = None) -> bool:
         """Return whether a sample's image is in its place, made by this very plan, and not interrupted."""
-        metadata, sample = _metadata_or_none(self._paths[index] if path is None else path), self.plan.samples[index]
+        path = self._paths[index] if path is None else path
+        metadata, sample = _metadata_or_none(path), self.plan.samples[index]
         return (
             metadata is not None
+            and _has_channels(path, metadata)
             and metadata.get("plan") == self.plan.key
             and (metadata.get("target"), metadata.get("item")) == (sample.text, sample.item)
             and metadata.get("interrupted") is False
@@ -269,7 +281,8 @@ class FolderStore:
 
     def _read(self, index: int) -> Rendered:
         path = self._paths[index]
-        metadata = read_metadata(path)
+        metadata = _metadata_or_none(path)
+        assert metadata is not None, "it is finished"
         value = float("nan") if metadata["value"] is None else metadata["value"]
         return Rendered(self.plan.samples[index], read_png(path), value, metadata, dead=metadata["dead"], index=index, path=path)
 
@@ -284,7 +297,7 @@ class FolderStore:
         return path.with_name(scratch_name(path.name, mark))
 
     def _remove_scratch(self, key: str, paths: Sequence[Path]) -> None:
-        for path in {self.out, self.folder / _JOB, *paths}:
+        for path in {self.out, self.folder / _JOB, *paths, *map(channels_path, paths)}:
             scratch = self._scratch(path, key)
             if scratch.exists():
                 scratch.unlink()
@@ -311,6 +324,19 @@ def sheet_metadata(rendered: Sequence[Rendered], paths: Sequence[Path]) -> dict[
     return shared | {"recipe": "sheet", "pictures": own}
 
 
+def _has_channels(path: Path, metadata: Mapping[str, Any]) -> bool:
+    """Return whether the file that keeps an image's channels is beside it and whole, where its metadata tells of one."""
+    described, beside = metadata.get("channels_file"), channels_path(path)
+    return described is None or (beside.is_file() and isinstance(described, Mapping) and file_sha256(beside) == described.get("sha256"))
+
+
+def _move(image: Path, place: Path) -> None:
+    """Move an image, and before it the file that keeps its channels, where there is one."""
+    if channels_path(image).is_file():
+        os.replace(channels_path(image), channels_path(place))
+    os.replace(image, place)
+
+
 def _make_folder(path: Path) -> None:
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
@@ -329,6 +355,7 @@ def _metadata_or_none(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return read_metadata(path)
+        metadata = read_metadata(path)
+        return metadata if metadata.get("recipe") == "sheet" else checked_result(metadata, f"the metadata of {path}", ImageError)
     except ImageError:
         return None

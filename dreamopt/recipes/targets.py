@@ -75,8 +75,6 @@ def read_targets(network: Network, targets: str | Objective | Sequence[str | Obj
         if many is not None and not many["units"].isdecimal() and (place is not None or many["place"] is None):
             layer = network.resolve(many["layer"])
             shape = _shape(network, layer, size)
-            if not shape:
-                raise TargetError(f"layer '{layer}' has no channels: it is a single number")
             for unit in _units(many["units"], shape[0], layer):
                 check_images(len(objectives) + 1)
                 objectives.append(unit_objective(layer, (unit,), None if place is None else place[2]))

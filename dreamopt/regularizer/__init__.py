@@ -17,6 +17,7 @@ from dreamopt.regularizer.regularizer import (
     gradient_bounding_box,
     grey_level,
     require_images,
+    require_places,
 )
 from dreamopt.regularizer.restoration import Rows, frozen_mask, mask_at, tv_bregman, wavelet
 from dreamopt.regularizer.strings import as_regularizer, parse_regularizer, regularizers
@@ -62,6 +63,7 @@ __all__ = [
     "percentile",
     "regularizers",
     "require_images",
+    "require_places",
     "soft_box",
     "tv_bregman",
     "wavelet",

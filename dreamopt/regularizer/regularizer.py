@@ -207,8 +207,16 @@ def gradient_bounding_box(gradient: Tensor) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
+def require_places(regularizer: Regularizer, image: Tensor) -> None:
+    """Refuse vectors (N, K), for regularizers that look along the axes beside the channels, however many there are."""
+    if image.dim() < 3:
+        raise RegularizerError(
+            f"{regularizer} needs images (N, C, H, W), signals (N, C, T) or volumes, but the net's input has shape {tuple(image.shape)}"
+        )
+
+
 def require_images(regularizer: Regularizer, image: Tensor) -> None:
-    """Refuse vectors (N, K), for regularizers that look at rows and columns."""
+    """Refuse all but images, for regularizers that look at rows and columns."""
     if image.dim() != 4:
         raise RegularizerError(f"{regularizer} needs images (N, C, H, W), but the net's input has shape {tuple(image.shape)}")
 

@@ -1,4 +1,4 @@
-"""Wrappers of scikit-image and Pillow for regularizers, which know tensors alone; both are loaded when first used.
+"""Wrappers of scikit-image and of images on disk for regularizers, which know tensors alone; both are loaded when first used.
 
 Arrays are one image each, (H, W, C), float64.
 """
@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamopt.errors import RegularizerError
+from dreamopt.errors import ImageError, RegularizerError
 
 Array = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def frozen_mask(mask: object) -> str | Rows:
         return os.fspath(mask)
     try:
         array = np.asarray(mask, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, OverflowError) as problem:
         raise RegularizerError("a stencil is the path of an image, or an array (H, W) of numbers from 0 to 1") from problem
     if array.ndim != 2 or array.size == 0 or not ((array >= 0) & (array <= 1)).all():
         raise RegularizerError(f"a stencil is the path of an image, or an array (H, W) from 0 to 1, not one of shape {array.shape}")
@@ -70,7 +70,7 @@ def frozen_mask(mask: object) -> str | Rows:
 
 @lru_cache(maxsize=8)
 def mask_at(mask: str | Rows, size: tuple[int, int]) -> Array:
-    """Return a stencil, (H, W) from 0 (outside) to 1 (inside), scaled to ``size``; a file is read once, its brightness counts.
+    """Return a stencil, (H, W) from 0 (outside) to 1 (inside), scaled to ``size``; a file is read once, its luminance counts.
 
     Raises
     ------
@@ -79,11 +79,13 @@ def mask_at(mask: str | Rows, size: tuple[int, int]) -> Array:
     """
     from PIL import Image
 
+    from dreamopt.image.colour import LUMINANCE
+    from dreamopt.image.files import read_image
+
     if isinstance(mask, str):
         try:
-            with Image.open(mask) as opened:
-                array = np.asarray(opened.convert("L"), dtype=np.float64) / 255.0
-        except (OSError, ValueError) as problem:
+            array = read_image(mask, size) @ np.array(LUMINANCE) / 255.0
+        except ImageError as problem:
             raise RegularizerError(f"the stencil {mask} cannot be read as an image: {problem}") from problem
     else:
         array = np.array(mask, dtype=np.float64)

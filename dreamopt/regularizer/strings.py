@@ -7,7 +7,7 @@ penalties, and a schedule is written ``Linear(2.5, 0.5)`` in the place of a numb
 from __future__ import annotations
 
 from dreamopt.errors import RegularizerError
-from dreamopt.parts.calls import CALL, NUMBER, closing, make_part, signed_terms
+from dreamopt.parts.calls import CALL, DEEPEST, NUMBER, check_text, closing, make_part, signed_terms
 from dreamopt.parts.registry import Registry
 from dreamopt.regularizer.regularizer import Penalty, Projection, Regularizer
 
@@ -36,7 +36,11 @@ def parse_regularizer(text: str) -> Regularizer:
     >>> print(parse_regularizer("gaussian_blur(Linear(2.5, 0.5), every=4)"))
     GaussianBlur(Linear(2.5, 0.5), every=4)
     """
-    parts = [_penalty(part.strip(), text) for part in signed_terms(text)]
+    return _parse(check_text(text, "the regularizer", RegularizerError), 0)
+
+
+def _parse(text: str, depth: int) -> Regularizer:
+    parts = [_penalty(part.strip(), text, depth + 1) for part in signed_terms(text, RegularizerError)]
     if len(parts) == 1:
         return parts[0]
     penalties = [part for part in parts if isinstance(part, Penalty)]
@@ -61,14 +65,16 @@ def as_regularizer(regularizer: Regularizer | str) -> Regularizer:
     return parsed
 
 
-def _penalty(text: str, whole: str) -> Regularizer:
+def _penalty(text: str, whole: str, depth: int) -> Regularizer:
+    if depth > DEEPEST:
+        raise RegularizerError(f"the regularizer's brackets are nested deeper than {DEEPEST}")
     factor = 1.0
     if text.startswith("-"):
         factor, text = -1.0, text[1:].strip()
     if found := NUMBER.fullmatch(text):
         factor, text = factor * float(found[1]), found[2].strip()
     if text.startswith("(") and closing(text) == len(text) - 1:
-        made = parse_regularizer(text[1:-1])
+        made = _parse(text[1:-1], depth)
     else:
         call = CALL.fullmatch(text) or CALL.fullmatch(text + "()")
         if call is None:

@@ -2,6 +2,7 @@
 
 from dreamopt.schema.blob import shapes_agree
 from dreamopt.schema.input_transform import InputTransform
+from dreamopt.schema.label_map import read_label_map
 from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.mean import read_mean
@@ -20,6 +21,7 @@ __all__ = [
     "clear_unknown",
     "net_text",
     "parse_net",
+    "read_label_map",
     "read_mean",
     "read_net",
     "read_weights",

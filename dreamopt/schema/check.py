@@ -67,6 +67,7 @@ def _refuse_bottom(
             f"{bottom_at}: {name} reads '{blob}', which {' and '.join(makers)} would make, but that is left out by its include or exclude "
             f"rules in the phase {'TRAIN' if state.phase == TRAIN else 'TEST'} at level {state.level} with {stages}; choose others"
         )
-    near = nearest(blob, earlier_blobs, cutoff=0.5) or list(earlier_blobs)[-3:]
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; no layer above makes any blob"
+    near, last = nearest(blob, earlier_blobs), list(earlier_blobs)[-3:]
+    above = f"; the blobs made above it end with {', '.join(map(repr, last))}" if last else "; no layer above makes any blob"
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else above
     raise NetError(f"{bottom_at}: {name} reads the unknown blob '{blob}'{hint}")

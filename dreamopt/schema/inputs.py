@@ -9,8 +9,10 @@ from typing import Any
 from dreamopt.errors import NetError, UsageError
 from dreamopt.parts.limits import MOST_AXES, MOST_VALUES
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
+from dreamopt.schema.input_roles import choose_input, input_roles
 from dreamopt.schema.labels import find_labels, needs_label
 from dreamopt.schema.location import SourceLocation
+from dreamopt.schema.not_computed import Remainder
 
 Shape = tuple[int, ...]
 InputShape = Sequence[int] | Mapping[str, Sequence[int]] | None
@@ -32,6 +34,8 @@ def make_inputs(
     changes: list[str],
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
+    remainder: Remainder | None = None,
 ) -> list[SourceLocation]:
     """Turn data layers into Input layers and leave out what needs their labels, in place; return the places of the layers left.
 
@@ -42,13 +46,17 @@ def make_inputs(
     locations : sequence of SourceLocation
         One for each layer.
     input_shape : sequence of int, or mapping of blob name to sequence of int, or None
-        The caller's shape of the first input, or shapes by blob; they go before what the file says.
+        The caller's shape of the input that is optimized, or shapes by blob; they go before what the file says.
     changes : list of str
         Gets one sentence for each layer changed or left out.
     keep : collection of str
         Types of data layers that stay as they are.
     open_item : tuple of int, optional
-        (C, H, W) for the first input if its shape is neither given nor in the file; C may be None where the file tells it.
+        (C, H, W) for the input that is optimized if its shape is neither given nor in the file; C may be None where the file tells it.
+    optimized : str, optional
+        The blob that is optimized; None, or a name that is no input's, is the first input that an image can go into.
+    remainder : Remainder, optional
+        Gets the other inputs whose shape is neither given nor in the file; without it they are refused as well.
 
     Raises
     ------
@@ -68,12 +76,13 @@ def make_inputs(
         for blob in layer.top
         if blob not in labels.get(i, ())
     ]
-    shapes = _requested_shapes(input_shape, inputs)
+    main = optimized if optimized in inputs else choose_input(input_roles(layers, inputs), {}) if inputs else None
+    shapes = _requested_shapes(input_shape, inputs, main, optimized)
     remaining_locations: list[SourceLocation] = []
     del param.layer[:]
     for i, (layer, location) in enumerate(zip(layers, locations, strict=True)):
-        if open_item is not None and inputs and inputs[0] in layer.top and i not in dropped and inputs[0] not in shapes:
-            _fill_open(layer, inputs[0], location, open_item, shapes, changes)
+        if open_item is not None and main is not None and main in layer.top and i not in dropped and main not in shapes:
+            _fill_open(layer, main, location, open_item, shapes, changes)
         if i in dropped:
             changes.append(
                 f"{location}: layer '{layer.name}' ({layer.type}) is left out, for it needs labels or only serves what needs them"
@@ -81,18 +90,21 @@ def make_inputs(
         elif i in sources:
             blobs = [blob for blob in layer.top if blob not in labels[i]]
             label_tops = [blob for blob in layer.top if blob in labels[i]]
-            if blobs:
-                param.layer.append(_input(layer, location, blobs, shapes, changes))
+            input_layer = _input(layer, location, blobs, shapes, changes, main, remainder)
+            if input_layer.top:
+                param.layer.append(input_layer)
                 remaining_locations.append(location)
                 without = (
                     f", without the label{'s' if len(label_tops) > 1 else ''} {', '.join(map(repr, label_tops))}" if label_tops else ""
                 )
                 changes.append(f"{location}: data layer '{layer.name}' ({layer.type}) became an Input layer{without}")
-            else:
+            elif not blobs:
                 changes.append(f"{location}: data layer '{layer.name}' ({layer.type}) is left out, for it gives labels only")
         else:
             if layer.type == "Input":
-                _reshape_input(layer, location, shapes, changes)
+                _reshape_input(layer, location, shapes, changes, main, remainder)
+                if not layer.top:
+                    continue
             if layer.type in ("HDF5Output", "MatWrite"):
                 file = f"the file '{layer.hdf5_output_param.file_name}'" if layer.type == "HDF5Output" else "its file"
                 changes.append(f"{location}: layer '{layer.name}' ({layer.type}) takes its bottoms, but {file} is not written")
@@ -139,15 +151,16 @@ def _without_label(layers: Sequence[LayerParameter]) -> set[int]:
     return unlabelled
 
 
-def _requested_shapes(input_shape: InputShape, inputs: Sequence[str]) -> dict[str, Shape]:
+def _requested_shapes(input_shape: InputShape, inputs: Sequence[str], main: str | None, optimized: str | None) -> dict[str, Shape]:
     if input_shape is None:
         return {}
     if not isinstance(input_shape, Mapping):
-        if not inputs:
+        name = main if optimized is None else optimized
+        if name is None:
             raise UsageError(f"input_shape={tuple(input_shape)} is given, but the net has no input")
-        input_shape = {inputs[0]: input_shape}
+        input_shape = {name: input_shape}
     for blob, shape in input_shape.items():
-        if blob not in inputs:
+        if blob not in inputs and blob != optimized:
             raise UsageError(f"input_shape names the blob '{blob}', but the net's inputs are {', '.join(map(repr, inputs))}")
         if len(shape) > MOST_AXES:
             raise UsageError(f"the input_shape of '{blob}' has {len(shape)} axes, but a blob has at most {MOST_AXES}")
@@ -158,13 +171,21 @@ def _requested_shapes(input_shape: InputShape, inputs: Sequence[str]) -> dict[st
             count *= size
         if count > _COUNT_LIMIT:
             raise UsageError(f"the input_shape {tuple(shape)} of '{blob}' has {count} values, but a blob holds at most {_COUNT_LIMIT}")
-    return {blob: tuple(int(size) for size in shape) for blob, shape in input_shape.items()}
+    # That of a blob that a layer makes is used where the net is cut there.
+    return {blob: tuple(int(size) for size in shape) for blob, shape in input_shape.items() if blob in inputs}
 
 
 def _input(
-    layer: LayerParameter, location: SourceLocation, blobs: Sequence[str], shapes: Mapping[str, Shape], changes: list[str]
+    layer: LayerParameter,
+    location: SourceLocation,
+    blobs: Sequence[str],
+    shapes: Mapping[str, Shape],
+    changes: list[str],
+    main: str | None,
+    remainder: Remainder | None,
 ) -> LayerParameter:
-    input_layer = LayerParameter(name=layer.name, type="Input", top=blobs)
+    """Return an Input layer in place of a data layer, with those of its blobs whose shape is known."""
+    input_layer = LayerParameter(name=layer.name, type="Input")
     input_layer.include.extend(layer.include)
     input_layer.exclude.extend(layer.exclude)
     if layer.HasField("transform_param"):
@@ -175,13 +196,23 @@ def _input(
         if shape is None:
             shape = _infer(layer, list(layer.top).index(blob), location, changes)
         if shape is None:
-            raise NetError(
-                f"{location}: layer '{layer.name}' ({layer.type}) fills the blob '{blob}' with data whose size the file does not tell; "
-                f"pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}} (--input-shape {blob}=3x224x224)"
-            )
-        _check_input(shape, layer, location)
-        input_layer.input_param.shape.add(dim=shape)
+            _lack(layer, location, blob, "fills the blob '{}' with data whose size the file does not tell", main, remainder)
+        else:
+            _check_input(shape, layer, location)
+            input_layer.top.append(blob)
+            input_layer.input_param.shape.add(dim=shape)
     return input_layer
+
+
+def _lack(layer: LayerParameter, location: SourceLocation, blob: str, what: str, main: str | None, remainder: Remainder | None) -> None:
+    """Leave out an input whose shape nobody tells, or refuse it, if it is the main one or no input may be left out."""
+    sentence = (
+        f"{location}: layer '{layer.name}' ({layer.type}) {what.format(blob)}; "
+        f"pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}} (--input-shape {blob}=3x224x224)"
+    )
+    if remainder is None or blob == main:
+        raise NetError(sentence)
+    remainder.lose(blob, layer, location, sentence)
 
 
 def _infer(layer: LayerParameter, index: int, location: SourceLocation, changes: list[str]) -> Shape | None:
@@ -243,7 +274,14 @@ def _dummy_shape(layer: LayerParameter, index: int) -> Shape | None:
     return tuple(sizes[index if len(sizes) > 1 else 0] for sizes in old)
 
 
-def _reshape_input(layer: LayerParameter, location: SourceLocation, shapes: Mapping[str, Shape], changes: list[str]) -> None:
+def _reshape_input(
+    layer: LayerParameter,
+    location: SourceLocation,
+    shapes: Mapping[str, Shape],
+    changes: list[str],
+    main: str | None,
+    remainder: Remainder | None,
+) -> None:
     """Give an Input layer the caller's shapes, and one shape for each top."""
     stored = [tuple(shape.dim) for shape in layer.input_param.shape]
     if len(stored) not in (0, 1, len(layer.top)):
@@ -251,14 +289,13 @@ def _reshape_input(layer: LayerParameter, location: SourceLocation, shapes: Mapp
             f"{location.of('input_param.shape')}: layer '{layer.name}' (Input) has {len(stored)} shapes for {len(layer.top)} tops: "
             "give one for all, or one for each"
         )
+    if not stored:
+        for blob in [blob for blob in layer.top if blob not in shapes]:
+            _lack(layer, location, blob, "gives no shape for '{}'", main, remainder)
+            layer.top.remove(blob)
     for k, blob in enumerate(layer.top):
         shape = shapes.get(blob)
         stored_shape = stored[k if len(stored) > 1 else 0] if stored else None
-        if shape is None and stored_shape is None:
-            raise NetError(
-                f"{location}: layer '{layer.name}' (Input) gives no shape for '{blob}'; "
-                f"pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}} (--input-shape {blob}=3x224x224)"
-            )
         if stored_shape is not None and shape is None:
             _check_input(stored_shape, layer, location)
         elif shape is not None and shape != stored_shape:

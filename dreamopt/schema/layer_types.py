@@ -36,13 +36,31 @@ def _unknown_type(name: str) -> LayerType:
     return LayerType()
 
 
+def _unknown_word(word: str) -> str:
+    return ""
+
+
 _describe: Callable[[str], LayerType] = _unknown_type
+_find: Callable[[str], str] = _unknown_word
 
 
-def describe_types_by(describe: Callable[[str], LayerType]) -> None:
-    """Let the reader ask this function for what is known of a type."""
-    global _describe  # one for the process: the engine's, when it is imported
-    _describe = describe
+def describe_types_by(describe: Callable[[str], LayerType], find: Callable[[str], str]) -> None:
+    """Let the reader ask these functions for what is known of a type, and for the type whose name has these letters."""
+    global _describe, _find  # one for the process: the engine's, when it is imported
+    _describe, _find = describe, find
+
+
+def type_of_word(word: str) -> str:
+    """Return the V2 type that a word of a V1 net means, where Caffe's V1 does not have that word.
+
+    It is the type of the same letters, such as ``ROIPooling`` for ``ROI_POOLING``; else one of a name as V2's are made.
+
+    Examples
+    --------
+    >>> type_of_word("VIDEO_CLIP_DATA")
+    'VideoClipData'
+    """
+    return _find(word.replace("_", "").lower()) or "".join(part.capitalize() for part in word.split("_"))
 
 
 def layer_type(name: str) -> LayerType:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dreamopt.errors import PrototxtError
+
 
 @dataclass(frozen=True)
 class SourceLocation:
@@ -21,6 +23,10 @@ class SourceLocation:
         For a layer: the lines of the fields in its block, by dotted name.
     own_params : mapping of str to mapping
         For a layer: the blocks of parameters that ``caffe.proto`` does not have, as `dreamopt.schema.layer_types.parse_block` reads them.
+    newer : LayerParameter, optional
+        For a V1 layer: what forks gave it of V2's, a type that Caffe's V1 has no word for and blocks of parameters.
+    problems : list of PrototxtError
+        For a layer: what is wrong with its words, if it stays in the net.
 
     Examples
     --------
@@ -37,6 +43,8 @@ class SourceLocation:
     line: int
     fields: Mapping[str, Sequence[int]] = field(default_factory=dict, repr=False, compare=False)
     own_params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
+    newer: Any = field(default=None, repr=False, compare=False)
+    problems: list[PrototxtError] = field(default_factory=list, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line > 0 else self.file

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dreamopt.errors import WeightsError
+from dreamopt.parts.npy import read_npy
 from dreamopt.schema.blob import Array, read_blob
 from dreamopt.schema.file_type import describe_message
 from dreamopt.schema.weights import mapped_file, refuse_other_types
@@ -46,7 +47,8 @@ def read_mean(path: str | Path) -> Array:
     with mapped_file(Path(path)) as buffer:
         head = buffer[:4096]
         if head.startswith(_NPY):
-            mean = _read_npy(Path(path))
+            with np.errstate(over="ignore"):
+                mean = read_npy(path, "the mean", WeightsError).astype(np.float32)
         else:
             refuse_other_types(path, head, "a mean (.binaryproto or .npy)")
             wire = Wire(buffer, str(path))
@@ -65,14 +67,3 @@ def read_mean(path: str | Path) -> Array:
     if not np.isfinite(mean).all():
         raise WeightsError(f"{path}: the mean has values that are infinite or no numbers")
     return mean
-
-
-def _read_npy(path: Path) -> Array:
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError, OverflowError, RecursionError) as error:
-        raise WeightsError(f"{path}: the numpy file is truncated or damaged ({' '.join(str(error).split())[:200]})") from error
-    if values.dtype.kind not in "fiu":
-        raise WeightsError(f"{path}: the mean has values of type {values.dtype}, but has to have numbers")
-    with np.errstate(over="ignore"):
-        return np.array(values, np.float32)

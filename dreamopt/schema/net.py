@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dreamopt.errors import NetError, PrototxtError, UsageError
+from dreamopt.errors import DreamoptWarning, NetError, PrototxtError, UsageError
 from dreamopt.parts.limits import exceeds
-from dreamopt.parts.reading import UTF_MARKS, decode_text, read_bytes
+from dreamopt.parts.reading import UTF_MARKS, decode_text, open_regular
 from dreamopt.schema.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, V1LayerParameter
 from dreamopt.schema.check import check_structure
-from dreamopt.schema.file_type import describe_file_type, is_text
+from dreamopt.schema.file_type import describe_file_type, describe_message, is_text
 from dreamopt.schema.forks import normalize_fork_fields
 from dreamopt.schema.input_transform import InputTransform, input_transforms
 from dreamopt.schema.inputs import InputShape, OpenItem, make_inputs
 from dreamopt.schema.location import SourceLocation
+from dreamopt.schema.not_computed import NotComputed, Remainder, is_computed
 from dreamopt.schema.numbers import check_numbers
 from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
-from dreamopt.schema.upgrade import upgrade
+from dreamopt.schema.upgrade import drop_bare_inputs, upgrade
+from dreamopt.schema.wire import Wire
 
 _MOST_BYTES = 32 * 2**20  # ResNet-152 has 140 kB; tokens take some twenty times the file
 _PHASES = {"TRAIN": TRAIN, "TEST": TEST}
@@ -41,6 +44,8 @@ class NetDef:
         The file's text; empty for a net that came as a message.
     transforms : dict of str to InputTransform
         How data layers make their images, by blob, as far as the file says it.
+    not_computed : list of NotComputed
+        Layers that are left out, since they cannot be computed, or need such a layer; see ``partial`` of `read_net`.
     """
 
     param: NetParameter
@@ -48,6 +53,7 @@ class NetDef:
     changes: list[str]
     text: str
     transforms: dict[str, InputTransform] = field(default_factory=dict)
+    not_computed: list[NotComputed] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -70,6 +76,8 @@ def read_net(
     input_shape: InputShape = None,
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
+    partial: bool = False,
 ) -> NetDef:
     """Read a prototxt of any age and make it a net that can be built without data.
 
@@ -86,12 +94,16 @@ def read_net(
     strict : bool
         Refuse fields that Caffe 1.0 does not have; otherwise they are left out with a warning.
     input_shape : sequence of int, or mapping of blob name to sequence of int
-        Shape of the net's first input, such as ``(1, 3, 224, 224)``, or of several by name; goes before the file's. Needed
+        Shape of the input that is optimized, such as ``(1, 3, 224, 224)``, or of several by name; goes before the file's. Needed
         where a data layer does not tell (Python and HDF5Data layers; Data without a crop).
     keep : collection of str
         Types of data layers that stay as they are.
     open_item : tuple of int, optional
-        (C, H, W) of the first input if neither ``input_shape`` nor the file tells; C may be None where the file tells it.
+        (C, H, W) of the input that is optimized if neither ``input_shape`` nor the file tells; C may be None where the file tells it.
+    optimized : str, optional
+        The blob that is to be optimized; by default the first input that an image can go into.
+    partial : bool
+        Leave out the other inputs whose shape is neither given nor in the file, and all that needs them, instead of refusing the net.
 
     Returns
     -------
@@ -125,9 +137,34 @@ def read_net(
     """
     if isinstance(source, NetParameter):
         locations = [SourceLocation("<net>", 0)] * (len(source.layer) + len(source.layers))
-        return _finish(source, locations, SourceLocation("<net>", 0), "", phase, level, stages, input_shape, keep=keep, open_item=open_item)
+        return _finish(
+            source,
+            locations,
+            SourceLocation("<net>", 0),
+            "",
+            phase,
+            level,
+            stages,
+            input_shape,
+            keep=keep,
+            open_item=open_item,
+            optimized=optimized,
+            partial=partial,
+        )
     path = Path(source)
-    return parse_net(_read_text(path), str(source), phase, level, stages, strict, input_shape=input_shape, keep=keep, open_item=open_item)
+    return parse_net(
+        _read_text(path),
+        str(source),
+        phase,
+        level,
+        stages,
+        strict,
+        input_shape=input_shape,
+        keep=keep,
+        open_item=open_item,
+        optimized=optimized,
+        partial=partial,
+    )
 
 
 def parse_net(
@@ -141,6 +178,8 @@ def parse_net(
     input_shape: InputShape = None,
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
+    partial: bool = False,
 ) -> NetDef:
     """Read a net from text; the rest is as in `read_net`.
 
@@ -150,7 +189,7 @@ def parse_net(
         What a prototxt holds.
     filename : str
         What errors call it.
-    phase, level, stages, strict, input_shape, keep, open_item
+    phase, level, stages, strict, input_shape, keep, open_item, optimized, partial
         As in `read_net`.
 
     Examples
@@ -159,8 +198,22 @@ def parse_net(
     ["<text>:1: data layer 'd' (DummyData) became an Input layer"]
     """
     param = NetParameter()
-    reading = Reading(text, param, filename, strict=strict)
-    return _finish(param, reading.layers, reading.top, text, phase, level, stages, input_shape, reading.unknown, keep, open_item)
+    reading = Reading(text, param, filename, strict=strict, tolerant=True)
+    return _finish(
+        param,
+        reading.layers,
+        reading.top,
+        text,
+        phase,
+        level,
+        stages,
+        input_shape,
+        reading.unknown,
+        keep,
+        open_item,
+        optimized,
+        partial,
+    )
 
 
 def _finish(
@@ -175,6 +228,8 @@ def _finish(
     unknown: Sequence[str] = (),
     keep: Collection[str] = (),
     open_item: OpenItem = None,
+    optimized: str | None = None,
+    partial: bool = False,
 ) -> NetDef:
     if phase is not None and phase not in _PHASES:
         raise UsageError(f"phase is {phase!r}, but has to be 'TRAIN', 'TEST' or None for the file's own")
@@ -190,6 +245,8 @@ def _finish(
     upgraded.state.stage.extend(stages)
     all_layers = list(zip(upgraded.layer, kept_locations, strict=True))
     kept_locations = filter_layers(upgraded, kept_locations)
+    if param.input and not param.input_shape and not param.input_dim:
+        kept_locations = drop_bare_inputs(upgraded, kept_locations, changes)
     kept_ids = {id(location) for location in kept_locations}
     left_out = [(layer, location) for layer, location in all_layers if id(location) not in kept_ids]
     if not kept_locations:
@@ -199,9 +256,35 @@ def _finish(
         )
     check_numbers(upgraded.layer, kept_locations)
     transforms = input_transforms(upgraded.layer, kept_locations, changes)
-    kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item)
+    remainder = Remainder() if partial else None
+    kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item, optimized, remainder)
+    kept_locations = _without_lost(upgraded, kept_locations, remainder)
+    computed = {id(location) for layer, location in zip(upgraded.layer, kept_locations, strict=True) if layer.type != "Input"}
+    _settle_problems(all_layers, computed, changes)
     check_structure(upgraded, kept_locations, left_out)
-    return NetDef(upgraded, kept_locations, changes, text, transforms)
+    return NetDef(upgraded, kept_locations, changes, text, transforms, [] if remainder is None else remainder.left_out)
+
+
+def _without_lost(param: NetParameter, locations: list[SourceLocation], remainder: Remainder | None) -> list[SourceLocation]:
+    """Leave out the layers that need an input of no known shape, in place; return the places of those that are left."""
+    if remainder is None or not remainder.left_out:
+        return locations
+    layers = [pair for pair in zip(param.layer, locations, strict=True) if not remainder.lacks(*pair)]
+    if not is_computed(layer for layer, _ in layers):
+        raise NetError(remainder.left_out[0].reason)
+    del param.layer[:]
+    param.layer.extend(layer for layer, _ in layers)
+    return [location for _, location in layers]
+
+
+def _settle_problems(layers: Sequence[tuple[LayerParameter, SourceLocation]], computed: Collection[int], changes: list[str]) -> None:
+    """Refuse a word that a layer does not take, or warn of it where that layer is left out, or only the shape of its data is used."""
+    for layer, location in layers:
+        for problem in location.problems:
+            if id(location) in computed or layer.type == "Input":
+                raise problem
+            changes.append(f"{problem}; the layer is not computed, and the word is left out")
+            warnings.warn(changes[-1], DreamoptWarning, stacklevel=5)
 
 
 def _check_counts(param: NetParameter, top: SourceLocation) -> None:
@@ -220,13 +303,17 @@ def _check_counts(param: NetParameter, top: SourceLocation) -> None:
 
 
 def _read_text(path: Path) -> str:
-    content = read_bytes(path, "the net", PrototxtError, _MOST_BYTES)
+    with open_regular(path, "the net", PrototxtError) as stream:
+        content = stream.read(_MOST_BYTES + 1)
     head = content[:4096]
     file_type = describe_file_type(head)
-    if not file_type and content.startswith(UTF_MARKS):
-        return decode_text(content, f"{path}: the net", PrototxtError)
-    if not file_type and not is_text(head):
-        file_type = "a binary file; if it is a caffemodel, give it as the weights, and the prototxt as the net"
+    if not file_type and not content.startswith(UTF_MARKS) and not is_text(head):
+        message = describe_message(Wire(content, str(path)), len(content))
+        file_type = message or "a binary file; if it is a caffemodel, give it as the weights, and the prototxt as the net"
+    if not file_type and len(content) > _MOST_BYTES:
+        file_type = f"a file of more than {_MOST_BYTES} bytes"
     if file_type:
         raise PrototxtError(f"{path}: a net in text format (prototxt) is expected, but this is {file_type}")
+    if content.startswith(UTF_MARKS):
+        return decode_text(content, f"{path}: the net", PrototxtError)
     return content.decode("utf-8", "surrogateescape")

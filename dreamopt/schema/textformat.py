@@ -13,8 +13,9 @@ from google.protobuf.descriptor import Descriptor
 
 from dreamopt.errors import DreamoptWarning, PrototxtError, nearest
 from dreamopt.parts.limits import exceeds
+from dreamopt.schema.caffe_pb2 import LayerParameter
 from dreamopt.schema.fields import Field, fields_of
-from dreamopt.schema.layer_types import layer_type, parse_block
+from dreamopt.schema.layer_types import layer_type, parse_block, type_of_word
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.tokens import END, NAME, NUMBER, STRING, SYMBOL, Tokens, unquote
 
@@ -38,6 +39,9 @@ class Reading:
         The name that errors and places give.
     strict : bool
         Refuse unknown fields instead of warning and skipping them.
+    tolerant : bool
+        Read the words of forks in V1 layers, ``type: CROP`` and V2's blocks of parameters, into ``SourceLocation.newer``; put the error for
+        a word that a layer's field does not take into ``SourceLocation.problems`` instead of raising it: the layer may be left out.
 
     Attributes
     ----------
@@ -62,9 +66,10 @@ class Reading:
     ('x', 'a.prototxt:2')
     """
 
-    def __init__(self, text: str, message: Any, file: str, *, strict: bool = False) -> None:
+    def __init__(self, text: str, message: Any, file: str, *, strict: bool = False, tolerant: bool = False) -> None:
         self.file = file
         self.strict = strict
+        self.tolerant = tolerant and not strict
         self.layers: list[SourceLocation] = []
         top: dict[str, list[int]] = {}
         self.top = SourceLocation(file, 0, top)
@@ -92,16 +97,18 @@ class Reading:
                     return
                 continue
             name = values[at]
-            field = table.get(name)
+            field, owner = table.get(name), message
+            if field is None and self._takes_newer(message.DESCRIPTOR, name):
+                field, owner = _NEWER[name], self.layers[-1].newer
             if field is None:
                 if not self._own_param(name, message.DESCRIPTOR, lines):
                     self._unknown(name, message.DESCRIPTOR, table)
                 continue
             self._at = at + 1
             lines.setdefault(path + name, []).append(self._tokens.line(at))
-            if not field.repeated and message.HasField(name):
+            if not field.repeated and owner.HasField(name):
                 raise self._error(at, f"'{name}' is given twice in one {message.DESCRIPTOR.name}, which takes it once")
-            self._field(message, field, at, path, lines)
+            self._field(owner, field, at, path, lines)
             if values[self._at] in (";", ",") and kinds[self._at] == SYMBOL:
                 self._at += 1
 
@@ -138,7 +145,12 @@ class Reading:
 
     def _value(self, message: Any, field: Field, at: int, path: str, lines: dict[str, list[int]]) -> None:
         if field.message is None:
-            value = self._scalar(field)
+            try:
+                value = self._scalar(field)
+            except PrototxtError as problem:
+                if not self._is_tolerated(message.DESCRIPTOR, field, path, problem):
+                    raise
+                return
             if field.repeated:
                 getattr(message, field.name).append(value)
             else:
@@ -161,7 +173,8 @@ class Reading:
             allowed = exceeds("layers", len(self.layers) + 1)
             if allowed:
                 raise PrototxtError(f"{self.file}:{self._tokens.line(at)}: layer {len(self.layers) + 1} begins here, but {allowed}")
-            self.layers.append(SourceLocation(self.file, self._tokens.line(at), inside, self._own_params))
+            newer = LayerParameter() if inner.DESCRIPTOR.name == _V1 else None
+            self.layers.append(SourceLocation(self.file, self._tokens.line(at), inside, self._own_params, newer))
             self._layer_start = opening
             self._block(inner, _CLOSING[bracket], "", inside, at)
             self._layer_start = None
@@ -243,6 +256,26 @@ class Reading:
             return self._error(at, f"'{field.name}' is {value_text}, but has to be a whole number from {field.lowest} to {field.highest}")
         return self._error(at, f"'{field.name}' is {value_text}, but has to be {_EXPECTED[field.kind]}")
 
+    # ---- what forks added to V1, and words that layers left out may have ---------------------------------------
+
+    def _takes_newer(self, message: Descriptor, name: str) -> bool:
+        """Return whether a V1 layer's field is one of V2's blocks of parameters, as forks added them."""
+        return self.tolerant and message.name == _V1 and name in _NEWER and name.endswith("_param")
+
+    def _is_tolerated(self, message: Descriptor, field: Field, path: str, problem: PrototxtError) -> bool:
+        """Step over a word that is none of a field's choices: a fork's V1 type, or what only matters if the layer stays in the net."""
+        word = self._tokens.values[self._at]
+        if not self.tolerant or field.kind != "enum" or self._tokens.kinds[self._at] != NAME or self._layer_start is None:
+            return False
+        if path.startswith(("include.", "exclude.")):  # which decide whether the layer stays
+            return False
+        if message.name == _V1 and field.name == "type":
+            self.layers[-1].newer.type = type_of_word(word)
+        else:
+            self.layers[-1].problems.append(problem)
+        self._at += 1
+        return True
+
     # ---- unknown fields, errors --------------------------------------------------------------------------------
 
     def _own_param(self, name: str, message: Descriptor, lines: dict[str, list[int]]) -> bool:
@@ -250,7 +283,7 @@ class Reading:
         if (
             self.strict
             or self._layer_start is None
-            or message.name != "LayerParameter"
+            or message.name not in ("LayerParameter", _V1)
             or name not in layer_type(self._layer_type()).own_params
         ):
             return False
@@ -287,6 +320,8 @@ class Reading:
                     break
             elif kinds[i] == NAME and values[i] == "type" and depth == 1 and kinds[i + 2] == STRING:
                 return values[i + 2][1:-1]
+            elif kinds[i] == NAME and values[i] == "type" and depth == 1 and kinds[i + 2] == NAME:
+                return type_of_word(values[i + 2])
         return ""
 
     def _unknown(self, name: str, message: Descriptor, table: Iterable[str]) -> None:
@@ -399,6 +434,8 @@ class Reading:
         raise PrototxtError(f"{where}: the field '{problem}' is missing, and has to be given")
 
 
+_V1 = "V1LayerParameter"
+_NEWER = fields_of(LayerParameter.DESCRIPTOR)
 _EXPECTED = {
     "string": "a string in quotes",
     "bytes": "a string in quotes",

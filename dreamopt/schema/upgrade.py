@@ -82,8 +82,8 @@ def upgrade(
     if upgraded.layers:
         for old_layer in upgraded.layers:
             _move_transformation(old_layer)
-        for old_layer in upgraded.layers:
-            _upgrade_v1_layer(old_layer, upgraded.layer.add())
+        for old_layer, location in zip(upgraded.layers, upgraded_locations, strict=True):
+            _upgrade_v1_layer(old_layer, upgraded.layer.add(), location.newer)
         changes.append(f"the file has Caffe's V1 form ('layers'): {len(upgraded.layers)} layers were upgraded to V2")
         del upgraded.layers[:]
     upgraded_locations = _upgrade_input(upgraded, upgraded_locations, top, changes)
@@ -105,7 +105,7 @@ def _move_transformation(layer: V1LayerParameter) -> None:
             source.ClearField(name)
 
 
-def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter) -> None:
+def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter, newer: LayerParameter | None) -> None:
     specs: list[ParamSpec] = [
         new.param.add() for _ in range(max(len(old.param), len(old.blob_share_mode), len(old.blobs_lr), len(old.weight_decay)))
     ]
@@ -124,6 +124,44 @@ def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter) -> None:
             new.type = V1_TYPES[old.type]
         else:
             copy_field(new, field, value)
+    if newer is not None:
+        new.MergeFrom(newer)
+
+
+def drop_bare_inputs(param: NetParameter, locations: list[SourceLocation], changes: list[str]) -> list[SourceLocation]:
+    """Take the names that only say ``input: "data"``, without a shape, out of the first layer, where Caffe does not miss them.
+
+    Caffe forgets all of them, and loads a net in which a layer makes that blob, or none reads it. One that is read, and made
+    nowhere, stays: the caller may give its shape.
+
+    Parameters
+    ----------
+    param : NetParameter
+        A V2 net, filtered by its state, whose first layer was made of such names.
+    locations : list of SourceLocation
+        One for each layer.
+    changes : list of str
+        Gets a sentence for each name.
+    """
+    layer, others = param.layer[0], param.layer[1:]
+    read = {bottom for other in others for bottom in other.bottom}
+    makers: dict[str, str] = {}
+    for other, location in zip(others, locations[1:], strict=True):
+        for top in set(other.top).difference(other.bottom):
+            makers.setdefault(top, f"layer '{other.name}' ({other.type}, {location}) makes it")
+    for blob in list(layer.top):
+        if blob in makers:
+            why = makers[blob]
+        elif blob not in read:
+            why = "no layer reads it"
+        else:
+            continue
+        layer.top.remove(blob)
+        changes.append(f"{locations[0]}: the input '{blob}', of which no shape is given, is left out, as by Caffe: {why}")
+    if layer.top:
+        return locations
+    del param.layer[0]
+    return locations[1:]
 
 
 def _upgrade_input(param: NetParameter, locations: list[SourceLocation], top: SourceLocation, changes: list[str]) -> list[SourceLocation]:

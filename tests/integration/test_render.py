@@ -239,7 +239,7 @@ def test_a_net_that_sees_no_pictures_is_refused(tmp_path) -> None:
     (tmp_path / "vector.prototxt").write_text("""
 layer { name: "code" type: "Input" top: "code" input_param { shape { dim: 1 dim: 7 } } }
 layer { name: "out" type: "InnerProduct" bottom: "code" top: "out" inner_product_param { num_output: 3 } }""")
-    with pytest.raises(UsageError, match=r"'code' is a vector of \(7,\); render needs"):
+    with pytest.raises(UsageError, match=r"'code' is a vector of \(7,\), and render makes images"):
         dreamopt.render(dreamopt.load_net(tmp_path / "vector.prototxt"), "out:1")
 
 

@@ -13,6 +13,7 @@ import dreamopt
 from dreamopt.cli import cli
 from dreamopt.image.files import read_metadata, read_png, write_png
 from dreamopt.recipes import Plan, replay
+from dreamopt.recipes.inputs import RecordedInputs
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format1"
 GREY_LEVELS = 2
@@ -32,7 +33,7 @@ def test_images_of_format_1_replay(name: str, tmp_path: Path, monkeypatch: pytes
     network = dreamopt.load_net("toy.prototxt", device="cpu")
     # The weights are drawn anew, and elsewhere may be another rounding.
     metadata["net"]["weights_sha256"] = network.hash()
-    again = replay(network, metadata)
+    again = replay(network, metadata, files=["photo.png"])
     assert again.image.shape == before.shape
     assert np.abs(again.image.astype(int) - before).max() <= GREY_LEVELS
     assert again.value == pytest.approx(metadata["value"], rel=1e-3)
@@ -40,8 +41,9 @@ def test_images_of_format_1_replay(name: str, tmp_path: Path, monkeypatch: pytes
     # What is written now is format 2, and tells of the same image.
     written = read_metadata(write_png(tmp_path / "again.png", again.image, again.metadata))
     assert written["format"] == 2
-    assert Plan.read(written).project_every_step
-    assert np.array_equal(replay(network, written).image, again.image)
+    inputs = RecordedInputs(written["inputs"], FORMAT_1)
+    assert Plan.read(written, inputs).project_every_step
+    assert np.array_equal(replay(network, written, folder=FORMAT_1).image, again.image)
 
 
 def test_restarts_of_format_1_are_those_of_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +70,12 @@ def test_an_input_that_changed_is_named(tmp_path: Path, photo: Path) -> None:
     assert call("render", *words, "-o", out).exit_code == 0
     assert "the same pixels." in call("replay", out, "-q").stderr
     Image.fromarray(np.full((41, 47, 3), 77, np.uint8)).save(photo)
-    changed = call("replay", out, "-q")
+    refused = call("replay", out, "-q")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("dreamopt: error: the metadata of ")
+    assert f"init '{photo}', the file of this name beside the image has changed since" in refused.stderr
+    assert refused.stderr.endswith(f": if you trust it, type dreamopt replay {out} --init {photo}\n")
+    changed = call("replay", out, "-q", "--init", photo)
     assert changed.exit_code == 0
     assert "differs by up to" in changed.stderr
     assert f"{photo} has changed" in changed.stderr

@@ -15,10 +15,12 @@ from dreamopt.backends.caffe.connection import WorkerLostError
 from dreamopt.backends.caffe.remote import Remote
 from dreamopt.cli import cli
 from dreamopt.engine import Net
-from dreamopt.errors import BackendError
+from dreamopt.errors import BackendError, TargetError
 from dreamopt.network import load_net
+from dreamopt.schema import parse_net
 from tests.oracle.conftest import caffe_root
 from tests.support.forks import SSD
+from tests.support.nets import conv, image_input, layer, python_layer
 
 pytestmark = pytest.mark.oracle
 
@@ -93,3 +95,37 @@ def test_an_abort_names_the_users_line(tmp_path: Path) -> None:
     """)
     with pytest.raises(BackendError, match=rf"^{path}:4: Caffe aborted in layer 'sum': Check failed: "):
         load_net(path, backend="remote", python=f"chroot {caffe_root()} python3")
+
+
+def test_layers_that_cannot_be_computed_never_reach_caffe(tmp_path: Path) -> None:
+    """A Python layer that may not run, one of a fork, and an input without a shape; Caffe would abort on each."""
+    path, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    below = image_input(shape=(1, 3, 12, 9)) + conv("one", "data", 6, "kernel_size: 3 pad: 1", relu=True) + conv("two", "one", 4)
+    above = (
+        python_layer("proposal", "ProposalLayer", "two", "rois", module="rpn.proposal_layer")
+        + layer("pool", "ROIPooling", "one rois", more="roi_pooling_param { pooled_w: 2 pooled_h: 2 }")
+        + layer("boxes", "Proposal", "two one")
+        + layer("info", "Input")
+        + layer("join", "Eltwise", "info one")
+    )
+    path.write_text(below + above)
+    Net(parse_net(below), seed=5).save(weights)
+    net = load_net(path, weights, backend="remote", python=f"chroot {caffe_root()} python3")
+    truth = Net(parse_net(below), weights).program(["two"])
+    x = torch.randn(2, 3, 12, 9, generator=torch.Generator().manual_seed(1))
+    values, expected = net.activations(x, ["two"])["two"], truth({"data": x})["two"]
+    assert float((values - expected).norm() / expected.norm()) < 1e-5
+    assert [(entry.name, entry.needs) for entry in net.left_out] == [
+        ("info", ""),
+        ("join", "info"),
+        ("proposal", ""),
+        ("pool", "proposal"),
+        ("boxes", ""),
+    ]
+    with pytest.raises(
+        TargetError, match=r"^'pool' is not computed, since it needs 'proposal': .*:5: layer 'proposal' \(Python\) runs code"
+    ):
+        net.activations(x, ["pool"])
+    with pytest.raises(BackendError, match=r":7: layer 'boxes' \(Proposal\): Caffe 1\.0\.0 .* has no layers of this type"):
+        net.activations(x, ["boxes"])
+    net.backend.close()  # type: ignore[attr-defined]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2
 
-from dreamopt.errors import DreamoptError
-from dreamopt.schema import caffe_pb2
+from dreamopt.errors import DreamoptError, NetError
+from dreamopt.schema import caffe_pb2, parse_net
 from dreamopt.schema.caffe_pb2 import NetParameter
 from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
@@ -337,3 +337,49 @@ def _facts(file: descriptor_pb2.FileDescriptorProto, prefix: str) -> dict[str, o
         for enum in message.enum_type:
             facts[f"{message.name}.{enum.name}"] = {value.name: value.number for value in enum.value if value.number < OUR_NUMBERS}
     return facts
+
+
+_MADE = 'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }\n'
+_READ = 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }\n'
+BARE_INPUTS = {
+    "made by an Input layer": 'input: "data"\n' + _MADE + _READ,
+    "made by DummyData": 'input: "data"\nlayer { name: "d" type: "DummyData" top: "data" dummy_data_param { shape { dim: 2 dim: 3 } } }\n'
+    + _READ,
+    "overwritten in place": 'input: "data"\n' + _MADE + _READ.replace('top: "r"', 'top: "data"'),
+    "read by none": 'input: "x"\n' + _MADE + _READ,
+    "one of two": 'input: "data" input: "y"\n' + _MADE + _READ,
+}
+BARE_REFUSED = {
+    "with a shape": ('input: "data" input_shape { dim: 2 dim: 3 }\n' + _MADE + _READ, "makes the top 'data', which layer 'input'"),
+    "with sizes": ('input: "data" input_dim: [2, 3, 5, 4]\n' + _MADE + _READ, "makes the top 'data', which layer 'input'"),
+    "made nowhere": ('input: "data"\n' + _READ, "gives no shape for 'data'"),
+    "made in another phase": (
+        'input: "data"\n' + _MADE.replace("top:", "include { phase: TRAIN } top:") + _READ,
+        "gives no shape for 'data'",
+    ),
+}
+_LOAD = """
+with open("net.prototxt", "w") as f:
+    f.write(arguments["text"])
+net = caffe.Net("net.prototxt", caffe.TEST)
+result["layers"], result["shape"] = np.array(list(net._layer_names)), np.array(net.blobs["data"].shape)
+"""
+
+
+@pytest.mark.parametrize("name", BARE_INPUTS)
+def test_an_input_without_a_shape_is_forgotten_as_by_caffe(oracle: Oracle, name: str) -> None:
+    answer = oracle.script(_LOAD, arguments={"text": BARE_INPUTS[name]})
+    net = parse_net(BARE_INPUTS[name], "n")
+    assert [layer.name for layer in net.param.layer] == list(answer["layers"])
+    assert list(net.param.layer[0].input_param.shape[0].dim) == list(answer["shape"])
+    forgotten = [change for change in net.changes if change.startswith("n:1: the input ") and "is left out, as by Caffe" in change]
+    assert len(forgotten) == BARE_INPUTS[name].count("input: ")
+
+
+@pytest.mark.parametrize("name", BARE_REFUSED)
+def test_an_input_that_caffe_refuses_is_refused(oracle: Oracle, name: str) -> None:
+    text, message = BARE_REFUSED[name]
+    with pytest.raises(OracleError):
+        oracle.script(_LOAD, arguments={"text": text})
+    with pytest.raises(NetError, match=message):
+        parse_net(text, "n")

@@ -94,7 +94,8 @@ def try_one(name: str, example: Example, change: Change) -> None:
     change(message.layer[-1])
     net = Net(read_net(message, phase=example.phase, keep=("DummyData",)))
     for blob in (net.blobs[name] for name in net.inputs):
-        blob.data[...] = np.linspace(0, 1, blob.count, dtype=np.float32).reshape(blob.shape)
+        numbers = blob.data.reshape(-1)
+        numbers[:] = np.resize(np.linspace(0, 1, 997, dtype=np.float32), numbers.size)
     net.forward()
     net.backward()
     for target in net.outputs[:1]:

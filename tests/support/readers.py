@@ -6,18 +6,17 @@ changed copy goes into the sample's folder, under any name of the same suffixes.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from tests.support.nets import conv, image_input, layer
 
@@ -144,14 +143,17 @@ def _replay(path: Path) -> object:
     from dreamopt.cli.net import NET_KEYS, open_network
     from dreamopt.image.files import read_metadata
     from dreamopt.recipes import Plan, replay
-    from dreamopt.recipes.replay import check_metadata, differences
+    from dreamopt.recipes.inputs import RecordedInputs
+    from dreamopt.recipes.metadata import checked_image
+    from dreamopt.recipes.plan import recorded_hashes
+    from dreamopt.recipes.replay import differences, net_of
 
-    metadata = read_metadata(path)
-    check_metadata(metadata, path)
-    plan, load = Plan.read(metadata), dict(metadata.get("load", {}))
-    with contextlib.chdir(path.parent):
-        network, _, _ = open_network(load.pop("net", None), plan.size, **{key: load.get(key) for key in NET_KEYS})
-    return replay(network, metadata, plan=plan, stop=lambda: True), differences(metadata, network)
+    metadata = checked_image(read_metadata(path), str(path))
+    inputs = RecordedInputs(recorded_hashes(metadata), path.parent)
+    net, load = net_of(metadata, inputs, dict.fromkeys(NET_KEYS))
+    plan = Plan.read(metadata, inputs)
+    network, _, _ = open_network(net, plan.size, **load | {"device": load["device"] or "cpu", "backend": load["backend"] or "auto"})
+    return replay(network, metadata, plan=plan, stop=lambda: True), differences(metadata, network, inputs)
 
 
 def _replay_text(path: Path) -> object:
@@ -161,7 +163,7 @@ def _replay_text(path: Path) -> object:
     from dreamopt.image.files import KEY
 
     chunks = PngImagePlugin.PngInfo()
-    chunks.add_itxt(KEY, path.read_text(encoding="utf-8", errors="surrogateescape"))
+    chunks.add_itxt(KEY, path.read_text(encoding="utf-8", errors="replace"))
     image = path.with_name(path.name + ".png")
     Image.fromarray(np.zeros((12, 14, 3), np.uint8)).save(image, pnginfo=chunks)
     return _replay(image)
@@ -174,9 +176,11 @@ def _preset(folder: Path) -> Path:
 
 
 def _read_preset(path: Path) -> object:
-    from dreamopt.recipes.preset import preset
+    from dreamopt.errors import UsageError
+    from dreamopt.parts.reading import read_text
+    from dreamopt.recipes.preset import read_preset
 
-    return replace(preset("deepdream2015"), text=path.read_text(encoding="utf-8")).settings
+    return read_preset("deepdream2015", read_text(path, "the preset", UsageError)).settings
 
 
 def _catalogue(folder: Path) -> Path:
@@ -204,15 +208,19 @@ def _text(text: str) -> Callable[[Path], Path]:
 def _assign(path: Path) -> object:
     from dreamopt.recipes.preset import resolve_settings
 
-    return resolve_settings(None, {}, path.read_text(encoding="utf-8").splitlines())
+    return resolve_settings(None, {}, _arguments(path))
 
 
 def _targets(path: Path) -> object:
     from dreamopt.recipes.targets import expand
 
     _net(path.parent)
-    text = path.read_text(encoding="utf-8")
-    return expand(_network(path.parent / "small.prototxt"), text.splitlines(), 12)
+    return expand(_network(path.parent / "small.prototxt"), _arguments(path), 12)
+
+
+def _arguments(path: Path) -> list[str]:
+    """Return a file's lines as the arguments of a command: bytes that are no UTF-8 come as surrogates."""
+    return path.read_bytes().decode("utf-8", "surrogateescape").removesuffix("\n").split("\n")
 
 
 def _job(folder: Path) -> Path:
@@ -241,6 +249,11 @@ def _resume(path: Path) -> object:
     return _render_job(folder, path.parents[1] / "small.prototxt", resume=True)
 
 
+IMAGES = (
+    *(".png", ".jpg", ".gif", ".webp", ".tif", ".bmp", ".ppm", ".pcx", ".sgi", ".ico", ".tga"),
+    *(suffix for suffix, codec in {".jp2": "jpg_2000", ".avif": "avif"}.items() if features.check(codec)),
+)
+"""Suffixes of the images that Pillow can write here."""
 READERS: dict[str, Reader] = {
     "prototxt": Reader(_net, _network),
     "caffemodel": Reader(_weights(".caffemodel"), lambda path: _network(path.parent / "small.prototxt", weights=path)),
@@ -248,7 +261,7 @@ READERS: dict[str, Reader] = {
     "npy": Reader(_with_net(_npy), lambda path: _network(path.parent / "small.prototxt", mean=path)),
     "binaryproto": Reader(_with_net(_binaryproto), lambda path: _network(path.parent / "small.prototxt", mean=path)),
     "labels": Reader(_with_net(_labels), lambda path: _network(path.parent / "small.prototxt", labels=path)),
-    **{f"image {suffix}": Reader(_image(suffix), lambda path: _read_image(path)) for suffix in (".png", ".jpg", ".gif", ".webp", ".tif")},
+    **{f"image {suffix}": Reader(_image(suffix), lambda path: _read_image(path)) for suffix in IMAGES},
     "replay": Reader(_rendered, _replay),
     "replay text": Reader(_metadata, _replay_text),
     "replay text of format 1": Reader(_metadata_of_format_1, _replay_text),

@@ -20,7 +20,7 @@ MAY: dict[str, set[str]] = {
     "models": {"parts", "version", "errors"},
     "engine": {"schema", "parts", "errors"},
     "image": {"parts", "errors"},
-    "caffe": {"engine", "schema", "version", "errors"},
+    "caffe": {"engine", "schema", "image", "parts", "version", "errors"},
     "objective": {"image", "parts", "errors"},
     "regularizer": {"image", "parts", "errors"},
     "objectives": {"objective", "parts", "errors"},

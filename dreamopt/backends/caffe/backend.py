@@ -7,7 +7,8 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,15 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamopt.backends.base import Shape
+from dreamopt.backends.base import FeedValue, Shape
 from dreamopt.backends.caffe.connection import PART, Answer, Array, CaffeAbortedError, CaffeConnection, WorkerLostError, as_float32
-from dreamopt.backends.caffe.description import describe_layers, report_weights
-from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, require_permission, wanted_sources
+from dreamopt.backends.caffe.description import describe_layers, refuse_foreign, report_weights
+from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, wanted_sources
 from dreamopt.backends.caffe.ruled_pass import BackwardSteps, run_plain, run_with_rule
 from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder
+from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
+from dreamopt.engine.computable import without_python_layers
 from dreamopt.engine.graph import Value
-from dreamopt.errors import BackendError, NetError, ShapeError
+from dreamopt.engine.loading import form_of
+from dreamopt.errors import BackendError, NetError, ShapeError, WeightsError, printable
+from dreamopt.parts.reading import open_regular
 from dreamopt.schema import NetDef, read_weights
 
 _log = logging.getLogger(__name__)
@@ -52,6 +57,8 @@ class CaffeBackend:
         For the fillers of layers without weights: Caffe's own, so the numbers are not the engine's.
     allow_python_layers : bool
         Let Caffe import and run the classes that Python layers name. Their modules' source is sent where Caffe is elsewhere.
+    optimized, feed
+        As in `dreamopt.backends.base.OpenOptions`.
 
     Raises
     ------
@@ -73,27 +80,32 @@ class CaffeBackend:
         phase: str = "TEST",
         seed: int = 0,
         allow_python_layers: bool = False,
+        optimized: str | None = None,
+        feed: Mapping[str, FeedValue] | None = None,
     ) -> None:
+        if not allow_python_layers:
+            definition = without_python_layers(definition)
         self._builder = SubnetBuilder(definition)
         hello = connection.hello
         self._builder.fit(hello["types"], hello["fields"], f"Caffe {hello['version']} in {connection.where}")
-        inputs = self._builder.inputs
-        if not inputs:
+        if not self._builder.inputs:
             raise NetError(f"net '{definition.name}' has no input: nothing can be optimized")
-        self._python = require_permission(self._builder.layers, allow_python_layers)
+        self._python = [s for i, s in enumerate(self._builder.layers) if s.param.type == "Python" and i not in self._builder.unsupported]
         self._unsupported = list(dict.fromkeys(self._builder.layers[i].param.name for i in self._builder.unsupported))
-        if self._builder.unsupported:
-            preserved = {id(step) for i, step in enumerate(self._builder.layers) if i not in self._builder.unsupported}
-            self._python = [step for step in self._python if id(step) in preserved]
         self.connection = connection
         self.name = connection.name
         self.net_name = definition.name
-        self.input_name = next((name for name, shape in inputs.items() if len(shape) == 4), next(iter(inputs)))
-        self.input_shape: Shape = inputs[self.input_name][1:]
+        self._feeds = Feeds(definition, optimized, feed)
+        self.input_name = self._feeds.optimized
+        self.input_shape: Shape = self._feeds.shape[1:]
         self._weights = None if weights is None else os.fspath(weights)
         self._weights_are_local = self._weights is not None and Path(self._weights).exists()
         stored = read_weights(Path(self._weights)) if self._weights is not None and self._weights_are_local else []
         in_file = [layer.name for layer in stored if layer.blobs]
+        form = form_of(stored)
+        here = {step.param.name for i, step in enumerate(self._builder.layers) if i not in self._builder.unsupported}
+        caffe = f"Caffe {hello['version']} in {connection.where}"
+        refuse_foreign(self._weights or "", [layer for layer in stored if layer.name in here], hello["fields"], caffe)
         del stored
         self._phase, self._seed = phase, seed
         self._text = self._builder.base(set(in_file))
@@ -111,10 +123,12 @@ class CaffeBackend:
         self._traits: list[LayerTraits] = self._builder.traits(self._counts)
         self.layers = describe_layers(self._builder, answer, self.input_name, phase)
         in_net = [name for name in in_file if name not in self._unsupported]
-        self.weights_report = report_weights(list(self._counts), in_net, self._weights, self._weights_are_local)
+        report = report_weights(list(self._counts), in_net, self._weights, self._weights_are_local)
+        self.weights_report = replace(report, form=form)
+        self.not_computed = [*definition.not_computed, *self._builder.not_computed()]
         self.changes = [*definition.changes]
         self.changes += [f"{why}; it is left out, with what needs it" for why in dict.fromkeys(self._builder.unsupported.values())]
-        self.changes += [f"input '{name}' {shape} is fed zeros" for name, shape in inputs.items() if name != self.input_name]
+        self.changes += [*self._feeds.changes, *self._feeds.notes]
 
     @property
     def origin(self) -> str:
@@ -122,6 +136,11 @@ class CaffeBackend:
         hello = self._hello
         on = "the CPU" if hello["gpu"] is None else f"GPU {hello['gpu']}"
         return f"Caffe {hello['version']} on {on}, Python {hello['python']} with numpy {hello['numpy']}, in {self.connection.where}"
+
+    @property
+    def feed(self) -> dict[str, Any]:
+        """What inputs that are not optimized were given."""
+        return self._feeds.describe()
 
     @property
     def random_layers(self) -> list[str]:
@@ -204,7 +223,7 @@ class CaffeBackend:
         acted: dict[str, Tensor] | None,
     ) -> None:
         subnet = self._subnet(sources, targets, rule)
-        outputs = _Pass.apply(self, subnet, x.shape[0], rule, acted, *(tensors[value] for value in sources))  # type: ignore[no-untyped-call]
+        outputs = _Pass.apply(self, subnet, tuple(x.shape), rule, acted, *(tensors[value] for value in sources))  # type: ignore[no-untyped-call]
         tensors.update(zip(targets, outputs, strict=True))
 
     def _subnet(self, sources: Sequence[Value], targets: Sequence[Value], rule: BackwardRule | None = None) -> Subnet:
@@ -214,15 +233,15 @@ class CaffeBackend:
             self._subnets[key] = self._builder.cut(sources, targets, self._counts, ruled)
         return self._subnets[key]
 
-    def forward(self, subnet: Subnet, arrays: Sequence[Array], batch: int) -> tuple[int, list[Array]]:
-        """Run a subnet; return the values wanted, and a ticket for the backward pass."""
-        return self._run(lambda: self._forward(subnet, arrays, batch))
+    def forward(self, subnet: Subnet, arrays: Sequence[Array], whole: Shape) -> tuple[int, list[Array]]:
+        """Run a subnet, in a pass whose input has the shape ``whole``; return the values wanted, and a ticket for the backward pass."""
+        return self._run(lambda: self._forward(subnet, arrays, whole))
 
     def backward(
         self,
         subnet: Subnet,
         arrays: Sequence[Array],
-        batch: int,
+        whole: Shape,
         ticket: int,
         seeds: dict[str, Array],
         rule: BackwardRule | None = None,
@@ -240,9 +259,9 @@ class CaffeBackend:
                     if rule is None or not subnet.ruled:
                         return run_plain(subnet, BackwardSteps(ask, seeds))
                     steps, kind = BackwardSteps(ask, seeds), self._builder.kind
-                    return run_with_rule(subnet, steps, rule, kind, self._layer_weights, batch, acted)
+                    return run_with_rule(subnet, steps, rule, kind, self._layer_weights, whole[0], acted)
                 except _StaleError:
-                    ticket, _values = self._forward(subnet, arrays, batch)
+                    ticket, _values = self._forward(subnet, arrays, whole)
             raise BackendError(f"{self.connection.where} forgets its forward passes; end what else uses it")
 
         return self._run(work)
@@ -257,16 +276,20 @@ class CaffeBackend:
     def _layer_weights(self, layer: str) -> Sequence[Array]:
         return [array.copy() for array in self.connection.ask({"op": "weights", "layer": layer})[1]]
 
-    def _forward(self, subnet: Subnet, arrays: Sequence[Array], batch: int) -> tuple[int, list[Array]]:
+    def _forward(self, subnet: Subnet, arrays: Sequence[Array], whole: Shape) -> tuple[int, list[Array]]:
         ticket = next(self._tickets)
-        zeros = {name: (batch, *shape[1:]) for name, shape in subnet.zeros.items()}
-        request = {"op": "forward", "ticket": ticket, "inputs": subnet.inputs, "zeros": zeros, "outputs": subnet.taps}
-        shapes = zeros | {name: array.shape for name, array in zip(subnet.inputs, arrays, strict=True)}
+        fed = self._feeds.arrays(subnet.fed, whole[0], whole[1:])
+        zeros = {name: array.shape for name, array in fed.items() if self._feeds.others[name].is_zero}
+        sent = {name: array for name, array in fed.items() if name not in zeros}
+        names, arrays = [*subnet.inputs, *sent], [*arrays, *sent.values()]
+        request = {"op": "forward", "ticket": ticket, "inputs": names, "zeros": zeros, "outputs": subnet.taps}
+        shapes = zeros | {name: array.shape for name, array in zip(names, arrays, strict=True)}
         _, values = self._ask_subnet(subnet, request, shapes, arrays)
         return ticket, [value.copy() for value in values]
 
     def _reshaped(self, subnet: Subnet, shape: Shape) -> dict[Value, Shape]:
-        shapes = {name: (1, *zeros[1:]) for name, zeros in subnet.zeros.items()} | dict.fromkeys(subnet.inputs, shape)
+        fed = self._feeds.arrays(subnet.fed, 1, shape[1:])
+        shapes = {name: array.shape for name, array in fed.items()} | dict.fromkeys(subnet.inputs, shape)
         request = {"op": "shapes", "inputs": shapes, "outputs": subnet.taps}
         try:
             answer, _ = self._run(lambda: self._ask_subnet(subnet, request, shapes, ()))
@@ -274,7 +297,7 @@ class CaffeBackend:
             problem = aborted
             # Run it layer by layer, which is the way to learn where it stops.
             try:
-                self.forward(subnet, [np.zeros(shape, np.float32)], 1)
+                self.forward(subnet, [np.zeros(shape, np.float32)], shape)
             except CaffeAbortedError as better:
                 problem = better
             raise ShapeError(str(problem)) from problem
@@ -302,7 +325,7 @@ class CaffeBackend:
                     self._ready()
                     return work()
                 except WorkerLostError as lost:
-                    _log.warning("%s; it is started again, and the run goes on", lost)
+                    _log.warning("%s; it is started again, and the run goes on", printable(lost))
                 try:
                     self._ready()
                     return work()
@@ -330,7 +353,7 @@ class CaffeBackend:
 
     def _send(self) -> str:
         assert self._weights is not None
-        with open(self._weights, "rb") as stream:
+        with open_regular(self._weights, "the weights", WeightsError) as stream:
             part = stream.read(PART)
             name = "weights.caffemodel.h5" if part.startswith(_HDF5) else "weights.caffemodel"
             first = True
@@ -386,7 +409,7 @@ class _Pass(torch.autograd.Function):
         ctx: Any,
         backend: CaffeBackend,
         subnet: Subnet,
-        batch: int,
+        whole: Shape,
         rule: BackwardRule | None,
         acted: dict[str, Tensor] | None,
         *sources: Tensor,
@@ -394,8 +417,8 @@ class _Pass(torch.autograd.Function):
         """Run it."""
         ctx.set_materialize_grads(False)
         arrays = [as_float32(value.detach().cpu().numpy()) for value in sources]
-        ctx.ticket, values = backend.forward(subnet, arrays, batch)
-        ctx.backend, ctx.subnet, ctx.batch, ctx.rule, ctx.acted = backend, subnet, batch, rule, acted
+        ctx.ticket, values = backend.forward(subnet, arrays, whole)
+        ctx.backend, ctx.subnet, ctx.whole, ctx.rule, ctx.acted = backend, subnet, whole, rule, acted
         ctx.save_for_backward(*sources)
         outputs = tuple(torch.from_numpy(value) for value in values)
         ctx.mark_non_differentiable(*(out for out, moved in zip(outputs, subnet.moved, strict=True) if not moved))
@@ -410,7 +433,7 @@ class _Pass(torch.autograd.Function):
         if not seeds:
             return (None,) * (5 + len(sources))
         arrays = [as_float32(value.detach().cpu().numpy()) for value in sources]
-        diffs = ctx.backend.backward(ctx.subnet, arrays, ctx.batch, ctx.ticket, seeds, ctx.rule, ctx.acted)
+        diffs = ctx.backend.backward(ctx.subnet, arrays, ctx.whole, ctx.ticket, seeds, ctx.rule, ctx.acted)
         return (None,) * 5 + tuple(torch.from_numpy(diff).to(value.device) for diff, value in zip(diffs, sources, strict=True))
 
 

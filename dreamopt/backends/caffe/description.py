@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dreamopt.backends.base import LayerInfo, Shape
 from dreamopt.backends.caffe.subnet import SubnetBuilder
+from dreamopt.engine.batch_norms import PLAIN
 from dreamopt.engine.layer_types import layer_class
 from dreamopt.engine.loading import WeightsReport
-from dreamopt.errors import NetError
+from dreamopt.errors import BackendError, NetError
+from dreamopt.schema import LayerWeights
 
 
 def describe_layers(builder: SubnetBuilder, answer: dict[str, Any], input_name: str, phase: str) -> list[LayerInfo]:
@@ -78,3 +80,38 @@ def report_weights(layers: Sequence[str], in_file: Sequence[str], source: str | 
         unused=tuple(name for name in in_file if name not in layers),
         source=source or "",
     )
+
+
+def refuse_foreign(source: str, weights: Sequence[LayerWeights], fields: Mapping[str, Collection[str]] | None, caffe: str) -> None:
+    """Refuse a weights file that a fork of Caffe wrote and this Caffe, which would abort, cannot read.
+
+    Parameters
+    ----------
+    source : str
+        The file.
+    weights : sequence of LayerWeights
+        What it holds for layers of the net that Caffe makes.
+    fields : mapping of str to collection of str, or None
+        The names of this Caffe's fields, by message; None if it does not tell.
+    caffe : str
+        What the message calls it.
+
+    Raises
+    ------
+    BackendError
+        With what helps.
+    """
+    if fields is None:
+        return
+    foreign = [word for layer in weights for word in layer.form.split(", ") if word.startswith(("raw ", "C3D"))]
+    if foreign and "raw_data" not in fields.get("BlobProto", ("raw_data",)):
+        raise BackendError(
+            f"{caffe} cannot read '{source}', whose values are {foreign[0]}; the built-in engine can, "
+            "and dreamopt.schema.write_weights(new, read_weights(old)) writes them as Caffe does"
+        )
+    norm = next((layer for layer in weights if layer.type == "BatchNorm" and len(layer.blobs) > PLAIN), None)
+    if norm is not None and "scale_bias" not in fields.get("BatchNormParameter", ("scale_bias",)):
+        raise BackendError(
+            f"{caffe} cannot read '{source}', whose layer '{norm.name}' (BatchNorm) has {len(norm.blobs)} weights, scale and shift inside, "
+            "as NVIDIA's and Intel's Caffe write them; the built-in engine can"
+        )

@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from dreamopt.engine.graph import LayerDef
 from dreamopt.engine.python_layer import python_layers_allowed
-from dreamopt.errors import NetError, UsageError
+from dreamopt.errors import UsageError
 from dreamopt.schema import NetDef, read_net
 
 _NEVER = ("__main__", "caffe", "dreamopt")
@@ -44,23 +42,6 @@ class Source:
 def permitted(allow: bool | None) -> bool:
     """Return whether Python layers may run: as the caller says, else as the environment does."""
     return python_layers_allowed() if allow is None else allow
-
-
-def require_permission(steps: Iterable[LayerDef], allow: bool) -> list[LayerDef]:
-    """Return the Python layers.
-
-    Raises
-    ------
-    NetError
-        If there are some and they may not run.
-    """
-    found = [step for step in steps if step.param.type == "Python"]
-    if found and not allow:
-        raise NetError(
-            f"{found[0].where}: layer '{found[0].param.name}' (Python) runs code of the module '{found[0].param.python_param.module}':"
-            " pass allow_python_layers=True if you trust it (DREAMOPT_ALLOW_PYTHON_LAYERS=1 allows it for every net)"
-        )
-    return found
 
 
 def read_with_python_data(path: Path, input_shape: Any, **options: Any) -> NetDef:

@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dreamopt.backends.inputs.feeds import input_shapes
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits, traits_of
 from dreamopt.engine.graph import AUTOMATIC, LayerDef, NetGraph, Value, constant, insert_splits
 from dreamopt.engine.layer import Layer
@@ -35,6 +36,7 @@ from dreamopt.engine.layer_types import layer_class
 from dreamopt.errors import BackendError, UnknownLayerError
 from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, clear_unknown, net_text
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
+from dreamopt.schema.not_computed import NotComputed
 
 Shape = tuple[int, ...]
 _PREFIX = "dreamopt_"
@@ -76,8 +78,8 @@ class Subnet:
         The blobs whose diffs are their gradients.
     above : str
         The layer above which the backward pass ends.
-    zeros : dict of str to tuple of int
-        Further input blobs, fed with zeros, and their shapes in the file.
+    fed : list of str
+        Further input blobs, the net's own that are not optimized.
     targets : list of Value
         The values computed.
     taps : list of str
@@ -93,7 +95,7 @@ class Subnet:
     inputs: list[str] = field(default_factory=list)
     diffs: list[str] = field(default_factory=list)
     above: str = ""
-    zeros: dict[str, Shape] = field(default_factory=dict)
+    fed: list[str] = field(default_factory=list)
     taps: list[str] = field(default_factory=list)
     moved: list[bool] = field(default_factory=list)
     ruled: list[RuledLayer] = field(default_factory=list)
@@ -123,11 +125,7 @@ class SubnetBuilder:
         self.graph = NetGraph(self.layers)
         self.reads = self.graph.reads
         self.unsupported: dict[int, str] = {}
-        self.inputs: dict[str, Shape] = {}
-        for step in self.layers:
-            if step.param.type == "Input":
-                shapes = [tuple(shape.dim) for shape in step.param.input_param.shape]
-                self.inputs |= {top: shapes[k if len(shapes) > 1 else 0] for k, top in enumerate(step.param.top)}
+        self.inputs = input_shapes(definition)
 
     def fit(self, types: Collection[str], fields: Mapping[str, Collection[str]] | None, caffe: str) -> None:
         """Keep to what a Caffe has: layers beyond it, and all that reads them, are in no prototxt.
@@ -153,6 +151,16 @@ class SubnetBuilder:
                 self.unsupported[i] = f"{layer}: {caffe} has no layers of this type"
             elif fields is not None and (lost := clear_unknown(step.param, fields)):
                 self.unsupported[i] = f"{layer}: {caffe} has no {' and no '.join(lost)}"
+
+    def not_computed(self) -> list[NotComputed]:
+        """Return the layers that are in no prototxt, each with the reason."""
+        steps = [(i, self.layers[i]) for i in sorted(self.unsupported) if not self.layers[i].added]
+        places = {self.unsupported[i]: step.name for i, step in reversed(steps)}  # the first with a reason is the one it is about
+        return [
+            NotComputed(step.name, step.type, str(step.where), tuple(step.tops), why, "" if places[why] == step.name else places[why])
+            for i, step in steps
+            for why in [self.unsupported[i]]
+        ]
 
     def traits(self, weights: Mapping[str, int]) -> list[LayerTraits]:
         """Return what backward rules may ask of the layers, given how many weights each has by name."""
@@ -285,8 +293,8 @@ class SubnetBuilder:
                 for j, top in enumerate(self.layers[i].param.top):
                     if (i, j) not in subnet.sources:
                         names[i, j] = top
-                        subnet.zeros[top] = self.inputs[top]
-                        subnet.layers.append(LayerParameter(name=f"{_PREFIX}zero_{top}", type="Input", top=[top]))
+                        subnet.fed.append(top)
+                        subnet.layers.append(LayerParameter(name=f"{_PREFIX}fed_{top}", type="Input", top=[top]))
         blobs = [f"{_PREFIX}given_{i}_{j}" for i, j in subnet.sources]
         subnet.inputs = blobs
         subnet.layers += [LayerParameter(name=blob, type="Input", top=[blob]) for blob in blobs]

@@ -167,7 +167,7 @@ class Worker:
                 missing = self.sent.missed[::-1]
                 if "No module named" in str(error):
                     missing.append(error.name or str(error).split()[-1])
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 problem = described(error)
             if problem is not None:
                 return {"index": i, "problem": problem, "missing": missing}, []

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from dreamopt.image.opening import opened_image
+
 Array = npt.NDArray[Any]
 _FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "cubic": 3}
 
@@ -97,7 +99,7 @@ def fromimage(im: Image.Image, flatten: bool = False, mode: str | None = None) -
 
 def imread(name: Any, flatten: bool = False, mode: str | None = None) -> Array:
     """Read an image as an array: (H, W), (H, W, 3) or (H, W, 4), bytes."""
-    with Image.open(name) as image:
+    with opened_image(name) as image:
         return fromimage(image, flatten, mode)
 
 

@@ -262,10 +262,13 @@ def folded(branch: Branch, device: torch.device) -> tuple[Tensor, Tensor | None]
 def _affine(layer: Layer, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
     """Return the factor and the shift of each channel in a BatchNorm with stored statistics, or a Scale."""
     if isinstance(layer, BatchNorm):
-        mean, variance, times = weights
+        mean, variance, times, *inside = weights
         per = torch.where(times == 0, 0, 1 / times)
         factor = torch.rsqrt(variance * per + layer.param.batch_norm_param.eps)
-        return factor, -mean * per * factor
+        if inside:
+            factor = factor * inside[0]
+        moved = -mean * per * factor
+        return factor, moved + inside[1] if len(inside) > 1 else moved
     return weights[0], weights[1] if len(weights) > 1 else None
 
 

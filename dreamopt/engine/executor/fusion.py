@@ -160,7 +160,7 @@ def _is_relu(layer: Layer) -> bool:
 def _is_affine(layer: Layer) -> bool:
     """Whether it is a factor and a shift for each channel that stay the same."""
     if type(layer) is BatchNorm:
-        return layer.stored
+        return layer.stored and not layer.relu
     return type(layer) is Scale and len(layer.param.bottom) == 1 and layer.param.scale_param.axis in (1, -3) and len(layer.span) == 1
 
 

@@ -13,6 +13,7 @@ from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Example
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import NetError
+from dreamopt.parts.importing import import_failure
 
 
 class Python(BlobLayer):
@@ -54,9 +55,13 @@ class Python(BlobLayer):
                 self._refuse(f"python_param has no {field}; it names the module and the class to run")
         try:
             module = importlib.import_module(p.module)
+        except KeyboardInterrupt:
+            raise
         except ImportError as error:
             hint = " (python -m dreamopt.caffe SCRIPT makes `import caffe` mean dreamopt)" if error.name == "caffe" else ""
             self._refuse(f"its module '{p.module}' cannot be imported: {error}{hint}; its folder has to be on the Python path", error)
+        except BaseException as error:  # also one that would end the program
+            self._refuse(f"its module '{p.module}' cannot be imported: {import_failure(error)}", error)
         kind = getattr(module, p.layer, None)
         if not (isinstance(kind, type) and issubclass(kind, PythonLayer)):
             self._refuse(f"its module '{p.module}' has no class '{p.layer}' that derives from caffe.Layer")

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import MAP, Example, Layer, Shape
 
 
 class Silence(Layer):
-    """Takes blobs that nobody else reads, so that they are no outputs of the net.
+    """Takes blobs that nobody else reads, so that they are no outputs of the net; its backward pass writes zeros as their diffs.
 
     References
     ----------
@@ -22,6 +23,10 @@ class Silence(Layer):
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Do nothing."""
         return []
+
+    def caffe(self) -> CaffeTraits:
+        """Say that its backward pass writes zeros."""
+        return CaffeTraits(zeroes_bottom_diffs=True)
 
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Nothing is computed."""

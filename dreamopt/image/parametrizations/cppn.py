@@ -70,6 +70,7 @@ class CPPN(Parametrization):
     def __post_init__(self) -> None:
         Fields(self).whole("layers", Range(1, 1024)).whole("width", Range(1, 1024)).number("noise", NOT_NEGATIVE)
         object.__setattr__(self, "_palette", Palette(False, self.centre, part="CPPN"))
+        object.__setattr__(self, "centre", self._palette.centre)
 
     def fits(self, space: ImageSpace) -> bool:
         """Return whether the colour in the centre has as many numbers as the image has channels."""

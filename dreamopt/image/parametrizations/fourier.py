@@ -93,6 +93,7 @@ class Fourier(Parametrization):
         fields.choice("scaling", ("unit", "lucid")).flag("standardize")
         object.__setattr__(self, "init", as_image_value(self.init))
         object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid, self.values, "Fourier"))
+        object.__setattr__(self, "centre", self._palette.centre)
         object.__setattr__(self, "values", self._palette.values)
 
     def fits(self, space: ImageSpace) -> bool:

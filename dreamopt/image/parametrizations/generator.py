@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -19,8 +18,10 @@ from dreamopt.image.nets import ImageNet, load_image_net
 from dreamopt.image.palette import image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
 from dreamopt.image.reference import ImageValue, as_image_value
-from dreamopt.parts.checks import ANY, FRACTION, NOT_NEGATIVE, Fields, check_number
+from dreamopt.parts.checks import ANY, FRACTION, NOT_NEGATIVE, Fields, check_number, shown
+from dreamopt.parts.npy import read_npy
 from dreamopt.parts.part import INPUT_FILE
+from dreamopt.parts.reading import read_text
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
@@ -110,6 +111,13 @@ class Generator(Parametrization):
         for name in ("net", "weights"):
             value = getattr(self, name)
             object.__setattr__(self, name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+        if isinstance(self.net, str):
+            fields.text("net")
+        elif not hasattr(self.net, "activations"):
+            raise UsageError(f"net of Generator must be the path of a net, or a net, not {shown(self.net)}")
+        fields.text("weights", optional=True).text("layer", optional=True)
+        if self.upper is not None and not isinstance(self.upper, str):
+            fields.number("upper")
         object.__setattr__(self, "init", as_image_value(self.init))
         upper = None if self.upper is None else _numbers(self.upper)
         if upper is not None and not bool((upper > self.lower).all()):
@@ -158,10 +166,7 @@ class Generator(Parametrization):
     def _code(self, init: str | ImageValue, shape: Shape, n: int) -> Tensor:
         if isinstance(init, str) and not init.endswith(".npy"):
             raise UsageError(f"a generator cannot start from the picture '{init}': no code can be read off an image; give a code, as .npy")
-        try:
-            code = np.load(init, allow_pickle=False) if isinstance(init, str) else init.array()
-        except (OSError, ValueError) as problem:
-            raise ImageError(f"the code {init} cannot be read: {problem}") from problem
+        code = read_npy(init, "the code", ImageError) if isinstance(init, str) else init.array()
         if code.shape not in (shape, (n, *shape)):
             raise UsageError(f"the code to start from has shape {code.shape}, but {shape} or {(n, *shape)} is needed")
         return torch.from_numpy(np.array(code, dtype=np.float64)).expand(n, *shape)
@@ -225,8 +230,8 @@ class Generator(Parametrization):
 def _numbers(upper: float | str) -> Tensor:
     if not isinstance(upper, str):
         return torch.tensor([check_number("upper of Generator", upper)], dtype=torch.float64)
+    words = read_text(upper, "upper of Generator: the file", UsageError).replace(",", " ").split()
     try:
-        words = Path(upper).read_text(encoding="utf-8").replace(",", " ").split()
         return torch.tensor([check_number(f"upper of Generator, read from {upper},", float(word)) for word in words], dtype=torch.float64)
-    except (OSError, ValueError) as problem:
+    except ValueError as problem:
         raise UsageError(f"{upper} cannot be read as numbers, one for each unit of the code: {problem}") from problem

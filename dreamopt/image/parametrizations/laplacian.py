@@ -79,6 +79,7 @@ class Laplacian(Parametrization):
         Fields(self).whole_numbers("factors", SIDE).number("power", Range(-4, 4)).number("noise", NOT_NEGATIVE, optional=True)
         object.__setattr__(self, "init", as_image_value(self.init))
         object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, self.sigmoid, part="Laplacian"))
+        object.__setattr__(self, "centre", self._palette.centre)
 
     def fits(self, space: ImageSpace) -> bool:
         """Return whether the colour in the centre has as many numbers as the image has channels."""

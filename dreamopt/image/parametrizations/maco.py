@@ -75,7 +75,7 @@ class Maco(Parametrization):
     )
     invertible: ClassVar[bool] = False
 
-    pictures: str | None = None
+    pictures: str | None = field(default=None, metadata=INPUT_FILE)
     noise: float | None = None
     epsilon: float = 1e-5
     standardize: bool = True
@@ -86,11 +86,14 @@ class Maco(Parametrization):
     _palette: Palette = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        Fields(self).number("noise", NOT_NEGATIVE, optional=True).number("epsilon", POSITIVE).flag("standardize")
+        Fields(self).number("noise", NOT_NEGATIVE, optional=True).number("epsilon", POSITIVE).flag("standardize").text(
+            "pictures", optional=True
+        )
         if self.init is not None:
             self._need_free_phases()
         object.__setattr__(self, "init", as_image_value(self.init))
         object.__setattr__(self, "_palette", Palette(self.decorrelate, self.centre, True, self.values, "Maco"))
+        object.__setattr__(self, "centre", self._palette.centre)
         object.__setattr__(self, "values", self._palette.values)
 
     def fits(self, space: ImageSpace) -> bool:

@@ -31,8 +31,9 @@ class Pixels(Parametrization):
         m: an image's path, an array (H, W, 3) RGB 0-255, or a tensor (C, H, W), or (N, C, H, W) with one for each item, in the
         net's input space. None is ``centre``, and 0 for a vector.
     noise : float, optional
-        σ, at least 0, in grey levels (for a vector, in its own units). None is 10 (for a vector 1) where there is no
-        ``init``, and 0 where there is one. Larger values give a gradient to more neurons, and leave more of the noise in the result.
+        σ, at least 0, in grey levels (for what has none, as a vector, in its own units). None is 10 (1 without grey levels) where
+        there is no ``init``, and 0 where there is one. Larger values give a gradient to more neurons, and leave more of the noise in
+        the result.
     centre : Colour
         m where there is no ``init``: "mean" is 0, the mean colour (or grey where 0 is not between black and white); 200 is
         Øygard's, who starts from N(200, 8).
@@ -87,7 +88,7 @@ class Pixels(Parametrization):
         base = self._base(space, len(streams))
         noise = self.noise
         if noise is None:
-            noise = 0.0 if self.init is not None else 10.0 if len(space.shape) == 3 else 1.0
+            noise = 0.0 if self.init is not None else 1.0 if space.low is None else 10.0
         if noise > 0:
             drawn = torch.stack([self._drawn(stream, space) for stream in streams])
             base = base + noise * space.grey_level * drawn

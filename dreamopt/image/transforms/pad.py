@@ -56,7 +56,7 @@ class Pad(Transform):
 
     def __post_init__(self) -> None:
         check_length(self, "pixels")
-        if self.fill not in ("reflect", "replicate"):
+        if not isinstance(self.fill, str) or self.fill not in ("reflect", "replicate"):
             object.__setattr__(self, "fill", checked_colour(self.fill))
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:

@@ -54,7 +54,7 @@ class Translate(Transform):
         Fields(self).whole("low", Range(-LARGEST_SIDE, LARGEST_SIDE)).whole("high", Range(-LARGEST_SIDE, LARGEST_SIDE))
         if self.low > self.high:
             raise UsageError(f"Translate draws whole numbers from low to high, not from {self.low} to {self.high}")
-        if self.fill not in ("reflect", "replicate"):
+        if not isinstance(self.fill, str) or self.fill not in ("reflect", "replicate"):
             object.__setattr__(self, "fill", checked_colour(self.fill))
 
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.optimize.optimizer import LineSearch, Optimizer, SearchContext, State, optimizers, parse_optimizer
+from dreamopt.optimize.plain_file import pack, unpack
 from dreamopt.parts.schedule import StepContext
 from dreamopt.testing.bench import Bench
 from dreamopt.testing.dataclass_checks import is_immutable, prints_what_makes_it, refuses_numbers_that_are_none
@@ -68,9 +68,7 @@ def _same(one: object, other: object) -> bool:
 
 
 def _through_a_file(state: object) -> Any:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
+    return unpack(pack(state), "the state")
 
 
 def goes_uphill_and_touches_nothing(optimizer: Optimizer, bench: Bench) -> None:

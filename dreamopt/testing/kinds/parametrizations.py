@@ -191,7 +191,7 @@ def refuses_vectors(parametrization: Parametrization, bench: Bench) -> None:
     if parametrization.takes_vectors:
         require(parametrization.shape(space) == (7,), f"for vectors of 7 numbers shape gives {parametrization.shape(space)}")
     else:
-        require_error(lambda: parametrization.shape(space), ImageError, "a vector", "a vector of (7,); use Pixels")
+        require_error(lambda: parametrization.shape(space), ImageError, "a vector", "(7,) and no grey levels; use Pixels")
 
 
 KIND = Kind(

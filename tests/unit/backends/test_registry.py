@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -74,13 +75,19 @@ def test_one_new_file_is_a_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "far_backend.py").write_text("from tests.unit.backends.test_registry import open_toy as open_net\n")
     (tmp_path / "empty_backend.py").write_text("")
-    values = {"far": "far_backend", "gone": "no_such_module", "empty": "empty_backend"}
-    monkeypatch.setattr(registry, "_installed", lambda: values)
+    (tmp_path / "ending_backend.py").write_text("raise SystemExit('bye')\n")
+    values = {"far": "far_backend", "gone": "no_such_module", "empty": "empty_backend", "ending": "ending_backend"}
+    points = {name: EntryPoint(name, value, registry.GROUP) for name, value in values.items()}
+    monkeypatch.setattr(registry, "_installed", lambda: points)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "far" in backend_names()
     assert opener("far").__name__ == "open_toy"
     with pytest.raises(BackendError, match=r"entry point gone = no_such_module .* cannot be imported: No module named"):
         opener("gone")
+    with pytest.raises(
+        BackendError, match=r"entry point ending = ending_backend of an installed package .*: it ends the program \(Sys.*: bye\)"
+    ):
+        opener("ending")
     with pytest.raises(BackendError, match="entry point empty = empty_backend: a backend's module must have a function open_net"):
         opener("empty")
 

@@ -72,7 +72,7 @@ def test_the_image_stays_between_black_and_white_whatever_the_net_s_scale() -> N
 
 
 def test_vectors_and_bad_numbers_are_refused() -> None:
-    with pytest.raises(ImageError, match=r"a vector of \(7,\); use Pixels"):
+    with pytest.raises(ImageError, match=r"the shape \(7,\) and no grey levels; use Pixels"):
         Fourier().shape(ImageSpace((7,), None, None, 1.0, torch.zeros(())))
     with pytest.raises(UsageError, match="at least 0"):
         Fourier(noise=-1)

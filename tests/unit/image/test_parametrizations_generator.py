@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         (lambda: Generator("g", decay=1.5), "decay of Generator must be from 0 to 1, not 1.5"),
         (lambda: Generator("g", noise=-1), "noise of Generator must be at least 0"),
         (lambda: Generator("g", upper=-1.0), "must be above lower, which is 0.0, in every unit; it goes down to -1"),
-        (lambda: Generator("g", upper=str(tmp_path / "gone.txt")), "cannot be read as numbers"),
+        (lambda: Generator("g", upper=str(tmp_path / "gone.txt")), "upper of Generator: the file '.*' cannot be read: No such file"),
         (lambda: Generator("g", scale=0), "scale of Generator must be other than 0"),
         (lambda: Generator("g", order="GRB"), "order of Generator must be BGR or RGB, not 'GRB'"),  # type: ignore[arg-type]
     ):

@@ -66,5 +66,12 @@ def test_a_run_starts_from_an_image(make: Callable[..., Parametrization], order:
     assert "<image 10x15x3 " in str(make(init=picture))
     with pytest.raises(ImageError, match=r"\(3, 10, 15\) or \(1, 3, 10, 15\) is needed"):
         make(init=torch.zeros(3, 4, 5)).start(space, streams(0, [0]))
-    with pytest.raises(ImageError, match="pictures have 3 channels; for 4 give"):
-        make(init=str(path)).start(image_space(4), streams(0, [0]))
+    four = image_space(4)
+    assert four.low is not None
+    for init in (str(path), picture):
+        start = make(init=init)
+        shown = start.image(start.start(four, streams(0, [0])), four)[0] - four.low
+        torch.testing.assert_close(shown[:3], planes.flip(0) if four.order == "BGR" else planes, rtol=0, atol=1e-6)
+        torch.testing.assert_close(shown[3], torch.tensor([0.299, 0.587, 0.114]).to(planes) @ planes.movedim(0, 1), rtol=0, atol=1e-4)
+    with pytest.raises(ImageError, match=r"shape \(10, 15, 5\) does not fit the canvas \(4, 10, 15\): give \(H, W, C\) = \(10, 15, 4\)"):
+        make(init=np.zeros((10, 15, 5))).start(four, streams(0, [0]))

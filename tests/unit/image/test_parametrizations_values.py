@@ -262,7 +262,7 @@ def test_a_picture_is_given_in_many_forms(tmp_path) -> None:
     for wrong, space in ((deep, image_space(3, 8, 12)), (np.zeros((3, 4, 4)), four)):
         with pytest.raises(ImageError, match="does not fit the canvas"):
             given_images(ImageValue(wrong), space, 1)
-    with pytest.raises(ImageError, match=r"a vector of \(7,\); give a tensor"):
+    with pytest.raises(ImageError, match=r"an input of shape \(7,\); give a tensor"):
         given_images(ImageValue(picture), ImageSpace((7,), None, None, 1.0, torch.zeros(())), 1)
     with pytest.raises(ImageError, match="cannot be read"):
         given_images(str(tmp_path / "gone.png"), image_space(3, 8, 12), 1)

@@ -140,6 +140,8 @@ def test_older_files(net: Path, text: str, lines: tuple[int, int]) -> None:
     assert str(net.parent / "mean.binaryproto") in network.files
     assert not any("mean file" in note for note in network.describe()["notes"])
     assert load(net, mean=(1, 2, 3)).describe()["mean"] == [1, 2, 3]
+    for given in (mean, mean[0], mean[0].transpose(1, 2, 0)):  # an option's mean image is cut as the file's own
+        np.testing.assert_allclose(load(net, mean=given).from_rgb(np.full((12, 12, 3), 200)), (200 - middle) * 0.00390625, rtol=1e-5)
 
 
 def test_a_prototxt_opens_nothing_elsewhere(net: Path, tmp_path: Path) -> None:

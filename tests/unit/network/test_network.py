@@ -185,15 +185,23 @@ class TestInputSpace:
     def test_any_number_of_channels(self, channels: int) -> None:
         network = toy_network(channels=channels)
         result = run(Problem(network, "conv2:1"), Adam(), 3)
-        assert result.rgb().shape == (1, 11, 13, 3)
+        # Other than one and three are a grid of planes: 1 x 2 and 2 x 2, two pixels between them.
+        assert result.rgb().shape == (1, *{1: (11, 13), 2: (24, 13), 4: (24, 28)}[channels], 3)
         picture = np.random.default_rng(0).integers(0, 256, (11, 13, channels), dtype=np.uint8)
-        np.testing.assert_allclose(network.to_rgb(network.from_rgb(picture))[..., 0], picture[..., 0])
+        first = 2 if channels >= 3 else 0  # the first three are red, green, blue, and the net is BGR
+        np.testing.assert_allclose(network.to_rgb(network.from_rgb(picture))[:11, :13, 0], picture[..., first])
+        np.testing.assert_allclose(network.to_rgb(network.from_rgb(picture), "0")[..., 1], picture[..., first])
+        if channels == 4:
+            np.testing.assert_allclose(network.to_rgb(network.from_rgb(picture), "colour"), picture[..., :3])
         if channels == 1:
             assert network.from_rgb(picture[..., 0]).shape == (1, 11, 13)
             assert network.from_rgb(np.full((11, 13, 3), 200)).mean() == pytest.approx(200 - 110)
-        else:
-            with pytest.raises(ImageError, match=rf"\(11, 13, 3\) does not fit a net of {channels} channels"):
-                network.from_rgb(np.zeros((11, 13, 3)))
+        red = np.zeros((11, 13, 3)) + np.array([200, 0, 0])
+        expected = {1: [59.8], 2: [59.8, 59.8], 4: [0, 0, 200, 59.8]}[channels]
+        mean = network.preprocessing.mean
+        np.testing.assert_allclose(network.from_rgb(red)[:, 3, 5], np.array(expected) - mean, rtol=1e-6)
+        with pytest.raises(ImageError, match=rf"\(11, 13, 5\) does not fit a net of {channels} channels"):
+            network.from_rgb(np.zeros((11, 13, 5)))
 
     def test_what_is_assumed_is_said(self, prototxt: Path) -> None:
         said = load(prototxt).describe()

@@ -1,6 +1,8 @@
 """A run that is interrupted and resumed: the same bits, whatever interrupted it."""
 
+import hashlib
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -38,6 +40,7 @@ from dreamopt.optimize import (
     Torch,
     run,
 )
+from dreamopt.optimize.checkpoint import _MAGIC
 from dreamopt.problem import Problem
 from tests.support.toy import toy_network
 from tests.unit.optimize.test_setback import EDGE, STARTS
@@ -213,15 +216,20 @@ def test_damaged_files_are_one_sentence(tmp_path: Path) -> None:
         run(problem(), Adam(), 3, checkpoint=checkpoint, resume=True)
 
 
-def test_reading_runs_no_code(tmp_path: Path) -> None:
+def test_a_checkpoint_holds_plain_values_alone_and_reading_runs_no_code(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.mkdir, (str(tmp_path / "made"),)
 
     checkpoint = Checkpoint(tmp_path / "run")
-    checkpoint.save({"extra": Evil()})
-    with pytest.raises(OptimizeError, match="holds something that is neither a tensor nor a plain value"):
-        checkpoint.load()
+    with pytest.raises(OptimizeError, match="is neither a tensor nor a plain value"):
+        checkpoint.save({"extra": Evil()})
+    checkpoint.save({"extra": 1})
+    head = len(_MAGIC)
+    for content in (pickle.dumps({"extra": Evil()}), b"", b"\0" * 7 + b"\1", b"\0" * 7 + b"\2[]" + b"x"):
+        checkpoint.file.write_bytes(checkpoint.file.read_bytes()[:head] + hashlib.sha256(content).digest() + content)
+        with pytest.raises(OptimizeError, match=r"the checkpoint .*run (is damaged|holds no mapping)"):
+            checkpoint.load()
     assert not (tmp_path / "made").exists()
 
 

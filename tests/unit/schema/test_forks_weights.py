@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dreamopt.errors import DreamoptError, PrototxtError, WeightsError
-from dreamopt.schema import read_mean, read_net, read_weights
+from dreamopt.backends.caffe.description import refuse_foreign
+from dreamopt.errors import BackendError, DreamoptError, PrototxtError, WeightsError
+from dreamopt.schema import LayerWeights, read_mean, read_net, read_weights
 from dreamopt.schema.caffe_pb2 import BlobProto, BlobShape, LayerParameter, NetParameter, RawType
 
 VALUES = np.random.default_rng(3).standard_normal((4, 3, 2, 5))
@@ -131,6 +133,21 @@ def test_files_of_other_programs_are_called_by_their_name(tmp_path: Path, name: 
         read_net(path)
 
 
+def test_kerass_hdf5_is_called_by_its_name(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file["model_weights/conv/kernel:0"] = np.ones(3, np.float32)
+    with pytest.raises(WeightsError, match="has no group 'data', in which Caffe keeps the weights: it is Keras's"):
+        read_weights(tmp_path / "net.h5")
+
+
+def test_weights_given_as_the_net_are_called_so_whatever_their_size(tmp_path: Path) -> None:
+    path = in_layer(raw_blob("<f4"), tmp_path / "w.caffemodel")
+    with path.open("ab") as stream:
+        stream.truncate(2**25 + 2**20)
+    with pytest.raises(PrototxtError, match="is expected, but this is a binary file; if it is a caffemodel, give it as the weights"):
+        read_net(path)
+
+
 def test_a_mean_is_no_caffemodel(tmp_path: Path) -> None:
     path = tmp_path / "mean.binaryproto"
     path.write_bytes(BlobProto(num=1, channels=3, height=2, width=5, data=np.arange(30)).SerializeToString())
@@ -146,3 +163,17 @@ def test_a_net_in_any_encoding_that_marks_itself(tmp_path: Path, encoding: str) 
     path.write_bytes("name: 'x'".encode("utf-16") + b"\x00")
     with pytest.raises(DreamoptError, match=r"net\.prototxt"):
         read_net(path)
+
+
+def test_real_caffe_is_not_given_what_it_would_abort_on(tmp_path: Path) -> None:
+    fields = {"BlobProto": ["data", "double_data"], "BatchNormParameter": ["eps"]}
+    weights = read_weights(in_layer(raw_blob("<f2"), tmp_path / "w.caffemodel"))
+    with pytest.raises(BackendError, match=r"Caffe 1\.0 cannot read 'w', whose values are raw float16; the built-in engine can"):
+        refuse_foreign("w", weights, fields, "Caffe 1.0")
+    refuse_foreign("w", weights, {**fields, "BlobProto": ["raw_data"]}, "NVIDIA's")
+    refuse_foreign("w", weights, None, "Caffe 1.0")
+    norm = [LayerWeights("bn", "BatchNorm", [np.ones(2, np.float32)] * 5, "V2, float32")]
+    with pytest.raises(BackendError, match=r"whose layer 'bn' \(BatchNorm\) has 5 weights, scale and shift inside"):
+        refuse_foreign("w", norm, fields, "Caffe 1.0")
+    norm[0].blobs = norm[0].blobs[:3]
+    refuse_foreign("w", norm, fields, "Caffe 1.0")

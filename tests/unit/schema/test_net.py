@@ -308,3 +308,15 @@ def test_fcn_with_its_python_layer_and_loss(shared: Path) -> None:
     assert (layers(net)[0], layers(net)[-1]) == ("data:Input", "score:Crop")
     assert shapes(net) == {"data": (1, 3, 500, 334)}
     assert any("'loss' (SoftmaxWithLoss) is left out" in change for change in net.changes)
+
+
+def test_an_input_without_a_shape_is_forgotten_where_a_layer_makes_it_or_none_reads_it() -> None:
+    """As Caffe does; tests/oracle/test_schema_text.py asks it."""
+    relu = '\nlayer { name: "r" type: "ReLU" bottom: "data" top: "r" }'
+    net = parse_net('input: "data" input: "y"\n' + INPUT + relu, "n")
+    assert [layer.name for layer in net.param.layer] == ["i", "r"]
+    assert net.changes[1:] == [
+        "n:1: the input 'data', of which no shape is given, is left out, as by Caffe: layer 'i' (Input, n:2) makes it",
+        "n:1: the input 'y', of which no shape is given, is left out, as by Caffe: no layer reads it",
+    ]
+    assert [layer.name for layer in parse_net('input: "data"' + relu, input_shape=(1, 3, 4, 5)).param.layer] == ["input", "r"]

@@ -347,7 +347,7 @@ def test_no_bytes_break_the_reader(originals: tuple[Path, bytes], content: bytes
             read_mean(path)
         except WeightsError as error:
             message = str(error)
-        assert message.startswith(str(path))
+        assert str(path) in message
 
 
 BLOBS = st.lists(st.integers(0, 4), max_size=4).flatmap(
