@@ -223,12 +223,14 @@ def _infer(layer: LayerParameter, index: int, location: SourceLocation, changes:
         memory = layer.memory_data_param
         shape = (memory.batch_size, memory.channels, memory.height, memory.width)
         return None if 0 in shape else shape if index == 0 else shape[:1]
+    if layer.type == "VideoData" and not layer.HasField("data_param"):
+        return _video_shape(layer, index)
     options: Any = {
         "Data": layer.data_param,
         "ImageData": layer.image_data_param,
         "WindowData": layer.window_data_param,
         "AnnotatedData": layer.data_param,  # SSD
-        "VideoData": layer.data_param,  # SSD
+        "VideoData": layer.data_param,  # SSD's; those of C3D and TSN have no data_param
         "ImageSegData": layer.image_data_param,  # DeepLab
     }.get(layer.type)
     batch = 0 if options is None else options.batch_size
@@ -245,6 +247,27 @@ def _infer(layer: LayerParameter, index: int, location: SourceLocation, changes:
     if height == 0 or width == 0:
         return None
     return batch, _channels(layer, location, changes), height, width
+
+
+def _video_shape(layer: LayerParameter, index: int) -> Shape | None:
+    """Return the shape of what C3D's VideoData gives, (N, C, frames, H, W), or TSN's, whose frames are channels.
+
+    References
+    ----------
+    facebookarchive/C3D, src/caffe/layers/video_data_layer.cpp. yjxiong/caffe, src/caffe/layers/video_data_layer.cpp.
+    """
+    options: Any = layer.video_data_param if layer.HasField("video_data_param") else layer.image_data_param
+    if index > 0:
+        return (options.batch_size,)
+    crop = layer.transform_param.crop_size
+    height, width = (crop, crop) if crop else (options.new_height, options.new_width)
+    if min(options.batch_size, options.new_length, height, width) == 0:
+        return None
+    colours = 3 if options.is_color else 1
+    if any(layer.video_data_param.HasField(name) for name in ("num_segments", "modality", "name_pattern")):
+        flow = options.modality == options.FLOW
+        return options.batch_size, (2 if flow else colours) * options.new_length * options.num_segments, height, width
+    return options.batch_size, colours, options.new_length, height, width
 
 
 def _channels(layer: LayerParameter, location: SourceLocation, changes: list[str]) -> int:
