@@ -130,7 +130,8 @@ class Net:
                 read_from = weights
                 weights = read_weights(Path(weights))
             self.definition, weights = fit_batch_norms(self.definition, weights)
-        self.nodes, by_name, outputs = build(self.definition, self.phase, seed, allow_python_layers)
+        with memory_errors(lambda: f"making the net '{self.name}'", str(self.device)):
+            self.nodes, by_name, outputs = build(self.definition, self.phase, seed, allow_python_layers)
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
         self.inputs = [top for node in self.nodes if node.layer.type == "Input" for top in node.layer.param.top]
         self.outputs = outputs

@@ -39,6 +39,7 @@ _DATA_PARAMS = {
     V1LayerParameter.IMAGE_DATA: "image_data_param",
     V1LayerParameter.IMAGE_SEG_DATA: "image_data_param",
     V1LayerParameter.WINDOW_DATA: "window_data_param",
+    V1LayerParameter.VIDEO_DATA: "image_data_param",
 }
 
 
