@@ -7,10 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from dreamopt.errors import NetError
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
@@ -78,34 +77,11 @@ def input_space(
     if isinstance(values["mean"], str | os.PathLike):
         files.append(os.fspath(values["mean"]))
         values["mean"] = read_mean(Path(values["mean"]))
-    if transform is not None and transform.crop_size and values["mean"] is not None:
-        values["mean"] = cropped_mean(values["mean"], transform.crop_size)
-    preprocessing = preprocessing_of(channels, values["channel_order"], values["mean"], values["scale"], axes=axes)
+    crop = 0 if transform is None else transform.crop_size
+    preprocessing = preprocessing_of(channels, values["channel_order"], values["mean"], values["scale"], axes=axes, crop=crop)
     if channels < 3:
         sources.pop("channel_order")
     return InputSpace(replace(preprocessing, sources=sources), tuple(notes), tuple(files))
-
-
-def cropped_mean(mean: ArrayLike, side: int) -> ArrayLike:
-    """Return the middle of a mean image, which Caffe subtracts from the middle that its data layer cuts out of an image.
-
-    Parameters
-    ----------
-    mean : number, (C,), or (C, H, W) or (C, D, H, W) array
-        Only the last two are cut, where it is larger than ``side`` both ways.
-    side : int
-        Pixels.
-
-    Examples
-    --------
-    >>> cropped_mean(np.arange(20).reshape(1, 4, 5), 2).tolist()
-    [[[6, 7], [11, 12]]]
-    """
-    array = np.asarray(mean)
-    if array.ndim < 3 or min(array.shape[-2:]) < side:
-        return mean
-    top, left = ((length - side) // 2 for length in array.shape[-2:])
-    return cast("NDArray[np.float64]", array[..., top : top + side, left : left + side])
 
 
 def _said_by_file(name: str, channels: int, transform: InputTransform, notes: list[str], files: list[str]) -> tuple[Any, str] | None:

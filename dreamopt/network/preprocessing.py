@@ -129,7 +129,7 @@ class Preprocessing:
 
 
 def preprocessing_of(
-    channels: int, order: str | None = None, mean: ArrayLike | None = None, scale: float | None = None, *, axes: int = 2
+    channels: int, order: str | None = None, mean: ArrayLike | None = None, scale: float | None = None, *, axes: int = 2, crop: int = 0
 ) -> Preprocessing:
     """Check what a caller says about the input and fill in what he does not, as Caffe's model zoo would.
 
@@ -146,13 +146,15 @@ def preprocessing_of(
         Not 0; None is 1.
     axes : int
         Axes beside the channels: 2 for images; 3 for volumes, whose mean may be (C, D, H, W).
+    crop : int
+        The side of the square that Caffe's data layer cuts out of images' middle, and subtracts the middle of a larger mean image from.
 
     Raises
     ------
     UsageError
         For anything that does not fit.
     """
-    values, image, phrase = _mean(channels, order, mean, axes)
+    values, image, phrase = _mean(channels, order, mean, axes, crop)
     assumed = [*phrase]
     if order is None and channels >= 3:
         assumed.append("channel order BGR")
@@ -173,7 +175,7 @@ def _scale(scale: object) -> float:
 
 
 def _mean(
-    channels: int, order: str | None, mean: ArrayLike | None, axes: int
+    channels: int, order: str | None, mean: ArrayLike | None, axes: int, crop: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, Sequence[str]]:
     """Return the mean of each channel, the mean image where one was given, and what was assumed, in words."""
     if mean is None:
@@ -200,5 +202,8 @@ def _mean(
     if array.ndim not in (1, axes + 1) or array.shape[0] != channels or array.size == 0:
         allowed = f"a number, ({channels},) or ({channels}, {_AXES[axes]})"
         raise UsageError(f"a mean of shape {array.shape} does not fit a net of {channels} channels: give {allowed}")
+    if array.ndim > 1 and 0 < crop <= min(array.shape[-2:]):
+        top, left = ((length - crop) // 2 for length in array.shape[-2:])
+        array = array[..., top : top + crop, left : left + crop]
     image = array if array.size > channels else None
     return array.reshape(channels, -1).mean(1), image, said

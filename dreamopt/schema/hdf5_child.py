@@ -150,6 +150,8 @@ def main(path: str, file_size: int, cpu_seconds: int, stream: BinaryIO) -> None:
             data = file.get("data")
             if not isinstance(data, h5py.Group):
                 what = ": it is a solver's state, whose field 'learned_net' names the weights" if "learned_net" in file else ""
+                if "model_weights" in file or "keras_version" in file.attrs or "layer_names" in file.attrs:
+                    what = ": it is Keras's"
                 raise Refused(f"the HDF5 file has no group 'data', in which Caffe keeps the weights{what}")
             budget = Budget(file_size)
             tree = tree_of(data, budget)

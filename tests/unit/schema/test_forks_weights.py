@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -129,6 +130,21 @@ def test_files_of_other_programs_are_called_by_their_name(tmp_path: Path, name: 
         with pytest.raises(WeightsError, match=rf"^{path}: .*expected, but this is .*{message}"):
             read(path)
     with pytest.raises(PrototxtError, match="but this is"):
+        read_net(path)
+
+
+def test_kerass_hdf5_is_called_by_its_name(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file["model_weights/conv/kernel:0"] = np.ones(3, np.float32)
+    with pytest.raises(WeightsError, match="has no group 'data', in which Caffe keeps the weights: it is Keras's"):
+        read_weights(tmp_path / "net.h5")
+
+
+def test_weights_given_as_the_net_are_called_so_whatever_their_size(tmp_path: Path) -> None:
+    path = in_layer(raw_blob("<f4"), tmp_path / "w.caffemodel")
+    with path.open("ab") as stream:
+        stream.truncate(2**25 + 2**20)
+    with pytest.raises(PrototxtError, match="is expected, but this is a binary file; if it is a caffemodel, give it as the weights"):
         read_net(path)
 
 
