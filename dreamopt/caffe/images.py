@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamopt.errors import ImageError
-from dreamopt.image.opening import LARGEST_FILE, VARIABLE, most_pixels, opened_image
+from dreamopt.image.opening import LARGEST_FILE, VARIABLE, most_pixels, opened_image, quiet
 from dreamopt.parts.reading import open_regular
 
 Array = npt.NDArray[Any]
@@ -39,6 +39,8 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDAr
     """
     path = os.fspath(filename)
     image = _tiff(path) if path.lower().endswith((".tif", ".tiff")) else _pixels(path)
+    if image.ndim not in (2, 3, 4) or not image.size:  # of a TIFF that is cut off, tifffile reads none of its images
+        raise ImageError(f"the image '{path}' cannot be read, it is damaged: it holds an array of shape {image.shape}")
     if image.ndim == 4:
         image = image[0]  # of a GIF's images
     if image.ndim == 3 and image.shape[2] in (2, 4):
@@ -79,10 +81,10 @@ def _tiff(path: str) -> Array:
     name, most = f"the image '{path}'", 4 * most_pixels()
     with open_regular(path, "the image", ImageError, LARGEST_FILE):
         try:
-            with TiffFile(path) as file:
+            with quiet("tifffile"), TiffFile(path) as file:
                 size = file.series[0].size
-            if 0 < size <= most:
-                return np.asarray(imread(path))
+                if 0 < size <= most:
+                    return np.asarray(imread(path))
         except Exception as problem:  # whatever tifffile stumbles over in a damaged file
             raise ImageError(f"{name} cannot be read, it is damaged: {problem}") from problem
     raise ImageError(f"{name} holds {size} numbers, and 1 to {most} are read; {VARIABLE} in the environment sets the limit of pixels")

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from dreamopt.errors import ImageError
 from dreamopt.image.modes import RGBImage as RGBImage
 from dreamopt.image.modes import rgb_of
 from dreamopt.image.opening import REDUCED, most_pixels, opened_image
 from dreamopt.image.png_text import read_png_text
+from dreamopt.image.tiff import is_tiff, read_other_tiff
 from dreamopt.parts.atomic import atomic_write
 from dreamopt.parts.reading import parse_json
 
@@ -110,8 +111,14 @@ def read_image(path: str | Path, size: Sequence[int] | None = None) -> RGBImage:
     for key in ((state, None), (state, wanted)):
         if key in _remembered:
             return _remembered[key].copy()
-    with opened_image(path, wanted) as image:
-        rgb, reduced = rgb_of(image), REDUCED in image.info
+    try:
+        with opened_image(path, wanted) as image:
+            rgb, reduced = rgb_of(image), REDUCED in image.info
+    except ImageError as problem:
+        other = read_other_tiff(path) if isinstance(problem.__cause__, UnidentifiedImageError) and is_tiff(path) else None
+        if other is None:
+            raise
+        rgb, reduced = other, False
     if state and rgb.size <= _MOST_REMEMBERED:
         _remembered[state, wanted if reduced else None] = rgb.copy()
         while len(_remembered) > _REMEMBERED:
@@ -132,15 +139,24 @@ def read_png(path: str | Path) -> RGBImage:
 
 
 def covering(image: npt.NDArray[Any], size: Sequence[int]) -> RGBImage:
-    """Return an image (H, W, 3) scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
+    """Return an image, (H, W), (H, W, 3) or (H, W, C), scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
 
     >>> covering(np.zeros((30, 20, 3), dtype=np.uint8), (12, 16)).shape
     (12, 16, 3)
     """
     height, width = (int(v) for v in size)
-    if image.shape[:2] == (height, width):
-        return np.asarray(image, dtype=np.uint8)
-    whole = Image.fromarray(np.asarray(image, dtype=np.uint8))
+    array = np.asarray(image)
+    if array.ndim not in (2, 3) or not array.size:
+        raise ImageError(f"an image is an array (H, W), (H, W, 3) or (H, W, C), not one of shape {array.shape}.")
+    if array.dtype != np.uint8:
+        if not np.isfinite(array).all():
+            raise ImageError("an image holds values that are not finite.")
+        array = np.clip(np.rint(array), 0, 255).astype(np.uint8)
+    if array.shape[:2] == (height, width):
+        return array
+    if array.ndim == 3 and array.shape[2] != 3:
+        return np.stack([covering(array[..., channel], size) for channel in range(array.shape[2])], axis=-1)
+    whole = Image.fromarray(array)
     factor = max(height / whole.height, width / whole.width)
     across, down = max(width, round(whole.width * factor)), max(height, round(whole.height * factor))
     left, top = (across - width) // 2, (down - height) // 2

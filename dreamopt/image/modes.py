@@ -52,7 +52,14 @@ def rgb_of(image: Image.Image) -> RGBImage:
     rows = max(1, _STRIP // width)
     for top in range(0, height, rows):
         shown[top : top + rows] = convert(image.crop((0, top, width, min(top + rows, height))))
-    return _upright(shown, image.getexif().get(_ORIENTATION, 1))
+    return _upright(shown, _orientation(image))
+
+
+def _orientation(image: Image.Image) -> Any:
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whatever Pillow stumbles over; the pixels are whole, and many programs write damaged EXIF
+        return 1
 
 
 def _transparent(image: Image.Image) -> Any:
@@ -115,9 +122,7 @@ def _deep(image: Image.Image, transparent: Any) -> Callable[[Image.Image], npt.N
 
     def convert(strip: Image.Image) -> npt.NDArray[Any]:
         numbers = values(strip)
-        grey = np.nan_to_num(numbers, nan=black, posinf=white, neginf=black)
-        # Halves first: the difference of two float64 may be beyond the range.
-        grey = np.clip((grey / 2 - black / 2) / (white / 2 - black / 2), 0.0, 1.0)
+        grey = brightness(numbers, black, white)
         if tags.get(_PHOTOMETRIC) == 0:
             grey = 1.0 - grey
         if isinstance(transparent, int):
@@ -136,9 +141,25 @@ def _range(image: Image.Image, values: Callable[[Image.Image], npt.NDArray[np.fl
         finite = numbers[np.isfinite(numbers)]
         if finite.size:
             lowest, highest = min(lowest, float(finite.min())), max(highest, float(finite.max()))
+    return usual_range(lowest, highest)
+
+
+def usual_range(lowest: float, highest: float) -> tuple[float, float]:
+    """Return what is black and what is white among numbers from a lowest, at most 0, to a highest, whose file does not say so.
+
+    >>> usual_range(0, 0.75), usual_range(0, 200), usual_range(-1, 1)
+    ((0.0, 1.0), (0.0, 255.0), (-1, 1))
+    """
     if lowest < 0:
         return lowest, highest
     return 0.0, next((float(white) for white in _USUAL_WHITE if highest <= white), highest)
+
+
+def brightness(numbers: npt.NDArray[np.float64], black: float, white: float) -> npt.NDArray[np.float64]:
+    """Return numbers as parts of the way from black to white, 0 to 1; NaN is black."""
+    finite = np.nan_to_num(numbers, nan=black, posinf=white, neginf=black)
+    # Halves first: the difference of two float64 may be beyond the range.
+    return np.clip((finite / 2 - black / 2) / (white / 2 - black / 2), 0.0, 1.0)
 
 
 def _upright(image: RGBImage, orientation: Any) -> RGBImage:

@@ -22,7 +22,7 @@ from dreamopt.parts.npy import read_npy
 PHOTOGRAPHS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 """The photographs of things in scikit-image's data folder; those that are not on this disk are left out, never fetched."""
 Directions = tuple[tuple[float, ...], ...]
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 def image_files(pictures: str | None) -> list[Path]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from dreamopt.errors import NetError, UsageError
 from dreamopt.parts.arguments import check_several
+from dreamopt.parts.limits import MOST_AXES, MOST_VALUES
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 from dreamopt.schema.input_roles import choose_input, input_roles
 from dreamopt.schema.labels import find_labels, needs_label
@@ -17,7 +19,7 @@ Shape = tuple[int, ...]
 InputShape = Sequence[int] | Mapping[str, Sequence[int]] | None
 OpenItem = tuple[int | None, int, int] | None
 """Channels (None: as the file says), height and width for images whose size the file leaves open."""
-_COUNT_LIMIT = 2**31 - 1
+_COUNT_LIMIT = MOST_VALUES
 _UNKNOWN_CHANNELS = ("HDF5Data", "Python", "DummyData", "MemoryData")
 
 
@@ -162,6 +164,8 @@ def _requested_shapes(input_shape: InputShape, inputs: Sequence[str], main: str 
     for blob, shape in known.items():
         if blob not in inputs and blob != optimized:
             raise UsageError(f"input_shape names the blob '{blob}', but the net's inputs are {', '.join(map(repr, inputs))}")
+        if len(shape) > MOST_AXES:
+            raise UsageError(f"the input_shape of '{blob}' has {len(shape)} axes, but a blob has at most {MOST_AXES}")
         count = 1
         for size in shape:
             if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
@@ -198,6 +202,7 @@ def _input(
         if shape is None:
             _lack(layer, location, blob, "fills the blob '{}' with data whose size the file does not tell", main, remainder)
         else:
+            _check_input(shape, layer, location)
             input_layer.top.append(blob)
             input_layer.input_param.shape.add(dim=shape)
     return input_layer
@@ -222,12 +227,14 @@ def _infer(layer: LayerParameter, index: int, location: SourceLocation, changes:
         memory = layer.memory_data_param
         shape = (memory.batch_size, memory.channels, memory.height, memory.width)
         return None if 0 in shape else shape if index == 0 else shape[:1]
+    if layer.type == "VideoData" and not layer.HasField("data_param"):
+        return _video_shape(layer, index)
     options: Any = {
         "Data": layer.data_param,
         "ImageData": layer.image_data_param,
         "WindowData": layer.window_data_param,
         "AnnotatedData": layer.data_param,  # SSD
-        "VideoData": layer.data_param,  # SSD
+        "VideoData": layer.data_param,  # SSD's; those of C3D and TSN have no data_param
         "ImageSegData": layer.image_data_param,  # DeepLab
     }.get(layer.type)
     batch = 0 if options is None else options.batch_size
@@ -244,6 +251,27 @@ def _infer(layer: LayerParameter, index: int, location: SourceLocation, changes:
     if height == 0 or width == 0:
         return None
     return batch, _channels(layer, location, changes), height, width
+
+
+def _video_shape(layer: LayerParameter, index: int) -> Shape | None:
+    """Return the shape of what C3D's VideoData gives, (N, C, frames, H, W), or TSN's, whose frames are channels.
+
+    References
+    ----------
+    facebookarchive/C3D, src/caffe/layers/video_data_layer.cpp. yjxiong/caffe, src/caffe/layers/video_data_layer.cpp.
+    """
+    options: Any = layer.video_data_param if layer.HasField("video_data_param") else layer.image_data_param
+    if index > 0:
+        return (options.batch_size,)
+    crop = layer.transform_param.crop_size
+    height, width = (crop, crop) if crop else (options.new_height, options.new_width)
+    if min(options.batch_size, options.new_length, height, width) == 0:
+        return None
+    colours = 3 if options.is_color else 1
+    if any(layer.video_data_param.HasField(name) for name in ("num_segments", "modality", "name_pattern")):
+        flow = options.modality == options.FLOW
+        return options.batch_size, (2 if flow else colours) * options.new_length * options.num_segments, height, width
+    return options.batch_size, colours, options.new_length, height, width
 
 
 def _channels(layer: LayerParameter, location: SourceLocation, changes: list[str]) -> int:
@@ -311,11 +339,8 @@ def _reshape_input(
 
 
 def _check_input(shape: Shape, layer: LayerParameter, location: SourceLocation) -> None:
-    count = 1
-    for size in shape:
-        count *= size
-    if any(size < 0 for size in shape) or count > _COUNT_LIMIT or len(shape) > 32:
+    if len(shape) > MOST_AXES or any(size < 0 for size in shape) or math.prod(shape) > _COUNT_LIMIT:
         raise NetError(
-            f"{location.of('input_param.shape')}: layer '{layer.name}' (Input) has the shape {shape}, "
+            f"{location.of('input_param.shape')}: layer '{layer.name}' ({layer.type}) has the shape {shape[:MOST_AXES]}, "
             "but sizes are 0 or more, at most 32, and their product below 2^31"
         )

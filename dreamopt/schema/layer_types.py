@@ -40,6 +40,8 @@ def _unknown_word(word: str) -> str:
     return ""
 
 
+_OF_FORKS = {"convolution3d": "Convolution3D", "deconvolution3d": "Deconvolution3D"}
+"""Types that the reader turns into Caffe's, by the letters of their names."""
 _describe: Callable[[str], LayerType] = _unknown_type
 _find: Callable[[str], str] = _unknown_word
 
@@ -60,7 +62,8 @@ def type_of_word(word: str) -> str:
     >>> type_of_word("VIDEO_CLIP_DATA")
     'VideoClipData'
     """
-    return _find(word.replace("_", "").lower()) or "".join(part.capitalize() for part in word.split("_"))
+    letters = word.replace("_", "").lower()
+    return _OF_FORKS.get(letters) or _find(letters) or "".join(part.capitalize() for part in word.split("_"))
 
 
 def layer_type(name: str) -> LayerType:

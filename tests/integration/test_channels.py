@@ -170,3 +170,33 @@ def test_a_photograph_to_start_from(net: Path, planes: str, tmp_path: Path) -> N
 def test_inspect_says_how_images_are_shown(net: Path) -> None:
     assert "shown as a grid of 20 grey planes, all channels in a file FILE.channels.npy beside it" in call("inspect", net).stdout
     assert json.loads(call("inspect", "--json").stdout)["input"]["shown"] == "in colours: channels 2, 1, 0 as red, green, blue"
+
+
+@pytest.mark.parametrize("net", [3], indirect=True)
+def test_a_huge_photograph_starts_a_render_of_a_known_size(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    column = np.linspace(40, 200, 80).astype(np.uint8)
+    Image.fromarray(np.repeat(column[None, :, None], 64, 0).repeat(3, -1)).save(tmp_path / "photo.jpg", quality=95)
+    monkeypatch.setenv("DREAMOPT_IMAGE_PIXELS", "2000")
+    words = ["render", "--net", net, "-t", "conv:3", "--steps", 1, "--lr", 1e-6, "--blur", 0, "--init", tmp_path / "photo.jpg", "-q"]
+    refused = call(*words, "-o", tmp_path / "a.png")
+    assert refused.exit_code == 1
+    assert "has 80 x 64 pixels, above the limit of 2000; give a size (--size)" in refused.stderr
+    made = call(*words, "--size", "20x16", "--parametrization", "pixels()", "-o", tmp_path / "a.png")
+    assert made.exit_code == 0, made.stderr
+    image = read_png(tmp_path / "a.png")
+    np.testing.assert_allclose(image[5, :, 1], column.reshape(20, 4).mean(1), atol=4)
+    assert "the same pixels" in call("replay", tmp_path / "a.png", "-q").stderr
+
+
+@pytest.mark.parametrize("net", [1, 4, 20], indirect=True)
+def test_a_photograph_that_an_objective_looks_at(net: Path, tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(30, 220, (28, 36, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(tmp_path / "photo.png")
+    network = load(net)
+    by_path, by_array = (network.activations_of(image, ["conv"])["conv"] for image in (str(tmp_path / "photo.png"), colours))
+    half = np.asarray(Image.fromarray(colours).resize((18, 14), Image.Resampling.LANCZOS))
+    expected = network.activations(network.from_rgb(half)[None], ["conv"])["conv"]
+    assert np.array_equal(by_path, by_array)
+    np.testing.assert_allclose(by_path, expected, rtol=1e-5, atol=1e-3)
+    [one] = dreamopt.render(network, f'Guide("conv", "{tmp_path / "photo.png"}")', **QUICK)
+    assert np.isfinite(one.value)

@@ -339,22 +339,22 @@ def _facts(file: descriptor_pb2.FileDescriptorProto, prefix: str) -> dict[str, o
     return facts
 
 
-_MADE = 'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }\n'
-_READ = 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }\n'
+_MAKER = 'layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }\n'
+_READER = 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }\n'
 BARE_INPUTS = {
-    "made by an Input layer": 'input: "data"\n' + _MADE + _READ,
+    "made by an Input layer": 'input: "data"\n' + _MAKER + _READER,
     "made by DummyData": 'input: "data"\nlayer { name: "d" type: "DummyData" top: "data" dummy_data_param { shape { dim: 2 dim: 3 } } }\n'
-    + _READ,
-    "overwritten in place": 'input: "data"\n' + _MADE + _READ.replace('top: "r"', 'top: "data"'),
-    "read by none": 'input: "x"\n' + _MADE + _READ,
-    "one of two": 'input: "data" input: "y"\n' + _MADE + _READ,
+    + _READER,
+    "overwritten in place": 'input: "data"\n' + _MAKER + _READER.replace('top: "r"', 'top: "data"'),
+    "read by none": 'input: "x"\n' + _MAKER + _READER,
+    "one of two": 'input: "data" input: "y"\n' + _MAKER + _READER,
 }
 BARE_REFUSED = {
-    "with a shape": ('input: "data" input_shape { dim: 2 dim: 3 }\n' + _MADE + _READ, "makes the top 'data', which layer 'input'"),
-    "with sizes": ('input: "data" input_dim: [2, 3, 5, 4]\n' + _MADE + _READ, "makes the top 'data', which layer 'input'"),
-    "made nowhere": ('input: "data"\n' + _READ, "gives no shape for 'data'"),
+    "with a shape": ('input: "data" input_shape { dim: 2 dim: 3 }\n' + _MAKER + _READER, "makes the top 'data', which layer 'input'"),
+    "with sizes": ('input: "data" input_dim: [2, 3, 5, 4]\n' + _MAKER + _READER, "makes the top 'data', which layer 'input'"),
+    "made nowhere": ('input: "data"\n' + _READER, "gives no shape for 'data'"),
     "made in another phase": (
-        'input: "data"\n' + _MADE.replace("top:", "include { phase: TRAIN } top:") + _READ,
+        'input: "data"\n' + _MAKER.replace("top:", "include { phase: TRAIN } top:") + _READER,
         "gives no shape for 'data'",
     ),
 }

@@ -9,6 +9,10 @@ from torch import Tensor
 from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import same_rank
 
+_MOST_BOXES = 10_000  # SSD has 6
+_DENSE = {32: (-16.0, -8.0, 0.0, 8.0), 64: (-16.0, 0.0)}
+"""FaceBoxes: by size, how far the centres of the squares in a grid are from the place's, in pixels."""
+
 
 class PriorBox(Layer):
     """The boxes that SSD expects at each place of a map (first bottom), as parts of an image (second bottom).
@@ -19,17 +23,24 @@ class PriorBox(Layer):
     ``min_size sqrt(r)`` by ``min_size / sqrt(r)``. The top has shape 1x2xB: x1, y1, x2, y2 of all boxes, and as many
     variances. No gradient. Not in Caffe 1.0.
 
+    With ``densified``, as in FaceBoxes, a square is less by one pixel, and those of 32 and 64 pixels stand in a grid: 4 x 4
+    at -16, -8, 0 and 8 pixels from the centre, and 2 x 2 at -16 and 0, rows first.
+
     References
     ----------
-    weiliu89/caffe, branch ssd, PriorBoxLayer; Liu et al., SSD, 2016.
+    weiliu89/caffe, branch ssd, PriorBoxLayer; Liu et al., SSD, 2016. sfzhang15/FaceBoxes, PriorBoxLayer; Zhang et al., FaceBoxes, 2017.
     """
 
-    fork = "SSD"
-    differs = "no gradient: it reads its bottoms' shapes only"
-    examples = (Example("prior_box_param { min_size: 2 max_size: 3 aspect_ratio: 2 }", (MAP, (2, 3, 9, 8))),)
+    fork = "SSD, FaceBoxes"
+    differs = "no gradient: it reads its bottoms' shapes only; a net of FaceBoxes is known by the number of boxes that it regresses"
+    examples = (
+        Example("prior_box_param { min_size: 2 max_size: 3 aspect_ratio: 2 }", (MAP, (2, 3, 9, 8))),
+        Example("prior_box_param { min_size: [32, 64, 128] densified: true }", (MAP, (2, 3, 90, 80))),
+    )
     differentiable = False
     bottoms = (2, 2)
     sizes: list[tuple[float, float]]
+    shifts: list[tuple[float, float]]
     variances: list[float]
 
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
@@ -41,6 +52,9 @@ class PriorBox(Layer):
             self.fail("max_size has to be given as often as min_size, or never, and each has to be above its min_size")
         if any(r <= 0 for r in p.aspect_ratio):
             self.fail("aspect_ratio has to be above 0")
+        if len(p.min_size) * (2 + 2 * len(p.aspect_ratio)) > _MOST_BOXES:
+            sizes = f"{len(p.min_size)} sizes and {len(p.aspect_ratio)} aspect ratios"
+            self.fail(f"there are {sizes}; allowed are {_MOST_BOXES} boxes at each place")
         if len(p.variance) not in (0, 1, 4) or any(v <= 0 for v in p.variance):
             self.fail("variance has to be given once or four times, and above 0")
         for name in ("img", "step"):
@@ -51,22 +65,25 @@ class PriorBox(Layer):
             if p.HasField(name) and getattr(p, name) <= 0:
                 self.fail(f"{name} is {getattr(p, name):g}; allowed is above 0")
         self.variances = list(p.variance) * (4 if len(p.variance) == 1 else 1) or [0.1] * 4
-        self.sizes = self._sizes()
+        self._lay_out()
         return ()
 
-    def _sizes(self) -> list[tuple[float, float]]:
+    def _lay_out(self) -> None:
+        """Make the boxes' widths and heights, and how far their centres are from the place's, in pixels."""
         p = self.param.prior_box_param
         ratios = [1.0]
         for r in p.aspect_ratio:
             if all(abs(r - known) >= 1e-6 for known in ratios):
                 ratios += [r, 1 / r] if p.flip else [r]
-        sizes = []
+        self.sizes, self.shifts = [], []
         for i, least in enumerate(map(int, p.min_size)):
-            sizes.append((float(least), float(least)))
+            shifts = _DENSE.get(least, (0.0,)) if p.densified else (0.0,)
+            self.shifts += [(x, y) for y in shifts for x in shifts]
+            self.sizes += [(float(least - p.densified),) * 2] * len(shifts) ** 2
             if p.max_size:
-                sizes.append((sqrt(least * int(p.max_size[i])),) * 2)
-            sizes += [(least * sqrt(r), least / sqrt(r)) for r in ratios[1:]]
-        return sizes
+                self.sizes.append((sqrt(least * int(p.max_size[i])),) * 2)
+            self.sizes += [(least * sqrt(r), least / sqrt(r)) for r in ratios[1:]]
+            self.shifts += [(0.0, 0.0)] * (len(self.sizes) - len(self.shifts))
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return (1, 2, 4 boxes)."""
@@ -87,6 +104,7 @@ class PriorBox(Layer):
         size = torch.tensor(self.sizes, dtype=torch.float64)
         cx, cy = ((torch.arange(n, dtype=torch.float64) + p.offset) * step for n, step in ((columns, step_w), (rows, step_h)))
         centre = torch.stack([cx.expand(rows, columns), cy[:, None].expand(rows, columns)], 2)[:, :, None]
+        centre = centre + torch.tensor(self.shifts, dtype=torch.float64)
         boxes = torch.cat([centre - size / 2, centre + size / 2], 3) / torch.tensor([width, height] * 2)
         if p.clip:
             boxes = boxes.clamp(0, 1)

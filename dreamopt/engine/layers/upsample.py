@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
+from dreamopt.engine.layers._places import scatter
 
 
 class Upsample(Layer):
@@ -82,17 +82,7 @@ class Upsample(Layer):
         """Put the values where they belong."""
         if len(bottoms) == 1:
             return [bottoms[0].repeat_interleave(self.scale[0], 2).repeat_interleave(self.scale[1], 3)]
-        x, (height, width) = bottoms[0], self.size(bottoms[0].shape)
-        values, places = x.flatten(2), bottoms[1].detach().flatten(2).long()
-        if places.numel() and not 0 <= int(places.min()) <= int(places.max()) < height * width:
-            self.fail(
-                f"the mask names the places {int(places.min())} to {int(places.max())}, but the top of {height}x{width} has"
-                f" 0 to {height * width - 1}; it has to be as large as what was pooled"
-            )
-        which = torch.arange(values.shape[2], device=x.device).expand_as(places)
-        last = torch.full((*x.shape[:2], height * width), -1, device=x.device).scatter_reduce(2, places, which, "amax")
-        y = torch.where(last >= 0, values.gather(2, last.clamp(min=0)), 0)
-        return [y.reshape(*x.shape[:2], height, width)]
+        return [scatter(self, bottoms[0], bottoms[1], self.size(bottoms[0].shape))]
 
     def caffe(self) -> CaffeTraits:
         """Say that Caffe keeps where the values went."""

@@ -53,6 +53,15 @@ def test_floating_point_stays_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_image(tmp_path / "a.tif", False)[..., 0], values)
 
 
+def test_of_a_tiff_that_is_cut_off_nothing_is_read(tmp_path: Path) -> None:
+    Image.fromarray(PICTURE[..., :3]).save(tmp_path / "a.tif")
+    content = (tmp_path / "a.tif").read_bytes()
+    for length in range(8, len(content), 7):
+        (tmp_path / "a.tif").write_bytes(content[:length])
+        with pytest.raises(ImageError, match="damaged"):
+            load_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_what_cannot_be_read_is_a_sentence(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / f"a.{suffix}"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dreamopt.errors import ImageError
-from dreamopt.image.files import read_image, read_metadata, write_png
+from dreamopt.image.files import covering, read_image, read_metadata, write_png
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -88,3 +88,32 @@ def test_missing_file_and_missing_metadata(tmp_path) -> None:
     path = write_png(tmp_path / "a.png", PICTURE)
     with pytest.raises(ImageError, match="holds no metadata"):
         read_metadata(path)
+
+
+class TestCovering:
+    """An image scaled to cover a size, whatever its channels."""
+
+    def test_each_channel_by_itself(self) -> None:
+        array = np.random.default_rng(0).integers(0, 256, (9, 12, 5), dtype=np.uint8)
+        shown = covering(array, (4, 7))
+        assert shown.shape == (4, 7, 5)
+        for channel in range(5):
+            assert np.array_equal(shown[..., channel], covering(array[..., channel], (4, 7)))
+        assert np.array_equal(shown[..., :3], covering(array[..., :3], (4, 7)))
+        assert covering(array[..., :1], (4, 7)).shape == (4, 7, 1)
+
+    def test_numbers_are_rounded_and_cut(self) -> None:
+        array = np.array([[[-3.0, 0.6, 300.0], [254.4, 99.5, 1e9]]])
+        assert covering(array, (1, 2)).tolist() == [[[0, 1, 255], [254, 100, 255]]]
+
+    @pytest.mark.parametrize("array", [np.zeros(5), np.zeros((2, 3, 4, 5)), np.zeros((0, 4, 3)), np.full((3, 4, 3), np.nan)])
+    def test_what_is_no_image_is_refused(self, array: np.ndarray) -> None:
+        with pytest.raises(ImageError, match=r"an image (is an array \(H, W\)|holds values that are not finite)"):
+            covering(array, (2, 3))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_damaged_exif_does_not_spoil_the_pixels(tmp_path, suffix: str) -> None:
+    for exif in (b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0nonsense", b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01" * 40):
+        Image.fromarray(np.full((8, 16, 3), 77, np.uint8)).save(tmp_path / f"a.{suffix}", exif=exif)
+        assert np.abs(read_image(tmp_path / f"a.{suffix}").astype(int) - 77).max() <= 2

@@ -1,0 +1,82 @@
+"""TIFF files that Pillow does not read: their numbers by the rule of every other image, within the same limits."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from dreamopt.errors import ImageError
+from dreamopt.image.files import read_image
+from dreamopt.image.opening import VARIABLE
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+COLOURS[2, 3] = 255
+GREY = COLOURS[..., 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (GREY / 255.0, GREY),
+        ((GREY / 255.0).astype(np.float16), GREY),
+        (COLOURS / 255.0, COLOURS),
+        ((COLOURS / 255.0).astype(np.float32), COLOURS),
+        (COLOURS.astype(np.float32), COLOURS),
+        (COLOURS.astype(np.uint32), COLOURS),
+        (COLOURS.astype(np.uint16) * 257, COLOURS),
+        (GREY.astype(np.int64), GREY),
+        (GREY.astype(np.uint32) * 16843009, GREY),
+    ],
+)
+@pytest.mark.parametrize("how", [{}, {"bigtiff": True}, {"compression": "zlib"}])
+def test_numbers_of_any_kind(tmp_path: Path, values: np.ndarray, shown: np.ndarray, how: dict[str, object]) -> None:
+    photometric = "rgb" if values.ndim == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric=photometric, **how)
+    expected = shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, -1)
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif").astype(int), expected, atol=1)
+
+
+def test_planes_one_after_the_other(tmp_path: Path) -> None:
+    planes = np.moveaxis(COLOURS / 255.0, -1, 0)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    assert (read_image(tmp_path / "a.tif") == COLOURS).all()
+
+
+def test_opacity_lies_on_white_and_white_may_be_0(tmp_path: Path) -> None:
+    values = np.concatenate([COLOURS / 255.0, np.full((5, 7, 1), 0.25)], -1)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["unassalpha"])
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif"), 255 + (COLOURS - 255.0) / 4, atol=0.51)
+    tifffile.imwrite(tmp_path / "b.tif", GREY / 255.0, photometric="miniswhite")
+    assert (read_image(tmp_path / "b.tif")[..., 1] == 255 - GREY).all()
+
+
+def test_what_is_no_image_or_too_large_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = r"a\.tif' cannot be read: it is damaged, its pixels are of an unusual kind, or its format is none of PNG, JPEG"
+    for values in (np.zeros((5, 7, 6)), np.zeros((5, 7), np.complex64)):
+        tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig" if values.ndim == 3 else None)
+        with pytest.raises(ImageError, match=refused):
+            read_image(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "a.tif", COLOURS / 255.0, photometric="rgb")
+    assert read_image(tmp_path / "a.tif").shape == (5, 7, 3)
+    monkeypatch.setenv(VARIABLE, str(5 * 7 * 3 * 8 // 12 - 1))
+    with pytest.raises(ImageError, match=refused):
+        read_image(tmp_path / "a.tif")
+    monkeypatch.delenv(VARIABLE)
+    content = (tmp_path / "a.tif").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        damaged = bytearray(content)
+        for place in rng.integers(0, len(content) - 840, 3):  # the header and the tags
+            damaged[place] = rng.integers(0, 256)
+        (tmp_path / "a.tif").write_bytes(bytes(damaged[: rng.integers(8, len(damaged) + 1)]))
+        try:
+            assert read_image(tmp_path / "a.tif").ndim == 3
+        except ImageError:
+            continue
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
