@@ -11,6 +11,7 @@ from dreamopt.errors import DreamoptWarning, NetError, PrototxtError, UsageError
 from dreamopt.parts.reading import UTF_MARKS, decode_text, open_regular
 from dreamopt.schema.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter
 from dreamopt.schema.check import check_structure
+from dreamopt.schema.crop_offsets import align_crops
 from dreamopt.schema.file_type import describe_file_type, describe_message, is_text
 from dreamopt.schema.forks import normalize_fork_fields
 from dreamopt.schema.input_transform import InputTransform, input_transforms
@@ -251,6 +252,7 @@ def _finish(
             f"{top}: no layer is left in the phase {'TRAIN' if upgraded.state.phase == TRAIN else 'TEST'} at level {level}: "
             "see their include and exclude"
         )
+    align_crops(upgraded, kept_locations, changes)
     transforms = input_transforms(upgraded.layer, kept_locations, changes)
     remainder = Remainder() if partial else None
     kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item, optimized, remainder)

@@ -297,6 +297,7 @@ FORKS = {
 FORK_FIELDS = {
     *(f"BatchNormParameter.{name}" for name in ("Engine", "engine", "scale_filler", "bias_filler", "scale_bias")),
     *(f"BlobProto.{name}" for name in ("RawType", "raw_data_type", "raw_diff_type", "raw_data", "raw_diff")),
+    "RawType",
 }
 # parts of DetectionOutput's, and of TransformationParameter
 FORK_MESSAGES = {*FORKS.values(), "LabelMap", "LabelMapItem", "NonMaximumSuppressionParameter", "SaveOutputParameter", "ResizeParameter"}
