@@ -47,8 +47,6 @@ REDUCED = "reduced by dreamopt"
 _NARROWEST = 16  # a row takes memory of its own, however narrow it is
 _HEAVY = {"WEBP": 2, "JPEG2000": 2}  # their decoders hold the image more than once
 _LOCK = threading.RLock()
-# Pillow logs what is odd in a file; without a handler, Python prints that on the terminal.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def most_pixels() -> int:
@@ -114,6 +112,23 @@ def quiet(library: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Let nothing reach the process's standard error: libtiff writes there what it thinks of a file, past Python."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+@contextlib.contextmanager
 def _opened(stream: BinaryIO, name: str, size: Sequence[int] | None) -> Iterator[Image.Image]:
     most = most_pixels()
     # Pillow's own limit is a global; some of its readers meet further sizes inside a file and compare those with it.
@@ -127,7 +142,8 @@ def _opened(stream: BinaryIO, name: str, size: Sequence[int] | None) -> Iterator
             with Image.open(stream, formats=FORMATS) as image:
                 Image.MAX_IMAGE_PIXELS = most
                 _check(image, stream, name, size, most)
-                yield image
+                with _without_stderr() if image.format == "TIFF" else contextlib.nullcontext():
+                    yield image
         except DreamoptError:
             raise
         except UnidentifiedImageError as problem:

@@ -11,6 +11,7 @@ Semantic Segmentation, 2015.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -22,6 +23,7 @@ from dreamopt.schema.location import SourceLocation
 Map = tuple[Fraction, Fraction]
 """Scale and shift."""
 _SIDES = "hw"
+_MOST_STEPS = 100_000
 _MOVING = (
     "InnerProduct",
     "Reshape",
@@ -52,45 +54,61 @@ def align_crops(param: NetParameter, locations: Sequence[SourceLocation], change
     changes : list of str
         Gets a sentence for each offset.
     """
+    graph = _Graph(param.layer)
     for i, (layer, location) in enumerate(zip(param.layer, locations, strict=True)):
         if location.newer is None or location.newer.type != "Crop" or layer.HasField("crop_param") or len(layer.bottom) != 2:
             continue
         where = f"{location}: layer '{layer.name}' (Crop)"
         try:
-            layer.crop_param.offset[:] = [_offset(param.layer, i, side) for side in _SIDES]
+            layer.crop_param.offset[:] = [graph.offset(i, side) for side in _SIDES]
         except ValueError as problem:
             location.problems.append(PrototxtError(f"{where} cannot align '{layer.bottom[0]}' with '{layer.bottom[1]}': {problem}"))
         else:
             changes.append(f"{where} has the offset {'x'.join(map(str, layer.crop_param.offset))} at which its bottoms lie over each other")
 
 
-def _offset(layers: Sequence[LayerParameter], i: int, side: str) -> int:
-    """Return a Crop's offset along one axis."""
-    below = dict(_maps_down(layers, layers[i].bottom[0], i, side))
-    for source, (scale_to, shift_to) in _maps_down(layers, layers[i].bottom[1], i, side):
-        if source in below:
-            scale_from, shift_from = below[source]
-            scale, shift = scale_to / scale_from, shift_to - shift_from * scale_to / scale_from
-            if scale != 1:
-                raise ValueError(f"one is {scale} times the other in size")
-            if shift > 0 or shift.denominator != 1:
-                raise ValueError(f"the offset would be {-shift}, but has to be a whole number from 0 on")
-            return int(-shift)
-    raise ValueError("no layer lies below both")
+class _Graph:
+    """The layers, and which of them write each blob."""
 
+    def __init__(self, layers: Sequence[LayerParameter]) -> None:
+        self._layers = layers
+        self._writers: dict[str, list[int]] = {}
+        self._steps = 0
+        for i, layer in enumerate(layers):
+            for blob in layer.top:
+                self._writers.setdefault(blob, []).append(i)
 
-def _maps_down(layers: Sequence[LayerParameter], blob: str, before: int, side: str) -> list[tuple[tuple[int, str], Map]]:
-    """Return what a blob is made from along first bottoms, nearest first: (layer, its top) and the map from there to the blob."""
-    scale, shift = Fraction(1), Fraction(0)
-    found = []
-    while True:
-        at = next((i for i in range(before - 1, -1, -1) if blob in layers[i].top), -1)
-        found.append(((at, blob), (scale, shift)))
-        if at < 0 or not layers[at].bottom or layers[at].type in _MOVING:
-            return found
-        own_scale, own_shift = _map_of(layers[at], side)
-        scale, shift = scale * own_scale, scale * own_shift + shift
-        blob, before = layers[at].bottom[0], at
+    def offset(self, i: int, side: str) -> int:
+        """Return a Crop's offset along one axis."""
+        below = dict(self._maps_down(self._layers[i].bottom[0], i, side))
+        for source, (scale_to, shift_to) in self._maps_down(self._layers[i].bottom[1], i, side):
+            if source in below:
+                scale_from, shift_from = below[source]
+                scale, shift = scale_to / scale_from, shift_to - shift_from * scale_to / scale_from
+                if scale != 1:
+                    raise ValueError(f"one is {scale} times the other in size")
+                if shift > 0 or shift.denominator != 1:
+                    raise ValueError(f"the offset would be {-shift}, but has to be a whole number from 0 on")
+                return int(-shift)
+        raise ValueError("no layer lies below both")
+
+    def _maps_down(self, blob: str, before: int, side: str) -> list[tuple[tuple[int, str], Map]]:
+        """Return what a blob is made from along first bottoms, nearest first: (layer, its top) and the map from there to the blob."""
+        scale, shift = Fraction(1), Fraction(0)
+        found = []
+        while True:
+            writers = self._writers.get(blob, ())
+            place = bisect_left(writers, before) - 1
+            at = writers[place] if place >= 0 else -1
+            found.append(((at, blob), (scale, shift)))
+            self._steps += 1
+            if self._steps > _MOST_STEPS:
+                raise ValueError("the net is too large for offsets that are not said; give crop_param { offset: ... }")
+            if at < 0 or not self._layers[at].bottom or self._layers[at].type in _MOVING:
+                return found
+            own_scale, own_shift = _map_of(self._layers[at], side)
+            scale, shift = scale * own_scale, scale * own_shift + shift
+            blob, before = self._layers[at].bottom[0], at
 
 
 def _map_of(layer: LayerParameter, side: str) -> Map:

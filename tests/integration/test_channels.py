@@ -186,3 +186,17 @@ def test_a_huge_photograph_starts_a_render_of_a_known_size(net: Path, tmp_path: 
     image = read_png(tmp_path / "a.png")
     np.testing.assert_allclose(image[5, :, 1], column.reshape(20, 4).mean(1), atol=4)
     assert "the same pixels" in call("replay", tmp_path / "a.png", "-q").stderr
+
+
+@pytest.mark.parametrize("net", [1, 4, 20], indirect=True)
+def test_a_photograph_that_an_objective_looks_at(net: Path, tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(30, 220, (28, 36, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(tmp_path / "photo.png")
+    network = load(net)
+    by_path, by_array = (network.activations_of(image, ["conv"])["conv"] for image in (str(tmp_path / "photo.png"), colours))
+    half = np.asarray(Image.fromarray(colours).resize((18, 14), Image.Resampling.LANCZOS))
+    expected = network.activations(network.from_rgb(half)[None], ["conv"])["conv"]
+    assert np.array_equal(by_path, by_array)
+    np.testing.assert_allclose(by_path, expected, rtol=1e-5, atol=1e-3)
+    [one] = dreamopt.render(network, f'Guide("conv", "{tmp_path / "photo.png"}")', **QUICK)
+    assert np.isfinite(one.value)

@@ -193,3 +193,14 @@ def test_a_stream_is_opened_within_the_same_limits(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(VARIABLE, "100")
     with pytest.raises(ImageError, match="the image has 56 x 40 pixels"), opened_image(stream):
         pass
+
+
+def test_of_a_damaged_tiff_libtiff_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(PICTURE).save(tmp_path / "a.tif", compression="tiff_lzw")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[60:400] = bytes(range(1, 171)) * 2  # within the packed pixels
+    (tmp_path / "a.tif").write_bytes(bytes(content))
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(tmp_path / "a.tif")
+    os.write(2, b"and now it is heard again")
+    assert capfd.readouterr().err == "and now it is heard again"
