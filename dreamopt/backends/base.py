@@ -67,7 +67,8 @@ class LayerInfo:
     @property
     def stopped(self) -> frozenset[int]:
         """The places of `stops` among the bottoms."""
-        return frozenset(k for k, bottom in enumerate(self.bottoms) if bottom in self.stops)
+        stops = frozenset(self.stops)
+        return frozenset(k for k, bottom in enumerate(self.bottoms) if bottom in stops)
 
     def __str__(self) -> str:
         return f"layer '{self.name}' ({', '.join(filter(None, (self.type, self.place)))})"

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 from dreamopt.engine.memory import FloatArray, Memory
 from dreamopt.errors import ShapeError
+from dreamopt.parts.limits import MOST_AXES, MOST_VALUES
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
-
-# Caffe counts with a 32-bit int and keeps at most 32 axes.
-_MOST_AXES = 32
-_MOST_COUNT = 2**31 - 1
 
 
 class Blob:
@@ -59,9 +56,9 @@ class Blob:
             if d < 0:
                 raise ShapeError(f"blob '{self.name}' cannot be reshaped to {dims}: dimensions must not be negative")
             n *= d
-        if len(dims) > _MOST_AXES or n > _MOST_COUNT:
+        if len(dims) > MOST_AXES or n > MOST_VALUES:
             raise ShapeError(
-                f"blob '{self.name}' cannot be reshaped to {dims}: at most {_MOST_AXES} axes and {_MOST_COUNT} values are allowed"
+                f"blob '{self.name}' cannot be reshaped to {dims}: at most {MOST_AXES} axes and {MOST_VALUES} values are allowed"
             )
         self._shape = dims
         if self._data.grow(n):

@@ -13,7 +13,7 @@ from dreamopt.engine.fillers import check_filler, fill
 from dreamopt.engine.graph import AUTOMATIC, NetGraph, constant, insert_splits
 from dreamopt.engine.layer_types import layer_class
 from dreamopt.engine.layers._axes import text
-from dreamopt.engine.node import Node
+from dreamopt.engine.node import Node, check_blob
 from dreamopt.errors import NetError
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ def _make_weights(node: Node, seed: int) -> None:
     layer = node.layer
     shapes = [blob.shape for blob in node.bottoms]
     wanted = layer.setup(shapes)
+    for i, weight in enumerate(wanted):
+        check_blob(layer, f"its weight {i}", tuple(weight.shape))
     node.weights = [Blob(tuple(w.shape), f"{layer.name}[{i}]") for i, w in enumerate(wanted)]
     for i, (blob, weight) in enumerate(zip(node.weights, wanted, strict=True)):
         blob._data.name = f"{layer.where}: layer '{layer.name}' ({layer.type}): weight {i} of shape {text(blob.shape)}"
@@ -128,6 +130,7 @@ def _make_weights(node: Node, seed: int) -> None:
             blob._data.fill_later(partial(fill, blob.shape, weight.filler, seed, layer.name, i))
     if not node.bottoms:
         for blob, shape in zip(node.tops, layer.shape(shapes), strict=True):
+            check_blob(layer, f"its top '{blob.name}'", tuple(shape))
             blob.reshape(*shape)
 
 

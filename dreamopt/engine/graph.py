@@ -230,7 +230,8 @@ def _skipped(layers: Sequence[GraphLayer]) -> list[bool]:
     skipped = []
     for layer in reversed(layers):
         skips = bool(layer.tops) and without.issuperset(layer.tops)
-        without.update(name for i, name in enumerate(layer.bottoms) if skips or i in layer.stopped)
+        stopped = layer.stopped  # which may be made anew each time
+        without.update(name for i, name in enumerate(layer.bottoms) if skips or i in stopped)
         skipped.append(skips)
     return skipped[::-1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.blob import Blob
+from dreamopt.parts.limits import MOST_AXES, MOST_VALUES
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer, Shape
@@ -81,6 +83,7 @@ class Node:
             self._reshape_carried(self.layer.recurrent_state(shapes))
         for top, shape in zip(self.tops, self._top_shapes, strict=True):
             if top.shape != shape:
+                check_blob(self.layer, f"its top '{top.name}'", shape)
                 top.reshape(*shape)
 
     def _reshape_carried(self, shapes: Sequence[Shape]) -> None:
@@ -215,6 +218,14 @@ class Node:
         for blob, grad in zip(self.weights, gradients(graph.tops, graph.weights, seeds), strict=True):
             if grad is not None:
                 blob._diff.write(blob._diff.read(blob.shape, grad.device) + grad)
+
+
+def check_blob(layer: Layer, what: str, shape: Shape) -> None:
+    """Refuse a shape that no blob can have, in the layer's name."""
+    if len(shape) > MOST_AXES:
+        layer.fail(f"{what} has {len(shape)} axes; a blob has at most {MOST_AXES}")
+    if math.prod(shape) > MOST_VALUES:
+        layer.fail(f"{what} would have the shape {'x'.join(map(str, shape))}; a blob has at most {MOST_VALUES} values")
 
 
 def gradients(tops: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor]) -> Sequence[Tensor | None]:

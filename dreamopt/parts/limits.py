@@ -12,7 +12,8 @@ from dreamopt.errors import UsageError
 LIMITS: dict[str, int | None] = {
     "layers": 20_000,  # ResNet-1001 and DenseNet-264 have a few thousand
     "blobs": 200_000,  # bottoms and tops of all layers together
-    "tokens": 4_000_000,  # of a prototxt: names, numbers, strings, signs; ResNet-152 has 30,000
+    "inputs": 256,  # tops of layers that read nothing
+    "tokens": 2_000_000,  # of a prototxt: names, numbers, strings, signs; ResNet-152 has 30,000
     "images": 20_000,  # of one job; all filters of AlexNet are 10,000
     "memory": None,  # bytes; None: what the machine has free
 }
@@ -22,6 +23,8 @@ MOST_AXES = 32
 """Caffe's most axes of a blob."""
 MOST_VALUES = 2**31 - 1
 """Caffe's most values of a blob, and the largest number that it counts to."""
+MOST_WINDOW = 2**14
+"""The most of a window's kernel, stride, pad and dilation; torch's convolutions crash from twice as many on."""
 
 
 def variable(name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from dreamopt.errors import NetError, UsageError
+from dreamopt.parts.limits import MOST_AXES, MOST_VALUES
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 from dreamopt.schema.input_roles import choose_input, input_roles
 from dreamopt.schema.labels import find_labels, needs_label
@@ -16,7 +18,7 @@ Shape = tuple[int, ...]
 InputShape = Sequence[int] | Mapping[str, Sequence[int]] | None
 OpenItem = tuple[int | None, int, int] | None
 """Channels (None: as the file says), height and width for images whose size the file leaves open."""
-_COUNT_LIMIT = 2**31 - 1
+_COUNT_LIMIT = MOST_VALUES
 _UNKNOWN_CHANNELS = ("HDF5Data", "Python", "DummyData", "MemoryData")
 
 
@@ -160,6 +162,8 @@ def _requested_shapes(input_shape: InputShape, inputs: Sequence[str], main: str 
     for blob, shape in input_shape.items():
         if blob not in inputs and blob != optimized:
             raise UsageError(f"input_shape names the blob '{blob}', but the net's inputs are {', '.join(map(repr, inputs))}")
+        if len(shape) > MOST_AXES:
+            raise UsageError(f"the input_shape of '{blob}' has {len(shape)} axes, but a blob has at most {MOST_AXES}")
         count = 1
         for size in shape:
             if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
@@ -194,6 +198,7 @@ def _input(
         if shape is None:
             _lack(layer, location, blob, "fills the blob '{}' with data whose size the file does not tell", main, remainder)
         else:
+            _check_input(shape, layer, location)
             input_layer.top.append(blob)
             input_layer.input_param.shape.add(dim=shape)
     return input_layer
@@ -330,11 +335,8 @@ def _reshape_input(
 
 
 def _check_input(shape: Shape, layer: LayerParameter, location: SourceLocation) -> None:
-    count = 1
-    for size in shape:
-        count *= size
-    if any(size < 0 for size in shape) or count > _COUNT_LIMIT or len(shape) > 32:
+    if len(shape) > MOST_AXES or any(size < 0 for size in shape) or math.prod(shape) > _COUNT_LIMIT:
         raise NetError(
-            f"{location.of('input_param.shape')}: layer '{layer.name}' (Input) has the shape {shape}, "
+            f"{location.of('input_param.shape')}: layer '{layer.name}' ({layer.type}) has the shape {shape[:MOST_AXES]}, "
             "but sizes are 0 or more, at most 32, and their product below 2^31"
         )

@@ -57,12 +57,13 @@ def find_labels(layers: Sequence[LayerParameter], sources: Iterable[int]) -> tup
     """
     writers = _bottom_writers(layers)
     readers = _readers(writers)
+    kinds = [_kind(layer) for layer in layers]  # once: each top of a data layer may lead through the whole net
     labels: dict[int, set[str]] = {}
     dropped: set[int] = set()
     for source in sources:
         labels[source] = set()
         for k, blob in enumerate(layers[source].top):
-            consumers = _only_for_losses(layers, readers, writers, (source, blob))
+            consumers = _only_for_losses(layers, kinds, readers, writers, (source, blob))
             if consumers is None or (
                 k == 0 and not (consumers and all(needs_label(layers[i]) and blob not in layers[i].bottom[:1] for i in consumers))
             ):
@@ -98,23 +99,31 @@ def _readers(writers: Writers) -> Readers:
     return readers
 
 
-def _only_for_losses(layers: Sequence[LayerParameter], readers: Readers, writers: Writers, top: BlobVersion) -> set[int] | None:
+def _kind(layer: LayerParameter) -> str:
+    """Return ``loss`` for what needs labels or swallows its bottoms, ``weights`` for what is kept, else ``passing``."""
+    if needs_label(layer) or layer.type == "Silence":
+        return "loss"
+    return "weights" if layer.type in TYPES_WITH_WEIGHTS or layer_type(layer.type).has_weights else "passing"
+
+
+def _only_for_losses(
+    layers: Sequence[LayerParameter], kinds: Sequence[str], readers: Readers, writers: Writers, top: BlobVersion
+) -> set[int] | None:
     """Return the layers that a label takes with it, or None if something else reads it too."""
     losses: set[int] = set()
-    passing: list[int] = []
+    passing: set[int] = set()
     blobs = {top}
     pending = [top]
     while pending:
         blob_version = pending.pop()
         for i in readers.get(blob_version, ()):
-            layer = layers[i]
             if i in losses or i in passing:
                 continue
-            last = layer.type == "Python" and not any(readers.get((i, blob)) for blob in layer.top)
-            if needs_label(layer) or layer.type == "Silence" or last:
+            layer = layers[i]
+            if kinds[i] == "loss" or (layer.type == "Python" and not any(readers.get((i, blob)) for blob in layer.top)):
                 losses.add(i)
-            elif layer.type not in TYPES_WITH_WEIGHTS and not layer_type(layer.type).has_weights:
-                passing.append(i)
+            elif kinds[i] == "passing":
+                passing.add(i)
                 for blob in layer.top:
                     blobs.add((i, blob))
                     pending.append((i, blob))
@@ -124,7 +133,7 @@ def _only_for_losses(layers: Sequence[LayerParameter], readers: Readers, writers
         read = writers[i][:1] if layers[i].type in _RESIZING else writers[i]
         if any(bottom not in blobs for bottom in read):
             return None
-    return losses | set(passing)
+    return losses | passing
 
 
 def _orphans(layers: Sequence[LayerParameter], readers: Readers, dropped: set[int]) -> set[int]:

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dreamopt.errors import DreamoptWarning, NetError, PrototxtError, UsageError
+from dreamopt.parts.limits import exceeds
 from dreamopt.parts.reading import UTF_MARKS, decode_text, open_regular
-from dreamopt.schema.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter
+from dreamopt.schema.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, V1LayerParameter
 from dreamopt.schema.check import check_structure
+from dreamopt.schema.crop_offsets import align_crops
 from dreamopt.schema.file_type import describe_file_type, describe_message, is_text
 from dreamopt.schema.forks import normalize_fork_fields
 from dreamopt.schema.input_transform import InputTransform, input_transforms
 from dreamopt.schema.inputs import InputShape, OpenItem, make_inputs
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.not_computed import NotComputed, Remainder, is_computed
+from dreamopt.schema.numbers import check_numbers
 from dreamopt.schema.state import filter_layers
 from dreamopt.schema.textformat import Reading
 from dreamopt.schema.upgrade import drop_bare_inputs, upgrade
@@ -233,6 +236,7 @@ def _finish(
         raise UsageError(f"phase is {phase!r}, but has to be 'TRAIN', 'TEST' or None for the file's own")
     if not param.layer and not param.layers:
         raise NetError(f"{top}: the net has no layers (a solver's file names its net in the field 'net')")
+    _check_counts(param, top)
     changes = list(unknown)
     upgraded, kept_locations = upgrade(param, locations, top, changes)
     normalize_fork_fields(upgraded, kept_locations, changes)
@@ -251,6 +255,8 @@ def _finish(
             f"{top}: no layer is left in the phase {'TRAIN' if upgraded.state.phase == TRAIN else 'TEST'} at level {level}: "
             "see their include and exclude"
         )
+    check_numbers(upgraded.layer, kept_locations)
+    align_crops(upgraded, kept_locations, changes)
     transforms = input_transforms(upgraded.layer, kept_locations, changes)
     remainder = Remainder() if partial else None
     kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item, optimized, remainder)
@@ -281,6 +287,21 @@ def _settle_problems(layers: Sequence[tuple[LayerParameter, SourceLocation]], co
                 raise problem
             changes.append(f"{problem}; the layer is not computed, and the word is left out")
             warnings.warn(changes[-1], DreamoptWarning, stacklevel=5)
+
+
+def _check_counts(param: NetParameter, top: SourceLocation) -> None:
+    """Refuse more layers, blobs or inputs than any net has, of a message too, which no text limited."""
+    layers: list[LayerParameter | V1LayerParameter] = [*param.layer, *param.layers]
+    blobs = sum(len(layer.bottom) + len(layer.top) for layer in layers)
+    inputs = len(param.input) + sum(len(layer.top) for layer in layers if len(layer.bottom) == 0)
+    for name, count, what in (
+        ("layers", len(layers), "layers"),
+        ("blobs", blobs, "bottoms and tops"),
+        ("inputs", inputs, "tops of layers that read nothing, and inputs"),
+    ):
+        allowed = exceeds(name, count)
+        if allowed:
+            raise NetError(f"{top}: the net has {count} {what}, but {allowed}")
 
 
 def _read_text(path: Path) -> str:

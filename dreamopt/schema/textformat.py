@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 
 from dreamopt.errors import DreamoptWarning, PrototxtError, nearest
+from dreamopt.parts.limits import exceeds
 from dreamopt.schema.caffe_pb2 import LayerParameter
 from dreamopt.schema.fields import Field, fields_of
 from dreamopt.schema.layer_types import layer_type, parse_block, type_of_word
@@ -168,6 +169,10 @@ class Reading:
         if self._layer_start is None and path == "" and field.name in _LAYERS:
             inside: dict[str, list[int]] = {}
             self._own_params: dict[str, Mapping[str, Any]] = {}
+            self._type: str | None = None
+            allowed = exceeds("layers", len(self.layers) + 1)
+            if allowed:
+                raise PrototxtError(f"{self.file}:{self._tokens.line(at)}: layer {len(self.layers) + 1} begins here, but {allowed}")
             newer = LayerParameter() if inner.DESCRIPTOR.name == _V1 else None
             self.layers.append(SourceLocation(self.file, self._tokens.line(at), inside, self._own_params, newer))
             self._layer_start = opening
@@ -298,7 +303,12 @@ class Reading:
         return True
 
     def _layer_type(self) -> str:
-        """Find the type of the layer being read, which may come after the field that is asked about."""
+        """Return the type of the layer being read, which may come after the field that is asked about."""
+        if self._type is None:
+            self._type = self._found_type()
+        return self._type
+
+    def _found_type(self) -> str:
         kinds, values = self._tokens.kinds, self._tokens.values
         depth = 0
         for i in range(self._layer_start or 0, len(kinds) - 2):

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from typing import NoReturn
 
 from dreamopt.errors import PrototxtError
+from dreamopt.parts.limits import exceeds, limit
 
 END, NAME, NUMBER, STRING, SYMBOL = range(5)
 
@@ -41,7 +42,7 @@ class Tokens:
     Raises
     ------
     PrototxtError
-        For a character that starts no token, or a string without an end.
+        For a character that starts no token, a string without an end, or more tokens than the limit of that name.
     """
 
     def __init__(self, text: str, file: str) -> None:
@@ -52,11 +53,14 @@ class Tokens:
         self.values: list[str] = []
         self.starts: list[int] = []
         position = 1 if text.startswith("\ufeff") else 0
-        scan = _TOKEN.match
+        scan, most = _TOKEN.match, limit("tokens")
         while True:
             match = scan(text, position)
             if match is None:
                 self._refuse(position)
+            if most is not None and len(self.kinds) > most:
+                where, allowed = f"{file}:{self._line_at(position)}", exceeds("tokens", len(self.kinds))
+                raise PrototxtError(f"{where}: the text has too many names, numbers and signs: {allowed}")
             kind = match.lastindex or END
             self.kinds.append(kind)
             self.values.append(match[kind] if kind else "")

@@ -28,7 +28,7 @@ from dreamopt.engine.layers._axes import text
 from dreamopt.engine.node import Node
 from dreamopt.engine.propagation import StopGradient, with_zero_gradient
 from dreamopt.errors import UsageError
-from dreamopt.parts.memory import readable, require_memory
+from dreamopt.parts.memory import memory_errors, readable, require_memory
 
 if TYPE_CHECKING:
     from dreamopt.engine.backward_rule import BackwardRule
@@ -121,6 +121,17 @@ class Program:
             values[at] = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         gradient = torch.is_grad_enabled() and any(x.requires_grad for x in values.values())
         self._check({at: tuple(x.shape) for at, x in values.items()}, gradient)
+        what = f"a pass up to {', '.join(self.wanted)}"
+        with memory_errors(lambda: what, str(self.device)):
+            return self._run(values, weights, rule, acted)
+
+    def _run(
+        self,
+        values: dict[Value, Tensor],
+        weights: Mapping[str, Sequence[Tensor]] | None,
+        rule: BackwardRule | None,
+        acted: dict[str, Tensor] | None,
+    ) -> dict[str, Tensor]:
         if weights is None and rule is None:
             found = self._executor(values)
             return {name: found[v] for name, v in self.wanted.items()}

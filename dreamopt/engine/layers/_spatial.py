@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from dreamopt.engine.layer import Layer
+from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.layers._axes import text
+from dreamopt.parts.limits import MOST_VALUES, MOST_WINDOW
 
 if TYPE_CHECKING:
     from dreamopt.schema.caffe_pb2 import ConvolutionParameter
@@ -42,8 +44,8 @@ def read_windows(layer: Layer, p: ConvolutionParameter, n: int) -> Windows:
         if len(values) not in (1, n):
             layer.fail(f"{name} is given {len(values)} times; allowed is once, or once for each of the {n} spatial axes")
         for v in values:
-            if v < least:
-                layer.fail(f"{name} is {v}; allowed is {least} and more")
+            if not least <= v <= MOST_WINDOW:
+                layer.fail(f"{name} is {v}; allowed is {least} and more" + (f", up to {MOST_WINDOW}" if v > MOST_WINDOW else ""))
         return tuple(values) if len(values) == n else tuple(values) * n
 
     def pair(name: str) -> tuple[int | None, int | None]:
@@ -56,3 +58,11 @@ def read_windows(layer: Layer, p: ConvolutionParameter, n: int) -> Windows:
         read("pad", p.pad, 0, 0, *pair("pad")),
         read("dilation", p.dilation, 1, 1),
     )
+
+
+def check_padded(layer: Layer, bottom: Shape, pad: Sequence[int]) -> None:
+    """Refuse a bottom that, with the padding around its last axes, is more than a blob can be."""
+    n = len(bottom) - len(pad)
+    padded = (*bottom[:n], *(size + 2 * p for size, p in zip(bottom[n:], pad, strict=True)))
+    if count(padded) > MOST_VALUES:
+        layer.fail(f"with its padding, the bottom of shape {text(bottom)} is {text(padded)}; a blob has at most {MOST_VALUES} values")

@@ -52,6 +52,8 @@ class BatchNorm(Layer):
         p = self.param.batch_norm_param
         if len(bottoms[0]) < 2:
             self.fail(f"the bottom has shape {text(bottoms[0])}; allowed are 2 axes and more")
+        if p.eps < 0:
+            self.fail(f"eps is {p.eps:g}; allowed is 0 and more")
         self.stored = p.use_global_stats if p.HasField("use_global_stats") else self.phase == "TEST"
         if p.scale_bias and self.phase == "TEST":
             self.stored = True  # NVIDIA's takes the stored statistics in TEST, whatever use_global_stats says

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, channels_last, text
-from dreamopt.engine.layers._spatial import Windows, read_windows
+from dreamopt.engine.layers._spatial import Windows, check_padded, read_windows
 
 _BY_AXES = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d, 3: torch.nn.functional.conv3d}
 
@@ -77,6 +77,7 @@ class Convolution(Layer):
                     f"the bottom has shape {text(b)}, but the net was made for {self.n_in} channels on axis {self.axis}"
                     f" and {len(self.windows.kernel)} axes after it"
                 )
+            check_padded(self, b, self.windows.pad)
             out = tuple(self.length(i, d) for i, d in enumerate(spatial))
             if min(out, default=1) < 1:
                 self.fail(

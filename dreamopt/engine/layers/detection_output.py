@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import text
 
 
@@ -43,6 +43,8 @@ class DetectionOutput(Layer):
         p = self.param.detection_output_param
         if p.num_classes < 1:
             self.fail("num_classes is missing or 0; allowed is 1 and more")
+        if p.num_classes > max(1, count(bottoms[1])):
+            self.fail(f"num_classes is {p.num_classes}, but the second bottom has only {count(bottoms[1])} confidences")
         if p.nms_param.nms_threshold < 0:
             self.fail(f"nms_threshold is {p.nms_param.nms_threshold:g}; allowed is 0 and more")
         if not 0 < p.nms_param.eta <= 1:

@@ -10,6 +10,8 @@ from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobLayer
 from dreamopt.engine.fillers import fill
 from dreamopt.engine.layer import Example, Shape
+from dreamopt.engine.layers._axes import text
+from dreamopt.parts.memory import require_memory
 
 
 class DummyData(BlobLayer):
@@ -64,4 +66,5 @@ class DummyData(BlobLayer):
         for i, blob in enumerate(tops):
             filler = fillers[i if len(fillers) > 1 else 0] if fillers else None
             if (filler is None or filler.type == "constant") == constant:
+                require_memory(16 * blob.count, f"{self.where}: layer '{self.name}' (DummyData): its top of shape {text(blob.shape)}")
                 blob.data[...] = fill(blob.shape, filler, int(torch.randint(2**62, ())), self.name, i)

@@ -8,7 +8,7 @@ from torch import Tensor
 from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, text
-from dreamopt.engine.layers._spatial import Windows, read_windows
+from dreamopt.engine.layers._spatial import Windows, check_padded, read_windows
 
 
 class Im2col(Layer):
@@ -40,6 +40,8 @@ class Im2col(Layer):
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Count the windows."""
         w, b, axis = self.windows, bottoms[0], self.axis
+        if len(b) == axis + 3:
+            check_padded(self, b, w.pad)
         out = [(b[axis + 1 + i] + 2 * w.pad[i] - w.extent(i)) // w.stride[i] + 1 for i in (0, 1)]
         if len(b) != axis + 3 or min(out) < 1:
             self.fail(f"the bottom of shape {text(b)} does not fit kernel {text(w.kernel)}, pad {text(w.pad)}")

@@ -12,6 +12,7 @@ from torch import Tensor
 from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import channels_last, same_rank
+from dreamopt.parts.limits import MOST_WINDOW
 
 _BLOCK = 32  # of channels; measured: 32 is faster than 64, 96 and all
 
@@ -37,8 +38,8 @@ class LRN(Layer):
     def setup(self, bottoms: Sequence[Shape]) -> Sequence[Weight]:
         """Check the size."""
         n = self.param.lrn_param.local_size
-        if n % 2 == 0:
-            self.fail(f"local_size is {n}; allowed are odd sizes")
+        if n % 2 == 0 or n > MOST_WINDOW:
+            self.fail(f"local_size is {n}; allowed are odd sizes up to {MOST_WINDOW}")
         return ()
 
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:

@@ -24,6 +24,8 @@ class Permute(Layer):
     def order(self, n: int) -> list[int]:
         """Return the bottom's axes as the top has them."""
         order = list(self.param.permute_param.order)
+        if len(order) > n:
+            self.fail(f"order names {len(order)} axes, but the bottom has {n}")
         for axis in order:
             if axis >= n or order.count(axis) > 1:
                 self.fail(f"order is {text(order)}; allowed is each axis from 0 to {n - 1}, once")

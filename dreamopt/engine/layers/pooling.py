@@ -11,6 +11,8 @@ from torch.nn.functional import avg_pool2d, max_pool2d, pad
 from dreamopt.engine.caffe_traits import CaffeTraits
 from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import channels_last, same_rank, text
+from dreamopt.engine.layers._spatial import check_padded
+from dreamopt.parts.limits import MOST_WINDOW
 
 _LOWEST = torch.finfo(torch.float32).min
 
@@ -73,6 +75,9 @@ class Pooling(Layer):
                 self.fail(f"the {name} has to be given as {name}, or as {name}_h and {name}_w, and not both")
         if min(self.stride) < 1:
             self.fail(f"the stride is {text(self.stride)}; allowed is 1 and more")
+        if max(*self.kernel, *self.stride, *self.pad) > MOST_WINDOW:
+            windows = f"the kernel is {text(self.kernel)}, the stride {text(self.stride)}, the pad {text(self.pad)}"
+            self.fail(f"{windows}; allowed is up to {MOST_WINDOW}")
         if p.global_pooling and (self.pad != (0, 0) or self.stride != (1, 1)):
             self.fail("global_pooling allows no pad, and only stride 1")
         if p.pool == p.STOCHASTIC and self.pad != (0, 0):
@@ -92,6 +97,7 @@ class Pooling(Layer):
         out = tuple(self._windows(size[i], kernel[i], i) for i in (0, 1))
         if min(out) < 1:
             self.fail(f"the bottom of shape {text(bottoms[0])} is too small for kernel {text(kernel)}, pad {text(self.pad)}")
+        check_padded(self, bottoms[0], self.pad)
         return [(*bottoms[0][:2], *out)] * self.n_tops
 
     def kernel_for(self, size: Shape) -> Shape:

@@ -9,6 +9,7 @@ from torch import Tensor
 from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight, count
 from dreamopt.engine.layers._axes import same_rank
 
+_MOST_BOXES = 10_000  # SSD has 6
 _DENSE = {32: (-16.0, -8.0, 0.0, 8.0), 64: (-16.0, 0.0)}
 """FaceBoxes: by size, how far the centres of the squares in a grid are from the place's, in pixels."""
 
@@ -51,6 +52,9 @@ class PriorBox(Layer):
             self.fail("max_size has to be given as often as min_size, or never, and each has to be above its min_size")
         if any(r <= 0 for r in p.aspect_ratio):
             self.fail("aspect_ratio has to be above 0")
+        if len(p.min_size) * (2 + 2 * len(p.aspect_ratio)) > _MOST_BOXES:
+            sizes = f"{len(p.min_size)} sizes and {len(p.aspect_ratio)} aspect ratios"
+            self.fail(f"there are {sizes}; allowed are {_MOST_BOXES} boxes at each place")
         if len(p.variance) not in (0, 1, 4) or any(v <= 0 for v in p.variance):
             self.fail("variance has to be given once or four times, and above 0")
         for name in ("img", "step"):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from dreamopt.engine.layer import Example, Layer, Shape, Weight
@@ -33,4 +32,6 @@ class Tile(Layer):
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Copy."""
-        return [torch.cat([bottoms[0]] * self.param.tile_param.tiles, self.param.tile_param.axis)]
+        x, p = bottoms[0], self.param.tile_param
+        axis = p.axis % x.dim()
+        return [x.unsqueeze(axis).expand(*x.shape[:axis], p.tiles, *x.shape[axis:]).flatten(axis, axis + 1)]

@@ -86,14 +86,49 @@ def test_a_large_net_is_not_computed_where_its_memory_is_lacking(monkeypatch: py
 @pytest.mark.parametrize(
     ("filler", "message"),
     [
-        ('type: "gaussian" std: inf', "std of a filler is inf"),
+        ('type: "gaussian" std: inf', "weight_filler.std is inf, but has to be finite"),
         ('type: "gaussian" std: -1', "std of a gaussian filler is -1; allowed is 0 and more"),
-        ('type: "uniform" min: nan', "min of a filler is nan"),
+        ('type: "uniform" min: nan', "weight_filler.min is nan, but has to be finite"),
         ('type: "uniform" min: 2 max: 1', "goes from 2 to 1"),
-        ("value: 1e40", "value of a filler is inf"),
+        ("value: 1e40", "weight_filler.value is inf, but has to be finite"),
         ('type: "sorcery"', "unknown weight filler 'sorcery'"),
     ],
 )
 def test_fillers_are_checked_before_they_draw(filler: str, message: str) -> None:
     with pytest.raises(NetError, match=f"layer 'conv'.*{message}"):
         Net(parse_net(SMALL.replace('type: "xavier"', filler)))
+
+
+def test_a_filler_of_a_message_is_checked_too() -> None:
+    from dreamopt.engine.fillers import check_filler
+    from dreamopt.schema.caffe_pb2 import FillerParameter
+
+    with pytest.raises(NetError, match="layer 'x': std of a filler is inf, but has to be finite"):
+        check_filler((2, 3), FillerParameter(type="gaussian", std=float("inf")), "x")
+
+
+def test_a_top_beyond_a_blob_names_its_layer() -> None:
+    double = "\n".join(
+        f'layer {{ name: "l{i}" type: "Concat" bottom: "{"data" if i == 0 else f"b{i - 1}"}" bottom: "{"data" if i == 0 else f"b{i - 1}"}" top: "b{i}" }}'
+        for i in range(200)
+    )
+    text = 'input: "data" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }\n' + double
+    with pytest.raises(
+        NetError, match=r"^net:25: layer 'l23' \(Concat\): its top 'b23' would have the shape 1x50331648x8x8; a blob has at most"
+    ):
+        Net(parse_net(text, "net"))
+
+
+def test_a_stride_that_reaches_beyond_the_image_has_one_window() -> None:
+    # from 2^15 on torch's convolutions end the process
+    net = Net(parse_net(SMALL.replace("kernel_size: 2", "kernel_size: 2 stride: 16384")))
+    assert net.blobs["conv"].shape == (1, 4, 1, 1)
+    net.forward()
+    net.backward()
+    with pytest.raises(NetError, match="stride is 32768; allowed is 1 and more, up to 16384"):
+        Net(parse_net(SMALL.replace("kernel_size: 2", "kernel_size: 2 stride: 32768")))
+
+
+def test_padding_beyond_a_blob_is_refused() -> None:
+    with pytest.raises(NetError, match="with its padding, the bottom of shape 1x3x5x7 is 1x3x32765x32767; a blob has at most"):
+        Net(parse_net(SMALL.replace("kernel_size: 2", "kernel_size: 2 pad: 16380 dilation: 16384")))
