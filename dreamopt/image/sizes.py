@@ -40,7 +40,7 @@ def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepC
     Raises
     ------
     OutOfMemoryError
-        If the image itself, or one of the images that the transforms make, takes more memory than is free.
+        If a transform makes an image larger than the memory that is free; the image itself is its maker's to check.
 
     Examples
     --------
@@ -52,8 +52,9 @@ def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepC
     image = torch.empty((1, *space.shape), dtype=space.like.dtype, device="meta")
     bounds = [None if bound is None else bound.to("meta") for bound in (space.low, space.high)]
     shadow = replace(context, space=replace(space, low=bounds[0], high=bounds[1], like=space.like.to("meta")))
-    size, real = _checked(space, tuple(image.shape[2:]), None), replace(context, space=space)
+    size, real = tuple(image.shape[2:]), replace(context, space=space)
     for place, transform in enumerate(transforms):
+        before = math.prod(size)
         try:
             with torch.device("meta"):
                 size = tuple(transform(image, [_Shapes(0, 0).fold_in(0, 0, place)], shadow).shape[2:])
@@ -67,7 +68,7 @@ def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepC
     return size
 
 
-def _checked(space: ImageSpace, size: tuple[int, ...], transform: Transform | None) -> tuple[int, ...]:
+def _checked(space: ImageSpace, size: tuple[int, ...], transform: Transform) -> tuple[int, ...]:
     maker = "" if transform is None else f", which the transform {transform} makes,"
     what = f"an image of {' x '.join(map(str, reversed(size)))} pixels{maker}"
     require_memory(space.like.element_size() * space.shape[0] * math.prod(size), what, str(space.like.device))
