@@ -10,6 +10,7 @@ import sys
 
 from dreamopt.caffe import allow_python_layers
 from dreamopt.caffe.script import run_module, run_script
+from dreamopt.errors import printable
 
 USAGE = """usage: python -m dreamopt.caffe [--allow-python-layers] SCRIPT [ARGUMENTS]
        python -m dreamopt.caffe [--allow-python-layers] -m MODULE [ARGUMENTS]
@@ -34,11 +35,11 @@ def main() -> None:
             run_module(rest[0], rest[1:])
             return
         else:
-            sys.exit(f"python -m dreamopt.caffe has no option {option}\n{USAGE}")
+            sys.exit(f"python -m dreamopt.caffe has no option {printable(option)}\n{USAGE}")
     if not rest:
         sys.exit(f"no script is named\n{USAGE}")
     if not os.path.isfile(rest[0]):
-        sys.exit(f"{rest[0]}: there is no such script")
+        sys.exit(f"{printable(rest[0])}: there is no such script")
     run_script(rest[0], rest[1:])
 
 

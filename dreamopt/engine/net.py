@@ -273,7 +273,7 @@ class Net:
             raise UsageError(f"arrays were given for {', '.join(arrays)}, but the net's {what}s are {', '.join(wanted)}: give each of them")
         for name, array in arrays.items():
             blob = self.blobs[name]
-            array = np.asarray(array)
+            array = _as_array(array, f"{what} '{name}'")
             if array.shape[:1] != blob.shape[:1]:
                 raise ShapeError(
                     f"{what} '{name}' is not batch sized: the array is {array.shape}, the blob {blob.shape}; reshape the blob first"
@@ -289,10 +289,18 @@ class Net:
         Returns
         -------
         dict
-            As `forward`'s, with an entry for each item given.
+            As `forward`'s, with an entry for each item given. Of no items, arrays of shape (0,), as Caffe.
+
+        Raises
+        ------
+        UsageError
+            Without arrays.
+        ShapeError
+            For arrays of different lengths; else as `forward`.
         """
+        n = _items(kwargs)
         parts = [{k: v.copy() for k, v in self.forward(blobs=blobs, **batch).items()} for batch in self._batch(kwargs)]
-        return _joined(parts, _items(kwargs))
+        return _joined(parts, n) if n else self._nothing([*self.outputs, *(blobs or ())])
 
     def forward_backward_all(
         self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: Any
@@ -302,8 +310,11 @@ class Net:
         Returns
         -------
         tuple of dict
-            What `forward` and `backward` return, with an entry for each item given.
+            What `forward` and `backward` return, with an entry for each item given; of no items as `forward_all`.
         """
+        n = _items(kwargs)
+        if n == 0:
+            return self._nothing([*self.outputs, *(blobs or ())]), self._nothing([*self.inputs, *(diffs or ())])
         ins: list[dict[str, Any]] = list(self._batch({k: v for k, v in kwargs.items() if k in self.inputs}))
         seeds: list[dict[str, Any]] = list(self._batch({k: v for k, v in kwargs.items() if k in self.outputs and k not in self.inputs}))
         data, grads = [], []
@@ -312,17 +323,23 @@ class Net:
             data.append({k: v.copy() for k, v in out.items()})
             back = self.backward(diffs=diffs, **(seeds[i] if i < len(seeds) else {}))
             grads.append({k: v.copy() for k, v in back.items()})
-        n = _items(kwargs)
         return _joined(data, n), _joined(grads, n)
+
+    def _nothing(self, names: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
+        """Return what Caffe returns for no items: an empty list as an array, for each blob."""
+        for name in names:
+            self._blob(name)  # raises for an unknown one
+        return {name: np.zeros(0) for name in names}
 
     def _batch(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[dict[str, Any]]:
         if not arrays:
             return
         size = next(iter(self.blobs.values())).shape[0]
+        arrays = {name: _as_array(array, f"the array for '{name}'") for name, array in arrays.items()}
         for i in range(0, _items(arrays), size):
             batch: dict[str, Any] = {}
             for name, array in arrays.items():
-                part = np.asarray(array[i : i + size])
+                part = array[i : i + size]
                 padding = np.zeros((size - len(part), *part.shape[1:]), part.dtype)
                 batch[name] = np.concatenate([part, padding]) if len(part) < size else part
             yield batch
@@ -459,8 +476,38 @@ def _phase_name(phase: int | str | None) -> str:
     return names[phase]
 
 
+def _as_array(array: Any, what: str) -> np.ndarray[Any, Any]:
+    """Return numbers as an array.
+
+    Raises
+    ------
+    UsageError
+        For anything else.
+    """
+    try:
+        found = np.asarray(array)
+    except ValueError as problem:  # lists of different lengths
+        raise UsageError(f"{what} is no array of numbers: {problem}") from problem
+    if found.dtype.kind not in "biuf":
+        raise UsageError(f"{what} is no array of numbers, but of {found.dtype}")
+    return found
+
+
 def _items(arrays: Mapping[str, Any]) -> int:
-    return len(next(iter(arrays.values())))
+    """Return how many items the arrays have.
+
+    Raises
+    ------
+    UsageError, ShapeError
+        Without arrays, and for different lengths.
+    """
+    lengths = {name: np.shape(_as_array(array, f"the array for '{name}'"))[:1] for name, array in arrays.items()}
+    if not lengths:
+        raise UsageError("no arrays were given: give one for each of the net's inputs, as in data=images")
+    if len(set(lengths.values())) > 1 or not all(lengths.values()):
+        each = ", ".join(f"'{name}' {length[0] if length else 'none: it is one number'}" for name, length in lengths.items())
+        raise ShapeError(f"the arrays must have as many items each, but have: {each}")
+    return int(next(iter(lengths.values()))[0])
 
 
 def _joined(parts: Sequence[Mapping[str, np.ndarray[Any, Any]]], n: int) -> dict[str, np.ndarray[Any, Any]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import os
+import re
+import struct
 import warnings
 from typing import Any, BinaryIO
 
@@ -15,6 +18,10 @@ from dreamopt.parts.reading import StrPath, open_regular
 
 _MAGIC = b"\x93NUMPY"
 _SHOWN = 200
+_LONGEST_HEADER = 4096
+_LENGTHS = {(1, 0): "<H", (2, 0): "<I"}
+"""By the file's version, how the length of its header is written."""
+_PYTHON_2 = re.compile(r"(?<=\d)L\b")  # its long integers
 
 
 def read_npy(path: StrPath, what: str, error: type[DreamoptError], kinds: str = "iuf") -> NDArray[Any]:
@@ -59,7 +66,7 @@ def read_npy(path: StrPath, what: str, error: type[DreamoptError], kinds: str = 
         stream.seek(0)
         try:
             shape, by_columns, dtype = _header(stream)
-        except Exception as problem:  # numpy evaluates the header as Python, and so gives any of its errors
+        except Exception as problem:  # a literal of Python, which may raise any of its errors
             raise error(f"{fault}: its header is damaged ({printable(problem, _SHOWN) or type(problem).__name__})") from problem
         if dtype.kind not in kinds:
             raise error(f"{fault}: it has values of type {printable(dtype, _SHOWN)}")
@@ -71,10 +78,24 @@ def read_npy(path: StrPath, what: str, error: type[DreamoptError], kinds: str = 
 
 
 def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, order and type; numpy's own reader takes minutes for some headers of a few kilobytes."""
     version = np.lib.format.read_magic(stream)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
+    if version not in _LENGTHS:
         raise ValueError(f"its version is {'.'.join(map(str, version))}, and 1.0 and 2.0 are read")
+    (length,) = struct.unpack(_LENGTHS[version], stream.read(struct.calcsize(_LENGTHS[version])))
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"it has {length} bytes, and at most {_LONGEST_HEADER} are read")
+    text = stream.read(length)
+    if len(text) < length:
+        raise ValueError("it is truncated")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python 2 wrote it, or it holds a strange escape
-        return readers[version](stream)
+        warnings.simplefilter("ignore")  # of a strange escape, or an old name of a type
+        fields = ast.literal_eval(_PYTHON_2.sub("", text.decode("latin-1")).strip())
+        if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
+            raise ValueError("it is no mapping of descr, fortran_order and shape")
+        dtype = np.dtype(fields["descr"])
+    if not isinstance(fields["shape"], tuple):
+        raise ValueError(f"its shape is {fields['shape']}")
+    if not isinstance(fields["fortran_order"], bool):
+        raise ValueError(f"its fortran_order is {fields['fortran_order']}")
+    return fields["shape"], fields["fortran_order"], dtype

@@ -15,7 +15,7 @@ from dreamopt.schema.location import SourceLocation
 # These layers transform every image that they read, so that what their transform_param leaves out is not done.
 _TRANSFORMING = ("Data", "ImageData", "WindowData", "AnnotatedData", "VideoData", "ImageSegData")
 _GROUPS = ("data_param", "image_data_param", "window_data_param")  # where V1 had these fields
-_V0_NAMES = {"scale": "scale", "mean_file": "meanfile", "crop_size": "cropsize"}
+_V0_NAMES = {"scale": "scale", "mean_file": "meanfile", "crop_size": "cropsize", "mean_value": ""}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def input_transforms(
             options.crop_size,
             {
                 "scale": _place(location, "scale"),
-                "mean_values": location.of("transform_param.mean_value"),
+                "mean_values": _place(location, "mean_value"),
                 "mean_file": _place(location, "mean_file"),
             },
         )

@@ -104,6 +104,10 @@ def _move_transformation(layer: V1LayerParameter) -> None:
         if source.HasField(name):
             setattr(layer.transform_param, name, getattr(source, name))
             source.ClearField(name)
+    if group == "image_data_param" and source.HasField("mean_value"):
+        if not layer.transform_param.HasField("mean_file"):
+            layer.transform_param.mean_value.append(source.mean_value)
+        source.ClearField("mean_value")
 
 
 def _upgrade_v1_layer(old: V1LayerParameter, new: LayerParameter, newer: LayerParameter | None) -> None:

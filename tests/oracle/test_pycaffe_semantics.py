@@ -219,6 +219,15 @@ result["flat"] = t.preprocess("wide", np.full((6, 7, 3), 4.0))
 result["crops"] = caffe.io.oversample([picture, picture[::-1]], (17, 13))
 result["keys"] = np.array(sorted(t.mean) + sorted(t.raw_scale))
 """,
+    "12 forward_all of no items": """
+none = np.zeros((0, 3, 17, 13), np.float32)
+forward = net.forward_all(data=none, blobs=["norm1"])
+both = net.forward_backward_all(data=none, prob=np.zeros((0, 5)), blobs=["norm1"], diffs=["fc"])
+for place, found in enumerate((forward, *both)):
+    for name in found:
+        result["%d %s" % (place, name)] = found[name]
+        result["%d %s is" % (place, name)] = np.array("%s %s" % (found[name].dtype, found[name].shape))
+""",
     "13 a Classifier, with and without a mean": """
 net.save("semantics.caffemodel")
 for i, mean in enumerate((None, np.array([0.2, 0.3, 0.1]))):

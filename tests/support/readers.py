@@ -156,8 +156,8 @@ def _replay(path: Path) -> object:
     return replay(network, metadata, plan=plan, stop=lambda: True), differences(metadata, network, inputs)
 
 
-def _replay_text(path: Path) -> object:
-    """Replay an image whose metadata are this text."""
+def with_text(path: Path) -> Path:
+    """Return an image beside a file whose text it has as metadata."""
     from PIL import PngImagePlugin
 
     from dreamopt.image.files import KEY
@@ -166,7 +166,12 @@ def _replay_text(path: Path) -> object:
     chunks.add_itxt(KEY, path.read_text(encoding="utf-8", errors="replace"))
     image = path.with_name(path.name + ".png")
     Image.fromarray(np.zeros((12, 14, 3), np.uint8)).save(image, pnginfo=chunks)
-    return _replay(image)
+    return image
+
+
+def _replay_text(path: Path) -> object:
+    """Replay an image whose metadata are this text."""
+    return _replay(with_text(path))
 
 
 def _preset(folder: Path) -> Path:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dreamopt.caffe.legacy import python2, skimage_names
 from dreamopt.caffe.legacy.string_io import StringIO
 
 Patch = Callable[[types.ModuleType], None]
@@ -53,26 +54,6 @@ def misc(module: types.ModuleType) -> None:
     fill(module, {name: getattr(special, name) for name in ("comb", "factorial", "factorial2", "factorialk", "logsumexp")})
 
 
-def skimage_io(module: types.ModuleType) -> None:
-    """Let ``imread`` take ``as_grey``."""
-    _rename(module, "imread", {"as_grey": "as_gray"})
-
-
-def skimage_restoration(module: types.ModuleType) -> None:
-    """Let the denoisers take the names of their parameters before scikit-image 0.19."""
-    _rename(module, "denoise_tv_bregman", {"max_iter": "max_num_iter"}, {"multichannel": "channel_axis"})
-    _rename(module, "denoise_tv_chambolle", {"n_iter_max": "max_num_iter"}, {"multichannel": "channel_axis"})
-    for name in ("denoise_bilateral", "denoise_wavelet", "denoise_nl_means"):
-        _rename(module, name, {}, {"multichannel": "channel_axis"})
-
-
-def skimage_filter(module: types.ModuleType) -> None:
-    """Make ``skimage.filter`` mean ``skimage.filters`` and the denoisers that were in it."""
-    from skimage import filters, restoration
-
-    module.__getattr__ = lambda name: getattr(filters if hasattr(filters, name) else restoration, name)  # type: ignore[method-assign]
-
-
 def ipython(module: types.ModuleType) -> None:
     """Show nothing, where there is no IPython."""
     module.__path__ = []
@@ -111,42 +92,33 @@ def six_moves(module: types.ModuleType) -> None:
     fill(module, {"reduce": functools.reduce, "cPickle": pickle, "cStringIO": StringIO})
 
 
-def _rename(module: types.ModuleType, function: str, renamed: Mapping[str, str], axes: Mapping[str, str] | None = None) -> None:
-    original = getattr(module, function, None)
-    if original is None:
-        return
-
-    @functools.wraps(original)
-    def with_old_names(*args: Any, **options: Any) -> Any:
-        for old, new in renamed.items():
-            if old in options:
-                options[new] = options.pop(old)
-        for old, new in (axes or {}).items():
-            if old in options:
-                options[new] = -1 if options.pop(old) else None
-        return original(*args, **options)
-
-    setattr(module, function, with_old_names)
+def _of_python(name: str) -> Patch:
+    return lambda module: fill(module, python2.names_of(name))
 
 
 PATCHES: dict[str, Patch] = {
     "numpy": numpy,
     "PIL.Image": pillow,
     "scipy.misc": misc,
-    "skimage.io": skimage_io,
-    "skimage.restoration": skimage_restoration,
+    "skimage.io": skimage_names.io,
+    "skimage.restoration": skimage_names.restoration,
+    "skimage.transform": skimage_names.transform,
+    "skimage.filters": skimage_names.filters,
+    **{name: _of_python(name) for name in ("sys", "itertools", "time", "collections", "urllib")},
 }
 """What is added to modules that are installed."""
 
 STUBS: dict[str, Patch] = {
     "scipy.misc": misc,
-    "skimage.filter": skimage_filter,
+    "skimage.filter": skimage_names.filter,
     "IPython": ipython,
     "IPython.display": ipython_display,
     "IPython.core": ipython,
     "IPython.core.display": ipython_display,
     "cStringIO": string_io,
     "StringIO": string_io,
+    "cPickle": _of_python("cPickle"),
+    "urllib2": _of_python("urllib2"),
     "six": six,
     "six.moves": six_moves,
 }

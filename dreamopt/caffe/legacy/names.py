@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib.abc
 import importlib.util
-import io
 import sys
 import types
 import warnings
@@ -14,7 +12,6 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 from dreamopt.caffe.legacy.modules import PATCHES, STUBS, Patch
-from dreamopt.caffe.legacy.string_io import StringIO
 
 
 class _Loader(importlib.abc.Loader):
@@ -66,17 +63,3 @@ def install() -> None:
         for name, patch in PATCHES.items():
             if name in sys.modules:
                 patch(sys.modules[name])
-
-
-def script_builtins() -> dict[str, Any]:
-    """Return builtins for the script itself, in which ``from io import StringIO`` gives Python 2's.
-
-    That is what 2to3 makes of cStringIO, and an image is saved into it.
-    """
-    own = types.ModuleType("io")
-    own.__dict__.update({name: getattr(io, name) for name in dir(io) if not name.startswith("__")}, StringIO=StringIO)
-
-    def importing(name: str, scope: Any = None, local: Any = None, names: Sequence[str] | None = (), level: int = 0) -> Any:
-        return own if name == "io" and level == 0 else builtins.__import__(name, scope, local, names or (), level)
-
-    return {**vars(builtins), "__import__": importing}

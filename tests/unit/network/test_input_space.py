@@ -144,6 +144,24 @@ def test_older_files(net: Path, text: str, lines: tuple[int, int]) -> None:
         np.testing.assert_allclose(load(net, mean=given).from_rgb(np.full((12, 12, 3), 200)), (200 - middle) * 0.00390625, rtol=1e-5)
 
 
+def test_c3ds_video_data_and_mean_volume(net: Path) -> None:
+    text = """layers { name: "data" type: VIDEO_DATA top: "data" top: "label"
+  image_data_param { source: "x" batch_size: 2 new_length: 4 crop_size: 12 new_height: 14 new_width: 15
+    MEAN } }
+layers { name: "c" type: CONVOLUTION3D bottom: "data" top: "c" convolution_param { num_output: 2 kernel_size: 3 kernel_depth: 3 } }
+"""
+    said = load(net, text.replace("MEAN", "mean_value: 98 scale: 0.5")).describe()
+    assert (said["mean"], said["scale"], said["sources"]["mean"]) == ([98, 98, 98], 0.5, f"{net}:3")
+    mean = np.random.default_rng(2).uniform(0, 255, (1, 3, 4, 14, 15)).astype(np.float32)
+    sizes = b"".join(bytes([number << 3, size]) for number, size in enumerate(mean.shape, 1))
+    length = len(mean.tobytes())
+    data = bytes([6 << 3 | 2, length & 0x7F | 0x80, length >> 7 & 0x7F | 0x80, length >> 14]) + mean.tobytes()
+    (net.parent / "mean.binaryproto").write_bytes(sizes + data)
+    network = load(net, text.replace("MEAN", 'mean_file: "mean.binaryproto"'))
+    assert network.preprocessing is not None
+    np.testing.assert_array_equal(network.preprocessing.mean_at((4, 12, 12)), mean[0, :, :, 1:13, 1:13])
+
+
 def test_a_prototxt_opens_nothing_elsewhere(net: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -228,7 +246,7 @@ def test_the_axes_of_a_mean(net: Path, shape: tuple[int, ...], axes: tuple[int, 
         ({"mean": [[1, 2], [3]]}, "the mean must be a number"),
         ({"mean": np.zeros((3, 0))}, r"mean of shape \(3, 0\) does not fit"),
         ({"scale": float("nan")}, "scale must be a finite number other than 0, not nan"),
-        ({"scale": "big"}, "scale must be a finite number other than 0, not big"),
+        ({"scale": "big"}, "scale must be a finite number other than 0, not 'big'"),
         ({"scale": True}, "scale must be a finite number other than 0, not True"),
         ({"channel_order": 3}, "channel_order must be BGR or RGB, not '3'"),
     ],
