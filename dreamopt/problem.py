@@ -34,7 +34,7 @@ from dreamopt.objective import Objective, as_objective, each
 from dreamopt.parts.arguments import check_flag, check_kind, check_seed, check_several
 from dreamopt.parts.checks import NOT_NEGATIVE, check_whole, shown
 from dreamopt.parts.evaluation import Evaluation as Evaluation
-from dreamopt.parts.memory import memory_errors
+from dreamopt.parts.memory import memory_errors, require_memory
 from dreamopt.parts.streams import Stream, streams
 from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, as_regularizer
 
@@ -197,7 +197,10 @@ class Problem:
 
     def start(self, seed: int = 0) -> Tensor:
         """Return the parameters to start from, (N, ...), on the net's device."""
-        return self.parametrization.start(self.space, self.streams(seed, 0)).detach()
+        # Numbers are drawn in float64, and the first step holds the parameters, their image and both gradients.
+        require_memory(24.0 * math.prod(self.shape), self._what(), str(self.network.device))
+        with memory_errors(lambda: f"the start of {self._what()}", str(self.network.device)):
+            return self.parametrization.start(self.space, self.streams(seed, 0)).detach()
 
     def x0(self, seed: int = 0) -> FloatVector:
         """Return the start as a flat float64 vector, for scipy.

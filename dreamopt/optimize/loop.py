@@ -22,10 +22,12 @@ from dreamopt.optimize.result import Callback, Progress, Result, checked_callbac
 from dreamopt.optimize.state import LastFinite, RunState, accept_or_roll_back, damped, is_finite
 from dreamopt.parts.arguments import check_flag, check_kind, check_seed
 from dreamopt.parts.checks import NOT_NEGATIVE, Range, check_whole
+from dreamopt.parts.memory import memory_errors
 from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Evaluation, Problem
 
 
+@memory_errors(lambda: "the optimization")
 def run(
     problem: Problem,
     optimizer: Optimizer | None = None,
@@ -105,6 +107,8 @@ def run(
         If that is so for all samples; the message names the layer that stopped the gradient.
     OptimizeError
         For a checkpoint that is damaged, or of another run.
+    OutOfMemoryError
+        If memory is lacking, on any device.
     UsageError
         For numbers out of range.
 
