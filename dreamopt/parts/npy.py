@@ -70,9 +70,13 @@ def read_npy(path: StrPath, what: str, error: type[DreamoptError], kinds: str = 
             raise error(f"{fault}: its header is damaged ({printable(problem, _SHOWN) or type(problem).__name__})") from problem
         if dtype.kind not in kinds:
             raise error(f"{fault}: it has values of type {printable(dtype, _SHOWN)}")
-        count, rest = math.prod(shape), os.fstat(stream.fileno()).st_size - stream.tell()
-        if not all(type(length) is int and length >= 0 for length in shape) or len(shape) > 32 or count * dtype.itemsize > rest:
-            raise error(f"{fault}: it is truncated, or damaged: {rest} bytes follow a header that says the shape {shape} of {dtype}")
+        rest = os.fstat(stream.fileno()).st_size - stream.tell()
+        is_shape = len(shape) <= 32 and all(type(length) is int and length >= 0 for length in shape)
+        count = math.prod(shape) if is_shape else 0
+        if not is_shape or count * dtype.itemsize > rest:
+            raise error(
+                f"{fault}: it is truncated, or damaged: {rest} bytes follow a header that says the shape {printable(shape, _SHOWN)} of {dtype}"
+            )
         values: NDArray[Any] = np.fromfile(stream, dtype, count)
         return values.reshape(shape, order="F" if by_columns else "C")
 
