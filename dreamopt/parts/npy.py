@@ -74,9 +74,8 @@ def read_npy(path: StrPath, what: str, error: type[DreamoptError], kinds: str = 
         is_shape = len(shape) <= 32 and all(type(length) is int and length >= 0 for length in shape)
         count = math.prod(shape) if is_shape else 0
         if not is_shape or count * dtype.itemsize > rest:
-            raise error(
-                f"{fault}: it is truncated, or damaged: {rest} bytes follow a header that says the shape {printable(shape, _SHOWN)} of {dtype}"
-            )
+            shown = f"{printable(shape, _SHOWN)} of {dtype}"
+            raise error(f"{fault}: it is truncated, or damaged: {rest} bytes follow a header that says the shape {shown}")
         values: NDArray[Any] = np.fromfile(stream, dtype, count)
         return values.reshape(shape, order="F" if by_columns else "C")
 
