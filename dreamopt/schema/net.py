@@ -12,6 +12,7 @@ from dreamopt.parts.limits import exceeds
 from dreamopt.parts.reading import UTF_MARKS, decode_text, open_regular
 from dreamopt.schema.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, V1LayerParameter
 from dreamopt.schema.check import check_structure
+from dreamopt.schema.crop_offsets import align_crops
 from dreamopt.schema.file_type import describe_file_type, describe_message, is_text
 from dreamopt.schema.forks import normalize_fork_fields
 from dreamopt.schema.input_transform import InputTransform, input_transforms
@@ -255,6 +256,7 @@ def _finish(
             "see their include and exclude"
         )
     check_numbers(upgraded.layer, kept_locations)
+    align_crops(upgraded, kept_locations, changes)
     transforms = input_transforms(upgraded.layer, kept_locations, changes)
     remainder = Remainder() if partial else None
     kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item, optimized, remainder)

@@ -289,9 +289,18 @@ FORKS = {
     "psroi_pooling_param": "PSROIPoolingParameter",
     "reorg_param": "ReorgParameter",
     "normalize_bbox_param": "NormalizeParameter",
+    "video_data_param": "VideoDataParameter",
+    "unpooling_param": "UnpoolingParameter",
+    "filter_param": "FilterParameter",
+}
+# fields with NVIDIA's and Intel's own numbers
+FORK_FIELDS = {
+    *(f"BatchNormParameter.{name}" for name in ("Engine", "engine", "scale_filler", "bias_filler", "scale_bias")),
+    *(f"BlobProto.{name}" for name in ("RawType", "raw_data_type", "raw_diff_type", "raw_data", "raw_diff")),
+    "RawType",
 }
 # parts of DetectionOutput's, and of TransformationParameter
-FORK_MESSAGES = {*FORKS.values(), "NonMaximumSuppressionParameter", "SaveOutputParameter", "ResizeParameter"}
+FORK_MESSAGES = {*FORKS.values(), "LabelMap", "LabelMapItem", "NonMaximumSuppressionParameter", "SaveOutputParameter", "ResizeParameter"}
 
 
 def test_descriptors_are_caffes(oracle: Oracle) -> None:
@@ -309,7 +318,7 @@ result["descriptors"] = np.frombuffer(file.SerializeToString(), np.uint8)
     ours = descriptor_pb2.FileDescriptorProto()
     caffe_pb2.DESCRIPTOR.CopyToProto(ours)
     extra = {key for key in _facts(ours, ".dreamopt.schema.") if key.split(".")[0] in FORK_MESSAGES}
-    extra |= {*(f"LayerParameter.{field}" for field in FORKS), "TransformationParameter.resize_param"}
+    extra |= {*(f"LayerParameter.{field}" for field in FORKS), "TransformationParameter.resize_param", *FORK_FIELDS}
     for message in ours.message_type:
         extra |= {f"{message.name}.{field.name}" for field in message.field if field.number >= OUR_NUMBERS}
     assert {k: v for k, v in _facts(ours, ".dreamopt.schema.").items() if k not in extra} == {

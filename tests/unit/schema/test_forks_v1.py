@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ from dreamopt.engine import Layer, Net
 from dreamopt.engine.layer_types import known_types, registered
 from dreamopt.errors import DreamoptWarning, PrototxtError
 from dreamopt.schema import parse_net
+from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
+from dreamopt.schema.crop_offsets import align_crops
 from dreamopt.schema.layer_types import type_of_word
-from dreamopt.schema.upgrade import V1_TYPES
+from dreamopt.schema.location import SourceLocation
+from dreamopt.schema.textformat import Reading
+from dreamopt.schema.upgrade import V1_TYPES, upgrade
 
 DATA = 'input: "data" input_dim: [2, 3, 7, 5]\n'
 
@@ -126,3 +131,68 @@ def test_an_unknown_word_in_a_layer_that_stays_is_an_error() -> None:
 def test_an_unknown_phase_is_an_error_wherever_it_stands() -> None:
     with pytest.raises(PrototxtError, match="'phase' is 'TESTING'"):
         parse_net(DATA + 'layer { name: "r" type: "ReLU" bottom: "data" top: "r" include { phase: TESTING } }')
+
+
+# ---- the offsets of CROP
+
+
+def fcn32(crop: str = "") -> str:
+    """Return FCN-32s in V1, as published in 2014, narrow: its deconvolution is cropped to the image, by no offset that is said."""
+    text, bottom = 'input: "data" input_dim: [1, 3, 70, 90]\n', "data"
+    for group, count in enumerate((2, 2, 3, 3, 3), 1):
+        for number in range(1, count + 1):
+            name, pad = f"conv{group}_{number}", 100 if group == number == 1 else 1
+            text += f'layers {{ name: "{name}" type: CONVOLUTION bottom: "{bottom}" top: "{name}" convolution_param {{'
+            text += f" num_output: 2 kernel_size: 3 pad: {pad} }} }}\n"
+            text += f'layers {{ name: "relu{group}_{number}" type: RELU bottom: "{name}" top: "{name}" }}\n'
+            bottom = name
+        text += f'layers {{ name: "pool{group}" type: POOLING bottom: "{bottom}" top: "pool{group}" pooling_param {{ kernel_size: 2 stride: 2 }} }}\n'
+        bottom = f"pool{group}"
+    return (
+        text
+        + f"""
+        layers {{ name: "fc6" type: CONVOLUTION bottom: "pool5" top: "fc6" convolution_param {{ num_output: 2 kernel_size: 7 }} }}
+        layers {{ name: "up" type: DECONVOLUTION bottom: "fc6" top: "up" convolution_param {{ num_output: 2 kernel_size: 64 stride: 32 }} }}
+        layers {{ name: "score" type: CROP bottom: "up" bottom: "data" top: "score" {crop} }}
+        """
+    )
+
+
+def test_a_crop_of_v1_finds_its_offset() -> None:
+    net = parse_net(fcn32(), "n")
+    assert list(net.param.layer[-1].crop_param.offset) == [19, 19], "as published for Caffe 1.0"
+    assert net.changes[-1].endswith("layer 'score' (Crop) has the offset 19x19 at which its bottoms lie over each other")
+    assert Net(net).blobs["score"].shape == (1, 2, 70, 90)
+    assert list(parse_net(fcn32("crop_param { offset: 3 }")).param.layer[-1].crop_param.offset) == [3]
+
+
+def test_the_offsets_of_fcn8s_are_those_that_its_v2_file_says(shared: Path) -> None:
+    text = (shared / "nets" / "fcn8s_pascal_val.prototxt").read_text()
+    param, locations = upgraded(text)
+    expected = [list(layer.crop_param.offset) for layer in param.layer if layer.type == "Crop"]
+    for layer, location in zip(param.layer, locations, strict=True):
+        if layer.type == "Crop":
+            layer.ClearField("crop_param")
+            object.__setattr__(location, "newer", LayerParameter(type="Crop"))
+    align_crops(param, locations, [])
+    found = [list(layer.crop_param.offset) for layer in param.layer if layer.type == "Crop"]
+    assert found == [[offset] * 2 for [offset] in expected] == [[5, 5], [9, 9], [31, 31]]
+
+
+def upgraded(text: str) -> tuple[NetParameter, list[SourceLocation]]:
+    param = NetParameter()
+    reading = Reading(text, param, "n")
+    return upgrade(param, reading.layers, reading.top, [])
+
+
+def test_a_crop_that_cannot_be_aligned_is_refused() -> None:
+    start = 'input: "data" input_dim: [1, 3, 9, 9] input: "other" input_dim: [1, 3, 9, 9]\n'
+    pool = 'layers { name: "p" type: POOLING bottom: "data" top: "p" pooling_param { kernel_size: 2 stride: %d } }\n'
+    crop = 'layers { name: "c" type: CROP bottom: "%s" bottom: "%s" top: "c" }'
+    for text, message in (
+        (start + pool % 1 + crop % ("p", "other"), "no layer lies below both"),
+        (start + pool % 2 + crop % ("data", "p"), "one is 1/2 times the other in size"),
+        (start + pool % 1 + crop % ("data", "p"), "the offset would be 1/2"),
+    ):
+        with pytest.raises(PrototxtError, match=rf"^n:3: layer 'c' \(Crop\) cannot align '.*' with '.*': {message}"):
+            parse_net(text, "n")
