@@ -70,12 +70,9 @@ def read_npy(path: StrPath, what: str, error: type[DreamoptError], kinds: str = 
             raise error(f"{fault}: its header is damaged ({printable(problem, _SHOWN) or type(problem).__name__})") from problem
         if dtype.kind not in kinds:
             raise error(f"{fault}: it has values of type {printable(dtype, _SHOWN)}")
-        rest = os.fstat(stream.fileno()).st_size - stream.tell()
-        is_shape = len(shape) <= 32 and all(type(length) is int and length >= 0 for length in shape)
-        count = math.prod(shape) if is_shape else 0
-        if not is_shape or count * dtype.itemsize > rest:
-            shown = f"{printable(shape, _SHOWN)} of {dtype}"
-            raise error(f"{fault}: it is truncated, or damaged: {rest} bytes follow a header that says the shape {shown}")
+        count, rest = math.prod(shape), os.fstat(stream.fileno()).st_size - stream.tell()
+        if any(length < 0 for length in shape) or len(shape) > 32 or count * dtype.itemsize > rest:
+            raise error(f"{fault}: it is truncated, or damaged: {rest} bytes follow a header that says the shape {shape} of {dtype}")
         values: NDArray[Any] = np.fromfile(stream, dtype, count)
         return values.reshape(shape, order="F" if by_columns else "C")
 
@@ -97,7 +94,7 @@ def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
             raise ValueError("it is no mapping of descr, fortran_order and shape")
         dtype = np.dtype(fields["descr"])
-    if not isinstance(fields["shape"], tuple):
+    if not isinstance(fields["shape"], tuple) or not all(type(length) is int for length in fields["shape"]):
         raise ValueError(f"its shape is {fields['shape']}")
     if not isinstance(fields["fortran_order"], bool):
         raise ValueError(f"its fortran_order is {fields['fortran_order']}")
