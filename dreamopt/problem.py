@@ -31,9 +31,10 @@ from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
 from dreamopt.network.network import Redirected
 from dreamopt.objective import Objective, as_objective, each
-from dreamopt.parts.checks import NOT_NEGATIVE, check_whole
+from dreamopt.parts.arguments import check_flag, check_kind, check_seed, check_several
+from dreamopt.parts.checks import NOT_NEGATIVE, check_whole, shown
 from dreamopt.parts.evaluation import Evaluation as Evaluation
-from dreamopt.parts.memory import memory_errors
+from dreamopt.parts.memory import memory_errors, require_memory
 from dreamopt.parts.streams import Stream, streams
 from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, as_regularizer
 
@@ -125,13 +126,19 @@ class Problem:
         self.transforms = as_transforms(transforms)
         self.seen = self._seen_size()
         self.objective = as_objective(objective).bind(network, self.seen)
-        several = [regularizers] if isinstance(regularizers, Regularizer | str) else regularizers
+        several: Sequence[Any] = [regularizers]
+        if not isinstance(regularizers, Regularizer | str):
+            several = check_several("regularizers", regularizers, "regularizers or their strings")
         parsed = [as_regularizer(regularizer) for regularizer in several]
         self.penalties = tuple(r for r in parsed if isinstance(r, Penalty))
         self.projections = tuple(r for r in parsed if isinstance(r, Projection))
         self.parametrization = as_parametrization(Pixels() if parametrization is None else parametrization)
+        if items is not None:
+            items = tuple(check_whole("a sample's number", item, NOT_NEGATIVE) for item in check_several("items", items, "whole numbers"))
+        if batch is not None:
+            batch = check_whole("the number of samples of a batch", batch)
         self.n = self._count(batch, items)
-        self.items = tuple(range(self.n)) if items is None else tuple(items)
+        self.items = tuple(range(self.n)) if items is None else items
         self.shape = (self.n, *self.parametrization.shape(self.space))
 
     def _seen_size(self) -> tuple[int, ...] | None:
@@ -154,7 +161,8 @@ class Problem:
         """
         if self.objective.coupled:
             raise UsageError(f"objective {self.objective} compares the samples of a batch, so that none can be taken out of it")
-        wrong = [place for place in places if not 0 <= place < self.n]
+        places = [check_whole("a place", place, NOT_NEGATIVE) for place in check_several("places", places, "whole numbers")]
+        wrong = [place for place in places if place >= self.n]
         if wrong or not places:
             raise UsageError(f"select needs places from 0 to {self.n - 1}, not {list(places)}")
         part = copy.copy(self)
@@ -185,11 +193,14 @@ class Problem:
 
     def streams(self, seed: int, step: int) -> list[Stream]:
         """Return the samples' random streams at a step."""
-        return streams(seed, self.items, step)
+        return streams(check_seed("seed", seed), self.items, step)
 
     def start(self, seed: int = 0) -> Tensor:
         """Return the parameters to start from, (N, ...), on the net's device."""
-        return self.parametrization.start(self.space, self.streams(seed, 0)).detach()
+        # Numbers are drawn in float64, and the first step holds the parameters, their image and both gradients.
+        require_memory(24.0 * math.prod(self.shape), self._what(), str(self.network.device))
+        with memory_errors(lambda: f"the start of {self._what()}", str(self.network.device)):
+            return self.parametrization.start(self.space, self.streams(seed, 0)).detach()
 
     def x0(self, seed: int = 0) -> FloatVector:
         """Return the start as a flat float64 vector, for scipy.
@@ -225,6 +236,7 @@ class Problem:
     def values_and_argmax(self, params: Tensor, context: StepContext | None = None, seed: int = 0) -> tuple[Tensor, Tensor | None]:
         """Return the values as `value`, and `Evaluation.is_argmax`, both of one forward pass."""
         context = self._with_image_space(context)
+        params = self._checked(params)
         image, alpha = self.parametrization.image(params, self.space), self.parametrization.alpha(params, self.space)
         score, is_argmax = self._score(image, alpha, context, seed)
         return score - self._penalty(image, context), is_argmax
@@ -234,6 +246,7 @@ class Problem:
 
         The gradient is the derivative, unless ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
+        params, redirect = self._checked(params), check_flag("redirect", redirect)
         with memory_errors(self._what, str(self.network.device)):
             return self._evaluate(params, context, seed, redirect)
 
@@ -270,7 +283,7 @@ class Problem:
         return replace(evaluation, redirected=torch.stack([none, *at.values()]).any(0), redirected_at=at)
 
     def _with_image_space(self, context: StepContext | None) -> StepContext:
-        if context is not None and context.space is self.space:
+        if context is not None and check_kind("context", context, StepContext, "a StepContext").space is self.space:
             return context
         return replace(StepContext() if context is None else context, space=self.space)
 
@@ -337,13 +350,26 @@ class Problem:
         return total, -evaluation.gradient.reshape(-1).cpu().numpy().astype(np.float64)
 
     def _tensor(self, params: Tensor | FloatVector) -> Tensor:
-        tensor = params.detach() if isinstance(params, Tensor) else torch.from_numpy(np.array(params, dtype=np.float64))
+        try:
+            tensor = params.detach() if isinstance(params, Tensor) else torch.from_numpy(np.array(params, dtype=np.float64))
+        except (TypeError, ValueError, OverflowError) as problem:
+            raise UsageError(f"parameters are a tensor or a vector of numbers, not {shown(params)}") from problem
         count = int(np.prod(self.shape))
         if tensor.numel() != count:
             raise UsageError(
                 f"{tensor.numel()} parameters of shape {tuple(tensor.shape)} were given, but the problem has {count}: {self.shape}"
             )
         return tensor.to(dtype=self.network.dtype, device=self.network.device).reshape(self.shape)
+
+    def _checked(self, params: Tensor) -> Tensor:
+        """Refuse parameters of another shape or kind, which torch would stretch or fail on."""
+        check_kind("params", params, Tensor, "a tensor")
+        if tuple(params.shape) != self.shape or not params.is_floating_point():
+            raise UsageError(
+                f"the parameters are of shape {tuple(params.shape)} and type {params.dtype}, but the problem's are floating-point numbers "
+                f"of shape {self.shape}"
+            )
+        return params
 
     def _transformed(self, image: Tensor, context: StepContext, seed: int) -> Tensor:
         """Return what the net sees, (N views, C, H', W'), all views of a sample side by side."""

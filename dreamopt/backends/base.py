@@ -204,12 +204,9 @@ def pick_device(device: str | torch.device) -> torch.device:
     BackendError
         For a device that this machine or this torch does not have.
     """
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        picked = torch.device(device)
-    except RuntimeError as problem:
-        raise BackendError(f"'{device}' is no device; use auto, cpu, cuda or cuda:NUMBER") from problem
+    picked = _named(device)
     if picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count():
         raise BackendError(f"device '{device}' is not here: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA device(s)")
     return picked
@@ -223,12 +220,18 @@ def caffe_device(device: str | torch.device) -> int | str:
     BackendError
         For what names no device, or none of Caffe's.
     """
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return "auto"
-    try:
-        picked = torch.device(device)
-    except RuntimeError as problem:
-        raise BackendError(f"'{device}' is no device; use auto, cpu, cuda or cuda:NUMBER") from problem
+    picked = _named(device)
     if picked.type not in ("cpu", "cuda"):
         raise BackendError(f"Caffe computes on cpu or cuda, not on '{device}'")
     return "cpu" if picked.type == "cpu" else picked.index or 0
+
+
+def _named(device: object) -> torch.device:
+    if isinstance(device, str | torch.device):
+        try:
+            return torch.device(device)
+        except RuntimeError:
+            pass
+    raise BackendError(f"'{device}' is no device; use auto, cpu, cuda or cuda:NUMBER")

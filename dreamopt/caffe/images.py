@@ -47,8 +47,13 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> npt.NDAr
         image = image[:, :, :3] if image.shape[2] == 4 else image[:, :, 0]
     # In strips, since scikit-image goes through float64.
     rows = max(1, _STRIP // max(1, image[:1].size))
-    strips = [_floats(image[top : top + rows], color) for top in range(0, len(image), rows)]
-    return np.concatenate(strips) if len(strips) > 1 else strips[0]
+    first = _floats(image[:rows], color)
+    if len(first) == len(image):
+        return first
+    floats = np.empty((len(image), *first.shape[1:]), np.float32)
+    for top in range(0, len(image), rows):
+        floats[top : top + rows] = _floats(image[top : top + rows], color)
+    return floats
 
 
 def _floats(image: Array, color: bool) -> npt.NDArray[np.float32]:

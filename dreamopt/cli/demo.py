@@ -9,7 +9,7 @@ import click
 @click.option("-o", "--out", default="demo", show_default=True, metavar="DIR", help="Where the sheets and images go.")
 @click.option("--steps", type=int, default=160, show_default=True, help="Steps per image.")
 @click.option("--size", type=int, default=128, show_default=True, help="Pixels.")
-@click.option("--filters", default=8, show_default=True, help="Filters per layer.")
+@click.option("--filters", type=click.IntRange(min=1), default=8, show_default=True, help="Filters per layer.")
 @click.option("--batch-size", default=16, show_default=True, help="Images made together.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(out: str, steps: int, size: int, filters: int, batch_size: int, quiet: bool) -> None:

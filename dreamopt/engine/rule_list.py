@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits, backward_rules
 from dreamopt.errors import UsageError
+from dreamopt.parts.arguments import check_several, check_text
 from dreamopt.parts.calls import parse_part
 
 FIRST = "first"
@@ -100,11 +101,11 @@ def parse_rules(rules: str | BackwardRule | Sequence[str | BackwardRule]) -> Bac
     if isinstance(rules, BackwardRule):
         return rules
     entries: list[tuple[str, BackwardRule]] = []
-    for text in [rules] if isinstance(rules, str) else rules:
+    for text in [rules] if isinstance(rules, str) else check_several("rule", rules, "rules or their strings"):
         if isinstance(text, BackwardRule):
             entries += text.entries if isinstance(text, RuleList) else [(ALL, text)]
             continue
-        for entry in _split(text, ","):
+        for entry in _split(check_text("a rule", text), ","):
             *patterns, rule = _split(entry, ":")
             pattern = ":".join(patterns).strip() if patterns else ALL
             if not pattern or not rule.strip():

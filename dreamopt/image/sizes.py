@@ -40,7 +40,7 @@ def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepC
     Raises
     ------
     OutOfMemoryError
-        If the image itself, or one of the images that the transforms make, takes more memory than is free.
+        If a transform makes an image larger than the memory that is free; the image itself is its maker's to check.
 
     Examples
     --------
@@ -52,8 +52,9 @@ def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepC
     image = torch.empty((1, *space.shape), dtype=space.like.dtype, device="meta")
     bounds = [None if bound is None else bound.to("meta") for bound in (space.low, space.high)]
     shadow = replace(context, space=replace(space, low=bounds[0], high=bounds[1], like=space.like.to("meta")))
-    size, real = _checked(space, tuple(image.shape[2:]), None), replace(context, space=space)
+    size, real = tuple(image.shape[2:]), replace(context, space=space)
     for place, transform in enumerate(transforms):
+        before = math.prod(size)
         try:
             with torch.device("meta"):
                 size = tuple(transform(image, [_Shapes(0, 0).fold_in(0, 0, place)], shadow).shape[2:])
@@ -63,12 +64,8 @@ def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepC
             with memory_errors(lambda transform=transform: f"the transform {transform}"):  # type: ignore[misc]  # a default binds it
                 given = space.like.expand(1, space.shape[0], *size)
                 size = tuple(transform(given, [Stream(0, 0).fold_in(0, 0, place)], real).shape[2:])
-        image = torch.empty((1, space.shape[0], *_checked(space, size, transform)), dtype=space.like.dtype, device="meta")
-    return size
-
-
-def _checked(space: ImageSpace, size: tuple[int, ...], transform: Transform | None) -> tuple[int, ...]:
-    maker = "" if transform is None else f", which the transform {transform} makes,"
-    what = f"an image of {' x '.join(map(str, reversed(size)))} pixels{maker}"
-    require_memory(space.like.element_size() * space.shape[0] * math.prod(size), what, str(space.like.device))
-    return size
+        if math.prod(size) > before:
+            what = f"an image of {size[1]} x {size[0]} pixels, which the transform {transform} makes,"
+            require_memory(space.like.element_size() * space.shape[0] * math.prod(size), what, str(space.like.device))
+        image = torch.empty((1, space.shape[0], *size), dtype=space.like.dtype, device="meta")
+    return size[0], size[1]

@@ -10,6 +10,7 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import Colour, colour_tensor
 from dreamopt.image.sets import SETS
+from dreamopt.parts.arguments import check_several
 from dreamopt.parts.calls import parse_part
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.part import Part, origin
@@ -101,7 +102,8 @@ def parse_transforms(text: str) -> list[Transform]:
 def as_transforms(transforms: Sequence[Transform | str] | Transform | str) -> tuple[Transform, ...]:
     """Return the transforms of a sequence, or of one, strings parsed by `parse_transforms`; UsageError for anything else."""
     found: list[Transform] = []
-    for entry in [transforms] if isinstance(transforms, Transform | str) else transforms:
+    one_alone = isinstance(transforms, Transform | str)
+    for entry in [transforms] if one_alone else check_several("transforms", transforms, "transforms or their strings"):
         if isinstance(entry, str):
             found += parse_transforms(entry)
         elif isinstance(entry, Transform):

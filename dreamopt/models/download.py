@@ -53,12 +53,14 @@ def download(
 
     Raises
     ------
+    UsageError
+        For a number out of its range.
     ModelError
         When no address gives the file, or what they give disagrees with the published checksum.
     """
-    timeout = check_number("timeout", timeout, Range(0, 86400, above=True), ModelError)
-    retries = check_whole("retries", retries, Range(0, 1000), ModelError)
-    pause = check_number("pause", pause, Range(0, 3600), ModelError)
+    timeout = check_number("timeout", timeout, Range(0, 86400, above=True))
+    retries = check_whole("retries", retries, Range(0, 1000))
+    pause = check_number("pause", pause, Range(0, 3600))
     target = folder / remote.name
     faults = []
     try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dreamopt.backends.base import LayerInfo, NetGraph
 from dreamopt.errors import TargetError, UsageError, suggest
 from dreamopt.network.label_forms import LabelText, read_form
+from dreamopt.parts.arguments import check_several
 from dreamopt.parts.reading import UTF_MARKS, decode_text, read_bytes
 from dreamopt.schema.file_type import describe_file_type, is_text
 
@@ -58,7 +59,8 @@ def read_labels(labels: str | os.PathLike[str] | Sequence[str] | None, counts: C
         return None
     notes: list[str] = []
     if not isinstance(labels, str | os.PathLike):
-        names, what, said = [str(label).strip() for label in labels], "labels", LabelText([], "")
+        several = check_several("labels", labels, "names, or a path")
+        names, what, said = [str(label).strip() for label in several], "labels", LabelText([], "")
     else:
         what = f"the labels file '{os.fspath(labels)}'"
         text, notes = _text(labels, what)

@@ -24,6 +24,8 @@ from dreamopt.network.input_space import NAMES, InputSpace, input_space
 from dreamopt.network.labels import class_counts, read_labels
 from dreamopt.network.network import Network, kind_of
 from dreamopt.network.preprocessing import ZOO_MEAN
+from dreamopt.parts.arguments import check_flag, check_kind, check_path, check_seed, check_several, check_text, check_texts
+from dreamopt.parts.checks import POSITIVE, SIDE, Range, check_number, check_whole
 from dreamopt.schema import NetDef, read_mean, read_net
 
 EMBEDDED = "tiny"
@@ -138,7 +140,25 @@ def load_net(
     BackendError
         For an unknown backend or device, or a Caffe that is missing, too old, or refuses the net.
     """
-    open_net = opener(backend)
+    if not isinstance(prototxt_or_name, NetDef | None):
+        check_path("prototxt_or_name", prototxt_or_name)
+    for what, path in (("weights", weights), ("python", python), ("labels", labels)):
+        if path is not None and not (what != "weights" and isinstance(path, Sequence)):
+            check_path(what, path)
+    for what, text in (("phase", phase), ("input", "" if input is None else input)):
+        check_text(what, text)
+    seed, level = check_seed("seed", seed), check_whole("level", level, Range(-(2**31), 2**31 - 1))
+    stages, strict = check_texts("stages", stages, "names"), check_flag("strict", strict)
+    timeout = check_number("timeout", timeout, POSITIVE)
+    start_timeout = check_number("start_timeout", start_timeout, POSITIVE)
+    if default_input_size is not None:
+        height, width = _pair(default_input_size)
+        default_input_size = height, width
+    if known is not None:
+        check_kind("known", known, Mapping, "a mapping")
+    if allow_python_layers is not None:
+        allow_python_layers = check_flag("allow_python_layers", allow_python_layers)
+    open_net = opener(check_text("backend", backend))
     feeds, feed_files = read_feed(feed)
     given: dict[str, Any] = {"mean": mean, "channel_order": channel_order, "scale": scale}
     known_from, files = "catalogue", [weights, labels]
@@ -203,6 +223,13 @@ def load_net(
     files += feed_files
     network.files = tuple(dict.fromkeys(os.fspath(path) for path in files if isinstance(path, str | os.PathLike)))
     return network
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    sides = tuple(check_whole("default_input_size", side, SIDE) for side in check_several("default_input_size", size, "numbers"))
+    if len(sides) != 2:
+        raise UsageError(f"default_input_size must be (height, width), not {sides}")
+    return sides[0], sides[1]
 
 
 def _input_space(

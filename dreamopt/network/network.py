@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, parse_rules
@@ -20,7 +20,8 @@ from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.objective import ImageValue, ReferenceImage, with_units
-from dreamopt.parts.checks import SIDE, check_whole
+from dreamopt.parts.arguments import check_flag, check_kind, check_text, check_texts
+from dreamopt.parts.checks import SIDE, check_whole, shown
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import memory_errors
 from dreamopt.schema.not_computed import NotComputed
@@ -40,6 +41,13 @@ def kind_of(item: Shape) -> str:
     'a volume (channels, depth, height, width) of (3, 16, 112, 112)'
     """
     return f"{_KINDS.get(len(item), 'an array')} of {item}"
+
+
+def _as_image(image: object) -> NDArray[Any]:
+    array = np.asarray(image)
+    if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "uif":
+        raise ImageError(f"an image is a file's path or an array (H, W, 3), RGB, 0-255, not {shown(image)}")
+    return array
 
 
 class Network:
@@ -183,6 +191,7 @@ class Network:
         TargetError
             With the names that come near.
         """
+        check_text("a layer's name", layer, TargetError)
         lacking = self._lacking(layer)
         if lacking is not None:
             raise TargetError(str(lacking))
@@ -260,7 +269,9 @@ class Network:
         dict of str to Tensor
             (N, C, H, W) or (N, K) by name; (N, 1) where the layer writes a number for each sample.
         """
-        names = [self.resolve(layer) for layer in layers]
+        names = [self.resolve(layer) for layer in check_texts("layers", layers, "names")]
+        check_kind("the input", x, Tensor, "a tensor", ShapeError)
+        between_layers = check_flag("between_layers", between_layers)
         if tuple(x.shape[1:2]) != self.input_shape[:1] or x.dim() != len(self.input_shape) + 1:
             raise ShapeError(
                 f"the input must be of shape (N, {', '.join(map(str, self.input_shape))}) up to its size, not {tuple(x.shape)}"
@@ -327,7 +338,7 @@ class Network:
 
     def find_label(self, label: str) -> int:
         """Return the number of the class with this name; TargetError where it is none, or several."""
-        return find_label(self.labels, label)
+        return find_label(self.labels, check_text("a class's name", label, TargetError))
 
     def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
         """Return images (N, C, H, W) of the input space as (N, H, W, 3), float, RGB, cut to 0-255; see `Preprocessing.to_rgb`."""
@@ -362,7 +373,7 @@ class Network:
         if not self.has_image_input:
             raise ImageError(f"the net's input '{self.input_name}' is {kind_of(self.input_shape)}, not a picture")
         pair = self.item_shape(size)[1:]
-        whole = read_image(image, pair) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else np.asarray(image)
+        whole = read_image(image, pair) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else _as_image(image)
         x = self.from_rgb(covering(whole, pair))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}

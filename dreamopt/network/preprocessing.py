@@ -17,7 +17,8 @@ from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.channels import as_colours, checked_channels, planes_of, shown_as
-from dreamopt.parts.checks import plain_number
+from dreamopt.parts.arguments import check_kind
+from dreamopt.parts.checks import LARGEST, plain_number, shown
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
 """Mean of the ImageNet images in blue, green, red: what Caffe's model zoo subtracts."""
@@ -92,6 +93,10 @@ class Preprocessing:
             (N, H, W, 3) or (H, W, 3), for volumes (N, D, H, W, 3) or (D, H, W, 3), float, red, green, blue, cut to 0-255; grids are
             larger than (H, W).
         """
+        check_kind("images", x, Tensor, "a tensor", ImageError)
+        if x.dim() not in (self.axes + 1, self.axes + 2) or x.shape[-1 - self.axes] != self.channels or not x.is_floating_point():
+            wanted = f"(N, {self.channels}, {_AXES[self.axes]})"
+            raise ImageError(f"images of the input space are floating-point numbers of shape {wanted}, not {tuple(x.shape)} of {x.dtype}")
         mean = torch.as_tensor(self.mean_at(tuple(x.shape[-self.axes :])), dtype=x.dtype, device=x.device)
         grey = (x.detach() / self.scale + mean).clamp(0, 255).movedim(-1 - self.axes, -3)  # frames before channels
         shown = as_colours(grey.reshape(-1, *grey.shape[-3:]), shown_as(checked_channels(channels), self.channels), self.order)
@@ -116,7 +121,10 @@ class Preprocessing:
         ImageError
             For another number of channels.
         """
-        array = np.asarray(picture, dtype=np.float64)
+        try:
+            array = np.asarray(picture, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError) as problem:
+            raise ImageError(f"an image is an array of numbers, not {shown(picture)}") from problem
         try:
             planes = planes_of(array, self.channels, self.order, self.axes)
         except ValueError as problem:
@@ -169,8 +177,8 @@ def preprocessing_of(
 
 def _scale(scale: object) -> float:
     value = plain_number(scale)
-    if value is None or value == 0 or not np.isfinite(value):
-        raise UsageError(f"scale must be a finite number other than 0, not {scale if value is None else value}")
+    if value is None or value == 0 or not abs(value) < LARGEST:
+        raise UsageError(f"scale must be a finite number other than 0, not {shown(scale)}")
     return float(value)
 
 
@@ -185,7 +193,7 @@ def _mean(
         return np.array(zoo), None, [f"mean {', '.join(f'{v:g}' for v in zoo)} (that of Caffe's model zoo)"]
     try:
         array = np.asarray(mean, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, OverflowError) as problem:
         raise UsageError(f"the mean must be a number, one for each channel or an array (C, H, W), not {str(mean)[:100]!r}") from problem
     if not np.isfinite(array).all():
         raise UsageError("the mean holds values that are not finite")

@@ -17,14 +17,17 @@ from dreamopt.optimize.optimizer import LineSearch, Optimizer, SearchContext, St
 from dreamopt.optimize.optimizers.adam import Adam
 from dreamopt.optimize.patience import Patience
 from dreamopt.optimize.redirected import ascend_redirected
-from dreamopt.optimize.restart import Restart, Start, checked_start, find_start
-from dreamopt.optimize.result import Callback, Progress, Result, make_result
+from dreamopt.optimize.restart import Restart, Start, checked_restarts, checked_start, find_start
+from dreamopt.optimize.result import Callback, Progress, Result, checked_callbacks, make_result
 from dreamopt.optimize.state import LastFinite, RunState, accept_or_roll_back, damped, is_finite
+from dreamopt.parts.arguments import check_flag, check_kind, check_seed
 from dreamopt.parts.checks import NOT_NEGATIVE, Range, check_whole
+from dreamopt.parts.memory import memory_errors
 from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Evaluation, Problem
 
 
+@memory_errors(lambda: "the optimization")
 def run(
     problem: Problem,
     optimizer: Optimizer | None = None,
@@ -104,6 +107,8 @@ def run(
         If that is so for all samples; the message names the layer that stopped the gradient.
     OptimizeError
         For a checkpoint that is damaged, or of another run.
+    OutOfMemoryError
+        If memory is lacking, on any device.
     UsageError
         For numbers out of range.
 
@@ -120,7 +125,21 @@ def run(
     >>> first.steps, rest.steps, rest.resumed_at, torch.equal(rest.images, run(problem, steps=12).images)
     (7, 12, 7, True)
     """
-    steps, seed = check_whole("steps", steps, NOT_NEGATIVE), check_whole("seed", seed, NOT_NEGATIVE)
+    check_kind("problem", problem, Problem, "a Problem")
+    steps, seed = check_whole("steps", steps, NOT_NEGATIVE), check_seed("seed", seed)
+    if optimizer is not None:
+        check_kind("optimizer", optimizer, Optimizer, "one of dreamopt.optimize's optimizers")
+    if start is not None:
+        check_kind("start", start, (Tensor, Start), "a tensor or a Start")
+    if patience is not None:
+        check_kind("patience", patience, Patience, "a Patience")
+    if checkpoint is not None:
+        check_kind("checkpoint", checkpoint, Checkpoint, "a Checkpoint")
+    restarts = checked_restarts(restarts)
+    callbacks = checked_callbacks(callbacks)
+    allow_dead, resume = check_flag("allow_dead", allow_dead), check_flag("resume", resume)
+    project_every_step = check_flag("project_every_step", project_every_step)
+    transparency = check_flag("transparency", transparency)
     octaves = check_whole("octaves", octaves)
     octave = check_whole("octave", octave, Range(0, octaves - 1))
     if resume and checkpoint is None:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
-from dreamopt.image.parametrization import Parametrization
+from dreamopt.image.parametrization import Parametrization, as_parametrization
+from dreamopt.parts.arguments import check_kind, check_seed, check_several
+from dreamopt.parts.checks import NOT_NEGATIVE, Fields, Range, check_whole
 from dreamopt.parts.part import call_string
 from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Evaluation, Problem
@@ -39,6 +41,10 @@ class Restart:
     parametrization: Parametrization
     seed_offset: int = 0
     through_image: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parametrization", as_parametrization(self.parametrization))
+        Fields(self).whole("seed_offset", NOT_NEGATIVE).flag("through_image")
 
     def __str__(self) -> str:
         return call_string(self)
@@ -153,6 +159,12 @@ def find_start(
     >>> found.restarted, found.dead
     ((1,), {})
     """
+    check_kind("problem", problem, Problem, "a Problem")
+    restarts, seed, steps = checked_restarts(restarts), check_seed("seed", seed), check_whole("steps", steps, NOT_NEGATIVE)
+    octaves = check_whole("octaves", octaves)
+    octave = check_whole("octave", octave, Range(0, octaves - 1))
+    if start is not None:
+        check_kind("start", start, Tensor, "a tensor")
     params = checked_start(problem, start, seed)
     context = StepContext(0, max(steps, 1), octave=octave, octaves=octaves)
     evaluation = _evaluate(problem, params, context, seed)
@@ -175,11 +187,19 @@ def find_start(
     return Start(params, evaluation, context, seed, tuple(restarted), {place: problem.explain(params, place, seed) for place in dead})
 
 
+def checked_restarts(restarts: Sequence[Restart]) -> tuple[Restart, ...]:
+    """Return several restarts; UsageError for anything else."""
+    several = check_several("restarts", restarts, "restarts")
+    for restart in several:
+        check_kind("each of restarts", restart, Restart, "a Restart")
+    return several
+
+
 def checked_start(problem: Problem, start: Tensor | None, seed: int) -> Tensor:
     """Return the first start's parameters, a tensor of the problem's own."""
     if start is None:
         return problem.start(seed)
-    if tuple(start.shape) != problem.shape:
+    if tuple(start.shape) != problem.shape or not start.is_floating_point():
         raise UsageError(f"start has shape {tuple(start.shape)}, but the problem's parameters have {problem.shape}")
     return start.detach().to(dtype=problem.network.dtype, device=problem.network.device, copy=True)
 

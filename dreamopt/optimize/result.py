@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,8 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamopt.errors import UsageError
 from dreamopt.optimize.optimizer import per_item
 from dreamopt.optimize.state import RunState
+from dreamopt.parts.arguments import check_several
+from dreamopt.parts.checks import shown
 from dreamopt.problem import Problem
 
 
@@ -52,6 +55,17 @@ class Progress:
 
 
 Callback = Callable[[Progress], bool | None]
+
+
+def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """Return several functions; UsageError for anything else."""
+    several = check_several("callbacks", callbacks, "functions")
+    for callback in several:
+        if not callable(callback):
+            raise UsageError(f"each of callbacks must be a function, not {shown(callback)}")
+    return several
+
+
 """Called after every step; True ends the run there."""
 
 

@@ -129,11 +129,16 @@ def decode_text(content: bytes, what: str, error: type[DreamoptError]) -> str:
     'conv4'
     """
     encoding = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), "utf-8-sig")
+    name = encoding.upper().removesuffix("-SIG")
     try:
-        return content.decode(encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError as problem:
         line = content[: problem.start].count(b"\n") + 1
-        raise error(f"{what} is no text in UTF-8: byte {content[problem.start]:#04x} in line {line}") from problem
+        raise error(f"{what} is no text in {name}: byte {content[problem.start]:#04x} in line {line}") from problem
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise error(f"{what} is no text in {name}: line {line} holds a zero byte; save it as UTF-8, if it is UTF-16 without its mark")
+    return text
 
 
 def parse_json(text: str | bytes, what: str, error: type[DreamoptError]) -> Any:

@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamopt.errors import DeadGradientError, OutOfMemoryError
+from dreamopt.errors import DeadGradientError, OutOfMemoryError, UsageError
 from dreamopt.image.channels import all_shown, describe_channels, opacity_of, shown_as
 from dreamopt.image.files import RGBImage, covering
 from dreamopt.network import Network
 from dreamopt.optimize import Callback, Checkpoint, Progress, Result, Start, find_start, run
+from dreamopt.optimize.result import checked_callbacks
+from dreamopt.parts.checks import shown
 from dreamopt.parts.memory import memory_errors
 from dreamopt.problem import Problem
 from dreamopt.recipes.memory import require_room, with_hint
@@ -94,6 +96,9 @@ def execute_batch(
     plan: Plan, network: Network, batch: int, *, store: Store | None = None, callbacks: Sequence[Callback] = (), stop: Stop = None
 ) -> list[Rendered]:
     """Make the images of one batch of a plan, in the batch's order; parameters as those of `execute`, only checkpoints are written."""
+    callbacks = checked_callbacks(callbacks)
+    if stop is not None and not callable(stop):
+        raise UsageError(f"stop must be a function, not {shown(stop)}")
     places = plan.batches[batch]
     samples = [plan.samples[place] for place in places]
     start, problem, levels = _start(plan, network, samples)

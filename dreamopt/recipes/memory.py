@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dreamopt.errors import OutOfMemoryError
@@ -31,11 +31,14 @@ class Need:
         (H, W) of the image.
     least, likely : float
         Below the first nothing works; the second is what was measured on other nets.
+    views : int
+        Views that each step averages over: the net sees them all at once.
     """
 
     size: tuple[int, int]
     least: float
     likely: float
+    views: int = 1
 
 
 def need_of(network: Network, samples: Sequence[Sample], stage: Stage) -> Need:
@@ -45,13 +48,18 @@ def need_of(network: Network, samples: Sequence[Sample], stage: Stage) -> Need:
     activations = network.memory_of([*layers], seen) if layers else 0
     values = (activations or 0) * stage.views + 0.0
     image = 4.0 * network.input_shape[0] * math.prod(stage.size)
-    return Need(stage.size, *(factor * values + images * image for factor, images in (_LEAST, _LIKELY)))
+    least, likely = (factor * values + images * image for factor, images in (_LEAST, _LIKELY))
+    return Need(stage.size, least, likely, stage.views)
 
 
 def largest_need(plan: Plan, network: Network, batch: int) -> Need:
     """Return what one sample of a batch takes in the stage that takes most."""
     samples = [plan.samples[place] for place in plan.batches[batch]]
-    return max((need_of(network, samples, stage) for stage in plan.stages), key=lambda need: need.least)
+    most = max((need_of(network, samples, stage) for stage in plan.stages), key=lambda need: need.least)
+    if plan.stages[0].carry == "add_detail":  # the image is kept at every octave's size
+        levels = 4.0 * network.input_shape[0] * sum(math.prod(stage.size) for stage in plan.stages)
+        most = replace(most, least=most.least + levels, likely=most.likely + levels)
+    return most
 
 
 def require_room(plan: Plan, network: Network) -> None:
@@ -87,6 +95,8 @@ def fitting(need: Need, count: int, free: float) -> str:
     shrink = math.sqrt(min(1.0, free / (need.likely * count)))
     height, width = (max(1, _rounded(side * shrink)) for side in need.size)
     most = int(free // need.likely)
+    if need.views > 1:
+        return f"fewer than {need.views} views would fit, or images of about {width} x {height} pixels"
     if 1 <= most < count:
         return f"a batch of {most} would fit (batch_size), or images of about {width} x {height} pixels"
     return f"images of about {width} x {height} pixels would fit"

@@ -11,6 +11,7 @@ from typing import Any
 
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.parts import forms
+from dreamopt.parts.arguments import check_kind
 from dreamopt.parts.checks import ANY, LARGEST_COUNT, NOT_NEGATIVE, POSITIVE, SIDE, Range
 from dreamopt.parts.forms import Form, Key, choice, flag, listed, mapped, number, optional, record, row, same_length, text, whole
 from dreamopt.version import __version__
@@ -193,6 +194,7 @@ def checked_image(metadata: Any, what: str = "the image") -> dict[str, Any]:
     UsageError
         For a contact sheet, metadata of something else or of a later version, and as by `checked_metadata`.
     """
+    check_kind(f"the metadata of {what}", metadata, Mapping, "a mapping")
     recipe, number_of = (metadata.get(name) for name in ("recipe", "format"))
     if recipe == "sheet":
         raise UsageError(f"{what} is a contact sheet; replay one of the images in the folder beside it, or run its command again")

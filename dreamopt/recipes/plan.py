@@ -21,6 +21,7 @@ from dreamopt.network import Network
 from dreamopt.network.network import kind_of
 from dreamopt.objective import Objective, each, parse
 from dreamopt.optimize import Restart
+from dreamopt.parts.arguments import check_kind
 from dreamopt.parts.part import file_sha256, input_paths
 from dreamopt.parts.trust import words_of_file
 from dreamopt.problem import Problem
@@ -327,7 +328,8 @@ def plan_render(
     >>> len(plan.samples), plan.batches, plan.stages[0].size
     (4, ((0,), (1, 2, 3)), (32, 32))
     """
-    settings = Settings() if settings is None else settings
+    check_kind("network", network, Network, "a network of dreamopt.load_net")
+    settings = Settings() if settings is None else check_kind("settings", settings, Settings, "a Settings")
     network.require_optimizable()
     if not network.has_image_input:
         raise UsageError(

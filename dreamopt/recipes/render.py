@@ -10,6 +10,7 @@ from dreamopt.errors import DeadGradientError, UsageError
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Callback
+from dreamopt.parts.arguments import check_kind
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.plan import Plan, plan_render
 from dreamopt.recipes.rendered import Rendered
@@ -78,6 +79,12 @@ def render(
     unknown = sorted(set(changes) - set(names()))
     if unknown:
         raise UsageError(f"render has no setting {unknown[0]!r}; it has {', '.join(names())}")
+    if settings is not None:
+        check_kind("settings", settings, Settings, "a Settings")
+    if provenance is not None:
+        check_kind("provenance", provenance, Mapping, "a mapping")
+    if store is not None:
+        check_kind("store", store, Store, "a Store")
     if settings is None:
         settings, changes = Settings(**changes), {}
     plan = plan_render(network, targets, settings.with_changes(changes) if changes else settings, variants=variants)

@@ -13,6 +13,7 @@ from dreamopt.errors import UsageError
 from dreamopt.image.channels import shown_as
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
+from dreamopt.parts.arguments import check_kind, check_path, check_several, check_texts
 from dreamopt.recipes.execute import execute_batch
 from dreamopt.recipes.inputs import RecordedInputs, is_net_name
 from dreamopt.recipes.metadata import checked_image
@@ -69,11 +70,17 @@ def replay(
     TrustError
         For metadata that names files or plugins that were not given.
     """
+    check_kind("network", network, Network, "a network of dreamopt.load_net")
+    if plan is not None:
+        check_kind("plan", plan, Plan, "a Plan")
+    named = [check_path("each of files", file) for file in check_several("files", files, "paths")]
+    folder = None if folder is None else check_path("folder", folder)
+    plugins = check_texts("plugins", plugins, "names")
     checked = checked_image(metadata)
     if network.hash() != checked["net"]["weights_sha256"]:
         raise UsageError("the net's weights are not those that the image was made with: their hashes differ")
     if plan is None:
-        inputs = RecordedInputs(recorded_hashes(checked), folder, [os.fspath(file) for file in files])
+        inputs = RecordedInputs(recorded_hashes(checked), folder, named)
         plan = Plan.read(checked, inputs, what="the metadata of the image", plugins=plugins)
     shown_as(plan.settings.channels, network.input_shape[0], plan.stages[-1].size)  # before the first step
     place: int = checked["place_in_batch"]

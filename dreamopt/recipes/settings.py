@@ -14,6 +14,7 @@ from dreamopt.image.channels import checked_channels
 from dreamopt.image.parametrization import Parametrization
 from dreamopt.image.transform import Transform
 from dreamopt.optimize.optimizer import Optimizer
+from dreamopt.parts.arguments import check_several
 from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, SIDE, Fields, Range, check_number, check_whole, plain_number, several, shown
 from dreamopt.parts.reading import MOST_DIGITS
 from dreamopt.recipes.shorthand import (
@@ -238,6 +239,11 @@ class Settings:
             if not isinstance(self.init, str | os.PathLike):
                 raise UsageError(f"init must be the path of an image, not {self.init!r}")
             object.__setattr__(self, "init", os.fspath(self.init))
+        if self.short_parts is not None:
+            counts = check_several("short_parts", self.short_parts, "numbers")
+            if len(counts) != 2:
+                raise UsageError(f"short_parts must be two numbers, not {shown(self.short_parts)}")
+            object.__setattr__(self, "short_parts", tuple(check_whole("short_parts", count, NOT_NEGATIVE) for count in counts))
         Fields(self).flag("stretch", "transparency")
         object.__setattr__(self, "channels", checked_channels(self.channels))
 

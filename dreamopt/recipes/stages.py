@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -84,11 +85,11 @@ def stages_of(settings: Settings, size: Pair) -> tuple[Stage, ...]:
     """
     sizes = [size]
     if settings.octaves > 1:
-        larger, scale = max(size), settings.octave_scale
-        if settings.octaves > larger or math.log(2 * larger) < (settings.octaves - 1) * math.log(scale):
-            raise UsageError(
-                f"an image of {size[1]} x {size[0]} pixels has no {settings.octaves} octaves, each {scale} times smaller; ask for fewer"
-            )
+        scale = settings.octave_scale
+        most = min(max(size), int(math.log(2 * max(size)) / math.log(scale)) + 1)
+        if settings.octaves > most:
+            octaves = f"{settings.octaves} octaves, each {scale} times smaller"
+            raise UsageError(f"an image of {size[1]} x {size[0]} pixels has no {octaves}; the most are {most}")
         for _ in range(settings.octaves - 1):
             smaller = [max(1, round(side / scale)) for side in sizes[0]]
             sizes.insert(0, (smaller[0], smaller[1]))
@@ -100,7 +101,8 @@ def stages_of(settings: Settings, size: Pair) -> tuple[Stage, ...]:
         one = settings.stage(number)
         zoomed = [side * one.zoom for side in size]
         if not all(0.5 < side <= LARGEST_SIDE for side in zoomed):
-            raise UsageError(f"zoom {one.zoom} of stage {number} turns an image of {size[1]} x {size[0]} pixels into none that can be made")
+            what = f"zoom {one.zoom} of stage {number} turns an image of {size[1]} x {size[0]} pixels into none that can be made"
+            raise UsageError(f"{what}; allowed are sides of 1 to {LARGEST_SIDE} pixels")
         size = (round(zoomed[0]), round(zoomed[1]))
         stages.append(Stage(size, one.steps, one.optimizer, one.transforms, ordered(one.regularizers), one.views, one.layer))
     return tuple(stages)
@@ -120,11 +122,13 @@ def choose_size(network: Network, settings: Settings, objectives: Sequence[Objec
     elif size is None and settings.default_size is not None:
         size = settings.default_size if fits(network, settings, objectives, settings.default_size) else None
     shape = network.item_shape(size)
-    smallest = stages_of(settings, (shape[1], shape[2]))[0].size
-    if settings.octaves > 1 and not fits(network, settings, objectives, smallest):
+    sizes = [stage.size for stage in stages_of(settings, (shape[1], shape[2]))]
+    if settings.octaves > 1 and not fits(network, settings, objectives, sizes[0]):
+        left = len(sizes) - bisect_left(sizes, True, key=lambda one: fits(network, settings, objectives, one))
+        fewer = f"fewer octaves (the last {left} fit)" if left else "fewer octaves"
         raise ShapeError(
-            f"the first of {settings.octaves} octaves, {smallest[1]} x {smallest[0]} pixels, does not reach up to {objectives[0]}; "
-            "aim at a layer below those that want one size of input, or ask for fewer octaves or a larger size"
+            f"the first of {settings.octaves} octaves, {sizes[0][1]} x {sizes[0][0]} pixels, does not reach up to {objectives[0]}; "
+            f"aim at a layer below those that want one size of input, or ask for {fewer} or a larger size"
         )
     return shape[1], shape[2]
 

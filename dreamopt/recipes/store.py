@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from dreamopt.errors import DreamoptWarning, ImageError, UsageError
 from dreamopt.image.channels import channels_path
@@ -29,6 +29,7 @@ _JOB = "job.json"
 Sheet = Callable[[Sequence[Rendered]], RGBImage]
 
 
+@runtime_checkable
 class Store(Protocol):
     """Where images and checkpoints of a job are kept."""
 

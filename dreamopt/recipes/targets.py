@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dreamopt.errors import ShapeError, TargetError, UsageError
 from dreamopt.network import Network, Size
 from dreamopt.objective import Objective, each
 from dreamopt.objective.strings import PLACES, parse, unit_objective
 from dreamopt.objectives import Channel, ClassScore
+from dreamopt.parts.arguments import check_kind, check_several
 from dreamopt.parts.checks import check_whole
 from dreamopt.parts.limits import exceeds
 
@@ -67,7 +69,8 @@ def read_targets(network: Network, targets: str | Objective | Sequence[str | Obj
     UsageError
         When there is none.
     """
-    several: Sequence[str | Objective] = [targets] if isinstance(targets, str | Objective) else targets
+    alone = isinstance(targets, str | Objective)
+    several: Sequence[Any] = [targets] if alone else check_several("targets", targets, "targets, each a string or an objective")
     objectives: list[Objective] = []
     for target in several:
         many = _MANY.fullmatch(target.strip()) if isinstance(target, str) else None
@@ -79,7 +82,7 @@ def read_targets(network: Network, targets: str | Objective | Sequence[str | Obj
                 check_images(len(objectives) + 1)
                 objectives.append(unit_objective(layer, (unit,), None if place is None else place[2]))
             continue
-        whole = parse(target) if isinstance(target, str) else target
+        whole = parse(target) if isinstance(target, str) else check_kind("a target", target, Objective, "a string or an objective")
         objectives += [whole] if whole.batch is None or whole.coupled else [whole.item(index) for index in range(whole.batch)]
     if not objectives:
         raise UsageError("name at least one target, for instance conv4:7.")

@@ -62,6 +62,8 @@ def describe_file_type(head: bytes) -> str:
         return "a safetensors file, of another framework"
     if _DARKNET.match(head):
         return "Darknet's weights"
+    if len(head) >= 8 and any(head) and (not any(head[1::2]) or not any(head[0::2])) and is_text(bytes(head).replace(b"\0", b"")):
+        return "a text in UTF-16 without its byte-order mark: save it as UTF-8"
     found = next((description for signature, description in _SIGNATURES if head.startswith(signature)), "")
     return found or ("a Python pickle, such as an old torch checkpoint, which is never opened" if _PICKLE.match(head) else "")
 

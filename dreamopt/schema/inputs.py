@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from dreamopt.errors import NetError, UsageError
+from dreamopt.parts.arguments import check_several
 from dreamopt.parts.limits import MOST_AXES, MOST_VALUES
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 from dreamopt.schema.input_roles import choose_input, input_roles
@@ -159,9 +160,10 @@ def _requested_shapes(input_shape: InputShape, inputs: Sequence[str], main: str 
     if not isinstance(input_shape, Mapping):
         name = main if optimized is None else optimized
         if name is None:
-            raise UsageError(f"input_shape={tuple(input_shape)} is given, but the net has no input")
+            raise UsageError(f"input_shape={input_shape} is given, but the net has no input")
         input_shape = {name: input_shape}
-    for blob, shape in input_shape.items():
+    known = {blob: check_several("input_shape", shape, "whole numbers") for blob, shape in input_shape.items()}
+    for blob, shape in known.items():
         if blob not in inputs and blob != optimized:
             raise UsageError(f"input_shape names the blob '{blob}', but the net's inputs are {', '.join(map(repr, inputs))}")
         if len(shape) > MOST_AXES:
@@ -171,10 +173,12 @@ def _requested_shapes(input_shape: InputShape, inputs: Sequence[str], main: str 
             if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
                 raise UsageError(f"the input_shape {tuple(shape)} of '{blob}' has to consist of whole numbers from 1 on")
             count *= size
+        if not shape:
+            raise UsageError(f"the input_shape of '{blob}' is empty, but has to consist of whole numbers from 1 on")
         if count > _COUNT_LIMIT:
             raise UsageError(f"the input_shape {tuple(shape)} of '{blob}' has {count} values, but a blob holds at most {_COUNT_LIMIT}")
     # That of a blob that a layer makes is used where the net is cut there.
-    return {blob: tuple(int(size) for size in shape) for blob, shape in input_shape.items() if blob in inputs}
+    return {blob: tuple(int(size) for size in shape) for blob, shape in known.items() if blob in inputs}
 
 
 def _input(

@@ -44,7 +44,7 @@ def read_mean(path: str | Path) -> Array:
     >>> read_mean(path)
     array([104., 117., 123.], dtype=float32)
     """
-    with mapped_file(Path(path)) as buffer:
+    with mapped_file(path, "the mean") as buffer:
         head = buffer[:4096]
         if head.startswith(_NPY):
             with np.errstate(over="ignore"):

@@ -50,7 +50,7 @@ def read_weights(path: str | Path) -> list[LayerWeights]:
     >>> [(layer.name, layer.blobs[0].shape) for layer in read_weights(path)]
     [('conv1', (2, 3, 5, 7))]
     """
-    with mapped_file(Path(path)) as buffer:
+    with mapped_file(path, "the weights") as buffer:
         if is_hdf5(buffer):
             return read_hdf5(Path(path), len(buffer))
         refuse_other_types(path, buffer[:4096], "weights (.caffemodel)")
@@ -58,15 +58,15 @@ def read_weights(path: str | Path) -> list[LayerWeights]:
 
 
 @contextlib.contextmanager
-def mapped_file(path: Path) -> Iterator[mmap.mmap]:
-    """Map a file into memory for reading.
+def mapped_file(path: str | Path, what: str) -> Iterator[mmap.mmap]:
+    """Map a file into memory for reading; ``what`` names it in errors.
 
     Raises
     ------
     WeightsError
         If it is missing, empty or no regular file.
     """
-    with open_regular(path, "the file", WeightsError) as stream:
+    with open_regular(path, what, WeightsError) as stream:
         if os.fstat(stream.fileno()).st_size == 0:
             raise WeightsError(f"{path}: the file is empty")
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)

@@ -61,8 +61,8 @@ def read_windows(layer: Layer, p: ConvolutionParameter, n: int) -> Windows:
 
 
 def check_padded(layer: Layer, bottom: Shape, pad: Sequence[int]) -> None:
-    """Refuse a bottom that, with the padding around its last axes, is more than a blob can be."""
+    """Refuse a bottom that is more than a blob can be, mostly for the padding around its last axes."""
     n = len(bottom) - len(pad)
     padded = (*bottom[:n], *(size + 2 * p for size, p in zip(bottom[n:], pad, strict=True)))
-    if count(padded) > MOST_VALUES:
+    if count(padded) > max(MOST_VALUES, 4 * count(bottom)):
         layer.fail(f"with its padding, the bottom of shape {text(bottom)} is {text(padded)}; a blob has at most {MOST_VALUES} values")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dreamopt.errors import ModelError
+from dreamopt.errors import ModelError, UsageError
 from dreamopt.models import archive, partial, transfer
 from dreamopt.models.catalogue import Model, RemoteFile
 from dreamopt.models.download import download
@@ -445,5 +445,5 @@ def test_two_files_of_one_name_are_refused() -> None:
     ("option", "value"), [("timeout", float("nan")), ("timeout", 0), ("retries", -1), ("retries", 1.5), ("pause", float("inf"))]
 )
 def test_numbers_are_checked(tmp_path, option, value) -> None:
-    with pytest.raises(ModelError, match=f"{option} must be a"):
+    with pytest.raises(UsageError, match=f"{option} must be a"):
         get(remote("http://127.0.0.1:9/net"), tmp_path, **{option: value})

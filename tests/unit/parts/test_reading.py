@@ -62,6 +62,12 @@ def test_what_is_no_text(tmp_path: Path) -> None:
     file.write_bytes(b"good\nb\xe4d\n")
     with pytest.raises(UsageError, match="no text in UTF-8: byte 0xe4 in line 2"):
         read_text(file, WHAT, UsageError)
+    file.write_bytes("good\nbad\n".encode("utf-16")[:-1])
+    with pytest.raises(UsageError, match="no text in UTF-16: byte"):
+        read_text(file, WHAT, UsageError)
+    file.write_bytes("good\nbad\n".encode("utf-16-le"))
+    with pytest.raises(UsageError, match="no text in UTF-8: line 1 holds a zero byte; save it as UTF-8, if it is UTF-16 without its mark"):
+        read_text(file, WHAT, UsageError)
 
 
 @pytest.mark.parametrize(

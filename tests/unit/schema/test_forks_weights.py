@@ -163,6 +163,16 @@ def test_a_net_in_any_encoding_that_marks_itself(tmp_path: Path, encoding: str) 
     path.write_bytes("name: 'x'".encode("utf-16") + b"\x00")
     with pytest.raises(DreamoptError, match=r"net\.prototxt"):
         read_net(path)
+    for without in ("utf-16-le", "utf-16-be"):
+        path.write_bytes("name: 'x' layer { name: 'y' }".encode(without))
+        with pytest.raises(DreamoptError, match=r"net\.prototxt: .* is a text in UTF-16 without its byte-order mark: save it as UTF-8"):
+            read_net(path)
+
+
+def test_files_that_are_missing_are_named_by_what_they_were_to_be(tmp_path: Path) -> None:
+    for read, what in ((read_weights, "weights"), (read_mean, "mean")):
+        with pytest.raises(WeightsError, match=rf"^the {what} '.*gone' cannot be read: No such file"):
+            read(tmp_path / "gone")
 
 
 def test_real_caffe_is_not_given_what_it_would_abort_on(tmp_path: Path) -> None:
