@@ -118,10 +118,13 @@ def _top_shapes(layer: LayerParameter, where: SourceLocation, phase: str, bottom
     known = [shape for shape in bottoms if shape is not None]
     if isinstance(made, BlobLayer) or len(known) < len(bottoms):
         return [None] * len(copied.top)
-    for weight in made.setup(known):
+    with made.fitting(known):
+        wanted = made.setup(known)
+    for weight in wanted:
         if weight.filler is not None:
             try:
                 check_filler(weight.shape, weight.filler, layer.name)
             except NetError as problem:
                 raise NetError(f"{where}: {problem}") from problem
-    return [tuple(shape) for shape in made.shape(known)]
+    with made.fitting(known):
+        return [tuple(shape) for shape in made.shape(known)]

@@ -44,6 +44,7 @@ DAMAGED = {
     "negative": (npy(HEADER % b"-1, -2", bytes(8)), "it is truncated"),
     "truncated": (npy(HEADER % b"3,", bytes(11)), "it is truncated, or damaged: 11 bytes follow a header that says the shape"),
     "a bool": (npy(HEADER % b"True,", bytes(8)), ""),
+    "a set": (npy(HEADER % b"2, {3}", bytes(8)), "its header is damaged"),
     "axes": (npy(HEADER % (b"1," * 70), bytes(8)), ""),
     "object": (npy(HEADER.replace(b"<f4", b"|O") % b"1,", b"cos\nsystem\n(S'true'\ntR."), "it has values of type object"),
     "text values": (npy(HEADER.replace(b"<f4", b"<U4") % b"1,", bytes(16)), "it has values of type <U4"),
