@@ -117,7 +117,8 @@ def _make_weights(node: Node, seed: int) -> None:
     """Ask the layer for its weights and fill them; shape the tops of one that reads nothing."""
     layer = node.layer
     shapes = [blob.shape for blob in node.bottoms]
-    wanted = layer.setup(shapes)
+    with layer.fitting(shapes):
+        wanted = layer.setup(shapes)
     for i, weight in enumerate(wanted):
         check_blob(layer, f"its weight {i}", tuple(weight.shape))
     node.weights = [Blob(tuple(w.shape), f"{layer.name}[{i}]") for i, w in enumerate(wanted)]

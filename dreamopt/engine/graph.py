@@ -141,6 +141,8 @@ class NetGraph:
             for blob in layer.bottoms:
                 if blob not in self.by_blob:
                     raise NetError(f"layer '{layer.name}' ({layer.type}) reads the blob '{blob}', which no layer before it makes")
+            if layer.type == "Split" and not layer.bottoms:
+                raise NetError(f"layer '{layer.name}' (Split) has no bottom, but copies one")
             reads = tuple(self.by_blob[blob] for blob in layer.bottoms)
             self.reads.append(reads)
             if layer.type != "Split":

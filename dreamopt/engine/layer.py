@@ -7,7 +7,8 @@ makes (``shape``) and computes (``forward``). Nobody writes a backward pass: aut
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
@@ -203,6 +204,21 @@ class Layer:
     def fail(self, sentence: str) -> NoReturn:
         """Raise a ShapeError that starts with the layer's name, file and line."""
         raise ShapeError(f"{self.where}: layer '{self.name}' ({self.type}): {sentence}")
+
+    @contextmanager
+    def fitting(self, bottoms: Sequence[Shape]) -> Iterator[None]:
+        """Refuse bottoms whose shapes the layer's arithmetic stumbles over, where it does not say itself that they lack an axis or values.
+
+        Raises
+        ------
+        ShapeError
+            In the place of what `setup` or `shape` raises.
+        """
+        try:
+            yield
+        except (IndexError, ZeroDivisionError, OverflowError) as problem:
+            shapes = " and ".join("x".join(map(str, shape)) if shape else "a single number" for shape in bottoms) or "no bottoms"
+            self.fail(f"cannot take {shapes}: an axis or a value that it needs is not there ({problem})")
 
 
 class Elementwise(Layer):

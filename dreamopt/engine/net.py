@@ -336,6 +336,8 @@ class Net:
             return
         size = next(iter(self.blobs.values())).shape[0]
         arrays = {name: _as_array(array, f"the array for '{name}'") for name, array in arrays.items()}
+        if size == 0:
+            raise ShapeError("the net's input holds no samples: its batch is 0; reshape it first")
         for i in range(0, _items(arrays), size):
             batch: dict[str, Any] = {}
             for name, array in arrays.items():

@@ -69,8 +69,20 @@ class Node:
         return bool(self.bottoms and self.tops) and self.bottoms[0] is self.tops[0]
 
     def compute(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
-        """Run the layer as a pure function."""
-        return list(self.layer.forward(bottoms, weights))
+        """Run the layer as a pure function; from bottoms without values, as those of an empty batch, it makes tops without values."""
+        if any(bottom.numel() == 0 for bottom in bottoms):
+            shapes = self.layer.shape([tuple(bottom.shape) for bottom in bottoms])
+            if all(0 in shape for shape in shapes):
+                return [bottoms[0].new_zeros(tuple(shape)) + bottoms[0].sum() for shape in shapes]
+        try:
+            return list(self.layer.forward(bottoms, weights))
+        except (IndexError, ZeroDivisionError, RuntimeError) as problem:
+            if isinstance(problem, torch.OutOfMemoryError) or all(bottom.numel() and bottom.dim() for bottom in bottoms):
+                raise
+            shapes = [tuple(bottom.shape) for bottom in bottoms]
+            self.layer.fail(
+                f"cannot compute anything from bottoms of the shapes {' and '.join(map(str, shapes))}, where values are missing"
+            )
 
     def reshape(self) -> None:
         """Give the tops the shapes that follow from the bottoms', after the layer has checked those."""
@@ -78,7 +90,8 @@ class Node:
             return
         shapes = tuple(blob.shape for blob in self.bottoms)
         if shapes != self._bottom_shapes:
-            self._top_shapes = [tuple(shape) for shape in self.layer.shape(shapes)]
+            with self.layer.fitting(shapes):
+                self._top_shapes = [tuple(shape) for shape in self.layer.shape(shapes)]
             self._bottom_shapes = shapes
             self._reshape_carried(self.layer.recurrent_state(shapes))
         for top, shape in zip(self.tops, self._top_shapes, strict=True):

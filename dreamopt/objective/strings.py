@@ -44,7 +44,7 @@ objectives: Registry[Objective] = Registry(
 )
 """All objectives by name."""
 
-_DIVIDED = re.compile(r"(.+)\s/\s+([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.DOTALL)
+_DIVIDED = re.compile(r"(.+)\s/\s+([+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?)", re.DOTALL)
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _QUOTED = re.compile(rf"(.+?):\s*((?:{_STRING}|\d+)(?:\s*,\s*(?:{_STRING}|\d+))*)", re.DOTALL)
 _PLACE = r"\d+(?:\s*,\s*\d+)*"

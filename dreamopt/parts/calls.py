@@ -19,14 +19,14 @@ from dreamopt.parts.trust import permitted_arguments
 
 T = TypeVar("T")
 
-LONGEST = 2**20
+LONGEST = 2**19
 """Characters of the longest string; a direction of 4,096 numbers has 100,000."""
 DEEPEST = 64
 """The deepest nesting of brackets, signs and factors in one."""
 MOST_TERMS = 1000
 """The most terms of a sum."""
 _UNREADABLE = (SyntaxError, ValueError, RecursionError)
-NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*(.+)", re.DOTALL)
+NUMBER = re.compile(r"([+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?)\s*+\*\s*+(.+)", re.DOTALL)
 """A number times a term."""
 CALL = re.compile(r"([^\W\d]\w*)\s*(\(.*\))", re.DOTALL)
 """A name and its parameters in brackets."""

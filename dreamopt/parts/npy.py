@@ -71,7 +71,7 @@ def read_npy(path: StrPath, what: str, error: type[DreamoptError], kinds: str = 
         if dtype.kind not in kinds:
             raise error(f"{fault}: it has values of type {printable(dtype, _SHOWN)}")
         count, rest = math.prod(shape), os.fstat(stream.fileno()).st_size - stream.tell()
-        if not all(type(length) is int and length >= 0 for length in shape) or len(shape) > 32 or count * dtype.itemsize > rest:
+        if any(length < 0 for length in shape) or len(shape) > 32 or count * dtype.itemsize > rest:
             raise error(f"{fault}: it is truncated, or damaged: {rest} bytes follow a header that says the shape {shape} of {dtype}")
         values: NDArray[Any] = np.fromfile(stream, dtype, count)
         return values.reshape(shape, order="F" if by_columns else "C")
@@ -94,7 +94,7 @@ def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"}:
             raise ValueError("it is no mapping of descr, fortran_order and shape")
         dtype = np.dtype(fields["descr"])
-    if not isinstance(fields["shape"], tuple):
+    if not isinstance(fields["shape"], tuple) or not all(type(length) is int for length in fields["shape"]):
         raise ValueError(f"its shape is {fields['shape']}")
     if not isinstance(fields["fortran_order"], bool):
         raise ValueError(f"its fortran_order is {fields['fortran_order']}")

@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ DEEPEST = 64
 """The deepest nesting of JSON and TOML."""
 MOST_DIGITS = 400
 """The most digits of a number in a text; float64's range ends at 309."""
+
+_DOTTED = re.compile(rf"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{DEEPEST}}}""")
+"""A key of more parts than may be nested."""
 
 StrPath = str | os.PathLike[str]
 _KINDS = (
@@ -179,6 +183,8 @@ def parse_toml(text: str | bytes, what: str, error: type[DreamoptError]) -> dict
     """Return what TOML says, within the limits of `parse_json`."""
     if isinstance(text, bytes):
         text = decode_text(text, what, error)
+    if _DOTTED.search(text):  # tomllib's time grows with the square of a key's parts
+        raise error(f"{what} is damaged: a key in it is nested deeper than {DEEPEST}")
     try:
         found = tomllib.loads(text, parse_float=_float)
         return _checked(found)  # type: ignore[no-any-return]  # what tomllib gave, a dict

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from dreamopt.errors import DreamoptError, TrustError
 from dreamopt.parts.part import is_path
@@ -23,7 +23,7 @@ PLUGINS = "DREAMOPT_PLUGINS"
 Find = Callable[[str], str]
 
 
-def no_file(path: str) -> str:
+def no_file(path: str) -> NoReturn:
     """Refuse a path; what a file's words may open where the user named nothing."""
     raise TrustError(f"the path '{path}' comes from a file's words, and only files that the user names are opened")
 

@@ -16,12 +16,28 @@ from dreamopt.optimize.optimizer import optimizers
 from dreamopt.parts.calls import check_text, parse_value
 from dreamopt.parts.reading import parse_json, parse_toml
 from dreamopt.parts.registry import snake
+from dreamopt.parts.trust import no_file, words_of_file
+from dreamopt.recipes.inputs import is_net_name
 from dreamopt.recipes.settings import Settings, StageSettings, names
-from dreamopt.recipes.shorthand import Listed, field_names, with_added
+from dreamopt.recipes.shorthand import (
+    Listed,
+    as_optimizer,
+    as_parametrization,
+    as_regularizers,
+    as_transforms,
+    field_names,
+    with_added,
+)
 from dreamopt.regularizer import regularizers
 
 ALIASES = {"tv": "total_variation", "blur": "gaussian_blur"}
 """Short names of parts in ``--set``."""
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "optimizer": as_optimizer,
+    "parametrization": as_parametrization,
+    "regularizers": as_regularizers,
+    "transforms": as_transforms,
+}
 _ABOUT = ("title", "source", "example", "notes")
 _FIELDS: Mapping[str, tuple[type, str]] = {
     **dict.fromkeys(_ABOUT, (str, "a text")),
@@ -64,9 +80,11 @@ class Preset:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The arguments of `Settings`, its stages as mappings; read anew at each use."""
+        """The arguments of `Settings`, its stages as mappings; read anew at each use. Its strings choose among built-in parts."""
         table = _table(self.text, self.name)
-        return {**table.get("settings", {}), "stages": table.get("stages", ())}
+        with words_of_file(f"the preset '{self.name}'", find=lambda path: path if is_net_name(path) else no_file(path)):
+            stages = [_with_parts(stage) for stage in table.get("stages", ())]
+            return {**_with_parts(table.get("settings", {})), "stages": stages}
 
     @property
     def check(self) -> dict[str, Any]:
@@ -196,6 +214,13 @@ def with_assignments(settings: Settings, assignments: Iterable[str]) -> Settings
             key, value = _option(text)
             settings = settings.with_changes({key: value})
     return settings
+
+
+def _with_parts(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of a file, the strings of parts read; a file's words name no other file, but nets of the catalogue."""
+    if isinstance(fields.get("init"), str):
+        no_file(fields["init"])
+    return {name: _READ[name](value) if name in _READ else value for name, value in fields.items()}
 
 
 def _option(text: str) -> tuple[str, Any]:

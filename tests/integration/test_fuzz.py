@@ -16,7 +16,7 @@ from tests.support.readers import READERS
 pytest.importorskip("resource", reason="limits of a process are POSIX's")
 from tests.support.fuzzing import harness  # it needs them
 
-EACH = 16
+EACH = 12
 """Files of each reader; the processes take longer to start than to read them."""
 
 

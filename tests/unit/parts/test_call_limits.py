@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -107,3 +108,10 @@ def test_what_is_within_the_limits_is_read() -> None:
 
 def test_a_long_string_of_quotes_takes_time_in_proportion_to_its_length() -> None:
     assert len(split('x:"a",' * 100_000, "|")) == 1  # by the square of its length it would take minutes
+
+
+@pytest.mark.parametrize("piece", ["1", "1.", "1 ", "1e", "a / 2 / ", ':"a"', ":1,", "@1,1;", "a:1 "])
+def test_no_string_makes_the_patterns_go_back_over_it(piece: str) -> None:
+    for text in (piece * 50_000, "(" + piece * 50_000, "a / " + piece * 50_000 + "x"):  # minutes, by the square of the length
+        with contextlib.suppress(ObjectiveError):
+            assert parse(text)

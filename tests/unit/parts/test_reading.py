@@ -117,3 +117,10 @@ def test_no_message_commands_a_terminal() -> None:
     assert str(UsageError("x" * 1000)) == "x" * 1000
     assert printable("наука 科学 é \u00a0") == "наука 科学 é \u00a0"
     assert printable("\x1b" * 30, most=20) == r"\x1b\x1b\x1b...b\x1b"
+
+
+@pytest.mark.parametrize("key", ["a.", "1 . ", '"a b".', "'x'."])
+def test_a_toml_key_of_many_parts_is_refused_at_once(key: str) -> None:
+    with pytest.raises(UsageError, match="a key in it is nested deeper than 64"):
+        parse_toml(key * 200_000 + "x = 1", "the job", UsageError)
+    assert parse_toml('a.b."c.d" = "' + "1." * 60 + '"', "the job", UsageError) == {"a": {"b": {"c.d": "1." * 60}}}

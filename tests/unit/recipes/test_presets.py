@@ -1,5 +1,6 @@
 """Presets by name, what ``--set`` changes of them, and how the command line shows them."""
 
+import dataclasses
 import json
 import tomllib
 from importlib import resources
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from dreamopt.cli import cli
-from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.errors import DreamoptError, TrustError, UsageError
 from dreamopt.image import Flip, Fourier, Jitter, Pad, Pixels, Rotate
 from dreamopt.optimize import Adam, Ascent, Momentum, Plain
 from dreamopt.parts.schedule import Linear
@@ -189,3 +190,17 @@ def test_showing_an_unknown_one_is_an_error_of_one_line() -> None:
     result = CliRunner().invoke(cli, ["presets", "show", "lucid2018"])
     assert result.exit_code != 0
     assert "did you mean lucid2017?" in result.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("init = '/etc/hostname'", "'/etc/hostname' comes from a file's words"),
+        ("regularizers = ['stencil(\"/etc/hostname\")']", "'/etc/hostname' comes from a file's words"),
+        ("parametrization = 'maco(pictures=\"/etc\")'", "'/etc' comes from a file's words"),
+    ],
+)
+def test_a_preset_names_no_other_file(settings: str, said: str) -> None:
+    changed = dataclasses.replace(preset("deepdream2015"), text=f"[settings]\n{settings}\n")
+    with pytest.raises(TrustError, match=said):
+        _ = changed.settings
