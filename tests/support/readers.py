@@ -82,6 +82,24 @@ def _npy(folder: Path) -> Path:
     return path
 
 
+def _with_two_inputs(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    def both(folder: Path) -> Path:
+        text = (
+            'input: "mask" input_shape { dim: 1 dim: 1 dim: 1 dim: 3 } input: "data" input_shape { dim: 1 dim: 3 dim: 4 dim: 5 }'
+            'layer { name: "a" type: "ReLU" bottom: "mask" top: "a" } layer { name: "b" type: "ReLU" bottom: "data" top: "b" }'
+        )
+        (folder / "two.prototxt").write_text(text, encoding="utf-8")
+        return make(folder)
+
+    return both
+
+
+def _feed(path: Path) -> object:
+    import torch
+
+    return _network(path.parent / "two.prototxt", feed={"mask": path}).activations(torch.zeros(1, 3, 4, 5), ["a"])
+
+
 def _binaryproto(folder: Path) -> Path:
     from dreamopt.schema.caffe_pb2 import BlobProto
 
@@ -319,6 +337,8 @@ READERS: dict[str, Reader] = {
     "hdf5": Reader(_weights(".caffemodel.h5"), lambda path: _network(path.parent / "small.prototxt", weights=path)),
     "npy": Reader(_with_net(_npy), lambda path: _network(path.parent / "small.prototxt", mean=path)),
     "binaryproto": Reader(_with_net(_binaryproto), lambda path: _network(path.parent / "small.prototxt", mean=path)),
+    "feed": Reader(_with_two_inputs(_npy), _feed),
+    "feed image": Reader(_with_two_inputs(_image(".png")), _feed),
     "labels": Reader(_with_net(_labels), lambda path: _network(path.parent / "small.prototxt", labels=path)),
     **{f"image {suffix}": Reader(_image(suffix), lambda path: _read_image(path)) for suffix in IMAGES},
     "replay": Reader(_rendered, _replay),
