@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from dreamopt.__main__ import installed_first
-from dreamopt.errors import DreamoptError, ObjectiveError, TrustError
+from dreamopt.errors import DreamoptError, ObjectiveError, TrustError, UsageError
 from dreamopt.image.parametrization import parametrizations, parse_parametrization
 from dreamopt.image.transform import transforms
 from dreamopt.objective import Objective, objectives, parse
-from dreamopt.optimize.optimizer import optimizers
+from dreamopt.optimize.optimizer import optimizers, parse_optimizer
 from dreamopt.parts.calls import parse_part
 from dreamopt.parts.part import input_paths, is_path
 from dreamopt.parts.registry import Registry
@@ -133,3 +133,11 @@ def test_python_m_dreamopt_looks_where_packages_are_installed_first() -> None:
     ):
         installed_first(path, "/here")
         assert path == after
+
+
+@pytest.mark.parametrize(
+    "text", ["torch('sys')", "torch('Optimizer')", "torch('lr_scheduler')", "torch('__builtins__')", "scipy('minimize')"]
+)
+def test_names_of_other_libraries_choose_from_a_list(text: str) -> None:
+    with pytest.raises(UsageError, match="has no (class|method)"):
+        parse_optimizer(text)
