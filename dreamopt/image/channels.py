@@ -39,8 +39,9 @@ def checked_channels(channels: Any) -> str:
     >>> checked_channels("planes"), checked_channels([2, 1, 0]), checked_channels("5")
     ('planes', '2,1,0', '5')
     """
+    channels = channels.tolist() if isinstance(channels, np.ndarray) else channels
     whole = isinstance(channels, int | np.integer) and not isinstance(channels, bool)
-    listed = channels if isinstance(channels, Sequence | np.ndarray) and not isinstance(channels, str) else [channels]
+    listed = channels if isinstance(channels, Sequence) and not isinstance(channels, str) else [channels]
     text = ",".join(map(str, listed)) if whole or not isinstance(channels, str) else channels.strip()
     text = {"color": "colour", "rgb": "colour"}.get(text.lower(), text.lower())
     if text in WAYS:
