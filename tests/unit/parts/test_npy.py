@@ -42,8 +42,6 @@ DAMAGED = {
     "huge": (npy(HEADER % b"1000000000000, 1000000", bytes(8)), "it is truncated"),
     "overflow": (npy(HEADER % (b"9" * 300 + b",")), "it is truncated"),
     "negative": (npy(HEADER % b"-1, -2", bytes(8)), "it is truncated"),
-    "nothing": (npy(HEADER % b"None, 2", bytes(8)), "it is truncated, or damaged"),
-    "texts": (npy(HEADER % b"'a', {}", bytes(8)), "it is truncated, or damaged"),
     "truncated": (npy(HEADER % b"3,", bytes(11)), "it is truncated, or damaged: 11 bytes follow a header that says the shape"),
     "a bool": (npy(HEADER % b"True,", bytes(8)), ""),
     "a set": (npy(HEADER % b"2, {3}", bytes(8)), "its header is damaged"),
