@@ -139,5 +139,5 @@ def test_python_m_dreamopt_looks_where_packages_are_installed_first() -> None:
     "text", ["torch('sys')", "torch('Optimizer')", "torch('lr_scheduler')", "torch('__builtins__')", "scipy('minimize')"]
 )
 def test_names_of_other_libraries_choose_from_a_list(text: str) -> None:
-    with pytest.raises(UsageError, match="has no (class|method)"):
+    with pytest.raises(UsageError, match=r"has no (class|method)"):
         parse_optimizer(text)
