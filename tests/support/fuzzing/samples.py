@@ -45,7 +45,35 @@ def _targets() -> list[str]:
     return [*places, *(text.replace("conv2", "conv").replace("conv1", "conv") for text in _strings("objective"))]
 
 
-_MORE: dict[str, Callable[[], list[str]]] = {"prototxt": _prototxt, "preset": _presets, "--set": _assignments, "target": _targets}
+OLD_NETS = (
+    'name: "v1" input: "data" input_dim: 1 input_dim: 3 input_dim: 12 input_dim: 14\nlayers { name: "conv" type: CONVOLUTION bottom: "data" top: '
+    '"conv" blobs_lr: 1 weight_decay: 0 convolution_param { num_output: 4 kernel_size: 3 } }\nlayers { name: "loss" type: SOFTMAX_LOSS bottom: "conv" '
+    'bottom: "label" include { phase: TRAIN } }\n',
+    'name: "v0" input: "data" input_dim: 1 input_dim: 3 input_dim: 12 input_dim: 14\nlayers { layer { name: "conv" type: "conv" num_output: 4 '
+    'kernelsize: 3 pad: 1 stride: 2 weight_filler { type: "gaussian" std: 0.1 } } bottom: "data" top: "conv" }\nlayers { layer { name: "pool" type: '
+    '"pool" pool: MAX kernelsize: 2 } bottom: "conv" top: "pool" }\n',
+    'name: "train" layer { name: "data" type: "Data" top: "data" top: "label" transform_param { scale: 0.004 crop_size: 12 mean_value: 33 } '
+    'data_param { source: "lmdb" batch_size: 8 } }\nlayer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: '
+    '5 } }\nlayer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }\n',
+)
+"""Nets as they were written in 2013 and 2014, and one for training."""
+LABELS = (
+    '["tabby cat", "goldfish", "stars", "stripes", "five"]',
+    '{"0": "tabby cat", "1": ["n01443537", "goldfish"], "2": "stars", "3": "stripes", "4": "five"}',
+    "{0: 'tabby cat', 1: 'goldfish', 2: 'stars', 3: 'stripes', 4: 'five'}",
+    "0 tabby cat\n1 goldfish\n2 stars\n3 stripes\n4 five\n",
+    "\n".join(f'item {{ name: "n{n}" label: {n} display_name: "name {n}" }}' for n in range(5)),
+)
+"""Forms of labels."""
+
+
+_MORE: dict[str, Callable[[], list[str]]] = {
+    "prototxt": lambda: [*OLD_NETS, *_prototxt()],
+    "labels": lambda: list(LABELS),
+    "preset": _presets,
+    "--set": _assignments,
+    "target": _targets,
+}
 
 
 def samples_of(reader: str, sample: Path) -> list[bytes]:
