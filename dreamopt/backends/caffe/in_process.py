@@ -6,6 +6,7 @@ of its own, where that is an exception.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from types import ModuleType
 from dreamopt.backends.caffe.connection import Answer, Array, Header, raise_for, worker
 from dreamopt.backends.caffe.worker import RefusedError
 from dreamopt.errors import BackendError, DreamoptError
+from dreamopt.parts.importing import import_failure
 
 _PROBE = "import caffe; caffe.set_mode_gpu(); caffe.set_device({})"
 
@@ -65,11 +67,15 @@ class InProcess:
 
 
 def _import() -> ModuleType:
+    # Caffe's log repeats a net's names as they are, escape sequences too, on the terminal.
+    os.environ.setdefault("GLOG_minloglevel", "2")
     try:
         import caffe
-    except ImportError as problem:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # built for another numpy or protobuf it raises anything
         raise BackendError(
-            f"this Python ({sys.executable}) has no Caffe that can be imported ({problem}); "
+            f"this Python ({sys.executable}) has no Caffe that can be imported ({import_failure(problem)}); "
             "use backend='remote' with python='COMMAND' for one that has, or backend='engine'"
         ) from problem
     module: ModuleType = caffe

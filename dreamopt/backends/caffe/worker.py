@@ -471,8 +471,8 @@ def main():
             if worker is None:
                 try:
                     import caffe
-                except ImportError as problem:
-                    raise RefusedError("import", str(problem))
+                except (Exception, SystemExit) as problem:  # built for another numpy it raises anything
+                    raise RefusedError("import", str(problem) if isinstance(problem, ImportError) else described(problem))
                 worker = Worker(caffe, note)
             answer, blobs = worker.answer(header, arrays)
         except RefusedError as problem:

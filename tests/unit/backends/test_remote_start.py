@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dreamopt.backends.caffe import in_process
 from dreamopt.backends.caffe import worker as caffe_worker
 from dreamopt.backends.caffe.remote import Remote
 from dreamopt.errors import BackendError, UsageError
@@ -33,6 +34,25 @@ def test_an_import_of_caffe_that_never_ends(tmp_path: Path) -> None:
     (tmp_path / "caffe.py").write_text("import time; time.sleep(60)")
     with pytest.raises(BackendError, match="gave no answer for 2 s, asked to import Caffe"):
         start(["env", f"PYTHONPATH={tmp_path}", sys.executable], 2)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise SystemExit('bye')", "SystemExit: bye"),
+        ("import numpy; numpy.no_such_name", "AttributeError: module 'numpy' has no attribute 'no_such_name'"),
+        ("print('\\x1b]0;mine\\x07'); import no_such_module", "No module named 'no_such_module'"),
+    ],
+)
+def test_a_caffe_that_fails_at_its_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str) -> None:
+    (tmp_path / "caffe.py").write_text(source)
+    with pytest.raises(BackendError, match=f"has no Caffe that can be imported: {reason}"):
+        start(["env", f"PYTHONPATH={tmp_path}", sys.executable])
+    if "caffe" not in sys.modules:
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setenv("GLOG_minloglevel", "2")
+        with pytest.raises(BackendError, match=rf"has no Caffe that can be imported \(.*{reason}"):
+            in_process._import()
 
 
 @pytest.mark.parametrize(
