@@ -7,6 +7,7 @@
     │   ├── PrototxtError        the text is not a valid prototxt (file:line in the message)
     │   ├── UnknownLayerError    a layer type that nobody registered
     │   └── ShapeError           a shape that does not fit the layer it reaches
+    │       └── TooLargeError    a shape of more values or axes than Caffe's blobs have
     ├── WeightsError             a weights or mean file is damaged, or does not fit the net
     ├── TargetError              a layer, unit or label that the net does not have
     ├── ObjectiveError           an objective that cannot be made or evaluated
@@ -56,6 +57,10 @@ class UnknownLayerError(NetError):
 
 class ShapeError(NetError):
     """A shape that does not fit the layer it reaches."""
+
+
+class TooLargeError(ShapeError):
+    """A shape of more values or axes than Caffe's blobs have."""
 
 
 class WeightsError(DreamoptError):

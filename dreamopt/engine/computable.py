@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from dreamopt.engine.blob_layer import BlobLayer
 from dreamopt.engine.fillers import check_filler
-from dreamopt.engine.layer_types import layer_class
+from dreamopt.engine.layer_types import layer_class, why_unknown
 from dreamopt.engine.python_layer import needs_permission
-from dreamopt.errors import NetError
+from dreamopt.errors import NetError, UnknownLayerError
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 from dreamopt.schema.not_computed import Remainder, is_computed
 
@@ -90,7 +90,8 @@ def _where_it_passes(net: NetDef, check: Callable[[LayerParameter, SourceLocatio
         try:
             check(layer, where)
         except NetError as problem:
-            remainder.leave_out(layer, where, str(problem))
+            unknown = isinstance(problem, UnknownLayerError)  # whose message lists all known types
+            remainder.leave_out(layer, where, why_unknown(layer.type, layer.name, where) if unknown else str(problem))
             first = problem if first is None else first
         else:
             kept.append(i)

@@ -7,7 +7,7 @@ makes (``shape``) and computes (``forward``). Nobody writes a backward pass: aut
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -201,9 +201,9 @@ class Layer:
         """Multiply-adds of one forward pass; default: one for each value written."""
         return sum(count(top) for top in tops)
 
-    def fail(self, sentence: str) -> NoReturn:
-        """Raise a ShapeError that starts with the layer's name, file and line."""
-        raise ShapeError(f"{self.where}: layer '{self.name}' ({self.type}): {sentence}")
+    def fail(self, sentence: str, error: Callable[[str], NetError] = ShapeError) -> NoReturn:
+        """Raise a ShapeError, or another error, that starts with the layer's name, file and line."""
+        raise error(f"{self.where}: layer '{self.name}' ({self.type}): {sentence}")
 
     @contextmanager
     def fitting(self, bottoms: Sequence[Shape]) -> Iterator[None]:

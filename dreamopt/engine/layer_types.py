@@ -109,11 +109,16 @@ def layer_class(type_: str, name: str, where: object) -> type[Layer]:
     known = _find(type_)
     if known is not None:
         return known
+    raise UnknownLayerError(why_unknown(type_, name, where, f"known are {', '.join(known_types())}; "))
+
+
+def why_unknown(type_: str, name: str, where: object, known: str = "") -> str:
+    """Return the sentence on a layer whose type is not among those that are built in; ``known`` may list them."""
     if type_ in REFUSED:
-        raise UnknownLayerError(f"{where}: layer '{name}' has the type '{type_}', which is not built in: {REFUSED[type_]}")
+        return f"{where}: layer '{name}' has the type '{type_}', which is not built in: {REFUSED[type_]}"
     hint = in_brackets(suggest(type_, known_types()))
-    raise UnknownLayerError(
-        f"{where}: layer '{name}' has the unknown type '{type_}'{hint}; known are {', '.join(known_types())}; "
+    return (
+        f"{where}: layer '{name}' has the unknown type '{type_}'{hint}; {known}"
         "add your own with @dreamopt.engine.register on a subclass of dreamopt.engine.Layer"
     )
 

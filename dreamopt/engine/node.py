@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.blob import Blob
+from dreamopt.errors import TooLargeError
 from dreamopt.parts.limits import MOST_AXES, MOST_VALUES
 
 if TYPE_CHECKING:
@@ -236,9 +237,9 @@ class Node:
 def check_blob(layer: Layer, what: str, shape: Shape) -> None:
     """Refuse a shape that no blob can have, in the layer's name."""
     if len(shape) > MOST_AXES:
-        layer.fail(f"{what} has {len(shape)} axes; a blob has at most {MOST_AXES}")
+        layer.fail(f"{what} has {len(shape)} axes; a blob has at most {MOST_AXES}", TooLargeError)
     if math.prod(shape) > MOST_VALUES:
-        layer.fail(f"{what} would have the shape {'x'.join(map(str, shape))}; a blob has at most {MOST_VALUES} values")
+        layer.fail(f"{what} would have the shape {'x'.join(map(str, shape))}; a blob has at most {MOST_VALUES} values", TooLargeError)
 
 
 def gradients(tops: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor]) -> Sequence[Tensor | None]:

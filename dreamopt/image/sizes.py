@@ -65,7 +65,7 @@ def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepC
                 given = space.like.expand(1, space.shape[0], *size)
                 size = tuple(transform(given, [Stream(0, 0).fold_in(0, 0, place)], real).shape[2:])
         if math.prod(size) > before:
-            what = f"an image of {size[1]} x {size[0]} pixels, which the transform {transform} makes,"
+            what = f"an image of {' x '.join(map(str, reversed(size)))} pixels, which the transform {transform} makes,"
             require_memory(space.like.element_size() * space.shape[0] * math.prod(size), what, str(space.like.device))
         image = torch.empty((1, space.shape[0], *size), dtype=space.like.dtype, device="meta")
-    return size[0], size[1]
+    return size

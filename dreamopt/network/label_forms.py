@@ -31,9 +31,10 @@ from dreamopt.schema import read_label_map
 SYNSET = re.compile(r"n\d{8}\b")
 _NUMBER = r"(\d{1,7})"
 _NUMBERED = re.compile(rf"\s*{_NUMBER}(?:\s*[:;,|=]\s*|[.)\]]\s+|\s+-\s+|\s+)(\S.*)")
-_ENDS_IN_NUMBER = re.compile(rf"\s*(\S.*?)(?:\s*[:;,|=]\s*|\s+){_NUMBER}\s*")
-_LABEL_MAP = re.compile(r"(?:\s|#[^\n]*\n)*item\s*:?\s*[{<]")
-_NET = re.compile(r"(?:^|\n)\s*layers?\s*:?\s*\{")
+_LAST_NUMBER = re.compile(rf"{_NUMBER}\Z")
+_BETWEEN = " \t:;,|="
+_LABEL_MAP = re.compile(r"(?:\s++|#[^\n]*+\n)*+item\s*+:?\s*+[{<]")
+_NET = re.compile(r"^[ \t]*+layers?[ \t]*+:?[ \t]*+\{", re.MULTILINE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _MOST_PYTHON = 2**20  # what ast builds of a text takes a hundred times its size
 _NUMBER_COLUMNS = ("id", "index", "idx", "number", "class_id", "class_index", "class_idx", "label_id", "classid", "label", "class")
@@ -218,10 +219,12 @@ def _from_numbered(lines: Sequence[str], file: str) -> LabelText | None:
 
 
 def _from_lines_with_numbers(lines: Sequence[str], file: str) -> LabelText | None:
-    matches = [_ENDS_IN_NUMBER.fullmatch(line) for line in lines if line.strip()]
-    if len(matches) < 2 or not all(matches):
+    filled = [line.strip() for line in lines if line.strip()]
+    matches = [_LAST_NUMBER.search(line) for line in filled]
+    pairs = [(int(m[1]), _unquoted(line[: m.start()].rstrip(_BETWEEN))) for line, m in zip(filled, matches, strict=True) if m is not None]
+    apart = all(m is not None and line[: m.start()][-1:] in tuple(_BETWEEN) for line, m in zip(filled, matches, strict=True))
+    if len(pairs) < 2 or not apart or not all(name for _, name in pairs):
         return None
-    pairs = [(int(match[2]), _unquoted(match[1])) for match in matches if match is not None]
     numbers = sorted(number for number, _ in pairs)
     if numbers[0] > 1 or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         return None

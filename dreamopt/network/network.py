@@ -237,7 +237,8 @@ class Network:
     def memory_of(self, layers: Sequence[str], size: Size = None) -> int | None:
         """Return how many bytes a sample of a size takes up to some layers with its gradient, at the least; None if nobody knows."""
         ask = getattr(self.backend, "memory", None)  # which a backend need not have
-        return None if ask is None else int(ask(list(dict.fromkeys(self.resolve(layer) for layer in layers)), self.item_shape(size)))
+        found = None if ask is None else ask(list(dict.fromkeys(self.resolve(layer) for layer in layers)), self.item_shape(size))
+        return None if found is None else int(found)
 
     def activations(
         self,

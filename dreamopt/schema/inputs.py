@@ -21,6 +21,8 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]] | None
 OpenItem = tuple[int | None, int, int] | None
 """Channels (None: as the file says), height and width for images whose size the file leaves open."""
 _COUNT_LIMIT = MOST_VALUES
+_USUAL = {"rois": (1, 5), "gt_boxes": (1, 5), "im_info": (1, 3)}
+"""Shapes of what detectors read beside the image."""
 _UNKNOWN_CHANNELS = ("HDF5Data", "Python", "DummyData", "MemoryData")
 
 
@@ -212,9 +214,10 @@ def _input(
 
 def _lack(layer: LayerParameter, location: SourceLocation, blob: str, what: str, main: str | None, remainder: Remainder | None) -> None:
     """Leave out an input whose shape nobody tells, or refuse it, if it is the main one or no input may be left out."""
+    shape = _USUAL.get(blob, (1, 3, 224, 224))
     sentence = (
         f"{location}: layer '{layer.name}' ({layer.type}) {what.format(blob)}; "
-        f"pass it, for instance input_shape={{'{blob}': (1, 3, 224, 224)}} (--input-shape {blob}=3x224x224)"
+        f"pass it, for instance input_shape={{'{blob}': {shape}}} (--input-shape {blob}={'x'.join(map(str, shape[1:]))})"
     )
     if remainder is None or blob == main:
         raise NetError(sentence)

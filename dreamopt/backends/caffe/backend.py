@@ -21,6 +21,7 @@ from dreamopt.backends.caffe.connection import PART, Answer, Array, CaffeAborted
 from dreamopt.backends.caffe.description import describe_layers, refuse_foreign, report_weights
 from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, wanted_sources
 from dreamopt.backends.caffe.ruled_pass import BackwardSteps, run_plain, run_with_rule
+from dreamopt.backends.caffe.sizes import SizeCheck
 from dreamopt.backends.caffe.subnet import Subnet, SubnetBuilder
 from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
@@ -107,6 +108,7 @@ class CaffeBackend:
         caffe = f"Caffe {hello['version']} in {connection.where}"
         refuse_foreign(self._weights or "", [layer for layer in stored if layer.name in here], hello["fields"], caffe)
         del stored
+        self._sizes = SizeCheck(definition, phase, self.input_name, str(self.device) if connection.shares_files else "elsewhere")
         self._phase, self._seed = phase, seed
         self._text = self._builder.base(set(in_file))
         self._lock = threading.RLock()
@@ -165,6 +167,7 @@ class CaffeBackend:
 
         ``between_layers`` makes one subnet for each value, out of the values next below it.
         """
+        self._sizes.check(layers, tuple(x.shape))
         values = {name: self._builder.graph.value(name) for name in layers}
         source = self._builder.source(self.input_name)
         tensors: dict[Value, Tensor] = {source: x}
@@ -183,6 +186,7 @@ class CaffeBackend:
         """Return the named values' shapes for one item of that shape."""
         key = (tuple(layers), tuple(item))
         if key not in self._shapes:
+            self._sizes.check(layers, (1, *item))
             values = {name: self._builder.graph.value(name) for name in layers}
             source = self._builder.source(self.input_name)
             shapes = {source: tuple(item)}
@@ -191,6 +195,10 @@ class CaffeBackend:
                 shapes |= self._reshaped(self._subnet([source], targets), (1, *item))
             self._shapes[key] = {name: shapes[value] for name, value in values.items()}
         return dict(self._shapes[key])
+
+    def memory(self, layers: Sequence[str], item: Shape) -> int | None:
+        """Return the bytes that a sample of this shape keeps for the backward pass, as the engine counts them; None if it cannot."""
+        return self._sizes.memory(layers, (1, *item))
 
     def weights_hash(self) -> str:
         """Return the sha256 of every layer's name and weights; the engine's is the same for the same weights."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import collections.abc
 import functools
+import itertools
 import pickle
 import shlex
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -22,34 +26,46 @@ def builtin_names(script: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_ABSTRACT = (
+    *("Callable", "Container", "Hashable", "ItemsView", "Iterable", "Iterator", "KeysView", "Mapping", "MappingView", "MutableMapping"),
+    *("MutableSequence", "MutableSet", "Sequence", "Set", "Sized", "ValuesView"),
+)
+
+
 def names_of(module: str) -> dict[str, Any]:
     """Return the names that a module of Python's had and lost, or had elsewhere."""
-    import collections.abc
-    import itertools
-    import time
-    import urllib.error
+    return _NAMES[module]()
+
+
+def _requests() -> dict[str, Any]:
     import urllib.parse
     import urllib.request
 
     requests = {name: getattr(urllib.request, name) for name in ("urlopen", "urlretrieve", "Request", "build_opener", "install_opener")}
-    quoting = {name: getattr(urllib.parse, name) for name in ("quote", "quote_plus", "unquote", "unquote_plus", "urlencode")}
-    errors = {name: getattr(urllib.error, name) for name in ("URLError", "HTTPError")}
-    names: dict[str, dict[str, Any]] = {
-        "sys": {"maxint": sys.maxsize},
-        "itertools": {"izip": zip, "imap": map, "ifilter": filter, "izip_longest": itertools.zip_longest},
-        "time": {"clock": time.perf_counter},
-        "collections": {name: getattr(collections.abc, name) for name in collections.abc.__all__},
-        "urllib": requests | quoting,
-        "urllib2": requests | errors | quoting,
-        "cPickle": _pickle(),
-    }
-    return names[module]
+    return requests | {name: getattr(urllib.parse, name) for name in ("quote", "quote_plus", "unquote", "unquote_plus", "urlencode")}
+
+
+def _requests_and_errors() -> dict[str, Any]:
+    import urllib.error
+
+    return _requests() | {"URLError": urllib.error.URLError, "HTTPError": urllib.error.HTTPError}
 
 
 def _pickle() -> dict[str, Any]:
     names = {name: getattr(pickle, name) for name in pickle.__all__}
     # Texts and arrays that Python 2 wrote are bytes.
     return names | {name: functools.partial(getattr(pickle, name), encoding="latin1") for name in ("load", "loads")}
+
+
+_NAMES: dict[str, Callable[[], dict[str, Any]]] = {
+    "sys": lambda: {"maxint": sys.maxsize},
+    "itertools": lambda: {"izip": zip, "imap": map, "ifilter": filter, "izip_longest": itertools.zip_longest},
+    "time": lambda: {"clock": time.perf_counter},
+    "collections": lambda: {name: getattr(collections.abc, name) for name in _ABSTRACT},
+    "urllib": _requests,
+    "urllib2": _requests_and_errors,
+    "cPickle": _pickle,
+}
 
 
 def translation(path: str) -> str:

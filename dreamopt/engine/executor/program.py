@@ -25,7 +25,7 @@ from dreamopt.engine.executor.step import Step
 from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
 from dreamopt.engine.layer import count
 from dreamopt.engine.layers._axes import text
-from dreamopt.engine.node import Node
+from dreamopt.engine.node import Node, check_blob
 from dreamopt.engine.propagation import StopGradient, with_zero_gradient
 from dreamopt.errors import UsageError
 from dreamopt.parts.memory import memory_errors, readable, require_memory
@@ -176,6 +176,19 @@ class Program:
         """
         each = self._each(self._propagate({at: inputs[name] for name, at in self.inputs.items()}))
         return sum(each) if gradient else max(each, default=0)
+
+    def check_blobs(self, inputs: Mapping[str, Shape]) -> None:
+        """Refuse inputs of these shapes where a layer would make a value larger than one of Caffe's blobs, which programs need not heed.
+
+        Raises
+        ------
+        TooLargeError
+            Naming the layer.
+        """
+        known = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
+        for step in self.steps:
+            for j, name in enumerate(step.node.layer.param.top[: len(step.node.tops)]):
+                check_blob(step.node.layer, f"its top '{name}'", known[step.index, j])
 
     def _each(self, shapes: Mapping[Value, Shape]) -> list[int]:
         """Return the bytes that each step's values take; none for those that may be computed together with others."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dreamopt.engine.layer import Layer, Shape, count
 from dreamopt.engine.layers._axes import text
+from dreamopt.errors import TooLargeError
 from dreamopt.parts.limits import MOST_VALUES, MOST_WINDOW
 
 if TYPE_CHECKING:
@@ -65,4 +66,5 @@ def check_padded(layer: Layer, bottom: Shape, pad: Sequence[int]) -> None:
     n = len(bottom) - len(pad)
     padded = (*bottom[:n], *(size + 2 * p for size, p in zip(bottom[n:], pad, strict=True)))
     if count(padded) > max(MOST_VALUES, 4 * count(bottom)):
-        layer.fail(f"with its padding, the bottom of shape {text(bottom)} is {text(padded)}; a blob has at most {MOST_VALUES} values")
+        sentence = f"with its padding, the bottom of shape {text(bottom)} is {text(padded)}; a blob has at most {MOST_VALUES} values"
+        layer.fail(sentence, TooLargeError)

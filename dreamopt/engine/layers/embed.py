@@ -36,6 +36,7 @@ class Embed(Layer):
         """Look up."""
         index, n = bottoms[0].detach().long(), self.param.embed_param.input_dim
         if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < n:
-            self.fail(f"the bottom holds indices from {int(index.min())} to {int(index.max())}; allowed are 0 to {n - 1}")
+            found = f"{int(index.min())} to {int(index.max())}"
+            self.fail(f"the bottom holds word indices, whole numbers from 0 to {n - 1} to which no gradient comes, but there are {found}")
         y = torch.nn.functional.embedding(index, weights[0])
         return [y + weights[1] if len(weights) > 1 else y]

@@ -213,20 +213,6 @@ def change_npy(content: bytes, rng: random.Random) -> bytes:
     return content[:8] + len(header).to_bytes(2, "little") + header + content[10 + length :]
 
 
-def change_checkpoint(content: bytes, rng: random.Random) -> bytes:
-    """Change the JSON of a checkpoint, or the numbers behind it, with the length and the checksum that belong to them."""
-    head, line_end, body = content.partition(b"\n")
-    packed = body[hashlib.sha256().digest_size :]
-    length = int.from_bytes(packed[:8], "big")
-    described, numbers = packed[8 : 8 + length], packed[8 + length :]
-    if rng.random() < 0.85:
-        described = rng.choice((change_json, change_json, change_json, *TEXT))(described, rng)
-    else:
-        numbers = rng.choice(BYTES)(numbers, rng)
-    packed = len(described).to_bytes(8, "big") + described + numbers
-    return head + line_end + hashlib.sha256(packed).digest() + packed
-
-
 def change_prototxt(content: bytes, rng: random.Random) -> bytes:
     """Give a layer another type, or another field or block of Caffe's."""
     text = content.decode("utf-8", "surrogateescape")
@@ -246,6 +232,21 @@ def _substituted(text: str, pattern: str, make: Callable[[], str], rng: random.R
         return text
     place = rng.choice(places)
     return text[: place.start()] + make() + text[place.end() :]
+
+
+def change_checkpoint(content: bytes, rng: random.Random) -> bytes:
+    """Change what a checkpoint says, or its numbers, and give it the checksum of that."""
+    from dreamopt.optimize.checkpoint import _MAGIC
+
+    head = len(_MAGIC) + 32
+    length = int.from_bytes(content[head : head + 8], "big")
+    described, numbers = content[head + 8 : head + 8 + length], content[head + 8 + length :]
+    if rng.random() < 0.8:
+        described = change_json(described, rng)
+    else:
+        numbers = rng.choice(BYTES)(numbers, rng)
+    packed = len(described).to_bytes(8, "big") + described + numbers
+    return content[: len(_MAGIC)] + hashlib.sha256(packed).digest() + packed
 
 
 def _layer_types() -> list[str]:
@@ -288,8 +289,8 @@ SPECIAL: dict[str, tuple[Mutation, ...]] = {
     "catalogue": TEXT,
     "--set": TEXT,
     "target": TEXT,
-    "checkpoint": (change_checkpoint,) * 20,
     "job": (*TEXT, *(change_json,) * 14),
+    "checkpoint": (change_checkpoint,) * 14,
 }
 """By the reader's name, what is done beside the changes of bytes; what stands there several times is done as often."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -10,7 +11,44 @@ def _prototxt() -> list[str]:
     from dreamopt.engine.layer_types import known_types, layer_class
     from dreamopt.testing.layers import layer_text
 
-    return [layer_text(name, example) for name in sorted(known_types()) for example in layer_class(name, name, "").examples]
+    layers = [layer_text(name, example) for name in sorted(known_types()) for example in layer_class(name, name, "").examples]
+    data = (
+        'layer { name: "d" type: "Data" top: "data" transform_param { scale: 0.5 mean_value: 3 mean_value: 4 mean_value: 5 crop_size: 9 }'
+        " data_param { batch_size: 2 } }"
+    )
+    old = 'layers { name: "d" type: DATA top: "data" data_param { batch_size: 2 scale: 0.5 mean_file: "mean.npy" crop_size: 9 } }'
+    pool = ' layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { kernel_size: 2 } }'
+    return [*layers, data + pool, old + pool.replace("layer {", "layers {").replace('"Pooling"', "POOLING")]
+
+
+def _labels() -> list[str]:
+    names = ["tabby cat", "goldfish", "stars", "stripes", "five"]
+    numbered = list(enumerate(names))
+    return [
+        *("\n".join(f"{i}{between}{name}" for i, name in numbered) for between in (" ", ": ", ",", "\t", ". ")),
+        *("\n".join(f"{i + first} {name}" for i, name in numbered[::-1]) for first in (0, 1)),
+        "\n".join(f"/{name} {i}" for i, name in numbered),
+        json.dumps(names),
+        json.dumps({str(i): ["n0144353" + str(i), name] for i, name in numbered}),
+        json.dumps({"categories": [{"id": i, "name": name} for i, name in numbered]}),
+        str(dict(numbered)),
+        "id,name\n" + "\n".join(f'{i},"{name}"' for i, name in numbered),
+        "\n".join(f'item {{ name: "n{i}" label: {i} display_name: "{name}" }}' for i, name in numbered),
+    ]
+
+
+def _caffemodels() -> list[bytes]:
+    import numpy as np
+
+    from dreamopt.schema.caffe_pb2 import BlobProto, BlobShape, LayerParameter, NetParameter, RawType
+
+    values = np.random.default_rng(1).normal(0, 0.1, (4, 3, 1, 1))
+    raw = [
+        BlobProto(shape=BlobShape(dim=values.shape), raw_data_type=kind, raw_data=values.astype(form).tobytes())
+        for kind, form in ((RawType.FLOAT16, "<f2"), (RawType.FLOAT, "<f4"), (RawType.DOUBLE, "<f8"))
+    ]
+    bias = BlobProto(shape=BlobShape(dim=[4]), data=[0, 1, 2, 3])
+    return [NetParameter(layer=[LayerParameter(name="conv", type="Convolution", blobs=[b, bias])]).SerializeToString() for b in raw]
 
 
 def _presets() -> list[str]:
@@ -57,26 +95,17 @@ OLD_NETS = (
     '5 } }\nlayer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }\n',
 )
 """Nets as they were written in 2013 and 2014, and one for training."""
-LABELS = (
-    '["tabby cat", "goldfish", "stars", "stripes", "five"]',
-    '{"0": "tabby cat", "1": ["n01443537", "goldfish"], "2": "stars", "3": "stripes", "4": "five"}',
-    "{0: 'tabby cat', 1: 'goldfish', 2: 'stars', 3: 'stripes', 4: 'five'}",
-    "0 tabby cat\n1 goldfish\n2 stars\n3 stripes\n4 five\n",
-    "\n".join(f'item {{ name: "n{n}" label: {n} display_name: "name {n}" }}' for n in range(5)),
-)
-"""Forms of labels."""
-
-
-_MORE: dict[str, Callable[[], list[str]]] = {
+_MORE: dict[str, Callable[[], Sequence[str | bytes]]] = {
     "prototxt": lambda: [*OLD_NETS, *_prototxt()],
-    "labels": lambda: list(LABELS),
+    "labels": _labels,
+    "caffemodel": _caffemodels,
     "preset": _presets,
     "--set": _assignments,
     "target": _targets,
 }
 
 
-def samples_of(reader: str, sample: Path) -> list[bytes]:
+def samples_of(reader: str, own: Path) -> list[bytes]:
     """Return a reader's samples, its own first and as often as all the others together are not."""
-    more = [text.encode() for text in _MORE[reader]()] if reader in _MORE else []
-    return [sample.read_bytes()] * max(1, len(more) // 3) + more
+    more = [sample if isinstance(sample, bytes) else sample.encode() for sample in _MORE[reader]()] if reader in _MORE else []
+    return [own.read_bytes()] * max(1, len(more) // 3) + more

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 import warnings
 from pathlib import Path
 
@@ -170,6 +172,17 @@ def test_what_is_no_labels_file_is_a_sentence(tmp_path: Path, name: str, monkeyp
         read_labels("labels.txt")
     assert "labels.txt" in str(caught.value)
     assert not (tmp_path / "PWNED").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["\n" * 400_000, "a" + " " * 400_000 + "b", "0" + " " * 400_000, "1" * 400_000, "#\n" * 200_000, " ,;" * 200_000]
+)
+def test_no_text_takes_long(tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.txt").write_text(text)
+    start = time.process_time()
+    with contextlib.suppress(UsageError):
+        read_labels(tmp_path / "labels.txt")
+    assert time.process_time() - start < 10
 
 
 def test_latin_1_is_read_and_said(tmp_path: Path) -> None:
