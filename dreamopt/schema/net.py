@@ -262,27 +262,41 @@ def _finish(
     kept_locations = make_inputs(upgraded, kept_locations, input_shape, changes, keep, open_item, optimized, remainder)
     kept_locations = _without_lost(upgraded, kept_locations, remainder)
     computed = {id(location) for layer, location in zip(upgraded.layer, kept_locations, strict=True) if layer.type != "Input"}
-    _settle_problems(all_layers, computed, changes)
+    named = {entry.place for entry in remainder.left_out} if remainder is not None else set()
+    _settle_problems(all_layers, computed, named, changes)
     check_structure(upgraded, kept_locations, left_out)
     return NetDef(upgraded, kept_locations, changes, text, transforms, [] if remainder is None else remainder.left_out)
 
 
 def _without_lost(param: NetParameter, locations: list[SourceLocation], remainder: Remainder | None) -> list[SourceLocation]:
-    """Leave out the layers that need an input of no known shape, in place; return the places of those that are left."""
-    if remainder is None or not remainder.left_out:
+    """Leave out the layers with words that they do not take, or that need an input of no known shape, in place; return the places left."""
+    if remainder is None or not (remainder.left_out or any(location.problems for location in locations)):
         return locations
-    layers = [pair for pair in zip(param.layer, locations, strict=True) if not remainder.lacks(*pair)]
-    if not is_computed(layer for layer, _ in layers):
-        raise NetError(remainder.left_out[0].reason)
+    layers = []
+    for layer, location in zip(param.layer, locations, strict=True):
+        if remainder.lacks(layer, location):
+            continue
+        if location.problems and layer.type != "Input":
+            remainder.leave_out(layer, location, str(location.problems[0]))
+        else:
+            layers.append((layer, location))
+    if remainder.left_out and not is_computed(layer for layer, _ in layers):
+        problems = [problem for location in locations for problem in location.problems]
+        raise problems[0] if problems and str(problems[0]) == remainder.left_out[0].reason else NetError(remainder.left_out[0].reason)
     del param.layer[:]
     param.layer.extend(layer for layer, _ in layers)
     return [location for _, location in layers]
 
 
-def _settle_problems(layers: Sequence[tuple[LayerParameter, SourceLocation]], computed: Collection[int], changes: list[str]) -> None:
-    """Refuse a word that a layer does not take, or warn of it where that layer is left out, or only the shape of its data is used."""
+def _settle_problems(
+    layers: Sequence[tuple[LayerParameter, SourceLocation]], computed: Collection[int], named: Collection[str], changes: list[str]
+) -> None:
+    """Refuse a word that a layer does not take, or warn of it where that layer is left out, or only the shape of its data is used.
+
+    The layers at the places ``named`` are listed as not computed for it.
+    """
     for layer, location in layers:
-        for problem in location.problems:
+        for problem in location.problems if str(location) not in named else ():
             if id(location) in computed or layer.type == "Input":
                 raise problem
             changes.append(f"{problem}; the layer is not computed, and the word is left out")

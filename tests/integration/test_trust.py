@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,11 @@ def warm() -> Iterator[Warm]:
         yield program
 
 
-def audited(warm: Warm, outside: Path, name: str, *files: Path) -> list[dict[str, Any]]:
-    """Return what files made a reader do, in a process whose current folder is theirs."""
-    done = warm.run(["-m", "tests.support.audited", str(outside), name, *map(str, files)], files[0].parent)
+def audited(warm: Warm, outside: Path, inside: Path, cases: Iterable[tuple[str, Path]]) -> list[dict[str, Any]]:
+    """Return what files made readers do, in a process whose current folder is ``inside``."""
+    words = [str(word) for case in cases for word in case]
+    inside.mkdir(exist_ok=True)
+    done = warm.run(["-m", "tests.support.audited", str(outside), str(inside), *words], inside)
     assert done.returncode == 0, done.stderr[-3000:]
     answers: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return answers
@@ -89,16 +91,23 @@ def outside(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", READERS)
-def test_a_reader_opens_what_was_named_and_runs_nothing(name: str, tmp_path: Path, outside: Path, warm: Warm) -> None:
-    folder = tmp_path / "inside"
-    folder.mkdir()
-    sample = READERS[name].make(folder)
-    plant(sample.parent)
-    [answer] = audited(warm, outside, name, sample)
-    assert answer["said"] == "read"
-    assert answer["seen"] == []
+def test_readers_open_what_was_named_and_run_nothing(tmp_path: Path, outside: Path, warm: Warm) -> None:
+    inside, samples = tmp_path / "inside", {}
+    for number, (name, reader) in enumerate(READERS.items()):
+        folder = inside / str(number)
+        folder.mkdir(parents=True)
+        samples[name] = reader.make(folder)
+        if name in ("prototxt", "replay", "job"):
+            plant(folder)
+    plant(inside)
+    answers = dict(zip(samples, audited(warm, outside, inside, samples.items()), strict=True))
+    assert {name: answer for name, answer in answers.items() if answer != {"said": "read", "seen": []}} == {}
     assert not list(tmp_path.rglob("PWNED"))
+
+
+def test_the_audit_sees_what_is_opened_elsewhere(tmp_path: Path, outside: Path, warm: Warm) -> None:
+    [answer] = audited(warm, outside, tmp_path / "inside", [("image .png", outside / "photo.png")])
+    assert any(event.startswith(f"open {outside}/photo.png") for event in answer["seen"])
 
 
 def hostile(metadata: dict[str, Any], outside: Path) -> dict[str, dict[str, Any]]:
@@ -155,7 +164,7 @@ def test_metadata_choose_built_in_parts_and_numbers_alone(how: str, tmp_path: Pa
     for number, metadata in enumerate(cases.values()):
         files.append(folder / f"case{number}.json")
         files[-1].write_text(json.dumps(metadata), encoding="utf-8")
-    answers = audited(warm, outside, how, *files)
+    answers = audited(warm, outside, folder, [(how, file) for file in files])
     assert [answer["seen"] for answer in answers] == [[]] * len(cases), {
         case: answer["seen"] for case, answer in zip(cases, answers, strict=True) if answer["seen"]
     }

@@ -1,6 +1,6 @@
 """A program that reads files under an audit hook, and prints as JSON what they made it do beyond reading what was named.
 
-``python -m tests.support.audited OUTSIDE READER FILE...``: the files lie in one folder, the only one that may be written to; nothing in OUTSIDE
+``python -m tests.support.audited OUTSIDE INSIDE READER FILE READER FILE ...``: the files lie in INSIDE, the only folder that may be written to; nothing in OUTSIDE
 may be looked at; programs, sockets, pickles, and modules from elsewhere than Python's and the packages' folders are reported wherever they are.
 READER is a name of `tests.support.readers`, or ``command`` for ``dreamopt replay``.
 """
@@ -123,20 +123,20 @@ def _replay(path: Path) -> object:
         raise DreamoptError(error.format_message()) from error
 
 
-def main(outside: str, name: str, *files: str) -> None:
-    """Read the files, and print for each what was seen and what was said."""
+def main(outside: str, inside: str, *cases: str) -> None:
+    """Read the files, and print for each what was seen and what was said; ``cases`` are readers and files in turns."""
     from dreamopt.__main__ import installed_first
     from dreamopt.errors import DreamoptError
     from tests.support.readers import READERS
 
     installed_first(sys.path, os.getcwd())
-    read: Callable[[Path], object] = _replay if name == "command" else READERS[name].read
-    audit = Audit(Path(outside), Path(files[0]).parent if name not in ("job", "checkpoint") else Path(files[0]).parents[1])
+    audit = Audit(Path(outside), Path(inside))
     for function in LOOKS:
         setattr(os, function, _watched(audit, function, getattr(os, function)))
     sys.addaudithook(audit.event)
     answers = []
-    for file in files:
+    for name, file in zip(cases[::2], cases[1::2], strict=True):
+        read: Callable[[Path], object] = _replay if name == "command" else READERS[name].read
         said, before, audit.seen, audit.on = "read", set(sys.modules), [], True
         try:
             read(Path(file))
@@ -145,7 +145,7 @@ def main(outside: str, name: str, *files: str) -> None:
         finally:
             audit.on = False
         audit.modules(before)
-        answers.append({"file": file, "seen": audit.seen, "said": said})
+        answers.append({"seen": audit.seen, "said": said})
     builtins.print(json.dumps(answers))
 
 

@@ -272,6 +272,60 @@ def _resume(path: Path) -> object:
     return _render_job(folder, path.parents[1] / "small.prototxt", resume=True)
 
 
+def _vector(folder: Path) -> Path:
+    np.save(folder / "vector.npy", np.array([1.0, -2.0, 0.5, 3.0]))
+    return folder / "vector.npy"
+
+
+def _strengths(folder: Path) -> Path:
+    np.save(folder / "strengths.npy", np.linspace(0.1, 1, 3 * 6 * 4).reshape(3, 6, 4))
+    return folder / "strengths.npy"
+
+
+def _read_vector(path: Path) -> object:
+    """Read the vector of a target's direction."""
+    from dreamopt.recipes.targets import expand
+
+    return expand(_network(path.parent / "small.prototxt"), f'Direction("conv", {json.dumps(str(path))})', 12)
+
+
+def _read_part(name: str) -> Callable[[Path], object]:
+    """Return what reads the file of a part that makes images or changes them, by its string up to the path."""
+
+    def read(path: Path) -> object:
+        from dreamopt.image.parametrizations.generator import Generator
+        from dreamopt.image.spectrum import magnitudes
+        from dreamopt.regularizer.restoration import mask_at
+
+        mask_at.cache_clear()  # they remember files by their paths
+        magnitudes.cache_clear()
+        if name == "upper":
+            return Generator("tiny", upper=str(path))
+        return mask_at(str(path), (12, 14)) if name == "mask" else magnitudes(str(path), 3, (12, 14), None)
+
+    return read
+
+
+def _cached(folder: Path) -> Path:
+    """Write a model into a cache as ``dreamopt models get`` does."""
+    from dreamopt.models import load_catalogue
+
+    model = load_catalogue()["bvlc_alexnet"]
+    place = folder / "models" / model.name
+    place.mkdir(parents=True)
+    for role, make in {"weights": _weights(".caffemodel"), "labels": _labels}.items():
+        make(place).rename(place / model.files[role].name)
+    return _net(place).rename(place / model.files["prototxt"].name)
+
+
+def _read_cached(path: Path) -> object:
+    from dreamopt.cli.net import NET_KEYS, open_network
+
+    said = dict.fromkeys(NET_KEYS) | {"cache": str(path.parents[2]), "device": "cpu", "backend": "auto"}
+    shutil.copy(path, path.with_name("deploy.prototxt")) if path.name != "deploy.prototxt" else None
+    return open_network("bvlc_alexnet", 12, **said)
+
+
 IMAGES = (
     *(".png", ".jpg", ".gif", ".webp", ".tif", ".bmp", ".ppm", ".pcx", ".sgi", ".ico", ".tga"),
     *(suffix for suffix, codec in {".jp2": "jpg_2000", ".avif": "avif"}.items() if features.check(codec)),
@@ -294,6 +348,11 @@ READERS: dict[str, Reader] = {
     "catalogue": Reader(_catalogue, _read_catalogue),
     "--set": Reader(_text('steps=64\ntv.weight=0.1\noptimizer=ascent(2, norm="mean")\nstages=[{"zoom": 1.5}]\n'), _assign),
     "target": Reader(_text('conv:1@3,4 - 0.5*fc:2\nconv:0-2\nDirection("conv", (1, 0, 2, 0))\n'), _targets),
+    "vector": Reader(_with_net(_vector), _read_vector),
+    "mask": Reader(_image(".png"), _read_part("mask")),
+    "strengths": Reader(_strengths, _read_part("strengths")),
+    "upper": Reader(_text("2.5, 3\n4"), _read_part("upper")),
+    "cached model": Reader(_cached, _read_cached),
     "job": Reader(_job, _resume),
     "checkpoint": Reader(lambda folder: _job(folder).with_name("batch0-stage0"), _resume),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -233,6 +234,21 @@ def _substituted(text: str, pattern: str, make: Callable[[], str], rng: random.R
     return text[: place.start()] + make() + text[place.end() :]
 
 
+def change_checkpoint(content: bytes, rng: random.Random) -> bytes:
+    """Change what a checkpoint says, or its numbers, and give it the checksum of that."""
+    from dreamopt.optimize.checkpoint import _MAGIC
+
+    head = len(_MAGIC) + 32
+    length = int.from_bytes(content[head : head + 8], "big")
+    described, numbers = content[head + 8 : head + 8 + length], content[head + 8 + length :]
+    if rng.random() < 0.8:
+        described = change_json(described, rng)
+    else:
+        numbers = rng.choice(BYTES)(numbers, rng)
+    packed = len(described).to_bytes(8, "big") + described + numbers
+    return content[: len(_MAGIC)] + hashlib.sha256(packed).digest() + packed
+
+
 def _layer_types() -> list[str]:
     from dreamopt.engine.layer_types import known_types
 
@@ -274,6 +290,7 @@ SPECIAL: dict[str, tuple[Mutation, ...]] = {
     "--set": TEXT,
     "target": TEXT,
     "job": (*TEXT, *(change_json,) * 14),
+    "checkpoint": (change_checkpoint,) * 14,
 }
 """By the reader's name, what is done beside the changes of bytes; what stands there several times is done as often."""
 

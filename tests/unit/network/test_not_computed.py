@@ -43,6 +43,10 @@ CUTS = {
         layer("proposal", "Eltwise", "scores one", "rois"),
         r"layer 'proposal' \(Eltwise\): ",
     ),
+    "a word that it does not take": (
+        layer("proposal", "Pooling", "scores", "rois", more="pooling_param { pool: MEDIAN kernel_size: 2 }"),
+        "layer 'proposal': 'pool' is 'MEDIAN'",
+    ),
     "a filler that nobody knows": (
         conv("proposal", "scores", 5).replace("xavier", "orthogonal").replace('top: "proposal"', 'top: "rois"'),
         "orthogonal",
