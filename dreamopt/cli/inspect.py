@@ -65,10 +65,12 @@ def _table(summary: Mapping[str, Any]) -> None:
 
 
 def _input_lines(summary: Mapping[str, Any]) -> list[str]:
+    from dreamopt.network.network import kind_of
+
     preprocessing = summary["input"]
     shape = "x".join(map(str, preprocessing["shape"]))
     if preprocessing["mean"] is None:
-        return [f"input {preprocessing['blob']}: {shape}, a vector"]
+        return [f"input {preprocessing['blob']}: {shape}, {kind_of(tuple(preprocessing['shape'])).rpartition(' of ')[0]}"]
     mean = "a mean image" if preprocessing["mean_image"] else "mean " + ", ".join(f"{value:g}" for value in preprocessing["mean"])
     order = f"{preprocessing['channel_order']}, " if len(preprocessing["mean"]) >= 3 else ""
     lines = [f"input {preprocessing['blob']}: {shape}, {order}0-255 minus {mean}, times {preprocessing['scale']:g}"]

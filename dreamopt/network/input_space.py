@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dreamopt.errors import NetError
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.schema import InputTransform, SourceLocation, read_mean
@@ -88,16 +86,13 @@ def _said_by_file(name: str, channels: int, transform: InputTransform, notes: li
     """Return what the data layer says and where, or None where it says nothing of this, or names a file that is not at hand."""
     if name == "scale":
         place = transform.places["scale"]
-        if transform.scale == 0 or not np.isfinite(transform.scale):
+        if transform.scale == 0:
             raise NetError(f"{place}: {transform.layer} has the scale {transform.scale:g}, but it has to be finite and not 0 (--scale)")
         return transform.scale, str(place)
     if name != "mean":
         return None
     if not transform.mean_file or transform.mean_values:
-        means = transform.means(channels)
-        if not np.isfinite(means).all():
-            raise NetError(f"{transform.places['mean_values']}: {transform.layer} has a mean_value that is not finite (--mean)")
-        return means, str(transform.places["mean_values"])
+        return transform.means(channels), str(transform.places["mean_values"])
     place = transform.places["mean_file"]
     path = beside(transform.mean_file, place)
     if path is None:

@@ -56,6 +56,8 @@ def read_mean(path: str | Path) -> Array:
             if other and not other.startswith("a mean"):
                 raise WeightsError(f"{path}: a mean (.binaryproto or .npy) expected, but this is {other}")
             mean = read_blob(wire, 0, len(buffer))
+            if mean.shape == (0,):
+                raise WeightsError(f"{path}: the file has no mean: a caffemodel is given as the weights")
     stored = mean.shape
     if mean.ndim > 3 and stored[0] == 1:
         mean = mean[0]

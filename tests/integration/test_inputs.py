@@ -85,3 +85,12 @@ def test_a_wrong_option_is_one_sentence(tmp_path: Path, words: list[str], messag
     done = called("inspect", path, "--weights", weights, "--device", "cpu", *words)
     assert done.exit_code == 2
     assert message in done.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("dims", "words"), [((5,), "5, a vector"), ((2, 7), "2x7, a signal"), ((4, 3, 5, 6), "4x3x5x6, a volume")])
+def test_inspect_says_what_the_input_is(tmp_path: Path, dims: tuple[int, ...], words: str) -> None:
+    path = tmp_path / "net.prototxt"
+    shape = " ".join(f"dim: {size}" for size in (1, *dims))
+    path.write_text(f'input: "x" input_shape {{ {shape} }} layer {{ name: "a" type: "ReLU" bottom: "x" top: "a" }}')
+    shown = called("inspect", path, "--device", "cpu")
+    assert f"input x: {words}" in shown.output

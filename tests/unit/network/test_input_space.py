@@ -189,7 +189,6 @@ def test_a_prototxt_opens_nothing_elsewhere(net: Path, tmp_path: Path) -> None:
         ),
         ("mean_value: [1, 2, 3] mean_file: 'm'", "has mean_value and mean_file, of which Caffe takes one"),
         ("scale: 0", "has the scale 0, but it has to be finite and not 0"),
-        ("mean_value: inf", "mean_value that is not finite"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(net: Path, transform: str, message: str) -> None:
@@ -200,6 +199,14 @@ def test_what_does_not_fit_is_a_sentence(net: Path, transform: str, message: str
     with pytest.raises(DreamoptError, match=message):
         load(net, text, input_shape=(2, 3, 9, 9))
     load(net, input_shape=(2, 3, 9, 9), mean=3, scale=1)
+
+
+def test_a_mean_that_is_not_finite_is_a_sentence(net: Path) -> None:
+    text = (
+        'layer { name: "d" type: "Data" top: "data" transform_param { crop_size: 9 mean_value: inf } data_param { batch_size: 2 } }' + CONV
+    )
+    with pytest.raises(DreamoptError, match=r"lenet\.prototxt:1: layer 'd' \(Data\).*mean_value is inf, but has to be finite"):
+        load(net, text)
 
 
 def test_settings_where_caffe_does_not_look_are_said_to_do_nothing(net: Path) -> None:

@@ -20,6 +20,7 @@ from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.engine.net import Net
 from dreamopt.errors import DreamoptError, DreamoptWarning, NetError, ShapeError, UsageError
 from dreamopt.network import Network, load_net
+from dreamopt.objective import from_function
 from dreamopt.problem import Problem
 from dreamopt.schema import parse_net, read_net
 from tests.oracle.conftest import caffe_root
@@ -354,3 +355,26 @@ def test_marks_that_have_another_name_are_known_by_their_reader() -> None:
     assert feeds.optimized == "x"
     np.testing.assert_array_equal(feeds.arrays(["begins"], 4, (2, 3))["begins"], [[0, 0], [1, 1], [1, 1], [1, 1]])
     assert "the first axis of input 'x' (7, 2, 3) is time" in feeds.notes[0]
+
+
+def test_a_sequence_is_optimized_with_its_steps_as_the_batch(tmp_path: Path) -> None:
+    text = """
+    input: "cont" input_shape { dim: 4 dim: 1 }
+    input: "x" input_shape { dim: 4 dim: 1 dim: 3 }
+    layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "lstm" recurrent_param { num_output: 2
+            weight_filler { type: "gaussian" std: 1 } } }
+    """
+    net = load_net(*files(tmp_path, text), device="cpu")
+
+    @from_function
+    def second_unit(a: torch.Tensor) -> torch.Tensor:
+        return a[:, 0, 1]
+
+    problem = Problem(net, second_unit("lstm"), batch=4)
+    x = problem.start(seed=2)
+    evaluation = problem.evaluate(x)
+    seed = np.zeros((4, 1, 2), np.float32)
+    seed[..., 1] = 1
+    value, gradient = truth(tmp_path, text, "lstm", seed, "x", x=x.numpy(), cont=np.float32([[0], [1], [1], [1]]))
+    np.testing.assert_allclose(evaluation.values, value[:, 0, 1], rtol=1e-5)
+    np.testing.assert_allclose(evaluation.gradient, gradient, rtol=1e-4, atol=1e-6)

@@ -149,6 +149,8 @@ def test_weights_given_as_the_net_are_called_so_whatever_their_size(tmp_path: Pa
 
 
 def test_a_mean_is_no_caffemodel(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"w\.caffemodel: the file has no mean: a caffemodel is given as the weights"):
+        read_mean(in_layer(raw_blob("<f4"), tmp_path / "w.caffemodel"))
     path = tmp_path / "mean.binaryproto"
     path.write_bytes(BlobProto(num=1, channels=3, height=2, width=5, data=np.arange(30)).SerializeToString())
     with pytest.raises(WeightsError, match=r"weights \(\.caffemodel\) expected, but this is a mean \(\.binaryproto\)"):
