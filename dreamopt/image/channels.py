@@ -19,6 +19,7 @@ from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.colour import LUMINANCE
 from dreamopt.image.opening import most_pixels
 from dreamopt.parts.atomic import LONGEST_NAME, atomic_write, bounded
+from dreamopt.parts.checks import plain_number, several, shown
 
 WAYS = ("auto", "colour", "planes", "flow")
 """How channels are shown: as they are best (`shown_as`), the first three as colours, each as a grey plane, pairs as optical flow."""
@@ -39,18 +40,19 @@ def checked_channels(channels: Any) -> str:
     >>> checked_channels("planes"), checked_channels([2, 1, 0]), checked_channels("5")
     ('planes', '2,1,0', '5')
     """
-    channels = channels.tolist() if isinstance(channels, np.ndarray) else channels
-    whole = isinstance(channels, int | np.integer) and not isinstance(channels, bool)
-    listed = channels if isinstance(channels, Sequence) and not isinstance(channels, str) else [channels]
-    text = ",".join(map(str, listed)) if whole or not isinstance(channels, str) else channels.strip()
+    text = (
+        channels.strip()
+        if isinstance(channels, str)
+        else ",".join(shown(plain_number(number)) for number in several(channels) or [channels])
+    )
     text = {"color": "colour", "rgb": "colour"}.get(text.lower(), text.lower())
     if text in WAYS:
         return text
-    numbers = re.fullmatch(r"\s*(\d{1,9})(?:\s*,\s*(\d{1,9})\s*,\s*(\d{1,9}))?\s*", text, re.ASCII)
-    if numbers is None:
+    matched = re.fullmatch(r"\s*(\d{1,9})(?:\s*,\s*(\d{1,9})\s*,\s*(\d{1,9}))?\s*", text, re.ASCII)
+    if matched is None:
         most = f"{', '.join(WAYS)}, or the numbers of one channel or of three (for red, green, blue), counted from 0, as 2,1,0"
-        raise UsageError(f"channels must be one of {most}, not {channels!r}")
-    return ",".join(str(int(number)) for number in numbers.groups() if number is not None)
+        raise UsageError(f"channels must be one of {most}, not {shown(channels)}")
+    return ",".join(str(int(number)) for number in matched.groups() if number is not None)
 
 
 def shown_as(channels: str, count: int, size: Sequence[int] | None = None) -> str:

@@ -278,6 +278,8 @@ class Network:
                 f"the input must be of shape (N, {', '.join(map(str, self.input_shape))}) up to its size, not {tuple(x.shape)}"
             )
         unique = list(dict.fromkeys(names))
+        if not unique:
+            return {}
         with memory_errors(lambda: f"a pass of an input of shape {tuple(x.shape)} up to {', '.join(unique)}", str(self.device)):
             if rule is None:  # which a backend of somebody's own need not know
                 values = self.backend.activations(x, unique, between_layers=between_layers)

@@ -66,7 +66,7 @@ def parse(text: str) -> Objective:
     >>> parse("conv4:7")
     Channel(layer='conv4', unit=7)
     >>> parse("conv4:7@3,5")
-    Neuron(layer='conv4', unit=7, y=3, x=5)
+    Neuron(layer='conv4', unit=7, y=3, x=5, place=None)
     >>> print(parse("fc8:tabby cat") - 0.5 * parse("fc8:3"))
     fc8:tabby cat - 0.5*fc8:3
     """
@@ -143,7 +143,7 @@ def unit_objective(layer: str, units: tuple[int | str, ...], place: str | None =
     """Return the objective of units of a layer: of a channel or class, or with a place (what stands after the ``@``) of neurons.
 
     >>> unit_objective("conv4", (7,)), unit_objective("conv4", (7,), "3,5")
-    (Channel(layer='conv4', unit=7), Neuron(layer='conv4', unit=7, y=3, x=5))
+    (Channel(layer='conv4', unit=7), Neuron(layer='conv4', unit=7, y=3, x=5, place=None))
     """
     units_given = units[0] if len(units) == 1 else units
     if place is None:

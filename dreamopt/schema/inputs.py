@@ -8,6 +8,7 @@ from typing import Any
 
 from dreamopt.errors import NetError, UsageError
 from dreamopt.parts.arguments import check_several
+from dreamopt.parts.checks import plain_number
 from dreamopt.parts.limits import MOST_AXES, MOST_VALUES
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
 from dreamopt.schema.input_roles import choose_input, input_roles
@@ -170,9 +171,10 @@ def _requested_shapes(input_shape: InputShape, inputs: Sequence[str], main: str 
             raise UsageError(f"the input_shape of '{blob}' has {len(shape)} axes, but a blob has at most {MOST_AXES}")
         count = 1
         for size in shape:
-            if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
+            number = plain_number(size)
+            if number is None or number % 1 != 0 or number < 1:
                 raise UsageError(f"the input_shape {tuple(shape)} of '{blob}' has to consist of whole numbers from 1 on")
-            count *= size
+            count *= int(number)
         if not shape:
             raise UsageError(f"the input_shape of '{blob}' is empty, but has to consist of whole numbers from 1 on")
         if count > _COUNT_LIMIT:

@@ -8,12 +8,14 @@ import math
 import types
 import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from dreamopt import load_net
 from dreamopt.errors import DreamoptError
 from dreamopt.image import Jitter, Pixels
 from dreamopt.objectives import Channel
@@ -25,6 +27,7 @@ from dreamopt.regularizers import L2
 from dreamopt.testing.bench import bench, fill
 from dreamopt.testing.cases import part_kinds
 from dreamopt.testing.dataclass_checks import replaced
+from tests.support.nets import conv, image_input
 
 VALUES: tuple[Any, ...] = (
     *(math.nan, math.inf, -math.inf, 1e308, 10**30, 10**400, -(10**400), -1, 0, 2.5, True, 1j),
@@ -43,6 +46,7 @@ EXAMPLES: dict[type, Schedule] = {
     PerValue: PerValue(1),
     PerGreyLevel: PerGreyLevel(1),
 }
+pytestmark = pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # random weights, on purpose
 PLAIN = (bool, str, int, float, types.NoneType, Schedule)
 
 
@@ -141,3 +145,16 @@ def test_numbers_of_numpy_and_torch_are_taken_as_pythons() -> None:
     assert (settings.size, settings.steps, settings.seed, settings.octave_scale, settings.stretch) == (32, 3, 7, 1.5, True)
     assert type(settings.size) is type(settings.steps) is type(settings.seed) is int
     assert settings.optimizer == Adam(2)
+
+
+@pytest.mark.parametrize(
+    "name", ["weights", "mean", "channel_order", "scale", "input_shape", "seed", "phase", "level", "strict", "device", "feed", "input"]
+)
+def test_an_argument_of_load_net_refuses_values_of_the_wrong_kind(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(image_input(shape=(1, 3, 6, 7)) + conv("conv", "data", 4), encoding="utf-8")
+    options: dict[str, Any] = {"device": "cpu"}
+    made = [
+        value for value in VALUES if not refused(lambda value=value: load_net(path, **options | {name: value}), f"{name} = {type(value)}")
+    ]
+    assert len(made) < len(VALUES) // 2

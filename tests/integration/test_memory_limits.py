@@ -70,3 +70,22 @@ def test_memory_that_runs_out_in_the_middle_is_the_same_error_and_the_net_works_
     assert "ran out of memory" in first
     assert "ran out of memory" in second
     assert shapes.startswith("(48, 48, 3) (1, ")
+
+
+def test_a_net_of_four_gigabytes_is_described_in_little_memory() -> None:
+    out = run_limited("""
+        from dreamopt.recipes.inspect import inspect
+        from dreamopt.schema import parse_net
+        large = dreamopt.load_net(parse_net(
+            'input: "data" input_shape { dim: 1 dim: 9 dim: 4 dim: 4 } layer { name: "c" type: "Convolution" bottom: "data" top: "c" '
+            'convolution_param { num_output: 100000000 kernel_size: 1 weight_filler { type: "xavier" } } }'
+        ), device="cpu")
+        print(inspect(large)["totals"]["weights_bytes"])
+        try:
+            dreamopt.render(large, "c:5", steps=1)
+        except OutOfMemoryError as problem:
+            print(problem)
+    """)
+    size, refused = out.splitlines()
+    assert size == "4000000000"
+    assert "layer 'c' (Convolution): weight 0 of shape 100000000x9x1x1 takes 14.4 GB" in refused

@@ -83,8 +83,20 @@ def _targets() -> list[str]:
     return [*places, *(text.replace("conv2", "conv").replace("conv1", "conv") for text in _strings("objective"))]
 
 
+OLD_NETS = (
+    'name: "v1" input: "data" input_dim: 1 input_dim: 3 input_dim: 12 input_dim: 14\nlayers { name: "conv" type: CONVOLUTION bottom: "data" top: '
+    '"conv" blobs_lr: 1 weight_decay: 0 convolution_param { num_output: 4 kernel_size: 3 } }\nlayers { name: "loss" type: SOFTMAX_LOSS bottom: "conv" '
+    'bottom: "label" include { phase: TRAIN } }\n',
+    'name: "v0" input: "data" input_dim: 1 input_dim: 3 input_dim: 12 input_dim: 14\nlayers { layer { name: "conv" type: "conv" num_output: 4 '
+    'kernelsize: 3 pad: 1 stride: 2 weight_filler { type: "gaussian" std: 0.1 } } bottom: "data" top: "conv" }\nlayers { layer { name: "pool" type: '
+    '"pool" pool: MAX kernelsize: 2 } bottom: "conv" top: "pool" }\n',
+    'name: "train" layer { name: "data" type: "Data" top: "data" top: "label" transform_param { scale: 0.004 crop_size: 12 mean_value: 33 } '
+    'data_param { source: "lmdb" batch_size: 8 } }\nlayer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: '
+    '5 } }\nlayer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }\n',
+)
+"""Nets as they were written in 2013 and 2014, and one for training."""
 _MORE: dict[str, Callable[[], Sequence[str | bytes]]] = {
-    "prototxt": _prototxt,
+    "prototxt": lambda: [*OLD_NETS, *_prototxt()],
     "labels": _labels,
     "caffemodel": _caffemodels,
     "preset": _presets,
