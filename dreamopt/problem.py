@@ -390,6 +390,10 @@ class Problem:
         seen = self._transformed(image, context, seed)
         activations = self.network.activations(seen, self.objective.layers, rule=rule, acted=acted)
         for layer, activation in activations.items():
+            if activation.dim() == 0:
+                raise ShapeError(
+                    f"layer '{layer}' writes one number for the whole batch of {len(seen)}, not one for each: make the batch 1"
+                )
             if len(activation) != len(seen):
                 raise ShapeError(f"layer '{layer}' writes {len(activation)} rows for {len(seen)} samples, and has no value of each sample")
         by_view = (

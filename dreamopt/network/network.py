@@ -292,12 +292,8 @@ class Network:
             return values if between_layers else self._by_sample(values, x)
 
     def _by_sample(self, values: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
-        """Return values with an axis for samples and one for units: a number for each sample is one unit's."""
-        for name, value in values.items():
-            if value.dim() == 0 and len(x) != 1:
-                raise ShapeError(f"layer '{name}' writes one number for the whole batch of {len(x)}, not one for each: make the batch 1")
-            values[name] = with_units(value)
-        return values
+        """Return values with an axis for samples and one for units: a number for each sample is one unit's; one for the batch stays."""
+        return {name: value if value.dim() == 0 and len(x) != 1 else with_units(value) for name, value in values.items()}
 
     def require_optimizable(self) -> None:
         """Raise UsageError where the input has no gradient at all: it holds word indices, which an Embed layer looks up."""
