@@ -34,7 +34,7 @@ def param_name_dict() -> dict[str, str]:
     fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields
     names = {
         f.message_type.name.removesuffix("Parameter"): f.name.removesuffix("_param")
-        for f in reversed(fields)  # of fields of one message, the first is the type's own: a fork's 3-D types share it
+        for f in list(fields)[::-1]  # of fields of one message, the first is the type's own: a fork's 3-D types share it
         if f.name.endswith("_param") and f.message_type is not None
     }
     # Beyond pycaffe: types that share another's message.
