@@ -31,12 +31,11 @@ class NotATopError(UsageError, TypeError):
 
 def param_name_dict() -> dict[str, str]:
     """Return the message field of each layer type without its ``_param``: ``{"InnerProduct": "inner_product", ...}``."""
-    fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields
-    names = {
-        f.message_type.name.removesuffix("Parameter"): f.name.removesuffix("_param")
-        for f in list(fields)[::-1]  # of fields of one message, the first is the type's own: a fork's 3-D types share it
-        if f.name.endswith("_param") and f.message_type is not None
-    }
+    names: dict[str, str] = {}
+    for field in caffe_pb2.LayerParameter.DESCRIPTOR.fields:
+        if field.name.endswith("_param") and field.message_type is not None:
+            # Of fields of one message the first is the type's own: a fork's 3-D types share it.
+            names.setdefault(field.message_type.name.removesuffix("Parameter"), field.name.removesuffix("_param"))
     # Beyond pycaffe: types that share another's message.
     names |= {"Deconvolution": "convolution", "Im2col": "convolution", "RNN": "recurrent", "LSTM": "recurrent"}
     return names

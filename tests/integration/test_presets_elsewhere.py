@@ -205,7 +205,8 @@ def test_command_and_replay_give_the_same_pixels(folder: Path, tmp_path: Path, n
     if "tv.weight=0.1" in words:
         assert any("otal" in text and "0.1" in text for text in metadata["problem"]["regularizers"])
     before = read_image(out)
-    replayed = call("replay", out, "-q")
+    named = words[words.index("--init") :][:2] if "--init" in words else []
+    replayed = call("replay", out, *files, *named, "-q")
     assert "the same pixels" in replayed.stderr
     assert np.array_equal(read_image(tmp_path / "out-replay.png"), before)
     again = shlex.split(metadata["command"])
