@@ -9,6 +9,7 @@ import click
 from dreamopt import models
 from dreamopt.backends.registry import backend_choices
 from dreamopt.errors import UsageError
+from dreamopt.parts.checks import shown
 from dreamopt.parts.part import file_sha256
 
 if TYPE_CHECKING:
@@ -40,13 +41,17 @@ class BackendName(NameType):
 
 NET_OPTIONS = (
     click.option("--weights", metavar="FILE", help="Weights: a .caffemodel or .caffemodel.h5.  [default: the catalogue's; else random]"),
-    click.option("--mean", metavar="B,G,R|FILE", help="Mean that is subtracted, per channel (0-255), or a .binaryproto or .npy file."),
+    click.option(
+        "--mean",
+        metavar="B,G,R|FILE",
+        help="Mean that is subtracted, per channel (0-255), or a .binaryproto or .npy file.  [default: the file's; else the model zoo's]",
+    ),
     click.option(
         "--channel-order",
         type=click.Choice(["BGR", "RGB"], case_sensitive=False),
         help="Order of the channels.  [default: the catalogue's; else BGR]",
     ),
-    click.option("--scale", type=float, help="Factor after the mean is subtracted.  [default: the prototxt's; else 1]"),
+    click.option("--scale", type=float, help="Factor after the mean is subtracted.  [default: the file's; else 1]"),
     click.option("--labels", metavar="FILE", help="Names of the classes: lines, numbered lines, JSON, a table, a labelmap."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
     click.option(
@@ -131,8 +136,10 @@ def _input_shape(texts: Sequence[str]) -> tuple[int, ...] | dict[str, tuple[int,
     for text in texts:
         blob, _, sizes = text.rpartition("=")
         parts = sizes.lower().split("x")
-        if not all(part.isdecimal() and int(part) > 0 for part in parts):
-            raise UsageError(f"--input-shape {text} is no shape; give CxHxW, as in 3x224x224, or BLOB=CxHxW")
+        if not all(part.isascii() and part.isdecimal() and len(part) < 11 and int(part) > 0 for part in parts):
+            raise UsageError(
+                f"--input-shape {text if len(text) <= 80 else shown(text)} is no shape; give CxHxW, as in 3x224x224, or BLOB=CxHxW"
+            )
         if blob in shapes:
             raise UsageError(f"--input-shape is given twice for {f'the blob {blob!r}' if blob else 'the first input'}")
         shape = tuple(int(part) for part in parts)
