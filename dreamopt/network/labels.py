@@ -15,6 +15,7 @@ from dreamopt.parts.reading import UTF_MARKS, decode_text, read_bytes
 from dreamopt.schema.file_type import describe_file_type, is_text
 
 _WORDNET = re.compile(r"n\d{8}\s+")
+_PLACE = re.compile(r"(?:/\w/|\d{1,7}[.)]\s*)(?=\S)")  # Places' "/a/abbey"; "001.Black_footed_Albatross", as in CUB and Caltech
 _MOST_BYTES = 8 * 2**20
 _LISTED = 5
 _BACKGROUND = ("background", "__background__", "none_of_the_above", "none of the above", "dummy", "unlabeled", "unlabelled", "void", "bg")
@@ -60,16 +61,21 @@ def read_labels(labels: str | os.PathLike[str] | Sequence[str] | None, counts: C
     notes: list[str] = []
     if not isinstance(labels, str | os.PathLike):
         several = check_several("labels", labels, "names, or a path")
-        names, what, said = [str(label).strip() for label in several], "labels", LabelText([], "")
+        names, what, said = [_as_text(label) for label in several], "labels", LabelText([], "")
     else:
         what = f"the labels file '{os.fspath(labels)}'"
         text, notes = _text(labels, what)
-        said = read_form(text, os.fspath(labels))
+        said = read_form(text, os.fspath(labels), counts)
         names = said.names if isinstance(said.names, list) else _in_order(said.names, said.absolute, counts, what, notes)
     if not names:
         raise UsageError(f"{what} {'is' if said.form else 'are'} empty")
     notes += _misfit(names, counts, what)
     return Labels(tuple(names), said.form, tuple(notes))
+
+
+def _as_text(label: object) -> str:
+    """Return a name; numpy reads text files as bytes, too."""
+    return (label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)).strip()
 
 
 def class_counts(layers: Sequence[LayerInfo]) -> set[int]:
@@ -138,10 +144,10 @@ def _misfit(names: Sequence[str], counts: Collection[int], what: str) -> list[st
 
 
 def _names(label: str) -> set[str]:
-    """Return every way to write a label: whole, without its WordNet number, each of its synonyms, with spaces for underscores."""
+    """Return every way to write a label: whole, without what numbers it, each of its synonyms, with spaces for underscores."""
     whole = label.casefold()
     bare = _WORDNET.sub("", whole)
-    ways = {whole, bare, *(part.strip() for part in bare.split(","))}
+    ways = {whole, bare, *(part.strip() for part in bare.split(",")), _PLACE.sub("", bare, count=1) if _PLACE.match(bare) else bare}
     return ways | {way.replace("_", " ") for way in ways}
 
 

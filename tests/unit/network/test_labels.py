@@ -8,6 +8,7 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -47,6 +48,54 @@ FORMS = {
     "csv without numbers": ("name;seen\ntench, Tinca tinca;yes\ngoldfish;no\ngreat white shark;no\ncrane;yes", "table"),
     "tsv": ("label\tdescription\n0\ttench, Tinca tinca\n1\tgoldfish\n2\tgreat white shark\n3\tcrane", "table"),
 }
+
+THREE = ("cat", "dog", "eel")
+ODD = {
+    "quoted": ('"cat"\n"dog"\n"eel"\n', THREE, "lines"),
+    "quoted, commas": ("'cat',\n'dog',\n'eel'\n", THREE, "lines"),
+    "commas": ("cat,\ndog,\neel,\n", THREE, "lines"),
+    "dashes": ("- cat\n- dog\n- 'eel'\n", ("cat", "dog", "'eel'"), "lines"),
+    "quoted rows": ('"1","dog"\n"0","cat"\n"2","eel"\n', THREE, "rows"),
+    "quoted rows, number last": ('"cat","0"\n"dog","1"\n"eel","2"\n', THREE, "rows"),
+    "pandas": (",name\n1,dog\n0,cat\n2,eel\n", THREE, "table"),
+    "SSD's COCO file": ("1,1,cat\n4,2,dog\n9,3,eel\n", THREE, "rows"),
+    "arrows": ("0 -> cat\n1 => dog\n2 -> eel\n", THREE, "numbered lines"),
+    "comments": ("# the classes\ncat\ndog\n// none\neel\n", THREE, "lines"),
+    "comment above numbers": ("# the classes\n0 cat\n1 dog\n2 eel\n", THREE, "numbered lines"),
+    "yaml": ("names:\n  0: cat\n  1: dog\n  2: eel\n", THREE, "numbered lines"),
+    "blank lines between": ("\ncat\n\ndog\n\neel\n", THREE, "lines"),
+    "html": ("Tom &amp; cat\nman&#39;s dog\neel&#27;\n", ("Tom & cat", "man's dog", "eel&#27;"), "lines"),
+    "digits": ("0\n1\n2\n", ("0", "1", "2"), "lines"),
+    "numbered classes": ("class 0\nclass 1\nclass 2\n", ("class 0", "class 1", "class 2"), "lines"),
+    "numbers alone differ": ("0 km\n1 km\n2 km\n", ("0 km", "1 km", "2 km"), "lines"),
+    "ages": ("[0-2]\n[4-6]\n[8-12]\n", ("[0-2]", "[4-6]", "[8-12]"), "lines"),
+    "signs": ("!\n#\n$\n", ("!", "#", "$"), "lines"),
+    "as many classes as lines with comments": ("# sharp\n#1\n// slashes", ("# sharp", "#1", "// slashes"), "lines"),
+    "ILSVRC's classes": (
+        "n02119789 1 cat\nn02100735 2 dog\nn02096294 3 eel",
+        ("n02119789 cat", "n02100735 dog", "n02096294 eel"),
+        "numbered synsets",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_forms(tmp_path: Path, name: str) -> None:
+    text, names, form = ODD[name]
+    path = tmp_path / "labels"
+    path.write_text(text, encoding="utf-8")
+    assert read_labels(path, {3}) == Labels(names, form)
+
+
+@pytest.mark.parametrize(("name", "at"), [("abbey", 0), ("airport terminal", 1), ("auklet", 2), ("eel", 3)])
+def test_a_class_is_found_without_what_numbers_it(name: str, at: int) -> None:
+    assert find_label(("/a/abbey", "/a/airport_terminal", "002.Auklet", "n02119789 eel"), name) == at
+
+
+def test_bytes_are_names() -> None:
+    labels = read_labels(np.array([b"cat", "caf\u00e9".encode()]))
+    assert labels is not None
+    assert labels.names == ("cat", "caf\u00e9")
 
 
 @pytest.mark.parametrize("name", FORMS)
