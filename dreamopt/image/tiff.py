@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from dreamopt.image.modes import RGBImage, brightness, usual_range
 from dreamopt.image.opening import most_pixels, quiet
@@ -26,11 +27,10 @@ def is_tiff(path: str | os.PathLike[str]) -> bool:
 
 def is_misread(image: Image.Image) -> bool:
     """Return whether Pillow takes the samples of an opened TIFF for bytes though they are longer: planes that are not compressed."""
-    tags = getattr(image, "tag_v2", None)
-    if tags is None or tags.get(_PLANES) != 2 or not image.tile or image.tile[0][0] != "raw":
+    if not isinstance(image, TiffImageFile) or image.tag_v2.get(_PLANES) != 2 or not image.tile or image.tile[0][0] != "raw":
         return False
-    bits = tags.get(_BITS, (1,))
-    return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    bits = image.tag_v2.get(_BITS, (1,))
+    return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
 
 
 def read_other_tiff(path: str | os.PathLike[str]) -> RGBImage | None:
