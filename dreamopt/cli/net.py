@@ -19,6 +19,7 @@ else:
     NameType = click.ParamType  # which older versions of click do not parametrize
 
 Command = Callable[..., Any]
+_MOST_DIGITS = 400  # of a size; Python itself refuses to read more than 4,300 by an error of its own
 
 
 class BackendName(NameType):
@@ -125,17 +126,21 @@ def _mean(text: str | None) -> str | float | list[float] | None:
         raise UsageError(f"--mean {text} is neither an existing file nor numbers with commas between them, as in 104,117,123") from None
 
 
+def whole_number(text: str) -> int:
+    """Return the number that decimal digits say; 0 for any other text, and for more digits than a size has."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
+
+
 def _input_shape(texts: Sequence[str]) -> tuple[int, ...] | dict[str, tuple[int, ...]] | None:
     """Return `load_net`'s ``input_shape``; fewer than four numbers are one item's."""
     shapes: dict[str, tuple[int, ...]] = {}
     for text in texts:
         blob, _, sizes = text.rpartition("=")
-        parts = sizes.lower().split("x")
-        if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        shape = tuple(whole_number(part) for part in sizes.lower().split("x"))
+        if not all(shape):
             raise UsageError(f"--input-shape {text} is no shape; give CxHxW, as in 3x224x224, or BLOB=CxHxW")
         if blob in shapes:
             raise UsageError(f"--input-shape is given twice for {f'the blob {blob!r}' if blob else 'the first input'}")
-        shape = tuple(int(part) for part in parts)
         shapes[blob] = shape if len(shape) > 3 else (1, *shape)
     if "" in shapes and len(shapes) > 1:
         raise UsageError("--input-shape is given for several inputs: say which is which, as in data=3x224x224")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
-from dreamopt.cli.net import net_options, open_network
+from dreamopt.cli.net import net_options, open_network, whole_number
+from dreamopt.errors import printable
 
 if TYPE_CHECKING:
     from dreamopt.recipes import Plan, Rendered
@@ -21,9 +22,10 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"{text!r} is neither a number of pixels nor WIDTHxHEIGHT.")
-    return int(parts[0]) if len(parts) == 1 else (int(parts[1]), int(parts[0]))
+    sides = [whole_number(part) for part in parts]
+    if len(sides) > 2 or not all(sides):
+        raise click.BadParameter(f"{printable(repr(text), 80)} is neither a number of pixels nor WIDTHxHEIGHT.")
+    return sides[0] if len(sides) == 1 else (sides[1], sides[0])
 
 
 def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str) -> str:

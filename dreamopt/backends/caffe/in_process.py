@@ -17,7 +17,8 @@ from dreamopt.backends.caffe.worker import RefusedError
 from dreamopt.errors import BackendError, DreamoptError
 from dreamopt.parts.importing import import_failure
 
-_PROBE = "import caffe; caffe.set_mode_gpu(); caffe.set_device({})"
+_PROBE = "import sys; sys.path[:] = filter(None, sys.path); import caffe; caffe.set_mode_gpu(); caffe.set_device({})"
+"""Without the current folder (""), which this process may not look into for modules either."""
 
 
 class InProcess:

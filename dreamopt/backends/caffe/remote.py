@@ -26,8 +26,9 @@ from dreamopt.backends.caffe.connection import Answer, Array, CaffeAbortedError,
 from dreamopt.backends.caffe.worker import LAYER_MARK, MAGIC
 from dreamopt.errors import BackendError, UsageError
 
-# One line without line breaks or anything that a wrapper might change; the program follows on standard input.
-_BOOTSTRAP = "import sys;exec(eval(sys.stdin.readline()))"
+# One line without line breaks or anything that a wrapper might change; the program follows on standard input. Python puts the current
+# folder ("") before all others here, and what lies there under a module's name is nobody's that the user named.
+_BOOTSTRAP = "import sys;sys.path[:]=filter(None,sys.path);exec(eval(sys.stdin.readline()))"
 _FATAL = re.compile(r"^F\d{4,8} [\d:.]+ +\d+ (\S+:\d+)\] (.*)", re.MULTILINE)
 _CREATING = re.compile(r"\] Creating [Ll]ayer (.*)$|^" + LAYER_MARK + "(.*)$", re.MULTILINE)
 _PARSER = re.compile(r"^\[libprotobuf ERROR [^\]]*\] (.*)$", re.MULTILINE)

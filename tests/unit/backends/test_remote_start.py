@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -112,3 +113,15 @@ def test_the_lock_is_another_process_business(tmp_path: Path, monkeypatch: pytes
         assert held.exists()
     caffe_worker.clear_abandoned()  # type: ignore[no-untyped-call]
     assert not held.exists()
+
+
+def test_no_module_of_the_current_folder_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # `python -c` puts the current folder first; somebody else may have filled it.
+    for name in ("json", "numpy", "caffe", "struct", "tempfile"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'RAN')!r}, 'w').close()\nraise SystemExit\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BackendError, match="No module named 'caffe'"):
+        start([sys.executable])
+    tried = subprocess.run([sys.executable, "-c", in_process._PROBE.format(0)], capture_output=True, check=False, timeout=60)
+    assert b"No module named 'caffe'" in tried.stderr
+    assert not (tmp_path / "RAN").exists()

@@ -90,3 +90,11 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     process = subprocess.run(words, shell=True, env=ENV, capture_output=True, text=True, check=True)
     assert len(process.stdout) == 10
     assert process.stderr == ""
+
+
+@pytest.mark.parametrize("digits", ["1" + "0" * 5000, "0" * 5000 + "1", "32x" + "9" * 5000])
+def test_sizes_of_thousands_of_digits_are_refused_by_a_sentence(digits: str) -> None:
+    for words in (["render", "-t", "scores:0", f"--size={digits}"], ["inspect", f"--input-shape=3x{digits}"]):
+        result = CliRunner().invoke(cli, words)
+        assert result.exit_code == 2, result.exception
+        assert "is neither a number of pixels nor WIDTHxHEIGHT" in result.output or "is no shape; give CxHxW" in result.output
