@@ -153,8 +153,7 @@ class EngineBackend:
 
     def _input_shapes(self, program: Program, item: Shape) -> dict[str, Shape]:
         """Return the shapes of a program's inputs in a pass of one sample."""
-        fed = self._feeds.arrays(program.inputs, 1, item)
-        return {name: tuple(array.shape) for name, array in fed.items()} | {self.input_name: (1, *item)}
+        return self._feeds.shapes(program.inputs, 1, item) | {self.input_name: (1, *item)}
 
     def weights_hash(self) -> str:
         """Return the sha256 of every layer's name and weights."""

@@ -65,15 +65,17 @@ def fit_batch_norms(net: NetDef, weights: Sequence[LayerWeights]) -> tuple[NetDe
 
 
 def ordered(blobs: list[Array]) -> list[Array]:
-    """Return the weights of a BatchNorm as mean, variance, factor, scale, shift.
+    """Return the weights of a BatchNorm as mean, variance, factor, scale, shift, each of one axis.
 
     The first versions of NVIDIA's and Intel's Caffe had scale, shift, mean, variance, factor; the factor, which is one number, shows it.
+    They stored them as (1, C, 1, 1).
 
     >>> import numpy as np
     >>> old = [np.full(2, value, np.float32) for value in (5, 6, 7, 8)] + [np.full(1, 9, np.float32)]
     >>> [float(blob[0]) for blob in ordered(old)]
     [7.0, 8.0, 9.0, 5.0, 6.0]
     """
+    blobs = [blob.reshape(-1) if max(blob.shape, default=1) == blob.size else blob for blob in blobs]
     if len(blobs) == PLAIN + 2 and blobs[4].size == 1 and blobs[2].size != 1:
         return [blobs[2], blobs[3], blobs[4], blobs[0], blobs[1]]
     return blobs

@@ -16,7 +16,7 @@ from dreamopt.image.modes import RGBImage as RGBImage
 from dreamopt.image.modes import rgb_of
 from dreamopt.image.opening import REDUCED, most_pixels, opened_image
 from dreamopt.image.png_text import read_png_text
-from dreamopt.image.tiff import is_tiff, read_other_tiff
+from dreamopt.image.tiff import is_misread, is_tiff, read_other_tiff
 from dreamopt.parts.arguments import check_kind, check_path, check_several
 from dreamopt.parts.atomic import atomic_write
 from dreamopt.parts.checks import COUNT, check_whole, shown
@@ -120,7 +120,8 @@ def read_image(path: str | Path, size: Sequence[int] | None = None) -> RGBImage:
             return _remembered[key].copy()
     try:
         with opened_image(path, sides) as image:
-            rgb, reduced = rgb_of(image), REDUCED in image.info
+            other = read_other_tiff(path) if is_misread(image) else None
+            rgb, reduced = (rgb_of(image), REDUCED in image.info) if other is None else (other, False)
     except ImageError as problem:
         other = read_other_tiff(path) if isinstance(problem.__cause__, UnidentifiedImageError) and is_tiff(path) else None
         if other is None:

@@ -1,4 +1,4 @@
-"""TIFF files that Pillow does not read, through tifffile: colours of 32 and 64 bits, floating point of 16 and 64."""
+"""TIFF files that Pillow does not read, through tifffile: colours of 32 and 64 bits, planes of 16, floating point of 16 and 64."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from dreamopt.image.modes import RGBImage, brightness, usual_range
 from dreamopt.image.opening import most_pixels, quiet
@@ -14,12 +16,21 @@ from dreamopt.image.opening import most_pixels, quiet
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _STRIP = 2**20
 _GREY, _RGB = (0, 1), 2
+_BITS, _PLANES, _ORIENTATION = 258, 284, 274
 
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
     """Return whether a regular file begins as a TIFF does."""
     with open(path, "rb") as stream:
         return stream.read(4) in _MAGIC
+
+
+def is_misread(image: Image.Image) -> bool:
+    """Return whether Pillow takes the samples of an opened TIFF for bytes though they are longer: planes that are not compressed."""
+    if not isinstance(image, TiffImageFile) or image.tag_v2.get(_PLANES) != 2 or not image.tile or image.tile[0][0] != "raw":
+        return False
+    bits = image.tag_v2.get(_BITS, (1,))
+    return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
 
 
 def read_other_tiff(path: str | os.PathLike[str]) -> RGBImage | None:
@@ -41,6 +52,7 @@ def read_other_tiff(path: str | os.PathLike[str]) -> RGBImage | None:
                 return None
             colours = {1: 1, 2: 1} if page.photometric in _GREY else {3: 3, 4: 3} if page.photometric == _RGB else {}
             values = page.asarray()
+            orientation = page.tags.valueof(_ORIENTATION, 1)
     except Exception:  # whatever tifffile stumbles over in a damaged file
         return None
     if values.ndim != len(page.axes) or not values.size:
@@ -48,7 +60,18 @@ def read_other_tiff(path: str | os.PathLike[str]) -> RGBImage | None:
     values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values[..., None] if page.axes == "YX" else values
     if values.shape[2] not in colours:
         return None
-    return _rgb(values, colours[values.shape[2]], page.photometric == 0)
+    return _upright(_rgb(values, colours[values.shape[2]], page.photometric == 0), orientation)
+
+
+def _upright(image: RGBImage, orientation: object) -> RGBImage:
+    """Return an image turned as its orientation says, 1 to 8 as in EXIF; any other number turns nothing."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
 def _rgb(values: npt.NDArray[Any], colours: int, inverted: bool) -> RGBImage:

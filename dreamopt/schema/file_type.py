@@ -36,6 +36,7 @@ _PROTOTXT = re.compile(rb"(?:^|[\s}])(?:layers?\s*:?\s*[{<]|(?:name|input|type|b
 _ZIP_NAME = re.compile(rb"PK\x03\x04.{26}([\x20-\x7e]{1,80})", re.DOTALL)
 _TEXT = frozenset(range(32, 256)) - {127} | {9, 10, 11, 12, 13}
 _MOST_MESSAGE_FIELDS = 200
+_BLOB = "a mean (.binaryproto), or one blob alone"
 
 
 def describe_file_type(head: bytes) -> str:
@@ -107,6 +108,9 @@ def describe_message(wire: Wire, end: int) -> str:
         return ""  # damaged: the reader of weights says where
     if kinds[100, BYTES] or not kinds:
         return ""
+    values = kinds[5, BYTES] or kinds[8, BYTES] or kinds[12, BYTES]  # float32, float64, NVIDIA's raw values
+    if values and not kinds[2, BYTES] and (kinds[2, VARINT] or (kinds[7, BYTES] and not kinds[1, VARINT])):
+        return _BLOB  # its axes are numbers in the fields 1 to 4, where ONNX has texts, or in field 7, and then field 1 is empty
     if kinds[1, VARINT] and (kinds[7, BYTES] or kinds[8, BYTES]) and not kinds[5, BYTES]:
         return "an ONNX net"
     if kinds[1, VARINT] and (kinds[2, BYTES] or kinds[3, BYTES]) and not kinds[5, BYTES]:
@@ -115,7 +119,7 @@ def describe_message(wire: Wire, end: int) -> str:
         beside = f", '{name}'" if name.isprintable() and name else " (.caffemodel)"
         return f"a solver's state, which holds no net: give the weights saved with it{beside}"
     if kinds[5, BYTES] and not kinds[2, BYTES] and (kinds[1, VARINT] or kinds[7, BYTES]):
-        return "a mean (.binaryproto), or one blob alone"
+        return _BLOB
     if kinds[1, BYTES] > 1 and not kinds[2, BYTES]:
         return "no caffemodel, but perhaps a TensorFlow graph"
     return ""

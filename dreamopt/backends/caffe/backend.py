@@ -296,8 +296,7 @@ class CaffeBackend:
         return ticket, [value.copy() for value in values]
 
     def _reshaped(self, subnet: Subnet, shape: Shape) -> dict[Value, Shape]:
-        fed = self._feeds.arrays(subnet.fed, 1, shape[1:])
-        shapes = {name: array.shape for name, array in fed.items()} | dict.fromkeys(subnet.inputs, shape)
+        shapes = self._feeds.shapes(subnet.fed, 1, shape[1:]) | dict.fromkeys(subnet.inputs, shape)
         request = {"op": "shapes", "inputs": shapes, "outputs": subnet.taps}
         try:
             answer, _ = self._run(lambda: self._ask_subnet(subnet, request, shapes, ()))

@@ -76,6 +76,14 @@ class Feed:
             values[:, : min(2, shape[1])] = item[1:3][: shape[1]]
         return values
 
+    def fed_shape(self, samples: int, item: Shape) -> Shape:
+        """Return the shape of what `array` returns, also for a number of samples that what was given does not fit."""
+        value, axis = self.value, self.batch_axis
+        if value is None or callable(value) or axis is None or value.ndim != len(self.shape) or self.role == "rois":
+            return self.array(samples, item).shape
+        shape = self.array(math.lcm(samples, max(1, value.shape[axis])), item).shape
+        return (*shape[:axis], samples, *shape[axis + 1 :])
+
     def _shape(self, samples: int, item: Shape) -> Shape:
         shape = list(self.shape)
         if self.batch_axis is not None:
@@ -218,6 +226,10 @@ class Feeds:
     def arrays(self, names: Iterable[str], samples: int, item: Shape) -> dict[str, Array]:
         """Return what those of these inputs that are not optimized are fed in a pass of so many samples."""
         return {name: self.others[name].array(samples, item) for name in names if name in self.others}
+
+    def shapes(self, names: Iterable[str], samples: int, item: Shape) -> dict[str, Shape]:
+        """Return the shapes of `arrays`, also for a number of samples that what was given does not fit."""
+        return {name: self.others[name].fed_shape(samples, item) for name in names if name in self.others}
 
     @property
     def changes(self) -> list[str]:

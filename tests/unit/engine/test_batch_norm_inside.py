@@ -78,6 +78,15 @@ def test_the_first_versions_order_is_known_by_its_factor() -> None:
     agree(passes(net, "bn"), expected())
 
 
+@pytest.mark.parametrize("order", [(3, 4, 0, 1, 2), (0, 1, 2, 3, 4)])
+def test_weights_of_four_axes(order: tuple[int, ...]) -> None:
+    blobs = [INSIDE[i].reshape(1, -1, 1, 1) for i in order]
+    net = Net(parse_net(INPUT + BN.format("")), weights=[LayerWeights("bn", "", blobs)])
+    agree(passes(net, "bn"), expected())
+    pair = Net(parse_net(INPUT + BN.format("") + SCALE_LAYER), weights=[LayerWeights("bn", "", blobs)])
+    agree(passes(pair, "bn"), expected())
+
+
 def test_scale_without_shift() -> None:
     net = Net(parse_net(INPUT + BN.format("")), weights=[LayerWeights("bn", "", INSIDE[:4])])
     agree(passes(net, "bn"), expected(SCALE, np.zeros(3, np.float32)))

@@ -80,3 +80,20 @@ def test_what_is_no_image_or_too_large_is_a_sentence(
         except ImageError:
             continue
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_planes_of_16_bits(tmp_path: Path, compression: str | None) -> None:
+    planes = np.linspace(0, 65535, 3 * 5 * 7).round().astype(np.uint16).reshape(3, 5, 7)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", compression=compression)
+    shown = np.moveaxis(planes, 0, 2).astype(np.float64) / 257
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif"), shown, atol=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation(tmp_path: Path, orientation: int) -> None:
+    values = np.linspace(0, 1, 5 * 7 * 3).reshape(5, 7, 3)
+    tag = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "double.tif", values, photometric="rgb", extratags=tag)  # read through tifffile
+    tifffile.imwrite(tmp_path / "byte.tif", np.rint(255 * values).astype(np.uint8), photometric="rgb", extratags=tag)  # through Pillow
+    np.testing.assert_array_equal(read_image(tmp_path / "double.tif"), read_image(tmp_path / "byte.tif"))

@@ -173,6 +173,21 @@ def test_another_input_is_optimized(opened: Open, tmp_path: Path) -> None:
         net.activations(torch.zeros(3, 1, 7, 9), ["sum"])
 
 
+def test_a_problem_takes_a_feed_of_each_sample(opened: Open) -> None:
+    data = np.random.default_rng(4).normal(0, 50, (2, 3, 7, 9)).astype(np.float32)
+    net = opened(PAIR, input="mask", feed={"data": data})
+    problem = Problem(net, "conv:3", batch=2)
+    image = torch.zeros(2, 1, 7, 9, requires_grad=True)
+    scores = net.activations(image, ["conv"])["conv"][:, 3].mean((1, 2))
+    (gradient,) = torch.autograd.grad(scores.sum(), image)
+    evaluation = problem.evaluate(image.detach())
+    np.testing.assert_allclose(evaluation.values, scores.detach(), rtol=1e-4)
+    np.testing.assert_allclose(evaluation.gradient, gradient, rtol=1e-4, atol=1e-6)
+    assert abs(float(scores.detach().diff())) > 0.01
+    with pytest.raises(ShapeError, match="feed of input 'data' is for 2 samples, but the batch has 1"):
+        Problem(net, "conv:3").evaluate(image.detach()[:1])
+
+
 @pytest.mark.parametrize(("name", "blob", "activation"), [("conv", "conv", False), ("relu", "conv", True)])
 def test_a_blob_inside_is_optimized(opened: Open, tmp_path: Path, name: str, blob: str, activation: bool) -> None:
     rng = np.random.default_rng(2)

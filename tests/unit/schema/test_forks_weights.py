@@ -51,6 +51,20 @@ def test_nvidias_raw_values(tmp_path: Path, kind: str, form: str) -> None:
     np.testing.assert_array_equal(read_mean(tmp_path / "mean.binaryproto"), VALUES[0].astype(kind).astype(np.float32))
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_mean_of_doubles_in_old_axes_is_no_onnx_net(tmp_path: Path, raw: bool) -> None:
+    values = VALUES[0]
+    blob = BlobProto(num=1, channels=3, height=2, width=5)
+    if raw:
+        blob.raw_data_type, blob.raw_data = RawType.DOUBLE, values.astype("<f8").tobytes()
+    else:
+        blob.double_data.extend(values.ravel())
+    (tmp_path / "mean.binaryproto").write_bytes(blob.SerializeToString())
+    np.testing.assert_array_equal(read_mean(tmp_path / "mean.binaryproto"), values.astype(np.float32))
+    with pytest.raises(WeightsError, match="but this is a mean"):
+        read_weights(tmp_path / "mean.binaryproto")
+
+
 def test_raw_values_without_a_type_are_doubles_as_protobuf_has_it(tmp_path: Path) -> None:
     blob = raw_blob("<f8")
     blob.ClearField("raw_data_type")
