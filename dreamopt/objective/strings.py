@@ -30,7 +30,7 @@ from typing import Any
 from dreamopt.errors import ObjectiveError
 from dreamopt.objective.function import from_function
 from dreamopt.objective.objective import BARE_LAYER, Objective, each
-from dreamopt.parts.calls import CALL, DEEPEST, NUMBER, check_text, closing, make_part, signed_terms, split
+from dreamopt.parts.calls import CALL, DEEPEST, NUMBER, check_string, closing, make_part, signed_terms, split
 from dreamopt.parts.reading import MOST_DIGITS
 from dreamopt.parts.registry import Registry
 
@@ -70,7 +70,7 @@ def parse(text: str) -> Objective:
     >>> print(parse("fc8:tabby cat") - 0.5 * parse("fc8:3"))
     fc8:tabby cat - 0.5*fc8:3
     """
-    return _parse(check_text(text, "the target", ObjectiveError), 0)
+    return _parse(check_string(text, "the target", ObjectiveError), 0)
 
 
 def as_objective(objective: Objective | str | Sequence[Objective | str]) -> Objective:

@@ -80,7 +80,7 @@ def parse_value(text: str, registries: Sequence[Registry[Any]] = ()) -> Any:
         return text.strip()
 
 
-def check_text(text: str, what: str, error: type[DreamoptError]) -> str:
+def check_string(text: str, what: str, error: type[DreamoptError]) -> str:
     """Return a string of parts, if it is no longer than `LONGEST` and its brackets are nested no deeper than `DEEPEST`.
 
     Raises
@@ -91,7 +91,7 @@ def check_text(text: str, what: str, error: type[DreamoptError]) -> str:
     Examples
     --------
     >>> from dreamopt.errors import UsageError
-    >>> check_text("(" * 100 + ")" * 100, "the target", UsageError)
+    >>> check_string("(" * 100 + ")" * 100, "the target", UsageError)
     Traceback (most recent call last):
     dreamopt.errors.UsageError: the target is nested deeper than 64
     """
@@ -124,7 +124,7 @@ def _expression(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python's, of a backslash in a string that it leaves as it is
-            return ast.parse(check_text(text, "it", DreamoptError), mode="eval").body
+            return ast.parse(check_string(text, "it", DreamoptError), mode="eval").body
     except DreamoptError as problem:
         raise ValueError(str(problem)) from None
     except (RecursionError, MemoryError):  # signs and attributes nest without brackets; the second is the parser's stack, not memory

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dreamopt.errors import DreamoptError, UsageError
-from dreamopt.parts.checks import ANY, COUNT, Range, check_number, check_whole
+from dreamopt.parts.checks import ANY, COUNT, Range, check_number, check_whole, shown
 
 LONGEST_TEXT = 2**20
 """Characters of the longest text in a value; a direction with thousands of numbers is one."""
@@ -52,8 +52,7 @@ class Key:
 
     def misfit(self, wanted: str, value: object) -> DreamoptError:
         """Return the error for a value that is not what is wanted."""
-        shown = repr(value[:80] if isinstance(value, str) else value)
-        return self.error(f"{self} must be {wanted}, not {shown if len(shown) <= 80 else shown[:77] + '...'}")
+        return self.error(f"{self} must be {wanted}, not {shown(value)}")
 
 
 Form = Callable[[Any, Key], Any]

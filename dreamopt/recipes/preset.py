@@ -13,7 +13,7 @@ from dreamopt.errors import DreamoptError, UsageError, in_brackets, suggest
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
-from dreamopt.parts.calls import check_text, parse_value
+from dreamopt.parts.calls import check_string, parse_value
 from dreamopt.parts.reading import parse_json, parse_toml
 from dreamopt.parts.registry import snake
 from dreamopt.parts.trust import no_file, words_of_file
@@ -311,7 +311,7 @@ def _check_parameter(make: Any, parameter: str) -> None:
 
 
 def _value(text: str) -> Any:
-    check_text(text, "the value of a setting", UsageError)
+    check_string(text, "the value of a setting", UsageError)
     try:
         return parse_json(text, "the value", UsageError)
     except UsageError:

@@ -7,7 +7,7 @@ penalties, and a schedule is written ``Linear(2.5, 0.5)`` in the place of a numb
 from __future__ import annotations
 
 from dreamopt.errors import RegularizerError
-from dreamopt.parts.calls import CALL, DEEPEST, NUMBER, check_text, closing, make_part, signed_terms
+from dreamopt.parts.calls import CALL, DEEPEST, NUMBER, check_string, closing, make_part, signed_terms
 from dreamopt.parts.registry import Registry
 from dreamopt.regularizer.regularizer import Penalty, Projection, Regularizer
 
@@ -36,7 +36,7 @@ def parse_regularizer(text: str) -> Regularizer:
     >>> print(parse_regularizer("gaussian_blur(Linear(2.5, 0.5), every=4)"))
     GaussianBlur(Linear(2.5, 0.5), every=4)
     """
-    return _parse(check_text(text, "the regularizer", RegularizerError), 0)
+    return _parse(check_string(text, "the regularizer", RegularizerError), 0)
 
 
 def _parse(text: str, depth: int) -> Regularizer:

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dreamopt.schema.wire import BYTES, FIXED32, FIXED64, MOST_AXES, VARINT, Entry, Wire
+from dreamopt.parts.limits import MOST_AXES, MOST_VALUES
+from dreamopt.schema.wire import BYTES, FIXED32, FIXED64, VARINT, Entry, Wire
 
 Array = npt.NDArray[np.float32]
 _DATA, _SHAPE, _DOUBLE_DATA, _RAW_TYPE, _RAW_DATA = 5, 7, 8, 10, 12
 _LEGACY = (1, 2, 3, 4)  # num, channels, height, width
 _C3D_WIDTH, _C3D_DATA = 5, 6  # after num, channels, length, height
 _RAW = {0: ("<f8", "raw float64"), 1: ("<f4", "raw float32"), 2: ("<f2", "raw float16")}
-MOST_VALUES = 2**31 - 1
 
 
 def read_blob(wire: Wire, start: int, end: int) -> Array:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dreamopt.errors import WeightsError
+from dreamopt.parts.limits import MOST_AXES
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # A net with 10 000 layers of 100 fields has a million; a random file may be all fields of two bytes.
 MOST_FIELDS = 2_000_000
-MOST_AXES = 32  # of a blob, in Caffe
 
 Buffer = bytes | mmap.mmap
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from dreamopt.errors import DreamoptWarning, WeightsError
 from dreamopt.parts.atomic import atomic_path, atomic_write
-from dreamopt.schema.blob import MOST_VALUES, Array
+from dreamopt.parts.limits import MOST_VALUES
+from dreamopt.schema.blob import Array
 from dreamopt.schema.caffe_pb2 import BlobShape, LayerParameter, NetParameter
 from dreamopt.schema.fields import copy_field
 from dreamopt.schema.layer_weights import LayerWeights
