@@ -41,13 +41,17 @@ class BackendName(NameType):
 
 NET_OPTIONS = (
     click.option("--weights", metavar="FILE", help="Weights: a .caffemodel or .caffemodel.h5.  [default: the catalogue's; else random]"),
-    click.option("--mean", metavar="B,G,R|FILE", help="Mean that is subtracted, per channel (0-255), or a .binaryproto or .npy file."),
+    click.option(
+        "--mean",
+        metavar="B,G,R|FILE",
+        help="Mean that is subtracted, per channel (0-255), or a .binaryproto or .npy file.  [default: the file's; else the model zoo's]",
+    ),
     click.option(
         "--channel-order",
         type=click.Choice(["BGR", "RGB"], case_sensitive=False),
         help="Order of the channels.  [default: the catalogue's; else BGR]",
     ),
-    click.option("--scale", type=float, help="Factor after the mean is subtracted.  [default: the prototxt's; else 1]"),
+    click.option("--scale", type=float, help="Factor after the mean is subtracted.  [default: the file's; else 1]"),
     click.option("--labels", metavar="FILE", help="Names of the classes: lines, numbered lines, JSON, a table, a labelmap."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
     click.option(

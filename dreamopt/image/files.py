@@ -17,7 +17,9 @@ from dreamopt.image.modes import rgb_of
 from dreamopt.image.opening import REDUCED, most_pixels, opened_image
 from dreamopt.image.png_text import read_png_text
 from dreamopt.image.tiff import is_misread, is_tiff, read_other_tiff
+from dreamopt.parts.arguments import check_kind, check_path, check_several
 from dreamopt.parts.atomic import atomic_write
+from dreamopt.parts.checks import COUNT, check_whole, shown
 from dreamopt.parts.reading import parse_json
 
 _REMEMBERED, _MOST_REMEMBERED = 4, 3 * 2**24
@@ -53,6 +55,8 @@ def write_png(path: str | Path, image: RGBImage, metadata: Mapping[str, Any] | N
     ImageError
         When the image is of another form, or the file cannot be written.
     """
+    path = check_path("path", path, ImageError)
+    check_kind("image", image, np.ndarray, "an array", ImageError)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
         raise ImageError(f"an image to write is (H, W, 3) or (H, W, 4) of uint8, not {image.shape} of {image.dtype}.")
     chunks = PngImagePlugin.PngInfo()
@@ -100,7 +104,10 @@ def read_image(path: str | Path, size: Sequence[int] | None = None) -> RGBImage:
     ImageError
         When the file is missing, damaged, no image, or above the limit of pixels.
     """
-    wanted = None if size is None else (int(size[0]), int(size[1]))
+    path = check_path("path", path, ImageError)
+    sides = None if size is None else tuple(check_whole("size", side, COUNT, ImageError) for side in check_several("size", size, "numbers"))
+    if sides is not None and len(sides) != 2:
+        raise ImageError(f"size must be (height, width), not {shown(size)}")
     state: tuple[object, ...] = ()
     try:
         file = os.stat(path)
@@ -108,11 +115,11 @@ def read_image(path: str | Path, size: Sequence[int] | None = None) -> RGBImage:
     except (OSError, ValueError):
         pass  # what is wrong with it says opened_image
     # A copy: whoever writes into it must not change what the next one reads.
-    for key in ((state, None), (state, wanted)):
+    for key in ((state, None), (state, sides)):
         if key in _remembered:
             return _remembered[key].copy()
     try:
-        with opened_image(path, wanted) as image:
+        with opened_image(path, sides) as image:
             other = read_other_tiff(path) if is_misread(image) else None
             rgb, reduced = (rgb_of(image), REDUCED in image.info) if other is None else (other, False)
     except ImageError as problem:
@@ -121,7 +128,7 @@ def read_image(path: str | Path, size: Sequence[int] | None = None) -> RGBImage:
             raise
         rgb, reduced = other, False
     if state and rgb.size <= _MOST_REMEMBERED:
-        _remembered[state, wanted if reduced else None] = rgb.copy()
+        _remembered[state, sides if reduced else None] = rgb.copy()
         while len(_remembered) > _REMEMBERED:
             _remembered.pop(next(iter(_remembered)), None)
     return rgb
@@ -183,6 +190,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     ImageError
         When the file cannot be read, or holds no metadata of dreamopt's, or metadata that are damaged or too long.
     """
+    path = check_path("path", path, ImageError)
     text = read_png_text(path, KEY, MOST_METADATA)
     found = None if text is None else parse_json(text, f"the metadata of {path}", ImageError)
     if not isinstance(found, dict):

@@ -145,6 +145,8 @@ def load_net(
     for what, path in (("weights", weights), ("python", python), ("labels", labels)):
         if path is not None and not (what != "weights" and isinstance(path, Sequence)):
             check_path(what, path)
+    if python is not None and not isinstance(python, str | os.PathLike):
+        python = check_texts("python", python, "words of a command")
     for what, text in (("phase", phase), ("input", "" if input is None else input)):
         check_text(what, text)
     seed, level = check_seed("seed", seed), check_whole("level", level, Range(-(2**31), 2**31 - 1))

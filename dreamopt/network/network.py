@@ -21,7 +21,7 @@ from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.objective import ImageValue, ReferenceImage, with_units
 from dreamopt.parts.arguments import check_flag, check_kind, check_text, check_texts
-from dreamopt.parts.checks import SIDE, check_whole, shown
+from dreamopt.parts.checks import SIDE, check_whole, several, shown
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import memory_errors
 from dreamopt.schema.not_computed import NotComputed
@@ -168,7 +168,8 @@ class Network:
         if size is None:
             return self.input_shape
         axes = len(self.input_shape) - 1
-        sides = tuple(size) if isinstance(size, Sequence) else (size,) * axes
+        given = several(size)
+        sides = (size,) * axes if given is None else given
         if axes == 0:
             raise UsageError(f"size {size} was given, but the net's input '{self.input_name}' is a vector of {self.input_shape}")
         wanted = "a number of pixels or (height, width)" if axes == 2 else f"{axes} numbers, as in {self.input_shape[1:]}"
@@ -177,7 +178,7 @@ class Network:
                 return (self.input_shape[0], *(check_whole("size", side, SIDE) for side in sides))
         except UsageError:
             pass
-        raise UsageError(f"size must be {wanted}, each at least 1, not {size}")
+        raise UsageError(f"size must be {wanted}, each at least 1, not {shown(size)}")
 
     def resolve(self, layer: str) -> str:
         """Return the name under which a layer's or blob's value is asked for.

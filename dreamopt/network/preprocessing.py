@@ -194,7 +194,7 @@ def _mean(
     try:
         array = np.asarray(mean, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as problem:
-        raise UsageError(f"the mean must be a number, one for each channel or an array (C, H, W), not {str(mean)[:100]!r}") from problem
+        raise UsageError(f"the mean must be a number, one for each channel or an array (C, H, W), not {shown(mean)}") from problem
     if not np.isfinite(array).all():
         raise UsageError("the mean holds values that are not finite")
     if array.ndim == axes + 2 and array.shape[0] == 1:

@@ -14,9 +14,8 @@ from dreamopt.image.channels import checked_channels
 from dreamopt.image.parametrization import Parametrization
 from dreamopt.image.transform import Transform
 from dreamopt.optimize.optimizer import Optimizer
-from dreamopt.parts.arguments import check_several
-from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, SIDE, Fields, Range, check_number, check_whole, plain_number, several, shown
-from dreamopt.parts.reading import MOST_DIGITS
+from dreamopt.parts.arguments import check_seed, check_several
+from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, SIDE, Fields, Range, check_number, check_whole, several, shown
 from dreamopt.recipes.shorthand import (
     RANGES,
     REGULARIZERS,
@@ -216,28 +215,23 @@ class Settings:
             raise UsageError("octaves and stages cannot be combined: stages grow the image by their zoom")
 
     def _check_numbers(self) -> None:
-        if isinstance(self.size, Sequence) and not isinstance(self.size, str):
-            sides = tuple(check_whole("size", side, SIDE) for side in self.size)
-            if len(sides) != 2:
-                raise UsageError(f"size must be a number of pixels or (height, width), not {self.size}")
-            object.__setattr__(self, "size", sides)
+        both = several(self.size)
+        if both is not None:
+            if len(both) != 2:
+                raise UsageError(f"size must be a number of pixels or (height, width), not {shown(self.size)}")
+            object.__setattr__(self, "size", tuple(check_whole("size", side, SIDE) for side in both))
         elif self.size is not None:
             object.__setattr__(self, "size", check_whole("size", self.size, SIDE))
         if self.default_size is not None:
             object.__setattr__(self, "default_size", check_whole("default_size", self.default_size, SIDE))
         for name, low in {"steps": 1, "batch_size": 1, "views": 1, "octaves": 1, "redirected": 0}.items():
             object.__setattr__(self, name, check_whole(name, getattr(self, name), Range(low=low)))
-        seed = plain_number(self.seed)
-        if seed is None or seed % 1 != 0 or seed < 0:
-            raise UsageError(f"seed must be a whole number of at least 0, not {shown(self.seed)}")
-        if seed >= 10**MOST_DIGITS:  # of any size that metadata can hold, unlike what is counted
-            raise UsageError(f"seed must be a number of at most {MOST_DIGITS} digits")
-        object.__setattr__(self, "seed", int(seed))
+        object.__setattr__(self, "seed", check_seed("seed", self.seed))
         object.__setattr__(self, "octave_scale", check_number("octave_scale", self.octave_scale, Range(low=1, above=True)))
         object.__setattr__(self, "init_noise", check_number("init_noise", self.init_noise, NOT_NEGATIVE))
         if self.init is not None:
             if not isinstance(self.init, str | os.PathLike):
-                raise UsageError(f"init must be the path of an image, not {self.init!r}")
+                raise UsageError(f"init must be the path of an image, not {shown(self.init)}")
             object.__setattr__(self, "init", os.fspath(self.init))
         if self.short_parts is not None:
             counts = check_several("short_parts", self.short_parts, "numbers")

@@ -52,7 +52,6 @@ def test_a_render_too_large_is_refused_with_what_would_fit_and_a_small_one_works
 def test_memory_that_runs_out_in_the_middle_is_the_same_error_and_the_net_works_on() -> None:
     out = run_limited("""
         from dreamopt.recipes import execute
-        real = memory.free_memory
         # What is refused beforehand is let pass, so that the allocator is the one to fail.
         execute.require_room = lambda *_: None
         memory.free_memory = lambda device="cpu": None
@@ -61,7 +60,6 @@ def test_memory_that_runs_out_in_the_middle_is_the_same_error_and_the_net_works_
                 dreamopt.render(net, "pool5:1", size=size, steps=1)
             except OutOfMemoryError as problem:
                 print(problem)
-        before = real()
         [one] = dreamopt.render(net, "pool5:1", size=48, steps=1)
         with torch.no_grad():
             print(one.image.shape, tuple(net.activations(torch.zeros(1, 3, 64, 64), ["pool5"])["pool5"].shape))

@@ -72,6 +72,7 @@ def test_phase_stage_and_level_choose_layers(net: str) -> None:
 def test_shapes_that_are_none(net: str) -> None:
     for texts, why in (
         (["1x2x"], "--input-shape 1x2x is no shape; give CxHxW"),
+        (["9" * 5000], "is no shape; give CxHxW"),
         (["0x4x4"], "0x4x4 is no shape"),
         (["1x4x4", "1x5x5"], "given twice for the first input"),
         (["1x4x4", "data=1x5x5"], "for several inputs: say which is which"),

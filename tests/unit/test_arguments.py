@@ -17,6 +17,7 @@ import torch
 from dreamopt import load_net
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import DreamoptError, DreamoptWarning
+from dreamopt.image.files import read_image, read_metadata, write_png
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.network import Network
@@ -241,6 +242,8 @@ def _plausible(parameter: str) -> Any:
 def test_what_is_right_is_taken() -> None:
     settings = Settings(size=np.int64(32), steps=np.float64(3.0), transparency=np.bool_(True))  # type: ignore[arg-type]  # numpy's
     assert (settings.size, settings.steps, settings.transparency) == (32, 3, True)
+    assert Settings(size=np.array([32, 48])).size == (32, 48)  # type: ignore[arg-type]  # numpy's
+    assert NETWORK.item_shape(np.array([8, 9])) == (3, 8, 9)  # type: ignore[arg-type]  # numpy's
     assert Problem(NETWORK, "conv:1", size=np.int64(8)).size == (8, 8)  # type: ignore[arg-type]  # numpy's
     assert len(plan_render(NETWORK, "conv:1", Settings(size=8, steps=1), variants=np.int64(2)).samples) == 2  # type: ignore[arg-type]
     assert run(problem(), steps=np.int64(1), seed=np.int64(3)).steps == 1  # type: ignore[arg-type]  # numpy's
@@ -259,6 +262,14 @@ def test_what_is_right_is_taken() -> None:
         (lambda: NETWORK.activations(torch.zeros(1, 3, 8, 9), "conv"), "layers must be a sequence of names, not 'conv'"),
         (lambda: problem().evaluate(torch.zeros(2, 3, 8, 9)), r"of shape \(2, 3, 8, 9\) and type torch.float32, but the problem's are"),
         (lambda: run(problem(), optimizer="adam"), "optimizer must be one of dreamopt.optimize's optimizers, not 'adam'"),  # type: ignore[arg-type]
+        (lambda: Settings(init=np.zeros((32, 31, 3))), r"init must be the path of an image, not \[\[\[0. 0. 0.\][^=]{,80}\.\.\.$"),  # type: ignore[arg-type]
+        (lambda: load_net(mean={"B": 104}), r"the mean must be a number, .*, not \{'B': 104\}$"),  # type: ignore[arg-type]
+        (lambda: load_net(backend="remote", python=[1]), r"python must be a sequence of words of a command, not \[1\]"),  # type: ignore[list-item]
+        (lambda: read_image(5), "path must be a path, not 5"),  # type: ignore[arg-type]
+        (lambda: read_image("a.png", size=(0, 1)), "size must be a whole number of at least 1, not 0"),
+        (lambda: read_image("a.png", size=(4, 5, 6)), r"size must be \(height, width\), not \(4, 5, 6\)"),
+        (lambda: read_metadata(5), "path must be a path, not 5"),  # type: ignore[arg-type]
+        (lambda: write_png("a.png", "x"), "image must be an array, not 'x'"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_wrong_is_named(make: Callable[[], object], message: str) -> None:

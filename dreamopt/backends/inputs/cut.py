@@ -55,7 +55,7 @@ def with_input(definition: NetDef, name: str, shape: Sequence[int] | None = None
     try:
         value = graph.value(name)
     except TargetError as problem:
-        raise UsageError(f"input '{name}' is none: {problem}") from problem
+        raise UsageError(f"input '{name}' cannot be optimized: {problem}") from problem
     source = layers[value[0]]
     if source.type == "Input":
         return definition, source.tops[value[1]], False

@@ -294,7 +294,7 @@ def test_boxes_are_the_whole_image_of_each_sample(opened: Open) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"input": "dat"}, UsageError, "input 'dat' is none: the net has no layer or blob 'dat'; did you mean data"),
+        ({"input": "dat"}, UsageError, "input 'dat' cannot be optimized: the net has no layer or blob 'dat'; did you mean data"),
         ({"input": "score"}, UsageError, "input 'score' cannot be optimized: no layer reads it"),
         ({"feed": {"dat": 1}}, UsageError, "'dat' is to be fed, but the net's inputs are 'cont', 'im_info', 'data'"),
         ({"feed": {"data": 1}}, UsageError, "input 'data' is the one that is optimized"),
