@@ -11,6 +11,7 @@ from tests.support.oracle.harness import Oracle, relative_error
 pytestmark = pytest.mark.oracle
 
 DATA = image_input(shape=(2, 3, 5, 4))
+ONE = DATA + conv("one", "data", 6)
 NETS = {
     "all that is read": DATA + layer("quiet", "Silence", "data", ""),
     "above a layer": DATA + conv("one", "data", 6) + layer("quiet", "Silence", "one", ""),
@@ -18,6 +19,19 @@ NETS = {
     "beside another reader, first": DATA + layer("quiet", "Silence", "data", "") + conv("one", "data", 6),
     "several blobs": DATA + conv("one", "data", 6) + conv("two", "data", 4) + layer("quiet", "Silence", "one two data", ""),
     "upon one in place": DATA + conv("one", "data", 6, relu=True) + layer("quiet", "Silence", "one", ""),
+    "half a slice": ONE + layer("cut", "Slice", "one", "a b") + layer("quiet", "Silence", "b", "") + conv("two", "a", 5),
+    "both halves": ONE + layer("cut", "Slice", "one", "a b") + layer("quiet", "Silence", "a b", ""),
+    "one blob twice": ONE + layer("quiet", "Silence", "one one", ""),
+    "two of them": ONE + layer("quiet", "Silence", "one", "") + layer("still", "Silence", "one", "") + conv("two", "one", 5),
+    "a split": DATA + layer("both", "Split", "data", "x y") + layer("quiet", "Silence", "x", "") + conv("two", "y", 5),
+    "a flat blob and what it shares": ONE + layer("flat", "Flatten", "one") + layer("quiet", "Silence", "one flat", ""),
+    "a loss": ONE + layer("loss", "EuclideanLoss", "one one") + layer("quiet", "Silence", "loss", ""),
+    "a join and a part": ONE + conv("two", "data", 4) + layer("join", "Concat", "one two") + layer("quiet", "Silence", "join one", ""),
+    "propagate_down, overruled": "force_backward: true\n" + ONE + layer("quiet", "Silence", "one", "", down="f") + conv("two", "one", 5),
+    "propagate_down of two, overruled": "force_backward: true\n"
+    + ONE
+    + conv("two", "data", 4)
+    + layer("quiet", "Silence", "one two", "", down="ft"),
 }
 
 
