@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dreamopt.errors import NetError
+from dreamopt.errors import NetError, UsageError
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.schema import InputTransform, SourceLocation, read_mean
 
@@ -76,7 +76,12 @@ def input_space(
         files.append(os.fspath(values["mean"]))
         values["mean"] = read_mean(Path(values["mean"]))
     crop = 0 if transform is None else transform.crop_size
-    preprocessing = preprocessing_of(channels, values["channel_order"], values["mean"], values["scale"], axes=axes, crop=crop)
+    try:
+        preprocessing = preprocessing_of(channels, values["channel_order"], values["mean"], values["scale"], axes=axes, crop=crop)
+    except UsageError as problem:
+        if sources["mean"] in ("option", known_from, "assumed"):
+            raise
+        raise NetError(f"{sources['mean']}: {problem}; --mean (mean=) gives another") from problem
     if channels < 3:
         sources.pop("channel_order")
     return InputSpace(replace(preprocessing, sources=sources), tuple(notes), tuple(files))

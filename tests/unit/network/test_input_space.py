@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import dreamopt.caffe as caffe
 from dreamopt.cli import cli
-from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError, WeightsError
+from dreamopt.errors import DreamoptError, DreamoptWarning, NetError, UsageError, WeightsError
 from dreamopt.network import Network, load_net
 from dreamopt.schema.caffe_pb2 import BlobProto, BlobShape
 
@@ -199,6 +199,17 @@ def test_what_does_not_fit_is_a_sentence(net: Path, transform: str, message: str
     with pytest.raises(DreamoptError, match=message):
         load(net, text, input_shape=(2, 3, 9, 9))
     load(net, input_shape=(2, 3, 9, 9), mean=3, scale=1)
+
+
+def test_a_mean_beside_the_prototxt_that_does_not_fit_is_named_with_its_place(net: Path) -> None:
+    np.save(net.parent / "mean.npy", np.zeros((5, 4, 6), np.float32))
+    text = (
+        'layer { name: "d" type: "Data" top: "data"\n transform_param { crop_size: 9 mean_file: "mean.npy" } data_param { batch_size: 2 } }'
+    )
+    with pytest.raises(
+        NetError, match=r"prototxt:2 \(mean.npy beside it\): a mean of shape \(5, 4, 6\) does not fit a net of 3 channels.*--mean"
+    ):
+        load(net, text)
 
 
 def test_a_mean_that_is_not_finite_is_a_sentence(net: Path) -> None:
