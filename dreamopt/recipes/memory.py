@@ -55,11 +55,19 @@ def need_of(network: Network, samples: Sequence[Sample], stage: Stage) -> Need:
 def largest_need(plan: Plan, network: Network, batch: int) -> Need:
     """Return what one sample of a batch takes in the stage that takes most."""
     samples = [plan.samples[place] for place in plan.batches[batch]]
-    most = max((need_of(network, samples, stage) for stage in plan.stages), key=lambda need: need.least)
+    most = max((need_of(network, samples, stage) for stage in _largest(plan.stages)), key=lambda need: need.least)
     if plan.stages[0].carry == "add_detail":  # the image is kept at every octave's size
         levels = 4.0 * network.input_shape[0] * sum(math.prod(stage.size) for stage in plan.stages)
         most = replace(most, least=most.least + levels, likely=most.likely + levels)
     return most
+
+
+def _largest(stages: Sequence[Stage]) -> list[Stage]:
+    """Return the stages of which one takes most: of those that differ in size alone, as thousands of octaves may, the largest."""
+    largest: dict[tuple[int, ...], Stage] = {}
+    for stage in sorted(stages, key=lambda stage: -math.prod(stage.size)):
+        largest.setdefault((stage.views, *map(id, stage.transforms)), stage)
+    return list(largest.values())
 
 
 def require_room(plan: Plan, network: Network) -> None:

@@ -87,3 +87,19 @@ def test_a_net_of_four_gigabytes_is_described_in_little_memory() -> None:
     size, refused = out.splitlines()
     assert size == "4000000000"
     assert "layer 'c' (Convolution): weight 0 of shape 100000000x9x1x1 takes 14.4 GB" in refused
+
+
+def test_octaves_without_number_are_looked_at_once() -> None:
+    out = run_limited("""
+        from unittest import mock
+        from dreamopt.recipes import memory as room
+        with mock.patch.object(room, "need_of", wraps=room.need_of) as looked:
+            try:
+                dreamopt.render(net, "pool5:1", steps=1, size=20000, octaves=2000, octave_scale=1.0001)
+            except OutOfMemoryError as problem:
+                print(problem)
+        print(looked.call_count, [call.args[2].size for call in looked.call_args_list])
+    """)
+    refusal, looked = out.splitlines()
+    assert refusal.startswith("a batch of 1 image of 20000 x 20000 pixels takes ")
+    assert looked == "1 [(20000, 20000)]"
