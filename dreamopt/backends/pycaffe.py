@@ -22,13 +22,4 @@ def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options
     """
     options.refuse_command("pycaffe")
     connection = InProcess(caffe_device(options.device))
-    return CaffeBackend(
-        definition,
-        weights,
-        connection,
-        phase=options.phase,
-        seed=options.seed,
-        allow_python_layers=options.allow_python_layers,
-        optimized=options.optimized,
-        feed=options.feed,
-    )
+    return CaffeBackend.opened(definition, weights, connection, options)

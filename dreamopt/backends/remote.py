@@ -25,13 +25,4 @@ def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options
     if options.python is None:
         raise UsageError("backend 'remote' needs python, the command that starts a Python with Caffe, as 'chroot /srv/caffe python3'")
     connection = Remote(options.python, device, options.timeout, options.start_timeout)
-    return CaffeBackend(
-        definition,
-        weights,
-        connection,
-        phase=options.phase,
-        seed=options.seed,
-        allow_python_layers=options.allow_python_layers,
-        optimized=options.optimized,
-        feed=options.feed,
-    )
+    return CaffeBackend.opened(definition, weights, connection, options)

@@ -52,7 +52,7 @@ def rgb_of(image: Image.Image) -> RGBImage:
     rows = max(1, _STRIP // width)
     for top in range(0, height, rows):
         shown[top : top + rows] = convert(image.crop((0, top, width, min(top + rows, height))))
-    return _upright(shown, _orientation(image))
+    return upright(shown, _orientation(image))
 
 
 def _orientation(image: Image.Image) -> Any:
@@ -162,8 +162,8 @@ def brightness(numbers: npt.NDArray[np.float64], black: float, white: float) -> 
     return np.clip((finite / 2 - black / 2) / (white / 2 - black / 2), 0.0, 1.0)
 
 
-def _upright(image: RGBImage, orientation: Any) -> RGBImage:
-    """Return an image turned and mirrored as EXIF says: the value of its orientation, 1 to 8."""
+def upright(image: RGBImage, orientation: Any) -> RGBImage:
+    """Return an image turned and mirrored as EXIF, or TIFF, says: its orientation, 1 to 8; anything else turns nothing."""
     if orientation in (5, 6, 7, 8):
         image = image.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from dreamopt.image.modes import RGBImage, brightness, usual_range
+from dreamopt.image.modes import RGBImage, brightness, upright, usual_range
 from dreamopt.image.opening import most_pixels, quiet
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -60,18 +60,7 @@ def read_other_tiff(path: str | os.PathLike[str]) -> RGBImage | None:
     values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values[..., None] if page.axes == "YX" else values
     if values.shape[2] not in colours:
         return None
-    return _upright(_rgb(values, colours[values.shape[2]], page.photometric == 0), orientation)
-
-
-def _upright(image: RGBImage, orientation: object) -> RGBImage:
-    """Return an image turned as its orientation says, 1 to 8 as in EXIF; any other number turns nothing."""
-    if orientation in (5, 6, 7, 8):
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image)
+    return upright(_rgb(values, colours[values.shape[2]], page.photometric == 0), orientation)
 
 
 def _rgb(values: npt.NDArray[Any], colours: int, inverted: bool) -> RGBImage:

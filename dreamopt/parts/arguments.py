@@ -8,41 +8,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.parts.checks import check_flag as check_flag
+from dreamopt.parts.checks import check_kind as check_kind
 from dreamopt.parts.checks import plain_number, shown
 from dreamopt.parts.reading import MOST_DIGITS
-
-T = TypeVar("T")
-
-
-def check_flag(what: str, value: object, error: type[DreamoptError] = UsageError) -> bool:
-    """Return a truth value as Python's own.
-
-    Parameters
-    ----------
-    what : str
-        Names it in the error.
-    value : object
-        True or False, numpy's too.
-    error : type
-        The error to raise.
-
-    Raises
-    ------
-    DreamoptError
-        Of the type ``error``, for anything else.
-
-    Examples
-    --------
-    >>> check_flag("strict", "no")
-    Traceback (most recent call last):
-    dreamopt.errors.UsageError: strict must be True or False, not 'no'
-    """
-    if type(value).__name__ not in ("bool", "bool_"):
-        raise error(f"{what} must be True or False, not {shown(value)}")
-    return bool(value)
 
 
 def check_text(what: str, value: object, error: type[DreamoptError] = UsageError) -> str:
@@ -67,29 +39,6 @@ def check_path(what: str, value: object, error: type[DreamoptError] = UsageError
     if not isinstance(text, str):
         raise error(f"{what} must be a path, not {shown(value)}")
     return text
-
-
-def check_kind(what: str, value: object, kind: type[T] | tuple[type[T], ...], name: str, error: type[DreamoptError] = UsageError) -> T:
-    """Return an object of a class, refused as by `check_flag`.
-
-    Parameters
-    ----------
-    what, value, error
-        As for `check_flag`.
-    kind : type, or a tuple of them
-        What it must be.
-    name : str
-        The kind in words, as "a tensor".
-
-    Examples
-    --------
-    >>> check_kind("patience", 3, dict, "a mapping")
-    Traceback (most recent call last):
-    dreamopt.errors.UsageError: patience must be a mapping, not 3
-    """
-    if not isinstance(value, kind):
-        raise error(f"{what} must be {name}, not {shown(value)}")
-    return value
 
 
 def check_several(what: str, value: Any, of: str, error: type[DreamoptError] = UsageError) -> tuple[Any, ...]:

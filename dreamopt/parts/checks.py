@@ -15,10 +15,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.parts.part import Part, literal, number_string
+
+T = TypeVar("T")
 
 LARGEST = 1e30
 """What every number's size stays below; the square root of float32's range would be passed soon after."""
@@ -142,6 +144,57 @@ def check_scheduled(what: str, value: Any, allowed: Range = ANY, error: type[Dre
     return value
 
 
+def check_flag(what: str, value: object, error: type[DreamoptError] = UsageError) -> bool:
+    """Return a truth value as Python's own.
+
+    Parameters
+    ----------
+    what : str
+        Names it in the error.
+    value : object
+        True or False, numpy's too.
+    error : type
+        The error to raise.
+
+    Raises
+    ------
+    DreamoptError
+        Of the type ``error``, for anything else.
+
+    Examples
+    --------
+    >>> check_flag("strict", "no")
+    Traceback (most recent call last):
+    dreamopt.errors.UsageError: strict must be True or False, not 'no'
+    """
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise error(f"{what} must be True or False, not {shown(value)}")
+    return bool(value)
+
+
+def check_kind(what: str, value: object, kind: type[T] | tuple[type[T], ...], name: str, error: type[DreamoptError] = UsageError) -> T:
+    """Return an object of a class, refused as by `check_flag`.
+
+    Parameters
+    ----------
+    what, value, error
+        As for `check_flag`.
+    kind : type, or a tuple of them
+        What it must be.
+    name : str
+        The kind in words, as "a tensor".
+
+    Examples
+    --------
+    >>> check_kind("patience", 3, dict, "a mapping")
+    Traceback (most recent call last):
+    dreamopt.errors.UsageError: patience must be a mapping, not 3
+    """
+    if not isinstance(value, kind):
+        raise error(f"{what} must be {name}, not {shown(value)}")
+    return value
+
+
 class Fields:
     """Checks of a part's own fields, one after the other; each reads the field, and stores it as Python's own number.
 
@@ -225,17 +278,14 @@ class Fields:
     def instance(self, name: str, kind: type | tuple[type, ...], what: str, *, optional: bool = False) -> Self:
         """Check that a field is an object of a class, which ``what`` names in the error."""
         value = getattr(self._part, name)
-        if not (value is None and optional) and not isinstance(value, kind):
-            raise self._error(f"{self._what(name)} must be {what}{' or None' if optional else ''}, not {shown(value)}")
+        if not (value is None and optional):
+            check_kind(self._what(name), value, kind, f"{what} or None" if optional else what, self._error)
         return self
 
     def flag(self, *names: str) -> Self:
         """Check that fields are True or False; numpy's too, which are stored as Python's."""
         for name in names:
-            value = getattr(self._part, name)
-            if type(value).__name__ not in ("bool", "bool_"):
-                raise self._error(f"{self._what(name)} must be True or False, not {shown(value)}")
-            self._store(name, bool(value))
+            self._store(name, check_flag(self._what(name), getattr(self._part, name), self._error))
         return self
 
     def _each(self, check: Callable[..., Any], name: str, allowed: Range, optional: bool) -> Self:

@@ -47,21 +47,25 @@ _RUN: Mapping[str, Form] = {
     "transforms": _PARTS,
     "regularizers": _PARTS,
 }
+_BOTH: Mapping[str, Form] = {
+    "seed": _seed,
+    "init": optional(_PATH),
+    "redirected": whole(_NATURAL),
+    "octaves": whole(),
+    "octave_scale": number(Range(low=1, above=True)),
+    "stretch": flag,
+    "transparency": flag,
+    "batch_size": whole(),
+}
+"""What the settings of both formats say beside the runs."""
 STAGE = record({**_RUN, "zoom": number(POSITIVE), "layer": _LAYERS})
 SETTINGS = record(
     {
         **_RUN,
         "size": _PAIR,
         "default_size": optional(whole(SIDE)),
-        "seed": _seed,
-        "init": optional(_PATH),
+        **_BOTH,
         "init_noise": number(NOT_NEGATIVE),
-        "redirected": whole(_NATURAL),
-        "octaves": whole(),
-        "octave_scale": number(Range(low=1, above=True)),
-        "stretch": flag,
-        "transparency": flag,
-        "batch_size": whole(),
         "parametrization": _PART,
         "stages": listed(STAGE, most=1000),
     },
@@ -86,14 +90,7 @@ SETTINGS_1 = record(
     {
         **_RUN_1,
         **{name: optional(whole(SIDE)) for name in ("usual_size", "default_size")},
-        "seed": _seed,
-        "init": optional(_PATH),
-        "redirected": whole(_NATURAL),
-        "octaves": whole(),
-        "octave_scale": number(Range(low=1, above=True)),
-        "stretch": flag,
-        "transparency": flag,
-        "batch_size": whole(),
+        **_BOTH,
         "stages": listed(record({}, {**_RUN_1, "zoom": number(POSITIVE), "layer": _several(_NAME)}), most=1000),
     },
 )

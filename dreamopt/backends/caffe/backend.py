@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamopt.backends.base import FeedValue, Shape
+from dreamopt.backends.base import FeedValue, OpenOptions, Shape
 from dreamopt.backends.caffe.connection import PART, Answer, Array, CaffeAbortedError, CaffeConnection, WorkerLostError, as_float32
 from dreamopt.backends.caffe.description import describe_layers, refuse_foreign, report_weights
 from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, wanted_sources
@@ -131,6 +131,22 @@ class CaffeBackend:
         self.changes = [*definition.changes]
         self.changes += [f"{why}; it is left out, with what needs it" for why in dict.fromkeys(self._builder.unsupported.values())]
         self.changes += [*self._feeds.changes, *self._feeds.notes]
+
+    @classmethod
+    def opened(
+        cls, definition: NetDef, weights: str | os.PathLike[str] | None, connection: CaffeConnection, options: OpenOptions
+    ) -> CaffeBackend:
+        """Return a net of real Caffe's behind a connection, opened as `load_net` asks; raises as the class does."""
+        return cls(
+            definition,
+            weights,
+            connection,
+            phase=options.phase,
+            seed=options.seed,
+            allow_python_layers=options.allow_python_layers,
+            optimized=options.optimized,
+            feed=options.feed,
+        )
 
     @property
     def origin(self) -> str:
