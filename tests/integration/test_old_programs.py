@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.support.old_programs import PROGRAMS, ROOT, files, run
+from tests.support.old_programs import PROGRAMS, ROOT, files, run, run_script
 from tests.support.warm import Warm
 
 
@@ -24,20 +22,6 @@ def test_a_program_runs(program: Path, tmp_path: Path) -> None:
             assert array.std() > 0 or array.size == 1, name
     if program.stem == "surgery":
         np.testing.assert_allclose(found["score"].ravel(), found["full"], rtol=1e-4)
-
-
-def call(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    environment.pop("DREAMOPT_ALLOW_PYTHON_LAYERS", None)
-    return subprocess.run(
-        [sys.executable, "-m", "dreamopt.caffe", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
 
 
 def test_every_import_means_dreamopt(tmp_path: Path) -> None:
@@ -56,11 +40,11 @@ def test_every_import_means_dreamopt(tmp_path: Path) -> None:
         "assert not any('dreamopt/caffe' in p for p in sys.path), sys.path\n"
         "print(caffe.__name__, beside.answer, *sys.argv[1:])\n"
     )
-    done = call("inner/script.py", "--flag", "x", folder=tmp_path)
+    done = run_script("inner/script.py", "--flag", "x", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["dreamopt.caffe", "dreamopt.caffe.io", "--flag", "x"]
     (tmp_path / "module.py").write_text("import caffe, sys\nprint(caffe.__name__, __name__, *sys.argv[1:])\n")
-    assert call("-m", "module", "y", folder=tmp_path).stdout.split() == ["dreamopt.caffe", "__main__", "y"]
+    assert run_script("-m", "module", "y", folder=tmp_path).stdout.split() == ["dreamopt.caffe", "__main__", "y"]
 
 
 def test_processes_that_the_script_spawns(tmp_path: Path) -> None:
@@ -79,7 +63,7 @@ def test_processes_that_the_script_spawns(tmp_path: Path) -> None:
         "        there = pool.map(work, [3.0])\n"
         "    print(there == [work(3.0)], there[0][0])\n"
     )
-    done = call("workers.py", folder=tmp_path)
+    done = run_script("workers.py", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["True", "dreamopt.caffe"]
 
@@ -99,8 +83,8 @@ def test_python_layers_are_asked_for(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
         "import caffe, numpy as np\nprint(caffe.Net('net.prototxt', caffe.TEST).forward(data=np.ones((2, 3)))['own'].sum())\n"
     )
-    assert call("--allow-python-layers", "script.py", folder=tmp_path).stdout.split() == ["18.0"]
-    refused = call("script.py", folder=tmp_path)
+    assert run_script("--allow-python-layers", "script.py", folder=tmp_path).stdout.split() == ["18.0"]
+    refused = run_script("script.py", folder=tmp_path)
     assert refused.returncode == 1
     assert "allow_python_layers" in refused.stderr.splitlines()[-1]
 

@@ -54,3 +54,18 @@ def run(program: Path, folder: Path, options: Sequence[str] = ()) -> Arrays:
     assert done.returncode == 0, done.stderr[-3000:]
     with np.load(folder / "out.npz") as found:
         return dict(found)
+
+
+def run_script(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m dreamopt.caffe`` with arguments in a folder, as somebody whose environment allows nothing."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment.pop("DREAMOPT_ALLOW_PYTHON_LAYERS", None)
+    return subprocess.run(
+        [sys.executable, "-m", "dreamopt.caffe", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )

@@ -180,6 +180,13 @@ CASES = [
 ]
 
 
+def misfits(what: str, problem: Exception) -> list[str]:
+    """Return what is wrong with the answer to a value: an error of another kind than dreamopt's, or one of several lines."""
+    if not isinstance(problem, DreamoptError):
+        return [f"{what}: {type(problem).__name__}: {problem}"]
+    return [f"{what}: a message of several lines: {problem}"] if "\n" in str(problem) else []
+
+
 @pytest.mark.parametrize(("name", "parameter"), CASES)
 def test_a_value_of_another_kind_is_taken_or_refused(name: str, parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -191,11 +198,8 @@ def test_a_value_of_another_kind_is_taken_or_refused(name: str, parameter: str, 
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DreamoptWarning)
                 call(**{parameter: value})
-        except DreamoptError as problem:
-            if "\n" in str(problem):
-                wrong.append(f"{what}: a message of several lines: {problem}")
         except Exception as problem:
-            wrong.append(f"{what}: {type(problem).__name__}: {problem}")
+            wrong += misfits(what, problem)
     assert not wrong, f"{name}({parameter}=...):\n  " + "\n  ".join(wrong)
 
 
@@ -226,11 +230,8 @@ def test_a_parts_parameters(kind: str, name: str) -> None:
             }  # fmt: skip
             try:
                 str(entry.make(**required, **{parameter: value}))
-            except DreamoptError as problem:
-                if "\n" in str(problem):
-                    wrong.append(f"{parameter}={what}: a message of several lines: {problem}")
             except Exception as problem:
-                wrong.append(f"{parameter}={what}: {type(problem).__name__}: {problem}")
+                wrong += misfits(f"{parameter}={what}", problem)
     assert not wrong, f"{kind} {name}:\n  " + "\n  ".join(wrong)
 
 

@@ -14,23 +14,14 @@ import pytest
 from dreamopt.caffe.legacy.scope import PACKAGE
 from dreamopt.caffe.script import execute
 from dreamopt.errors import UsageError
-from tests.conftest import REPOSITORY
+from tests.support.old_programs import run_script
 
 
 def run(folder: Path, script: str | bytes, **others: str) -> subprocess.CompletedProcess[str]:
     for name, text in others.items():
         (folder / f"{name}.py").write_text(text)
     (folder / "script.py").write_bytes(script.encode() if isinstance(script, str) else script)
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "dreamopt.caffe", "script.py"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return run_script("script.py", folder=folder)
 
 
 RELATIVE = """
