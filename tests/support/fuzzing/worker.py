@@ -149,8 +149,12 @@ def _where(error: BaseException) -> str:
 
 
 def _peak() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
     own, children = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return max(own, children) * (1 if sys.platform == "darwin" else 1024)
+    with contextlib.suppress(OSError, IndexError):
+        # On Linux ru_maxrss begins at what the process was that started this one; VmHWM begins at zero.
+        own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+    return max(own, children) * unit
 
 
 def _resident() -> int:
