@@ -13,6 +13,7 @@ from dreamopt.backends.inputs.feeds import FeedValue as FeedValue
 from dreamopt.engine.backward_rule import BackwardRule as BackwardRule  # re-exported for network/, which does not import engine/
 from dreamopt.engine.graph import NetGraph as NetGraph
 from dreamopt.engine.loading import WeightsReport as WeightsReport
+from dreamopt.engine.reach import Reach as Reach
 from dreamopt.engine.rule_list import RuleList as RuleList
 from dreamopt.engine.rule_list import parse_rules as parse_rules
 from dreamopt.engine.rules.redirected import Redirected as Redirected
@@ -50,6 +51,8 @@ class LayerInfo:
         Whether no file names it: a Split that Caffe adds.
     stops : tuple of str
         The bottoms to which it lets no gradient, since its ``propagate_down`` is false there.
+    reach : Reach, optional
+        Which places of its bottoms each place of its tops depends on; None for all, or where nobody knows.
     """
 
     name: str
@@ -63,6 +66,7 @@ class LayerInfo:
     flops: int = 0
     added: bool = False
     stops: tuple[str, ...] = ()
+    reach: Reach | None = None
 
     @property
     def stopped(self) -> frozenset[int]:

@@ -69,6 +69,7 @@ class EngineBackend:
                 flops=node.layer.flops([b.shape for b in node.bottoms], [t.shape for t in node.tops]) // batch,
                 added=node.added,
                 stops=tuple(node.layer.param.bottom[k] for k in sorted(node.stopped)),
+                reach=node.layer.reach([b.shape for b in node.bottoms]) if node.bottoms else None,
             )
             for node in net.nodes
         ]

@@ -18,6 +18,8 @@ from torch import Tensor
 from dreamopt.engine.caffe_traits import CaffeTraits as CaffeTraits
 from dreamopt.engine.example import MAP as MAP
 from dreamopt.engine.example import Example as Example
+from dreamopt.engine.reach import POINTWISE as POINTWISE
+from dreamopt.engine.reach import Reach as Reach
 from dreamopt.errors import NetError, ShapeError
 
 if TYPE_CHECKING:
@@ -179,6 +181,18 @@ class Layer:
             return traits
         return replace(traits, backward_reads_blobs=type(self).backward_from_blobs is not Layer.backward_from_blobs)
 
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Return which places of its bottoms (N, C, H, W) each place of the tops depends on; None for all of them, or where that varies.
+
+        A layer that says so lets its net be computed in tiles. The same holds for all bottoms, whose maps are of one size.
+
+        Parameters
+        ----------
+        bottoms : sequence of Shape
+            The bottoms' shapes.
+        """
+        return None
+
     def backward_from_blobs(self, x: Tensor, y: Tensor, grad: Tensor, x_at_forward: Tensor) -> Tensor:
         """Return the bottom's diff as Caffe computes it from what stands in the blobs when the backward pass comes.
 
@@ -227,6 +241,10 @@ class Elementwise(Layer):
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top from the bottom ``x``."""
         raise AssertionError(f"layer type {self.type} does not say how it computes")
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that each value depends on the one at its place."""
+        return POINTWISE
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Compute the one top."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -19,11 +20,12 @@ from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError, sug
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
+from dreamopt.network.tiles import Tiling, largest_side, tiled_activations
 from dreamopt.objective import ImageValue, ReferenceImage, with_units
 from dreamopt.parts.arguments import check_flag, check_kind, check_text, check_texts
-from dreamopt.parts.checks import SIDE, check_whole, several, shown
+from dreamopt.parts.checks import SIDE, Range, check_whole, several, shown
 from dreamopt.parts.image_space import ImageSpace
-from dreamopt.parts.memory import memory_errors
+from dreamopt.parts.memory import free_memory, memory_errors
 from dreamopt.schema.not_computed import NotComputed
 
 Size = int | Sequence[int] | None
@@ -91,6 +93,8 @@ class Network:
         self.labels_form = ""
         """The form of the labels' file, in words."""
         self._hash: str | None = None
+        self._tile_memory: int | None = None
+        self._tile_sides: dict[tuple[Any, ...], int | None] = {}
 
     @property
     def input_shape(self) -> Shape:
@@ -281,6 +285,8 @@ class Network:
         unique = list(dict.fromkeys(names))
         if not unique:
             return {}
+        if self._tile_memory is not None and not between_layers and acted is None:
+            return self._tiled_activations(x, unique, rule)
         with memory_errors(lambda: f"a pass of an input of shape {tuple(x.shape)} up to {', '.join(unique)}", str(self.device)):
             if rule is None:  # which a backend of somebody's own need not know
                 values = self.backend.activations(x, unique, between_layers=between_layers)
@@ -291,6 +297,45 @@ class Network:
             values = self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
             # What is derived with respect to a value has to be that value, and no view of it.
             return values if between_layers else self._by_sample(values, x)
+
+    def tiled(self, memory: int | None = None) -> Network:
+        """Return this network, computing large images in tiles: the same values and gradients in bounded memory.
+
+        Parameters
+        ----------
+        memory : int, optional
+            The most bytes that a pass may take for its values; the image's own tensors come on top. An image that takes less is computed
+            whole. By default half of what the device has free at the first pass.
+
+        Returns
+        -------
+        Network
+            It shares the weights. A pass of it computes each tile twice, for its value and for its gradient. Layers that read all of the
+            image at once (InnerProduct, global pooling) cannot be asked for: `activations` raises UsageError with their name.
+        """
+        new = copy.copy(self)
+        free = free_memory(str(self.device))
+        default = 2**30 if free is None else max(free // 2, 1)
+        new._tile_memory = default if memory is None else check_whole("memory", memory, Range(1, 2**50))
+        new._tile_sides = {}
+        return new
+
+    def _tiled_activations(
+        self, x: Tensor, names: list[str], rule: str | BackwardRule | Sequence[str | BackwardRule] | None
+    ) -> dict[str, Tensor]:
+        """Return the values of layers, computed in tiles where the whole image takes too much memory; smaller ones where that runs out."""
+        size, key = (x.shape[2], x.shape[3]), (tuple(names), tuple(x.shape))
+        assert self._tile_memory is not None
+        if key not in self._tile_sides:
+            fits = (self.memory_of(names, size) or 0) * len(x) <= self._tile_memory
+            self._tile_sides[key] = None if fits else largest_side(Tiling(self.backend, names), size, len(x), self._tile_memory)
+        side = self._tile_sides[key]
+        if side is None:
+            whole = copy.copy(self)
+            whole._tile_memory = None
+            return whole.activations(x, names, rule=rule)
+        parsed = None if rule is None else parse_rules(rule)
+        return tiled_activations(Tiling(self.backend, names), x, side, parsed)
 
     def _by_sample(self, values: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Return values with an axis for samples and one for units: a number for each sample is one unit's; one for the batch stays."""

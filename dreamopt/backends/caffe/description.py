@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamopt.backends.base import LayerInfo, Shape
+from dreamopt.backends.base import LayerInfo, Reach, Shape
 from dreamopt.backends.caffe.subnet import SubnetBuilder
 from dreamopt.engine.batch_norms import PLAIN
 from dreamopt.engine.layer_types import layer_class
@@ -31,6 +31,7 @@ def describe_layers(builder: SubnetBuilder, answer: dict[str, Any], input_name: 
             blobs |= dict(zip(layer.top, top_shapes, strict=False))
         tops = [blobs.get(name, blobs.get(layer.bottom[0], ()) if layer.bottom else ()) for name in layer.top]
         batch = max(1, blobs[input_name][0])
+        flops, reach = _of_engine(step, bottoms, tops, phase)
         infos.append(
             LayerInfo(
                 name=layer.name,
@@ -41,9 +42,10 @@ def describe_layers(builder: SubnetBuilder, answer: dict[str, Any], input_name: 
                 in_place=bool(layer.bottom and layer.top) and layer.bottom[0] == layer.top[0],
                 place=str(step.where),
                 params=params.get(layer.name, 0),
-                flops=_flops(step, bottoms, tops, phase) // batch,
+                flops=flops // batch,
                 added=step.added,
                 stops=builder.stops(i),
+                reach=reach,
             )
         )
     return infos
@@ -59,15 +61,15 @@ def _shape_unsupported(step: Any, bottoms: Sequence[Shape], phase: str) -> tuple
         return [], 0
 
 
-def _flops(step: Any, bottoms: Sequence[Shape], tops: Sequence[Shape], phase: str) -> int:
-    """Return what the engine's layer of this type says; 0 for a type that it does not have."""
+def _of_engine(step: Any, bottoms: Sequence[Shape], tops: Sequence[Shape], phase: str) -> tuple[int, Reach | None]:
+    """Return the multiply-adds and the reach that the engine's layer of this type says; 0 and None for a type that it does not have."""
     try:
         layer = layer_class(step.param.type, step.param.name, step.where)(step.param, phase, step.where)
         if step.param.type != "Python":  # whose code is Caffe's to run
             layer.setup(bottoms)
-        return layer.flops(bottoms, tops)
+        return layer.flops(bottoms, tops), layer.reach(bottoms) if bottoms else None
     except NetError:
-        return 0
+        return 0, None
 
 
 def report_weights(layers: Sequence[str], in_file: Sequence[str], source: str | None, is_local: bool) -> WeightsReport:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits
-from dreamopt.engine.layer import Example, Layer, Shape, Weight
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import text
 from dreamopt.engine.layers._broadcast import spread
 from dreamopt.schema.caffe_pb2 import BatchNormParameter, FillerParameter
@@ -73,6 +73,10 @@ class BatchNorm(Layer):
         if len(bottoms[0]) < 2 or bottoms[0][1] != self.channels:
             self.fail(f"the bottom has shape {text(bottoms[0])}, but the net was made for {self.channels} channels on axis 1")
         return [bottoms[0]]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that with stored statistics each place depends on the one at its place."""
+        return POINTWISE if self.stored else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Normalise; with the batch's statistics, also update the stored ones."""

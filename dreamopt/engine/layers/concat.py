@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, POINTWISE, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import axis_of, text
 
 
@@ -38,6 +38,10 @@ class Concat(Layer):
             if len(b) != len(first) or any(d != e for i, (d, e) in enumerate(zip(b, first, strict=True)) if i != axis):
                 self.fail(f"bottom '{name}' has shape {text(b)}, the first {text(first)}; only axis {axis} may differ")
         return [(*first[:axis], sum(b[axis] for b in bottoms), *first[axis + 1 :])]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that each place depends on the one at its place, where channels are joined."""
+        return POINTWISE if self.axis(bottoms[0]) == 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Join the bottoms."""

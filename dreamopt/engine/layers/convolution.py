@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Reach, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, channels_last, text
 from dreamopt.engine.layers._spatial import Windows, check_padded, read_windows
 
@@ -85,6 +85,13 @@ class Convolution(Layer):
                 )
             tops.append((*b[: self.axis], self.n_out, *out))
         return tops
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say how the windows move, on maps."""
+        w = self.windows
+        if self.axis != 1 or len(w.kernel) != 2:
+            return None
+        return Reach((w.extent(0), w.extent(1)), (w.stride[0], w.stride[1]), (w.pad[0], w.pad[1]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Convolve each bottom."""

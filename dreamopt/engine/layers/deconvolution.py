@@ -1,11 +1,12 @@
 """Deconvolution."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Shape, count
+from dreamopt.engine.layer import Example, Reach, Shape, count
 from dreamopt.engine.layers.convolution import Convolution
 
 _F = torch.nn.functional
@@ -32,6 +33,11 @@ class Deconvolution(Convolution):
     def length(self, i: int, size: int) -> int:
         """Return the top's size on spatial axis ``i`` for a bottom of ``size``."""
         return self.windows.stride[i] * (size - 1) + self.windows.extent(i) - 2 * self.windows.pad[i]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say how the windows move, on maps."""
+        moves = super().reach(bottoms)
+        return None if moves is None else replace(moves, stride=(1, 1), up=moves.stride)
 
     def convolve(self, x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
         """Spread x of shape (N, C, ...)."""

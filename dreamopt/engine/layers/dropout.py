@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits
-from dreamopt.engine.layer import Elementwise, Example, Shape, Weight
+from dreamopt.engine.layer import POINTWISE, Elementwise, Example, Reach, Shape, Weight
 
 
 class Dropout(Elementwise):
@@ -35,6 +35,10 @@ class Dropout(Elementwise):
         if not 0 <= ratio <= 1:
             self.fail(f"dropout_ratio is {ratio:g}; allowed are 0 to 1")
         return ()
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that in TEST phase each value depends on the one at its place; in TRAIN a pass in tiles would draw other numbers."""
+        return POINTWISE if self.phase == "TEST" else None
 
     def apply(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """Compute the top."""

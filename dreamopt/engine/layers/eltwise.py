@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits
-from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, POINTWISE, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import text
 
 
@@ -47,6 +47,10 @@ class Eltwise(Layer):
             if b != bottoms[0]:
                 self.fail(f"bottom '{name}' has shape {text(b)}, the first {text(bottoms[0])}; they have to be equal")
         return [bottoms[0]]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that each place depends on the one at its place."""
+        return POINTWISE
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Combine the bottoms."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits
-from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Reach, Shape, Weight, count
 from dreamopt.engine.layers._axes import channels_last, same_rank
 from dreamopt.parts.limits import MOST_WINDOW
 
@@ -46,6 +46,12 @@ class LRN(Layer):
         """Check the axes."""
         same_rank(self, bottoms[0], 4, "LRN")
         return [bottoms[0]]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that across channels each place depends on the one at its place, and within one on those around it."""
+        p = self.param.lrn_param
+        n = 1 if p.norm_region == p.ACROSS_CHANNELS else p.local_size
+        return Reach((n, n), pad=(n // 2, n // 2))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Compute the top."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape, Weight
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import text
 from dreamopt.schema.caffe_pb2 import FillerParameter, NormalizeParameter
 
@@ -47,6 +47,10 @@ class Normalize(Layer):
         if len(bottoms[0]) < 2 or bottoms[0][1] != self.channels:
             self.fail(f"the bottom has shape {text(bottoms[0])}, but the net was made for {self.channels} channels on axis 1")
         return [bottoms[0]]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that over channels each place depends on the one at its place."""
+        return None if self.options.across_spatial else POINTWISE
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Divide by the norm, and scale."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
 from dreamopt.engine.caffe_traits import CaffeTraits
-from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Reach, Shape, Weight, count
 from dreamopt.engine.layers._axes import channels_last, same_rank, text
 from dreamopt.engine.layers._spatial import check_padded
 from dreamopt.parts.limits import MOST_WINDOW
@@ -108,6 +108,12 @@ class Pooling(Layer):
         p, reach = self.param.pooling_param, size + 2 * self.pad[i] - kernel
         n = (reach if p.round_mode == p.FLOOR else reach + self.stride[i] - 1) // self.stride[i] + 1
         return n - 1 if max(self.pad) > 0 and (n - 1) * self.stride[i] >= size + self.pad[i] else n
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say how the windows move; global pooling takes the whole map, and a mask counts places of it."""
+        if self.param.pooling_param.global_pooling or self.n_tops > 1:
+            return None
+        return Reach((self.kernel[0], self.kernel[1]), (self.stride[0], self.stride[1]), (self.pad[0], self.pad[1]))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Compute the top, and the mask if there is a second one."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, POINTWISE, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._broadcast import check_operand, spread, weight_shape
 from dreamopt.schema.caffe_pb2 import FillerParameter
 
@@ -37,6 +37,10 @@ class Scale(Layer):
         """Check that s fits."""
         check_operand(self, bottoms[0], bottoms[1] if len(bottoms) == 2 else self.span, self.param.scale_param.axis)
         return [bottoms[0]]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that each place depends on the one at its place, where each channel has its factor."""
+        return POINTWISE if len(bottoms) == 1 and self.param.scale_param.axis in (1, -3) and len(self.span) <= 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Multiply, and add."""

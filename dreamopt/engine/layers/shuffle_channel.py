@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape
 from dreamopt.engine.layers._axes import text
 
 
@@ -29,6 +29,10 @@ class ShuffleChannel(Layer):
         if group < 1 or x[1] % group:
             self.fail(f"group is {group}, which has to divide the {x[1]} channels")
         return [x]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that each place depends on the one at its place."""
+        return POINTWISE
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Deal the channels out."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape, Weight
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import axis_of
 
 
@@ -49,6 +49,10 @@ class Slice(Layer):
         """Return the parts' shapes."""
         axis = self.axis(bottoms[0])
         return [(*bottoms[0][:axis], n, *bottoms[0][axis + 1 :]) for n in self.sizes(bottoms[0][axis])]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that each place depends on the one at its place, where channels are cut."""
+        return POINTWISE if self.axis(bottoms[0]) == 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Cut the bottom."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits
-from dreamopt.engine.layer import Example, Layer, Shape
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape
 from dreamopt.engine.layers._axes import axis_of
 
 
@@ -28,6 +28,10 @@ class Softmax(Layer):
         """Check the axis."""
         axis_of(self, self.param.softmax_param.axis, bottoms[0])
         return [bottoms[0]]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that over channels each place depends on the one at its place."""
+        return POINTWISE if self.param.softmax_param.axis in (1, -3) else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Compute the top."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits
-from dreamopt.engine.layer import Example, Layer, Shape
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape
 
 
 class Split(Layer):
@@ -22,6 +22,10 @@ class Split(Layer):
     def caffe(self) -> CaffeTraits:
         """Say that the tops are the bottom."""
         return CaffeTraits(shares_data=True, is_identity=True)
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that each place depends on the one at its place."""
+        return POINTWISE
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Return the bottom for each top."""
