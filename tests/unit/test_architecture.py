@@ -20,6 +20,7 @@ MAY: dict[str, set[str]] = {
     "models": {"parts", "version", "errors"},
     "engine": {"schema", "parts", "errors"},
     "image": {"parts", "errors"},
+    "film": {"image", "parts", "errors"},
     "caffe": {"engine", "schema", "image", "parts", "version", "errors"},
     "objective": {"image", "parts", "errors"},
     "regularizer": {"image", "parts", "errors"},
@@ -29,9 +30,9 @@ MAY: dict[str, set[str]] = {
     "network": {"backends", "schema", "data", "models", "image", "objective", "parts", "errors"},
     "problem": {"network", "objective", "regularizer", "image", "parts", "errors"},
     "optimize": {"problem", "regularizer", "image", "parts", "errors"},
-    "recipes": {"optimize", "problem", "network", "backends", "objective", "objectives", "regularizer", "regularizers", "image", "parts",
-                "models", "data", "version", "errors"},
-    "cli": {"recipes", "network", "backends", "models", "image", "parts", "version", "errors"},
+    "recipes": {"optimize", "problem", "network", "backends", "objective", "objectives", "regularizer", "regularizers", "film", "image",
+                "parts", "models", "data", "version", "errors"},
+    "cli": {"recipes", "film", "network", "backends", "models", "image", "parts", "version", "errors"},
     "testing": {"recipes", "optimize", "problem", "network", "backends", "engine", "schema", "objective", "objectives", "regularizer",
                 "regularizers", "image", "parts", "errors"},
     "__init__": {"version"},
@@ -41,6 +42,8 @@ MAY: dict[str, set[str]] = {
 # Libraries that only these files may import.
 DOORS = {
     "caffe": {"dreamopt/backends/caffe/in_process.py", "dreamopt/backends/caffe/worker.py"},  # the worker runs in another Python
+    "av": {"dreamopt/film"},
+    "cv2": {"dreamopt/film", "dreamopt/image"},
     "dask": set(),
     "matplotlib": set(),
     "click": {"dreamopt/cli"},
