@@ -71,6 +71,19 @@ def choose_layer(network: Network, size: Size = None, *, smaller: Sequence[Size]
     raise ShapeError(f"an image of {width} x {height} pixels is too small for the net: even its layer '{names[0]}' cannot be computed")
 
 
+def described_layer(network: Network, layer: str) -> str:
+    """Return in words what a layer with a map writes.
+
+    >>> import dreamopt
+    >>> described_layer(dreamopt.load_net(), "mixed4")
+    'mixed4 (Concat, 208 channels, 8 pixels from place to place)'
+    """
+    value = network.graph.value(layer)
+    info, place = network.layers[value[0]], maps_of(network).get(value)
+    apart = "" if place is None else f", {max(place.stride)} pixels from place to place"
+    return f"{layer} ({info.type}, {info.shapes[value[1]][0]} channels{apart})"
+
+
 def _fits(network: Network, name: str, size: Size) -> bool:
     """Return whether half of the free memory holds a pass of the whole image, as far as anybody knows."""
     needs, free = network.memory_of([name], size), free_memory(str(network.device))
