@@ -17,6 +17,7 @@ from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image.channels import all_shown, shown_as
 from dreamopt.image.files import read_image, rgb_array
 from dreamopt.image.parametrization import Parametrization, parse_parametrization
+from dreamopt.image.reference import ImageValue
 from dreamopt.network import Network
 from dreamopt.network.network import kind_of
 from dreamopt.objective import Objective, each, parse
@@ -90,6 +91,10 @@ class InitImage:
     def array(self) -> NDArray[np.uint8]:
         """Return the image, (H, W, 3), RGB, uint8."""
         return np.frombuffer(self.pixels, dtype=np.uint8).reshape(self.shape)
+
+    def value(self) -> ImageValue:
+        """Return the image as a part's parameter."""
+        return ImageValue(self.array())
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,8 @@ class Plan:
             objective = each([stage.retargeted(network, sample.objective) for sample in samples])
         else:
             objective = batch_objective(samples)
+        if self.init is not None:
+            objective = objective.of_image(self.init.value)
         return Problem(
             network,
             objective,
