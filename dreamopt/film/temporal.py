@@ -34,8 +34,11 @@ class Moment:
 
 @runtime_checkable
 class Temporal(Protocol):
-    """How frames hang together. It is asked once for each frame in their order, keeps nothing between two calls that is not in its fields
-    or can be made again from what it is given, and draws no numbers: a film may be resumed at any frame."""
+    """How frames hang together.
+
+    It is asked once for each frame in their order. What it remembers between two calls it can make again from what it is given, and it
+    draws no numbers: a film may be resumed at any frame, with the same bits.
+    """
 
     @property
     def reach(self) -> int:
