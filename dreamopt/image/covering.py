@@ -22,15 +22,17 @@ def covering(image: npt.NDArray[Any], size: Sequence[int]) -> Levels:
     (12, 16, 3)
     """
     height, width = (int(v) for v in size)
-    array = np.asarray(image)
+    array: Any = np.asarray(image)
     if array.ndim not in (2, 3) or not array.size:
         raise ImageError(f"an image is an array (H, W), (H, W, 3) or (H, W, C), not one of shape {array.shape}.")
     if array.dtype != np.uint8:
         if not np.isfinite(array).all():
             raise ImageError("an image holds values that are not finite.")
-        array = np.clip(array, 0, 255).astype(np.float32 if array.dtype.kind == "f" else np.uint8)
+        clipped = np.clip(array, 0, 255)
+        array = clipped.astype(np.float32) if array.dtype.kind == "f" else clipped.astype(np.uint8)
+    levels: Levels = array
     if array.shape[:2] == (height, width):
-        return array
+        return levels
     if array.ndim == 3 and (array.shape[2] != 3 or array.dtype != np.uint8):
         return np.stack([covering(array[..., channel], size) for channel in range(array.shape[2])], axis=-1)
     whole = Image.fromarray(array)

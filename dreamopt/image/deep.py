@@ -52,6 +52,12 @@ def _tiles(image: Image.Image) -> list[Any]:
     return list(image.tile)
 
 
+def _set_tiles(image: Image.Image, tiles: list[Any]) -> None:
+    assert isinstance(image, ImageFile.ImageFile)
+    kind: Any = type(image.tile[0])
+    image.tile = tiles if kind is tuple else [kind(*tile) for tile in tiles]  # a tuple up to Pillow 10
+
+
 def _decoded(image: Image.Image, second: bool) -> None:
     tiles = []
     for codec, extents, offset, arguments in _tiles(image):
@@ -61,16 +67,16 @@ def _decoded(image: Image.Image, second: bool) -> None:
         name, order = raw[:-4], raw[-4:]
         raw = name + (_OTHER[order] if second else order)
         tiles.append((codec, extents, offset, (raw, *rest) if isinstance(arguments, tuple) else raw))
-    image.tile = tiles  # type: ignore[attr-defined]  # of an ImageFile, as checked above
+    _set_tiles(image, tiles)
     image.load()
 
 
 def first_pass(image: Image.Image) -> tuple[npt.NDArray[np.uint16], bool]:
     """Return an opened image's samples, (H, W, S), without their low bytes, and whether a second pass gives those."""
-    if image.mode == "LA":
-        # Its four bytes of a pixel are those of RGBA, for the filters of PNG too; the mode is what a reader of Pillow's sets.
-        image._mode = "RGBA"
-        image.tile = [(*tile[:3], "RGBA") for tile in _tiles(image)]  # type: ignore[attr-defined]  # of an ImageFile
+    if _raw_mode(image).startswith("LA"):
+        # Its four bytes of a pixel are those of RGBA, for the filters of PNG too.
+        image._mode = "RGBA"  # up to Pillow 10 it is LA; Pillow's readers set it so
+        _set_tiles(image, [(*tile[:3], "RGBA") for tile in _tiles(image)])
         image.load()
         values = np.empty((image.height, image.width, 2), np.uint16)
         for rows, part in _strips(image):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
 from dreamopt.errors import ImageError
@@ -18,6 +19,7 @@ from dreamopt.image.opening import opened_image
 from dreamopt.image.png_text import read_png_text
 from dreamopt.parts.arguments import check_kind, check_path
 from dreamopt.parts.atomic import atomic_write
+from dreamopt.parts.checks import shown
 from dreamopt.parts.reading import parse_json
 
 KEY = "dreamopt"
@@ -102,8 +104,8 @@ def read_image(path: str | Path, size: Sequence[int] | None = None) -> Levels:
     return levels if levels.flags.writeable else levels.copy()
 
 
-def rgb_array(image: npt.ArrayLike) -> RGBImage:
-    """Return an image (H, W, 3) or (H, W), RGB or grey, 0 to 255, as (H, W, 3) of uint8; numbers that are not whole are rounded.
+def rgb_array(image: npt.ArrayLike) -> Levels:
+    """Return an image (H, W, 3) or (H, W), RGB or grey, 0 to 255, as (H, W, 3): uint8, or float32 where numbers are not whole.
 
     Raises
     ------
@@ -117,8 +119,11 @@ def rgb_array(image: npt.ArrayLike) -> RGBImage:
         raise ImageError(f"an image is an array of numbers, not {shown(image)}") from problem
     if not numbers or array.ndim not in (2, 3) or not array.size or (array.ndim == 3 and array.shape[2] != 3):
         raise ImageError(f"an image is an array (H, W, 3) or (H, W) of numbers from 0 to 255, not {array.shape} of {array.dtype}")
-    array = covering(array, array.shape[:2])
-    return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+    levels = covering(array, array.shape[:2])
+    if levels.dtype != np.uint8 and (levels == np.rint(levels)).all():
+        levels = levels.astype(np.uint8)
+    colours: Levels = np.ascontiguousarray(levels if levels.ndim == 3 else np.repeat(levels[..., None], 3, axis=2))
+    return colours
 
 
 def read_png(path: str | Path) -> RGBImage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,13 @@ class LoadedImage:
                 profile = None
                 notes.append(f"its colour profile is not applied: {problem}")
         return cls(samples.colours, samples.opacity, profile, samples.orientation, tuple(notes))
+
+    def sha256(self) -> str:
+        """Return the sha256 of the numbers, in hexadecimal digits."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.colours).data)
+        if self.opacity is not None:
+            digest.update(np.ascontiguousarray(self.opacity).data)
+        return digest.hexdigest()
 
     @property
     def depth(self) -> int:

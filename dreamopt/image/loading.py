@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -13,7 +14,7 @@ from dreamopt.errors import DreamoptWarning, ImageError
 from dreamopt.image.deep import bits_of, deep_samples, first_pass, in_two_passes, is_premultiplied, second_pass
 from dreamopt.image.headers import header_notes
 from dreamopt.image.loaded import LoadedImage
-from dreamopt.image.modes import Samples, orientation_of, samples_of
+from dreamopt.image.modes import ORIENTATION, Samples, samples_of
 from dreamopt.image.opening import REDUCED, most_pixels, opened_image
 from dreamopt.image.tiff import is_misread, is_tiff, read_other_tiff
 from dreamopt.parts.arguments import check_path, check_several
@@ -86,15 +87,16 @@ def _read(path: str | Path, size: tuple[int, ...] | None, what: str) -> tuple[Sa
             if is_misread(image):
                 other = read_other_tiff(path)
                 if other is None:
-                    raise ImageError(f"{what} '{os.fspath(path)}' cannot be read: it has planes of {bits_of(image)} bits of an unusual kind")
+                    raise ImageError(
+                        f"{what} '{os.fspath(path)}' cannot be read: it has planes of {bits_of(image)} bits of an unusual kind"
+                    )
                 return other, False
-            notes, orientation = header_notes(path, image), orientation_of(image)
-            if in_two_passes(image):
-                samples = _deep(image, path, what)
-            else:
-                samples = samples_of(image)
+            notes = header_notes(path, image)
+            orientation: Any = getattr(image, "tag_v2", {}).get(ORIENTATION)
+            samples = _deep(image, path, what) if in_two_passes(image) else samples_of(image)
             samples.notes[:0] = notes
-            samples.orientation = orientation if orientation in range(1, 9) else 1  # of a TIFF, Pillow turns it itself
+            if orientation in range(1, 9):  # Pillow turns a TIFF itself, and forgets it
+                samples.orientation = orientation
             return samples, REDUCED in image.info
     except ImageError as problem:
         other = read_other_tiff(path) if isinstance(problem.__cause__, UnidentifiedImageError) and is_tiff(path) else None

@@ -75,8 +75,8 @@ def samples_of(image: Image.Image) -> Samples:
     .. math:: 255 \, (v - b) / (w - b)
 
     cut to 0 to 255. In files of 12 bits b = 0 and w = 4095. For others, whole numbers of 32 bits and floating point, b = 0 and w is the
-    first of 1, 255 and 65535 that no pixel exceeds, above that the highest value; where there are negative values, b is the lowest and w the
-    highest. NaN is shown as b.
+    first of 1, 255 and 65535 that no pixel exceeds, above that the highest value; where there are negative values, b is the lowest and w
+    the highest. NaN is shown as b.
 
     Parameters
     ----------

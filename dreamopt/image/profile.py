@@ -57,7 +57,7 @@ class ColourProfile:
 
     @property
     def is_table(self) -> bool:
-        """Whether it is one of tables, which has 8 bits and no way back."""
+        """Whether it is one of tables, which has 8 bits and no inverse."""
         return not self.curves
 
     @cached_property
@@ -209,12 +209,14 @@ def _parametric(tag: bytes, x: Floats) -> Floats:
 
 def _encoded(linear: Floats) -> Floats:
     size = np.abs(linear)
-    return np.sign(linear) * np.where(size <= 0.0031308, 12.92 * size, 1.055 * np.power(size, 1 / 2.4) - 0.055)
+    encoded: Floats = np.where(size <= 0.0031308, 12.92 * size, 1.055 * np.power(size, 1 / 2.4) - 0.055)
+    return np.copysign(encoded, linear)
 
 
 def _linear(encoded: npt.NDArray[Any]) -> Floats:
     size = np.abs(np.asarray(encoded, np.float64))
-    return np.sign(encoded) * np.where(size <= 0.04045, size / 12.92, np.power((size + 0.055) / 1.055, 2.4))
+    linear: Floats = np.where(size <= 0.04045, size / 12.92, np.power((size + 0.055) / 1.055, 2.4))
+    return np.copysign(linear, encoded)
 
 
 @lru_cache(maxsize=1)

@@ -58,7 +58,7 @@ def read_other_tiff(path: str | os.PathLike[str]) -> Samples | None:
     try:
         from tifffile import TiffFile
 
-        with open_regular(path, "the image", ImageError, LARGEST_FILE) as stream, quiet("tifffile"), TiffFile(stream) as file:
+        with open_regular(path, "the image", ImageError, LARGEST_FILE) as stream, quiet("tifffile"), TiffFile(stream, name="image") as file:
             page: Any = file.pages.first
             sizes = [page.nbytes, int(np.prod(page.chunks, dtype=object)) * page.dtype.itemsize]
             if max(sizes) > 12 * most_pixels() or page.dtype.kind not in "buif" or page.axes not in ("YX", "YXS", "SYX"):
@@ -84,7 +84,7 @@ def read_other_tiff(path: str | os.PathLike[str]) -> Samples | None:
 def _unpacked(page: Any, path: str | os.PathLike[str], stream: Any) -> npt.NDArray[Any] | None:
     """Return a page's numbers, (H, W) or (H, W, S)."""
     try:
-        values = page.asarray()
+        values: npt.NDArray[Any] = page.asarray()
     except ValueError as problem:
         if "imagecodecs" not in str(problem):
             raise
