@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +30,8 @@ def covering(image: npt.NDArray[Any], size: Sequence[int]) -> Levels:
             raise ImageError("an image holds values that are not finite.")
         clipped = np.clip(array, 0, 255)
         array = clipped.astype(np.float32) if array.dtype.kind == "f" else clipped.astype(np.uint8)
-    levels: Levels = array
     if array.shape[:2] == (height, width):
-        return levels
+        return cast(Levels, array)
     if array.ndim == 3 and (array.shape[2] != 3 or array.dtype != np.uint8):
         return np.stack([covering(array[..., channel], size) for channel in range(array.shape[2])], axis=-1)
     whole = Image.fromarray(array)
@@ -40,5 +39,5 @@ def covering(image: npt.NDArray[Any], size: Sequence[int]) -> Levels:
     across, down = max(width, round(whole.width * factor)), max(height, round(whole.height * factor))
     left, top = (across - width) // 2, (down - height) // 2
     scaled = whole.resize((across, down), Image.Resampling.LANCZOS)
-    cut = np.asarray(scaled.crop((left, top, left + width, top + height)))
-    return cut if array.dtype == np.uint8 else np.clip(cut, 0.0, 255.0)
+    cut: Any = np.asarray(scaled.crop((left, top, left + width, top + height)))
+    return cast(Levels, cut if array.dtype == np.uint8 else np.clip(cut, 0.0, 255.0))

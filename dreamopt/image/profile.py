@@ -204,19 +204,22 @@ def _parametric(tag: bytes, x: Floats) -> Floats:
         e = f = c if kind == 2 else 0.0
         c = 0.0
     with np.errstate(all="ignore"):
-        return np.where(x >= d, np.power(np.maximum(a * x + b, 0.0), g) + e, c * x + f)
+        y: Floats = np.where(x >= d, np.power(np.maximum(a * x + b, 0.0), g) + e, c * x + f)
+    return y
 
 
 def _encoded(linear: Floats) -> Floats:
     size = np.abs(linear)
     encoded: Floats = np.where(size <= 0.0031308, 12.92 * size, 1.055 * np.power(size, 1 / 2.4) - 0.055)
-    return np.copysign(encoded, linear)
+    signed: Floats = np.copysign(encoded, linear)
+    return signed
 
 
 def _linear(encoded: npt.NDArray[Any]) -> Floats:
     size = np.abs(np.asarray(encoded, np.float64))
     linear: Floats = np.where(size <= 0.04045, size / 12.92, np.power((size + 0.055) / 1.055, 2.4))
-    return np.copysign(linear, encoded)
+    signed: Floats = np.copysign(linear, encoded)
+    return signed
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image.channels import all_shown, shown_as
 from dreamopt.image.files import rgb_array
