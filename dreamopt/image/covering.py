@@ -13,7 +13,7 @@ from dreamopt.errors import ImageError
 from dreamopt.image.modes import Levels
 
 
-def covering(image: npt.NDArray[Any], size: Sequence[int]) -> Levels:
+def covering(image: npt.ArrayLike, size: Sequence[int]) -> Levels:
     """Return an image, (H, W), (H, W, 3) or (H, W, C), scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
 
     Grey levels of floating point, 0 to 255, keep their fraction, as float32; whole numbers are cut to uint8.
@@ -33,7 +33,7 @@ def covering(image: npt.NDArray[Any], size: Sequence[int]) -> Levels:
     if array.shape[:2] == (height, width):
         return cast(Levels, array)
     if array.ndim == 3 and (array.shape[2] != 3 or array.dtype != np.uint8):
-        return np.stack([covering(array[..., channel], size) for channel in range(array.shape[2])], axis=-1)
+        return cast(Levels, np.stack([covering(array[..., channel], size) for channel in range(array.shape[2])], axis=-1))
     whole = Image.fromarray(array)
     factor = max(height / whole.height, width / whole.width)
     across, down = max(width, round(whole.width * factor)), max(height, round(whole.height * factor))
