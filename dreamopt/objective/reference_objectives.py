@@ -85,7 +85,8 @@ class ImageReferenceObjective(Objective):
         names = tuple(network.resolve(layer) for layer in self.layers)
         seen = []
         for image in self.images:
-            activations = network.activations_of(image, names, size, longest=self.longest_side)
+            own = {} if self.longest_side is None else {"longest": self.longest_side}
+            activations = network.activations_of(image, names, size, **own)
             seen.append([self.prepare(activations[name], name, image) for name in names])
         bound = BoundTensors([self.together(of_layer) for of_layer in zip(*seen, strict=True)])
         return dataclasses.replace(self, layer=names[0] if isinstance(self.layer, str) else names, bound=bound)
