@@ -35,6 +35,11 @@ def _seed(value: Any, key: Key) -> int:
     return value
 
 
+def _depth(value: Any, key: Key) -> Any:
+    """Read how many bits an image is written with: 8, 16 or "auto"."""
+    return choice("auto")(value, key) if isinstance(value, str) else whole(Range(8, 16))(value, key)
+
+
 def _several(form: Form) -> Form:
     """Return the form of a list, or of one entry alone, as format 1 wrote it."""
     return lambda value, key: [form(value, key)] if isinstance(value, str) else listed(form, most=1000)(value, key)
@@ -69,7 +74,7 @@ SETTINGS = record(
         "parametrization": _PART,
         "stages": listed(STAGE, most=1000),
     },
-    {"channels": text(100)},
+    {"channels": text(100), "depth": _depth},
 )
 """`dreamopt.recipes.Settings` as `describe` writes it."""
 _NUMBERS: Mapping[str, Form] = {
