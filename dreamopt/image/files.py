@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from dreamopt.image.tiff import is_misread, is_tiff, read_other_tiff
 from dreamopt.parts.arguments import check_kind, check_path, check_several
 from dreamopt.parts.atomic import atomic_write
 from dreamopt.parts.checks import COUNT, check_whole, shown
-from dreamopt.parts.reading import parse_json
+from dreamopt.parts.reading import file_state, parse_json
 
 _REMEMBERED, _MOST_REMEMBERED = 4, 3 * 2**24
 _remembered: dict[tuple[tuple[object, ...], tuple[int, int] | None], RGBImage] = {}
@@ -108,12 +107,8 @@ def read_image(path: str | Path, size: Sequence[int] | None = None) -> RGBImage:
     sides = None if size is None else tuple(check_whole("size", side, COUNT, ImageError) for side in check_several("size", size, "numbers"))
     if sides is not None and len(sides) != 2:
         raise ImageError(f"size must be (height, width), not {shown(size)}")
-    state: tuple[object, ...] = ()
-    try:
-        file = os.stat(path)
-        state = (os.fspath(path), file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size, most_pixels())
-    except (OSError, ValueError):
-        pass  # what is wrong with it says opened_image
+    state = file_state(path)  # what is wrong with it says opened_image
+    state = (*state, most_pixels()) if state else ()
     # A copy: whoever writes into it must not change what the next one reads.
     for key in ((state, None), (state, sides)):
         if key in _remembered:
