@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.channels import as_colours, checked_channels, planes_of, shown_as
-from dreamopt.parts.arguments import check_kind
+from dreamopt.parts.arguments import check_flag, check_kind
 from dreamopt.parts.checks import LARGEST, plain_number, shown
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
@@ -101,7 +101,7 @@ class Preprocessing:
             raise ImageError(f"images of the input space are floating-point numbers of shape {wanted}, not {tuple(x.shape)} of {x.dtype}")
         mean = torch.as_tensor(self.mean_at(tuple(x.shape[-self.axes :])), dtype=x.dtype, device=x.device)
         grey = x.detach() / self.scale + mean
-        grey = (grey.clamp(0, 255) if clip else grey).movedim(-1 - self.axes, -3)  # frames before channels
+        grey = (grey.clamp(0, 255) if check_flag("clip", clip) else grey).movedim(-1 - self.axes, -3)  # frames before channels
         shown = as_colours(grey.reshape(-1, *grey.shape[-3:]), shown_as(checked_channels(channels), self.channels), self.order)
         return shown.reshape(*grey.shape[:-3], *shown.shape[1:])
 
