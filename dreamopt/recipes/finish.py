@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import LUMINANCE
+from dreamopt.image.modes import Levels
 from dreamopt.regularizer import Rows, mask_at
 
 if TYPE_CHECKING:
     from dreamopt.recipes.settings import Settings
 
 
-def finished(image: Tensor, init: NDArray[np.uint8] | None, settings: Settings) -> Tensor:
+def finished(image: Tensor, init: Levels | None, settings: Settings) -> Tensor:
     """Return an image as the settings want it shown.
 
     One after the other: contrast, colours, blend; where a mask is grey, by its parts; and where nothing may change, the init image.
