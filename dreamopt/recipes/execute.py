@@ -21,6 +21,7 @@ from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.checks import shown
 from dreamopt.parts.memory import memory_errors
 from dreamopt.problem import Problem
+from dreamopt.recipes.finish import finished
 from dreamopt.recipes.memory import require_room, with_hint
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, as_written, stretched
@@ -264,9 +265,11 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     shown = stretched(values, network) if plan.settings.stretch else values
     count = values.shape[1]
     how = shown_as(plan.settings.channels, count)
+    levels = network.to_rgb(shown, how, clip=plan.settings.contrast is None)[0]
+    original = None if plan.init is None else covering(plan.init.array(), plan.stages[-1].size)
     opacity = outcome.opacity(row)
     opacity = None if opacity is None else opacity_of(torch.from_numpy(opacity), how, count).numpy()
-    image, profile = as_written(plan, network.to_rgb(shown, how)[0].cpu().numpy(), opacity)
+    image, profile = as_written(plan, finished(levels, original, plan.settings).cpu().numpy(), opacity)
     channels = None if all_shown(how, count) else values[0].to(torch.float32).cpu().numpy()
     value = float(result.best_values[row] if cut else result.values[row])
     described = result.describe(row)

@@ -58,7 +58,7 @@ def test_opencv_reads_the_same(tmp_path: Path, dtype: type, samples: int, suffix
 def test_smooth_images_of_16_bits_are_packed(tmp_path: Path) -> None:
     y, x = np.mgrid[:300, :200]
     image = np.stack([y * 200, x * 300, x * y], -1).astype(np.uint16)
-    assert write_image(tmp_path / "a.png", image).stat().st_size < image.nbytes / 20
+    assert write_image(tmp_path / "a.png", image).stat().st_size < image.nbytes / 5
 
 
 def test_strips_are_filtered_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_other_arrays_are_refused(tmp_path: Path, wrong: np.ndarray) -> None:
 def test_descriptions_of_other_programs_are_no_metadata(tmp_path: Path) -> None:
     for text in ("a photo", '{"shape": [3, 4]}', '{"dreamopt": 3}', '{"dreamopt": '):
         tifffile.imwrite(tmp_path / "a.tif", sample(np.uint8, 3), photometric="rgb", description=text, metadata=None)
-        with pytest.raises(ImageError, match="holds no metadata of dreamopt's|is damaged"):
+        with pytest.raises(ImageError, match=r"holds no metadata of dreamopt's|is damaged"):
             read_metadata(tmp_path / "a.tif")
     (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(20))
     with pytest.raises(ImageError, match=r"a\.tif' cannot be read, it is damaged|holds no metadata"):
