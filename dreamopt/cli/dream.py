@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from dreamopt.cli.echo import echo
 from dreamopt.cli.job import job_options, print_job, run_job
 from dreamopt.cli.net import NET_KEYS, net_options, open_network
 from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
@@ -19,7 +20,8 @@ from dreamopt.cli.render import chosen_settings, reproduce_command, settings_opt
     "targets",
     multiple=True,
     metavar="TARGET",
-    help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).",
+    help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).  "
+    "[default: a layer that is chosen from the net's structure]",
 )
 @click.option("-o", "--out", default="dream.png", show_default=True, metavar="FILE.png", help="The dream.")
 @settings_options
@@ -44,6 +46,7 @@ def command(
     was made, with the command that makes it again. Ctrl-C writes the dream as far as it is and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
     """
+    from dreamopt.network.choice import described_layer
     from dreamopt.recipes.dream import PRESET, plan_dream
     from dreamopt.recipes.output import check_output
 
@@ -52,6 +55,8 @@ def command(
     settings = chosen_settings(PRESET if preset is None else preset, **options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
     plan = plan_dream(network, image, targets or None, settings)
+    if not targets and not quiet:
+        echo(f"dreaming into {described_layer(network, plan.samples[0].text)}; -t names another layer", err=True)
     again = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
     rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume)

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from dreamopt.errors import ShapeError, UsageError
-from dreamopt.network import Network
+from dreamopt.network import Network, choose_layer
 from dreamopt.objective import Objective, Sum, terms
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind
@@ -20,7 +20,7 @@ from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.render import run_plan
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.settings import Settings, names
-from dreamopt.recipes.stages import fits, stages_of
+from dreamopt.recipes.stages import fits, seen_by, stages_of
 from dreamopt.recipes.store import Store
 from dreamopt.recipes.targets import read_targets
 
@@ -55,7 +55,8 @@ def dream(
         A file, or (H, W, 3) RGB or (H, W) grey, 0 to 255. The dream has its size unless the settings have one.
     targets : str, Objective, or a sequence of them
         A layer's name (``"inception_4c/output"``) stands for its energy; any other objective goes too. Several are one objective, their
-        sum, in one pass up to the topmost: ``["2*inception_3b/output", "inception_4c/output"]``.
+        sum, in one pass up to the topmost: ``["2*inception_3b/output", "inception_4c/output"]``. By default a layer is chosen from the
+        net's structure (`dreamopt.network.choose_layer`).
     settings : Settings, optional
         Everything else; by default those of the preset ``deepdream2015``.
     provenance, callbacks, stop, store
@@ -154,8 +155,10 @@ def together(objectives: Sequence[Objective]) -> Objective:
 
 
 def chosen_layer(network: Network, settings: Settings) -> str:
-    """Return the layer that is dreamed of where none is named."""
-    raise UsageError("name a layer to dream of, for instance -t inception_4c/output (dreamopt inspect lists the net's)")
+    """Return the layer that is dreamed of where none is named: `dreamopt.network.choose_layer` says how, at the sizes of all octaves."""
+    height, width = network.item_shape(settings.size)[1:]
+    seen = [seen_by(network, stage.size, stage.transforms) for stage in stages_of(settings, (height, width))]
+    return choose_layer(network, seen[-1], smaller=seen[:-1])
 
 
 def require_fit(network: Network, settings: Settings, objective: Objective) -> None:
@@ -176,5 +179,5 @@ def require_fit(network: Network, settings: Settings, objective: Objective) -> N
 
 def _opened(image: str | os.PathLike[str] | ArrayLike, settings: Settings) -> InitImage:
     if isinstance(image, str | Path | os.PathLike):
-        return InitImage.open(os.fspath(image), settings.size)
-    return InitImage.of(image)
+        return InitImage.open(os.fspath(image), settings.size, on_white=False)
+    return InitImage.of(image, on_white=False)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image.channels import all_shown, shown_as
-from dreamopt.image.files import read_image, rgb_array
+from dreamopt.image.files import rgb_array
+from dreamopt.image.loaded import LoadedImage
+from dreamopt.image.loading import load_image
+from dreamopt.image.modes import Levels
 from dreamopt.image.parametrization import Parametrization, parse_parametrization
 from dreamopt.network import Network
 from dreamopt.network.network import kind_of
@@ -49,29 +49,30 @@ class InitImage:
         Its file.
     sha256 : str
         Of the file, in hexadecimal digits.
-    shape : (int, int, int)
-        (H, W, 3).
-    pixels : bytes
-        RGB, 0 to 255.
+    image : LoadedImage
+        What it holds.
     is_file : bool
         Whether it was read from a file; else ``path`` is but a name, and the sha256 that of the pixels.
+    on_white : bool
+        Whether a transparent image is laid on white; else its opacity is kept apart, and written again.
     """
 
     path: str
     sha256: str
-    shape: tuple[int, int, int]
-    pixels: bytes = field(repr=False)
+    image: LoadedImage = field(repr=False, compare=False)
     is_file: bool = True
+    on_white: bool = True
 
     @classmethod
-    def open(cls, path: str, size: int | tuple[int, int] | None = None) -> InitImage:
+    def open(cls, path: str, size: int | tuple[int, int] | None = None, on_white: bool = True) -> InitImage:
         """Return the image of a file; with a size to start from, (H, W), a JPEG above the limit of pixels is decoded reduced."""
-        image = read_image(path, (size, size) if isinstance(size, int) else size)
-        return cls(path, file_sha256(path), (image.shape[0], image.shape[1], image.shape[2]), image.tobytes())
+        return cls(path, file_sha256(path), load_image(path, (size, size) if isinstance(size, int) else size), on_white=on_white)
 
     @classmethod
-    def of(cls, array: Any, name: str = "array") -> InitImage:
-        """Return the image of an array (H, W, 3) or (H, W), RGB or grey, 0 to 255; ``name`` stands for its file in the metadata.
+    def of(cls, array: Any, name: str = "array", on_white: bool = True) -> InitImage:
+        """Return the image of an array (H, W, 3) or (H, W), RGB or grey, 0 to 255, or of a `LoadedImage`.
+
+        ``name`` stands for its file in the metadata. Numbers that are not whole keep their fraction.
 
         Raises
         ------
@@ -80,16 +81,22 @@ class InitImage:
 
         Examples
         --------
+        >>> import numpy as np
         >>> InitImage.of(np.zeros((4, 6), dtype=np.uint8), "frame 7").shape
         (4, 6, 3)
         """
-        image = rgb_array(array)
-        pixels = np.ascontiguousarray(image).tobytes()
-        return cls(name, hashlib.sha256(pixels).hexdigest(), (image.shape[0], image.shape[1], image.shape[2]), pixels, is_file=False)
+        image = array if isinstance(array, LoadedImage) else LoadedImage(rgb_array(array))
+        return cls(name, image.sha256(), image, is_file=False, on_white=on_white)
 
-    def array(self) -> NDArray[np.uint8]:
-        """Return the image, (H, W, 3), RGB, uint8."""
-        return np.frombuffer(self.pixels, dtype=np.uint8).reshape(self.shape)
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, 3)."""
+        height, width = self.image.colours.shape[:2]
+        return height, width, 3
+
+    def array(self) -> Levels:
+        """Return the image, (H, W, 3), RGB, 0 to 255: uint8, or float32 where it has fractions."""
+        return self.image.levels(self.on_white)
 
 
 @dataclass(frozen=True)
@@ -261,7 +268,7 @@ class Plan:
         if problem is not None:
             raise problem
         settings = replace(fields["settings"], init=file)
-        init = None if file is None else InitImage.open(file, settings.size)
+        init = None if file is None else InitImage.open(file, settings.size, on_white=metadata["recipe"] != "dream")
         of_format1 = {} if init is None else {init.path: init.sha256}  # no others were recorded then
         return cls(
             **fields | {"settings": settings},

@@ -18,6 +18,7 @@ from dreamopt.errors import ShapeError, TargetError, UsageError
 from dreamopt.image.sizes import seen_size
 from dreamopt.image.transform import Transform
 from dreamopt.network import Network
+from dreamopt.network.maps import nearest_layer, reached
 from dreamopt.objective import Objective
 from dreamopt.objectives import Channel, ClassScore
 from dreamopt.optimize.optimizer import Optimizer
@@ -128,9 +129,20 @@ def choose_size(network: Network, settings: Settings, objectives: Sequence[Objec
         fewer = f"fewer octaves (the last {left} fit)" if left else "fewer octaves"
         raise ShapeError(
             f"the first of {settings.octaves} octaves, {sizes[0][1]} x {sizes[0][0]} pixels, does not reach up to {objectives[0]}; "
-            f"aim at a layer below those that want one size of input, or ask for {fewer} or a larger size"
+            f"aim at {_layer_that_fits(network, settings, objectives, sizes[0])}, or ask for {fewer} or a larger size"
         )
     return shape[1], shape[2]
+
+
+def _layer_that_fits(network: Network, settings: Settings, objectives: Sequence[Objective], size: Pair) -> str:
+    """Return in words a layer below those of the objectives that an image of a size reaches."""
+    seen = seen_by(network, size, settings.stage(0).transforms)
+    item = network.item_shape(seen)
+    for layer in dict.fromkeys(layer for objective in objectives for layer in objective.layers):
+        nearest = None if reached(network, layer, item) else nearest_layer(network, layer, item)
+        if nearest is not None:
+            return f"layer '{nearest}', the highest below '{layer}' that it reaches"
+    return "a layer below those that want one size of input"
 
 
 def fits(network: Network, settings: Settings, objectives: Sequence[Objective], size: int | Pair) -> bool:

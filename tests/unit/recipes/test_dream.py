@@ -62,11 +62,14 @@ def test_a_path_and_its_array_give_the_same_bits(network, photo, pixels) -> None
 
 
 def test_an_array_of_whole_or_broken_numbers_and_of_grey_is_an_image() -> None:
-    grey = np.arange(12.0).reshape(3, 4) + 0.3
+    grey = np.arange(12.0).reshape(3, 4) + 0.25
     image = InitImage.of(grey, "frame 7")
     assert image.path == "frame 7"
     assert image.shape == (3, 4, 3)
-    assert np.array_equal(image.array(), np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4, 1), 3, 2))
+    np.testing.assert_allclose(image.array(), np.repeat(grey[..., None], 3, 2), rtol=1e-7)
+    whole = InitImage.of(grey - 0.25).array()
+    assert whole.dtype == np.uint8
+    assert np.array_equal(whole, np.repeat(np.arange(12).reshape(3, 4, 1), 3, 2))
     assert InitImage.of(grey).sha256 != InitImage.of(grey + 1).sha256
 
 
