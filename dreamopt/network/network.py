@@ -19,6 +19,7 @@ from dreamopt.backends.base import Redirected as Redirected
 from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError, suggest
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
+from dreamopt.network.maps import nearest_layer
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.network.tiles import Tiling, largest_side, tiled_activations
 from dreamopt.objective import ImageValue, ReferenceImage, with_units
@@ -237,7 +238,9 @@ class Network:
             if item == self.input_shape:
                 raise
             why = f"layer '{name}' cannot be reached with an input of {item}: {problem}"
-            raise ShapeError(f"{why}; use the file's size, {self.input_shape}, or a layer below") from problem
+            nearest = nearest_layer(self, name, item)
+            other = "" if nearest is None else f", or layer '{nearest}', the highest below it that can"
+            raise ShapeError(f"{why}; use the file's size, {self.input_shape}{other}") from problem
 
     def memory_of(self, layers: Sequence[str], size: Size = None) -> int | None:
         """Return how many bytes a sample of a size takes up to some layers with its gradient, at the least; None if nobody knows."""
@@ -385,9 +388,9 @@ class Network:
         """Return the number of the class with this name; TargetError where it is none, or several."""
         return find_label(self.labels, check_text("a class's name", label, TargetError))
 
-    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
+    def to_rgb(self, x: Tensor, channels: str = "auto", *, clip: bool = True) -> Tensor:
         """Return images (N, C, H, W) of the input space as (N, H, W, 3), float, RGB, cut to 0-255; see `Preprocessing.to_rgb`."""
-        return self._picture().to_rgb(x, channels)
+        return self._picture().to_rgb(x, channels, clip=clip)
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""

@@ -12,7 +12,7 @@ from typing import Any
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.parts import forms
 from dreamopt.parts.arguments import check_kind
-from dreamopt.parts.checks import ANY, LARGEST_COUNT, NOT_NEGATIVE, POSITIVE, SIDE, Range
+from dreamopt.parts.checks import ANY, FRACTION, LARGEST_COUNT, NOT_NEGATIVE, POSITIVE, SIDE, Range
 from dreamopt.parts.forms import Form, Key, choice, flag, listed, mapped, number, optional, record, row, same_length, text, whole
 from dreamopt.version import __version__
 
@@ -33,6 +33,11 @@ def _seed(value: Any, key: Key) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise key.misfit("a whole number of at least 0", value)
     return value
+
+
+def _strength(value: Any, key: Key) -> Any:
+    """Read a number from 0 to 1, or a path."""
+    return _PATH(value, key) if isinstance(value, str) else number(FRACTION)(value, key)
 
 
 def _several(form: Form) -> Form:
@@ -58,7 +63,14 @@ _BOTH: Mapping[str, Form] = {
     "batch_size": whole(),
 }
 """What the settings of both formats say beside the runs."""
-STAGE = record({**_RUN, "zoom": number(POSITIVE), "layer": _LAYERS})
+STAGE = record({**_RUN, "zoom": number(POSITIVE), "layer": _LAYERS}, {"target": _PART})
+_SHOWN: Mapping[str, Form] = {
+    "mask": optional(_PATH),
+    "strength": _strength,
+    "original_colors": flag,
+    "blend": number(FRACTION),
+    "contrast": optional(number(Range(0, 100, above=True))),
+}
 SETTINGS = record(
     {
         **_RUN,
@@ -69,7 +81,7 @@ SETTINGS = record(
         "parametrization": _PART,
         "stages": listed(STAGE, most=1000),
     },
-    {"channels": text(100)},
+    {"channels": text(100), **_SHOWN},
 )
 """`dreamopt.recipes.Settings` as `describe` writes it."""
 _NUMBERS: Mapping[str, Form] = {
@@ -112,9 +124,11 @@ LOAD: Mapping[str, Form] = {
 """The options that loaded the net, as `dreamopt.cli.net` writes them; which of them count is for `dreamopt.recipes.replay` to say."""
 _NET = record({"weights_sha256": _DIGEST}, rest="kept")
 _PROVENANCE: Mapping[str, Form] = {"source": mapped(forms.anything, 1000), "load": record({}, LOAD), "command": text()}
+RECIPES = ("render", "dream")
+"""The commands whose images can be made again from their metadata."""
 _PLAN: Mapping[str, Form] = {
     "format": whole(Range(FORMAT, FORMAT)),
-    "recipe": choice("render"),
+    "recipe": choice(*RECIPES),
     "batch": listed(_PART, least=1),
     "targets": listed(_PART, least=1),
     "labels": listed(optional(_NAME), least=1),
@@ -195,7 +209,7 @@ def checked_image(metadata: Any, what: str = "the image") -> dict[str, Any]:
     recipe, number_of = (metadata.get(name) for name in ("recipe", "format"))
     if recipe == "sheet":
         raise UsageError(f"{what} is a contact sheet; replay one of the images in the folder beside it, or run its command again")
-    if recipe != "render" or "batch" not in metadata or "settings" not in metadata:
+    if recipe not in RECIPES or "batch" not in metadata or "settings" not in metadata:
         raise UsageError(f"{what} was not made by dreamopt render, or by a version that did not write down enough to make it again")
     if isinstance(number_of, int) and not isinstance(number_of, bool) and number_of > FORMAT:
         version = metadata.get("dreamopt", "a later version")
