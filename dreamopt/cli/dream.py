@@ -64,7 +64,14 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "[default: a layer that is chosen from the net's structure]",
 )
 @aim_options
-@click.option("-o", "--out", default="dream.png", show_default=True, metavar="FILE.png", help="The dream.")
+@click.option(
+    "-o",
+    "--out",
+    default="dream.png",
+    show_default=True,
+    metavar="FILE",
+    help="The dream, .png or .tif, at the depth of the image, with its opacity and its colour profile.",
+)
 @settings_options
 @job_options
 @net_options
@@ -89,7 +96,7 @@ def command(
     """Dream into an image: strengthen in it what layers of a net see there.
 
     The settings are those of the preset deepdream2015 (4 octaves, each 1.4 times the one before, of 10 steps of 1.5 grey levels with a
-    jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The PNG says in its metadata how it
+    jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The file says in its metadata how it
     was made, with the command that makes it again. Ctrl-C writes the dream as far as it is and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
     """

@@ -19,6 +19,7 @@ from dreamopt.image.opening import REDUCED, most_pixels, opened_image
 from dreamopt.image.tiff import is_misread, is_tiff, read_other_tiff
 from dreamopt.parts.arguments import check_path, check_several
 from dreamopt.parts.checks import COUNT, check_whole, shown
+from dreamopt.parts.reading import file_state
 
 _REMEMBERED, _MOST_REMEMBERED = 4, 3 * 2**24
 _remembered: dict[tuple[tuple[object, ...], tuple[int, ...] | None], LoadedImage] = {}
@@ -57,12 +58,8 @@ def load_image(path: str | Path, size: Sequence[int] | None = None, what: str = 
     sides = None if size is None else tuple(check_whole("size", side, COUNT, ImageError) for side in check_several("size", size, "numbers"))
     if sides is not None and len(sides) != 2:
         raise ImageError(f"size must be (height, width), not {shown(size)}")
-    state: tuple[object, ...] = ()
-    try:
-        file = os.stat(path)
-        state = (os.fspath(path), file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size, most_pixels())
-    except (OSError, ValueError):
-        pass  # what is wrong with it says opened_image
+    state = file_state(path)  # what is wrong with it says opened_image
+    state = (*state, most_pixels()) if state else ()
     for key in ((state, None), (state, sides)):
         if key in _remembered:
             return _remembered[key]

@@ -26,6 +26,7 @@ from dreamopt.parts.arguments import check_kind
 from dreamopt.parts.part import file_sha256, input_paths
 from dreamopt.parts.trust import words_of_file
 from dreamopt.problem import Problem
+from dreamopt.recipes.finish import check_finish
 from dreamopt.recipes.format1 import fields_of_format1
 from dreamopt.recipes.inputs import RecordedInputs, hashes
 from dreamopt.recipes.metadata import FORMAT, checked_metadata
@@ -160,6 +161,13 @@ class Plan:
         return pair(self.settings)
 
     @property
+    def depth(self) -> int:
+        """Bits of each sample of the images that are written: of a dream the init image's, unless the settings say it; else 8."""
+        if isinstance(self.settings.depth, int):
+            return self.settings.depth
+        return self.init.image.depth if self.recipe == "dream" and self.init is not None else 8
+
+    @property
     def keeps_channels(self) -> bool:
         """Whether the colours do not show all channels, so that a file beside each image keeps them."""
         count = self.net["input_shape"][0]
@@ -178,7 +186,7 @@ class Plan:
     def problem(self, network: Network, samples: Sequence[Sample], number: int) -> Problem:
         """Return the problem of samples that are optimized together, in the stage of a number."""
         stage = self.stages[number]
-        if stage.layers and not samples[0].coupled:
+        if (stage.layers or stage.target is not None) and not samples[0].coupled:
             objective = each([stage.retargeted(network, sample.objective) for sample in samples])
         else:
             objective = batch_objective(samples)
@@ -264,7 +272,7 @@ class Plan:
         problem = None
         with words_of_file(what, plugins, inputs.find) as words:
             try:
-                fields = fields_of_format1(metadata) if metadata["format"] == 1 else _fields(metadata)
+                fields = fields_of_format1(metadata) if metadata["format"] == 1 else _fields(metadata, inputs.find)
             except DreamoptError as error:
                 problem = error
                 _read_each(metadata)  # so that all that is needed is named at once
@@ -308,9 +316,11 @@ def _read_each(metadata: Mapping[str, Any]) -> None:
             read(text)
 
 
-def _fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(metadata: Mapping[str, Any], find: Callable[[str], str]) -> dict[str, Any]:
     """Return the fields of the `Plan` of checked metadata of format 2, but for the init image, the net and what it was made from."""
-    settings = Settings.read(metadata["settings"])
+    described = metadata["settings"]
+    masks = {name: find(described[name]) for name in ("mask", "strength") if isinstance(described.get(name), str)}
+    settings = Settings.read({**described, **masks})
     objectives = {text: parse(text) for text in metadata["batch"]}
     described = zip(metadata["batch"], metadata["items"], metadata["targets"], metadata["labels"], strict=True)
     samples = tuple(Sample(objectives[string], item, text, label) for string, item, text, label in described)
@@ -399,6 +409,7 @@ def resolve(
     stages = stages_of(settings, size)
     channels = shown_as(settings.channels, network.input_shape[0], stages[-1].size)
     settings = replace(settings.resolved(size), channels=channels)
+    check_finish(settings, init is not None, (network.input_shape[0], *size))
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)
     return Plan(
