@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -32,7 +31,7 @@ MODES = ("strong", "weak", "avg", "ignore")
 CAPTURES = ("once", "octave", "step")
 # An image of which channels are ranked once is looked at no larger than this.
 _LONGEST = 2048
-_PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%\s*")
+_MOST_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,8 @@ class Ranked(Objective):
 def _checked(count: object) -> int | str:
     if not isinstance(count, str):
         return check_whole("a number of channels", count, POSITIVE, ObjectiveError)
-    percent = _PERCENT.fullmatch(count)
-    if percent is None or not 0 < float(percent[1]) <= 100:
-        raise ObjectiveError(f"count is a number of channels or a percentage above 0 and at most 100, as '25%', not {count!r}")
-    return f"{percent[1]}%"
+    number = count.strip().removesuffix("%").strip()
+    plain = count.strip().endswith("%") and number.replace(".", "", 1).isdecimal() and number.isascii() and len(number) < _MOST_DIGITS
+    if not plain or not 0 < float(number) <= 100:
+        raise ObjectiveError(f"count is a number of channels or a percentage above 0 and at most 100, as '25%', not {count[:40]!r}")
+    return f"{number}%"

@@ -10,7 +10,7 @@ from PIL import Image
 import dreamopt
 from dreamopt.cli import cli
 from dreamopt.errors import DreamoptError
-from dreamopt.image.files import read_metadata, read_png
+from dreamopt.image.files import read_metadata, read_written
 from dreamopt.objective import parse
 from dreamopt.recipes import Aim, InitImage, plan_dream
 
@@ -72,13 +72,13 @@ def test_a_guide_by_command_is_that_of_the_function_and_is_made_again(mode: str,
     assert done.exit_code == 0, done.output
     net = dreamopt.load_net(device="cpu")
     one = dreamopt.dream(net, PIXELS, None, guide=PIXELS[:30, ::-1], guide_mode=mode, octaves=2, steps=2)
-    assert np.array_equal(read_png(out), one.image)
+    assert np.array_equal(read_written(out), one.image)
     assert np.abs(one.image.astype(int) - PIXELS).mean() > 1
     metadata = read_metadata(out)
     assert set(metadata["inputs"]) >= {photo, guide}
     again = CliRunner().invoke(cli, ["replay", out, "--file", guide, "--init", photo, "-o", str(tmp_path / "again.png")])
     assert again.exit_code == 0, again.output
-    assert np.array_equal(read_png(tmp_path / "again.png"), one.image)
+    assert np.array_equal(read_written(tmp_path / "again.png"), one.image)
 
 
 def test_ranks_by_command(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_ranks_by_command(files: tuple[Path, Path], tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output
     one = dreamopt.dream(dreamopt.load_net(device="cpu"), PIXELS, 'ranked("mixed3", 7, "avg")', octaves=2, steps=2)
-    assert np.array_equal(read_png(tmp_path / "out.png"), one.image)
+    assert np.array_equal(read_written(tmp_path / "out.png"), one.image)
     refused = CliRunner().invoke(cli, ["dream", str(files[0]), "--rank", "few", "-o", str(tmp_path / "no.png")])
     assert refused.exit_code != 0
     assert "not 'few'" in refused.stderr
