@@ -23,7 +23,14 @@ from dreamopt.cli.render import chosen_settings, reproduce_command, settings_opt
     help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).  "
     "[default: a layer that is chosen from the net's structure]",
 )
-@click.option("-o", "--out", default="dream.png", show_default=True, metavar="FILE.png", help="The dream.")
+@click.option(
+    "-o",
+    "--out",
+    default="dream.png",
+    show_default=True,
+    metavar="FILE",
+    help="The dream, .png or .tif, at the depth of the image, with its opacity and its colour profile.",
+)
 @settings_options
 @job_options
 @net_options
@@ -42,7 +49,7 @@ def command(
     """Dream into an image: strengthen in it what layers of a net see there.
 
     The settings are those of the preset deepdream2015 (4 octaves, each 1.4 times the one before, of 10 steps of 1.5 grey levels with a
-    jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The PNG says in its metadata how it
+    jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The file says in its metadata how it
     was made, with the command that makes it again. Ctrl-C writes the dream as far as it is and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
     """

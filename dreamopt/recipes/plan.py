@@ -156,6 +156,13 @@ class Plan:
         return pair(self.settings)
 
     @property
+    def depth(self) -> int:
+        """Bits of each sample of the images that are written: of a dream the init image's, unless the settings say it; else 8."""
+        if isinstance(self.settings.depth, int):
+            return self.settings.depth
+        return self.init.image.depth if self.recipe == "dream" and self.init is not None else 8
+
+    @property
     def keeps_channels(self) -> bool:
         """Whether the colours do not show all channels, so that a file beside each image keeps them."""
         count = self.net["input_shape"][0]
