@@ -19,6 +19,7 @@ from torch import Tensor
 from dreamopt.engine.backward_rule import traits_of
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
+from dreamopt.engine.executor.footprint import footprint
 from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
 from dreamopt.engine.executor.step import Step
@@ -165,17 +166,18 @@ class Program:
         return {name: known[v] for name, v in self.wanted.items()}
 
     def memory(self, inputs: Mapping[str, Shape], gradient: bool = True) -> int:
-        """Return how many bytes of values a pass of inputs of these shapes holds at once, at the least.
+        """Return how many bytes a pass of inputs of these shapes takes at once, nearly: values, gradients, weights in other layouts.
 
         Parameters
         ----------
         inputs : mapping of str to Shape
             Of each input.
         gradient : bool
-            Whether all values are kept for a backward pass.
+            Whether a backward pass follows.
         """
-        each = self._each(self._propagate({at: inputs[name] for name, at in self.inputs.items()}))
-        return sum(each) if gradient else max(each, default=0)
+        shapes = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
+        weights = sum(4 * count(blob.shape) for step in self.steps for blob in step.node.weights)
+        return footprint(self._executor, shapes, self.inputs.values(), gradient) + (2 if gradient else 1) * weights
 
     def check_blobs(self, inputs: Mapping[str, Shape]) -> None:
         """Refuse inputs of these shapes where a layer would make a value larger than one of Caffe's blobs, which programs need not heed.
@@ -199,12 +201,13 @@ class Program:
         key = (*shapes.values(), (int(gradient),))
         if key not in self._checked:
             inputs = ", ".join(text(shape) for shape in shapes.values())
-            each = self._each(self._propagate(shapes))
+            known = self._propagate(dict(shapes))
+            each = self._each(known)
             place = each.index(max(each))
             layer = self.steps[place].node.layer
             what = f"a pass of an input of shape {inputs} up to {', '.join(self.wanted)}"
             what += f", most of it layer '{layer.name}' at {layer.where} with {readable(each[place])},"
-            require_memory(sum(each) if gradient else each[place], what, str(self.device))
+            require_memory(footprint(self._executor, known, self.inputs.values(), gradient), what, str(self.device))
             self._checked[key] = True
 
     def _propagate(self, shapes: dict[Value, Shape]) -> dict[Value, Shape]:
