@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, ImageReferenceObjective, ReferenceImage, require_choice, spatial_columns
+from dreamopt.objective import Activations, Block, ImageReferenceObjective, ReferenceImage, require_choice, spatial_columns
 from dreamopt.objectives.energy import energy
 
 MATCH = ("columns", "channels")
@@ -78,6 +78,15 @@ class Guide(ImageReferenceObjective):
             return b
         v = b.sum(2)
         return v / v.abs().sum(1, keepdim=True)
+
+    @property
+    def additive(self) -> Literal["sum"] | None:
+        """A sum over places where columns are matched."""
+        return "sum" if self.match == "columns" else None
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return the likeness of a block to the guide."""
+        return _followed(activation, self.reference(activation)[self.layers.index(layer)])
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness to the guide."""
