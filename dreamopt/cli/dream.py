@@ -6,13 +6,15 @@ from typing import Any
 import click
 
 from dreamopt.cli.echo import echo
+from dreamopt.cli.film import KEYS as FILM_KEYS
+from dreamopt.cli.film import dream_into_film, film_options, refuse_film_options
 from dreamopt.cli.job import job_options, print_job, run_job
 from dreamopt.cli.net import NET_KEYS, net_options, open_network
 from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
 
 
 @click.command("dream")
-@click.argument("image", metavar="IMAGE")
+@click.argument("image", metavar="IMAGE|FILM|FOLDER")
 @click.option("--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]")
 @click.option(
     "-t",
@@ -23,15 +25,21 @@ from dreamopt.cli.render import chosen_settings, reproduce_command, settings_opt
     help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).  "
     "[default: a layer that is chosen from the net's structure]",
 )
-@click.option("-o", "--out", default="dream.png", show_default=True, metavar="FILE.png", help="The dream.")
+@click.option(
+    "-o",
+    "--out",
+    metavar="FILE.png|FILM|FOLDER",
+    help="The dream: for a film .mp4, .mov, .mkv, .webm, .gif or a folder of frames.  [default: dream.png, for films dream.mp4]",
+)
 @settings_options
+@film_options
 @job_options
 @net_options
 def command(
     image: str,
     net: str | None,
     targets: tuple[str, ...],
-    out: str,
+    out: str | None,
     quiet: bool,
     as_json: bool,
     every: int | None,
@@ -39,20 +47,33 @@ def command(
     preset: str | None,
     **options: Any,
 ) -> None:
-    """Dream into an image: strengthen in it what layers of a net see there.
+    """Dream into an image, a film or a folder of frames: strengthen in it what layers of a net see there.
 
     The settings are those of the preset deepdream2015 (4 octaves, each 1.4 times the one before, of 10 steps of 1.5 grey levels with a
     jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The PNG says in its metadata how it
     was made, with the command that makes it again. Ctrl-C writes the dream as far as it is and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
+
+    A film's frames are dreamed one after the other; each that is finished is a PNG in the folder OUT-frames until the film is written, with
+    the times and the sound of its source. Ctrl-C or a crash lose the frame under way.
     """
+    from dreamopt.film.sources import is_film
     from dreamopt.network.choice import described_layer
     from dreamopt.recipes.dream import PRESET, plan_dream
     from dreamopt.recipes.output import check_output
 
-    check_output(out)
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
+    film = {key: options.pop(key) for key in FILM_KEYS}
+    frames = is_film(image, out)
+    if out is None:
+        out = "dream.mp4" if frames else "dream.png"
+    if not frames:
+        check_output(out)
+        refuse_film_options(film, image)
     settings = chosen_settings(PRESET if preset is None else preset, **options)
+    if frames:
+        dream_into_film(image, net, targets, out, settings, film, net_settings, quiet=quiet, as_json=as_json, resume=resume)
+        return
     network, repeat, source = open_network(net, settings.size, **net_settings)
     plan = plan_dream(network, image, targets or None, settings)
     if not targets and not quiet:
