@@ -28,6 +28,13 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
     return sides[0] if len(sides) == 1 else (sides[1], sides[0])
 
 
+def _strength(_: click.Context, __: click.Parameter, text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
 def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str) -> str:
     """Return the command that makes a plan's images again: every setting said, no default left to a later version."""
     described = plan.describe()["settings"]
@@ -132,6 +139,18 @@ SETTINGS_OPTIONS = (
     click.option("--octave-scale", type=float, help="Ratio of their sizes.  [default: 1.4]"),
     click.option("--stretch", is_flag=True, default=None, help="Show the image with its contrast stretched."),
     click.option("--transparency", is_flag=True, default=None, help="Transparent where the summed gradient is zero."),
+    click.option("--mask", metavar="FILE", help="An image: change what is white in it alone, and what is grey by parts."),
+    click.option("--strength", callback=_strength, metavar="NUMBER|FILE", help="How much of each step is taken, 0 to 1.  [default: 1]"),
+    click.option("--original-colors", is_flag=True, default=None, help="Show the luminance in the colours of --init."),
+    click.option("--blend", type=float, metavar="PART", help="How much of --init is shown in the image, 0 to 1.  [default: 0]"),
+    click.option("--contrast", type=float, metavar="PERCENTILE", help="Show this percentile of the levels as white, as 99.98."),
+    click.option(
+        "--octave",
+        "octave_settings",
+        multiple=True,
+        metavar="SETTINGS",
+        help="Repeatable, from the smallest octave on: 'steps=20 jitter=16 layer=conv3', or target='2*conv3 + conv4:7'.",
+    ),
     click.option(
         "--channels", metavar="HOW", help="How channels are shown: auto, colour, planes, flow, or their numbers, as 2,1,0.  [default: auto]"
     ),
@@ -146,11 +165,16 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def chosen_settings(preset: str | None, assignments: Sequence[str], **options: Any) -> Any:
+def chosen_settings(preset: str | None, assignments: Sequence[str], octave_settings: Sequence[str] = (), **options: Any) -> Any:
     """Return the settings of a preset (or the default ones), with what the options say instead."""
-    from dreamopt.recipes.preset import resolve_settings
+    from dreamopt.recipes.preset import preset as preset_named
+    from dreamopt.recipes.preset import read_stage, resolve_settings
 
     given = {key: value for key, value in options.items() if value is not None and value != ()}
+    if octave_settings:
+        given["stages"] = [read_stage(text) for text in octave_settings]
+        if options.get("octaves") is None:
+            given["octaves"] = max(len(octave_settings), preset_named(preset).settings.octaves if preset is not None else 1)
     return resolve_settings(preset, given, assignments)
 
 

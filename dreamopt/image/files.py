@@ -2,29 +2,26 @@
 
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
 from dreamopt.errors import ImageError
+from dreamopt.image.covering import covering as covering
+from dreamopt.image.loading import load_image
+from dreamopt.image.modes import Levels
 from dreamopt.image.modes import RGBImage as RGBImage
-from dreamopt.image.modes import rgb_of
-from dreamopt.image.opening import REDUCED, most_pixels, opened_image
+from dreamopt.image.opening import opened_image
 from dreamopt.image.png_text import read_png_text
-from dreamopt.image.tiff import is_misread, is_tiff, read_other_tiff
-from dreamopt.parts.arguments import check_kind, check_path, check_several
+from dreamopt.parts.arguments import check_kind, check_path
 from dreamopt.parts.atomic import atomic_write
-from dreamopt.parts.checks import COUNT, check_whole, shown
+from dreamopt.parts.checks import shown
 from dreamopt.parts.reading import parse_json
 
-_REMEMBERED, _MOST_REMEMBERED = 4, 3 * 2**24
-_remembered: dict[tuple[tuple[object, ...], tuple[int, int] | None], RGBImage] = {}
-"""The last few images of files in the states that they had, so small as that; a reference image is asked for in every stage of a job."""
 KEY = "dreamopt"
 """Keyword of the PNG text chunk that holds the metadata."""
 MOST_METADATA = 16 * 2**20
@@ -83,59 +80,32 @@ def _json(metadata: Mapping[str, Any]) -> str:
     return text
 
 
-def read_image(path: str | Path, size: Sequence[int] | None = None) -> RGBImage:
-    """Read an image as red, green and blue.
+def read_image(path: str | Path, size: Sequence[int] | None = None) -> Levels:
+    """Read an image as red, green and blue of sRGB, on white where it is transparent: what a net sees of it.
 
     Parameters
     ----------
     path : str or Path
-        The file, of one of `dreamopt.image.opening.FORMATS`; the first frame of an animation. What each kind of pixels is shown as says
-        `dreamopt.image.modes.rgb_of`.
+        The file, as for `dreamopt.image.loading.load_image`, which says more of it.
     size : (int, int), optional
         (H, W) that it is wanted at least in. It matters for a JPEG above the limit of pixels alone, which is then decoded reduced.
 
     Returns
     -------
-    ndarray, (H, W, 3), uint8
-        RGB.
+    ndarray, (H, W, 3)
+        Grey levels, 0 to 255: uint8; of more than 8 bits, or with another profile than sRGB's, float32 with their fraction.
 
     Raises
     ------
     ImageError
         When the file is missing, damaged, no image, or above the limit of pixels.
     """
-    path = check_path("path", path, ImageError)
-    sides = None if size is None else tuple(check_whole("size", side, COUNT, ImageError) for side in check_several("size", size, "numbers"))
-    if sides is not None and len(sides) != 2:
-        raise ImageError(f"size must be (height, width), not {shown(size)}")
-    state: tuple[object, ...] = ()
-    try:
-        file = os.stat(path)
-        state = (os.fspath(path), file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size, most_pixels())
-    except (OSError, ValueError):
-        pass  # what is wrong with it says opened_image
-    # A copy: whoever writes into it must not change what the next one reads.
-    for key in ((state, None), (state, sides)):
-        if key in _remembered:
-            return _remembered[key].copy()
-    try:
-        with opened_image(path, sides) as image:
-            other = read_other_tiff(path) if is_misread(image) else None
-            rgb, reduced = (rgb_of(image), REDUCED in image.info) if other is None else (other, False)
-    except ImageError as problem:
-        other = read_other_tiff(path) if isinstance(problem.__cause__, UnidentifiedImageError) and is_tiff(path) else None
-        if other is None:
-            raise
-        rgb, reduced = other, False
-    if state and rgb.size <= _MOST_REMEMBERED:
-        _remembered[state, sides if reduced else None] = rgb.copy()
-        while len(_remembered) > _REMEMBERED:
-            _remembered.pop(next(iter(_remembered)), None)
-    return rgb
+    levels = load_image(path, size).levels()
+    return levels if levels.flags.writeable else levels.copy()
 
 
-def rgb_array(image: npt.ArrayLike) -> RGBImage:
-    """Return an image (H, W, 3) or (H, W), RGB or grey, 0 to 255, as (H, W, 3) of uint8; numbers that are not whole are rounded.
+def rgb_array(image: npt.ArrayLike) -> Levels:
+    """Return an image (H, W, 3) or (H, W), RGB or grey, 0 to 255, as (H, W, 3): uint8, or float32 where numbers are not whole.
 
     Raises
     ------
@@ -149,8 +119,11 @@ def rgb_array(image: npt.ArrayLike) -> RGBImage:
         raise ImageError(f"an image is an array of numbers, not {shown(image)}") from problem
     if not numbers or array.ndim not in (2, 3) or not array.size or (array.ndim == 3 and array.shape[2] != 3):
         raise ImageError(f"an image is an array (H, W, 3) or (H, W) of numbers from 0 to 255, not {array.shape} of {array.dtype}")
-    array = covering(array, array.shape[:2])
-    return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+    levels = covering(array, array.shape[:2])
+    if levels.dtype != np.uint8 and (levels == np.rint(levels)).all():
+        levels = levels.astype(np.uint8)
+    colours: Levels = np.ascontiguousarray(levels if levels.ndim == 3 else np.repeat(levels[..., None], 3, axis=2))
+    return colours
 
 
 def read_png(path: str | Path) -> RGBImage:
@@ -163,32 +136,6 @@ def read_png(path: str | Path) -> RGBImage:
     """
     with opened_image(path) as image:
         return np.array(image)
-
-
-def covering(image: npt.NDArray[Any], size: Sequence[int]) -> RGBImage:
-    """Return an image, (H, W), (H, W, 3) or (H, W, C), scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
-
-    >>> covering(np.zeros((30, 20, 3), dtype=np.uint8), (12, 16)).shape
-    (12, 16, 3)
-    """
-    height, width = (int(v) for v in size)
-    array = np.asarray(image)
-    if array.ndim not in (2, 3) or not array.size:
-        raise ImageError(f"an image is an array (H, W), (H, W, 3) or (H, W, C), not one of shape {array.shape}.")
-    if array.dtype != np.uint8:
-        if not np.isfinite(array).all():
-            raise ImageError("an image holds values that are not finite.")
-        array = np.clip(np.rint(array), 0, 255).astype(np.uint8)
-    if array.shape[:2] == (height, width):
-        return array
-    if array.ndim == 3 and array.shape[2] != 3:
-        return np.stack([covering(array[..., channel], size) for channel in range(array.shape[2])], axis=-1)
-    whole = Image.fromarray(array)
-    factor = max(height / whole.height, width / whole.width)
-    across, down = max(width, round(whole.width * factor)), max(height, round(whole.height * factor))
-    left, top = (across - width) // 2, (down - height) // 2
-    scaled = whole.resize((across, down), Image.Resampling.LANCZOS)
-    return np.asarray(scaled.crop((left, top, left + width, top + height)))
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -388,9 +388,9 @@ class Network:
         """Return the number of the class with this name; TargetError where it is none, or several."""
         return find_label(self.labels, check_text("a class's name", label, TargetError))
 
-    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
+    def to_rgb(self, x: Tensor, channels: str = "auto", *, clip: bool = True) -> Tensor:
         """Return images (N, C, H, W) of the input space as (N, H, W, 3), float, RGB, cut to 0-255; see `Preprocessing.to_rgb`."""
-        return self._picture().to_rgb(x, channels)
+        return self._picture().to_rgb(x, channels, clip=clip)
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""

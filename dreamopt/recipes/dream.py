@@ -179,5 +179,5 @@ def require_fit(network: Network, settings: Settings, objective: Objective) -> N
 
 def _opened(image: str | os.PathLike[str] | ArrayLike, settings: Settings) -> InitImage:
     if isinstance(image, str | Path | os.PathLike):
-        return InitImage.open(os.fspath(image), settings.size)
-    return InitImage.of(image)
+        return InitImage.open(os.fspath(image), settings.size, on_white=False)
+    return InitImage.of(image, on_white=False)

@@ -21,6 +21,7 @@ from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.checks import shown
 from dreamopt.parts.memory import memory_errors
 from dreamopt.problem import Problem
+from dreamopt.recipes.finish import finished
 from dreamopt.recipes.memory import require_room, with_hint
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, stretched
@@ -264,7 +265,9 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     shown = stretched(values, network) if plan.settings.stretch else values
     count = values.shape[1]
     how = shown_as(plan.settings.channels, count)
-    image: RGBImage = network.to_rgb(shown, how).round().to(torch.uint8)[0].cpu().numpy()
+    levels = network.to_rgb(shown, how, clip=plan.settings.contrast is None)[0]
+    original = None if plan.init is None else covering(plan.init.array(), plan.stages[-1].size)
+    image: RGBImage = finished(levels, original, plan.settings).round().to(torch.uint8).cpu().numpy()
     opacity = outcome.opacity(row)
     if opacity is not None:
         image = np.dstack([image, opacity_of(torch.from_numpy(opacity), how, count).numpy()])

@@ -127,10 +127,11 @@ def step_context(image: Tensor, first: int = 0) -> StepContext:
     """Return a step of a run of such images (N, C, H, W), of which ``image`` holds the samples from ``first`` on."""
     drawn = [
         [torch.from_numpy(np.random.default_rng(k + i).normal(size=image.shape[1:])) for i in range(first, first + len(image))]
-        for k in (0, 9)
+        for k in (0, 9, 18)
     ]
-    gradient, start = (torch.stack(samples).to(image) for samples in drawn)
-    return StepContext(2, 8, gradient=gradient, space=image_space(*image.shape[1:], scale=0.5), octave=1, octaves=3, start=start)
+    gradient, start, before = (torch.stack(samples).to(image) for samples in drawn)
+    space = image_space(*image.shape[1:], scale=0.5)
+    return StepContext(2, 8, gradient=gradient, space=space, octave=1, octaves=3, start=start, before=before)
 
 
 @dataclass(frozen=True)

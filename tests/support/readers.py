@@ -297,8 +297,7 @@ def _read_part(name: str) -> Callable[[Path], object]:
         from dreamopt.image.spectrum import magnitudes
         from dreamopt.regularizer.restoration import mask_at
 
-        mask_at.cache_clear()  # they remember files by their paths
-        magnitudes.cache_clear()
+        magnitudes.cache_clear()  # it remembers files by their paths
         if name == "upper":
             return Generator("tiny", upper=str(path))
         return mask_at(str(path), (12, 14)) if name == "mask" else magnitudes(str(path), 3, (12, 14), None)

@@ -102,9 +102,19 @@ class TestCovering:
         assert np.array_equal(shown[..., :3], covering(array[..., :3], (4, 7)))
         assert covering(array[..., :1], (4, 7)).shape == (4, 7, 1)
 
-    def test_numbers_are_rounded_and_cut(self) -> None:
-        array = np.array([[[-3.0, 0.6, 300.0], [254.4, 99.5, 1e9]]])
-        assert covering(array, (1, 2)).tolist() == [[[0, 1, 255], [254, 100, 255]]]
+    def test_numbers_keep_their_fraction_and_are_cut(self) -> None:
+        array = np.array([[[-3.0, 0.5, 300.0], [254.25, 99.5, 1e9]]])
+        shown = covering(array, (1, 2))
+        assert shown.dtype == np.float32
+        assert shown.tolist() == [[[0, 0.5, 255], [254.25, 99.5, 255]]]
+        assert covering(np.array([[-3, 7, 300]]), (1, 3)).tolist() == [[0, 7, 255]]
+
+    def test_fractions_are_scaled_as_bytes_are(self) -> None:
+        array = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        shown = covering(array.astype(np.float32), (4, 7))
+        assert shown.dtype == np.float32
+        assert shown.max() <= 255
+        assert 0.1 < np.abs(shown - covering(array, (4, 7)).astype(float)).max() <= 1.01
 
     @pytest.mark.parametrize("array", [np.zeros(5), np.zeros((2, 3, 4, 5)), np.zeros((0, 4, 3)), np.full((3, 4, 3), np.nan)])
     def test_what_is_no_image_is_refused(self, array: np.ndarray) -> None:
