@@ -207,7 +207,7 @@ def dream_frames(
     temporal = plan.settings.temporal
     past: deque[RGBImage] = deque(maxlen=max(temporal.reach, 1))
     for frame in part(plan, source):
-        position, image = frame.index - plan.first, covering(frame.image, plan.size)
+        position, image = frame.index - plan.first, np.asarray(covering(frame.image, plan.size), dtype=np.uint8)
         was_dead = False
         if not store.done(position):
             moment = Moment(position, image, _before(past, store, position))
