@@ -28,8 +28,9 @@ from dreamopt.cli.render import chosen_settings, reproduce_command, settings_opt
 @click.option(
     "-o",
     "--out",
-    metavar="FILE.png|FILM|FOLDER",
-    help="The dream: for a film .mp4, .mov, .mkv, .webm, .gif or a folder of frames.  [default: dream.png, for films dream.mp4]",
+    metavar="FILE|FILM|FOLDER",
+    help="The dream: of an image .png or .tif, at its depth, with its opacity and its colour profile; of a film .mp4, .mov, .mkv, .webm, "
+    ".gif or a folder of frames.  [default: dream.png, of films dream.mp4]",
 )
 @settings_options
 @film_options
@@ -50,7 +51,7 @@ def command(
     """Dream into an image, a film or a folder of frames: strengthen in it what layers of a net see there.
 
     The settings are those of the preset deepdream2015 (4 octaves, each 1.4 times the one before, of 10 steps of 1.5 grey levels with a
-    jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The PNG says in its metadata how it
+    jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The file says in its metadata how it
     was made, with the command that makes it again. Ctrl-C writes the dream as far as it is and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
 

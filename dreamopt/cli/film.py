@@ -31,6 +31,12 @@ FILM_OPTIONS = (
     click.option(
         "--cycle", type=click.IntRange(min=1), metavar="FRAMES", help="Films: dream of one target after the other, each for so long."
     ),
+    click.option(
+        "--carry",
+        type=float,
+        metavar="SHARE",
+        help="Films: how much of the dreams before is carried along with the motion, 0 (each frame by itself) to 0.95.  [default: 0.8]",
+    ),
     click.option("--blend-previous", type=float, metavar="SHARE", help="Films: begin each frame with a share of the dream before, as 0.5."),
     click.option("--rate", type=float, metavar="FPS", help="Frames a second of a folder of frames.  [default: 25]"),
     click.option("--codec", metavar="NAME", help="Films: FFmpeg's encoder.  [default: libx264, for .webm libvpx-vp9]"),
@@ -40,7 +46,7 @@ FILM_OPTIONS = (
     click.option("--keep-frames", is_flag=True, help="Films: keep the frames, in OUT-frames, once the film is written."),
     click.option("--partial", is_flag=True, help="Films: on Ctrl-C, write the film as far as it is."),
 )
-KEYS = ("start", "end", "cycle", "blend_previous", "rate", "codec", "crf", "pixel_format", "no_sound", "keep_frames", "partial")
+KEYS = ("start", "end", "cycle", "carry", "blend_previous", "rate", "codec", "crf", "pixel_format", "no_sound", "keep_frames", "partial")
 """Names of the parameters of `FILM_OPTIONS`."""
 
 
@@ -61,16 +67,21 @@ def refuse_film_options(given: Mapping[str, Any], image: str) -> None:
 
 def film_settings(given: Mapping[str, Any]) -> Any:
     """Return the `FilmSettings` that the options say."""
+    from dreamopt.errors import UsageError
+    from dreamopt.film.carried import Carried
     from dreamopt.film.encoding import Encoding
     from dreamopt.film.temporal import Apart, BlendPrevious
     from dreamopt.recipes.film_plan import FilmSettings
 
-    share = given["blend_previous"]
+    carry, share = given["carry"], given["blend_previous"]
+    if carry is not None and share is not None:
+        raise UsageError("--carry and --blend-previous are two ways to begin a frame; give one of them")
+    carried = Apart() if carry == 0 else Carried() if carry is None else Carried(carry)
     return FilmSettings(
         start=0.0 if given["start"] is None else given["start"],
         end=given["end"],
         cycle=given["cycle"],
-        temporal=Apart() if share is None else BlendPrevious(share),
+        temporal=carried if share is None else BlendPrevious(share),
         rate=given["rate"],
         encoding=Encoding(given["codec"], given["crf"], given["pixel_format"]),
         sound=not given["no_sound"],

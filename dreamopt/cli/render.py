@@ -154,6 +154,11 @@ SETTINGS_OPTIONS = (
     click.option(
         "--channels", metavar="HOW", help="How channels are shown: auto, colour, planes, flow, or their numbers, as 2,1,0.  [default: auto]"
     ),
+    click.option(
+        "--depth",
+        type=click.Choice(["auto", "8", "16"]),
+        help="Bits of each sample written.  [default: auto: of a dream its image's, else 8]",
+    ),
     click.option("--batch-size", type=int, help="Targets optimized together; a matter of speed and memory.  [default: 8]"),
 )
 
@@ -194,8 +199,8 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], octave_setti
     "--out",
     default="dreamopt.png",
     show_default=True,
-    metavar="FILE.png",
-    help="The image; of several targets the contact sheet, beside a folder of the same name with one image each.",
+    metavar="FILE",
+    help="The image, .png or .tif; of several targets the contact sheet, beside a folder of the same name with one image each.",
 )
 @click.option("--variants", default=1, show_default=True, type=click.IntRange(min=1), help="Images of each target.")
 @settings_options

@@ -25,11 +25,38 @@ class Moment:
     before : callable
         ``before(k)`` gives the frame that came k before this one and its finished dream, or None where the film begins later. Both
         are (H, W, 3), uint8; the dream is what its file holds, so that a film that is resumed goes on with the same bits.
+    steps : int
+        How many steps each stage (octave) of a frame by itself makes; of several numbers the smallest.
     """
 
     index: int
     frame: RGBImage
     before: Callable[[int], tuple[RGBImage, RGBImage] | None] = field(repr=False)
+    steps: int = 10
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Where a frame's optimization begins.
+
+    Parameters
+    ----------
+    image : ndarray, (H, W, 3), uint8
+        What it starts from.
+    share : float
+        The share of each stage's steps that it makes, above 0 to 1; a dream that is carried over needs fewer (`Begin.of`).
+    """
+
+    image: RGBImage
+    share: float = 1.0
+
+    def of(self, steps: int) -> int:
+        """Return how many of a stage's steps are made.
+
+        >>> Begin(np.zeros((1, 1, 3), np.uint8), 0.2).of(10)
+        2
+        """
+        return min(steps, max(1, round(self.share * steps)))
 
 
 @runtime_checkable
@@ -44,8 +71,8 @@ class Temporal(Protocol):
     def reach(self) -> int:
         """How many frames back it looks at the most; so many are kept in memory."""
 
-    def start(self, moment: Moment) -> RGBImage:
-        """Return the image that the frame's optimization starts from, (H, W, 3), uint8."""
+    def start(self, moment: Moment) -> Begin:
+        """Return what the frame's optimization starts from, and how much of it is left to make."""
 
     def finish(self, moment: Moment, dream: RGBImage) -> RGBImage:
         """Return what is written for the frame, given its dream."""
@@ -64,9 +91,9 @@ class Apart:
 
     reach = 0
 
-    def start(self, moment: Moment) -> RGBImage:
+    def start(self, moment: Moment) -> Begin:
         """Return the frame."""
-        return moment.frame
+        return Begin(moment.frame)
 
     def finish(self, moment: Moment, dream: RGBImage) -> RGBImage:
         """Return the dream."""
@@ -95,7 +122,7 @@ class BlendPrevious:
     Examples
     --------
     >>> grey, white = np.full((1, 1, 3), 100, np.uint8), np.full((1, 1, 3), 200, np.uint8)
-    >>> BlendPrevious(0.5).start(Moment(1, grey, lambda back: (grey, white)))[0, 0, 0]
+    >>> BlendPrevious(0.5).start(Moment(1, grey, lambda back: (grey, white))).image[0, 0, 0]
     np.uint8(150)
     """
 
@@ -105,13 +132,13 @@ class BlendPrevious:
     def __post_init__(self) -> None:
         object.__setattr__(self, "share", check_number("blend_previous", self.share, Range(low=0, high=0.99)))
 
-    def start(self, moment: Moment) -> RGBImage:
+    def start(self, moment: Moment) -> Begin:
         """Return the mixture."""
         before = moment.before(1)
         if before is None:
-            return moment.frame
+            return Begin(moment.frame)
         mixed = (1 - self.share) * moment.frame.astype(np.float64) + self.share * before[1]
-        return np.rint(mixed).astype(np.uint8)
+        return Begin(np.rint(mixed).astype(np.uint8))
 
     def finish(self, moment: Moment, dream: RGBImage) -> RGBImage:
         """Return the dream."""

@@ -1,83 +1,28 @@
 """Reading and writing images, with metadata inside."""
 
-import io
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, PngImagePlugin
 
 from dreamopt.errors import ImageError
 from dreamopt.image.covering import covering as covering
-from dreamopt.image.loading import load_image
+from dreamopt.image.loading import load_image as load_image
 from dreamopt.image.modes import Levels
 from dreamopt.image.modes import RGBImage as RGBImage
-from dreamopt.image.opening import opened_image
 from dreamopt.image.png_text import read_png_text
-from dreamopt.parts.arguments import check_kind, check_path
-from dreamopt.parts.atomic import atomic_write
+from dreamopt.image.tiff import MAGIC, read_tiff_text
+from dreamopt.image.writing import KEY, ImageArray
+from dreamopt.image.writing import write_image as write_image
+from dreamopt.parts.arguments import check_path
 from dreamopt.parts.checks import shown
-from dreamopt.parts.reading import parse_json
+from dreamopt.parts.reading import open_regular, parse_json
 
-KEY = "dreamopt"
-"""Keyword of the PNG text chunk that holds the metadata."""
+_OF_TIFF = f'{{"{KEY}":'
 MOST_METADATA = 16 * 2**20
 """The most bytes of metadata."""
-
-
-def write_png(path: str | Path, image: RGBImage, metadata: Mapping[str, Any] | None = None, *, scratch: str | Path | None = None) -> Path:
-    """Write a PNG file, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        Where to; an existing file is replaced in one step, a missing folder is made.
-    image : ndarray, (H, W, 3) or (H, W, 4), uint8
-        RGB, or RGBA.
-    metadata : mapping, optional
-        Anything JSON can hold; stored as one international text chunk (iTXt) under the keyword ``dreamopt``.
-    scratch : str or Path, optional
-        The temporary name, as for `dreamopt.parts.atomic.atomic_write`.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    ImageError
-        When the image is of another form, or the file cannot be written.
-    """
-    path = check_path("path", path, ImageError)
-    check_kind("image", image, np.ndarray, "an array", ImageError)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (3, 4):
-        raise ImageError(f"an image to write is (H, W, 3) or (H, W, 4) of uint8, not {image.shape} of {image.dtype}.")
-    chunks = PngImagePlugin.PngInfo()
-    if metadata is not None:
-        chunks.add_itxt(KEY, _json(metadata))
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, format="PNG", pnginfo=chunks)
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path, scratch) as stream:
-            stream.write(content.getbuffer())
-    except OSError as error:
-        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
-    return Path(path)
-
-
-def _json(metadata: Mapping[str, Any]) -> str:
-    """Return JSON that UTF-8 can hold: a path may have bytes that are not UTF-8, which Python keeps as surrogates."""
-    text = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(metadata, sort_keys=True)
-    return text
 
 
 def read_image(path: str | Path, size: Sequence[int] | None = None) -> Levels:
@@ -126,25 +71,25 @@ def rgb_array(image: npt.ArrayLike) -> Levels:
     return colours
 
 
-def read_png(path: str | Path) -> RGBImage:
-    """Read an image of `write_png` back as it was written: (H, W, 3), or (H, W, 4) where it has opacity.
+def read_written(path: str | Path) -> ImageArray:
+    """Read an image of `write_image` back as it was written: (H, W, 3), or (H, W, 4) where it has opacity, uint8 or uint16.
 
     Raises
     ------
     ImageError
         When the file is missing, damaged, or no image.
     """
-    with opened_image(path) as image:
-        return np.array(image)
+    image = load_image(path)
+    return np.array(image.colours) if image.opacity is None else np.dstack([image.colours, image.opacity])
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Read what `write_png` stored in an image.
+    """Read what `write_image` stored in an image.
 
     Parameters
     ----------
     path : str or Path
-        A PNG file.
+        A PNG or TIFF file.
 
     Returns
     -------
@@ -157,8 +102,15 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         When the file cannot be read, or holds no metadata of dreamopt's, or metadata that are damaged or too long.
     """
     path = check_path("path", path, ImageError)
-    text = read_png_text(path, KEY, MOST_METADATA)
-    found = None if text is None else parse_json(text, f"the metadata of {path}", ImageError)
+    with open_regular(path, "the image", ImageError) as stream:
+        is_tiff = stream.read(4) in MAGIC
+    text = read_tiff_text(path, MOST_METADATA) if is_tiff else read_png_text(path, KEY, MOST_METADATA)
+    what = f"the metadata of {path}"
+    if is_tiff and (text is None or not text.startswith(_OF_TIFF)):
+        text = None  # a description of another program's
+    found = None if text is None else parse_json(text, what, ImageError)
+    if is_tiff and isinstance(found, dict):
+        found = found.get(KEY)
     if not isinstance(found, dict):
         raise ImageError(f"{path} holds no metadata of dreamopt's.")
     return found

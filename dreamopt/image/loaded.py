@@ -130,15 +130,16 @@ class LoadedImage:
         made = np.empty((*levels.shape[:2], 3 if alpha is None else 4), dtype)
         for rows in self._strips(levels.shape):
             part = np.asarray(levels[rows], np.float64)
-            if same_size:
+            if not same_size:
+                values = self._from_srgb(part)
+            else:
                 own, seen = self.colours[rows], self._srgb(rows)
                 change = part - np.clip(seen, 0.0, 255.0)
-                values = self._from_srgb(seen + change)
-                unchanged = (np.abs(change) < _SAME).all(-1, keepdims=True)
-                values = np.where(unchanged & (self._is_srgb or self._is_matrix), own / white_of(own.dtype), values)
-            else:
-                values = self._from_srgb(part)
-            made[rows, :, :3] = np.rint(white_of(dtype) * np.clip(values, 0.0, 1.0))
+                values = part if self._is_srgb else self._from_srgb(seen + change)
+                if self._is_srgb or self._is_matrix:
+                    unchanged = (np.abs(change) < _SAME).all(-1, keepdims=True)
+                    values = np.where(unchanged, own / 257.0 if own.dtype == np.uint16 else own, values)
+            made[rows, :, :3] = np.rint(np.clip(values, 0.0, 255.0) * (white_of(dtype) // 255))
         if alpha is not None:
             made[..., 3] = _covering_opacity(alpha, levels.shape, dtype)
         return made
@@ -161,9 +162,10 @@ class LoadedImage:
         return self.profile.to_srgb(part / white_of(part.dtype))
 
     def _from_srgb(self, levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return grey levels of sRGB as those of the profile that is written."""
         if self.profile is None or self.profile.is_srgb or not self._is_matrix:
-            return levels / 255.0
-        return self.profile.from_srgb(levels)
+            return levels
+        return 255.0 * self.profile.from_srgb(levels)
 
     def _strips(self, shape: tuple[int, ...] | None = None) -> Iterator[slice]:
         height, width = (self.colours.shape if shape is None else shape)[:2]

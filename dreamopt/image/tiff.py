@@ -24,7 +24,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """What a TIFF file begins with."""
 _GREY, _RGB = (0, 1), 2
 _PREMULTIPLIED, _NO_OPACITY = 1, 0
-_BITS, _PLANES, _ORIENTATION, _PROFILE = 258, 284, 274, 34675
+_BITS, _PLANES, _ORIENTATION, _PROFILE, _DESCRIPTION = 258, 284, 274, 34675, 270
 
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
@@ -79,6 +79,28 @@ def read_other_tiff(path: str | os.PathLike[str]) -> Samples | None:
     samples = _samples(values, colours[values.shape[2]], page.photometric == 0, int(extra))
     samples.profile = profile if isinstance(profile, bytes) and profile else None
     return samples.upright(orientation)
+
+
+def read_tiff_text(path: str | os.PathLike[str], most: int) -> str | None:
+    """Return the description of a TIFF's first page (ImageDescription), its pixels not looked at; None where there is none.
+
+    Raises
+    ------
+    ImageError
+        For a file that cannot be read, and for a text of more than ``most`` bytes.
+    """
+    with open_regular(path, "the image", ImageError) as stream:
+        try:
+            from tifffile import TiffFile
+
+            with quiet("tifffile"), TiffFile(stream, name="image") as file:
+                tag = file.pages.first.tags.get(_DESCRIPTION)
+                if tag is None or tag.count <= most:
+                    text = None if tag is None else tag.value
+                    return text if isinstance(text, str) else None
+        except Exception as problem:  # whatever tifffile stumbles over in a damaged file
+            raise ImageError(f"the image '{os.fspath(path)}' cannot be read, it is damaged: {problem}") from problem
+    raise ImageError(f"the description of '{os.fspath(path)}' has more than {most} bytes, which are the most that are read")
 
 
 def _unpacked(page: Any, path: str | os.PathLike[str], stream: Any) -> npt.NDArray[Any] | None:

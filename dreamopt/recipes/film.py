@@ -210,14 +210,15 @@ def dream_frames(
         position, image = frame.index - plan.first, np.asarray(covering(frame.image, plan.size), dtype=np.uint8)
         was_dead = False
         if not store.done(position):
-            moment = Moment(position, image, _before(past, store, position))
-            start = temporal.start(moment)
-            began = plan.frame(position, start)
+            steps = min(stage.steps for stage in plan.plans[0].stages)
+            moment = Moment(position, image, _before(past, store, position), steps)
+            begin = temporal.start(moment)
+            began = plan.frame(position, image, begin)
             [rendered] = execute(began, network, callbacks=callbacks, stop=stop, memory=memory)
             if rendered.interrupted or (stop is not None and stop()):
                 return
             was_dead = rendered.dead is not None
-            dream = start if was_dead else np.ascontiguousarray(rendered.image[..., :3])
+            dream = begin.image if was_dead else np.ascontiguousarray(rendered.image[..., :3], dtype=np.uint8)
             dream = temporal.finish(moment, dream)
             store.save(position, dream, rendered.metadata)
         past.append(image)

@@ -16,11 +16,12 @@ from functools import cached_property
 from typing import Any
 
 from dreamopt.errors import DreamoptWarning, FilmError, UsageError
+from dreamopt.film.carried import Carried
 from dreamopt.film.encoding import Encoding
 from dreamopt.film.folder import FrameFolder
 from dreamopt.film.frames import Film
 from dreamopt.film.sources import Source, open_source
-from dreamopt.film.temporal import Apart, Temporal
+from dreamopt.film.temporal import Begin, Temporal
 from dreamopt.image.files import RGBImage
 from dreamopt.network import Network
 from dreamopt.objective import Objective
@@ -46,7 +47,8 @@ class FilmSettings:
     cycle : int, optional
         The targets follow each other, each for so many frames, and begin again; by default all are dreamed of in every frame.
     temporal : Temporal
-        How a frame's dream depends on those before.
+        How a frame's dream depends on those before; by default it is carried along with the motion. `dreamopt.film.temporal.Apart` dreams
+        each frame by itself.
     rate : float, optional
         Frames a second of a folder of frames; 25 where it is not said. A film has its own times.
     encoding : Encoding
@@ -58,7 +60,7 @@ class FilmSettings:
     start: float | str = 0.0
     end: float | str | None = None
     cycle: int | None = None
-    temporal: Temporal = field(default_factory=Apart)
+    temporal: Temporal = field(default_factory=Carried)
     rate: float | None = None
     encoding: Encoding = field(default_factory=Encoding)
     sound: bool = True
@@ -165,12 +167,20 @@ class FilmPlan:
         dreams = [plan.describe() for plan in self.plans]
         return described | {"dream" if len(dreams) == 1 else f"dream {number}": one for number, one in enumerate(dreams, 1)}
 
-    def frame(self, position: int, start: RGBImage) -> Plan:
-        """Return the plan of one frame, counted from the part's first; ``start`` is the image that it starts from."""
+    def frame(self, position: int, image: RGBImage, begin: Begin) -> Plan:
+        """Return the plan of one frame, counted from the part's first: its image, and what its optimization begins with."""
         plan = self.plans[0 if self.settings.cycle is None else position // self.settings.cycle % len(self.plans)]
-        init = InitImage.of(start, f"{self.film.path}#{self.first + position}")
-        settings = replace(plan.settings, init=init.path)
-        return replace(plan, init=init, settings=settings, provenance=self.provenance)
+        init = InitImage.of(begin.image, f"{self.film.path}#{self.first + position}")
+        steps = begin.of(plan.settings.steps)
+        stages = tuple(replace(stage, steps=begin.of(stage.steps)) for stage in plan.settings.stages)
+        return replace(
+            plan,
+            init=init,
+            original=None if begin.image is image else InitImage.of(image, init.path),
+            settings=replace(plan.settings, init=init.path, steps=steps, stages=stages),
+            stages=tuple(replace(stage, steps=begin.of(stage.steps)) for stage in plan.stages),
+            provenance=self.provenance,
+        )
 
     def open(self) -> Source:
         """Return the source's frames.

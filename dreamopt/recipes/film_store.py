@@ -17,7 +17,8 @@ from dreamopt.errors import DreamoptError, DreamoptWarning, ImageError, UsageErr
 from dreamopt.film.folder import FrameFolder
 from dreamopt.film.reading import FilmFile
 from dreamopt.film.sources import is_folder_output
-from dreamopt.image.files import RGBImage, read_metadata, read_png, write_png
+from dreamopt.image.files import RGBImage, read_metadata, read_written
+from dreamopt.image.writing import write_image
 from dreamopt.parts import forms
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.forms import Key, mapped, record, text
@@ -114,7 +115,7 @@ class FrameStore:
 
     def read(self, position: int) -> RGBImage:
         """Return a finished frame, (H, W, 3), as its file holds it."""
-        return np.ascontiguousarray(read_png(self.path(position))[..., :3])
+        return np.ascontiguousarray(read_written(self.path(position))[..., :3], dtype=np.uint8)
 
     def save(self, position: int, image: RGBImage, metadata: Mapping[str, Any]) -> Path:
         """Write a finished frame, whole or not at all.
@@ -125,7 +126,7 @@ class FrameStore:
             When it cannot be written, as on a full disk; those before are still there.
         """
         path = self.path(position)
-        return write_png(path, image, {**metadata, "film": {"key": self.plan.key, "frame": position}}, scratch=self.scratch(path))
+        return write_image(path, image, {**metadata, "film": {"key": self.plan.key, "frame": position}}, scratch=self.scratch(path))
 
     def is_written(self) -> bool:
         """Return whether a job that is resumed needs nothing more: its film is there, with all frames."""

@@ -35,6 +35,11 @@ def _seed(value: Any, key: Key) -> int:
     return value
 
 
+def _depth(value: Any, key: Key) -> Any:
+    """Read how many bits an image is written with: 8, 16 or "auto"."""
+    return choice("auto")(value, key) if isinstance(value, str) else whole(Range(8, 16))(value, key)
+
+
 def _strength(value: Any, key: Key) -> Any:
     """Read a number from 0 to 1, or a path."""
     return _PATH(value, key) if isinstance(value, str) else number(FRACTION)(value, key)
@@ -81,7 +86,7 @@ SETTINGS = record(
         "parametrization": _PART,
         "stages": listed(STAGE, most=1000),
     },
-    {"channels": text(100), **_SHOWN},
+    {"channels": text(100), "depth": _depth, **_SHOWN},
 )
 """`dreamopt.recipes.Settings` as `describe` writes it."""
 _NUMBERS: Mapping[str, Form] = {

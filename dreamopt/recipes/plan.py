@@ -128,6 +128,8 @@ class Plan:
         Where the job came from: source, load and command, fit for JSON. It decides nothing.
     recipe : {"render", "dream"}
         The command that makes it.
+    original : InitImage or None
+        What blending, colours and the outside of a mask are taken from, where it is another than the init image: a film's frame.
     """
 
     samples: tuple[Sample, ...]
@@ -141,6 +143,7 @@ class Plan:
     project_every_step: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     recipe: str = "render"
+    original: InitImage | None = field(default=None, repr=False)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -154,6 +157,13 @@ class Plan:
     def size(self) -> tuple[int, int]:
         """(H, W) of the image: at the end for octaves, before the first zoom for stages."""
         return pair(self.settings)
+
+    @property
+    def depth(self) -> int:
+        """Bits of each sample of the images that are written: of a dream the init image's, unless the settings say it; else 8."""
+        if isinstance(self.settings.depth, int):
+            return self.settings.depth
+        return self.init.image.depth if self.recipe == "dream" and self.init is not None else 8
 
     @property
     def keeps_channels(self) -> bool:

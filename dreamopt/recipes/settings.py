@@ -116,6 +116,8 @@ class Settings:
         How the net's input channels are shown: "auto" (one grey, three as colours, any other number as a grid of grey planes), "colour"
         (the first three), "planes", "flow" (pairs as optical flow), or the numbers from 0 of one channel, or of three for red, green
         and blue, as "2,1,0". See `dreamopt.image.channels`.
+    depth : {"auto", 8, 16}
+        Bits of each sample of the image that is written; "auto": for a dream those of its image, else 8.
     batch_size : int
         Samples optimized together, at least 1. A matter of speed and memory.
 
@@ -148,6 +150,7 @@ class Settings:
     blend: float = 0.0
     contrast: float | None = None
     channels: str = "auto"
+    depth: int | str = "auto"
     batch_size: int = 8
     short_parts: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     """How many of the regularizers and of the transforms are of short options; None before these are made."""
@@ -232,6 +235,7 @@ class Settings:
             object.__setattr__(self, "contrast", check_number("contrast", self.contrast, Range(0, 100, above=True)))
         Fields(self).flag("stretch", "transparency", "original_colors")
         object.__setattr__(self, "channels", checked_channels(self.channels))
+        object.__setattr__(self, "depth", _checked_depth(self.depth))
 
     @property
     def runs(self) -> int:
@@ -291,7 +295,7 @@ class Settings:
     def describe(self) -> dict[str, Any]:
         """Return all settings fit for JSON, parts as strings, penalties before projections."""
         plain = ("size", "default_size", "seed", "init", "init_noise", "redirected", "octaves", "octave_scale")
-        described = {name: getattr(self, name) for name in (*plain, "stretch", "transparency", *SHOWN, "channels", "batch_size")}
+        described = {name: getattr(self, name) for name in (*plain, "stretch", "transparency", *SHOWN, "channels", "depth", "batch_size")}
         if isinstance(self.size, tuple):
             described["size"] = list(self.size)
         described |= described_run(self) | {"parametrization": str(self.parametrization)}
@@ -304,6 +308,13 @@ class Settings:
             stage if isinstance(stage, StageSettings) else StageSettings(**read_parts(stage)) for stage in described.get("stages", ())
         ]
         return cls(**read_parts(described) | {"stages": stages, "short_parts": (0, 0)})
+
+
+def _checked_depth(depth: object) -> int | str:
+    known: dict[object, int | str] = {"auto": "auto", "8": 8, "16": 16, 8: 8, 16: 16}
+    if isinstance(depth, bool) or not isinstance(depth, int | str) or depth not in known:
+        raise UsageError(f"depth must be auto, 8 or 16, not {shown(depth)}")
+    return known[depth]
 
 
 def names() -> list[str]:

@@ -34,7 +34,7 @@ from torch.nn import functional
 
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import UsageError
-from dreamopt.image.files import write_png
+from dreamopt.image.files import write_image
 from dreamopt.image.nets import register_image_net
 from dreamopt.network import Network
 from dreamopt.network.preprocessing import preprocessing_of
@@ -195,8 +195,8 @@ def example_values(network: Network, folder: Path, layers: tuple[str, str], clas
     random = np.random.default_rng(5)
     paths: dict[str, Path] = {}
     for number, shape in enumerate(((11, 13, 3), (30, 20, 3), (14, 22, 3)), 1):
-        paths[_name("image", number)] = write_png(folder / f"image{number}.png", random.integers(0, 256, shape).astype(np.uint8))
-    paths["mask"] = write_png(folder / "mask.png", random.integers(0, 256, (6, 9, 3)).astype(np.uint8))
+        paths[_name("image", number)] = write_image(folder / f"image{number}.png", random.integers(0, 256, shape).astype(np.uint8))
+    paths["mask"] = write_image(folder / "mask.png", random.integers(0, 256, (6, 9, 3)).astype(np.uint8))
     channels, classes = network.shape_of(layers[0])[0], network.shape_of(classifier)[0]
     values = {"layer": layers[0], "layer2": layers[1], "classifier": classifier, "label": "tabby cat"}
     if network.labels is not None and "tabby cat" not in network.labels:

@@ -23,15 +23,18 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 import dreamopt
 from dreamopt.cli import cli
 from dreamopt.errors import DreamoptWarning, FilmError, ImageError, UsageError
+from dreamopt.film.carried import Carried
 from dreamopt.film.encoding import Encoding
 from dreamopt.film.reading import FilmFile
-from dreamopt.film.temporal import BlendPrevious
-from dreamopt.image.files import read_metadata, read_png, write_png
+from dreamopt.film.temporal import Apart, BlendPrevious, Temporal
+from dreamopt.image.files import read_metadata, read_written
+from dreamopt.image.writing import write_image
 from dreamopt.recipes.film import dream_film
 from dreamopt.recipes.film_plan import FilmSettings
 from tests.support.videos import VFR, packets, scenes, write_video
 
 QUICK: dict[str, Any] = {"octaves": 2, "steps": 1, "jitter": 4}
+APART = FilmSettings(temporal=Apart())
 WORDS = ("-t", "mixed3", "--octaves", "2", "--steps", "1", "--jitter", "4", "--device", "cpu", "-q")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,7 +54,7 @@ def command(*words: object) -> Any:
 
 
 def frames(folder: Path) -> dict[str, np.ndarray]:
-    return {path.name: read_png(path) for path in sorted(folder.glob("*.png"))}
+    return {path.name: read_written(path) for path in sorted(folder.glob("*.png"))}
 
 
 def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
@@ -60,7 +63,7 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 def test_each_frame_is_dreamed_as_a_still_and_shown_at_its_time_with_the_sound(network, film: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    done = dream_film(network, film, "mixed3", out, keep_frames=True, **QUICK)
+    done = dream_film(network, film, "mixed3", out, film=APART, keep_frames=True, **QUICK)
     assert (done.path, done.frames, done.finished, done.interrupted) == (out, 8, 8, False)
     source, dreamed = FilmFile(film), FilmFile(out)
     written = frames(tmp_path / "out-frames")
@@ -101,7 +104,7 @@ def test_a_part_of_a_film_begins_at_zero(network, film: Path, tmp_path: Path) ->
 
 
 def test_targets_follow_each_other(network, film: Path, tmp_path: Path) -> None:
-    dream_film(network, film, ["mixed3", "conv2"], tmp_path / "a", film=FilmSettings(end="5f", cycle=2), **QUICK)
+    dream_film(network, film, ["mixed3", "conv2"], tmp_path / "a", film=FilmSettings(end="5f", cycle=2, temporal=Apart()), **QUICK)
     images = [frame.image for frame in FilmFile(film).frames()]
     for number, image in enumerate(frames(tmp_path / "a").values()):
         target = ("mixed3", "mixed3", "conv2", "conv2", "mixed3")[number]
@@ -117,16 +120,29 @@ def test_a_share_of_the_dream_before(network, film: Path, tmp_path: Path) -> Non
         assert np.array_equal(image, before)
 
 
+def test_what_is_kept_of_a_frame_is_its_own_whatever_it_starts_from(network, film: Path, tmp_path: Path) -> None:
+    dream_film(network, film, "mixed3", tmp_path / "a", film=FilmSettings(end="3f", temporal=BlendPrevious(0.5)), **QUICK, blend=1.0)
+    for frame, image in zip(FilmFile(film).frames(), frames(tmp_path / "a").values(), strict=False):
+        assert np.array_equal(image, frame.image)
+
+
 def test_a_folder_of_frames_in_and_out(network, tmp_path: Path) -> None:
     images = scenes(4)
     for number, image in zip((1, 2, 9, 10), images, strict=True):
-        write_png(tmp_path / "in" / f"shot{number}.png", image)
-    dream_film(network, tmp_path / "in", "mixed3", tmp_path / "out", **QUICK)
+        write_image(tmp_path / "in" / f"shot{number}.png", image)
+    dream_film(network, tmp_path / "in", "mixed3", tmp_path / "out", film=APART, **QUICK)
     written = frames(tmp_path / "out")
     assert sorted(written) == ["shot1.png", "shot10.png", "shot2.png", "shot9.png"]
     for number, image in zip((1, 2, 9, 10), images, strict=True):
         assert np.array_equal(written[f"shot{number}.png"], dreamopt.dream(network, image, "mixed3", **QUICK).image)
-    dream_film(network, tmp_path / "in", "mixed3", tmp_path / "out.mp4", film=FilmSettings(rate=10, encoding=Encoding(crf=1)), **QUICK)
+    dream_film(
+        network,
+        tmp_path / "in",
+        "mixed3",
+        tmp_path / "out.mp4",
+        film=FilmSettings(rate=10, temporal=Apart(), encoding=Encoding(crf=1)),
+        **QUICK,
+    )
     film = FilmFile(tmp_path / "out.mp4")
     assert film.film.rate == 10
     for frame, number in zip(film.frames(), (1, 2, 9, 10), strict=True):
@@ -144,8 +160,8 @@ def stopping(after: int) -> Callable[[], bool]:
     return lambda: next(asked) >= after
 
 
-@pytest.mark.parametrize("temporal", [BlendPrevious(0.5), BlendPrevious(0)])
-def test_an_interrupted_film_goes_on_with_the_same_bits(network, film: Path, tmp_path: Path, temporal: BlendPrevious) -> None:
+@pytest.mark.parametrize("temporal", [Carried(), BlendPrevious(0.5), Apart()])
+def test_an_interrupted_film_goes_on_with_the_same_bits(network, film: Path, tmp_path: Path, temporal: Temporal) -> None:
     settings = FilmSettings(temporal=temporal)
     whole = dream_film(network, film, "mixed3", tmp_path / "whole.mp4", film=settings, keep_frames=True, **QUICK)
     out = tmp_path / "a.mp4"
@@ -180,7 +196,7 @@ def test_what_is_resumed_is_the_same_film(network, film: Path, tmp_path: Path) -
     dream_film(network, film, "mixed3", out, stop=stopping(12), **QUICK)
     with pytest.raises(UsageError, match=r"keeps a film with other settings \(steps: 1 there, 2 here\)"):
         dream_film(network, film, "mixed3", out, resume=True, **QUICK | {"steps": 2})
-    with pytest.raises(UsageError, match=r"keeps a film with other temporal \(name: apart there, blend_previous here"):
+    with pytest.raises(UsageError, match=r"keeps a film with other temporal \(name: carried there, blend_previous here"):
         dream_film(network, film, "mixed3", out, film=FilmSettings(temporal=BlendPrevious()), resume=True, **QUICK)
     other = write_video(tmp_path / "other.mp4", scenes(len(VFR)), pts=VFR)
     with pytest.raises(UsageError, match=r"keeps a film with other frames_of \(sha256: [0-9a-f.]+ there"):
@@ -241,7 +257,7 @@ def test_black_frames_stay_black(network, tmp_path: Path) -> None:
 
 
 def test_kill_loses_the_frame_under_way_alone(film: Path, tmp_path: Path) -> None:
-    out, words = tmp_path / "a.mp4", [*WORDS, "--steps", "8", "--blend-previous", "0.5", "--keep-frames"]
+    out, words = tmp_path / "a.mp4", [*WORDS, "--steps", "8", "--keep-frames"]
     whole = command(film, "-o", tmp_path / "whole.mp4", *words)
     assert whole.exit_code == 0, whole.output
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -304,7 +320,7 @@ def test_the_command(film: Path, tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_dreamed(film: Path, tmp_path: Path) -> None:
-    write_png(tmp_path / "photo.png", scenes(1)[0])
+    write_image(tmp_path / "photo.png", scenes(1)[0])
     for words, says in (
         ((tmp_path / "photo.png", "--start", "1"), "--start is for films and folders of frames"),
         ((film, "-o", tmp_path / "a.png"), "must end in .mp4, .m4v, .mov, .mkv, .webm, .gif"),

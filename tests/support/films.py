@@ -39,3 +39,24 @@ def panned(
     for number in range(count):
         at = (start[0] + number * step[0], start[1] + number * step[1])
         yield quantized(view(image, size, at, zoom**number), grain, number)
+
+
+def moving_film(count: int, size: tuple[int, int], *, grain: float = 4.0, speed: float = 1.0) -> Iterator[Frame]:
+    """Yield frames of a camera that pans and zooms over a photograph while a disc with another photograph moves across, with grain.
+
+    A frame of 240 x 320 pans by 3.2 columns and 0.8 rows, comes 0.4 % nearer, and its disc moves by 4.8 columns to the left; other sizes in proportion.
+    """
+    height, width = size
+    unit = width / 320 * speed
+    image, other = photo("coffee"), photo("astronaut")
+    # A photograph pixel a film pixel at 240 x 320, so that small films have the same content.
+    scale = width / 320
+    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    for number in range(count):
+        zoom = scale * 1.004 ** (number * speed)
+        at = (80 + 0.8 * number * speed, 60 + 3.2 * number * speed)
+        background = view(image, size, at, zoom)
+        centre = (height * 0.55, width * 0.75 - 4.8 * unit * number)
+        disc = np.hypot(rows - centre[0], columns - centre[1]) < height * 0.22
+        shown = view(other, size, (100 - centre[0] / scale, 230 - centre[1] / scale), scale)
+        yield quantized(np.where(disc[..., None], shown, background), grain, number)

@@ -178,7 +178,7 @@ def with_text(path: Path) -> Path:
     """Return an image beside a file whose text it has as metadata."""
     from PIL import PngImagePlugin
 
-    from dreamopt.image.files import KEY
+    from dreamopt.image.writing import KEY
 
     chunks = PngImagePlugin.PngInfo()
     chunks.add_itxt(KEY, path.read_text(encoding="utf-8", errors="replace"))

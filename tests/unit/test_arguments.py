@@ -17,7 +17,7 @@ import torch
 from dreamopt import load_net
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import DreamoptError, DreamoptWarning
-from dreamopt.image.files import read_image, read_metadata, write_png
+from dreamopt.image.files import read_image, read_metadata, write_image
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.network import Network
@@ -282,7 +282,7 @@ def test_what_is_right_is_taken() -> None:
         (lambda: read_image("a.png", size=(0, 1)), "size must be a whole number of at least 1, not 0"),
         (lambda: read_image("a.png", size=(4, 5, 6)), r"size must be \(height, width\), not \(4, 5, 6\)"),
         (lambda: read_metadata(5), "path must be a path, not 5"),  # type: ignore[arg-type]
-        (lambda: write_png("a.png", "x"), "image must be an array, not 'x'"),  # type: ignore[arg-type]
+        (lambda: write_image("a.png", "x"), "image must be an array, not 'x'"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_wrong_is_named(make: Callable[[], object], message: str) -> None:

@@ -15,7 +15,7 @@ from dreamopt.errors import DreamoptWarning, FilmError, UsageError
 from dreamopt.film.folder import FrameFolder
 from dreamopt.film.frames import FULL, LIMITED, Colour
 from dreamopt.film.reading import FilmFile
-from dreamopt.image.files import write_png
+from dreamopt.image.files import write_image
 from tests.support.videos import VFR, packets, planes, scenes, write_video
 
 KR_KB = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 9: (0.2627, 0.0593)}
@@ -228,14 +228,14 @@ def test_a_film_that_announces_more_than_it_has_is_said(tmp_path: Path) -> None:
 
 def test_frames_of_a_folder_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for number in (1, 2, 9, 10, 11, 100):
-        write_png(tmp_path / f"frame{number}.png", np.full((5, 7, 3), number, np.uint8))
+        write_image(tmp_path / f"frame{number}.png", np.full((5, 7, 3), number, np.uint8))
     (tmp_path / "notes.txt").write_text("no frame")
     (tmp_path / ".hidden.png").write_text("no frame")
     folder = FrameFolder(tmp_path, rate=10)
     assert [int(frame.image[0, 0, 0]) for frame in folder.frames()] == [1, 2, 9, 10, 11, 100]
     assert folder.film.size == (5, 7)
     assert folder.times()[3] == Fraction(3, 10)
-    write_png(tmp_path / "frame3.png", np.zeros((7, 5, 3), np.uint8))
+    write_image(tmp_path / "frame3.png", np.zeros((7, 5, 3), np.uint8))
     with pytest.raises(FilmError, match=r"one size, and .*frame3.png and the first, frame1.png, have 5 x 7 and 7 x 5 pixels"):
         list(FrameFolder(tmp_path).frames())
 

@@ -13,7 +13,7 @@ from PIL import Image
 import dreamopt
 from dreamopt.cli import cli
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.files import read_metadata, read_png
+from dreamopt.image.files import read_metadata, read_written
 from dreamopt.recipes import InitImage, plan_dream, plan_render
 from dreamopt.recipes.preset import resolve_settings
 
@@ -91,7 +91,7 @@ def test_the_command_writes_what_the_function_gives_and_replay_the_same(network,
     words = [photo, "-t", "mixed3", "-t", "0.5*conv2", "--octaves", 2, "--steps", 2, "--jitter", 5, "--step-size", 2.5, "-o", out]
     assert dream_by_command(*words).strip() == str(out)
     one = dreamopt.dream(network, photo, ["mixed3", "0.5*conv2"], **QUICK, jitter=5, lr=2.5)
-    assert np.array_equal(read_png(out), one.image)
+    assert np.array_equal(read_written(out), one.image)
     result = CliRunner().invoke(cli, ["replay", str(out), "--device", "cpu"])
     assert result.exit_code == 0
     assert "the same pixels" in result.output
@@ -102,12 +102,12 @@ def test_the_command_in_the_metadata_makes_it_again(photo, tmp_path) -> None:
 
     out = tmp_path / "out.png"
     dream_by_command(photo, "-t", "mixed3", "--octaves", 2, "--steps", 1, "-o", out)
-    before, metadata = read_png(out), read_metadata(out)
+    before, metadata = read_written(out), read_metadata(out)
     program, name, *words = shlex.split(metadata["command"])
     assert (program, name) == ("dreamopt", "dream")
     out.unlink()
     assert CliRunner().invoke(cli, ["dream", *words, "-q"]).exit_code == 0
-    assert np.array_equal(read_png(out), before)
+    assert np.array_equal(read_written(out), before)
     assert read_metadata(out)["plan"] == metadata["plan"]
 
 
@@ -291,11 +291,11 @@ def test_the_command_of_octaves_makes_them_again(photo, mask, tmp_path) -> None:
 
     out = tmp_path / "out.png"
     dream_by_command(photo, "-t", "mixed3", "--octave", "steps=2 target='0.5*conv2'", "--octave", "steps=1", "--mask", mask, "-o", out)
-    before, metadata = read_png(out), read_metadata(out)
+    before, metadata = read_written(out), read_metadata(out)
     assert metadata["settings"]["octaves"] == 4
     assert CliRunner().invoke(cli, [*shlex.split(metadata["command"])[1:], "-q"]).exit_code == 0
     assert read_metadata(out)["plan"] == metadata["plan"]
-    assert np.array_equal(read_png(out), before)
+    assert np.array_equal(read_written(out), before)
 
 
 @pytest.mark.parametrize(
