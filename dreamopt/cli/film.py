@@ -4,13 +4,16 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import NET_KEYS, open_network
 from dreamopt.errors import printable
+
+if TYPE_CHECKING:
+    from dreamopt.recipes.film_plan import FilmPlan
 
 
 def _moment(_: click.Context, __: click.Parameter, text: str | None) -> float | str | None:
@@ -94,6 +97,7 @@ def dream_into_film(
     targets: tuple[str, ...],
     out: str,
     settings: Any,
+    aim: Any,
     film: Mapping[str, Any],
     net_settings: Mapping[str, Any],
     *,
@@ -111,7 +115,7 @@ def dream_into_film(
     chosen = film_settings(film)
     check_out(out, source, chosen)
     network, repeat, origin = open_network(net, settings.size, **{key: net_settings[key] for key in (*NET_KEYS, "allow_python_layers")})
-    plan = plan_film(network, source, targets or None, settings, chosen)
+    plan = plan_film(network, source, targets or None, settings, chosen, aim)
     if not quiet:
         seconds = float(plan.count / plan.film.rate)
         size = f"{plan.size[1]} x {plan.size[0]}"
@@ -124,7 +128,7 @@ def dream_into_film(
         provenance={
             "source": origin,
             "load": {"net": net} | repeat,
-            "command": _command(source, net, targets, out, settings, film, repeat),
+            "command": _command(source, net, plan, out, settings, film, repeat),
         },
     )
     with FrameStore(out, resume=resume) as store:
@@ -162,12 +166,12 @@ def dream_into_film(
 
 
 def _command(
-    source: str, net: str | None, targets: tuple[str, ...], out: str, settings: Any, film: Mapping[str, Any], repeat: Mapping[str, Any]
+    source: str, net: str | None, plan: "FilmPlan", out: str, settings: Any, film: Mapping[str, Any], repeat: Mapping[str, Any]
 ) -> str:
     """Return the command that makes the film again."""
     from dreamopt.cli.render import option_words, settings_words
 
     words = ["dreamopt", "dream", f"./{source}" if source.startswith("-") else source, "--net", net or "tiny", *option_words(repeat)]
-    words += [word for target in targets for word in ("--target", target)]
+    words += [word for one in plan.plans for word in ("--target", one.samples[0].text)]  # with its guide or rank
     words += settings_words(settings.describe())
     return shlex.join([*words, *option_words({key: film[key] for key in KEYS}), "-o", out])

@@ -24,6 +24,7 @@ from dreamopt.film.writing import FilmWriter
 from dreamopt.image.files import RGBImage, covering
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
+from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import PRESET, Targets
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.film_plan import FilmPlan, FilmSettings, plan_film
@@ -71,6 +72,7 @@ def dream_film(
     out: str | os.PathLike[str],
     settings: Settings | None = None,
     film: FilmSettings | None = None,
+    aim: Aim | None = None,
     *,
     resume: bool = False,
     keep_frames: bool = False,
@@ -98,6 +100,8 @@ def dream_film(
         A film (`dreamopt.film.encoding.CONTAINERS`), or a folder for the frames.
     film : FilmSettings, optional
         The part that is dreamed, how frames depend on each other, how they are encoded.
+    aim : Aim, optional
+        A guide, or channels by rank (of each frame).
     resume : bool
         Whether an interrupted film goes on, with the same bits.
     keep_frames : bool
@@ -124,7 +128,7 @@ def dream_film(
         raise UsageError(f"dream has no setting {unknown[0]!r}; it has {', '.join(names())}")
     settings = resolve_settings(PRESET, changes) if settings is None else settings.with_changes(changes)
     check_out(out, source, film)
-    plan = replace(plan_film(network, source, targets, settings, film), provenance=dict(provenance or {}))
+    plan = replace(plan_film(network, source, targets, settings, film, aim), provenance=dict(provenance or {}))
     with FrameStore(out, resume=resume) as store:
         store.open(plan)
         return run_film(plan, network, store, keep_frames=keep_frames, partial=partial, callbacks=callbacks, stop=stop, memory=memory)

@@ -28,6 +28,7 @@ from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_kind
 from dreamopt.parts.checks import COUNT, POSITIVE, Fields, check_number, check_whole, shown
 from dreamopt.parts.part import file_sha256
+from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import Targets, plan_dream
 from dreamopt.recipes.plan import InitImage, Plan
 from dreamopt.recipes.settings import Settings
@@ -199,6 +200,7 @@ def plan_film(
     targets: Targets | None = None,
     settings: Settings | None = None,
     film: FilmSettings | None = None,
+    aim: Aim | None = None,
 ) -> FilmPlan:
     """Resolve the dream of a film; parameters as those of `dreamopt.recipes.film.dream_film`.
 
@@ -222,7 +224,7 @@ def plan_film(
         if targets is None or isinstance(targets, str | Objective):
             raise UsageError("a cycle needs several targets that follow each other")
         each = list(targets)
-    plans = [plan_dream(network, init, one, settings) for one in each]
+    plans = [plan_dream(network, init, one, settings, aim) for one in each]
     bare = tuple(replace(plan, init=None, settings=replace(plan.settings, init=None)) for plan in plans)
     if opened.film.depth > 8:
         warnings.warn(
