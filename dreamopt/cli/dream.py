@@ -1,5 +1,6 @@
 """``dreamopt dream``: what layers of a net see in an image, strengthened in it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -7,8 +8,47 @@ import click
 
 from dreamopt.cli.echo import echo
 from dreamopt.cli.job import job_options, print_job, run_job
-from dreamopt.cli.net import NET_KEYS, net_options, open_network
+from dreamopt.cli.net import NET_KEYS, net_options, open_network, whole_number
 from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
+
+
+def _rank(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
+    return text if text is None or "%" in text else whole_number(text) or text
+
+
+AIM_OPTIONS = (
+    click.option("--guide", metavar="FILE", help="An image: dream of what it has in the layers."),
+    click.option(
+        "--guide-mode",
+        type=click.Choice(["columns", "channels", "style"]),
+        default="columns",
+        show_default=True,
+        help="By its best-matching columns, by how much it has of each channel, or by which channels answer together in it.",
+    ),
+    click.option("--guide-size", type=int, default=640, show_default=True, help="A guide of which a side is longer is made smaller."),
+    click.option("--rank", callback=_rank, metavar="N|N%", help="Dream of so many channels of each layer, by their rank in the image."),
+    click.option(
+        "--rank-mode",
+        type=click.Choice(["strong", "weak", "avg", "ignore"]),
+        default="strong",
+        show_default=True,
+        help="Those that the image drives most, least, in between, or all but the strongest.",
+    ),
+    click.option(
+        "--rank-capture",
+        type=click.Choice(["once", "octave", "step"]),
+        default="once",
+        show_default=True,
+        help="When they are chosen: by the image, by the image at each octave's size, or by the dream at each step.",
+    ),
+)
+
+
+def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of what is aimed at in the layers."""
+    for option in reversed(AIM_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.command("dream")
@@ -23,6 +63,7 @@ from dreamopt.cli.render import chosen_settings, reproduce_command, settings_opt
     help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).  "
     "[default: a layer that is chosen from the net's structure]",
 )
+@aim_options
 @click.option(
     "-o",
     "--out",
@@ -44,6 +85,12 @@ def command(
     every: int | None,
     resume: bool,
     preset: str | None,
+    guide: str | None,
+    guide_mode: str,
+    guide_size: int,
+    rank: int | str | None,
+    rank_mode: str,
+    rank_capture: str,
     **options: Any,
 ) -> None:
     """Dream into an image: strengthen in it what layers of a net see there.
@@ -54,16 +101,18 @@ def command(
     there, and from where a crash left it.
     """
     from dreamopt.network.choice import described_layer
+    from dreamopt.recipes.aim import Aim
     from dreamopt.recipes.dream import PRESET, plan_dream
     from dreamopt.recipes.output import check_output
 
     check_output(out)
+    aim = Aim(guide, guide_mode, guide_size, rank, rank_mode, rank_capture)
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     settings = chosen_settings(PRESET if preset is None else preset, **options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    plan = plan_dream(network, image, targets or None, settings)
+    plan = plan_dream(network, image, targets or None, settings, aim)
     if not targets and not quiet:
-        echo(f"dreaming into {described_layer(network, plan.samples[0].text)}; -t names another layer", err=True)
+        echo(f"dreaming into {described_layer(network, plan.samples[0].objective.layers[0])}; -t names another layer", err=True)
     again = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
     rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume)

@@ -17,6 +17,7 @@ from dreamopt.image.loaded import LoadedImage
 from dreamopt.image.loading import load_image
 from dreamopt.image.modes import Levels
 from dreamopt.image.parametrization import Parametrization, parse_parametrization
+from dreamopt.image.reference import ImageValue
 from dreamopt.network import Network
 from dreamopt.network.network import kind_of
 from dreamopt.objective import Objective, each, parse
@@ -98,6 +99,10 @@ class InitImage:
     def array(self) -> Levels:
         """Return the image, (H, W, 3), RGB, 0 to 255: uint8, or float32 where it has fractions."""
         return self.image.levels(self.on_white)
+
+    def value(self) -> ImageValue:
+        """Return the image as a part's parameter."""
+        return ImageValue(self.array())
 
 
 @dataclass(frozen=True)
@@ -185,6 +190,8 @@ class Plan:
             objective = each([stage.retargeted(network, sample.objective) for sample in samples])
         else:
             objective = batch_objective(samples)
+        if self.init is not None:
+            objective = objective.of_image(self.init.value)
         return Problem(
             network,
             objective,
