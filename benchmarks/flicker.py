@@ -2,8 +2,8 @@
 
     python -m benchmarks.flicker --net deploy.prototxt --weights squeezenet.caffemodel -t fire8/concat --size 320x240 --frames 24
 
-Frames by themselves and blended ones are dreamed at the step size at which they are as strong as the carried ones; the film is one of a camera that
-pans and zooms over a photograph while a disc with another photograph moves across, with grain.
+Frames by themselves and blended ones are dreamed at the step size at which they are as strong as the carried ones; the film is one of a
+camera that pans and zooms over a photograph while a disc with another photograph moves across, with grain.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import dreamopt
 from dreamopt.film.carried import Carried
 from dreamopt.film.flicker import FlickerReport, measure_flicker
 from dreamopt.film.temporal import Apart, BlendPrevious, Temporal
-from dreamopt.image.files import write_png
+from dreamopt.image.writing import write_image
 from tests.support.films import Frame, dreamed, moving_film
 
 
@@ -92,9 +92,9 @@ def main() -> None:
         folder = Path(options.out)
         for name, frames in shown.items():
             for number, frame in enumerate(frames):
-                write_png(folder / f"{name.replace(' ', '_')}-{number:03}.png", frame)
+                write_image(folder / f"{name.replace(' ', '_')}-{number:03}.png", frame)
         middle = options.frames // 2
-        write_png(folder / "sheet.png", np.vstack([np.hstack(frames[middle : middle + 4]) for frames in shown.values()]))
+        write_image(folder / "sheet.png", np.vstack([np.hstack(frames[middle : middle + 4]) for frames in shown.values()]))
 
 
 if __name__ == "__main__":
