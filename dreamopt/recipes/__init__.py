@@ -3,6 +3,7 @@
 from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import dream, plan_dream
 from dreamopt.recipes.execute import execute, execute_batch
+from dreamopt.recipes.explore import explore, plan_explore
 from dreamopt.recipes.plan import InitImage, Plan, plan_render
 from dreamopt.recipes.render import render
 from dreamopt.recipes.rendered import Rendered
@@ -26,7 +27,9 @@ __all__ = [
     "execute",
     "execute_batch",
     "expand",
+    "explore",
     "plan_dream",
+    "plan_explore",
     "plan_render",
     "render",
     "replay",
