@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from dreamopt.cli.echo import echo
+from dreamopt.cli.film import KEYS as FILM_KEYS
+from dreamopt.cli.film import dream_into_film, film_options, refuse_film_options
 from dreamopt.cli.job import job_options, network_title, print_job, run_job
 from dreamopt.cli.net import NET_KEYS, net_options, open_network, whole_number
 from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
@@ -53,7 +55,7 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("dream")
-@click.argument("image", metavar="IMAGE")
+@click.argument("image", metavar="IMAGE|FILM|FOLDER")
 @click.option("--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]")
 @click.option(
     "-t",
@@ -73,12 +75,12 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "-o",
     "--out",
-    default="dream.png",
-    show_default=True,
-    metavar="FILE",
-    help="The dream, .png or .tif, at the depth of the image, with its opacity and its colour profile.",
+    metavar="FILE|FILM|FOLDER",
+    help="The dream: of an image .png or .tif, at its depth, with its opacity and its colour profile; of a film .mp4, .mov, .mkv, .webm, "
+    ".gif or a folder of frames.  [default: dream.png, of films dream.mp4]",
 )
 @settings_options
+@film_options
 @job_options
 @net_options
 def command(
@@ -86,7 +88,7 @@ def command(
     net: str | None,
     targets: tuple[str, ...],
     explore: bool,
-    out: str,
+    out: str | None,
     quiet: bool,
     as_json: bool,
     every: int | None,
@@ -100,28 +102,43 @@ def command(
     rank_capture: str,
     **options: Any,
 ) -> None:
-    """Dream into an image: strengthen in it what layers of a net see there.
+    """Dream into an image, a film or a folder of frames: strengthen in it what layers of a net see there.
 
     The settings are those of the preset deepdream2015 (4 octaves, each 1.4 times the one before, of 10 steps of 1.5 grey levels with a
     jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The file says in its metadata how it
     was made, with the command that makes it again. Ctrl-C writes the dream as far as it is and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
+
+    A film's frames are dreamed one after the other; each that is finished is a PNG in the folder OUT-frames until the film is written, with
+    the times and the sound of its source. Ctrl-C or a crash lose the frame under way.
     """
+    from dreamopt.film.sources import is_film
     from dreamopt.network.choice import described_layer
     from dreamopt.recipes.aim import Aim
     from dreamopt.recipes.dream import PRESET, plan_dream
     from dreamopt.recipes.output import check_output
 
-    check_output(out)
     aim = Aim(guide, guide_mode, guide_size, rank, rank_mode, rank_capture)
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
+    film = {key: options.pop(key) for key in FILM_KEYS}
+    frames = is_film(image, out)
+    if out is None:
+        out = "dream.mp4" if frames else "dream.png"
+    if not frames:
+        check_output(out)
+        refuse_film_options(film, image)
     if explore:
         from dreamopt.recipes.explore import EXPLORE, plan_explore, sheet_of
 
         if aim != Aim():
             raise UsageError("--explore shows layers, or channels of a layer: give no --guide and no --rank with it")
+        if frames:
+            raise UsageError(f"--explore makes one sheet of an image, not of a film ({image}); give it a frame of the film")
         options |= {name: value for name, value in EXPLORE.items() if options.get(name) is None}
     settings = chosen_settings(PRESET if preset is None else preset, **options)
+    if frames:
+        dream_into_film(image, net, targets, out, settings, aim, film, net_settings, quiet=quiet, as_json=as_json, resume=resume)
+        return
     network, repeat, source = open_network(net, settings.size, **net_settings)
     if explore:
         plan = plan_explore(network, image, targets or None, settings)

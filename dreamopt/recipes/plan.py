@@ -133,6 +133,8 @@ class Plan:
         Where the job came from: source, load and command, fit for JSON. It decides nothing.
     recipe : {"render", "dream"}
         The command that makes it.
+    original : InitImage or None
+        What blending, colours and the outside of a mask are taken from, where it is another than the init image: a film's frame.
     """
 
     samples: tuple[Sample, ...]
@@ -146,6 +148,7 @@ class Plan:
     project_every_step: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     recipe: str = "render"
+    original: InitImage | None = field(default=None, repr=False)
 
     def __hash__(self) -> int:
         return hash(self.key)
