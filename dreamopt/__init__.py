@@ -18,17 +18,31 @@ _HOME = {
     "Objective": "dreamopt.objective",
     "Problem": "dreamopt.problem",
     "Regularizer": "dreamopt.regularizer",
+    "dream": "dreamopt.recipes",
     "load_net": "dreamopt.network",
     "render": "dreamopt.recipes",
 }
 
-__all__ = ["Channel", "ClassScore", "Network", "Neuron", "Objective", "Problem", "Regularizer", "__version__", "load_net", "render"]
+__all__ = [
+    "Channel",
+    "ClassScore",
+    "Network",
+    "Neuron",
+    "Objective",
+    "Problem",
+    "Regularizer",
+    "__version__",
+    "dream",
+    "load_net",
+    "render",
+]
 
 if TYPE_CHECKING:
     from dreamopt.network import Network, load_net
     from dreamopt.objective import Objective
     from dreamopt.objectives import Channel, ClassScore, Neuron
     from dreamopt.problem import Problem
+    from dreamopt.recipes.dream import dream
     from dreamopt.recipes.render import render
     from dreamopt.regularizer import Regularizer
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dreamopt.cli.echo import echo, echo_json, echo_path
+from dreamopt.cli.job import job_options, print_job, run_job
 from dreamopt.cli.net import net_options, open_network, whole_number
 from dreamopt.errors import printable
 
 if TYPE_CHECKING:
-    from dreamopt.recipes import Plan, Rendered
+    from dreamopt.recipes import Plan
 
 
 def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tuple[int, int] | None:
@@ -30,13 +30,14 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
 
 def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str) -> str:
     """Return the command that makes a plan's images again: every setting said, no default left to a later version."""
-    words = ["dreamopt", "render", "--net", net or "tiny", *option_words(repeat)]
+    described = plan.describe()["settings"]
+    image = [_as_argument(described.pop("init"))] if plan.recipe == "dream" else []
+    words = ["dreamopt", plan.recipe, *image, "--net", net or "tiny", *option_words(repeat)]
     targets, variants = _targets(plan)
     for target in targets:
         words += ["--target", target]
     if variants > 1:
         words += ["--variants", str(variants)]
-    described = plan.describe()["settings"]
     height, width = described.pop("size")
     words += ["--size", f"{width}x{height}", "--jitter", "0", "--blur", "0"]
     del described["default_size"]
@@ -49,6 +50,11 @@ def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], 
     words += ["--set", f"stages={json.dumps(stages)}"] if stages else []
     words += ["--set", f"init_noise={init_noise}"] if init_noise else []
     return shlex.join([*words, *option_words(described), "-o", out])
+
+
+def _as_argument(path: str) -> str:
+    """Return a path as it is given without an option's name."""
+    return f"./{path}" if path.startswith("-") else path
 
 
 def option_words(values: Mapping[str, Any]) -> list[str]:
@@ -94,7 +100,7 @@ SETTINGS_OPTIONS = (
     ),
     click.option("--steps", type=int, help="Steps of the optimizer, in each octave or stage.  [default: 256]"),
     click.option("--optimizer", metavar="TEXT", help="adam; ascent: DeepDream's normalised ascent; or another.  [default: adam]"),
-    click.option("--lr", type=float, help="Grey levels per step.  [default: 4 for adam, 2 for ascent]"),
+    click.option("--lr", "--step-size", "lr", type=float, help="Grey levels per step.  [default: 4 for adam, 2 for ascent]"),
     click.option("--seed", type=int, help="Of the start and the transforms.  [default: 0]"),
     click.option("--parametrization", metavar="TEXT", help="What is searched: fourier, pixels, or another.  [default: fourier]"),
     click.option("--noise", type=float, help="Noise at the start, in grey levels.  [default: 4 for fourier, 10 for pixels]"),
@@ -162,16 +168,7 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], **options: A
 )
 @click.option("--variants", default=1, show_default=True, type=click.IntRange(min=1), help="Images of each target.")
 @settings_options
-@click.option(
-    "--checkpoint",
-    "every",
-    type=click.IntRange(min=0),
-    metavar="STEPS",
-    help="Write a checkpoint every N steps; 0: never.  [default: every 30 s]",
-)
-@click.option("--resume", is_flag=True, help="Resume an interrupted render, with the same options.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths.")
+@job_options
 @net_options
 def command(
     net: str | None,
@@ -191,11 +188,8 @@ def command(
     there, and from where a crash left it.
     """
     from dreamopt.cli.net import NET_KEYS
-    from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.recipes import plan_render
     from dreamopt.recipes.output import check_output
-    from dreamopt.recipes.render import run_plan
-    from dreamopt.recipes.store import FolderStore
 
     check_output(out)
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
@@ -204,46 +198,5 @@ def command(
     plan = plan_render(network, targets, settings, variants=variants)
     command = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
-    # With --resume, 0 is no reason to lose what is under way.
-    keeps = every != 0 or resume
-    seconds = 30.0 if keeps and not every else None
-    with (
-        FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=network_title(source)) as store,
-        interruptible() as stop,
-        rendering(quiet, len(plan.samples), plan.total_steps) as report,
-    ):
-        rendered = run_plan(plan, network, store=store, callbacks=[report], stop=stop)
-        if not rendered:
-            raise KeyboardInterrupt
-        sheet = store.finish(rendered)
-    if as_json:
-        results = [_json(one) for one in rendered]
-        echo_json({"pictures": results, "sheet": None if sheet is None else str(sheet)})
-    else:
-        for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
-            echo_path(path)
-    for one in rendered:
-        if one.dead is not None:
-            echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
-        for what in ("stopped", "setback"):
-            if one.metadata.get(what):
-                echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
-    interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(plan.samples)
-    if interrupted:
-        resumable = " --resume goes on." if keeps else ""
-        echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{resumable}", err=True)
-        click.get_current_context().exit(130)
-
-
-def _json(rendered: "Rendered") -> dict[str, Any]:
-    from dreamopt.image.channels import channels_path
-
-    paths = {"path": str(rendered.path)}
-    if rendered.path is not None and "channels_file" in rendered.metadata:
-        paths["channels_path"] = str(channels_path(rendered.path))
-    return paths | dict(rendered.metadata)
-
-
-def network_title(source: Mapping[str, Any]) -> str:
-    """Return what a sheet says above its images."""
-    return str(source["net"])
+    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume)
+    print_job(plan, rendered, sheet, as_json, resumable=every != 0 or resume)

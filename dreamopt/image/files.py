@@ -134,6 +134,25 @@ def read_image(path: str | Path, size: Sequence[int] | None = None) -> RGBImage:
     return rgb
 
 
+def rgb_array(image: npt.ArrayLike) -> RGBImage:
+    """Return an image (H, W, 3) or (H, W), RGB or grey, 0 to 255, as (H, W, 3) of uint8; numbers that are not whole are rounded.
+
+    Raises
+    ------
+    ImageError
+        For an array of another shape, and for values that are not finite.
+    """
+    try:
+        array = np.asarray(image)
+        numbers = array.dtype.kind in "uif"
+    except (TypeError, ValueError) as problem:
+        raise ImageError(f"an image is an array of numbers, not {shown(image)}") from problem
+    if not numbers or array.ndim not in (2, 3) or not array.size or (array.ndim == 3 and array.shape[2] != 3):
+        raise ImageError(f"an image is an array (H, W, 3) or (H, W) of numbers from 0 to 255, not {array.shape} of {array.dtype}")
+    array = covering(array, array.shape[:2])
+    return array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=2)
+
+
 def read_png(path: str | Path) -> RGBImage:
     """Read an image of `write_png` back as it was written: (H, W, 3), or (H, W, 4) where it has opacity.
 

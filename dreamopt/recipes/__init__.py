@@ -1,7 +1,8 @@
 """Recipes: a job is resolved into a plan, executed batch by batch, and stored."""
 
+from dreamopt.recipes.dream import dream, plan_dream
 from dreamopt.recipes.execute import execute, execute_batch
-from dreamopt.recipes.plan import Plan, plan_render
+from dreamopt.recipes.plan import InitImage, Plan, plan_render
 from dreamopt.recipes.render import render
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.replay import replay
@@ -12,15 +13,18 @@ from dreamopt.recipes.targets import Sample, expand
 
 __all__ = [
     "FolderStore",
+    "InitImage",
     "Plan",
     "Rendered",
     "Sample",
     "Settings",
     "Stage",
     "Store",
+    "dream",
     "execute",
     "execute_batch",
     "expand",
+    "plan_dream",
     "plan_render",
     "render",
     "replay",

@@ -33,7 +33,13 @@ Stop = Callable[[], bool] | None
 
 
 def execute(
-    plan: Plan, network: Network, *, store: Store | None = None, callbacks: Sequence[Callback] = (), stop: Stop = None
+    plan: Plan,
+    network: Network,
+    *,
+    store: Store | None = None,
+    callbacks: Sequence[Callback] = (),
+    stop: Stop = None,
+    memory: int | None = None,
 ) -> Iterator[Rendered]:
     """Make a plan's images, batch by batch; each batch is in the store before the next begins.
 
@@ -50,6 +56,8 @@ def execute(
         Called with a `dreamopt.optimize.Progress` after each step of each batch.
     stop : callable, optional
         Asked after each step; once it returns True, the running batch ends with the best it had and no other begins.
+    memory : int, optional
+        The most bytes that the net's values may take: larger images are computed in tiles. It does not change the images but for rounding.
 
     Yields
     ------
@@ -61,7 +69,10 @@ def execute(
     OutOfMemoryError
         If the images and the net's values take more memory than is free, with what would fit.
     """
-    require_room(plan, network)
+    if memory is None:
+        require_room(plan, network)
+    else:
+        network = network.tiled(memory)
     if store is not None:
         store.open(plan)
     unsaved: list[tuple[int, list[Rendered]]] = []
@@ -237,8 +248,11 @@ def _run_stages(
             continue
         results.append(result)
         cut = result.interrupted or (stopped and (result.steps < stage.steps or not final))
-        images = result.best_images if cut else result.images
+        # A render's best; a dream's last, which is the furthest from the photograph.
+        images = result.best_images if cut and plan.recipe == "render" else result.images
         if cut:
+            if levels is not None and not final:
+                images = carry_over(images, (*plan.stages[: number + 1], plan.stages[-1]), number + 1, [*levels[: number + 1], levels[-1]])
             break
     assert images is not None
     return _Outcome(results[0], results[-1], images, sum(result.steps for result in results), cut)

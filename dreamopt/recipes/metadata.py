@@ -112,9 +112,11 @@ LOAD: Mapping[str, Form] = {
 """The options that loaded the net, as `dreamopt.cli.net` writes them; which of them count is for `dreamopt.recipes.replay` to say."""
 _NET = record({"weights_sha256": _DIGEST}, rest="kept")
 _PROVENANCE: Mapping[str, Form] = {"source": mapped(forms.anything, 1000), "load": record({}, LOAD), "command": text()}
+RECIPES = ("render", "dream")
+"""The commands whose images can be made again from their metadata."""
 _PLAN: Mapping[str, Form] = {
     "format": whole(Range(FORMAT, FORMAT)),
-    "recipe": choice("render"),
+    "recipe": choice(*RECIPES),
     "batch": listed(_PART, least=1),
     "targets": listed(_PART, least=1),
     "labels": listed(optional(_NAME), least=1),
@@ -195,7 +197,7 @@ def checked_image(metadata: Any, what: str = "the image") -> dict[str, Any]:
     recipe, number_of = (metadata.get(name) for name in ("recipe", "format"))
     if recipe == "sheet":
         raise UsageError(f"{what} is a contact sheet; replay one of the images in the folder beside it, or run its command again")
-    if recipe != "render" or "batch" not in metadata or "settings" not in metadata:
+    if recipe not in RECIPES or "batch" not in metadata or "settings" not in metadata:
         raise UsageError(f"{what} was not made by dreamopt render, or by a version that did not write down enough to make it again")
     if isinstance(number_of, int) and not isinstance(number_of, bool) and number_of > FORMAT:
         version = metadata.get("dreamopt", "a later version")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image.channels import all_shown, shown_as
-from dreamopt.image.files import read_image
+from dreamopt.image.files import read_image, rgb_array
 from dreamopt.image.parametrization import Parametrization, parse_parametrization
 from dreamopt.network import Network
 from dreamopt.network.network import kind_of
@@ -53,18 +53,39 @@ class InitImage:
         (H, W, 3).
     pixels : bytes
         RGB, 0 to 255.
+    is_file : bool
+        Whether it was read from a file; else ``path`` is but a name, and the sha256 that of the pixels.
     """
 
     path: str
     sha256: str
     shape: tuple[int, int, int]
     pixels: bytes = field(repr=False)
+    is_file: bool = True
 
     @classmethod
     def open(cls, path: str, size: int | tuple[int, int] | None = None) -> InitImage:
         """Return the image of a file; with a size to start from, (H, W), a JPEG above the limit of pixels is decoded reduced."""
         image = read_image(path, (size, size) if isinstance(size, int) else size)
         return cls(path, file_sha256(path), (image.shape[0], image.shape[1], image.shape[2]), image.tobytes())
+
+    @classmethod
+    def of(cls, array: Any, name: str = "array") -> InitImage:
+        """Return the image of an array (H, W, 3) or (H, W), RGB or grey, 0 to 255; ``name`` stands for its file in the metadata.
+
+        Raises
+        ------
+        ImageError
+            For an array of another kind.
+
+        Examples
+        --------
+        >>> InitImage.of(np.zeros((4, 6), dtype=np.uint8), "frame 7").shape
+        (4, 6, 3)
+        """
+        image = rgb_array(array)
+        pixels = np.ascontiguousarray(image).tobytes()
+        return cls(name, hashlib.sha256(pixels).hexdigest(), (image.shape[0], image.shape[1], image.shape[2]), pixels, is_file=False)
 
     def array(self) -> NDArray[np.uint8]:
         """Return the image, (H, W, 3), RGB, uint8."""
@@ -97,6 +118,8 @@ class Plan:
         Whether images are turned into parameters and back at every step, as format 1 did.
     provenance : mapping
         Where the job came from: source, load and command, fit for JSON. It decides nothing.
+    recipe : {"render", "dream"}
+        The command that makes it.
     """
 
     samples: tuple[Sample, ...]
@@ -284,6 +307,7 @@ def _fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "stages": stages_of(settings, pair(settings)),
         "restarts": tuple(Restart(parse_parametrization(text), *rest) for text, *rest in metadata["restarts"]),
         "project_every_step": metadata.get("project_every_step", False),
+        "recipe": metadata["recipe"],
     }
 
 
@@ -328,17 +352,35 @@ def plan_render(
     >>> len(plan.samples), plan.batches, plan.stages[0].size
     (4, ((0,), (1, 2, 3)), (32, 32))
     """
+    settings = checked_job(network, settings)
+    init = None if settings.init is None else InitImage.open(settings.init, settings.size)
+    return resolve(network, read_targets(network, targets, settings.size), settings, init, variants=variants)
+
+
+def checked_job(network: Network, settings: Settings | None, recipe: str = "render") -> Settings:
+    """Return a job's settings, the default ones for None; UsageError where the net cannot be optimized, or takes no image."""
     check_kind("network", network, Network, "a network of dreamopt.load_net")
     settings = Settings() if settings is None else check_kind("settings", settings, Settings, "a Settings")
     network.require_optimizable()
     if not network.has_image_input:
         raise UsageError(
-            f"the net's input '{network.input_name}' is {kind_of(network.input_shape)}, and render makes images: optimize it in Python "
+            f"the net's input '{network.input_name}' is {kind_of(network.input_shape)}, and {recipe} makes images: optimize it in Python "
             "with dreamopt.Problem and dreamopt.optimize.run, which take any number of axes (docs/inputs.md)"
         )
     _check_one_init(settings)
-    objectives = read_targets(network, targets, settings.size)
-    init = None if settings.init is None else InitImage.open(settings.init, settings.size)
+    return settings
+
+
+def resolve(
+    network: Network,
+    objectives: Sequence[Objective],
+    settings: Settings,
+    init: InitImage | None,
+    *,
+    variants: int = 1,
+    recipe: str = "render",
+) -> Plan:
+    """Return the plan of objectives that were read, and of a decoded init image: its size is chosen, its stages and batches made."""
     size = choose_size(network, settings, objectives, None if init is None else (init.shape[0], init.shape[1]))
     stages = stages_of(settings, size)
     channels = shown_as(settings.channels, network.input_shape[0], stages[-1].size)
@@ -354,6 +396,7 @@ def plan_render(
         init=init,
         inputs=_inputs(network, objectives, settings, stages, init),
         net=_plain(network.describe()),
+        recipe=recipe,
     )
 
 
@@ -396,7 +439,7 @@ def _inputs(
 ) -> dict[str, str]:
     parts = [*objectives, settings.parametrization, *stages]
     names = [*getattr(network, "files", ()), *input_paths(parts)]
-    read = {} if init is None else {init.path: init.sha256}
+    read = {} if init is None or not init.is_file else {init.path: init.sha256}
     return read | hashes(name for name in names if name not in read)
 
 

@@ -106,6 +106,7 @@ def run_plan(
     store: Store | None = None,
     callbacks: Sequence[Callback] = (),
     stop: Callable[[], bool] | None = None,
+    memory: int | None = None,
 ) -> list[Rendered]:
     """Make a plan's images in the order of its samples; fewer when interrupted, by ``stop`` or Ctrl-C between two runs.
 
@@ -117,7 +118,7 @@ def run_plan(
     rendered: list[Rendered] = []
     try:
         # One by one: those that are finished count, also where the next batch is interrupted.
-        rendered.extend(execute(plan, network, store=store, callbacks=callbacks, stop=stop))
+        rendered.extend(execute(plan, network, store=store, callbacks=callbacks, stop=stop, memory=memory))
     except KeyboardInterrupt:  # between two runs; a run ends with its best by itself
         if not rendered:
             raise

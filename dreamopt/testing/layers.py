@@ -21,6 +21,9 @@ from dreamopt.testing.kind import PartError, require, require_close
 MANY = 100
 """Numbers that are too many to be moved one by one by finite differences: all of them move, along random directions."""
 
+ROOM = 16
+"""Rows and columns by which maps are larger than the examples', where crops of them are looked at."""
+
 
 @dataclass(frozen=True)
 class LayerBench:
@@ -188,6 +191,44 @@ def counts_multiply_adds(bench: LayerBench) -> None:
     )
 
 
+def depends_on_what_lies_within_its_reach(bench: LayerBench) -> None:
+    """Require that a crop of the bottoms gives the whole map's values at all places whose reach lies in the crop.
+
+    The maps are larger than the example's by `ROOM`, the crops begin where the strides have a window, and touch no border, one, or both.
+    """
+    reach = bench.layer.reach(bench.example.shapes)
+    if reach is None:
+        return
+    maps = [_larger(x, i) for i, x in enumerate(bench.bottoms)]
+    if any(x.dim() != 4 for x in maps):
+        return
+    whole, compared = bench.forward(maps), 0
+    for axis in (0, 1):
+        stride, up, length = reach.stride[axis], reach.up[axis], min(x.shape[2 + axis] for x in maps)
+        for first, left_out in ((0, 0), (0, 5), (2 * stride, 0), (2 * stride, 4)):
+            crops = [x.narrow(2 + axis, first, x.shape[2 + axis] - left_out - first) for x in maps]
+            for crop, top in zip(bench.forward(crops), whole, strict=True):
+                for place in range(crop.shape[2 + axis]):
+                    o = place + first // stride * up
+                    low, high = reach.needed(axis, o, o + 1)
+                    if (low >= first or first == 0) and (high <= length - left_out or left_out == 0):
+                        where = f"place {o} of axis {2 + axis} has another value in a crop from {first} to {length - left_out}"
+                        what = f"{where}; reach() is {reach}"
+                        require_close(crop.select(2 + axis, place), top.select(2 + axis, o), what, rtol=1e-12, atol=1e-12)
+                        compared += 1
+    require(compared > 0, f"no place of a map of {tuple(maps[0].shape)} has all of its reach, {reach}, in a crop")
+
+
+def _larger(x: Tensor, i: int) -> Tensor:
+    """Return numbers as x's, in a map that is larger by `ROOM`."""
+    if x.dim() != 4:
+        return x
+    rows, columns = x.shape[2] + ROOM, x.shape[3] + ROOM
+    places = torch.randint(x.numel(), (*x.shape[:2], rows, columns), generator=torch.Generator().manual_seed(i))
+    # No two equal numbers in a window, of which a maximum would pass its gradient to either.
+    return x.flatten()[places] * (1 + 1e-3 * torch.linspace(0, 1, places.numel(), dtype=x.dtype).reshape(places.shape))
+
+
 Check = Callable[[LayerBench], None]
 CHECKS: tuple[Check, ...] = (
     computes_what_shape_says,
@@ -197,6 +238,7 @@ CHECKS: tuple[Check, ...] = (
     has_the_gradient_of_finite_differences,
     computes_sample_by_sample,
     counts_multiply_adds,
+    depends_on_what_lies_within_its_reach,
 )
 """What every layer type promises, for each of its examples."""
 

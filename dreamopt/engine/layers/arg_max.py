@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, text
 
 
@@ -38,6 +38,11 @@ class ArgMax(Layer):
             axis = axis_of(self, p.axis, b)
             return [(*b[:axis], p.top_k, *b[axis + 1 :])]
         return [(b[0], 2 if p.out_max_val else 1, p.top_k, *(1 for _ in b[3:]))]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that the largest channel at a place depends on that place."""
+        p = self.param.argmax_param
+        return POINTWISE if p.HasField("axis") and axis_of(self, p.axis, bottoms[0]) == 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Find the largest."""

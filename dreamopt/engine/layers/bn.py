@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape, Weight
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import text
 from dreamopt.schema.caffe_pb2 import FillerParameter
 
@@ -76,14 +76,25 @@ class BN(Layer):
             self.fail(f"the bottom has shape {text(bottoms[0])}, but the net was made for {self.channels} channels on axis 1")
         return [bottoms[0]]
 
+    @property
+    def _is_stored(self) -> bool:
+        """Whether the statistics are those of the weights, not the batch's own."""
+        p = self.param.bn_param
+        if self.segnet:
+            return bool(p.bn_mode == p.INFERENCE)
+        return bool(p.moving_average) and self.phase == "TEST" if self.moving else True
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that with stored statistics each place depends on the one at its place."""
+        return POINTWISE if self._is_stored else None
+
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Normalise, scale and shift."""
         p, x = self.param.bn_param, bottoms[0]
         scale, shift, *stored = (w.reshape(-1, *[1] * (x.dim() - 2)) for w in weights)
         if self.segnet and p.bn_mode == p.INFERENCE:
             return [x * scale + shift]
-        uses_stored = p.moving_average and self.phase == "TEST" if self.moving else not self.segnet
-        if not uses_stored:
+        if not self._is_stored:
             axes = [axis for axis in range(x.dim()) if axis != 1]
             var, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
         else:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape, Weight
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import axis_of, text
 from dreamopt.schema.caffe_pb2 import FillerParameter
 
@@ -47,6 +47,10 @@ class ChannelFilter(Layer):
         if len({b[self.axis] for b in bottoms}) > 1:
             self.fail(f"the bottoms have shapes {', '.join(map(text, bottoms))}; they need as many channels (axis {self.axis})")
         return [(*b[: self.axis], self.param.filter_param.num_output, *b[self.axis + 1 :]) for b in bottoms]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that each place depends on the one at its place, where channels are picked."""
+        return POINTWISE if self.axis == 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Pick the channels."""

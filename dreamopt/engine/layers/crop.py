@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import MAP, Example, Layer, Shape
+from dreamopt.engine.layer import MAP, Example, Layer, Reach, Shape
 from dreamopt.engine.layers._axes import axis_of, text
 
 
@@ -40,6 +40,13 @@ class Crop(Layer):
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Return the cut shape."""
         return [tuple(n for _, n in self.cuts(bottoms[0], bottoms[1]))]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that a place depends on the one ``offset`` further on in the first bottom; the second has the place itself."""
+        if len(bottoms[0]) != 4:
+            return None
+        down, right = (offset for offset, _ in self.cuts(bottoms[0], bottoms[1])[2:])
+        return Reach((down + 1, right + 1))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Cut the first bottom."""

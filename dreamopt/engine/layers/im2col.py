@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits
-from dreamopt.engine.layer import Example, Layer, Shape, Weight, count
+from dreamopt.engine.layer import Example, Layer, Reach, Shape, Weight, count
 from dreamopt.engine.layers._axes import axis_of, text
 from dreamopt.engine.layers._spatial import Windows, check_padded, read_windows
 
@@ -46,6 +46,11 @@ class Im2col(Layer):
         if len(b) != axis + 3 or min(out) < 1:
             self.fail(f"the bottom of shape {text(b)} does not fit kernel {text(w.kernel)}, pad {text(w.pad)}")
         return [(*b[:axis], b[axis] * count(w.kernel), *out)]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say how the windows move."""
+        w = self.windows
+        return Reach((w.extent(0), w.extent(1)), (w.stride[0], w.stride[1]), (w.pad[0], w.pad[1])) if self.axis == 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Cut the windows out."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -62,6 +62,14 @@ class Interp(Layer):
         if self.fixed:
             return [(*bottoms[0][:2], p.height, p.width)]
         return [(*bottoms[0][:2], *((d - 1) // p.shrink_factor * p.zoom_factor + 1 for d in left))]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that with a zoom alone each row depends on the two around it; else where rows lie depends on how many there are."""
+        p = self.param.interp_param
+        if len(bottoms) == 2 or self.fixed or p.pad_beg or p.pad_end or p.shrink_factor != 1:
+            return None
+        z = p.zoom_factor
+        return Reach((2 * z - 1, 2 * z - 1), pad=(z - 1, z - 1), up=(z, z))
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Cut, and interpolate."""

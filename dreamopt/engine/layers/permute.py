@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape
 from dreamopt.engine.layers._axes import text
 
 
@@ -34,6 +34,10 @@ class Permute(Layer):
     def shape(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """Permute the shape."""
         return [tuple(bottoms[0][axis] for axis in self.order(len(bottoms[0])))]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that where rows and columns stay, each place depends on the one at its place."""
+        return POINTWISE if len(bottoms[0]) == 4 and self.order(4)[2:] == [2, 3] and self.order(4)[0] == 0 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Permute the values."""

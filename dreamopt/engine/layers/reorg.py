@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape, Weight
+from dreamopt.engine.layer import Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 
 
@@ -39,6 +39,11 @@ class Reorg(Layer):
         if c % (s * s) or (not p.reverse and (h % s or w % s)):
             self.fail(f"the bottom has shape {text(bottoms[0])}; stride {s} has to divide height and width, its square the channels")
         return [(n, c // (s * s), h * s, w * s) if p.reverse else (n, c * s * s, h // s, w // s)]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say how far the squares lie apart; the other way round, places and channels are mixed."""
+        s = self.param.reorg_param.stride
+        return Reach((s, s), up=(s, s)) if self.param.reorg_param.reverse or s == 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Move the values."""

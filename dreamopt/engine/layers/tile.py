@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dreamopt.engine.layer import Example, Layer, Shape, Weight
+from dreamopt.engine.layer import POINTWISE, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import axis_of
 
 
@@ -29,6 +29,10 @@ class Tile(Layer):
         p, b = self.param.tile_param, bottoms[0]
         axis = axis_of(self, p.axis, b)
         return [(*b[:axis], b[axis] * p.tiles, *b[axis + 1 :])]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say that copies of channels depend on the place itself."""
+        return POINTWISE if axis_of(self, self.param.tile_param.axis, bottoms[0]) == 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Copy."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits
-from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 from dreamopt.engine.layers._places import scatter
 
@@ -78,6 +78,14 @@ class Unpooling(Layer):
         if min(size) < 1:
             self.fail(f"the top would be {text(size)}; allowed is 1 and more")
         return [(*bottoms[0][:2], *size)]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say how the windows move; a mask counts places of the whole map, and a size given is the whole map's."""
+        p = self.param.unpooling_param
+        if len(bottoms) == 2 or p.HasField("unpool_size") or p.HasField("unpool_h"):
+            return None
+        stride = (self.stride[0], self.stride[1])
+        return Reach((1, 1) if p.unpool == p.MAX else (self.kernel[0], self.kernel[1]), up=stride)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Put the values where they belong."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dreamopt.engine.caffe_traits import CaffeTraits
-from dreamopt.engine.layer import MAP, Example, Layer, Shape, Weight
+from dreamopt.engine.layer import MAP, Example, Layer, Reach, Shape, Weight
 from dreamopt.engine.layers._axes import same_rank, text
 from dreamopt.engine.layers._places import scatter
 
@@ -77,6 +77,10 @@ class Upsample(Layer):
         if len(bottoms) == 2 and bottoms[0] != bottoms[1]:
             self.fail(f"the bottom has shape {text(bottoms[0])}, the mask {text(bottoms[1])}; they have to be equal")
         return [(*bottoms[0][:2], *self.size(bottoms[0]))]
+
+    def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
+        """Say how far the squares lie apart; a mask counts places of the whole map, and a size given is the whole map's."""
+        return Reach((self.scale[0], self.scale[1]), up=(self.scale[0], self.scale[1])) if len(bottoms) == 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Put the values where they belong."""

@@ -22,6 +22,7 @@ from dreamopt.errors import LONGEST_MESSAGE, DreamoptError, DreamoptWarning
 from tests.support.fuzzing.formats import mutate
 from tests.support.fuzzing.samples import samples_of
 from tests.support.readers import READERS
+from tests.support.resident import peak
 
 SECONDS = 20
 """The longest a file may be read."""
@@ -149,12 +150,8 @@ def _where(error: BaseException) -> str:
 
 
 def _peak() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    own, children = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    with contextlib.suppress(OSError, IndexError):
-        # On Linux ru_maxrss begins at what the process was that started this one; VmHWM begins at zero.
-        own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
-    return max(own, children) * unit
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return max(peak(), children)
 
 
 def _resident() -> int:
@@ -185,16 +182,16 @@ def main(scratch: Path) -> None:
             cases.sample(name)
     _limit_memory()
     print(json.dumps({"ready": True}), file=answers, flush=True)
-    warm, peak = _resident(), _peak()
+    warm, most = _resident(), _peak()
     for line in sys.stdin:
         case = json.loads(line)
         path = Path(case["path"]) if "path" in case else cases.write(case["reader"], case["seed"], case["number"])
         faulthandler.dump_traceback_later(SECONDS - 2, file=stacks)
         answer = read(case["reader"], path, watch, printed)
         faulthandler.cancel_dump_traceback_later()
-        before, peak = peak, _peak()
-        if peak > before and peak - warm > max(MEMORY, 20 * path.stat().st_size):
-            answer.setdefault("faults", []).append(f"memory: {(peak - warm) / 2**20:.0f} MiB")
+        before, most = most, _peak()
+        if most > before and most - warm > max(MEMORY, 20 * path.stat().st_size):
+            answer.setdefault("faults", []).append(f"memory: {(most - warm) / 2**20:.0f} MiB")
             answer["spent"] = True
         print(json.dumps(answer), file=answers, flush=True)
 

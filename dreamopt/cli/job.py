@@ -1,0 +1,99 @@
+"""Running a plan from the command line: its progress, its files, and what is printed of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dreamopt.cli.echo import echo, echo_json, echo_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dreamopt.network import Network
+    from dreamopt.optimize import Progress
+    from dreamopt.recipes import Plan, Rendered
+
+JOB_OPTIONS = (
+    click.option(
+        "--checkpoint",
+        "every",
+        type=click.IntRange(min=0),
+        metavar="STEPS",
+        help="Write a checkpoint every N steps; 0: never.  [default: every 30 s]",
+    ),
+    click.option("--resume", is_flag=True, help="Resume an interrupted job, with the same options."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress and no notes."),
+    click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths."),
+)
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that `run_job` takes, and ``--json``."""
+    for option in reversed(JOB_OPTIONS):
+        command = option(command)
+    return command
+
+
+def run_job(
+    plan: "Plan",
+    network: "Network",
+    out: str,
+    *,
+    quiet: bool,
+    every: int | None,
+    resume: bool,
+    memory: int | None = None,
+    callbacks: Sequence[Callable[["Progress"], bool | None]] = (),
+) -> tuple[list["Rendered"], "Path | None"]:
+    """Run a plan into its files with progress, Ctrl-C and checkpoints; return its images, and the path of the sheet if there is one."""
+    from dreamopt.cli.progress import interruptible, rendering
+    from dreamopt.recipes.render import run_plan
+    from dreamopt.recipes.store import FolderStore
+
+    # With --resume, 0 is no reason to lose what is under way.
+    seconds = 30.0 if (every != 0 or resume) and not every else None
+    with (
+        FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=network_title(plan.provenance["source"])) as store,
+        interruptible() as stop,
+        rendering(quiet, len(plan.samples), plan.total_steps) as report,
+    ):
+        rendered = run_plan(plan, network, store=store, callbacks=[report, *callbacks], stop=stop, memory=memory)
+        if not rendered:
+            raise KeyboardInterrupt
+        return rendered, store.finish(rendered)
+
+
+def print_job(plan: "Plan", rendered: Sequence["Rendered"], sheet: "Path | None", as_json: bool, resumable: bool) -> None:
+    """Print a job's files, or its results as JSON, and what is to be said of them; exit with 130 where it was interrupted."""
+    if as_json:
+        results = [_json(one) for one in rendered]
+        echo_json({"pictures": results, "sheet": None if sheet is None else str(sheet)})
+    else:
+        for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
+            echo_path(path)
+    for one in rendered:
+        if one.dead is not None:
+            echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
+        for what in ("stopped", "setback"):
+            if one.metadata.get(what):
+                echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
+    interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(plan.samples)
+    if interrupted:
+        more = " --resume goes on." if resumable else ""
+        echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{more}", err=True)
+        click.get_current_context().exit(130)
+
+
+def _json(rendered: "Rendered") -> dict[str, Any]:
+    from dreamopt.image.channels import channels_path
+
+    paths = {"path": str(rendered.path)}
+    if rendered.path is not None and "channels_file" in rendered.metadata:
+        paths["channels_path"] = str(channels_path(rendered.path))
+    return paths | dict(rendered.metadata)
+
+
+def network_title(source: Mapping[str, Any]) -> str:
+    """Return what a sheet says above its images."""
+    return str(source["net"])

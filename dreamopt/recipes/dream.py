@@ -1,0 +1,180 @@
+"""Dream: what layers see in an image is strengthened in it, octave by octave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from dreamopt.errors import ShapeError, UsageError
+from dreamopt.network import Network
+from dreamopt.objective import Objective, Sum, terms
+from dreamopt.optimize import Callback
+from dreamopt.parts.arguments import check_kind
+from dreamopt.recipes.plan import InitImage, Plan, checked_job, resolve
+from dreamopt.recipes.preset import resolve_settings
+from dreamopt.recipes.render import run_plan
+from dreamopt.recipes.rendered import Rendered
+from dreamopt.recipes.settings import Settings, names
+from dreamopt.recipes.stages import fits, stages_of
+from dreamopt.recipes.store import Store
+from dreamopt.recipes.targets import read_targets
+
+PRESET = "deepdream2015"
+"""The settings of a dream where nothing else is said."""
+Targets = str | Objective | Sequence[str | Objective]
+
+
+def dream(
+    network: Network,
+    image: str | os.PathLike[str] | InitImage | ArrayLike,
+    targets: Targets | None = None,
+    settings: Settings | None = None,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
+    stop: Callable[[], bool] | None = None,
+    store: Store | None = None,
+    memory: int | None = None,
+    **changes: Any,
+) -> Rendered:
+    r"""Strengthen in an image what layers of a net see in it.
+
+    With the published settings this is DeepDream: gradient ascent on :math:`\tfrac12 \sum a^2` of a layer's activations a, from small to
+    large, each octave beginning with the image at its size and the detail that the octave before added.
+
+    Parameters
+    ----------
+    network : Network
+        From `dreamopt.load_net`.
+    image : path or array
+        A file, or (H, W, 3) RGB or (H, W) grey, 0 to 255. The dream has its size unless the settings have one.
+    targets : str, Objective, or a sequence of them
+        A layer's name (``"inception_4c/output"``) stands for its energy; any other objective goes too. Several are one objective, their
+        sum, in one pass up to the topmost: ``["2*inception_3b/output", "inception_4c/output"]``.
+    settings : Settings, optional
+        Everything else; by default those of the preset ``deepdream2015``.
+    provenance, callbacks, stop, store
+        As for `dreamopt.render`.
+    memory : int, optional
+        The most bytes that the net's values may take; larger images are computed in tiles (`dreamopt.Network.tiled`).
+    **changes
+        Arguments of `Settings`, for instance ``octaves=6``, ``steps=20``.
+
+    Returns
+    -------
+    Rendered
+        With ``interrupted`` set, and the image as far as it was, after ``stop`` or Ctrl-C.
+
+    Raises
+    ------
+    TargetError
+        For a layer or unit that the network does not have.
+    ShapeError
+        For an image that is too small for the layers or the octaves.
+    DeadGradientError
+        When the gradient is zero at the start.
+
+    References
+    ----------
+    .. [1] Mordvintsev, Olah, Tyka, "Inceptionism", 2015; google/deepdream, ``dream.ipynb``.
+
+    Examples
+    --------
+    >>> import dreamopt, numpy as np
+    >>> photo = np.random.default_rng(0).integers(0, 256, (48, 60, 3))
+    >>> one = dreamopt.dream(dreamopt.load_net(), photo, "mixed3", octaves=2, steps=1)
+    >>> one.image.shape
+    (48, 60, 3)
+    """
+    unknown = sorted(set(changes) - set(names()))
+    if unknown:
+        raise UsageError(f"dream has no setting {unknown[0]!r}; it has {', '.join(names())}")
+    if settings is not None:
+        check_kind("settings", settings, Settings, "a Settings")
+        settings = settings.with_changes(changes) if changes else settings
+    else:
+        settings = resolve_settings(PRESET, changes)
+    if provenance is not None:
+        check_kind("provenance", provenance, Mapping, "a mapping")
+    if store is not None:
+        check_kind("store", store, Store, "a Store")
+    plan = replace(plan_dream(network, image, targets, settings), provenance=dict(provenance or {}))
+    if store is None:
+        [one] = run_plan(plan, network, callbacks=callbacks, stop=stop, memory=memory)
+        return one
+    try:
+        [one] = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop, memory=memory)
+        store.finish([one])
+    finally:
+        store.close()
+    return one
+
+
+def plan_dream(
+    network: Network,
+    image: str | os.PathLike[str] | InitImage | ArrayLike,
+    targets: Targets | None = None,
+    settings: Settings | None = None,
+) -> Plan:
+    """Resolve a dream into a plan of one image; parameters as those of `dream`.
+
+    Returns
+    -------
+    Plan
+        For `dreamopt.recipes.execute`.
+
+    Examples
+    --------
+    >>> import dreamopt, numpy as np
+    >>> plan = plan_dream(dreamopt.load_net(device="cpu"), np.zeros((48, 60, 3)), ["2*mixed3", "conv2:7"])
+    >>> plan.samples[0].text, [stage.size for stage in plan.stages]
+    ('2*mixed3 + conv2:7', [(17, 22), (24, 31), (34, 43), (48, 60)])
+    """
+    settings = checked_job(network, resolve_settings(PRESET, {}) if settings is None else settings, "dream")
+    if settings.init is not None:
+        raise UsageError(f"a dream begins with its image, so that init ({settings.init}) cannot be given beside it")
+    init = image if isinstance(image, InitImage) else _opened(image, settings)
+    size = init.shape[:2] if settings.size is None else settings.size
+    settings = replace(settings, init=init.path, size=size)
+    if targets is None:
+        targets = chosen_layer(network, settings)
+    objective = together(read_targets(network, targets, size))
+    require_fit(network, settings, objective)
+    return resolve(network, [objective], settings, init, recipe="dream")
+
+
+def together(objectives: Sequence[Objective]) -> Objective:
+    """Return one objective, the sum of several."""
+    return objectives[0] if len(objectives) == 1 else Sum(tuple(term for objective in objectives for term in terms(objective)))
+
+
+def chosen_layer(network: Network, settings: Settings) -> str:
+    """Return the layer that is dreamed of where none is named."""
+    raise UsageError("name a layer to dream of, for instance -t inception_4c/output (dreamopt inspect lists the net's)")
+
+
+def require_fit(network: Network, settings: Settings, objective: Objective) -> None:
+    """Refuse an image that is too small for the objective's layers or for the octaves.
+
+    Raises
+    ------
+    ShapeError
+        With what would fit.
+    """
+    size = network.item_shape(settings.size)[1:]
+    stages = stages_of(settings, (size[0], size[1]))
+    if settings.octaves == 1 and not settings.stages and not fits(network, settings, [objective], stages[0].size):
+        for layer in objective.layers:
+            network.shape_of(layer, stages[0].size)  # which says what does not fit
+        raise ShapeError(f"an image of {size[1]} x {size[0]} pixels does not reach up to {objective}")
+
+
+def _opened(image: str | os.PathLike[str] | ArrayLike, settings: Settings) -> InitImage:
+    if isinstance(image, str | Path | os.PathLike):
+        return InitImage.open(os.fspath(image), settings.size)
+    return InitImage.of(image)
