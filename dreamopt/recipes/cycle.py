@@ -83,11 +83,11 @@ def gradient_scales(network: Network, plan: Plan, objectives: Sequence[Objective
         return (1.0,)
     assert plan.init is not None
     stage = plan.stages[0]
-    image = resized(network.from_rgb(plan.init.array()), stage.size, order=1)
+    image = resized(network.from_rgb(plan.init.array())[None], stage.size, order=1)
     scales = []
     for objective in objectives:
         bound = bind_target(network, objective, stage.size)
-        problem = Problem(network, bound, stage.size, parametrization=plan.parametrization)
+        problem = Problem(network, bound, size=stage.size, parametrization=plan.parametrization)
         params = problem.clip(problem.parametrization.params(image, problem.space))
         size = float(problem.evaluate(params).image_gradient.abs().mean())
         if not size > 0:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from dreamopt.errors import UsageError
-from dreamopt.film.motion import Motion
+from dreamopt.film.motion import Motion, composed
 from dreamopt.parts.calls import parse_value
 from dreamopt.parts.checks import FRACTION, POSITIVE, Range, check_flag, check_number, check_scheduled, several, shown
 from dreamopt.parts.part import literal
@@ -17,8 +19,10 @@ from dreamopt.parts.schedule import Number, StepContext, at
 _FACTOR = Range(0.01, 100)
 _CLOSES = 8.0
 """How small the image is where it appears again in a zoom that closes."""
-_SHORT = 2.0
+_SHORT = 3.0
 """Seconds of the transition of a film that closes without much of a zoom."""
+EDGE = 0.4
+"""Over which part of half a side the one that appears fades into the frame."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +104,45 @@ class ZoomSettings:
         x, y = (at(one, context) / self.fps for one in self.shift)
         return Motion(at(self.zoom, context) ** (1 / self.fps), at(self.rotate, context) / self.fps, (x, y))
 
-    def closing(self) -> int:
-        """Return over how many frames before the first one the image appears again in a film that closes; 0 in others."""
+    @cached_property
+    def closing(self) -> tuple[int, int]:
+        """Over how many frames the first frame appears again in a film that closes, and for how many of these it only grows clearer.
+
+        A zoom lets it appear while it is small, where few see it; without much of a zoom it takes its time.
+        """
         if not self.loop:
-            return 0
+            return 0, 0
         most, grown = self.frames // 2, 1.0
         for count in range(1, most + 1):
             grown *= self.motion(self.frames + 1 - count).zoom
             if grown >= _CLOSES:
-                return count
-        return most if grown > _CLOSES / 2 else max(1, min(most, round(_SHORT * self.fps)))
+                return count, math.ceil(count / 3)
+        if grown >= 0.4 * _CLOSES:
+            return most, math.ceil(most / 3)
+        count = max(1, min(most, round(_SHORT * self.fps)))
+        return count, count
+
+    def from_here(self, left: int) -> Motion:
+        """Return the motion through the last so many frames and into the first."""
+        return composed(self.motion(number) for number in range(self.frames + 1 - left, self.frames + 1))
+
+    def share(self, left: int) -> float:
+        """Return which part of a frame that is so many before the first is taken from the one that appears in it, 0 to 1.
+
+        The rest is carried on from the frame before, so that the parts of all frames together let what was there go in a smooth step.
+        """
+        count, appears = self.closing
+        if left > count:
+            return 0.0
+        place = count + 1 - left
+        if place > appears:
+            return 1.0
+        gone, before = (smooth(one / (appears + 1)) for one in (place, place - 1))
+        return 1 - (1 - gone) / (1 - before)
+
+    def edge(self, left: int) -> float:
+        """Return how far beyond its own edge the one that appears reaches, mirrored, in halves of its sides: 0 while it is small."""
+        return EDGE * (1 - left / (self.closing[0] + 1)) ** 4
 
     def describe(self) -> dict[str, Any]:
         """Return all settings fit for JSON, schedules as strings."""
