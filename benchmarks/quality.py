@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import dreamopt
 from benchmarks.cases import shared
-from dreamopt.image.files import covering, write_png
+from dreamopt.image.files import covering, write_image
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.image.spectrum import magnitudes
 from dreamopt.image.transform import parse_transforms
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             Section([_shown(one.image, size) for one in rendered], [one.sample.text for one in rendered], text)
             for text, rendered, _ in found
         ]
-        write_png(Path(asked.out), contact_sheet(sections, columns=len(asked.targets)))
+        write_image(Path(asked.out), contact_sheet(sections, columns=len(asked.targets)))
 
 
 def _shown(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

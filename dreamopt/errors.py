@@ -17,6 +17,7 @@
     ├── OutOfMemoryError         more memory than is free, on any device; a MemoryError too
     ├── BackendError             a backend or device that is missing, or failed
     ├── ImageError               an image that cannot be read or written
+    ├── FilmError                a film that cannot be read or written
     ├── ModelError               the catalogue of public models, a download, a checksum
     ├── TrustError               what a file asks for, and only a user may allow: files to open, programs to run
     └── UsageError               arguments that contradict each other or are out of range
@@ -97,6 +98,10 @@ class BackendError(DreamoptError):
 
 class ImageError(DreamoptError):
     """An image that cannot be read or written."""
+
+
+class FilmError(DreamoptError):
+    """A film that cannot be read or written."""
 
 
 class ModelError(DreamoptError):

@@ -11,6 +11,7 @@ from dreamopt.regularizers.l1 import L1 as L1
 from dreamopt.regularizers.l2 import L2 as L2
 from dreamopt.regularizers.linf import Linf as Linf
 from dreamopt.regularizers.lp_norm import LpNorm as LpNorm
+from dreamopt.regularizers.masked import Masked as Masked
 from dreamopt.regularizers.mean_colour import MeanColour as MeanColour
 from dreamopt.regularizers.norm_ball import NormBall as NormBall
 from dreamopt.regularizers.range_clip import RangeClip as RangeClip
@@ -37,6 +38,7 @@ __all__ = [
     "L2",
     "Linf",
     "LpNorm",
+    "Masked",
     "MeanColour",
     "NormBall",
     "RangeClip",

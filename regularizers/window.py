@@ -40,6 +40,11 @@ class Window(Projection):
 
     projection: Projection
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether the projection within does."""
+        return self.projection.looks_back
+
     def __post_init__(self) -> None:
         if not isinstance(self.projection, Projection):
             raise RegularizerError(f"Window takes a projection, as in window(gaussian_blur(0.5)), not {self.projection!r}")
@@ -54,5 +59,6 @@ class Window(Projection):
             top, bottom, left, right = gradient_bounding_box(context.gradient[item])
             if bottom > top and right > left:
                 box = (slice(item, item + 1), slice(None), slice(top, bottom), slice(left, right))
-                changed[box] = self.projection(image[box], replace(context, gradient=context.gradient[box]))
+                before = None if context.before is None else context.before[box]
+                changed[box] = self.projection(image[box], replace(context, gradient=context.gradient[box], before=before))
         return changed

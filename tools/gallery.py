@@ -19,7 +19,7 @@ from PIL import Image
 import dreamopt
 from benchmarks.cases import shared
 from benchmarks.quality import held_out, spectrum, variation
-from dreamopt.image.files import covering, write_png
+from dreamopt.image.files import covering, write_image
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.image.spectrum import image_files
 from dreamopt.recipes.preset import preset, presets, resolve_settings
@@ -172,7 +172,7 @@ def of_regularizers(network: dreamopt.Network) -> None:
         return
     pictures, circle = [], Path(tempfile.mkdtemp()) / "circle.png"
     down, across = np.mgrid[-1 : 1 : SMALL * 1j, -1 : 1 : SMALL * 1j]
-    write_png(circle, np.repeat(((np.hypot(down, across) < 0.8) * 255).astype(np.uint8)[..., None], 3, 2))
+    write_image(circle, np.repeat(((np.hypot(down, across) < 0.8) * 255).astype(np.uint8)[..., None], 3, 2))
     for name in REGULARIZERS:
         text = name.replace("circle.png", str(circle))
         settings = {"parametrization": "pixels", "optimizer": "ascent", "transforms": (), "blur": 0.0}

@@ -28,6 +28,13 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
     return sides[0] if len(sides) == 1 else (sides[1], sides[0])
 
 
+def _strength(_: click.Context, __: click.Parameter, text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
 def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str) -> str:
     """Return the command that makes a plan's images again: every setting said, no default left to a later version."""
     described = plan.describe()["settings"]
@@ -38,8 +45,15 @@ def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], 
         words += ["--target", target]
     if variants > 1:
         words += ["--variants", str(variants)]
-    height, width = described.pop("size")
-    words += ["--size", f"{width}x{height}", "--jitter", "0", "--blur", "0"]
+    return shlex.join([*words, *settings_words(described), "-o", out])
+
+
+def settings_words(described: dict[str, Any]) -> list[str]:
+    """Return settings, as `Settings.describe` describes them, as the words that say them."""
+    words, size = [], described.pop("size")
+    if size is not None:
+        words += ["--size", f"{size[1]}x{size[0]}" if isinstance(size, list) else str(size)]
+    words += ["--jitter", "0", "--blur", "0"]
     del described["default_size"]
     stages, init_noise = described.pop("stages"), described.pop("init_noise")
     for name, option in (("regularizers", "--regularizer"), ("transforms", "--transform")):
@@ -49,7 +63,7 @@ def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], 
         words += [] if texts else ["--set", f"{name}=[]"]
     words += ["--set", f"stages={json.dumps(stages)}"] if stages else []
     words += ["--set", f"init_noise={init_noise}"] if init_noise else []
-    return shlex.join([*words, *option_words(described), "-o", out])
+    return [*words, *option_words(described)]
 
 
 def _as_argument(path: str) -> str:
@@ -125,8 +139,25 @@ SETTINGS_OPTIONS = (
     click.option("--octave-scale", type=float, help="Ratio of their sizes.  [default: 1.4]"),
     click.option("--stretch", is_flag=True, default=None, help="Show the image with its contrast stretched."),
     click.option("--transparency", is_flag=True, default=None, help="Transparent where the summed gradient is zero."),
+    click.option("--mask", metavar="FILE", help="An image: change what is white in it alone, and what is grey by parts."),
+    click.option("--strength", callback=_strength, metavar="NUMBER|FILE", help="How much of each step is taken, 0 to 1.  [default: 1]"),
+    click.option("--original-colors", is_flag=True, default=None, help="Show the luminance in the colours of --init."),
+    click.option("--blend", type=float, metavar="PART", help="How much of --init is shown in the image, 0 to 1.  [default: 0]"),
+    click.option("--contrast", type=float, metavar="PERCENTILE", help="Show this percentile of the levels as white, as 99.98."),
+    click.option(
+        "--octave",
+        "octave_settings",
+        multiple=True,
+        metavar="SETTINGS",
+        help="Repeatable, from the smallest octave on: 'steps=20 jitter=16 layer=conv3', or target='2*conv3 + conv4:7'.",
+    ),
     click.option(
         "--channels", metavar="HOW", help="How channels are shown: auto, colour, planes, flow, or their numbers, as 2,1,0.  [default: auto]"
+    ),
+    click.option(
+        "--depth",
+        type=click.Choice(["auto", "8", "16"]),
+        help="Bits of each sample written.  [default: auto: of a dream its image's, else 8]",
     ),
     click.option("--batch-size", type=int, help="Targets optimized together; a matter of speed and memory.  [default: 8]"),
 )
@@ -139,11 +170,16 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def chosen_settings(preset: str | None, assignments: Sequence[str], **options: Any) -> Any:
+def chosen_settings(preset: str | None, assignments: Sequence[str], octave_settings: Sequence[str] = (), **options: Any) -> Any:
     """Return the settings of a preset (or the default ones), with what the options say instead."""
-    from dreamopt.recipes.preset import resolve_settings
+    from dreamopt.recipes.preset import preset as preset_named
+    from dreamopt.recipes.preset import read_stage, resolve_settings
 
     given = {key: value for key, value in options.items() if value is not None and value != ()}
+    if octave_settings:
+        given["stages"] = [read_stage(text) for text in octave_settings]
+        if options.get("octaves") is None:
+            given["octaves"] = max(len(octave_settings), preset_named(preset).settings.octaves if preset is not None else 1)
     return resolve_settings(preset, given, assignments)
 
 
@@ -163,8 +199,8 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], **options: A
     "--out",
     default="dreamopt.png",
     show_default=True,
-    metavar="FILE.png",
-    help="The image; of several targets the contact sheet, beside a folder of the same name with one image each.",
+    metavar="FILE",
+    help="The image, .png or .tif; of several targets the contact sheet, beside a folder of the same name with one image each.",
 )
 @click.option("--variants", default=1, show_default=True, type=click.IntRange(min=1), help="Images of each target.")
 @settings_options

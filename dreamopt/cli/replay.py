@@ -18,9 +18,14 @@ NAMED = ("weights", "labels", "mean", "device", "backend", "python", "cache", "a
 DEFAULTS = {"device": "auto", "backend": "auto"}
 
 
+def _beside(image: Path) -> Path:
+    """Return where the new image of an image goes."""
+    return image.with_name(f"{image.stem}-replay{image.suffix if image.suffix.lower() in ('.tif', '.tiff') else '.png'}")
+
+
 @click.command("replay")
-@click.argument("image", metavar="IMAGE.png")
-@click.option("-o", "--out", metavar="FILE.png", help="The new image.  [default: IMAGE-replay.png]")
+@click.argument("image", metavar="IMAGE")
+@click.option("-o", "--out", metavar="FILE", help="The new image, .png or .tif.  [default: IMAGE-replay.png]")
 @click.option("--net", metavar="PROTOTXT|NAME", help="The net, where it is no net by name and does not lie beside the image.")
 @click.option("--init", metavar="FILE", help="The image that was started from; likewise.")
 @click.option("--file", "files", multiple=True, metavar="FILE", help="Repeatable. Another file that was read; likewise.")
@@ -40,7 +45,7 @@ def command(
     import numpy as np
 
     from dreamopt.cli.progress import interruptible, rendering
-    from dreamopt.image.files import read_metadata, read_png
+    from dreamopt.image.files import read_metadata, read_written
     from dreamopt.recipes.inputs import RecordedInputs
     from dreamopt.recipes.metadata import checked_image
     from dreamopt.recipes.output import check_output
@@ -49,7 +54,7 @@ def command(
     from dreamopt.recipes.replay import differences, net_of, replay
 
     metadata = checked_image(read_metadata(image), image)
-    path = check_output(Path(image).with_name(Path(image).stem + "-replay.png") if out is None else out)
+    path = check_output(_beside(Path(image)) if out is None else out)
     given = {name: value for name, value in options.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
 
     def remedy(needs: Mapping[tuple[str, str], str]) -> str:
@@ -71,8 +76,10 @@ def command(
     if rendered.interrupted:
         click.echo("dreamopt: interrupted; the image holds the best so far.", err=True)
         click.get_current_context().exit(130)
-    before = read_png(image)
-    far = int(np.abs(before.astype(int) - rendered.image).max()) if before.shape == rendered.image.shape else 255
+    before = read_written(image)
+    same_kind = (before.shape, before.dtype) == (rendered.image.shape, rendered.image.dtype)
+    far = float(np.abs(before.astype(int) - rendered.image).max()) if same_kind else 255.0
+    far = far / 257 if same_kind and before.dtype == np.uint16 else far
     reasons = differences(metadata, network, inputs)
-    result = "the same pixels" if far == 0 else f"differs by up to {far} grey levels"
+    result = "the same pixels" if far == 0 else f"differs by up to {far:.4g} grey levels"
     echo(f"dreamopt: {result}{' (' + '; '.join(reasons) + ')' if reasons else ''}.", err=True)

@@ -55,7 +55,7 @@ def _planes(picture: NDArray[Any], space: ImageSpace) -> NDArray[np.float64]:
         array = array[..., None]
     if array.ndim == 3 and array.shape[2] in (1, 3) and list(array.shape[:2]) != size:
         photograph = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array
-        array = covering(np.clip(np.rint(photograph), 0, 255).astype(np.uint8), size)
+        array = covering(photograph, size)
     if list(array.shape[:2]) == size and array.ndim == 3 and array.shape[2] in (1, 3, channels):
         return np.ascontiguousarray(planes_of(array, channels, space.order))
     fit = f"give (H, W, C) = {(*size, channels)}, or a photograph (H, W, 3) of any size"

@@ -1,65 +1,125 @@
-"""What each of Pillow's modes is shown as: one rule for each, to red, green and blue of 0 to 255."""
+"""What each of Pillow's modes is shown as: one rule for each, to red, green and blue of 8 or 16 bits, or grey levels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from dreamopt.image.profile import ProfileError, read_profile
+
 RGBImage = npt.NDArray[np.uint8]
-_STRIP = 2**20  # pixels that are converted at a time, so that an image is in memory once and a little
-_ORIENTATION = 0x0112
+Levels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+STRIP = 2**20  # pixels that are converted at a time, so that an image is in memory once and a little
+ORIENTATION = 0x0112
 _WITH_OPACITY = {"LA": "RGBA", "La": "LA", "PA": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"}
 _USUAL_WHITE = (1, 255, 65535)
 _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 262, 258, 339  # tags of TIFF
 
 
-def rgb_of(image: Image.Image) -> RGBImage:
+@dataclass(eq=False)
+class Samples:
+    """An image's numbers.
+
+    Parameters
+    ----------
+    colours : ndarray, (H, W, 3)
+        Red, green and blue: uint8; uint16, 65535 being white; or float32, grey levels with white at 255.
+    opacity : ndarray, (H, W), or None
+        Of the same type, as much as white being opaque; None for an image that is opaque.
+    notes : list of str
+        What of the file is not kept, as sentences about it.
+    profile : bytes or None
+        The ICC profile that the colours are of; None for sRGB.
+    orientation : int
+        The EXIF orientation that was applied, 1 where there was none.
+    """
+
+    colours: npt.NDArray[Any]
+    opacity: npt.NDArray[Any] | None
+    notes: list[str]
+    profile: bytes | None = None
+    orientation: int = 1
+
+    def upright(self, orientation: Any) -> Samples:
+        """Return the image turned and mirrored as EXIF, or TIFF, says: its orientation, 1 to 8; anything else turns nothing."""
+        opacity = None if self.opacity is None else _upright(self.opacity, orientation)
+        known = orientation if orientation in range(1, 9) else 1
+        return Samples(_upright(self.colours, orientation), opacity, self.notes, self.profile, known)
+
+
+def white_of(dtype: np.dtype[Any]) -> int:
+    """Return what is white among samples of a type.
+
+    >>> white_of(np.dtype(np.uint16))
+    65535
+    """
+    return 65535 if dtype == np.uint16 else 255
+
+
+def as_levels(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return samples of `Samples` as grey levels 0 to 255 with their fraction."""
+    return np.asarray(samples / 257.0 if samples.dtype == np.uint16 else samples, np.float32)
+
+
+def samples_of(image: Image.Image) -> Samples:
     r"""Return an image of any mode as red, green and blue, upright.
 
-    Grey is repeated; palettes are looked up; opacity is laid on white. Numbers of more than 8 bits are
+    Grey is repeated; palettes are looked up; opacity is kept apart. Whole numbers of 16 bits (PNG, PPM, JPEG 2000, unsigned TIFF) stay as
+    they are. Other numbers of more than 8 bits are grey levels
 
-    .. math:: \operatorname{round}(255 \, (v - b) / (w - b))
+    .. math:: 255 \, (v - b) / (w - b)
 
-    cut to 0 to 255. In files of 16 bits (PNG, PPM, JPEG 2000, unsigned TIFF) b = 0 and w = 65535 (of 12 bits: 4095). For others, whole
-    numbers of 32 bits and floating point, b = 0 and w is the first of 1, 255 and 65535 that no pixel exceeds, above that the highest
-    value; where there are negative values, b is the lowest and w the highest. NaN is shown as b.
+    cut to 0 to 255. In files of 12 bits b = 0 and w = 4095. For others, whole numbers of 32 bits and floating point, b = 0 and w is the
+    first of 1, 255 and 65535 that no pixel exceeds, above that the highest value; where there are negative values, b is the lowest and w
+    the highest. NaN is shown as b.
 
     Parameters
     ----------
     image : PIL.Image.Image
         Of mode 1, L, LA, La, P, PA, RGB, RGBA, RGBa, RGBX, CMYK, YCbCr, LAB, HSV, I, I;16 (L, B, N) or F. The EXIF orientation is
-        applied; profiles and gamma are not.
-
-    Returns
-    -------
-    ndarray, (H, W, 3), uint8
-        RGB.
+        applied, and the profile of ink; other profiles go with the samples.
 
     Examples
     --------
-    >>> rgb_of(Image.fromarray(np.array([[0, 0.5, 1]], np.float32))).tolist()
-    [[[0, 0, 0], [128, 128, 128], [255, 255, 255]]]
+    >>> samples_of(Image.fromarray(np.array([[0, 0.5, 1]], np.float32))).colours.tolist()
+    [[[0.0, 0.0, 0.0], [127.5, 127.5, 127.5], [255.0, 255.0, 255.0]]]
     """
     transparent = _transparent(image)
     image.load()
-    convert = _conversion(image, transparent)
+    notes: list[str] = []
+    convert = _conversion(image, transparent, notes)
     width, height = image.size
-    shown = np.empty((height, width, 3), np.uint8)
-    rows = max(1, _STRIP // width)
+    colours = opacity = None
+    rows = max(1, STRIP // width)
     for top in range(0, height, rows):
-        shown[top : top + rows] = convert(image.crop((0, top, width, min(top + rows, height))))
-    return upright(shown, _orientation(image))
+        shown, clear = convert(image.crop((0, top, width, min(top + rows, height))))
+        if colours is None:
+            colours = np.empty((height, width, 3), shown.dtype)
+        colours[top : top + rows] = shown
+        if clear is not None:
+            opacity = np.full((height, width), white_of(shown.dtype), shown.dtype) if opacity is None else opacity
+            opacity[top : top + rows] = clear
+    assert colours is not None
+    return Samples(colours, opacity, notes, profile_of(image)).upright(orientation_of(image))
 
 
-def _orientation(image: Image.Image) -> Any:
+def orientation_of(image: Image.Image) -> Any:
+    """Return what the EXIF of an image says of its orientation."""
     try:
-        return image.getexif().get(_ORIENTATION, 1)
+        return image.getexif().get(ORIENTATION, 1)
     except Exception:  # whatever Pillow stumbles over; the pixels are whole, and many programs write damaged EXIF
         return 1
+
+
+def profile_of(image: Image.Image) -> bytes | None:
+    """Return an image's ICC profile, where its colours are still those of the profile once they are red, green and blue."""
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and profile and image.mode not in {"CMYK", "LAB"} else None
 
 
 def _transparent(image: Image.Image) -> Any:
@@ -70,89 +130,126 @@ def _transparent(image: Image.Image) -> Any:
     if isinstance(value, int):
         # Grey of 1, 2 and 4 bits is spread over 0 to 255, the transparent one is not.
         return value * {"1": 255, "L;2": 85, "L;4": 17}.get(raw, 1)
-    if isinstance(value, tuple) and raw == "RGB;16B":
-        return tuple(v >> 8 for v in value)  # as Pillow cuts the pixels
     return value
 
 
-def _conversion(image: Image.Image, transparent: Any) -> Callable[[Image.Image], npt.NDArray[Any]]:
-    """Return what makes a strip of an image RGB."""
+_Strip = tuple[npt.NDArray[Any], npt.NDArray[Any] | None]
+
+
+def _conversion(image: Image.Image, transparent: Any, notes: list[str]) -> Callable[[Image.Image], _Strip]:
+    """Return what makes colours and their opacity of a strip of an image."""
     mode = image.mode
     if mode == "F" or mode.split(";")[0] == "I":
-        return _deep(image, transparent)
+        return _deep(image, transparent, notes)
     if mode == "LAB":
         to_srgb = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
-        return lambda strip: np.asarray(ImageCms.applyTransform(strip, to_srgb))
-    if mode == "CMYK" and image.format in {"JPEG", "MPO"} and "adobe" not in image.info:
-        # Adobe writes ink turned round, and Pillow takes every JPEG for one of Adobe's.
-        return lambda strip: np.asarray(Image.fromarray(255 - np.asarray(strip), "CMYK").convert("RGB"))
+        return lambda strip: (np.asarray(ImageCms.applyTransform(strip, to_srgb)), None)
+    if mode == "CMYK":
+        return _ink(image, notes)
     if mode in _WITH_OPACITY:
-        return lambda strip: _on_white(np.asarray(strip.convert(_WITH_OPACITY[mode]).convert("RGBA")))
+        return lambda strip: _apart(strip.convert(_WITH_OPACITY[mode]).convert("RGBA"))
     if transparent is not None and mode in {"1", "L", "RGB"}:
-        return lambda strip: _without(np.asarray(strip.convert("RGB")), transparent)
+        return lambda strip: without(np.asarray(strip.convert("RGB")), transparent)
     if transparent is not None and mode == "P":
-        return lambda strip: _on_white(np.asarray(strip.convert("RGBA")))
-    return lambda strip: np.asarray(strip.convert("RGB"))
+        return lambda strip: _apart(strip.convert("RGBA"))
+    return lambda strip: (np.asarray(strip.convert("RGB")), None)
 
 
-def _on_white(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-    opacity = rgba[..., 3:].astype(np.uint32)
-    return (rgba[..., :3] * opacity + 255 * (255 - opacity) + 127) // 255
+def _ink(image: Image.Image, notes: list[str]) -> Callable[[Image.Image], _Strip]:
+    # Adobe writes ink turned round, and Pillow takes every JPEG for one of Adobe's.
+    turned = image.format in {"JPEG", "MPO"} and "adobe" not in image.info
+    profile = image.info.get("icc_profile")
+    to_srgb: Any = None
+    if profile:
+        try:
+            found = read_profile(profile)
+            if found.space != "CMYK":
+                raise ProfileError(f"it is of {found.space} colours")
+            to_srgb = found.transform("CMYK")
+            notes.append("its ink was brought to sRGB by its colour profile, at 8 bits, and the profile is not kept")
+        except ProfileError as problem:
+            notes.append(f"its colour profile is not applied: {problem}")
 
-
-def _without(rgb: npt.NDArray[np.uint8], transparent: int | tuple[int, ...]) -> npt.NDArray[Any]:
-    """Return pixels with those of the transparent colour white."""
-    return np.where((rgb == np.array(transparent)).all(-1, keepdims=True), 255, rgb)
-
-
-def _deep(image: Image.Image, transparent: Any) -> Callable[[Image.Image], npt.NDArray[Any]]:
-    """Return the conversion of numbers of more than 8 bits."""
-    tags: Any = getattr(image, "tag_v2", {})
-    bits = (*tags.get(_BITS, ()), 16)[0]
-    unsigned = image.mode == "I" and bits == 32 and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1 and image.format == "TIFF"
-
-    def values(strip: Image.Image) -> npt.NDArray[np.float64]:
-        numbers = np.asarray(strip)
-        return (numbers.view(np.uint32) if unsigned else numbers).astype(np.float64)
-
-    if image.mode.startswith("I;16") or (image.format in {"PNG", "PPM", "JPEG2000"} and image.mode == "I"):
-        black, white = 0.0, 4095.0 if bits == 12 else 65535.0
-    else:
-        black, white = _range(image, values)
-
-    def convert(strip: Image.Image) -> npt.NDArray[Any]:
-        numbers = values(strip)
-        grey = brightness(numbers, black, white)
-        if tags.get(_PHOTOMETRIC) == 0:
-            grey = 1.0 - grey
-        if isinstance(transparent, int):
-            grey[numbers == transparent] = 1.0
-        return np.rint(255.0 * grey)[..., None]
+    def convert(strip: Image.Image) -> _Strip:
+        ink = Image.fromarray(255 - np.asarray(strip), "CMYK") if turned else strip
+        return np.asarray(ink.convert("RGB") if to_srgb is None else ImageCms.applyTransform(ink, to_srgb)), None
 
     return convert
 
 
-def _range(image: Image.Image, values: Callable[[Image.Image], npt.NDArray[np.float64]]) -> tuple[float, float]:
+def _apart(image: Image.Image) -> _Strip:
+    rgba = np.asarray(image)
+    return rgba[..., :3], rgba[..., 3]
+
+
+def without(colours: npt.NDArray[Any], transparent: int | tuple[int, ...]) -> _Strip:
+    """Return colours (H, W, 3), and their opacity: none for those of the transparent colour."""
+    same = (colours == np.array(transparent)).all(-1)
+    return colours, np.where(same, 0, white_of(colours.dtype)).astype(colours.dtype)
+
+
+def _deep(image: Image.Image, transparent: Any, notes: list[str]) -> Callable[[Image.Image], _Strip]:
+    """Return the conversion of numbers of more than 8 bits."""
+    tags: Any = getattr(image, "tag_v2", {})
+    bits = (*tags.get(_BITS, ()), 16)[0]
+    unsigned = image.mode == "I" and bits == 32 and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1 and image.format == "TIFF"
+    inverted = tags.get(_PHOTOMETRIC) == 0
+
+    def values(strip: Image.Image) -> npt.NDArray[Any]:
+        numbers = np.asarray(strip)
+        return numbers.view(np.uint32) if unsigned else numbers
+
+    whole = image.mode.startswith("I;16") or (image.format in {"PNG", "PPM", "JPEG2000"} and image.mode == "I")
+    if whole and bits != 12:
+        black, white = 0.0, 65535.0
+    elif whole:
+        black, white = 0.0, 4095.0
+    else:
+        black, white = _range(image, values, notes)
+
+    def convert(strip: Image.Image) -> _Strip:
+        numbers = values(strip)
+        if whole and bits != 12:
+            grey = np.clip(numbers, 0, 65535).astype(np.uint16)
+            grey = 65535 - grey if inverted else grey
+        else:
+            part = brightness(numbers.astype(np.float64), black, white)
+            grey = (255.0 * (1.0 - part if inverted else part)).astype(np.float32)
+        colours = np.repeat(grey[..., None], 3, -1)
+        if not isinstance(transparent, int):
+            return colours, None
+        return colours, np.where(numbers == transparent, 0, white_of(colours.dtype)).astype(colours.dtype)
+
+    return convert
+
+
+def _range(image: Image.Image, values: Callable[[Image.Image], npt.NDArray[Any]], notes: list[str]) -> tuple[float, float]:
     """Return what is black and what is white among numbers whose file does not say so."""
     lowest, highest = 0.0, 0.0
-    rows = max(1, _STRIP // image.width)
+    rows = max(1, STRIP // image.width)
     for top in range(0, image.height, rows):
-        numbers = values(image.crop((0, top, image.width, min(top + rows, image.height))))
+        numbers = values(image.crop((0, top, image.width, min(top + rows, image.height)))).astype(np.float64)
         finite = numbers[np.isfinite(numbers)]
         if finite.size:
             lowest, highest = min(lowest, float(finite.min())), max(highest, float(finite.max()))
-    return usual_range(lowest, highest)
+    return usual_range(lowest, highest, notes)
 
 
-def usual_range(lowest: float, highest: float) -> tuple[float, float]:
+def usual_range(lowest: float, highest: float, notes: list[str] | None = None) -> tuple[float, float]:
     """Return what is black and what is white among numbers from a lowest, at most 0, to a highest, whose file does not say so.
+
+    Where that is no usual range, a sentence is added to the notes.
 
     >>> usual_range(0, 0.75), usual_range(0, 200), usual_range(-1, 1)
     ((0.0, 1.0), (0.0, 255.0), (-1, 1))
     """
-    if lowest < 0:
-        return lowest, highest
-    return 0.0, next((float(white) for white in _USUAL_WHITE if highest <= white), highest)
+    white = next((float(white) for white in _USUAL_WHITE if highest <= white), None)
+    if lowest >= 0 and white is not None:
+        return 0.0, white
+    if notes is not None:
+        black = f"{lowest:.4g}" if lowest < 0 else "0"
+        notes.append(f"its numbers go beyond 0 to 1, 255 or 65535: {black} is shown as black and {highest:.4g} as white")
+    return (lowest, highest) if lowest < 0 else (0.0, highest)
 
 
 def brightness(numbers: npt.NDArray[np.float64], black: float, white: float) -> npt.NDArray[np.float64]:
@@ -162,8 +259,7 @@ def brightness(numbers: npt.NDArray[np.float64], black: float, white: float) -> 
     return np.clip((finite / 2 - black / 2) / (white / 2 - black / 2), 0.0, 1.0)
 
 
-def upright(image: RGBImage, orientation: Any) -> RGBImage:
-    """Return an image turned and mirrored as EXIF, or TIFF, says: its orientation, 1 to 8; anything else turns nothing."""
+def _upright(image: npt.NDArray[Any], orientation: Any) -> npt.NDArray[Any]:
     if orientation in (5, 6, 7, 8):
         image = image.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

@@ -34,8 +34,8 @@ FORMATS = (
     "TGA",
 )
 """The formats that are read, by Pillow's names (MPO is read as JPEG). Of those that it knows besides, some run programs: EPS does."""
-MOST_PIXELS = 2**26
-"""Pixels of the largest image that is decoded where the environment says nothing else: 8192 x 8192, within 1 GB of memory."""
+MOST_PIXELS = 2**27
+"""Pixels of the largest image that is decoded where the environment says nothing else: 14,000 x 9,500, within 2 GB of memory."""
 VARIABLE = "DREAMOPT_IMAGE_PIXELS"
 """The variable of the environment that sets another limit."""
 LARGEST_FILE = 2**30
@@ -112,7 +112,7 @@ def quiet(library: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_stderr() -> Iterator[None]:
+def without_stderr() -> Iterator[None]:
     """Let nothing reach the process's standard error: libtiff writes there what it thinks of a file, past Python."""
     try:
         saved = os.dup(2)
@@ -142,7 +142,7 @@ def _opened(stream: BinaryIO, name: str, size: Sequence[int] | None) -> Iterator
             with Image.open(stream, formats=FORMATS) as image:
                 Image.MAX_IMAGE_PIXELS = most
                 _check(image, stream, name, size, most)
-                with _without_stderr() if image.format == "TIFF" else contextlib.nullcontext():
+                with without_stderr() if image.format == "TIFF" else contextlib.nullcontext():
                     yield image
         except DreamoptError:
             raise

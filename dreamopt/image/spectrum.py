@@ -17,6 +17,7 @@ from torch.nn import functional
 from dreamopt.errors import ImageError
 from dreamopt.image.colour import LUMINANCE
 from dreamopt.image.files import covering, read_image
+from dreamopt.image.modes import Levels
 from dreamopt.parts.npy import read_npy
 
 PHOTOGRAPHS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
@@ -100,7 +101,7 @@ def _enough(size: tuple[int, int]) -> tuple[int, int]:
     return (-(-3 * size[0] // 2), -(-3 * size[1] // 2))
 
 
-def _cuttings(picture: NDArray[np.uint8], size: tuple[int, int]) -> list[NDArray[np.float64]]:
+def _cuttings(picture: Levels, size: tuple[int, int]) -> list[NDArray[np.float64]]:
     """Return the whole image and its four overlapping corners, each scaled to the size."""
     height, width = picture.shape[:2]
     tall, wide = max(1, 2 * height // 3), max(1, 2 * width // 3)

@@ -1,7 +1,12 @@
-"""TIFF files that Pillow does not read, through tifffile: colours of 32 and 64 bits, planes of 16, floating point of 16 and 64."""
+"""TIFF files that Pillow does not read, through tifffile: colours of 32 and 64 bits, planes of 16, floating point of 16 and 64.
+
+What tifffile does not unpack (LZW, without its imagecodecs) is unpacked by OpenCV, where that is installed.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 from typing import Any
 
@@ -10,77 +15,164 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from dreamopt.image.modes import RGBImage, brightness, upright, usual_range
-from dreamopt.image.opening import most_pixels, quiet
+from dreamopt.errors import ImageError
+from dreamopt.image.modes import STRIP, Samples, brightness, usual_range, white_of
+from dreamopt.image.opening import LARGEST_FILE, most_pixels, quiet, without_stderr
+from dreamopt.parts.reading import open_regular
 
-_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_STRIP = 2**20
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""What a TIFF file begins with."""
 _GREY, _RGB = (0, 1), 2
-_BITS, _PLANES, _ORIENTATION = 258, 284, 274
+_PREMULTIPLIED, _NO_OPACITY = 1, 0
+_BITS, _PLANES, _ORIENTATION, _PROFILE, _DESCRIPTION = 258, 284, 274, 34675, 270
 
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
     """Return whether a regular file begins as a TIFF does."""
     with open(path, "rb") as stream:
-        return stream.read(4) in _MAGIC
+        return stream.read(4) in MAGIC
 
 
 def is_misread(image: Image.Image) -> bool:
-    """Return whether Pillow takes the samples of an opened TIFF for bytes though they are longer: planes that are not compressed."""
-    if not isinstance(image, TiffImageFile) or image.tag_v2.get(_PLANES) != 2 or not image.tile or image.tile[0][0] != "raw":
+    """Return whether Pillow takes the samples of an opened TIFF for bytes though they are longer: planes one after the other."""
+    if not isinstance(image, TiffImageFile) or image.tag_v2.get(_PLANES) != 2 or image.mode not in {"RGB", "RGBA", "RGBX", "CMYK", "LAB"}:
         return False
     bits = image.tag_v2.get(_BITS, (1,))
     return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
 
 
-def read_other_tiff(path: str | os.PathLike[str]) -> RGBImage | None:
-    """Return the first page of a TIFF, (H, W, 3), as `dreamopt.image.modes.rgb_of` shows numbers of its kind.
+def read_other_tiff(path: str | os.PathLike[str]) -> Samples | None:
+    """Return the first page of a TIFF, as `dreamopt.image.modes.samples_of` shows numbers of its kind.
 
     Returns
     -------
-    ndarray or None
+    Samples or None
         None for a file that is damaged or too large, and for pages that are neither grey nor red, green and blue (with an opacity or
         without).
+
+    Raises
+    ------
+    ImageError
+        For a file that OpenCV reads, where it is not installed.
     """
     try:
         from tifffile import TiffFile
 
-        with quiet("tifffile"), TiffFile(path) as file:
+        with open_regular(path, "the image", ImageError, LARGEST_FILE) as stream, quiet("tifffile"), TiffFile(stream, name="image") as file:
             page: Any = file.pages.first
             sizes = [page.nbytes, int(np.prod(page.chunks, dtype=object)) * page.dtype.itemsize]
             if max(sizes) > 12 * most_pixels() or page.dtype.kind not in "buif" or page.axes not in ("YX", "YXS", "SYX"):
                 return None
             colours = {1: 1, 2: 1} if page.photometric in _GREY else {3: 3, 4: 3} if page.photometric == _RGB else {}
-            values = page.asarray()
+            values = _unpacked(page, path, stream)
             orientation = page.tags.valueof(_ORIENTATION, 1)
+            profile, extra = page.tags.valueof(_PROFILE, None), (*page.extrasamples, _NO_OPACITY)[0]
+    except ImageError:
+        raise
     except Exception:  # whatever tifffile stumbles over in a damaged file
         return None
-    if values.ndim != len(page.axes) or not values.size:
+    if values is None or not values.size or values.ndim not in (2, 3):
         return None
-    values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values[..., None] if page.axes == "YX" else values
+    values = values[..., None] if values.ndim == 2 else values
     if values.shape[2] not in colours:
         return None
-    return upright(_rgb(values, colours[values.shape[2]], page.photometric == 0), orientation)
+    samples = _samples(values, colours[values.shape[2]], page.photometric == 0, int(extra))
+    samples.profile = profile if isinstance(profile, bytes) and profile else None
+    return samples.upright(orientation)
 
 
-def _rgb(values: npt.NDArray[Any], colours: int, inverted: bool) -> RGBImage:
+def read_tiff_text(path: str | os.PathLike[str], most: int) -> str | None:
+    """Return the description of a TIFF's first page (ImageDescription), its pixels not looked at; None where there is none.
+
+    Raises
+    ------
+    ImageError
+        For a file that cannot be read, and for a text of more than ``most`` bytes.
+    """
+    with open_regular(path, "the image", ImageError) as stream:
+        try:
+            from tifffile import TiffFile
+
+            with quiet("tifffile"), TiffFile(stream, name="image") as file:
+                tag = file.pages.first.tags.get(_DESCRIPTION)
+                if tag is None or tag.count <= most:
+                    text = None if tag is None else tag.value
+                    return text if isinstance(text, str) else None
+        except Exception as problem:  # whatever tifffile stumbles over in a damaged file
+            raise ImageError(f"the image '{os.fspath(path)}' cannot be read, it is damaged: {problem}") from problem
+    raise ImageError(f"the description of '{os.fspath(path)}' has more than {most} bytes, which are the most that are read")
+
+
+def _unpacked(page: Any, path: str | os.PathLike[str], stream: Any) -> npt.NDArray[Any] | None:
+    """Return a page's numbers, (H, W) or (H, W, S)."""
+    try:
+        values: npt.NDArray[Any] = page.asarray()
+    except ValueError as problem:
+        if "imagecodecs" not in str(problem):
+            raise
+        compression = getattr(page.compression, "name", page.compression)
+        if importlib.util.find_spec("cv2") is None:
+            raise ImageError(
+                f"the image '{os.fspath(path)}' cannot be read: unpacking {compression} of {page.dtype} needs OpenCV: "
+                "pip install 'dreamopt[video]'"
+            ) from problem
+        return _by_opencv(page, stream)
+    if values.ndim != len(page.axes):
+        return None
+    return np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
+
+
+def _by_opencv(page: Any, stream: Any) -> npt.NDArray[Any] | None:
+    import cv2
+
+    stream.seek(0)
+    content = np.frombuffer(stream.read(), np.uint8)
+    with without_stderr(), contextlib.suppress(cv2.error):
+        values: Any = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+        height, width = page.imagelength, page.imagewidth
+        if values is None or values.shape[:2] != (height, width) or values.dtype != page.dtype or page.photometric == 0:
+            return None
+        if values.ndim == 3 and values.shape[2] in (3, 4):  # of blue, green and red
+            values = values[..., [2, 1, 0, 3][: values.shape[2]]]
+        return values if (1 if values.ndim == 2 else values.shape[2]) == page.samplesperpixel else None
+    return None
+
+
+def _samples(values: npt.NDArray[Any], colours: int, inverted: bool, extra: int) -> Samples:
     """Return numbers (H, W, S) as colours, the sample after them as their opacity."""
     height, width = values.shape[:2]
-    rows = max(1, _STRIP // width)
+    rows = max(1, STRIP // width)
     strips = [slice(top, top + rows) for top in range(0, height, rows)]
-    black, white = 0.0, float({"b1": 1, "u1": 255, "u2": 65535}.get(values.dtype.str[1:], 0))
-    if not white:
+    notes: list[str] = []
+    kept = {"u1": np.uint8, "u2": np.uint16}.get(values.dtype.str[1:])
+    black, white = 0.0, 1.0 if values.dtype.kind == "b" else float(white_of(values.dtype))
+    if kept is None and values.dtype.kind != "b":
         lowest, highest = 0.0, 0.0
         for strip in strips:
             part = values[strip, :, :colours].astype(np.float64)
             part = np.append(part[np.isfinite(part)], 0.0)
             lowest, highest = min(lowest, float(part.min())), max(highest, float(part.max()))
-        black, white = usual_range(lowest, highest)
-    shown = np.empty((height, width, 3), np.uint8)
+        black, white = usual_range(lowest, highest, notes)
+    dtype = np.dtype(np.float32 if kept is None else kept)
+    top = white_of(dtype)
+    shown = np.empty((height, width, 3), dtype)
+    opacity = np.empty((height, width), dtype) if values.shape[2] > colours and extra != _NO_OPACITY else None
     for strip in strips:
+        if kept is not None and not (inverted or (opacity is not None and extra == _PREMULTIPLIED)):
+            shown[strip] = values[strip, :, :colours]
+            if opacity is not None:
+                opacity[strip] = values[strip, :, colours]
+            continue
         part = brightness(values[strip].astype(np.float64), black, white)
         colour = 1.0 - part[..., :colours] if inverted else part[..., :colours]
-        if values.shape[2] > colours:
-            colour = 1.0 + (colour - 1.0) * part[..., colours:]
-        shown[strip] = np.rint(255.0 * colour)
-    return shown
+        if opacity is not None:
+            clear = part[..., colours:]
+            if extra == _PREMULTIPLIED:
+                colour = np.where(clear > 0, np.clip(colour / np.where(clear > 0, clear, 1.0), 0.0, 1.0), 0.0)
+            opacity[strip] = _as(dtype, top * clear[..., 0])
+        shown[strip] = _as(dtype, top * colour)
+    return Samples(shown, opacity, notes)
+
+
+def _as(dtype: np.dtype[Any], values: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    return (values if dtype.kind == "f" else np.rint(values)).astype(dtype)

@@ -19,6 +19,7 @@ from dreamopt.backends.base import Redirected as Redirected
 from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError, suggest
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
+from dreamopt.network.maps import nearest_layer
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.network.tiles import Tiling, largest_side, tiled_activations
 from dreamopt.objective import ImageValue, ReferenceImage, with_units
@@ -237,7 +238,9 @@ class Network:
             if item == self.input_shape:
                 raise
             why = f"layer '{name}' cannot be reached with an input of {item}: {problem}"
-            raise ShapeError(f"{why}; use the file's size, {self.input_shape}, or a layer below") from problem
+            nearest = nearest_layer(self, name, item)
+            other = "" if nearest is None else f", or layer '{nearest}', the highest below it that can"
+            raise ShapeError(f"{why}; use the file's size, {self.input_shape}{other}") from problem
 
     def memory_of(self, layers: Sequence[str], size: Size = None) -> int | None:
         """Return how many bytes a sample of a size takes up to some layers with its gradient, at the least; None if nobody knows."""
@@ -385,15 +388,17 @@ class Network:
         """Return the number of the class with this name; TargetError where it is none, or several."""
         return find_label(self.labels, check_text("a class's name", label, TargetError))
 
-    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
+    def to_rgb(self, x: Tensor, channels: str = "auto", *, clip: bool = True) -> Tensor:
         """Return images (N, C, H, W) of the input space as (N, H, W, 3), float, RGB, cut to 0-255; see `Preprocessing.to_rgb`."""
-        return self._picture().to_rgb(x, channels)
+        return self._picture().to_rgb(x, channels, clip=clip)
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
         return self._picture().from_rgb(picture).to(dtype=self.dtype, device=self.device)
 
-    def activations_of(self, image: ReferenceImage | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
+    def activations_of(
+        self, image: ReferenceImage | ArrayLike, layers: Sequence[str], size: Size = None, *, longest: int | None = None
+    ) -> dict[str, Tensor]:
         """Return the values of layers for an image, without a gradient.
 
         Parameters
@@ -404,6 +409,8 @@ class Network:
             Their names.
         size : int or (int, int), optional
             The input's size; the image is scaled to cover it and cut to its middle. None is the size in the net's file.
+        longest : int, optional
+            Take the image at its own size instead, made smaller only where its longer side has more pixels than this.
 
         Returns
         -------
@@ -417,8 +424,11 @@ class Network:
         """
         if not self.has_image_input:
             raise ImageError(f"the net's input '{self.input_name}' is {kind_of(self.input_shape)}, not a picture")
-        pair = self.item_shape(size)[1:]
+        pair = self.item_shape(size if longest is None else longest)[1:]
         whole = read_image(image, pair) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else _as_image(image)
+        if longest is not None:
+            factor = min(1.0, longest / max(whole.shape[:2]))
+            pair = (max(1, round(whole.shape[0] * factor)), max(1, round(whole.shape[1] * factor)))
         x = self.from_rgb(covering(whole, pair))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image.channels import as_colours, checked_channels, planes_of, shown_as
-from dreamopt.parts.arguments import check_kind
+from dreamopt.parts.arguments import check_flag, check_kind
 from dreamopt.parts.checks import LARGEST, plain_number, shown
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
@@ -76,7 +76,7 @@ class Preprocessing:
         ends = (0.0 - mean) * self.scale, (255.0 - mean) * self.scale
         return (ends[0], ends[1]) if self.scale > 0 else (ends[1], ends[0])
 
-    def to_rgb(self, x: Tensor, channels: str = "auto") -> Tensor:
+    def to_rgb(self, x: Tensor, channels: str = "auto", *, clip: bool = True) -> Tensor:
         """Return images for the eye.
 
         Parameters
@@ -86,11 +86,13 @@ class Preprocessing:
         channels : str
             How they are shown, as `dreamopt.image.channels.shown_as` reads it. By default one channel is shown grey, three as colours, and
             any other number as a grid of grey planes.
+        clip : bool
+            Whether levels are cut to 0-255.
 
         Returns
         -------
         Tensor
-            (N, H, W, 3) or (H, W, 3), for volumes (N, D, H, W, 3) or (D, H, W, 3), float, red, green, blue, cut to 0-255; grids are
+            (N, H, W, 3) or (H, W, 3), for volumes (N, D, H, W, 3) or (D, H, W, 3), float, red, green, blue; grids are
             larger than (H, W).
         """
         check_kind("images", x, Tensor, "a tensor", ImageError)
@@ -98,7 +100,8 @@ class Preprocessing:
             wanted = f"(N, {self.channels}, {_AXES[self.axes]})"
             raise ImageError(f"images of the input space are floating-point numbers of shape {wanted}, not {tuple(x.shape)} of {x.dtype}")
         mean = torch.as_tensor(self.mean_at(tuple(x.shape[-self.axes :])), dtype=x.dtype, device=x.device)
-        grey = (x.detach() / self.scale + mean).clamp(0, 255).movedim(-1 - self.axes, -3)  # frames before channels
+        grey = x.detach() / self.scale + mean
+        grey = (grey.clamp(0, 255) if check_flag("clip", clip) else grey).movedim(-1 - self.axes, -3)  # frames before channels
         shown = as_colours(grey.reshape(-1, *grey.shape[-3:]), shown_as(checked_channels(channels), self.channels), self.order)
         return shown.reshape(*grey.shape[:-3], *shown.shape[1:])
 

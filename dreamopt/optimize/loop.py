@@ -260,7 +260,7 @@ class _Run:
             moved, state = optimizer.step(last.params, last.gradient, last.state, evaluated, problem.unit)
         moved = damped(history, last.params, moved)
         with torch.no_grad():
-            moved = _projected(problem, moved, evaluated, self.project_every_step)
+            moved = _projected(problem, last.params, moved, evaluated, self.project_every_step)
             moved = problem.clip(problem.parametrization.project_params(moved, problem.space, evaluated))
         if not history.all_active:
             moved = torch.where(per_item(history.active, moved), moved, last.params)
@@ -322,10 +322,12 @@ class _Run:
         )
 
 
-def _projected(problem: Problem, params: Tensor, context: StepContext, every_step: bool) -> Tensor:
+def _projected(problem: Problem, before: Tensor, params: Tensor, context: StepContext, every_step: bool) -> Tensor:
     due = [projection for projection in problem.projections if projection.is_due(context)]
     if not due and not (every_step and problem.projections):
         return params
+    if any(projection.looks_back for projection in due):
+        context = replace(context, before=problem.images(before))
     image = problem.images(params)
     for projection in due:
         image = projection(image, context)

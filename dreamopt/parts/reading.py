@@ -45,6 +45,19 @@ UTF_MARKS = tuple(mark for mark, _ in _MARKS)
 """What a text in UTF-16 or UTF-32 begins with."""
 
 
+def file_state(path: StrPath) -> tuple[object, ...]:
+    """Return what tells that a file has changed since it was read, to remember what was read of it by; () where there is none.
+
+    >>> file_state("/no/such/file")
+    ()
+    """
+    try:
+        file = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return os.fspath(path), file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size
+
+
 @contextlib.contextmanager
 def open_regular(path: StrPath, what: str, error: type[DreamoptError], most: int | None = None) -> Iterator[BufferedReader]:
     """Open a regular file to read its bytes.

@@ -43,6 +43,8 @@ class StepContext:
         (N,) what was maximised, before this step; for optimizers whose step depends on it.
     start : Tensor, optional
         (N, C, H, W), the image before the first step, for projections that stay near it.
+    before : Tensor, optional
+        (N, C, H, W), the image before this step, for projections that bound what the step changes.
     """
 
     step: int = 0
@@ -53,6 +55,7 @@ class StepContext:
     octaves: int = 1
     values: Tensor | None = None
     start: Tensor | None = None
+    before: Tensor | None = None
 
     def progress(self, inclusive: bool = False) -> float:
         """Return ``step / steps``, or ``step / (steps - 1)`` so that the last step gives 1."""

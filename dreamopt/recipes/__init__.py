@@ -1,5 +1,6 @@
 """Recipes: a job is resolved into a plan, executed batch by batch, and stored."""
 
+from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import dream, plan_dream
 from dreamopt.recipes.execute import execute, execute_batch
 from dreamopt.recipes.plan import InitImage, Plan, plan_render
@@ -13,6 +14,7 @@ from dreamopt.recipes.targets import Sample, expand
 from dreamopt.recipes.zoom import zoom
 
 __all__ = [
+    "Aim",
     "FolderStore",
     "InitImage",
     "Plan",

@@ -17,7 +17,7 @@ from dreamopt.problem import Problem
 from dreamopt.recipes.inspect import names_of_values
 from dreamopt.recipes.plan import plan_render
 from dreamopt.recipes.render import run_plan
-from dreamopt.recipes.rendered import Rendered
+from dreamopt.recipes.rendered import Rendered, eight_bits
 from dreamopt.recipes.restarts import restarts_of
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.store import FolderStore, Sheet
@@ -140,11 +140,11 @@ def demo(
     def filters(rendered: Sequence[Rendered]) -> RGBImage:
         by_text = {one.sample.text: one for one in rendered}
         shown = [(layer, [by_text[target] for target in row if target in by_text]) for layer, row in rows]
-        sections = [Section([one.image for one in row], [one.sample.text for one in row], layer) for layer, row in shown if row]
+        sections = [Section([eight_bits(one.image) for one in row], [one.sample.text for one in row], layer) for layer, row in shown if row]
         return contact_sheet(sections, columns=what.filters, title="What the filters like, layer by layer")
 
     def classes(rendered: Sequence[Rendered]) -> RGBImage:
-        section = Section([one.image for one in rendered], [one.sample.label or one.sample.text for one in rendered])
+        section = Section([eight_bits(one.image) for one in rendered], [one.sample.label or one.sample.text for one in rendered])
         return contact_sheet([section], title="What the classes look like")
 
     render_sheet(out / "filters.png", [target for _, row in rows for target in row], filters)

@@ -11,16 +11,17 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from dreamopt.errors import ShapeError, UsageError
-from dreamopt.network import Network
-from dreamopt.objective import Objective, Sum, terms
+from dreamopt.network import Network, choose_layer
+from dreamopt.objective import Objective, ReferenceImage, Sum, frozen_image, terms
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind
+from dreamopt.recipes.aim import GUIDE_SIZE, Aim
 from dreamopt.recipes.plan import InitImage, Plan, checked_job, resolve
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.render import run_plan
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.settings import Settings, names
-from dreamopt.recipes.stages import fits, stages_of
+from dreamopt.recipes.stages import fits, seen_by, stages_of
 from dreamopt.recipes.store import Store
 from dreamopt.recipes.targets import read_targets
 
@@ -40,6 +41,12 @@ def dream(
     stop: Callable[[], bool] | None = None,
     store: Store | None = None,
     memory: int | None = None,
+    guide: ReferenceImage | ArrayLike | None = None,
+    guide_mode: str = "columns",
+    guide_size: int = GUIDE_SIZE,
+    rank: int | str | None = None,
+    rank_mode: str = "strong",
+    rank_capture: str = "once",
     **changes: Any,
 ) -> Rendered:
     r"""Strengthen in an image what layers of a net see in it.
@@ -55,13 +62,16 @@ def dream(
         A file, or (H, W, 3) RGB or (H, W) grey, 0 to 255. The dream has its size unless the settings have one.
     targets : str, Objective, or a sequence of them
         A layer's name (``"inception_4c/output"``) stands for its energy; any other objective goes too. Several are one objective, their
-        sum, in one pass up to the topmost: ``["2*inception_3b/output", "inception_4c/output"]``.
+        sum, in one pass up to the topmost: ``["2*inception_3b/output", "inception_4c/output"]``. By default a layer is chosen from the
+        net's structure (`dreamopt.network.choose_layer`).
     settings : Settings, optional
         Everything else; by default those of the preset ``deepdream2015``.
     provenance, callbacks, stop, store
         As for `dreamopt.render`.
     memory : int, optional
         The most bytes that the net's values may take; larger images are computed in tiles (`dreamopt.Network.tiled`).
+    guide, guide_mode, guide_size, rank, rank_mode, rank_capture
+        Aim at what a guide image has in the layers, or at their channels of a rank: see `dreamopt.recipes.Aim`.
     **changes
         Arguments of `Settings`, for instance ``octaves=6``, ``steps=20``.
 
@@ -103,7 +113,8 @@ def dream(
         check_kind("provenance", provenance, Mapping, "a mapping")
     if store is not None:
         check_kind("store", store, Store, "a Store")
-    plan = replace(plan_dream(network, image, targets, settings), provenance=dict(provenance or {}))
+    aim = Aim(None if guide is None else frozen_image(guide), guide_mode, guide_size, rank, rank_mode, rank_capture)
+    plan = replace(plan_dream(network, image, targets, settings, aim), provenance=dict(provenance or {}))
     if store is None:
         [one] = run_plan(plan, network, callbacks=callbacks, stop=stop, memory=memory)
         return one
@@ -120,6 +131,7 @@ def plan_dream(
     image: str | os.PathLike[str] | InitImage | ArrayLike,
     targets: Targets | None = None,
     settings: Settings | None = None,
+    aim: Aim | None = None,
 ) -> Plan:
     """Resolve a dream into a plan of one image; parameters as those of `dream`.
 
@@ -143,7 +155,7 @@ def plan_dream(
     settings = replace(settings, init=init.path, size=size)
     if targets is None:
         targets = chosen_layer(network, settings)
-    objective = together(read_targets(network, targets, size))
+    objective = (Aim() if aim is None else aim).of(together(read_targets(network, targets, size)))
     require_fit(network, settings, objective)
     return resolve(network, [objective], settings, init, recipe="dream")
 
@@ -154,8 +166,10 @@ def together(objectives: Sequence[Objective]) -> Objective:
 
 
 def chosen_layer(network: Network, settings: Settings) -> str:
-    """Return the layer that is dreamed of where none is named."""
-    raise UsageError("name a layer to dream of, for instance -t inception_4c/output (dreamopt inspect lists the net's)")
+    """Return the layer that is dreamed of where none is named: `dreamopt.network.choose_layer` says how, at the sizes of all octaves."""
+    height, width = network.item_shape(settings.size)[1:]
+    seen = [seen_by(network, stage.size, stage.transforms) for stage in stages_of(settings, (height, width))]
+    return choose_layer(network, seen[-1], smaller=seen[:-1])
 
 
 def require_fit(network: Network, settings: Settings, objective: Objective) -> None:
@@ -176,5 +190,5 @@ def require_fit(network: Network, settings: Settings, objective: Objective) -> N
 
 def _opened(image: str | os.PathLike[str] | ArrayLike, settings: Settings) -> InitImage:
     if isinstance(image, str | Path | os.PathLike):
-        return InitImage.open(os.fspath(image), settings.size)
-    return InitImage.of(image)
+        return InitImage.open(os.fspath(image), settings.size, on_white=False)
+    return InitImage.of(image, on_white=False)

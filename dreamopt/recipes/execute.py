@@ -14,16 +14,17 @@ from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, OutOfMemoryError, UsageError
 from dreamopt.image.channels import all_shown, describe_channels, opacity_of, shown_as
-from dreamopt.image.files import RGBImage, covering
+from dreamopt.image.files import covering
 from dreamopt.network import Network
 from dreamopt.optimize import Callback, Checkpoint, Progress, Result, Start, find_start, run
 from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.checks import shown
 from dreamopt.parts.memory import memory_errors
 from dreamopt.problem import Problem
+from dreamopt.recipes.finish import finished
 from dreamopt.recipes.memory import require_room, with_hint
 from dreamopt.recipes.plan import Plan
-from dreamopt.recipes.rendered import Rendered, stretched
+from dreamopt.recipes.rendered import Rendered, as_written, stretched
 from dreamopt.recipes.stages import carry_over, pyramid, resized
 from dreamopt.recipes.store import Store
 from dreamopt.recipes.targets import Sample
@@ -264,10 +265,12 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     shown = stretched(values, network) if plan.settings.stretch else values
     count = values.shape[1]
     how = shown_as(plan.settings.channels, count)
-    image: RGBImage = network.to_rgb(shown, how).round().to(torch.uint8)[0].cpu().numpy()
+    levels = network.to_rgb(shown, how, clip=plan.settings.contrast is None)[0]
+    kept = plan.init if plan.original is None else plan.original
+    original = None if kept is None else covering(kept.array(), plan.stages[-1].size)
     opacity = outcome.opacity(row)
-    if opacity is not None:
-        image = np.dstack([image, opacity_of(torch.from_numpy(opacity), how, count).numpy()])
+    opacity = None if opacity is None else opacity_of(torch.from_numpy(opacity), how, count).numpy()
+    image, profile = as_written(plan, finished(levels, original, plan.settings).cpu().numpy(), opacity)
     channels = None if all_shown(how, count) else values[0].to(torch.float32).cpu().numpy()
     value = float(result.best_values[row] if cut else result.values[row])
     described = result.describe(row)
@@ -296,7 +299,7 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     }
     if channels is not None:
         metadata["channels_file"] = describe_channels(channels)
-    return Rendered(plan.samples[index], image, value, metadata, cut, dead, index, channels=channels)
+    return Rendered(plan.samples[index], image, value, metadata, cut, dead, index, channels=channels, profile=profile)
 
 
 def _described_start(plan: Plan, restarted: int | None) -> dict[str, Any]:

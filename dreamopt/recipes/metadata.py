@@ -12,7 +12,7 @@ from typing import Any
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.parts import forms
 from dreamopt.parts.arguments import check_kind
-from dreamopt.parts.checks import ANY, LARGEST_COUNT, NOT_NEGATIVE, POSITIVE, SIDE, Range
+from dreamopt.parts.checks import ANY, FRACTION, LARGEST_COUNT, NOT_NEGATIVE, POSITIVE, SIDE, Range
 from dreamopt.parts.forms import Form, Key, choice, flag, listed, mapped, number, optional, record, row, same_length, text, whole
 from dreamopt.version import __version__
 
@@ -33,6 +33,16 @@ def _seed(value: Any, key: Key) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise key.misfit("a whole number of at least 0", value)
     return value
+
+
+def _depth(value: Any, key: Key) -> Any:
+    """Read how many bits an image is written with: 8, 16 or "auto"."""
+    return choice("auto")(value, key) if isinstance(value, str) else whole(Range(8, 16))(value, key)
+
+
+def _strength(value: Any, key: Key) -> Any:
+    """Read a number from 0 to 1, or a path."""
+    return _PATH(value, key) if isinstance(value, str) else number(FRACTION)(value, key)
 
 
 def _several(form: Form) -> Form:
@@ -58,7 +68,14 @@ _BOTH: Mapping[str, Form] = {
     "batch_size": whole(),
 }
 """What the settings of both formats say beside the runs."""
-STAGE = record({**_RUN, "zoom": number(POSITIVE), "layer": _LAYERS})
+STAGE = record({**_RUN, "zoom": number(POSITIVE), "layer": _LAYERS}, {"target": _PART})
+_SHOWN: Mapping[str, Form] = {
+    "mask": optional(_PATH),
+    "strength": _strength,
+    "original_colors": flag,
+    "blend": number(FRACTION),
+    "contrast": optional(number(Range(0, 100, above=True))),
+}
 SETTINGS = record(
     {
         **_RUN,
@@ -69,7 +86,7 @@ SETTINGS = record(
         "parametrization": _PART,
         "stages": listed(STAGE, most=1000),
     },
-    {"channels": text(100)},
+    {"channels": text(100), "depth": _depth, **_SHOWN},
 )
 """`dreamopt.recipes.Settings` as `describe` writes it."""
 _NUMBERS: Mapping[str, Form] = {

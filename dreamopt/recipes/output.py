@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamopt.errors import ImageError, UsageError
+from dreamopt.image.writing import SUFFIXES
 from dreamopt.parts.atomic import LONGEST_NAME, bounded
 
 _LONGEST_STEM = 240
@@ -21,13 +22,13 @@ def check_output(out: str | Path) -> Path:
     Raises
     ------
     UsageError
-        Unless it ends in .png.
+        Unless it ends in .png, .tif or .tiff.
     ImageError
         Where no file can be written: it is a folder, or its folder is a file or cannot be written.
     """
     path = Path(out)
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"the output {path} must end in .png, the format that stores the metadata")
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"the output {path} must end in .png, .tif or .tiff, the formats that keep every pixel and the metadata")
     check_writable(path)
     return path
 
@@ -76,7 +77,7 @@ def image_paths(slugs: Sequence[str], out: Path) -> list[Path]:
             count += 1
             stem = f"{short}-{count}"
         used.add(_as_compared(stem))
-        paths.append(folder / f"{stem}.png")
+        paths.append(folder / f"{stem}{out.suffix}")
     return paths
 
 

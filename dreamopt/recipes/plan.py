@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image.channels import all_shown, shown_as
-from dreamopt.image.files import read_image, rgb_array
+from dreamopt.image.files import rgb_array
+from dreamopt.image.loaded import LoadedImage
+from dreamopt.image.loading import load_image
+from dreamopt.image.modes import Levels
 from dreamopt.image.parametrization import Parametrization, parse_parametrization
+from dreamopt.image.reference import ImageValue
 from dreamopt.network import Network
 from dreamopt.network.network import kind_of
 from dreamopt.objective import Objective, each, parse
@@ -25,6 +26,7 @@ from dreamopt.parts.arguments import check_kind
 from dreamopt.parts.part import file_sha256, input_paths
 from dreamopt.parts.trust import words_of_file
 from dreamopt.problem import Problem
+from dreamopt.recipes.finish import check_finish
 from dreamopt.recipes.format1 import fields_of_format1
 from dreamopt.recipes.inputs import RecordedInputs, hashes
 from dreamopt.recipes.metadata import FORMAT, checked_metadata
@@ -49,29 +51,30 @@ class InitImage:
         Its file.
     sha256 : str
         Of the file, in hexadecimal digits.
-    shape : (int, int, int)
-        (H, W, 3).
-    pixels : bytes
-        RGB, 0 to 255.
+    image : LoadedImage
+        What it holds.
     is_file : bool
         Whether it was read from a file; else ``path`` is but a name, and the sha256 that of the pixels.
+    on_white : bool
+        Whether a transparent image is laid on white; else its opacity is kept apart, and written again.
     """
 
     path: str
     sha256: str
-    shape: tuple[int, int, int]
-    pixels: bytes = field(repr=False)
+    image: LoadedImage = field(repr=False, compare=False)
     is_file: bool = True
+    on_white: bool = True
 
     @classmethod
-    def open(cls, path: str, size: int | tuple[int, int] | None = None) -> InitImage:
+    def open(cls, path: str, size: int | tuple[int, int] | None = None, on_white: bool = True) -> InitImage:
         """Return the image of a file; with a size to start from, (H, W), a JPEG above the limit of pixels is decoded reduced."""
-        image = read_image(path, (size, size) if isinstance(size, int) else size)
-        return cls(path, file_sha256(path), (image.shape[0], image.shape[1], image.shape[2]), image.tobytes())
+        return cls(path, file_sha256(path), load_image(path, (size, size) if isinstance(size, int) else size), on_white=on_white)
 
     @classmethod
-    def of(cls, array: Any, name: str = "array") -> InitImage:
-        """Return the image of an array (H, W, 3) or (H, W), RGB or grey, 0 to 255; ``name`` stands for its file in the metadata.
+    def of(cls, array: Any, name: str = "array", on_white: bool = True) -> InitImage:
+        """Return the image of an array (H, W, 3) or (H, W), RGB or grey, 0 to 255, or of a `LoadedImage`.
+
+        ``name`` stands for its file in the metadata. Numbers that are not whole keep their fraction.
 
         Raises
         ------
@@ -80,16 +83,26 @@ class InitImage:
 
         Examples
         --------
+        >>> import numpy as np
         >>> InitImage.of(np.zeros((4, 6), dtype=np.uint8), "frame 7").shape
         (4, 6, 3)
         """
-        image = rgb_array(array)
-        pixels = np.ascontiguousarray(image).tobytes()
-        return cls(name, hashlib.sha256(pixels).hexdigest(), (image.shape[0], image.shape[1], image.shape[2]), pixels, is_file=False)
+        image = array if isinstance(array, LoadedImage) else LoadedImage(rgb_array(array))
+        return cls(name, image.sha256(), image, is_file=False, on_white=on_white)
 
-    def array(self) -> NDArray[np.uint8]:
-        """Return the image, (H, W, 3), RGB, uint8."""
-        return np.frombuffer(self.pixels, dtype=np.uint8).reshape(self.shape)
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, 3)."""
+        height, width = self.image.colours.shape[:2]
+        return height, width, 3
+
+    def array(self) -> Levels:
+        """Return the image, (H, W, 3), RGB, 0 to 255: uint8, or float32 where it has fractions."""
+        return self.image.levels(self.on_white)
+
+    def value(self) -> ImageValue:
+        """Return the image as a part's parameter."""
+        return ImageValue(self.array())
 
 
 @dataclass(frozen=True)
@@ -120,6 +133,8 @@ class Plan:
         Where the job came from: source, load and command, fit for JSON. It decides nothing.
     recipe : {"render", "dream"}
         The command that makes it.
+    original : InitImage or None
+        What blending, colours and the outside of a mask are taken from, where it is another than the init image: a film's frame.
     """
 
     samples: tuple[Sample, ...]
@@ -133,6 +148,7 @@ class Plan:
     project_every_step: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     recipe: str = "render"
+    original: InitImage | None = field(default=None, repr=False)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -146,6 +162,13 @@ class Plan:
     def size(self) -> tuple[int, int]:
         """(H, W) of the image: at the end for octaves, before the first zoom for stages."""
         return pair(self.settings)
+
+    @property
+    def depth(self) -> int:
+        """Bits of each sample of the images that are written: of a dream the init image's, unless the settings say it; else 8."""
+        if isinstance(self.settings.depth, int):
+            return self.settings.depth
+        return self.init.image.depth if self.recipe == "dream" and self.init is not None else 8
 
     @property
     def keeps_channels(self) -> bool:
@@ -166,10 +189,12 @@ class Plan:
     def problem(self, network: Network, samples: Sequence[Sample], number: int) -> Problem:
         """Return the problem of samples that are optimized together, in the stage of a number."""
         stage = self.stages[number]
-        if stage.layers and not samples[0].coupled:
+        if (stage.layers or stage.target is not None) and not samples[0].coupled:
             objective = each([stage.retargeted(network, sample.objective) for sample in samples])
         else:
             objective = batch_objective(samples)
+        if self.init is not None:
+            objective = objective.of_image(self.init.value)
         return Problem(
             network,
             objective,
@@ -250,7 +275,7 @@ class Plan:
         problem = None
         with words_of_file(what, plugins, inputs.find) as words:
             try:
-                fields = fields_of_format1(metadata) if metadata["format"] == 1 else _fields(metadata)
+                fields = fields_of_format1(metadata) if metadata["format"] == 1 else _fields(metadata, inputs.find)
             except DreamoptError as error:
                 problem = error
                 _read_each(metadata)  # so that all that is needed is named at once
@@ -261,7 +286,7 @@ class Plan:
         if problem is not None:
             raise problem
         settings = replace(fields["settings"], init=file)
-        init = None if file is None else InitImage.open(file, settings.size)
+        init = None if file is None else InitImage.open(file, settings.size, on_white=metadata["recipe"] != "dream")
         of_format1 = {} if init is None else {init.path: init.sha256}  # no others were recorded then
         return cls(
             **fields | {"settings": settings},
@@ -294,9 +319,11 @@ def _read_each(metadata: Mapping[str, Any]) -> None:
             read(text)
 
 
-def _fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(metadata: Mapping[str, Any], find: Callable[[str], str]) -> dict[str, Any]:
     """Return the fields of the `Plan` of checked metadata of format 2, but for the init image, the net and what it was made from."""
-    settings = Settings.read(metadata["settings"])
+    described = metadata["settings"]
+    masks = {name: find(described[name]) for name in ("mask", "strength") if isinstance(described.get(name), str)}
+    settings = Settings.read({**described, **masks})
     objectives = {text: parse(text) for text in metadata["batch"]}
     described = zip(metadata["batch"], metadata["items"], metadata["targets"], metadata["labels"], strict=True)
     samples = tuple(Sample(objectives[string], item, text, label) for string, item, text, label in described)
@@ -385,6 +412,7 @@ def resolve(
     stages = stages_of(settings, size)
     channels = shown_as(settings.channels, network.input_shape[0], stages[-1].size)
     settings = replace(settings.resolved(size), channels=channels)
+    check_finish(settings, init is not None, (network.input_shape[0], *size))
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)
     return Plan(

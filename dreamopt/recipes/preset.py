@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
-from dreamopt.errors import DreamoptError, UsageError, in_brackets, suggest
+from dreamopt.errors import DreamoptError, UsageError, in_brackets, printable, suggest
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
@@ -18,7 +19,7 @@ from dreamopt.parts.reading import parse_json, parse_toml
 from dreamopt.parts.registry import snake
 from dreamopt.parts.trust import no_file, words_of_file
 from dreamopt.recipes.inputs import is_net_name
-from dreamopt.recipes.settings import Settings, StageSettings, names
+from dreamopt.recipes.settings import Settings, names
 from dreamopt.recipes.shorthand import (
     Listed,
     as_optimizer,
@@ -28,6 +29,7 @@ from dreamopt.recipes.shorthand import (
     field_names,
     with_added,
 )
+from dreamopt.recipes.stage_settings import StageSettings
 from dreamopt.regularizer import regularizers
 
 ALIASES = {"tv": "total_variation", "blur": "gaussian_blur"}
@@ -47,7 +49,7 @@ _FIELDS: Mapping[str, tuple[type, str]] = {
     "check": (dict, "a table"),
 }
 """What a preset's TOML holds."""
-_TEXTS = ("optimizer", "parametrization", "init")
+_TEXTS = ("optimizer", "parametrization", "init", "mask")
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,35 @@ def resolve_settings(name: str | None, options: Mapping[str, Any], assignments: 
     return with_assignments(_made(fields | changes | {"stages": stages}), texts)
 
 
+def read_stage(text: str) -> dict[str, Any]:
+    """Return the settings of a stage or an octave that words say, KEY=VALUE with spaces between them, quoted as in a shell.
+
+    Raises
+    ------
+    UsageError
+        For words of another form.
+
+    Examples
+    --------
+    >>> read_stage("steps=20 layer=inception_3b/output target='2*conv3 - conv4:7'")
+    {'steps': 20, 'layer': 'inception_3b/output', 'target': '2*conv3 - conv4:7'}
+    """
+    check_string(text, "the settings of an octave", UsageError)
+    try:
+        words = shlex.split(text)
+    except ValueError as problem:
+        raise UsageError(
+            f"the settings of an octave are KEY=VALUE with spaces between them, not '{printable(text)}': {problem}"
+        ) from problem
+    stage: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key or not value:
+            raise UsageError(f"the settings of an octave are KEY=VALUE, as in steps=20, not '{printable(word)}'")
+        stage[key] = value if key in ("layer", "target", *_TEXTS) else _value(value)
+    return stage
+
+
 def with_assignments(settings: Settings, assignments: Iterable[str]) -> Settings:
     """Return settings with some numbers changed, as ``--set`` gives them.
 
@@ -218,8 +249,9 @@ def with_assignments(settings: Settings, assignments: Iterable[str]) -> Settings
 
 def _with_parts(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings of a file, the strings of parts read; a file's words name no other file, but nets of the catalogue."""
-    if isinstance(fields.get("init"), str):
-        no_file(fields["init"])
+    for name in ("init", "mask", "strength"):
+        if isinstance(fields.get(name), str):
+            no_file(fields[name])
     return {name: _READ[name](value) if name in _READ else value for name, value in fields.items()}
 
 
@@ -232,8 +264,16 @@ def _option(text: str) -> tuple[str, Any]:
     if key not in names():
         hint = in_brackets(suggest(key, names(), 1))
         raise UsageError(f"there is no setting '{key}'{hint}; there are {', '.join(names())}, and PART.PARAMETER as in tv.weight")
-    read = value.strip() if key in _TEXTS else _value(value)
-    return key, None if read == "null" and key == "init" else read
+    read = value.strip() if key in _TEXTS or (key == "strength" and not _is_number(value)) else _value(value)
+    return key, None if read == "null" and key in ("init", "mask") else read
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _made(fields: Mapping[str, Any]) -> Settings:

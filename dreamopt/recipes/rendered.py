@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.image.channels import channels_path, write_channels
-from dreamopt.image.files import RGBImage, write_png
+from dreamopt.image.files import RGBImage, write_image
+from dreamopt.image.writing import ImageArray
 from dreamopt.network import Network
+from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.targets import Sample
 
 
@@ -25,7 +27,7 @@ class Rendered:
     ----------
     sample : Sample
         What it was made for.
-    image : ndarray, (H, W, 3) or (H, W, 4), uint8
+    image : ndarray, (H, W, 3) or (H, W, 4), uint8 or uint16
         RGB, or RGBA where it has an opacity.
     value : float
         The target's value, penalties subtracted, at the image under the last step's transforms.
@@ -41,10 +43,12 @@ class Rendered:
         Its file, where there is one.
     channels : ndarray or None, (C, H, W), float32
         All channels in the net's input space, where the colours do not show them all.
+    profile : bytes or None
+        The ICC profile of the colours; None for sRGB.
     """
 
     sample: Sample
-    image: RGBImage
+    image: ImageArray
     value: float
     metadata: Mapping[str, Any]
     interrupted: bool = False
@@ -52,6 +56,7 @@ class Rendered:
     index: int = 0
     path: Path | None = None
     channels: NDArray[np.float32] | None = None
+    profile: bytes | None = None
 
 
 def write_rendered(rendered: Rendered, path: Path, scratch: Callable[[Path], Path | None] = lambda _: None) -> Path:
@@ -69,7 +74,37 @@ def write_rendered(rendered: Rendered, path: Path, scratch: Callable[[Path], Pat
     if rendered.channels is not None:
         beside = channels_path(path)
         write_channels(beside, rendered.channels, scratch(beside))
-    return write_png(path, rendered.image, rendered.metadata, scratch=scratch(path))
+    return write_image(path, rendered.image, rendered.metadata, profile=rendered.profile, scratch=scratch(path))
+
+
+def as_written(plan: Plan, levels: NDArray[np.float32], opacity: NDArray[np.uint8] | None) -> tuple[ImageArray, bytes | None]:
+    """Return an image as its file holds it, and the ICC profile of its colours.
+
+    A dream is written as its image's file is: at its depth, with its opacity, in its colours (`dreamopt.image.loaded.LoadedImage.written`).
+
+    Parameters
+    ----------
+    plan : Plan
+        What it was made by.
+    levels : ndarray, (H, W, 3)
+        Red, green and blue of sRGB, 0 to 255.
+    opacity : ndarray, (H, W), or None
+        0 transparent to 255, where the image was made with an opacity of its own.
+    """
+    step, dtype = (257, np.uint16) if plan.depth == 16 else (1, np.uint8)
+    profile = None
+    if plan.recipe == "dream" and plan.init is not None and levels.shape[:2] == plan.stages[-1].size:
+        image, profile = plan.init.image.written(levels, plan.depth, plan.init.on_white), plan.init.image.written_profile
+    else:
+        image = np.rint(levels * np.float32(step)).astype(dtype)
+    if opacity is not None:
+        image = np.dstack([image[..., :3], (opacity.astype(np.uint16) * step).astype(dtype)])
+    return image, profile
+
+
+def eight_bits(image: ImageArray) -> RGBImage:
+    """Return an image at 8 bits, rounded: what a contact sheet shows of it."""
+    return np.rint(image / 257.0).astype(np.uint8) if image.dtype == np.uint16 else np.asarray(image, np.uint8)
 
 
 def stretched(image: Tensor, network: Network) -> Tensor:

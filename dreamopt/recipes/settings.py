@@ -15,74 +15,37 @@ from dreamopt.image.parametrization import Parametrization
 from dreamopt.image.transform import Transform
 from dreamopt.optimize.optimizer import Optimizer
 from dreamopt.parts.arguments import check_seed, check_several
-from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, SIDE, Fields, Range, check_number, check_whole, several, shown
+from dreamopt.parts.checks import FRACTION, NOT_NEGATIVE, SIDE, Fields, Range, check_number, check_whole, several, shown
 from dreamopt.recipes.shorthand import (
     RANGES,
-    REGULARIZERS,
     Listed,
     as_optimizer,
     as_parametrization,
     as_regularizers,
     as_transforms,
     checked_numbers,
-    with_jitter,
     with_number,
-    with_regularizer,
 )
-from dreamopt.regularizer import Penalty, Regularizer
+from dreamopt.recipes.stage_settings import (
+    STAGED,
+    StageSettings,
+    as_stage,
+    changed,
+    described_run,
+    fields_of,
+    ordered,
+    read_parts,
+    replaced,
+    run_of,
+)
+from dreamopt.regularizer import Regularizer, Rows
 
 TRANSFORMS: tuple[Transform, ...] = (Rotate(between=(-6, 6)), Scale(between=(0.92, 1.08)), Noise(8))
 """The transforms after the jitter where nothing else is said; with the blur of 0.5 the clearest by `benchmarks.quality`, and by eye."""
+SHOWN = ("mask", "strength", "original_colors", "blend", "contrast")
+"""Settings of where an image may change, and of how it is shown beside the init image."""
 DEFAULTS: Mapping[str, float] = {"blur": 0.5, "jitter": 8}
 """The short options' numbers where they are not given."""
-STAGED = ("steps", "optimizer", "transforms", "views", "regularizers")
-"""Settings that a stage may have of its own, beside short options, ``zoom`` and ``layer``."""
-_OPTIONS = tuple(name for name in RANGES if name != "noise")
-
-
-@dataclass(frozen=True)
-class StageSettings:
-    """What one stage is run with; the fields as those of `Settings`.
-
-    Parameters
-    ----------
-    steps, optimizer, transforms, regularizers, views
-        As in `Settings`.
-    zoom : float
-        The image is enlarged so much before the stage, above 0.
-    layer : tuple of str
-        Names of layers, the first that the net has takes the place of the target's.
-    """
-
-    steps: int
-    optimizer: Optimizer
-    transforms: tuple[Transform, ...]
-    regularizers: tuple[Regularizer, ...]
-    views: int = 1
-    zoom: float = 1.0
-    layer: tuple[str, ...] = ()
-    short_parts: tuple[int, int] = field(default=(0, 0), compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        layer: object = self.layer  # from outside, whatever its annotation
-        layers = (layer,) if isinstance(layer, str) else several(layer)
-        if layers is None or not all(isinstance(layer, str) and layer for layer in layers):
-            raise UsageError(f"layer of a stage must be a layer's name, or several of them, not {shown(self.layer)}")
-        checked = {
-            "steps": check_whole("steps", self.steps),
-            "views": check_whole("views", self.views),
-            "zoom": check_number("zoom of a stage", self.zoom, POSITIVE),
-            "optimizer": as_optimizer(self.optimizer),
-            "transforms": as_transforms(self.transforms),
-            "regularizers": as_regularizers(self.regularizers),
-            "layer": layers,
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the stage fit for JSON, its parts as strings."""
-        return _described(self) | {"zoom": self.zoom, "layer": list(self.layer)}
 
 
 @dataclass(frozen=True)
@@ -128,8 +91,22 @@ class Settings:
         Above 1.
     stages : sequence of mapping
         One after the other on the same image; each holds settings of its own (steps, optimizer, transforms, views, regularizers and
-        short options; what it does not hold is that of the settings), and may hold ``layer`` (names of layers, the first that the
-        net has takes the place of the target's) and ``zoom`` (the image is enlarged so much before it). As a field, `StageSettings`.
+        short options; what it does not hold is that of the settings), and may hold ``target`` (what is maximised in it), ``layer`` (names
+        of layers, the first that the net has takes the place of the target's) and ``zoom`` (the image is enlarged so much before it). As a
+        field, `StageSettings`. With ``octaves`` they are those of the octaves, from the smallest on, without zooms; the last goes on where
+        there are more octaves.
+    mask : str or None
+        File of an image: the step acts where it is white, not where it is black, and by parts where it is grey
+        (`dreamopt.regularizers.Masked`). It is scaled with the image. Outside, an init image's pixels come back exactly.
+    strength : float or str
+        How much of each step is taken, from 0 to 1, or a file with the strength of each place, as ``mask``.
+    original_colors : bool
+        Whether the image is shown with the init image's colours: its own luminance (Y of ITU-R 601), the init image's chrominance (U, V).
+    blend : float
+        How much of the init image is shown in the image, from 0 (none) to 1 (that alone).
+    contrast : float or None
+        A percentile, above 0 to 100, which is shown as white: levels are multiplied by 255 over the percentile of all. 99.98 is DeepDream's
+        for images that were not cut to black and white.
     stretch : bool
         Whether the image is shown with its contrast stretched about middle grey, so that the faint becomes visible (as the deep
         visualization toolbox writes its images). The optimization is the same.
@@ -139,6 +116,8 @@ class Settings:
         How the net's input channels are shown: "auto" (one grey, three as colours, any other number as a grid of grey planes), "colour"
         (the first three), "planes", "flow" (pairs as optical flow), or the numbers from 0 of one channel, or of three for red, green
         and blue, as "2,1,0". See `dreamopt.image.channels`.
+    depth : {"auto", 8, 16}
+        Bits of each sample of the image that is written; "auto": for a dream those of its image, else 8.
     batch_size : int
         Samples optimized together, at least 1. A matter of speed and memory.
 
@@ -165,7 +144,13 @@ class Settings:
     stages: tuple[StageSettings, ...] = ()
     stretch: bool = False
     transparency: bool = False
+    mask: str | None = None
+    strength: float | str = 1.0
+    original_colors: bool = False
+    blend: float = 0.0
+    contrast: float | None = None
     channels: str = "auto"
+    depth: int | str = "auto"
     batch_size: int = 8
     short_parts: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     """How many of the regularizers and of the transforms are of short options; None before these are made."""
@@ -200,19 +185,21 @@ class Settings:
             "regularizers": Listed(as_regularizers(self.regularizers), short[0]),
             "transforms": Listed(as_transforms(self.transforms), short[1]),
         }
-        run = _changed(run, (dict(DEFAULTS) if fresh else {}) | numbers)
+        run = changed(run, (dict(DEFAULTS) if fresh else {}) | numbers)
         if not isinstance(self.stages, Sequence) or not all(isinstance(stage, StageSettings | Mapping) for stage in self.stages):
             raise UsageError(f"stages must be a list of mappings, one for each stage, not {self.stages!r}")
-        stages = tuple(_stage(stage, number, run, numbers) for number, stage in enumerate(self.stages))
+        stages = tuple(as_stage(stage, number, run, numbers) for number, stage in enumerate(self.stages))
         parametrization = as_parametrization(self.parametrization)
         if noise is not None and self.init is not None:
             object.__setattr__(self, "init_noise", noise)
         elif noise is not None:
             parametrization = with_number(parametrization, "noise", noise, "noise")
-        for name, value in (_fields(run) | {"parametrization": parametrization, "stages": stages}).items():
+        for name, value in (fields_of(run) | {"parametrization": parametrization, "stages": stages}).items():
             object.__setattr__(self, name, value)
-        if self.octaves > 1 and self.stages:
-            raise UsageError("octaves and stages cannot be combined: stages grow the image by their zoom")
+        if self.octaves > 1 and len(self.stages) > self.octaves:
+            raise UsageError(f"there are {len(self.stages)} stages for {self.octaves} octaves; give one for each octave at the most")
+        if self.octaves > 1 and any(stage.zoom != 1 for stage in self.stages):
+            raise UsageError("octaves and zooms of stages cannot be combined: octaves grow the image by octave_scale")
 
     def _check_numbers(self) -> None:
         both = several(self.size)
@@ -229,17 +216,26 @@ class Settings:
         object.__setattr__(self, "seed", check_seed("seed", self.seed))
         object.__setattr__(self, "octave_scale", check_number("octave_scale", self.octave_scale, Range(low=1, above=True)))
         object.__setattr__(self, "init_noise", check_number("init_noise", self.init_noise, NOT_NEGATIVE))
-        if self.init is not None:
-            if not isinstance(self.init, str | os.PathLike):
-                raise UsageError(f"init must be the path of an image, not {shown(self.init)}")
-            object.__setattr__(self, "init", os.fspath(self.init))
+        for name in ("init", "mask"):
+            path = getattr(self, name)
+            if path is not None and not isinstance(path, str | os.PathLike):
+                raise UsageError(f"{name} must be the path of an image, not {shown(path)}")
+            object.__setattr__(self, name, None if path is None else os.fspath(path))
         if self.short_parts is not None:
             counts = check_several("short_parts", self.short_parts, "numbers")
             if len(counts) != 2:
                 raise UsageError(f"short_parts must be two numbers, not {shown(self.short_parts)}")
             object.__setattr__(self, "short_parts", tuple(check_whole("short_parts", count, NOT_NEGATIVE) for count in counts))
-        Fields(self).flag("stretch", "transparency")
+        if isinstance(self.strength, os.PathLike | str):
+            object.__setattr__(self, "strength", os.fspath(self.strength))
+        else:
+            object.__setattr__(self, "strength", check_number("strength", self.strength, FRACTION))
+        object.__setattr__(self, "blend", check_number("blend", self.blend, FRACTION))
+        if self.contrast is not None:
+            object.__setattr__(self, "contrast", check_number("contrast", self.contrast, Range(0, 100, above=True)))
+        Fields(self).flag("stretch", "transparency", "original_colors")
         object.__setattr__(self, "channels", checked_channels(self.channels))
+        object.__setattr__(self, "depth", _checked_depth(self.depth))
 
     @property
     def runs(self) -> int:
@@ -249,12 +245,18 @@ class Settings:
     @property
     def total_steps(self) -> int:
         """Steps of all octaves or stages together."""
-        return sum(stage.steps for stage in self.stages) if self.stages else self.octaves * self.steps
+        return sum(self.stage(number).steps for number in range(self.runs))
+
+    @property
+    def masks(self) -> tuple[str | Rows, ...]:
+        """The maps by whose product each step is bounded: files, and rows of numbers from 0 to 1."""
+        own: str | Rows = self.strength if isinstance(self.strength, str) else ((self.strength,),)
+        return (*(() if self.mask is None else (self.mask,)), *(() if self.strength == 1 else (own,)))
 
     def stage(self, number: int) -> StageSettings:
-        """Return what a stage is run with; without stages what each octave is."""
+        """Return what a stage or an octave is run with."""
         if self.stages:
-            return self.stages[number]
+            return self.stages[min(number, len(self.stages) - 1)]
         return StageSettings(self.steps, self.optimizer, self.transforms, self.regularizers, self.views)
 
     def with_changes(self, changes: Mapping[str, Any]) -> Settings:
@@ -274,9 +276,9 @@ class Settings:
         try:
             own = {key: fields[key] for key in fields if key in STAGED}
             if own:
-                fields |= _fields(_changed(_run(self), own))
+                fields |= fields_of(changed(run_of(self), own))
                 if "stages" not in changes:
-                    fields["stages"] = [_replaced(stage, _changed(_run(stage), own)) for stage in self.stages]
+                    fields["stages"] = [replaced(stage, changed(run_of(stage), own)) for stage in self.stages]
             return dataclasses.replace(self, **fields)
         except (TypeError, ValueError) as problem:
             if isinstance(problem, DreamoptError):
@@ -293,101 +295,28 @@ class Settings:
     def describe(self) -> dict[str, Any]:
         """Return all settings fit for JSON, parts as strings, penalties before projections."""
         plain = ("size", "default_size", "seed", "init", "init_noise", "redirected", "octaves", "octave_scale")
-        described = {name: getattr(self, name) for name in (*plain, "stretch", "transparency", "channels", "batch_size")}
+        described = {name: getattr(self, name) for name in (*plain, "stretch", "transparency", *SHOWN, "channels", "depth", "batch_size")}
         if isinstance(self.size, tuple):
             described["size"] = list(self.size)
-        described |= _described(self) | {"parametrization": str(self.parametrization)}
+        described |= described_run(self) | {"parametrization": str(self.parametrization)}
         return described | {"stages": [stage.describe() for stage in self.stages]}
 
     @classmethod
     def read(cls, described: Mapping[str, Any]) -> Settings:
         """Return the settings that `describe` described."""
-        stages = [stage if isinstance(stage, StageSettings) else StageSettings(**_read(stage)) for stage in described.get("stages", ())]
-        return cls(**_read(described) | {"stages": stages, "short_parts": (0, 0)})
+        stages = [
+            stage if isinstance(stage, StageSettings) else StageSettings(**read_parts(stage)) for stage in described.get("stages", ())
+        ]
+        return cls(**read_parts(described) | {"stages": stages, "short_parts": (0, 0)})
+
+
+def _checked_depth(depth: object) -> int | str:
+    known: dict[object, int | str] = {"auto": "auto", "8": 8, "16": 16, 8: 8, 16: 16}
+    if isinstance(depth, bool) or not isinstance(depth, int | str) or depth not in known:
+        raise UsageError(f"depth must be auto, 8 or 16, not {shown(depth)}")
+    return known[depth]
 
 
 def names() -> list[str]:
     """Return the names of all settings, the short options among them."""
     return [known.name for known in dataclasses.fields(Settings) if known.name != "short_parts"] + list(RANGES)
-
-
-def _run(settings: Settings | StageSettings) -> dict[str, Any]:
-    """Return what a run is made with, regularizers and transforms as `Listed`."""
-    short = settings.short_parts or (0, 0)
-    return {
-        "steps": settings.steps,
-        "views": settings.views,
-        "optimizer": settings.optimizer,
-        "regularizers": Listed(settings.regularizers, short[0]),
-        "transforms": Listed(settings.transforms, short[1]),
-    }
-
-
-def _fields(run: Mapping[str, Any]) -> dict[str, Any]:
-    listed = {name: run[name].parts for name in ("regularizers", "transforms")}
-    return {**run, **listed, "short_parts": (run["regularizers"].short, run["transforms"].short)}
-
-
-def _changed(run: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run is made with, changed by settings of a stage and by numbers of short options."""
-    new = {**run, **{name: changes[name] for name in ("steps", "views") if name in changes}}
-    if "optimizer" in changes:
-        new["optimizer"] = as_optimizer(changes["optimizer"])
-    if "regularizers" in changes:
-        new["regularizers"] = new["regularizers"].with_listed(as_regularizers(changes["regularizers"]))
-    if "transforms" in changes:
-        new["transforms"] = new["transforms"].with_listed(as_transforms(changes["transforms"]))
-    for option in REGULARIZERS:
-        if option in changes:
-            new["regularizers"] = with_regularizer(new["regularizers"], option, changes[option])
-    if "jitter" in changes:
-        new["transforms"] = with_jitter(new["transforms"], changes["jitter"])
-    if changes.get("lr") is not None:
-        new["optimizer"] = with_number(new["optimizer"], "step_size", changes["lr"], "lr")
-    return new
-
-
-def _stage(stage: StageSettings | Mapping[str, Any], number: int, base: Mapping[str, Any], numbers: Mapping[str, Any]) -> StageSettings:
-    if isinstance(stage, StageSettings):
-        return _replaced(stage, _changed(_run(stage), numbers))
-    known = (*STAGED, *_OPTIONS, "layer", "zoom")
-    wrong = sorted(set(stage) - set(known))
-    if wrong:
-        raise UsageError(f"stage {number} has no setting {wrong[0]!r}; a stage has {', '.join(known)}")
-    own = {**stage, **checked_numbers({name: stage[name] for name in _OPTIONS if name in stage})}
-    if "optimizer" in own:
-        own.setdefault("lr", numbers.get("lr"))
-    layout = {name: stage[name] for name in ("zoom", "layer") if name in stage}
-    return StageSettings(**_fields(_changed(base, own)), **layout)
-
-
-def _replaced(stage: StageSettings, run: Mapping[str, Any]) -> StageSettings:
-    return dataclasses.replace(stage, **_fields(run))
-
-
-def _described(settings: Settings | StageSettings) -> dict[str, Any]:
-    return {
-        "steps": settings.steps,
-        "optimizer": str(settings.optimizer),
-        "transforms": [str(part) for part in settings.transforms],
-        "views": settings.views,
-        "regularizers": [str(part) for part in ordered(settings.regularizers)],
-    }
-
-
-def ordered(regularizers: Sequence[Regularizer]) -> tuple[Regularizer, ...]:
-    """Return penalties, then projections, each in their order: the one order that decides an image."""
-    return (
-        *(part for part in regularizers if isinstance(part, Penalty)),
-        *(part for part in regularizers if not isinstance(part, Penalty)),
-    )
-
-
-def _read(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a description's fields, strings as parts; plain names stand for the parts alone."""
-    read = dict(described)
-    if "transforms" in read:
-        read["transforms"] = as_transforms(read["transforms"])
-        read["regularizers"] = as_regularizers(read["regularizers"])
-        read["optimizer"] = as_optimizer(read["optimizer"])
-    return read

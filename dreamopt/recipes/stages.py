@@ -18,14 +18,17 @@ from dreamopt.errors import ShapeError, TargetError, UsageError
 from dreamopt.image.sizes import seen_size
 from dreamopt.image.transform import Transform
 from dreamopt.network import Network
+from dreamopt.network.maps import nearest_layer, reached
 from dreamopt.objective import Objective
 from dreamopt.objectives import Channel, ClassScore
 from dreamopt.optimize.optimizer import Optimizer
 from dreamopt.parts.checks import LARGEST_SIDE
 from dreamopt.parts.schedule import StepContext
-from dreamopt.recipes.settings import Settings, ordered
+from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.shorthand import field_names
-from dreamopt.regularizer import Regularizer
+from dreamopt.recipes.stage_settings import ordered
+from dreamopt.regularizer import Regularizer, mask_at
+from dreamopt.regularizers import Masked
 
 Pair = tuple[int, int]
 
@@ -42,6 +45,8 @@ class Stage:
         As in `dreamopt.recipes.Settings`.
     layers : tuple of str
         Names of layers of which the first that the net has takes the place of the target's.
+    target : Objective or None
+        What is maximised instead of a sample's objective.
     carry : {"enlarge", "add_detail"}
         What the run before hands over: its image, enlarged, or, for octaves, the detail that it added.
     """
@@ -53,10 +58,13 @@ class Stage:
     regularizers: tuple[Regularizer, ...] = ()
     views: int = 1
     layers: tuple[str, ...] = ()
+    target: Objective | None = None
     carry: Literal["enlarge", "add_detail"] = "enlarge"
 
     def retargeted(self, network: Network, objective: Objective) -> Objective:
-        """Return the objective at this stage's layer, where it names one that the net has and that has the unit."""
+        """Return the stage's target, or the objective at its layer, where it names one that the net has and that has the unit."""
+        if self.target is not None:
+            return self.target
         for layer in self.layers if "layer" in field_names(objective) else ():
             there: Objective = dataclasses.replace(objective, layer=layer)  # type: ignore[type-var]  # a part is a dataclass
             # Where transforms cut windows out, the net sees its file's size, whatever the image's is.
@@ -93,10 +101,8 @@ def stages_of(settings: Settings, size: Pair) -> tuple[Stage, ...]:
         for _ in range(settings.octaves - 1):
             smaller = [max(1, round(side / scale)) for side in sizes[0]]
             sizes.insert(0, (smaller[0], smaller[1]))
-        one = settings.stage(0)
-        regularizers = ordered(one.regularizers)
-        return tuple(Stage(each, one.steps, one.optimizer, one.transforms, regularizers, one.views, carry="add_detail") for each in sizes)
-    stages = []
+        return tuple(_stage(settings, number, each, size, "add_detail") for number, each in enumerate(sizes))
+    stages, first = [], size
     for number in range(settings.runs):
         one = settings.stage(number)
         zoomed = [side * one.zoom for side in size]
@@ -104,8 +110,15 @@ def stages_of(settings: Settings, size: Pair) -> tuple[Stage, ...]:
             what = f"zoom {one.zoom} of stage {number} turns an image of {size[1]} x {size[0]} pixels into none that can be made"
             raise UsageError(f"{what}; allowed are sides of 1 to {LARGEST_SIDE} pixels")
         size = (round(zoomed[0]), round(zoomed[1]))
-        stages.append(Stage(size, one.steps, one.optimizer, one.transforms, ordered(one.regularizers), one.views, one.layer))
+        stages.append(_stage(settings, number, size, first, "enlarge"))
     return tuple(stages)
+
+
+def _stage(settings: Settings, number: int, size: Pair, whole: Pair, carry: Literal["enlarge", "add_detail"]) -> Stage:
+    """Return the run of a number at a size; ``whole`` is the size that masks belong to."""
+    one = settings.stage(number)
+    regularizers = (*ordered(one.regularizers), *(Masked(mask, whole) for mask in settings.masks))
+    return Stage(size, one.steps, one.optimizer, one.transforms, regularizers, one.views, one.layer, one.target, carry)
 
 
 def choose_size(network: Network, settings: Settings, objectives: Sequence[Objective], init_size: Pair | None = None) -> Pair:
@@ -128,9 +141,20 @@ def choose_size(network: Network, settings: Settings, objectives: Sequence[Objec
         fewer = f"fewer octaves (the last {left} fit)" if left else "fewer octaves"
         raise ShapeError(
             f"the first of {settings.octaves} octaves, {sizes[0][1]} x {sizes[0][0]} pixels, does not reach up to {objectives[0]}; "
-            f"aim at a layer below those that want one size of input, or ask for {fewer} or a larger size"
+            f"aim at {_layer_that_fits(network, settings, objectives, sizes[0])}, or ask for {fewer} or a larger size"
         )
     return shape[1], shape[2]
+
+
+def _layer_that_fits(network: Network, settings: Settings, objectives: Sequence[Objective], size: Pair) -> str:
+    """Return in words a layer below those of the objectives that an image of a size reaches."""
+    seen = seen_by(network, size, settings.stage(0).transforms)
+    item = network.item_shape(seen)
+    for layer in dict.fromkeys(layer for objective in objectives for layer in objective.layers):
+        nearest = None if reached(network, layer, item) else nearest_layer(network, layer, item)
+        if nearest is not None:
+            return f"layer '{nearest}', the highest below '{layer}' that it reaches"
+    return "a layer below those that want one size of input"
 
 
 def fits(network: Network, settings: Settings, objectives: Sequence[Objective], size: int | Pair) -> bool:
@@ -175,8 +199,16 @@ def pyramid(images: Tensor, stages: Sequence[Stage]) -> list[Tensor]:
     return levels
 
 
+def open_only(images: Tensor, level: Tensor, stage: Stage) -> Tensor:
+    """Return the images, and the octave's own, ``level``, where masks let nothing change: a scaled detail reaches beyond them."""
+    for mask in (part for part in stage.regularizers if isinstance(part, Masked)):
+        images = torch.where(torch.from_numpy(mask_at(mask.mask, stage.size, mask.of) > 0).to(images.device), images, level)
+    return images
+
+
 def carry_over(images: Tensor, stages: Sequence[Stage], number: int, levels: Sequence[Tensor] | None) -> Tensor:
     """Return the images that a run begins with: octaves carry what the one before added, stages enlarge the image."""
     if levels is None:
         return resized(images, stages[number].size, order=3)
-    return levels[number] + resized(images - levels[number - 1], stages[number].size, order=1)
+    carried = levels[number] + resized(images - levels[number - 1], stages[number].size, order=1)
+    return open_only(carried, levels[number], stages[number])

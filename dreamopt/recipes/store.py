@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from dreamopt.errors import DreamoptWarning, ImageError, UsageError
 from dreamopt.image.channels import channels_path
-from dreamopt.image.files import RGBImage, read_metadata, read_png, write_png
+from dreamopt.image.files import RGBImage, read_metadata, read_written, write_image
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.optimize import Checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
@@ -23,7 +23,7 @@ from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.metadata import checked_job, checked_result
 from dreamopt.recipes.output import check_images, check_output, checkpoint_folder, described_differences, free_name, image_paths
 from dreamopt.recipes.plan import Plan
-from dreamopt.recipes.rendered import Rendered, write_rendered
+from dreamopt.recipes.rendered import Rendered, eight_bits, write_rendered
 
 _JOB = "job.json"
 Sheet = Callable[[Sequence[Rendered]], RGBImage]
@@ -78,7 +78,7 @@ class FolderStore:
     Raises
     ------
     UsageError
-        When ``out`` does not end in .png.
+        When ``out`` does not end in .png, .tif or .tiff.
     ImageError
         When ``out`` cannot be written.
     """
@@ -189,7 +189,7 @@ class FolderStore:
             paths, metadata, sheet = [self._paths[one.index] for one in rendered], {}, self.out
             metadata = sheet_metadata(rendered, paths)
             if not (self.resume and _metadata_or_none(sheet) == metadata):
-                write_png(sheet, self._sheet(rendered), metadata, scratch=self._scratch(sheet))
+                write_image(sheet, self._sheet(rendered), metadata, scratch=self._scratch(sheet))
         if complete or not rendered or self.checkpoint(0, 0) is None:
             self._forget()
         return sheet
@@ -285,7 +285,7 @@ class FolderStore:
         metadata = _metadata_or_none(path)
         assert metadata is not None, "it is finished"
         value = float("nan") if metadata["value"] is None else metadata["value"]
-        return Rendered(self.plan.samples[index], read_png(path), value, metadata, dead=metadata["dead"], index=index, path=path)
+        return Rendered(self.plan.samples[index], read_written(path), value, metadata, dead=metadata["dead"], index=index, path=path)
 
     def _checkpoints(self, batch: int | str = "*") -> Iterator[Path]:
         """Yield the files of a batch's checkpoints, or of all; half written ones, too."""
@@ -311,7 +311,7 @@ class FolderStore:
 
 def labelled_sheet(rendered: Sequence[Rendered], title: str = "") -> RGBImage:
     """Return a contact sheet of images, each with its target and class below."""
-    return contact_sheet([Section([one.image for one in rendered], [one.sample.caption for one in rendered])], title=title)
+    return contact_sheet([Section([eight_bits(one.image) for one in rendered], [one.sample.caption for one in rendered])], title=title)
 
 
 def sheet_metadata(rendered: Sequence[Rendered], paths: Sequence[Path]) -> dict[str, Any]:

@@ -94,6 +94,11 @@ class Penalty(Regularizer):
 class Projection(Regularizer):
     """A change of the image between two steps, without a gradient."""
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether it needs ``context.before``, the image before the step; by default not."""
+        return False
+
     def is_due(self, context: StepContext) -> bool:
         """Return whether the image is changed after this step; by default always.
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamopt.errors import ImageError, RegularizerError
+from dreamopt.parts.reading import file_state
 
 Array = NDArray[np.float64]
 
@@ -68,30 +69,64 @@ def frozen_mask(mask: object) -> str | Rows:
     return tuple(tuple(map(float, row)) for row in array)
 
 
-@lru_cache(maxsize=8)
-def mask_at(mask: str | Rows, size: tuple[int, int]) -> Array:
-    """Return a stencil, (H, W) from 0 (outside) to 1 (inside), scaled to ``size``; a file is read once, its luminance counts.
+_EXACT = 1e-6
+"""Nearer than this to 0 or 1, what was scaled is meant to be so."""
+
+
+def mask_at(mask: str | Rows, size: tuple[int, int], of: tuple[int, int] | None = None) -> Array:
+    """Return a stencil, (H, W) from 0 (outside) to 1 (inside), scaled to ``size``; of a file the luminance counts.
+
+    With ``of``, (H, W), it is first scaled to cover that size and cut to its middle.
 
     Raises
     ------
     RegularizerError
         For a file that is missing or no image.
     """
-    from PIL import Image
+    return _mask_at(mask, (size[0], size[1]), of, file_state(mask) if isinstance(mask, str) else None)
 
+
+@lru_cache(maxsize=8)
+def _mask_at(mask: str | Rows, size: tuple[int, int], of: tuple[int, int] | None, state: object) -> Array:
+    """Return the same, read once for each state of a file."""
+    array = _covering(_read_mask(mask, size if of is None else of), of)
+    if array.shape != size:
+        array = _stretched(array, size)
+        array[array < _EXACT] = 0
+        array[array > 1 - _EXACT] = 1
+    array = np.clip(array, 0.0, 1.0)
+    array.setflags(write=False)
+    return array
+
+
+def _read_mask(mask: str | Rows, size: tuple[int, int]) -> Array:
     from dreamopt.image.colour import LUMINANCE
     from dreamopt.image.files import read_image
 
-    if isinstance(mask, str):
-        try:
-            array = read_image(mask, size) @ np.array(LUMINANCE) / 255.0
-        except ImageError as problem:
-            raise RegularizerError(f"the stencil {mask} cannot be read as an image: {problem}") from problem
-    else:
-        array = np.array(mask, dtype=np.float64)
-    if array.shape != tuple(size):
-        image = Image.fromarray(array.astype(np.float32)).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        array = np.asarray(image, dtype=np.float64)
-    made = np.array(np.clip(array, 0.0, 1.0))
-    made.setflags(write=False)
-    return made
+    if not isinstance(mask, str):
+        return np.array(mask, dtype=np.float64)
+    try:
+        image = read_image(mask, size)
+    except ImageError as problem:
+        raise RegularizerError(f"the mask {mask} cannot be read as an image: {problem}") from problem
+    luminance = np.empty(image.shape[:2])
+    for row, colours in enumerate(image):  # one by one: a large mask's colours as float64 would take as much as a step
+        luminance[row] = colours @ np.array(LUMINANCE)
+    return luminance / 255.0
+
+
+def _covering(array: Array, size: tuple[int, int] | None) -> Array:
+    """Return a mask scaled to cover a size, and cut to its middle, as `dreamopt.image.files.covering` does it with the image."""
+    if size is None or array.shape == size:
+        return array
+    factor = max(size[0] / array.shape[0], size[1] / array.shape[1])
+    down, across = (max(side, round(length * factor)) for side, length in zip(size, array.shape, strict=True))
+    top, left = (down - size[0]) // 2, (across - size[1]) // 2
+    return np.array(_stretched(array, (down, across))[top : top + size[0], left : left + size[1]])
+
+
+def _stretched(array: Array, size: tuple[int, int]) -> Array:
+    from PIL import Image
+
+    image = Image.fromarray(array.astype(np.float32)).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.array(image, dtype=np.float64)

@@ -34,7 +34,7 @@ from torch.nn import functional
 
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import UsageError
-from dreamopt.image.files import write_png
+from dreamopt.image.files import write_image
 from dreamopt.image.nets import register_image_net
 from dreamopt.network import Network
 from dreamopt.network.preprocessing import preprocessing_of
@@ -127,10 +127,11 @@ def step_context(image: Tensor, first: int = 0) -> StepContext:
     """Return a step of a run of such images (N, C, H, W), of which ``image`` holds the samples from ``first`` on."""
     drawn = [
         [torch.from_numpy(np.random.default_rng(k + i).normal(size=image.shape[1:])) for i in range(first, first + len(image))]
-        for k in (0, 9)
+        for k in (0, 9, 18)
     ]
-    gradient, start = (torch.stack(samples).to(image) for samples in drawn)
-    return StepContext(2, 8, gradient=gradient, space=image_space(*image.shape[1:], scale=0.5), octave=1, octaves=3, start=start)
+    gradient, start, before = (torch.stack(samples).to(image) for samples in drawn)
+    space = image_space(*image.shape[1:], scale=0.5)
+    return StepContext(2, 8, gradient=gradient, space=space, octave=1, octaves=3, start=start, before=before)
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,8 @@ def example_values(network: Network, folder: Path, layers: tuple[str, str], clas
     random = np.random.default_rng(5)
     paths: dict[str, Path] = {}
     for number, shape in enumerate(((11, 13, 3), (30, 20, 3), (14, 22, 3)), 1):
-        paths[_name("image", number)] = write_png(folder / f"image{number}.png", random.integers(0, 256, shape).astype(np.uint8))
-    paths["mask"] = write_png(folder / "mask.png", random.integers(0, 256, (6, 9, 3)).astype(np.uint8))
+        paths[_name("image", number)] = write_image(folder / f"image{number}.png", random.integers(0, 256, shape).astype(np.uint8))
+    paths["mask"] = write_image(folder / "mask.png", random.integers(0, 256, (6, 9, 3)).astype(np.uint8))
     channels, classes = network.shape_of(layers[0])[0], network.shape_of(classifier)[0]
     values = {"layer": layers[0], "layer2": layers[1], "classifier": classifier, "label": "tabby cat"}
     if network.labels is not None and "tabby cat" not in network.labels:

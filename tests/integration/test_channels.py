@@ -14,7 +14,7 @@ from PIL import Image
 import dreamopt
 from dreamopt.cli import cli
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.files import read_metadata, read_png
+from dreamopt.image.files import read_metadata, read_written
 from dreamopt.recipes.store import FolderStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # random weights, on purpose
@@ -59,7 +59,7 @@ def test_what_is_shown_and_kept(net: Path, tmp_path: Path, channels: str | None,
     [one] = json.loads(done.stdout)["pictures"]
     beside = tmp_path / "out.channels.npy"
     assert one["channels_path"] == str(beside)
-    kept, metadata, image = np.load(beside, allow_pickle=False), read_metadata(out), read_png(out)
+    kept, metadata, image = np.load(beside, allow_pickle=False), read_metadata(out), read_written(out)
     assert (kept.shape, kept.dtype) == ((6, 14, 18), np.float32)
     assert metadata["channels_file"]["sha256"] == hashlib.sha256(beside.read_bytes()).hexdigest()
     assert metadata["settings"]["channels"] == (channels or "planes")
@@ -72,7 +72,7 @@ def test_what_is_shown_and_kept(net: Path, tmp_path: Path, channels: str | None,
     # And the same again from the metadata.
     replayed = call("replay", out, "-q")
     assert "the same pixels" in replayed.stderr
-    assert np.array_equal(read_png(tmp_path / "out-replay.png"), image)
+    assert np.array_equal(read_written(tmp_path / "out-replay.png"), image)
     assert (tmp_path / "out-replay.channels.npy").read_bytes() == beside.read_bytes()
 
 
@@ -97,7 +97,7 @@ def test_what_needs_no_file_has_none(net: Path, tmp_path: Path, shape: tuple[int
     out = tmp_path / "out" / "a.png"
     with FolderStore(out, seconds=None) as store:
         [one] = dreamopt.render(load(net), "conv:1", store=store, **QUICK)
-    assert read_png(out).shape == (*shape, 3)
+    assert read_written(out).shape == (*shape, 3)
     few = len(load(net).mean) in (1, 3)
     assert sorted(path.name for path in out.parent.iterdir()) == (["a.png"] if few else ["a.channels.npy", "a.png"])
     assert (one.channels is None) == few == ("channels_file" not in one.metadata)
@@ -183,7 +183,7 @@ def test_a_huge_photograph_starts_a_render_of_a_known_size(net: Path, tmp_path: 
     assert "has 80 x 64 pixels, above the limit of 2000; give a size (--size)" in refused.stderr
     made = call(*words, "--size", "20x16", "--parametrization", "pixels()", "-o", tmp_path / "a.png")
     assert made.exit_code == 0, made.stderr
-    image = read_png(tmp_path / "a.png")
+    image = read_written(tmp_path / "a.png")
     np.testing.assert_allclose(image[5, :, 1], column.reshape(20, 4).mean(1), atol=4)
     assert "the same pixels" in call("replay", tmp_path / "a.png", "-q").stderr
 

@@ -130,7 +130,8 @@ def test_stages_of_layers_that_the_net_has_not_keep_the_targets(folder: Path) ->
         (
             "deepdream2015",
             "loss3/classifier",
-            "the first of 4 octaves, 10 x 8 pixels, does not reach up to loss3/classifier; aim at a layer below",
+            "the first of 4 octaves, 10 x 8 pixels, does not reach up to loss3/classifier; "
+            "aim at layer 'tanh2', the highest below 'loss3/classifier' that it reaches",
         ),
         (
             "nguyen2016-dgn",

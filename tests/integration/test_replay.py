@@ -11,7 +11,7 @@ from PIL import Image
 
 import dreamopt
 from dreamopt.cli import cli
-from dreamopt.image.files import read_metadata, read_png, write_png
+from dreamopt.image.files import read_metadata, read_written, write_image
 from dreamopt.recipes import Plan, replay
 from dreamopt.recipes.inputs import RecordedInputs
 
@@ -28,7 +28,7 @@ def call(*words: object) -> Result:
 @pytest.mark.parametrize("name", ["plain", "restarts", "octaves", "stages"])
 def test_images_of_format_1_replay(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(FORMAT_1)
-    metadata, before = read_metadata(f"{name}.png"), read_png(f"{name}.png")
+    metadata, before = read_metadata(f"{name}.png"), read_written(f"{name}.png")
     assert metadata["format"] == 1
     network = dreamopt.load_net("toy.prototxt", device="cpu")
     # The weights are drawn anew, and elsewhere may be another rounding.
@@ -39,7 +39,7 @@ def test_images_of_format_1_replay(name: str, tmp_path: Path, monkeypatch: pytes
     assert again.value == pytest.approx(metadata["value"], rel=1e-3)
     assert again.dead is None
     # What is written now is format 2, and tells of the same image.
-    written = read_metadata(write_png(tmp_path / "again.png", again.image, again.metadata))
+    written = read_metadata(write_image(tmp_path / "again.png", again.image, again.metadata))
     assert written["format"] == 2
     inputs = RecordedInputs(written["inputs"], FORMAT_1)
     assert Plan.read(written, inputs).project_every_step

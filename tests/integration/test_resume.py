@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 import dreamopt
 from dreamopt.cli import cli
 from dreamopt.errors import DreamoptWarning, UsageError
-from dreamopt.image.files import read_image, read_metadata, read_png
+from dreamopt.image.files import read_image, read_metadata, read_written
 from dreamopt.optimize import Progress
 from dreamopt.recipes import Settings
 from dreamopt.recipes.store import FolderStore
@@ -65,7 +65,7 @@ def test_a_crash_at_any_step_ends_in_the_same_pixels(network, tmp_path: Path, ch
         assert one.metadata["value"] == other.metadata["value"]
         assert one.metadata["steps_made"] == other.metadata["steps_made"] == 12
         assert one.metadata == other.metadata
-        assert np.array_equal(read_png(one.path), other.image)
+        assert np.array_equal(read_written(one.path), other.image)
         assert read_metadata(one.path) == other.metadata
     assert not (tmp_path / "a.png.checkpoint").exists()
 
@@ -150,6 +150,6 @@ def test_replay_compares_opacity_too(tmp_path: Path) -> None:
     out = tmp_path / "a.png"
     words = ["-t", "conv2:3", "--size", 32, "--steps", 2, "--device", "cpu", "-q", "--transparency"]
     assert call("render", *words, "-o", out).exit_code == 0
-    assert read_png(out).shape == (32, 32, 4)
+    assert read_written(out).shape == (32, 32, 4)
     assert "the same pixels" in call("replay", out, "-q").stderr
-    assert np.array_equal(read_png(out), read_png(tmp_path / "a-replay.png"))
+    assert np.array_equal(read_written(out), read_written(tmp_path / "a-replay.png"))

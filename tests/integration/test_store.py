@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from dreamopt.cli import cli
-from dreamopt.image.files import read_metadata, read_png
+from dreamopt.image.files import read_metadata, read_written
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "dreamopt" / "data"
@@ -138,7 +138,7 @@ def test_resume_names_what_differs(tmp_path: Path, changed: tuple[object, ...], 
     assert call(*SEVERAL, *net, *QUICK, "-o", out, "--resume").exit_code == 0
     for name in ("a/conv2-3.png", "a/scores-7.png", "a.png"):
         other = tmp_path / name.replace("a", "whole", 1)
-        assert np.array_equal(read_png(tmp_path / name), read_png(other))
+        assert np.array_equal(read_written(tmp_path / name), read_written(other))
         assert read_metadata(tmp_path / name) | {"command": ""} == read_metadata(other) | {"command": ""}
 
 
@@ -179,7 +179,7 @@ def test_begun_anew_again_and_again_loses_nothing(tmp_path: Path) -> None:
     whole = {}
     for seed, targets in words.items():
         assert call(*targets, *QUICK, "-o", tmp_path / f"whole{seed}.png").exit_code == 0
-        whole[seed] = read_png(tmp_path / f"whole{seed}.png")
+        whole[seed] = read_written(tmp_path / f"whole{seed}.png")
     crashed(out, *words[1], runs=1)
     crashed(out, *words[2], runs=1)
     crashed(out, *words[3], runs=1)
@@ -193,7 +193,7 @@ def test_begun_anew_again_and_again_loses_nothing(tmp_path: Path) -> None:
         finished = tmp_path / ("a" if kept is None else "a.png.checkpoint") / "conv2-3.png"
         inode = finished.stat().st_ino
         assert call(*words[seed], *QUICK, "-o", out, "--resume").exit_code == 0
-        assert np.array_equal(read_png(out), whole[seed])
+        assert np.array_equal(read_written(out), whole[seed])
         assert (tmp_path / "a" / "conv2-3.png").stat().st_ino == inode
         assert not (tmp_path / "a.png.checkpoint").exists()
 
@@ -213,7 +213,7 @@ def test_an_image_of_another_job_is_not_taken_for_finished(tmp_path: Path) -> No
     shutil.copy(other, tmp_path / "a" / "conv2-3.png")
     assert call(*SEVERAL, *QUICK, "-o", out, "--resume").exit_code == 0
     assert read_metadata(tmp_path / "a" / "conv2-3.png")["target"] == "conv2:3"
-    assert not np.array_equal(read_png(tmp_path / "a" / "conv2-3.png"), read_png(other))
+    assert not np.array_equal(read_written(tmp_path / "a" / "conv2-3.png"), read_written(other))
 
 
 def test_one_render_at_a_time(tmp_path: Path) -> None:
@@ -242,4 +242,4 @@ def test_one_render_at_a_time(tmp_path: Path) -> None:
     assert call("-t", "scores:7", *QUICK, "-o", out, "--resume").exit_code == 0
     assert read_metadata(out)["target"] == "scores:7"
     assert call("-t", "scores:7", *QUICK, "-o", tmp_path / "b.png").exit_code == 0
-    assert np.array_equal(read_png(out), read_png(tmp_path / "b.png"))
+    assert np.array_equal(read_written(out), read_written(tmp_path / "b.png"))

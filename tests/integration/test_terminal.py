@@ -130,14 +130,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
 
 def spoil(folder: Path, image: str) -> None:
     """Write hostile texts into the metadata of an image that the command line has made."""
-    from dreamopt.image.files import read_metadata, read_png, write_png
+    from dreamopt.image.files import read_metadata, read_written, write_image
 
     metadata = dict(read_metadata(folder / image))
     for key in ("dreamopt", "command"):
         if isinstance(metadata.get(key), str):
             metadata[key] = HOSTILE
     metadata["made_with"] = dict.fromkeys(metadata["made_with"], HOSTILE)
-    write_png(folder / image, read_png(folder / image), metadata)
+    write_image(folder / image, read_written(folder / image), metadata)
 
 
 SMALL = ("--steps", "2", "--net", "net.prototxt", "--labels", "labels.txt", "--device", "cpu")

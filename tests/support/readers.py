@@ -178,7 +178,7 @@ def with_text(path: Path) -> Path:
     """Return an image beside a file whose text it has as metadata."""
     from PIL import PngImagePlugin
 
-    from dreamopt.image.files import KEY
+    from dreamopt.image.writing import KEY
 
     chunks = PngImagePlugin.PngInfo()
     chunks.add_itxt(KEY, path.read_text(encoding="utf-8", errors="replace"))
@@ -297,8 +297,7 @@ def _read_part(name: str) -> Callable[[Path], object]:
         from dreamopt.image.spectrum import magnitudes
         from dreamopt.regularizer.restoration import mask_at
 
-        mask_at.cache_clear()  # they remember files by their paths
-        magnitudes.cache_clear()
+        magnitudes.cache_clear()  # it remembers files by their paths
         if name == "upper":
             return Generator("tiny", upper=str(path))
         return mask_at(str(path), (12, 14)) if name == "mask" else magnitudes(str(path), 3, (12, 14), None)

@@ -17,7 +17,7 @@ import torch
 from dreamopt import load_net
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.errors import DreamoptError, DreamoptWarning
-from dreamopt.image.files import read_image, read_metadata, write_png
+from dreamopt.image.files import read_image, read_metadata, write_image
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.network import Network
@@ -25,7 +25,8 @@ from dreamopt.objective import objectives
 from dreamopt.optimize import Patience, Restart, run
 from dreamopt.optimize.optimizer import optimizers
 from dreamopt.problem import Problem
-from dreamopt.recipes import Settings, plan_render, render
+from dreamopt.recipes import Settings, dream, plan_dream, plan_render, render
+from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.replay import replay
 from dreamopt.recipes.settings import StageSettings
 from dreamopt.regularizer import regularizers
@@ -96,6 +97,14 @@ def _render(**options: Any) -> Any:
     return render(given.pop("network"), given.pop("targets"), **given)
 
 
+PHOTO = np.arange(216, dtype=np.uint8).reshape(8, 9, 3)
+
+
+def _dream(function: Callable[..., Any], **options: Any) -> Any:
+    settings = resolve_settings("deepdream2015", {"octaves": 1, "steps": 1})
+    return function(**({"network": NETWORK, "image": PHOTO, "targets": "conv:1", "settings": settings} | options))
+
+
 def _plan(**options: Any) -> Any:
     given = {"network": NETWORK, "targets": "conv:1", "settings": Settings(size=(8, 9), steps=1)} | options
     return plan_render(given.pop("network"), given.pop("targets"), **given)
@@ -131,6 +140,8 @@ CALLABLES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "run": (_run, run),
     "render": (_render, render),
     "plan_render": (_plan, plan_render),
+    "dream": (partial(_dream, dream), dream),
+    "plan_dream": (partial(_dream, plan_dream), plan_dream),
     "Settings": (_settings, Settings),
     "StageSettings": (_stage, StageSettings),
     "replay": (_replay, replay),
@@ -162,7 +173,8 @@ CALLABLES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 OPAQUE = {
     ("render", "callbacks"), ("render", "stop"), ("render", "store"), ("render", "provenance"), ("render", "network"),
     ("replay", "callbacks"), ("replay", "stop"), ("replay", "network"), ("run", "callbacks"), ("run", "problem"),
-    ("Problem", "network"), ("plan_render", "network"),
+    ("Problem", "network"), ("plan_render", "network"), ("plan_dream", "network"),
+    ("dream", "callbacks"), ("dream", "stop"), ("dream", "store"), ("dream", "provenance"), ("dream", "network"),
 }  # fmt: skip
 
 
@@ -270,7 +282,7 @@ def test_what_is_right_is_taken() -> None:
         (lambda: read_image("a.png", size=(0, 1)), "size must be a whole number of at least 1, not 0"),
         (lambda: read_image("a.png", size=(4, 5, 6)), r"size must be \(height, width\), not \(4, 5, 6\)"),
         (lambda: read_metadata(5), "path must be a path, not 5"),  # type: ignore[arg-type]
-        (lambda: write_png("a.png", "x"), "image must be an array, not 'x'"),  # type: ignore[arg-type]
+        (lambda: write_image("a.png", "x"), "image must be an array, not 'x'"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_wrong_is_named(make: Callable[[], object], message: str) -> None:

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.executor.kernels import masked
+from dreamopt.engine.executor.keeper import Keeper
+from dreamopt.engine.executor.masks import SMALL, masked, passed
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.batch_norm import BatchNorm
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from dreamopt.engine.node import Node
 
 _PHASED_CHANNELS = 64  # more outputs than that, and torch's own backward pass is as fast
-_PACKED_SHAPES = 8
+_PACKED_SHAPES, _LARGE_SHAPES = 8, 4  # of inputs, small and large, for which the weights are kept
 
 
 class Geometry(NamedTuple):
@@ -66,7 +67,7 @@ class Packed:
             return y.relu_() if relu else y if into is None else into.add_(y)
         w = self._by_shape.get(x.shape)
         if w is None:
-            if len(self._by_shape) >= _PACKED_SHAPES:
+            if len(self._by_shape) >= (_PACKED_SHAPES if x.numel() <= SMALL else _LARGE_SHAPES):
                 self._by_shape.clear()
             w = torch.ops.mkldnn._reorder_convolution_weight(self.w, pad, stride, dilation, groups, list(x.shape))
             self._by_shape[x.shape] = w
@@ -96,11 +97,11 @@ class Backward:
         elif min(span) >= 0 and groups == 1 and dilation == (1, 1) and w.shape[1] * stride[0] * stride[1] <= _PHASED_CHANNELS:
             self._phased = _Phases(w, geometry)
 
-    def __call__(self, grad: Tensor, x: Tensor, into: Tensor | None) -> Tensor:
-        """Return the gradient of ``x`` from that of the result, added to ``into``."""
+    def __call__(self, grad: Tensor, shape: Shape, into: Tensor | None) -> Tensor:
+        """Return the gradient of an input of this shape from that of the result, added to ``into``."""
         if self._thinned and self._turned is not None:
             height, width = self.geometry.stride
-            total = torch.zeros_like(x) if into is None else into
+            total = _empty(shape, grad).zero_() if into is None else into
             total[:, :, ::height, ::width] += self._turned(grad)
             return total
         if self._turned is not None:
@@ -109,12 +110,17 @@ class Backward:
                 grad = grad[:, :, top : grad.shape[2] - top, left : grad.shape[3] - left]
             return self._turned(grad, into=into)
         if self._phased is not None:
-            g = self._phased(grad, x.shape)
+            g = self._phased(grad, shape)
         else:
             _, stride, pad, dilation, groups = self.geometry
             rest = (None, stride, pad, dilation, False, (0, 0), groups, (True, False, False))
-            g = torch.ops.aten.convolution_backward(grad, x, self.w, *rest)[0]
+            # Of the input, torch reads the shape and the layout alone.
+            g = torch.ops.aten.convolution_backward(grad, _empty(shape, grad), self.w, *rest)[0]
         return g if into is None else into.add_(g)
+
+
+def _empty(shape: Shape, like: Tensor) -> Tensor:
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
 class _Phases:
@@ -208,7 +214,7 @@ class Convolve(Kernel):
         self._there, self._back, self._device = Packed(w, bias, self.geometry), None, device
         self._stamp = [(blob._data, blob._data.version) for blob in self.blobs]
 
-    def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keeper: Keeper | None) -> tuple[Sequence[Tensor], Any]:
         """Convolve."""
         (x,) = xs
         self._prepare(x.device)
@@ -217,33 +223,37 @@ class Convolve(Kernel):
             x = torch.nn.functional.pad(x, (0, max(self.least[1] - width, 0), 0, max(self.least[0] - height, 0)))
         y = self._there(x, self.relu)
         ys = [y] if len(self.sizes) == 1 else torch.split(y, self.sizes, 1)
-        return ys, (xs[0].shape, x, ys)
+        if keeper is None:
+            return ys, None
+        return ys, (tuple(xs[0].shape), tuple(x.shape), passed(y, keeper) if self.mask else None)
 
-    def backward(self, kept: Any, grads: Sequence[Tensor | None], into: Tensor | None) -> Sequence[Tensor | None]:
+    def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Convolve back."""
-        shape, x, ys = kept
+        shape, padded, mask = kept
         if self._back is None:
             self._back = Backward(self._there.w, self.geometry)
-        grad = self._joined(ys, grads)
-        if x.shape == shape:
-            return [self._back(grad, x, into)]
-        g = self._back(grad, x, None)[:, :, : shape[2], : shape[3]]
+        grad = self._joined(mask, grads, mine)
+        if padded == shape:
+            return [self._back(grad, shape, into)]
+        g = self._back(grad, padded, None)[:, :, : shape[2], : shape[3]]
         return [g if into is None else into.add_(g)]
 
-    def _joined(self, ys: Sequence[Tensor], grads: Sequence[Tensor | None]) -> Tensor:
+    def _joined(self, mask: Tensor | None, grads: Sequence[Tensor | None], mine: Sequence[bool]) -> Tensor:
         """Return the gradient of all the branches, before their ReLUs."""
-        if len(ys) == 1:
+        if len(self.sizes) == 1:
             assert grads[0] is not None
-            return masked(grads[0], ys[0]) if self.mask else grads[0]
-        n, _, height, width = ys[0].shape
-        joined = torch.empty((n, sum(self.sizes), height, width), dtype=ys[0].dtype, device=ys[0].device, memory_format=torch.channels_last)
-        for y, g, part in zip(ys, grads, torch.split(joined, self.sizes, 1), strict=True):
+            return grads[0] if mask is None else masked(grads[0], mask, grads[0] if mine[0] else None)
+        like = next(g for g in grads if g is not None)
+        n, _, height, width = like.shape
+        joined = _empty((n, sum(self.sizes), height, width), like)
+        masks = [None] * len(self.sizes) if mask is None else torch.split(mask, self.sizes, 1)
+        for passed_there, g, part in zip(masks, grads, torch.split(joined, self.sizes, 1), strict=True):
             if g is None:
                 part.zero_()
-            elif self.mask:
-                torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=part)
-            else:
+            elif passed_there is None:
                 part.copy_(g)
+            else:
+                masked(g, passed_there, part)
         return joined
 
 

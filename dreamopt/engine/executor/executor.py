@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dreamopt.engine.executor.gradients import Gradients
+from dreamopt.engine.executor.keeper import Keeper
 from dreamopt.engine.graph import Value
-from dreamopt.engine.layers._axes import channels_last
 
 
 class Kernel:
@@ -30,19 +31,30 @@ class Kernel:
     """Whether what `backward` returns is new memory, so that other gradients may be added into it."""
     adds: ClassVar[bool] = False
     """Whether `backward` of this kernel, which reads one value, adds to a gradient that is already there."""
+    splits: ClassVar[bool] = False
+    """Whether what `backward` returns are parts of the gradient of the one value written, which do not overlap."""
 
     def __init__(self, reads: Sequence[Value], writes: Sequence[Value]) -> None:
         self.reads = tuple(reads)
         self.writes = tuple(writes)
 
-    def forward(self, xs: Sequence[Tensor]) -> tuple[Sequence[Tensor], Any]:
-        """Return the values written, and whatever `backward` is to be given."""
+    def forward(self, xs: Sequence[Tensor], keeper: Keeper | None) -> tuple[Sequence[Tensor], Any]:
+        """Return the values written, and what `backward` is to be given: as little as it needs; None where there is no ``keeper``."""
         raise AssertionError(f"{type(self).__name__} does not say how it computes")
 
-    def backward(self, kept: Any, grads: Sequence[Tensor | None], into: Tensor | None) -> Sequence[Tensor | None]:
+    def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Return the gradients of the values read, from those of the values written (at least one is not None).
 
-        ``into``, for a kernel that `adds`: the gradient so far, which may be written; it is to be part of the result.
+        Parameters
+        ----------
+        kept : object
+            What `forward` gave.
+        grads : sequence of Tensor or None
+            Of the values written.
+        mine : sequence of bool
+            Which of them may be written to.
+        into : Tensor, optional
+            For a kernel that `adds`: the gradient so far, which may be written; it is to be part of the result.
         """
         raise AssertionError(f"{type(self).__name__} does not say its backward pass")
 
@@ -73,12 +85,12 @@ class Executor:
             outs = _Run.apply(self, list(inputs), *inputs.values())  # type: ignore[no-untyped-call]
         else:
             with torch.no_grad():
-                outs = self._forward(dict(inputs), None)
+                outs = self._forward(dict(inputs), None, None)
         return dict(zip(self.wanted, outs, strict=True))
 
-    def _forward(self, values: dict[Value, Tensor], kept: list[Any] | None) -> list[Tensor]:
+    def _forward(self, values: dict[Value, Tensor], kept: list[Any] | None, keeper: Keeper | None) -> list[Tensor]:
         for kernel, dies in zip(self.kernels, self._dies, strict=True):
-            outs, keep = kernel.forward([values[v] for v in kernel.reads])
+            outs, keep = kernel.forward([values[v] for v in kernel.reads], keeper)
             values.update(zip(kernel.writes, outs, strict=True))
             if kept is not None:
                 kept.append(keep)
@@ -87,54 +99,57 @@ class Executor:
                 values.pop(v)
         return [values[v] for v in self.wanted]
 
-    def _backward(self, kept: Sequence[Any], seeds: Sequence[Tensor | None]) -> dict[Value, Tensor]:
-        sums = {v: channels_last(g) for v, g in zip(self.wanted, seeds, strict=True) if g is not None}
-        owned: set[Value] = set()  # sums in memory of our own
-
-        def free(v: Value, *others: Tensor | None) -> bool:
-            """Whether nobody else holds the sum: a Sum gives both its bottoms one tensor."""
-            return v in owned and not any(g is sums[v] for g in (*others, *(g for u, g in sums.items() if u != v)))
-
-        for kernel, keep in zip(reversed(self.kernels), reversed(kept), strict=True):
-            grads = [sums.pop(v, None) for v in kernel.writes]
-            if all(g is None for g in grads):
+    def _backward(self, kept: list[Any], seeds: Sequence[Tensor | None], again: bool) -> Gradients:
+        """Return the gradients of the inputs; without ``again``, what each kernel kept is dropped once it was used."""
+        sums = Gradients({v: g for v, g in zip(self.wanted, seeds, strict=True) if g is not None})
+        for i in reversed(range(len(self.kernels))):
+            kernel, keep = self.kernels[i], kept[i]
+            if not again:
+                kept.pop()
+            grads, mine = sums.take(kernel.writes)
+            # A layer that reads nothing makes data.
+            if not kernel.reads or all(g is None for g in grads):
                 continue
-            if not kernel.reads:
-                continue  # a layer that makes data
             target = kernel.reads[0]
-            into = sums[target] if kernel.adds and target in sums and free(target, *grads) else None
-            found = kernel.backward(keep, grads, into)
+            into = sums.target(target, *grads) if kernel.adds else None
+            found = kernel.backward(keep, grads, mine, into)
+            part = object() if kernel.splits else None
+            owned = all(mine) if kernel.splits else kernel.owns_gradient
+            del grads, keep
             if into is not None:
                 (total,) = found
                 assert total is not None
-                sums[target] = total
+                sums.replace(target, total)
                 continue
             for v, g in zip(kernel.reads, found, strict=True):
-                if g is None:
-                    continue
-                if v not in sums:
-                    sums[v] = g
-                    if kernel.owns_gradient:
-                        owned.add(v)
-                elif free(v):
-                    sums[v].add_(g)
-                else:
-                    sums[v] = sums[v] + g
-                    owned.add(v)
+                if g is not None:
+                    sums.add(v, g, owned, part)
+            del found
         return sums
 
 
 class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, executor: Executor, names: list[Value], *inputs: Tensor) -> tuple[Tensor, ...]:
-        ctx.executor, ctx.names, ctx.kept = executor, names, []
+        ctx.executor, ctx.names, ctx.kept, ctx.keeper = executor, names, [], Keeper()
         ctx.set_materialize_grads(False)
         # detached: a kernel may keep what it wrote, and that must not hold the graph that holds it
-        return tuple(y.detach() for y in executor._forward(dict(zip(names, inputs, strict=True)), ctx.kept))
+        return tuple(y.detach() for y in executor._forward(dict(zip(names, inputs, strict=True)), ctx.kept, ctx.keeper))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *seeds: Tensor | None) -> tuple[Any, ...]:
+        if len(ctx.kept) < len(ctx.executor.kernels):
+            raise RuntimeError("the backward pass has been made, and what it needs is freed; ask for the first with retain_graph=True")
         with torch.no_grad():
-            sums = ctx.executor._backward(ctx.kept, seeds)
+            again = _keeps_graph()
+            sums = ctx.executor._backward(ctx.kept, seeds, again)
+        if not again:
+            ctx.keeper = None
         return (None, None, *(sums.get(v) for v in ctx.names))
+
+
+def _keeps_graph() -> bool:
+    """Whether the backward pass under way may be made again (``retain_graph``); True where torch does not say it."""
+    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return ask is None or bool(ask())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from dreamopt.engine.executor.convolution import Branch, Convolve, Geometry, geometry_of
 from dreamopt.engine.executor.executor import Executor, Kernel
-from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKernel, MaxPool, ReLUKernel, Sum
+from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKernel, ReLUKernel, Sum
+from dreamopt.engine.executor.pooling import MaxPool
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.batch_norm import BatchNorm
 from dreamopt.engine.layers.concat import Concat

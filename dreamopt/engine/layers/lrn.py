@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from dreamopt.engine.layers._axes import channels_last, same_rank
 from dreamopt.parts.limits import MOST_WINDOW
 
 _BLOCK = 32  # of channels; measured: 32 is faster than 64, 96 and all
+_STRIP = 1 << 20  # values that are computed at a time; more would take memory, and time to fetch them from it again
 
 
 class LRN(Layer):
@@ -85,9 +86,9 @@ class _Across(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
-        y, saved = lrn_forward(x, size, a, beta, k)
-        ctx.save_for_backward(*saved)
-        ctx.settings = size, a, beta
+        y, kept = lrn_forward(x, size, a, beta, k, keep=True)
+        ctx.save_for_backward(*kept)
+        ctx.settings = size, a, beta, k
         return y
 
     @staticmethod
@@ -96,36 +97,72 @@ class _Across(torch.autograd.Function):
         return lrn_backward(ctx.saved_tensors, grad, *ctx.settings), None, None, None, None
 
 
-def lrn_forward(x: Tensor, size: int, a: float, beta: float, k: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """Return ``y = x s^-beta`` with ``s = k + a B x^2``, B the band matrix of width ``size``, and what the backward pass takes."""
-    scale = _band_sum(x * x, size, a, k)
-    power = _power(scale, beta)
-    return x * power, (x, scale, power)
+def lrn_forward(x: Tensor, size: int, a: float, beta: float, k: float, keep: bool = False) -> tuple[Tensor, Sequence[Tensor]]:
+    """Return ``y = x s^-beta`` with ``s = k + a B x^2``, B the band matrix of width ``size``; with ``keep``, what the backward pass takes.
+
+    That is x alone where x is large; of small ones, s and its power are kept too.
+    """
+    x = channels_last(x)
+    if not _in_strips(x):
+        scale = _band_sum(x * x, size, a, k)
+        power = _power(scale, beta)
+        return x * power, (x, scale, power) if keep else ()
+    y = torch.empty_like(x, memory_format=torch.channels_last)
+    for part, out in _strips(x, y):
+        torch.mul(part, _power(_band_rows(part * part, size, a, k), beta), out=out)
+    return y, (x,) if keep else ()
 
 
-def lrn_backward(saved: Sequence[Tensor], grad: Tensor, size: int, a: float, beta: float) -> Tensor:
-    """Return ``dx = dy s^-beta - 2 a beta x B (dy y / s)``; B is its own transpose."""
-    x, scale, power = saved
-    direct = channels_last(grad) * power
-    ratio = (direct * x).div_(scale)
-    return direct.addcmul_(_band_sum(ratio, size, -2 * a * beta, 0.0), x)
+def lrn_backward(kept: Sequence[Tensor], grad: Tensor, size: int, a: float, beta: float, k: float, mine: bool = False) -> Tensor:
+    """Return ``dx = dy s^-beta - 2 a beta x B (dy y / s)``; B is its own transpose. With ``mine``, it may be written over ``grad``."""
+    x, grad = kept[0], channels_last(grad)
+    if not _in_strips(x):
+        scale = kept[1] if len(kept) > 1 else _band_sum(x * x, size, a, k)
+        power = kept[2] if len(kept) > 1 else _power(scale, beta)
+        direct = grad * power
+        ratio = (direct * x).div_(scale)
+        return direct.addcmul_(_band_sum(ratio, size, -2 * a * beta, 0.0), x)
+    found = grad if mine else torch.empty_like(x, memory_format=torch.channels_last)
+    for part, dy, out in _strips(x, grad, found):
+        scale = _band_rows(part * part, size, a, k)
+        direct = torch.mul(dy, _power(scale, beta), out=out)
+        ratio = (direct * part).div_(scale)
+        direct.addcmul_(_band_rows(ratio, size, -2 * a * beta, 0.0), part)
+    return found
+
+
+def _in_strips(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.numel() > _STRIP
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Return maps (N, C, H, W) as (N H W, C), a view where channels are last in memory."""
+    return x.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _strips(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the same places of maps (N, C, H, W), channels last in memory, as (places, C), a part of them at a time."""
+    return zip(*(torch.split(_rows(x), max(1, _STRIP // x.shape[1])) for x in maps), strict=True)
 
 
 def _band_sum(x: Tensor, size: int, a: float, k: float) -> Tensor:
-    """Return ``k + a B x``: for each channel the sum over ``size`` neighbouring ones.
-
-    On the CPU in blocks of channels, since most of B is zeros: half the time of one 1x1 convolution at 192 channels.
-    """
+    """Return ``k + a B x``: for each channel the sum over ``size`` neighbouring ones."""
     n, channels, height, width = x.shape
-    band, start = _band(channels, size, a, x.dtype, x.device), _constant(channels, k, x.dtype, x.device)
     if x.device.type != "cpu":
+        band, start = _band(channels, size, a, x.dtype, x.device), _constant(channels, k, x.dtype, x.device)
         return torch.nn.functional.conv2d(x, band[:, :, None, None], start)
-    rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
+    return _band_rows(_rows(x), size, a, k).view(n, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _band_rows(rows: Tensor, size: int, a: float, k: float) -> Tensor:
+    """Return the same for rows of channels, block by block, since most of B is zeros: half the time of one product at 192 channels."""
+    channels = rows.shape[1]
+    band, start = _band(channels, size, a, rows.dtype, rows.device), _constant(channels, k, rows.dtype, rows.device)
     sums = torch.empty_like(rows)
     for c in range(0, channels, _BLOCK):
         end, low, high = min(c + _BLOCK, channels), max(c - size // 2, 0), c + _BLOCK + size // 2
         torch.addmm(start[c:end], rows[:, low:high], band[low:high, c:end], out=sums[:, c:end])
-    return sums.view(n, height, width, channels).permute(0, 3, 1, 2)
+    return sums
 
 
 @lru_cache(maxsize=64)

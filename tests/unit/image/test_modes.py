@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dreamopt.errors import DreamoptWarning
 from dreamopt.image.files import read_image
-from dreamopt.image.modes import rgb_of
+from dreamopt.image.loaded import LoadedImage
+from dreamopt.image.modes import samples_of
 from tests.support.images import png, tiff
 
 GREY = [[0, 1, 100, 255], [9, 200, 128, 50], [7, 8, 77, 254]]
@@ -20,6 +23,15 @@ def grey(values: list[list[int]]) -> np.ndarray:
     return np.repeat(np.array(values, np.uint8)[..., None], 3, -1)
 
 
+def rgb_of(image: Image.Image) -> np.ndarray:
+    return LoadedImage.of(samples_of(image)).levels()
+
+
+def rounded(levels: np.ndarray) -> np.ndarray:
+    assert levels.dtype == np.float32  # more than 8 bits: the fraction is there
+    return np.rint(levels).astype(int)
+
+
 def be16(values: list[list[int]]) -> bytes:
     return b"".join(struct.pack(f">{len(row)}H", *row) for row in values)
 
@@ -27,12 +39,15 @@ def be16(values: list[list[int]]) -> bytes:
 class TestDepthsOfPNG:
     def test_grey_of_16_bits(self, tmp_path: Path) -> None:
         rows = be16([[0, 257, 25700, 65535], [2313, 51400, 32896, 128]])
-        assert read_image(png(tmp_path / "a.png", 4, 2, 16, "grey", rows))[..., 0].tolist() == [[0, 1, 100, 255], [9, 200, 128, 0]]
+        levels = read_image(png(tmp_path / "a.png", 4, 2, 16, "grey", rows))
+        assert levels.dtype == np.float32
+        np.testing.assert_allclose(levels[..., 0], [[0, 1, 100, 255], [9, 200, 128, 128 / 257]], rtol=1e-7)
+        assert (levels == levels[..., :1]).all()
 
     def test_grey_of_16_bits_with_a_transparent_colour(self, tmp_path: Path) -> None:
         rows = be16([[0, 257, 25700, 65535], [2313, 51400, 32896, 25701]])
         path = png(tmp_path / "a.png", 4, 2, 16, "grey", rows, (b"tRNS", struct.pack(">H", 25700)))
-        assert (read_image(path) == grey([[0, 1, 255, 255], [9, 200, 128, 100]])).all()
+        np.testing.assert_allclose(read_image(path)[..., 1], [[0, 1, 255, 255], [9, 200, 128, 25701 / 257]], rtol=1e-7)
 
     @pytest.mark.parametrize("transparent", [0, 65535])
     def test_the_transparent_colour_may_be_black_or_white(self, tmp_path: Path, transparent: int) -> None:
@@ -62,14 +77,23 @@ class TestDepthsOfPNG:
         path = png(tmp_path / "a.png", 3, 1, depth, "grey", bytes(row), (b"tRNS", struct.pack(">H", transparent)))
         assert read_image(path)[0, :, 0].tolist() == shown
 
-    def test_rgb_of_16_bits_is_read_by_its_high_bytes(self, tmp_path: Path) -> None:
-        rows = be16([[0x1234, 0x56FF, 0xFFFF, 0x0000, 0x8000, 0x00FF]])
-        assert read_image(png(tmp_path / "a.png", 2, 1, 16, "rgb", rows))[0].tolist() == [[0x12, 0x56, 0xFF], [0, 0x80, 0]]
+    def test_rgb_of_16_bits_is_read_with_both_bytes(self, tmp_path: Path) -> None:
+        row = [0x1234, 0x56FF, 0xFFFF, 0x0000, 0x8000, 0x00FF]
+        levels = read_image(png(tmp_path / "a.png", 2, 1, 16, "rgb", be16([row])))
+        np.testing.assert_allclose(levels[0].ravel(), np.array(row) / 257, rtol=1e-7)
 
     def test_rgb_of_16_bits_with_a_transparent_colour(self, tmp_path: Path) -> None:
-        rows = be16([[0x1234, 0x5678, 0x9ABC, 0x1334, 0x5678, 0x9ABC]])
-        path = png(tmp_path / "a.png", 2, 1, 16, "rgb", rows, (b"tRNS", struct.pack(">3H", 0x1234, 0x5678, 0x9ABC)))
-        assert read_image(path)[0].tolist() == [[255, 255, 255], [0x13, 0x56, 0x9A]]
+        near = [0x1234, 0x5678, 0x9ABD]  # another colour, by its low byte
+        path = png(
+            tmp_path / "a.png",
+            2,
+            1,
+            16,
+            "rgb",
+            be16([[0x1234, 0x5678, 0x9ABC, *near]]),
+            (b"tRNS", struct.pack(">3H", 0x1234, 0x5678, 0x9ABC)),
+        )
+        np.testing.assert_allclose(read_image(path)[0], [[255, 255, 255], np.array(near) / 257], rtol=1e-7)
 
     def test_rgb_with_a_transparent_colour(self, tmp_path: Path) -> None:
         path = png(tmp_path / "a.png", 2, 1, 8, "rgb", bytes([1, 2, 3, 1, 2, 4]), (b"tRNS", struct.pack(">3H", 1, 2, 3)))
@@ -77,9 +101,9 @@ class TestDepthsOfPNG:
 
     @pytest.mark.parametrize(("kind", "row"), [("grey+opacity", [0x6400, 0x8000]), ("rgb+opacity", [0x6400, 0x0A00, 0xFF00, 0x8000])])
     def test_16_bits_with_opacity_lie_on_white(self, tmp_path: Path, kind: str, row: list[int]) -> None:
-        shown = read_image(png(tmp_path / "a.png", 1, 1, 16, kind, be16([row])))[0, 0].tolist()
-        # 255 + (100 - 255) * 128 / 255, and so on
-        assert shown == ([177, 177, 177] if kind == "grey+opacity" else [177, 132, 255])
+        shown = read_image(png(tmp_path / "a.png", 1, 1, 16, kind, be16([row])))[0, 0]
+        *colours, opacity = np.array(row) / 65535
+        np.testing.assert_allclose(shown, (255 * (1 + (np.array(colours) - 1) * opacity)) * np.ones(3), rtol=1e-6)
 
     @pytest.mark.parametrize("opacities", [b"\xff\x80\x00", b"\xff\xff\x00"])
     def test_palettes_with_opacities(self, tmp_path: Path, opacities: bytes) -> None:
@@ -123,7 +147,8 @@ class TestModes:
             image.putpixel((0, 0), 255.0 if pixel == 100.0 else 1.0)
         result = rgb_of(image)
         assert result.shape == (2, 3, 3)
-        np.testing.assert_allclose(result[1, 2], shown, atol=1 if mode in {"La", "RGBa", "YCbCr", "HSV"} else 0)
+        exact = [127.5] * 3 if pixel == 0.5 else shown
+        np.testing.assert_allclose(result[1, 2], exact, atol=1 if mode in {"La", "RGBa", "YCbCr", "HSV"} else 0)
 
     def test_palettes(self) -> None:
         image = Image.new("P", (3, 1))
@@ -171,8 +196,20 @@ class TestNumbersWithoutARange:
     )
     def test_floating_point(self, tmp_path: Path, values: list[float], shown: list[int]) -> None:
         Image.fromarray(np.array([values, values], np.float32)).save(tmp_path / "a.tif")
-        result = read_image(tmp_path / "a.tif")
-        assert result[1].tolist() == [[v] * 3 for v in shown]
+        beyond = max(values) > 65535 or min(values) < 0
+        with (
+            pytest.warns(DreamoptWarning, match="shown as black and .* as white") if beyond and np.isfinite(values).all() else nullcontext()
+        ):
+            result = read_image(tmp_path / "a.tif")
+        assert (result == result[..., :1]).all()
+        assert np.abs(result[1, :, 0] - shown).max() <= 0.5
+        low, high = (
+            min(0.0, np.nanmin(values)),
+            next((w for w in (1, 255, 65535) if np.nanmax(np.array(values)[np.isfinite(values)]) <= w), max(values)),
+        )
+        high = max(0.0, max(values)) if low < 0 else high
+        exact = np.clip(np.nan_to_num((np.array(values) / 2 - low / 2) / (high / 2 - low / 2)), 0, 1) * 255 if any(values) else [0, 0, 0]
+        np.testing.assert_allclose(result[1, :, 0], exact, rtol=1e-6)
 
     @pytest.mark.parametrize(
         ("values", "shown"),
@@ -186,11 +223,14 @@ class TestNumbersWithoutARange:
     )
     def test_whole_numbers(self, tmp_path: Path, values: list[int], shown: list[int]) -> None:
         Image.fromarray(np.array([values, values], np.int32)).save(tmp_path / "a.tif")
-        assert read_image(tmp_path / "a.tif")[1].tolist() == [[v] * 3 for v in shown]
+        with pytest.warns(DreamoptWarning, match="go beyond") if max(values) > 65535 else nullcontext():
+            assert rounded(read_image(tmp_path / "a.tif"))[1].tolist() == [[v] * 3 for v in shown]
 
     def test_unsigned_numbers_of_32_bits(self, tmp_path: Path) -> None:
         data = np.array([0, 2**31, 2**32 - 1], "<u4").tobytes()
-        assert read_image(tiff(tmp_path / "a.tif", (3, 1), data, bits=32, format=1))[0, :, 0].tolist() == [0, 128, 255]
+        with pytest.warns(DreamoptWarning, match="0 is shown as black and 4.295e.09 as white"):
+            shown = read_image(tiff(tmp_path / "a.tif", (3, 1), data, bits=32, format=1))[0, :, 0]
+        np.testing.assert_allclose(shown, [0, 255 * 2**31 / (2**32 - 1), 255], rtol=1e-7)
 
     @pytest.mark.parametrize(("kind", "bits", "form", "values"), [("<u2", 16, 1, [0, 25700, 65535]), ("<f4", 32, 3, [0, 100, 255])])
     def test_white_may_be_0(self, tmp_path: Path, kind: str, bits: int, form: int, values: list[int]) -> None:
@@ -203,7 +243,12 @@ class TestNumbersWithoutARange:
 
     def test_numbers_of_12_bits(self, tmp_path: Path) -> None:
         data = bytes([0x00, 0x08, 0x00, 0xFF, 0xF0, 0x00])  # 0, 2048, 4095, 0, packed
-        assert read_image(tiff(tmp_path / "a.tif", (4, 1), data, bits=12, format=1))[0, :, 0].tolist() == [0, 128, 255, 0]
+        assert read_image(tiff(tmp_path / "a.tif", (4, 1), data, bits=12, format=1))[0, :, 0].tolist() == [
+            0,
+            np.float32(2048 * 255 / 4095),
+            255,
+            0,
+        ]
 
     def test_ppm_of_16_bits(self, tmp_path: Path) -> None:
         (tmp_path / "a.pgm").write_bytes(b"P5 3 1 65535\n" + be16([[0, 25700, 257]]))
@@ -257,6 +302,6 @@ def test_strips_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = np.random.default_rng(0).integers(0, 60000, (13, 5)).astype(np.int32)
     numbers[12, 4] = 65535
     whole = rgb_of(Image.fromarray(numbers))
-    monkeypatch.setattr(modes, "_STRIP", 11)
+    monkeypatch.setattr(modes, "STRIP", 11)
     assert (rgb_of(Image.fromarray(numbers)) == whole).all()
-    np.testing.assert_array_equal(whole[..., 1], np.rint(numbers / 257.0).astype(np.uint8))
+    np.testing.assert_allclose(whole[..., 1], numbers / 257.0, rtol=1e-6)

@@ -45,10 +45,10 @@ def test_a_generator_of_grey_images_in_double_precision(check: Callable[..., Non
 @pytest.mark.parametrize("make", [Pixels, Fourier, Laplacian])
 @pytest.mark.parametrize("order", ["BGR", "RGB"])
 def test_a_run_starts_from_an_image(make: Callable[..., Parametrization], order: str, tmp_path) -> None:
-    from dreamopt.image.files import write_png
+    from dreamopt.image.files import write_image
 
     picture = np.random.default_rng(0).integers(20, 230, (10, 15, 3), dtype=np.uint8)
-    path = write_png(tmp_path / "photo.png", picture)
+    path = write_image(tmp_path / "photo.png", picture)
     space = image_space(order=order)
     assert space.low is not None
     planes = torch.from_numpy(picture.astype(np.float64)).movedim(2, 0)

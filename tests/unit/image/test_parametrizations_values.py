@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.image import CPPN, Alpha, Fourier, Laplacian, Maco, Pixels, Shared
-from dreamopt.image.files import read_image, read_png, write_png
+from dreamopt.image.files import read_image, read_written, write_image
 from dreamopt.image.init import given_images
 from dreamopt.image.parametrization import ImageSpace
 from dreamopt.image.reference import ImageValue
@@ -179,8 +179,8 @@ def test_the_background_is_new_at_each_step_and_gone_where_all_is_opaque() -> No
 
 def test_images_with_opacity_are_written_as_they_are_and_read_on_white(tmp_path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
-    write_png(tmp_path / "one.png", image)
-    np.testing.assert_array_equal(read_png(tmp_path / "one.png"), image)
+    write_image(tmp_path / "one.png", image)
+    np.testing.assert_array_equal(read_written(tmp_path / "one.png"), image)
     part = image[..., 3:] / 255
     np.testing.assert_allclose(read_image(tmp_path / "one.png"), image[..., :3] * part + 255 * (1 - part), rtol=0, atol=1)
 
@@ -214,7 +214,7 @@ def test_magnitudes_of_pictures_of_ones_own(tmp_path) -> None:
     stripes = np.zeros((24, 24, 3), np.uint8)
     stripes[:, ::2] = 200
     for name in ("a.png", "b.png"):
-        write_png(tmp_path / "deep" / name, stripes)
+        write_image(tmp_path / "deep" / name, stripes)
     for where in (tmp_path, tmp_path / "deep" / "*.png", tmp_path / "deep" / "a.png"):
         found = magnitudes(str(where), 3, (24, 24), None)
         assert found[0, 0, [8, 12]].min() > 10 * found[0, 0, [2, 3, 10]].max()  # the corners are enlarged by 3/2
@@ -255,7 +255,7 @@ def test_a_picture_is_given_in_many_forms(tmp_path) -> None:
     deep = np.random.default_rng(1).integers(0, 256, (8, 12, 4), dtype=np.uint8)
     found = (given_images(ImageValue(deep), four, 1) - four.low)[0]
     np.testing.assert_allclose(found, np.moveaxis(deep[..., [2, 1, 0, 3]], 2, 0))
-    write_png(tmp_path / "large.png", np.repeat(np.repeat(picture, 4, 0), 4, 1))
+    write_image(tmp_path / "large.png", np.repeat(np.repeat(picture, 4, 0), 4, 1))
     np.testing.assert_allclose(
         grey(given_images(str(tmp_path / "large.png"), image_space(3, 8, 12), 1), image_space(3, 8, 12)).mean(), picture.mean(), atol=1
     )

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from dreamopt.errors import ImageError
-from dreamopt.image.files import read_metadata, write_png
+from dreamopt.image.files import read_metadata, write_image
 from dreamopt.image.png_text import read_png_text
 
 MOST = 10_000
@@ -49,7 +49,7 @@ def test_every_kind_before_and_after_the_pixels(kind: str, tmp_path: Path) -> No
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    path = write_png(tmp_path / "a.png", np.zeros((4, 5, 3), np.uint8), {"target": "é\u202e"})
+    path = write_image(tmp_path / "a.png", np.zeros((4, 5, 3), np.uint8), {"target": "é\u202e"})
     assert read_metadata(path) == {"target": "é\u202e"}
     chunks = PngImagePlugin.PngInfo()
     chunks.add_itxt("dreamopt", '{"target": 3}', zip=True)

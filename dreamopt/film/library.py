@@ -1,0 +1,44 @@
+"""The one door to PyAV, which carries FFmpeg: importing it, and what its errors say as a part of a sentence."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dreamopt.errors import UsageError
+
+
+def pyav() -> Any:
+    """Return the module ``av``.
+
+    Raises
+    ------
+    UsageError
+        Where it is not installed.
+    """
+    try:
+        import av
+        import av.logging
+    except ImportError as problem:
+        raise UsageError(f"films need PyAV ({problem}); install it with: pip install 'dreamopt[video]'") from problem
+    return av
+
+
+def failures() -> tuple[type[BaseException], ...]:
+    """Return the errors that PyAV raises for a file that cannot be read or written."""
+    return (pyav().FFmpegError, ValueError, OSError, RuntimeError, LookupError, MemoryError)
+
+
+def reason(problem: BaseException) -> str:
+    """Return what an error of PyAV's or the system's says, without numbers and names of files."""
+    said = getattr(problem, "strerror", None)
+    number = getattr(problem, "errno", None)
+    if not said and number and isinstance(problem, OSError):
+        said = os.strerror(number)
+    return str(said or problem or type(problem).__name__)
+
+
+def exact() -> Any:
+    """Return how swscale converts: rounding right, chroma interpolated, the same bits on every machine."""
+    flags = pyav().video.reformatter.Interpolation
+    return flags.BICUBIC | flags.ACCURATE_RND | flags.FULL_CHR_H_INT | flags.FULL_CHR_H_INP | flags.BITEXACT

@@ -1,0 +1,121 @@
+"""What an executor keeps for large maps, and where it writes gradients: the numbers stay."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from dreamopt.engine.executor import masks, pooling
+from dreamopt.engine.executor.keeper import Keeper
+from dreamopt.engine.layers import lrn
+from dreamopt.engine.layers._axes import channels_last
+from tests.support.nets import conv, layer
+from tests.unit.engine.test_fusion import NETS, both, check, make, tape_of
+
+# Gradients that several layers share: a Sum gives both its bottoms the same, a Concat parts of one.
+SHARED = (
+    conv("a", "data", 3, "kernel_size: 3 pad: 1", relu=True)
+    + conv("b", "data", 2, "kernel_size: 1", relu=True)
+    + layer("ab", "Concat", "a b")
+    + layer("ba", "Concat", "b a")
+    + layer("sum", "Eltwise", "ab ba")
+    + layer("relu", "ReLU", "sum", tops="sum")
+    + layer("both", "Concat", "sum ab")
+    + layer("twice", "Eltwise", "both both")
+    + conv("top", "twice", 4, "kernel_size: 3 stride: 2", relu=True)
+)
+
+
+@pytest.fixture
+def all_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small maps be treated as large ones are."""
+    monkeypatch.setattr(masks, "SMALL", 0)
+    monkeypatch.setattr(pooling, "SMALL", 0)
+    monkeypatch.setattr(pooling, "_STRIP", 300)
+    monkeypatch.setattr(lrn, "_STRIP", 200)
+
+
+@pytest.mark.usefixtures("all_large")
+@pytest.mark.parametrize("name", [*NETS, "shared"])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_same_numbers(name: str, samples: int) -> None:
+    text, wanted = {**NETS, "shared": (SHARED, ("top", "ab"))}[name]
+    x = torch.randn(samples, 3, 38, 45, generator=torch.Generator().manual_seed(7))
+    check(both(make(text), wanted, x))
+
+
+def bottoms() -> Iterator[tuple[pooling.Windows, tuple[int, ...], tuple[int, ...]]]:
+    for kernel, stride, pad, ceil in (((3, 2), (2, 1), (1, 0), True), ((3, 3), (1, 2), (1, 1), False), ((1, 2), (3, 2), (0, 1), False)):
+        for shape in ((1, 5, 31, 26), (2, 3, 17, 22)):
+            windows = pooling.Windows(kernel, stride, pad, (1, 1), ceil)
+            yield windows, shape, tuple(torch.nn.functional.max_pool2d(torch.empty(shape), *windows).shape)
+
+
+@pytest.mark.parametrize(("windows", "bottom", "top"), [*bottoms()])
+@pytest.mark.parametrize("values", [1, 200, 500])
+def test_pooling_in_strips(
+    windows: pooling.Windows, bottom: tuple[int, ...], top: tuple[int, ...], values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pooling, "_STRIP", values)
+    x = channels_last(torch.randn(bottom, generator=torch.Generator().manual_seed(3))).requires_grad_()
+    grad = torch.randn(top, generator=torch.Generator().manual_seed(4))
+    y = torch.nn.functional.max_pool2d(x, *windows)
+    strips = pooling.Strips(windows, bottom, top)
+    found, kept = strips.forward(x.detach(), Keeper())
+    assert torch.equal(found, y)
+    assert kept.element_size() == 2
+    torch.testing.assert_close(strips.backward(channels_last(grad), kept), torch.autograd.grad(y, x, grad)[0])
+
+
+def test_lrn_in_strips_is_written_over_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = channels_last(torch.randn(2, 37, 4, 5, generator=torch.Generator().manual_seed(3)))
+    grad = channels_last(torch.randn(2, 37, 4, 5, generator=torch.Generator().manual_seed(4)))
+    settings = (5, 0.3, 0.75, 1.5)
+    y, kept = lrn.lrn_forward(x, *settings, keep=True)
+    dx = lrn.lrn_backward(kept, grad, *settings)
+    monkeypatch.setattr(lrn, "_STRIP", 100)
+    in_strips, kept = lrn.lrn_forward(x, *settings, keep=True)
+    assert len(kept) == 1
+    torch.testing.assert_close(in_strips, y)
+    torch.testing.assert_close(lrn.lrn_backward(kept, grad, *settings), dx)
+    found = lrn.lrn_backward(kept, grad, *settings, mine=True)
+    assert found.data_ptr() == grad.data_ptr()
+    torch.testing.assert_close(found, dx)
+
+
+def test_a_mask_takes_a_byte_and_stops_what_is_not_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masks, "SMALL", 0)
+    y = torch.tensor([0.0, 2.0, 0.0, 1.0, float("nan")]).reshape(1, 5, 1, 1)
+    grad = torch.tensor([float("nan"), -3.0, float("inf"), 0.5, 2.0]).reshape(1, 5, 1, 1)
+    kept = masks.passed(y, Keeper())
+    assert kept.element_size() == 1
+    expected = torch.tensor([0, -3, 0, 0.5, 2])
+    assert torch.equal(masks.masked(grad, kept).flatten(), expected)
+    out = torch.empty_like(grad)
+    assert masks.masked(grad, kept, out) is out
+    assert torch.equal(out.flatten(), expected)
+    assert torch.equal(masks.masked(grad, kept, grad).flatten(), expected)
+
+
+def test_memory_of_one_pass_serves_the_next_and_no_pass_that_goes_on() -> None:
+    def filled(keeper: Keeper, value: int) -> Tensor:
+        return keeper.empty((1, 2, 300, 400), torch.int16, torch.device("cpu")).fill_(value)
+
+    first, second = Keeper(), Keeper()
+    a, b, c = filled(first, 1), filled(first, 2), filled(second, 3)
+    assert [int(x.unique()) for x in (a, b, c)] == [1, 2, 3]
+    place = a.data_ptr()
+    del first, a, b
+    assert filled(Keeper(), 4).data_ptr() == place
+    assert int(c.unique()) == 3
+
+
+def test_what_was_kept_is_freed_by_the_backward_pass() -> None:
+    text, wanted = NETS["inception"]
+    executor, at = tape_of(make(text), wanted)
+    x = torch.randn(1, 3, 38, 45, requires_grad=True)
+    (y,) = executor({at: x}).values()
+    torch.autograd.grad(y.sum(), x)
+    with pytest.raises(RuntimeError, match="retain_graph=True"):
+        torch.autograd.grad(y.sum(), x)
