@@ -43,7 +43,7 @@ class Motion:
 
     @property
     def matrix(self) -> Mapped:
-        """z R, (2, 2), for positions (x, y), y down."""
+        """Z R, (2, 2), for positions (x, y), y down."""
         angle = math.radians(self.degrees)
         turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
         return np.asarray(self.zoom * turn)

@@ -59,12 +59,9 @@ def measured_seam(frames: Iterable[RGBImage], motion: Callable[[int], Motion]) -
         Gives the motion into the frame of a number from the one before, and for 0 that from the last frame.
     """
     changes: list[float] = []
-    first = before = None
-    for number, frame in enumerate(frames):
-        if before is None:
-            first = frame
-        else:
-            changes.append(change(before, frame, motion(number)))
+    rest = iter(frames)
+    first = before = next(rest)
+    for number, frame in enumerate(rest, 1):
+        changes.append(change(before, frame, motion(number)))
         before = frame
-    assert first is not None and before is not None and changes, "a film that closes has several frames"
     return Seam(change(before, first, motion(0)), float(np.median(changes)), max(changes))

@@ -23,13 +23,12 @@ from dreamopt.parts.arguments import check_kind, check_several
 from dreamopt.recipes import settings as dream_settings
 from dreamopt.recipes import zoom_settings
 from dreamopt.recipes.cycle import Cycle, gradient_scales
-from dreamopt.recipes.dream import PRESET, Targets, plan_dream, together
+from dreamopt.recipes.dream import PRESET, Targets, plan_dream
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.plan import InitImage, Plan
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.targets import read_targets
 from dreamopt.recipes.zoom_settings import EDGE, ZoomSettings
 
 CHANGES: Mapping[str, Any] = {"octaves": 2, "steps": 2}
@@ -180,9 +179,10 @@ def plan_zoom(
     Examples
     --------
     >>> import dreamopt, numpy as np
-    >>> net = dreamopt.load_net(device="cpu")
-    >>> plan = plan_zoom(net, np.full((48, 60), 99), film=ZoomSettings(seconds=2, fps=4), cycle=["mixed3", "conv2"])
-    ... # doctest: +SKIP
+    >>> photo = np.random.default_rng(0).integers(0, 256, (48, 60, 3))
+    >>> plan = plan_zoom(dreamopt.load_net(device="cpu"), photo, film=ZoomSettings(seconds=2, fps=4), cycle=["conv2", "mixed3"])
+    >>> plan.film.frames, plan.size, plan.cycle.weights(3)
+    (8, (48, 60), (0.5, 0.5))
     """
     settings = resolve_settings(PRESET, CHANGES) if settings is None else settings
     film = ZoomSettings() if film is None else check_kind("film", film, ZoomSettings, "a ZoomSettings")
@@ -207,9 +207,10 @@ def execute_zoom(
 ) -> Iterator[Rendered]:
     """Make a zoom's frames; parameters as those of `zoom`. Two frames and the image are held at a time."""
     assert plan.dream.init is not None
-    photo, film = covering(plan.dream.init.array(), plan.size), plan.film
+    photo, film = np.rint(covering(plan.dream.init.array(), plan.size)).astype(np.uint8), plan.film
     colours = _Colours.of(photo)
-    first = before = photo
+    first: RGBImage = photo
+    before: RGBImage = photo
     for frame in range(film.frames):
         finished = None if store is None else store.read(frame)
         if finished is not None:
@@ -221,12 +222,13 @@ def execute_zoom(
                 return
             if dreamed.dead is not None and frame == 0:
                 raise DeadGradientError(dreamed.dead)
-            image = _closing(film, frame, np.ascontiguousarray(dreamed.image[..., :3]), first)
+            image = _closing(film, frame, np.ascontiguousarray(dreamed.image[..., :3], dtype=np.uint8), first)
             one = replace(dreamed, image=image, index=frame, metadata=_metadata(plan, frame, dreamed))
             if store is not None:
                 store.save(frame, one)
         yield one
-        before, first = one.image, one.image if frame == 0 else first
+        before = np.asarray(one.image, dtype=np.uint8)
+        first = before if frame == 0 else first
         if stop is not None and stop():
             return
 

@@ -157,7 +157,7 @@ def test_one_frame_changes_less_than_the_motion(net: Network, photo: np.ndarray)
 
 
 @pytest.mark.parametrize(
-    "fields, sentence",
+    ("fields", "sentence"),
     [
         ({"seconds": 0}, "seconds must be above 0, not 0"),
         ({"fps": 0}, "fps must be"),
