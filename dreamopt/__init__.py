@@ -21,6 +21,7 @@ _HOME = {
     "dream": "dreamopt.recipes",
     "load_net": "dreamopt.network",
     "render": "dreamopt.recipes",
+    "zoom": "dreamopt.recipes",
 }
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "dream",
     "load_net",
     "render",
+    "zoom",
 ]
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from dreamopt.problem import Problem
     from dreamopt.recipes.dream import dream
     from dreamopt.recipes.render import render
+    from dreamopt.recipes.zoom import zoom
     from dreamopt.regularizer import Regularizer
 
 
