@@ -22,6 +22,7 @@ _HOME = {
     "explore": "dreamopt.recipes",
     "load_net": "dreamopt.network",
     "render": "dreamopt.recipes",
+    "zoom": "dreamopt.recipes",
 }
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "explore",
     "load_net",
     "render",
+    "zoom",
 ]
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from dreamopt.recipes.dream import dream
     from dreamopt.recipes.explore import explore
     from dreamopt.recipes.render import render
+    from dreamopt.recipes.zoom import zoom
     from dreamopt.regularizer import Regularizer
 
 

@@ -12,6 +12,7 @@ from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.stages import Stage
 from dreamopt.recipes.store import FolderStore, Store
 from dreamopt.recipes.targets import Sample, expand
+from dreamopt.recipes.zoom import zoom
 
 __all__ = [
     "Aim",
@@ -33,4 +34,5 @@ __all__ = [
     "plan_render",
     "render",
     "replay",
+    "zoom",
 ]

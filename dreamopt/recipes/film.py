@@ -160,10 +160,14 @@ def run_film(
     keep_frames: bool = False,
     partial: bool = False,
     callbacks: Sequence[Callback] = (),
+    finished: Callable[[], None] = lambda: None,
     stop: Stop | None = None,
     memory: int | None = None,
 ) -> Dreamed:
-    """Dream a plan's frames into a store that is open and write the film; parameters as those of `dream_film`, which returns the same."""
+    """Dream a plan's frames into a store that is open and write the film; parameters as those of `dream_film`, which returns the same.
+
+    ``finished`` is called after each frame that was not finished before.
+    """
     source = plan.open()
     metadata = plan.describe() | dict(plan.provenance) | {"key": plan.key}
     if store.is_written():
@@ -172,9 +176,11 @@ def run_film(
     shown: list[tuple[int, int]] = []
     dead, stopped = 0, False
     try:
-        for frame, was_dead in dream_frames(plan, network, source, store, callbacks=callbacks, stop=stop, memory=memory):
+        for frame, fresh, was_dead in dream_frames(plan, network, source, store, callbacks=callbacks, stop=stop, memory=memory):
             shown.append((frame.pts, frame.duration))
             dead += was_dead
+            if fresh:
+                finished()
     except KeyboardInterrupt:  # between two runs
         stopped = True
     stopped = len(shown) < plan.count and (stopped or (stop is not None and stop()))
@@ -198,13 +204,15 @@ def dream_frames(
     callbacks: Sequence[Callback] = (),
     stop: Stop | None = None,
     memory: int | None = None,
-) -> Iterator[tuple[Frame, bool]]:
+) -> Iterator[tuple[Frame, bool, bool]]:
     """Dream frame by frame; each is in the store before the next begins.
 
     Yields
     ------
     frame : Frame
         Of the source, once its dream is finished.
+    fresh : bool
+        Whether it was dreamed now; else it was finished before.
     dead : bool
         Whether it has no gradient and is as it was.
     """
@@ -212,10 +220,10 @@ def dream_frames(
     past: deque[RGBImage] = deque(maxlen=max(temporal.reach, 1))
     for frame in part(plan, source):
         position, image = frame.index - plan.first, np.asarray(covering(frame.image, plan.size), dtype=np.uint8)
-        was_dead = False
-        if not store.done(position):
+        fresh, was_dead = not store.done(position), False
+        if fresh:
             steps = min(stage.steps for stage in plan.plans[0].stages)
-            moment = Moment(position, image, _before(past, store, position), steps)
+            moment = Moment(position, image, _before(past, store, position), steps, plan.plans[0].settings.blend)
             begin = temporal.start(moment)
             began = plan.frame(position, image, begin)
             [rendered] = execute(began, network, callbacks=callbacks, stop=stop, memory=memory)
@@ -226,7 +234,7 @@ def dream_frames(
             dream = temporal.finish(moment, dream)
             store.save(position, dream, rendered.metadata)
         past.append(image)
-        yield frame, was_dead
+        yield frame, fresh, was_dead
         if stop is not None and stop():
             return
 
