@@ -19,6 +19,7 @@ _HOME = {
     "Problem": "dreamopt.problem",
     "Regularizer": "dreamopt.regularizer",
     "dream": "dreamopt.recipes",
+    "dream_film": "dreamopt.recipes.film",
     "load_net": "dreamopt.network",
     "render": "dreamopt.recipes",
 }
@@ -33,6 +34,7 @@ __all__ = [
     "Regularizer",
     "__version__",
     "dream",
+    "dream_film",
     "load_net",
     "render",
 ]
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from dreamopt.objectives import Channel, ClassScore, Neuron
     from dreamopt.problem import Problem
     from dreamopt.recipes.dream import dream
+    from dreamopt.recipes.film import dream_film
     from dreamopt.recipes.render import render
     from dreamopt.regularizer import Regularizer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -310,7 +311,10 @@ def test_the_command(film: Path, tmp_path: Path) -> None:
     said = json.loads(result.stdout)
     assert (said["path"], said["frames"], said["interrupted"]) == (str(tmp_path / "a.mkv"), 3, False)
     assert said["command"].startswith(f"dreamopt dream {film} --net tiny")
-    assert "--end 0.2" in said["command"]
+    again = shlex.split(said["command"])[2:-1]
+    assert command(*again, tmp_path / "again", "--device", "cpu", "--keep-frames").exit_code == 0
+    assert command(film, "-o", tmp_path / "plain", "--end", "0.2", *WORDS).exit_code == 0
+    assert same(frames(tmp_path / "again"), frames(tmp_path / "plain"))
     assert len(list(FilmFile(tmp_path / "a.mkv").frames())) == 3
     noisy = command(film, "-o", tmp_path / "b", "--end", "2f", *[word for word in WORDS if word != "-q"])
     assert "2 frames of 64 x 48 pixels" in noisy.stderr
@@ -339,3 +343,15 @@ def test_what_does_not_fit_is_refused_before_anything_is_dreamed(film: Path, tmp
     assert broken.stderr.count("\n") == 1
     assert "cannot be read: it is empty, damaged or no film" in broken.stderr
     assert command(tmp_path / "nowhere.mp4", *WORDS).stderr.count("No such file") == 1
+
+
+def test_without_the_extra_a_film_is_one_sentence_and_images_go_on(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(tmp_path / "photo.png", scenes(1)[0])
+    monkeypatch.setitem(sys.modules, "av", None)
+    refused = command(film, "-o", tmp_path / "a.mp4", *WORDS)
+    assert refused.exit_code == 2
+    assert refused.stderr.count("\n") == 1
+    assert "install it with: pip install 'dreamopt[video]'" in refused.stderr
+    assert command(tmp_path / "photo.png", "-o", tmp_path / "a.png", *WORDS).exit_code == 0
+    write_image(tmp_path / "in" / "frame1.png", scenes(1)[0])
+    assert command(tmp_path / "in", "-o", tmp_path / "out", *WORDS).exit_code == 0  # a folder needs no FFmpeg
