@@ -9,9 +9,10 @@ import click
 from dreamopt.cli.echo import echo
 from dreamopt.cli.film import KEYS as FILM_KEYS
 from dreamopt.cli.film import dream_into_film, film_options, refuse_film_options
-from dreamopt.cli.job import job_options, print_job, run_job
+from dreamopt.cli.job import job_options, network_title, print_job, run_job
 from dreamopt.cli.net import NET_KEYS, net_options, open_network, whole_number
 from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
+from dreamopt.errors import UsageError
 
 
 def _rank(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
@@ -65,6 +66,11 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).  "
     "[default: a layer that is chosen from the net's structure]",
 )
+@click.option(
+    "--explore",
+    is_flag=True,
+    help="Instead, a contact sheet of small dreams of every layer, or with -t LAYER of every channel of it, with the seconds each took.",
+)
 @aim_options
 @click.option(
     "-o",
@@ -81,6 +87,7 @@ def command(
     image: str,
     net: str | None,
     targets: tuple[str, ...],
+    explore: bool,
     out: str | None,
     quiet: bool,
     as_json: bool,
@@ -120,15 +127,28 @@ def command(
     if not frames:
         check_output(out)
         refuse_film_options(film, image)
+    if explore:
+        from dreamopt.recipes.explore import EXPLORE, plan_explore, sheet_of
+
+        if aim != Aim():
+            raise UsageError("--explore shows layers, or channels of a layer: give no --guide and no --rank with it")
+        if frames:
+            raise UsageError(f"--explore makes one sheet of an image, not of a film ({image}); give it a frame of the film")
+        options |= {name: value for name, value in EXPLORE.items() if options.get(name) is None}
     settings = chosen_settings(PRESET if preset is None else preset, **options)
     if frames:
         dream_into_film(image, net, targets, out, settings, aim, film, net_settings, quiet=quiet, as_json=as_json, resume=resume)
         return
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    plan = plan_dream(network, image, targets or None, settings, aim)
-    if not targets and not quiet:
-        echo(f"dreaming into {described_layer(network, plan.samples[0].objective.layers[0])}; -t names another layer", err=True)
-    again = reproduce_command(plan, net, repeat, out)
+    if explore:
+        plan = plan_explore(network, image, targets or None, settings)
+    else:
+        plan = plan_dream(network, image, targets or None, settings, aim)
+        if not targets and not quiet:
+            described = described_layer(network, plan.samples[0].objective.layers[0])
+            echo(f"dreaming into {described}; -t names another layer, --explore shows them all", err=True)
+    again = reproduce_command(plan, net, repeat, out, targets if explore else None)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
-    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume)
-    print_job(plan, rendered, sheet, as_json, resumable=every != 0 or resume)
+    sheet = (lambda rendered: sheet_of(plan, rendered, network_title(source))) if explore else None
+    rendered, path = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, sheet=sheet, timed=explore)
+    print_job(plan, rendered, path, as_json, resumable=every != 0 or resume)

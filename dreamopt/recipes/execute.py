@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,6 +42,7 @@ def execute(
     callbacks: Sequence[Callback] = (),
     stop: Stop = None,
     memory: int | None = None,
+    timed: bool = False,
 ) -> Iterator[Rendered]:
     """Make a plan's images, batch by batch; each batch is in the store before the next begins.
 
@@ -59,6 +61,8 @@ def execute(
         Asked after each step; once it returns True, the running batch ends with the best it had and no other begins.
     memory : int, optional
         The most bytes that the net's values may take: larger images are computed in tiles. It does not change the images but for rounding.
+    timed : bool
+        Whether the metadata says how many seconds each image took, ``seconds``; of a batch, its part.
 
     Yields
     ------
@@ -82,8 +86,12 @@ def execute(
         rendered = None if store is None else store.done(number)
         if rendered is None:
             try:
+                started = time.monotonic()
                 with memory_errors(lambda: "the job", str(network.device)):
                     rendered = execute_batch(plan, network, number, store=store, callbacks=callbacks, stop=stop)
+                if timed:
+                    seconds = round((time.monotonic() - started) / len(rendered), 3)
+                    rendered = [replace(one, metadata={**one.metadata, "seconds": seconds}) for one in rendered]
             except OutOfMemoryError as problem:
                 raise with_hint(problem, plan, network, number) from None
             unsaved.append((number, rendered))

@@ -223,7 +223,7 @@ def dream_frames(
         fresh, was_dead = not store.done(position), False
         if fresh:
             steps = min(stage.steps for stage in plan.plans[0].stages)
-            moment = Moment(position, image, _before(past, store, position), steps)
+            moment = Moment(position, image, _before(past, store, position), steps, plan.plans[0].settings.blend)
             begin = temporal.start(moment)
             began = plan.frame(position, image, begin)
             [rendered] = execute(began, network, callbacks=callbacks, stop=stop, memory=memory)
