@@ -381,7 +381,7 @@ def _dream_film(home: Path, folder: Path, resume: bool, frames: int) -> object:
 def _resume_film(path: Path) -> object:
     """Resume a film in a copy of its folder in which a changed file has the place of the job."""
     folder = Path(tempfile.mkdtemp(dir=path.parents[2]))
-    for name in ("film-frames", "film.gif.checkpoint"):
+    for name in ("film.gif.frames", "film.gif.checkpoint"):
         shutil.copytree(path.parents[1] / name, folder / name)
     shutil.copy(path, folder / "film.gif.checkpoint" / "job.json")
     return _dream_film(path.parents[1], folder, resume=True, frames=1)
