@@ -19,7 +19,7 @@ from dreamopt.film.sources import is_folder_output
 from dreamopt.image.files import RGBImage, read_metadata, read_written
 from dreamopt.image.writing import write_image
 from dreamopt.parts import forms
-from dreamopt.parts.atomic import atomic_write, scratch_name
+from dreamopt.parts.atomic import LONGEST_NAME, atomic_write, bounded, scratch_name
 from dreamopt.parts.forms import Key, mapped, record, text
 from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
 from dreamopt.recipes.lock import LOCK, FolderLock
@@ -59,7 +59,7 @@ class FrameStore:
     Parameters
     ----------
     out : str or path
-        A film, whose frames go into the folder ``OUT-frames`` beside it until it is written; or a folder, which gets the frames.
+        A film, whose frames go into the folder ``OUT.mp4.frames`` beside it until it is written; or a folder, which gets the frames.
     resume : bool
         Whether finished frames of the same plan stay as they are.
 
@@ -72,7 +72,7 @@ class FrameStore:
     def __init__(self, out: str | os.PathLike[str], *, resume: bool = False) -> None:
         self.is_folder = is_folder_output(out)
         self.out = Path(out)
-        self.folder = self.out if self.is_folder else self.out.with_name(f"{self.out.stem}-frames")
+        self.folder = self.out if self.is_folder else self.out.with_name(bounded(f"{self.out.name}.frames", LONGEST_NAME))
         self.resume = resume
         self.work = checkpoint_folder(self.out)
         self._lock = FolderLock(self.work)
