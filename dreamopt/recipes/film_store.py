@@ -146,7 +146,9 @@ class FrameStore:
             When it cannot be written, as on a full disk; those before are still there.
         """
         path = self.path(position)
-        return write_image(path, image, {**metadata, "film": {"key": self.plan.key, "frame": position}}, scratch=self.scratch(path))
+        return write_image(
+            path, image, {**metadata, "recipe": "film", "film": {"key": self.plan.key, "frame": position}}, scratch=self.scratch(path)
+        )
 
     def is_written(self) -> bool:
         """Return whether a job that is resumed needs nothing more: its film is there, with all frames."""

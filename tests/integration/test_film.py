@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -321,6 +323,27 @@ def test_the_command(film: Path, tmp_path: Path) -> None:
     assert noisy.stdout.strip() == str(tmp_path / "b")
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["frame000000.png", "frame000001.png"]
     assert read_metadata(tmp_path / "b" / "frame000001.png")["init"]["path"] == f"{film}#1"
+
+
+def test_ctrl_c_keeps_what_is_finished(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dreamopt.cli.progress as progress
+
+    monkeypatch.setattr(progress, "interruptible", lambda: contextlib.nullcontext(stopping(9)))
+    result = command(film, "-o", tmp_path / "a.mp4", *WORDS)
+    assert result.exit_code == 130
+    assert re.search(r"interrupted; [1-7] of 8 frames are finished, in .*a\.mp4\.frames\. --resume goes on\.", result.stderr)
+    assert result.stdout.strip() == str(tmp_path / "a.mp4.frames")
+    monkeypatch.undo()
+    assert command(film, "-o", tmp_path / "a.mp4", *WORDS, "--resume").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_frame_says_that_it_belongs_to_a_film(film: Path, tmp_path: Path) -> None:
+    assert command(film, "-o", tmp_path / "a", "--end", "1f", *WORDS).exit_code == 0
+    said = CliRunner().invoke(cli, ["replay", str(tmp_path / "a" / "frame000000.png")])
+    assert said.exit_code == 2
+    assert "is a frame of a film; run the film's command again" in said.stderr
+    assert read_metadata(tmp_path / "a" / "frame000000.png")["command"].startswith("dreamopt dream")
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_dreamed(film: Path, tmp_path: Path) -> None:
