@@ -19,6 +19,7 @@ _HOME = {
     "Problem": "dreamopt.problem",
     "Regularizer": "dreamopt.regularizer",
     "dream": "dreamopt.recipes",
+    "dream_film": "dreamopt.recipes.film",
     "explore": "dreamopt.recipes",
     "load_net": "dreamopt.network",
     "render": "dreamopt.recipes",
@@ -35,6 +36,7 @@ __all__ = [
     "Regularizer",
     "__version__",
     "dream",
+    "dream_film",
     "explore",
     "load_net",
     "render",
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from dreamopt.problem import Problem
     from dreamopt.recipes.dream import dream
     from dreamopt.recipes.explore import explore
+    from dreamopt.recipes.film import dream_film
     from dreamopt.recipes.render import render
     from dreamopt.recipes.zoom import zoom
     from dreamopt.regularizer import Regularizer

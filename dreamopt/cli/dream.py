@@ -109,7 +109,7 @@ def command(
     was made, with the command that makes it again. Ctrl-C writes the dream as far as it is and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
 
-    A film's frames are dreamed one after the other; each that is finished is a PNG in the folder OUT-frames until the film is written, with
+    A film's frames are dreamed one after the other; each that is finished is a PNG in the folder OUT.frames until the film is written, with
     the times and the sound of its source. Ctrl-C or a crash lose the frame under way.
     """
     from dreamopt.film.sources import is_film

@@ -46,7 +46,7 @@ FILM_OPTIONS = (
     click.option("--crf", type=click.IntRange(0, 63), help="Films: the encoder's constant rate factor, less is better.  [default: 18]"),
     click.option("--pixel-format", metavar="NAME", help="Films: FFmpeg's name.  [default: yuv420p]"),
     click.option("--no-sound", is_flag=True, help="Films: leave sound and subtitles out."),
-    click.option("--keep-frames", is_flag=True, help="Films: keep the frames, in OUT-frames, once the film is written."),
+    click.option("--keep-frames", is_flag=True, help="Films: keep the frames, in OUT.frames, once the film is written."),
     click.option(
         "--measure-flicker", is_flag=True, help="Films: say in the end how much the frames flicker, beside the film they are made from."
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import deque
@@ -92,7 +93,7 @@ def dream_film(
 ) -> Dreamed:
     """Dream into each frame of a film, or of a folder of images.
 
-    Every finished frame is a PNG, in the folder ``OUT-frames`` beside the film: whatever happens, no more than the frame under way is
+    Every finished frame is a PNG, in the folder ``OUT.frames`` beside the film: whatever happens, no more than the frame under way is
     lost. The film is written in the end, with the frames' times and the sound of the source.
 
     Parameters
@@ -102,7 +103,7 @@ def dream_film(
     source : path
         A film, or a folder of frames.
     targets, settings
-        As for `dreamopt.dream`. The seed is the same for every frame, so that all are shaken alike: that flickers less.
+        As for `dreamopt.dream`. The seed is the same for every frame, so that all are shaken alike, which flickers a little less.
     out : path
         A film (`dreamopt.film.encoding.CONTAINERS`), or a folder for the frames.
     film : FilmSettings, optional
@@ -195,6 +196,8 @@ def run_film(
     if store.is_written():
         store.finish(keep_frames=keep_frames)
         return Dreamed(store.out, plan.count, plan.count, 0, metadata)
+    if not store.is_folder:
+        require_encoder(plan, source, store)
     shown: list[tuple[int, int]] = []
     dead, stopped = 0, False
     try:
@@ -290,18 +293,10 @@ def _before(past: Sequence[RGBImage], store: FrameStore, position: int) -> Calla
     return before
 
 
-def encode(plan: FilmPlan, source: Source, store: FrameStore, shown: Sequence[tuple[int, int]], metadata: Mapping[str, Any]) -> None:
-    """Write the film from its finished frames; ``shown`` has the time and the duration of each, in units of the source's time base.
-
-    Raises
-    ------
-    FilmError
-        When it cannot be written; the frames are kept.
-    """
+def writer_of(plan: FilmPlan, source: Source, store: FrameStore, **more: Any) -> FilmWriter:
+    """Return the writer of a plan's film; ``more`` says which part of the sound it has, and its metadata."""
     film, settings = plan.film, plan.settings
-    begin = shown[0][0] if plan.first else 0
-    complete = len(shown) == plan.count
-    with FilmWriter(
+    return FilmWriter(
         store.out,
         plan.size,
         film.rate,
@@ -310,10 +305,38 @@ def encode(plan: FilmPlan, source: Source, store: FrameStore, shown: Sequence[tu
         sample_aspect=film.sample_aspect if plan.size == film.size else Fraction(1),
         encoding=settings.encoding,
         beside=source if isinstance(source, FilmFile) and settings.sound else None,
-        start=begin * film.time_base,
-        end=plan.end if complete else shown[-1][0] * film.time_base + 1 / film.rate,
-        metadata={DESCRIPTION: json.dumps({**metadata, "finished": len(shown)})},
         scratch=store.scratch(store.out),
-    ) as writer:
+        **more,
+    )
+
+
+def require_encoder(plan: FilmPlan, source: Source, store: FrameStore) -> None:
+    """Begin the film and drop it again: what the encoder or the container refuse is known before anything is dreamed.
+
+    Raises
+    ------
+    FilmError, UsageError
+        As by `encode`.
+    """
+    with contextlib.suppress(_Begun), writer_of(plan, source, store):
+        raise _Begun
+
+
+class _Begun(Exception):  # noqa: N818  # no error: it drops a film that was begun
+    pass
+
+
+def encode(plan: FilmPlan, source: Source, store: FrameStore, shown: Sequence[tuple[int, int]], metadata: Mapping[str, Any]) -> None:
+    """Write the film from its finished frames; ``shown`` has the time and the duration of each, in units of the source's time base.
+
+    Raises
+    ------
+    FilmError
+        When it cannot be written; the frames are kept.
+    """
+    film, begin = plan.film, shown[0][0] if plan.first else 0
+    end = plan.end if len(shown) == plan.count else shown[-1][0] * film.time_base + 1 / film.rate
+    tags = {DESCRIPTION: json.dumps({**metadata, "finished": len(shown)})}
+    with writer_of(plan, source, store, start=begin * film.time_base, end=end, metadata=tags) as writer:
         for position, (pts, duration) in enumerate(shown):
             writer.write(store.read(position), pts - begin, duration)

@@ -184,6 +184,21 @@ class FilmPlan:
             provenance=self.provenance,
         )
 
+    @property
+    def path(self) -> str:
+        """The source."""
+        return self.film.path
+
+    def frame_names(self) -> list[str]:
+        """Return the names of the dreamed frames' files: those of a folder's images, or numbers."""
+        source = self.open()
+        if not isinstance(source, FrameFolder):
+            return [f"frame{number:06d}.png" for number in range(self.first, self.last)]
+        stems = [path.stem for path in source.paths]
+        different = len({stem.casefold() for stem in stems}) == len(stems)
+        names = [f"{stem if different else path.name}.png" for stem, path in zip(stems, source.paths, strict=True)]
+        return names[self.first : self.last]
+
     def open(self) -> Source:
         """Return the source's frames.
 

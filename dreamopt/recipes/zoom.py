@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -47,11 +47,29 @@ class ZoomPlan:
         How the film moves.
     cycle : Cycle
         What each frame is dreamed of.
+    provenance : mapping
+        As that of a `dreamopt.recipes.Plan`.
     """
 
     dream: Plan
     film: ZoomSettings
     cycle: Cycle
+    provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def count(self) -> int:
+        """How many frames the film has."""
+        return self.film.frames
+
+    @property
+    def path(self) -> str:
+        """The image."""
+        assert self.dream.init is not None
+        return self.dream.init.path
+
+    def frame_names(self) -> list[str]:
+        """Return the names of the frames' files."""
+        return [f"frame{number:06d}.png" for number in range(self.count)]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,16 +92,19 @@ class ZoomPlan:
         sample = replace(self.dream.samples[0], objective=objective, text=str(objective))
         init = InitImage.of(image, f"frame {number}")
         settings = replace(self.dream.settings, init=init.path, seed=self.dream.settings.seed + number)
-        return replace(self.dream, samples=(sample,), settings=settings, init=init)
+        return replace(self.dream, samples=(sample,), settings=settings, init=init, provenance=self.provenance)
 
 
 class Frames(Protocol):
-    """Where finished frames are kept, by number."""
+    """Where finished frames are kept, as `dreamopt.recipes.film_store.FrameStore` does."""
 
-    def read(self, number: int) -> RGBImage | None:
-        """Return a frame that is finished."""
+    def done(self, position: int) -> bool:
+        """Return whether a frame is finished."""
 
-    def save(self, number: int, rendered: Rendered) -> None:
+    def read(self, position: int) -> RGBImage:
+        """Return a finished frame."""
+
+    def save(self, position: int, image: RGBImage, metadata: Mapping[str, Any]) -> object:
         """Keep a finished frame."""
 
 
@@ -212,9 +233,8 @@ def execute_zoom(
     first: RGBImage = photo
     before: RGBImage = photo
     for frame in range(film.frames):
-        finished = None if store is None else store.read(frame)
-        if finished is not None:
-            one = Rendered(plan.dream.samples[0], finished, float("nan"), {}, index=frame)
+        if store is not None and store.done(frame):
+            one = Rendered(plan.dream.samples[0], store.read(frame), float("nan"), {}, index=frame)
         else:
             start = photo if frame == 0 else colours.kept(moved(before, film.motion(frame)), film.keep_colours)
             [dreamed] = execute(plan.frame(frame, start), network, callbacks=callbacks, stop=stop, memory=memory)
@@ -225,7 +245,7 @@ def execute_zoom(
             image = _closing(film, frame, np.ascontiguousarray(dreamed.image[..., :3], dtype=np.uint8), first)
             one = replace(dreamed, image=image, index=frame, metadata=_metadata(plan, frame, dreamed))
             if store is not None:
-                store.save(frame, one)
+                store.save(frame, image, one.metadata)
         yield one
         before = np.asarray(one.image, dtype=np.uint8)
         first = before if frame == 0 else first
@@ -279,3 +299,26 @@ def _metadata(plan: ZoomPlan, frame: int, one: Rendered) -> dict[str, Any]:
     motion = plan.film.motion(frame)
     moved_by = {"zoom": motion.zoom, "degrees": motion.degrees, "shift": list(motion.shift)}
     return {**one.metadata, "zoom": plan.key, "frame": frame, "motion": moved_by}
+
+
+def split_cycle(text: str) -> list[str]:
+    """Return the targets of a cycle that a text lists, with commas outside of brackets and quotes between them.
+
+    Examples
+    --------
+    >>> split_cycle('conv1, conv2:7, Guide("conv3", "a,b.png")')
+    ['conv1', 'conv2:7', 'Guide("conv3", "a,b.png")']
+    """
+    parts, depth, quoted = [""], 0, False
+    for letter in text:
+        quoted ^= letter == '"'
+        if not quoted:
+            depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0 and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    targets = [part.strip() for part in parts]
+    if not all(targets):
+        raise UsageError(f"the cycle '{text}' has an empty place; give targets with commas between them, as conv3,conv4")
+    return targets

@@ -108,7 +108,8 @@ class ZoomSettings:
     def closing(self) -> tuple[int, int]:
         """Over how many frames the first frame appears again in a film that closes, and for how many of these it only grows clearer.
 
-        A zoom lets it appear while it is small, where few see it; without much of a zoom it takes its time.
+        A zoom lets it appear while it is small, where few see it; without much of a zoom it takes its time. The last of these frames show
+        the first one alone, moved: so there is no seam, however short the film is.
         """
         if not self.loop:
             return 0, 0
@@ -120,7 +121,7 @@ class ZoomSettings:
         if grown >= 0.4 * _CLOSES:
             return most, math.ceil(most / 3)
         count = max(1, min(most, round(_SHORT * self.fps)))
-        return count, count
+        return count, max(1, count - max(1, count // 10))
 
     def from_here(self, left: int) -> Motion:
         """Return the motion through the last so many frames and into the first."""

@@ -356,6 +356,37 @@ def _read_film(path: Path) -> object:
     return times
 
 
+def _film_job(folder: Path) -> Path:
+    """Write the job of a film of which two frames are dreamed."""
+    source = folder / "in"
+    source.mkdir()
+    for number in range(4):
+        Image.fromarray(np.full((12, 14, 3), 40 * number + 20, np.uint8)).save(source / f"frame{number}.png")
+    _net(folder)
+    _dream_film(folder, folder, resume=False, frames=2)
+    return folder / "film.gif.checkpoint" / "job.json"
+
+
+def _dream_film(home: Path, folder: Path, resume: bool, frames: int) -> object:
+    from dreamopt.film.temporal import Apart
+    from dreamopt.recipes.film import dream_film
+    from dreamopt.recipes.film_plan import FilmSettings
+
+    asked = iter([False] * (3 * frames))
+    settings, options = FilmSettings(temporal=Apart()), {"octaves": 1, "steps": 1, "stop": lambda: next(asked, True)}
+    network = _network(home / "small.prototxt")
+    return dream_film(network, home / "in", "conv:1", folder / "film.gif", film=settings, resume=resume, **options)
+
+
+def _resume_film(path: Path) -> object:
+    """Resume a film in a copy of its folder in which a changed file has the place of the job."""
+    folder = Path(tempfile.mkdtemp(dir=path.parents[2]))
+    for name in ("film.gif.frames", "film.gif.checkpoint"):
+        shutil.copytree(path.parents[1] / name, folder / name)
+    shutil.copy(path, folder / "film.gif.checkpoint" / "job.json")
+    return _dream_film(path.parents[1], folder, resume=True, frames=1)
+
+
 FILMS = () if find_spec("av") is None else (".mp4", ".mkv", ".webm", ".avi", ".gif")
 """Suffixes of the films that are read where the extra "video" is installed."""
 IMAGES = (
@@ -374,6 +405,7 @@ READERS: dict[str, Reader] = {
     "labels": Reader(_with_net(_labels), lambda path: _network(path.parent / "small.prototxt", labels=path)),
     **{f"image {suffix}": Reader(_image(suffix), lambda path: _read_image(path)) for suffix in IMAGES},
     **{f"film {suffix}": Reader(_film(suffix), _read_film) for suffix in FILMS},
+    **({"film job": Reader(_film_job, _resume_film)} if FILMS else {}),
     "replay": Reader(_rendered, _replay),
     "replay text": Reader(_metadata, _replay_text),
     "replay text of format 1": Reader(_metadata_of_format_1, _replay_text),

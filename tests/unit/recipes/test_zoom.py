@@ -1,6 +1,8 @@
 """Zooms: each frame from the one before, targets in turn, colours kept, films that close."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,6 @@ from dreamopt.objectives import Channel, Energy
 from dreamopt.recipes.cycle import Cycle, gradient_scales
 from dreamopt.recipes.dream import plan_dream
 from dreamopt.recipes.preset import resolve_settings
-from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.zoom import CHANGES, execute_zoom, plan_zoom
 from dreamopt.recipes.zoom_settings import ZoomSettings
 
@@ -38,11 +39,14 @@ class Kept:
         self.frames = dict(frames or {})
         self.saved: list[int] = []
 
-    def read(self, number: int) -> np.ndarray | None:
-        return self.frames.get(number)
+    def done(self, number: int) -> bool:
+        return number in self.frames
 
-    def save(self, number: int, rendered: Rendered) -> None:
-        self.frames[number] = rendered.image
+    def read(self, number: int) -> np.ndarray:
+        return self.frames[number]
+
+    def save(self, number: int, image: np.ndarray, metadata: Mapping[str, Any]) -> None:
+        self.frames[number] = image
         self.saved.append(number)
 
 
