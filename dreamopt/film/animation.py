@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -51,7 +51,8 @@ def write_animation(
     >>> import numpy as np
     >>> path = Path(tempfile.mkdtemp()) / "grey.webp"
     >>> write_animation(path, 3, lambda number: np.full((8, 12, 3), 80 * number, np.uint8), fps=10)
-    >>> Image.open(path).n_frames
+    >>> with Image.open(path) as film:
+    ...     film.n_frames
     3
     """
     name = ANIMATIONS[Path(path).suffix.lower()]
@@ -59,8 +60,7 @@ def write_animation(
     step = 10 if name == "GIF" else 1
     ends = [round(1000 * number / fps / step) * step for number in range(count + 1)]
     durations = [max(step, after - before) for before, after in pairwise(ends)]
-    frames = (Image.fromarray(read(number)) for number in range(count))
-    first = next(frames)
+    first, frames = Image.fromarray(read(0)), _Rest(count, read)
     options = {"WEBP": {"quality": 90}, "GIF": {}, "PNG": {}}[name]
     try:
         with atomic_path(Path(path), scratch) as temporary, open(temporary, "wb") as stream:
@@ -68,3 +68,13 @@ def write_animation(
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise FilmError(f"the animation {os.fspath(path)} cannot be written: {reason}") from problem
+
+
+class _Rest:
+    """All frames but the first, read when they are asked for: some of Pillow's writers go through them twice."""
+
+    def __init__(self, count: int, read: Callable[[int], RGBImage]) -> None:
+        self.count, self.read = count, read
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        return (Image.fromarray(self.read(number)) for number in range(1, self.count))
