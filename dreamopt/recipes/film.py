@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dreamopt.errors import UsageError
 from dreamopt.film.encoding import CONTAINERS, check_film_output
 from dreamopt.film.flicker import FlickerReport, measure_flicker
-from dreamopt.film.frames import Frame
+from dreamopt.film.frames import Frame, at_8_bits
 from dreamopt.film.packets import check_streams
 from dreamopt.film.reading import FilmFile
 from dreamopt.film.sources import Source, is_folder_output
@@ -242,23 +243,24 @@ def dream_frames(
     dead : bool
         Whether it has no gradient and is as it was.
     """
-    temporal = plan.settings.temporal
+    temporal, deep = plan.settings.temporal, plan.depth > 8
     past: deque[RGBImage] = deque(maxlen=max(temporal.reach, 1))
-    for frame in part(plan, source):
-        position, image = frame.index - plan.first, _sized(plan, frame)
+    for frame in part(plan, source, deep=deep):
+        position, whole = frame.index - plan.first, _fitting(frame.image, plan.size)
+        image = at_8_bits(whole)
         fresh, was_dead = not store.done(position), False
         if fresh:
             steps = min(stage.steps for stage in plan.plans[0].stages)
             moment = Moment(position, image, _before(past, store, position), steps, plan.plans[0].settings.blend)
             begin = temporal.start(moment)
-            began = plan.frame(position, image, begin)
-            [rendered] = execute(began, network, callbacks=callbacks, stop=stop, memory=memory)
+            start = _moved(whole, image, begin.image)
+            [rendered] = execute(plan.frame(position, whole, start, begin), network, callbacks=callbacks, stop=stop, memory=memory)
             if rendered.interrupted or (stop is not None and stop()):
                 return
             was_dead = rendered.dead is not None
-            dream = begin.image if was_dead else np.ascontiguousarray(rendered.image[..., :3], dtype=np.uint8)
-            dream = temporal.finish(moment, dream)
-            store.save(position, dream, rendered.metadata)
+            dream = start if was_dead else np.ascontiguousarray(rendered.image[..., :3])
+            plain = at_8_bits(dream)
+            store.save(position, _moved(dream, plain, temporal.finish(moment, plain)), rendered.metadata)
         past.append(image)
         yield frame, fresh, was_dead
         if stop is not None and stop():
@@ -266,18 +268,32 @@ def dream_frames(
 
 
 def measured(plan: FilmPlan, source: Source, store: FrameStore, count: int) -> FlickerReport:
-    """Return how much the first ``count`` finished frames flicker beyond those of the source."""
-    inputs = (_sized(plan, frame) for frame in islice(part(plan, source), count))
+    """Return how much the first ``count`` finished frames flicker beyond those of the source, at 8 bits."""
+    inputs = (at_8_bits(_fitting(frame.image, plan.size)) for frame in islice(part(plan, source), count))
     return measure_flicker(inputs, (store.read(position) for position in range(count)))
 
 
-def _sized(plan: FilmPlan, frame: Frame) -> RGBImage:
-    return np.asarray(covering(frame.image, plan.size), dtype=np.uint8)
+def _fitting(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Return a frame at the size of the dreams, of its own type."""
+    if image.dtype == np.uint8 or image.shape[:2] == size:
+        return image if image.shape[:2] == size else np.asarray(covering(image, size))
+    fitting: NDArray[Any] = np.rint(covering(image / 257.0, size) * 257.0).astype(np.uint16)
+    return fitting
 
 
-def part(plan: FilmPlan, source: Source) -> Iterator[Frame]:
+def _moved(image: NDArray[Any], plain: RGBImage, to: RGBImage) -> NDArray[Any]:
+    """Return an image changed by as much as its version of 8 bits, ``plain``, is: what hangs together in time is computed at 8."""
+    if to is plain:
+        return image
+    if image.dtype == np.uint8:
+        return to
+    moved: NDArray[Any] = np.clip(image + 257 * (to.astype(np.int32) - plain), 0, 65535).astype(np.uint16)
+    return moved
+
+
+def part(plan: FilmPlan, source: Source, *, deep: bool = False) -> Iterator[Frame]:
     """Yield the frames of the part that is dreamed."""
-    for frame in source.frames():
+    for frame in source.frames(deep=deep):
         if frame.index >= plan.last:
             return
         if frame.index >= plan.first:
@@ -303,6 +319,7 @@ def writer_of(plan: FilmPlan, source: Source, store: FrameStore, **more: Any) ->
         time_base=film.time_base,
         colour=film.colour,
         sample_aspect=film.sample_aspect if plan.size == film.size else Fraction(1),
+        depth=plan.depth,
         encoding=settings.encoding,
         beside=source if isinstance(source, FilmFile) and settings.sound else None,
         scratch=store.scratch(store.out),
@@ -339,4 +356,4 @@ def encode(plan: FilmPlan, source: Source, store: FrameStore, shown: Sequence[tu
     tags = {DESCRIPTION: json.dumps({**metadata, "finished": len(shown)})}
     with writer_of(plan, source, store, start=begin * film.time_base, end=end, metadata=tags) as writer:
         for position, (pts, duration) in enumerate(shown):
-            writer.write(store.read(position), pts - begin, duration)
+            writer.write(store.read(position, deep=True), pts - begin, duration)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dreamopt.errors import DreamoptError, DreamoptWarning, ImageError, UsageError
+from dreamopt.film.frames import at_8_bits
 from dreamopt.film.reading import FilmFile
 from dreamopt.film.sources import is_folder_output
-from dreamopt.image.files import RGBImage, read_metadata, read_written
-from dreamopt.image.writing import write_image
+from dreamopt.image.files import read_metadata, read_written
+from dreamopt.image.writing import ImageArray, write_image
 from dreamopt.parts import forms
 from dreamopt.parts.atomic import LONGEST_NAME, atomic_write, bounded, scratch_name
 from dreamopt.parts.forms import Key, mapped, record, text
@@ -133,11 +135,12 @@ class FrameStore:
         """Return whether a frame is finished: there, whole, and made by this very plan."""
         return self.resume and self._is_finished(self.path(position), position, self.plan.key)
 
-    def read(self, position: int) -> RGBImage:
-        """Return a finished frame, (H, W, 3), as its file holds it."""
-        return np.ascontiguousarray(read_written(self.path(position))[..., :3], dtype=np.uint8)
+    def read(self, position: int, *, deep: bool = False) -> NDArray[Any]:
+        """Return a finished frame, (H, W, 3), as its file holds it; of 16 bits as uint8 unless ``deep``."""
+        image = np.ascontiguousarray(read_written(self.path(position))[..., :3])
+        return image if deep else at_8_bits(image)
 
-    def save(self, position: int, image: RGBImage, metadata: Mapping[str, Any]) -> Path:
+    def save(self, position: int, image: ImageArray, metadata: Mapping[str, Any]) -> Path:
         """Write a finished frame, whole or not at all.
 
         Raises

@@ -28,10 +28,13 @@ from dreamopt.cli import cli
 from dreamopt.errors import DreamoptWarning, FilmError, ImageError, UsageError
 from dreamopt.film.carried import Carried
 from dreamopt.film.encoding import Encoding
+from dreamopt.film.frames import at_8_bits
 from dreamopt.film.reading import FilmFile
 from dreamopt.film.temporal import Apart, BlendPrevious, Temporal
 from dreamopt.image.files import read_metadata, read_written
+from dreamopt.image.loaded import LoadedImage
 from dreamopt.image.writing import write_image
+from dreamopt.recipes import InitImage
 from dreamopt.recipes.film import dream_film
 from dreamopt.recipes.film_plan import FilmSettings
 from tests.support.videos import VFR, packets, scenes, write_video
@@ -112,6 +115,29 @@ def test_targets_follow_each_other(network, film: Path, tmp_path: Path) -> None:
     for number, image in enumerate(frames(tmp_path / "a").values()):
         target = ("mixed3", "mixed3", "conv2", "conv2", "mixed3")[number]
         assert np.array_equal(image, dreamopt.dream(network, images[number], target, **QUICK).image)
+
+
+@pytest.mark.parametrize("temporal", [Apart(), BlendPrevious(0.5)])
+def test_a_film_of_ten_bits_stays_deep(network, tmp_path: Path, temporal: Temporal) -> None:
+    source = write_video(tmp_path / "in.mkv", scenes(3), pix_fmt="yuv444p10le", colour=(9, 1))
+    settings = FilmSettings(temporal=temporal, encoding=Encoding(crf=1))
+    dream_film(network, source, "mixed3", tmp_path / "out.mkv", film=settings, keep_frames=True, **QUICK)
+    written, film = frames(tmp_path / "out.mkv.frames"), FilmFile(tmp_path / "out.mkv")
+    assert (film.film.depth, film.film.colour) == (10, FilmFile(source).film.colour)
+    before = None
+    for frame, image, shown in zip(FilmFile(source).frames(deep=True), written.values(), film.frames(deep=True), strict=True):
+        assert image.dtype == np.uint16
+        assert len(np.unique(image)) > 256
+        start = frame.image
+        if before is not None and temporal.reach:
+            plain = at_8_bits(frame.image)
+            mixed = np.rint(0.5 * plain.astype(float) + 0.5 * at_8_bits(before))
+            start = np.clip(start + 257 * (mixed - plain), 0, 65535).astype(np.uint16)
+        before = dreamopt.dream(network, InitImage.of(LoadedImage(start)), "mixed3", **QUICK).image
+        assert np.array_equal(image, before)
+        assert np.abs(image.astype(float) - shown.image).mean() < 6 * 257
+    half = dream_film(network, source, "mixed3", tmp_path / "a", film=settings, depth=8, **QUICK)
+    assert all(image.dtype == np.uint8 for image in frames(half.path).values())
 
 
 def test_a_share_of_the_dream_before(network, film: Path, tmp_path: Path) -> None:
