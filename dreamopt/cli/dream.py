@@ -43,6 +43,8 @@ def command(
     as_json: bool,
     every: int | None,
     resume: bool,
+    memory: int | None,
+    preview: str | None,
     preset: str | None,
     **options: Any,
 ) -> None:
@@ -66,5 +68,5 @@ def command(
         echo(f"dreaming into {described_layer(network, plan.samples[0].text)}; -t names another layer", err=True)
     again = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
-    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume)
+    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, memory=memory, preview=preview)
     print_job(plan, rendered, sheet, as_json, resumable=every != 0 or resume)

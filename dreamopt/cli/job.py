@@ -1,5 +1,6 @@
 """Running a plan from the command line: its progress, its files, and what is printed of them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dreamopt.network import Network
-    from dreamopt.optimize import Progress
     from dreamopt.recipes import Plan, Rendered
+
+
+def _memory(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    from dreamopt.parts.memory import parse_bytes
+
+    return None if text is None else parse_bytes(text, "--memory")
+
 
 JOB_OPTIONS = (
     click.option(
@@ -23,6 +30,13 @@ JOB_OPTIONS = (
         help="Write a checkpoint every N steps; 0: never.  [default: every 30 s]",
     ),
     click.option("--resume", is_flag=True, help="Resume an interrupted job, with the same options."),
+    click.option(
+        "--memory",
+        callback=_memory,
+        metavar="SIZE",
+        help="The most that the program may take, as 1.2GB: larger images are computed in tiles.  [default: what is free]",
+    ),
+    click.option("--preview", metavar="FILE.png", help="Show the image as it grows: written every few seconds."),
     click.option("-q", "--quiet", is_flag=True, help="No progress and no notes."),
     click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths."),
 )
@@ -44,21 +58,24 @@ def run_job(
     every: int | None,
     resume: bool,
     memory: int | None = None,
-    callbacks: Sequence[Callable[["Progress"], bool | None]] = (),
+    preview: str | None = None,
 ) -> tuple[list["Rendered"], "Path | None"]:
     """Run a plan into its files with progress, Ctrl-C and checkpoints; return its images, and the path of the sheet if there is one."""
     from dreamopt.cli.progress import interruptible, rendering
+    from dreamopt.recipes.preview import Preview
     from dreamopt.recipes.render import run_plan
     from dreamopt.recipes.store import FolderStore
 
+    shown = [] if preview is None else [Preview(preview, network, plan.settings.channels)]
+    sizes = [(stage.steps, float(math.prod(stage.size))) for stage in plan.stages]
     # With --resume, 0 is no reason to lose what is under way.
     seconds = 30.0 if (every != 0 or resume) and not every else None
     with (
         FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=network_title(plan.provenance["source"])) as store,
         interruptible() as stop,
-        rendering(quiet, len(plan.samples), plan.total_steps) as report,
+        rendering(quiet, len(plan.samples), plan.total_steps, sizes) as report,
     ):
-        rendered = run_plan(plan, network, store=store, callbacks=[report, *callbacks], stop=stop, memory=memory)
+        rendered = run_plan(plan, network, store=store, callbacks=[report, *shown], stop=stop, memory=memory)
         if not rendered:
             raise KeyboardInterrupt
         return rendered, store.finish(rendered)
