@@ -14,6 +14,7 @@ from dreamopt.objectives.inversion import Inversion as Inversion
 from dreamopt.objectives.log_probability import LogProbability as LogProbability
 from dreamopt.objectives.neuron import Neuron as Neuron
 from dreamopt.objectives.places import Places as Places
+from dreamopt.objectives.ranked import Ranked as Ranked
 from dreamopt.objectives.style import Style as Style
 from dreamopt.objectives.tensor_direction import TensorDirection as TensorDirection
 
@@ -33,6 +34,7 @@ __all__ = [
     "LogProbability",
     "Neuron",
     "Places",
+    "Ranked",
     "Style",
     "TensorDirection",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -9,7 +10,14 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, ImageReferenceObjective, ReferenceImage, require_choice, spatial_columns
+from dreamopt.objective import (
+    Activations,
+    Fields,
+    ImageReferenceObjective,
+    ReferenceImage,
+    require_choice,
+    spatial_columns,
+)
 from dreamopt.objectives.energy import energy
 
 MATCH = ("columns", "channels")
@@ -37,6 +45,9 @@ class Guide(ImageReferenceObjective):
         A file's path, or an array (H, W, 3), RGB, 0 to 255; a sequence gives one to each item.
     match : {"columns", "channels"}
         What is matched.
+    longest : int, optional
+        Look at the guide at its own size, as DeepDream does, or where its longer side has more pixels than this, made smaller. By
+        default it is scaled to cover the dream, and cut to its middle.
 
     References
     ----------
@@ -56,18 +67,26 @@ class Guide(ImageReferenceObjective):
         "guide(({layer2}, {classifier}), ({image}, {image2}, {image3}))",
         'guide({layer}, {image}, "channels")',
         'guide({layer}, ({image}, {image2}, {image3}), "channels")',
+        "guide({layer2}, ({image}, {image2}, {image3}), longest=14)",
     )
 
     match: str = "columns"
+    longest: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        Fields(self, ObjectiveError).whole("longest", optional=True)
         require_choice("match", self.match, MATCH)
 
     @property
     def gradient(self) -> Literal["derivative", "rule"]:
         """A rule where channels are matched."""
         return "rule" if self.match == "channels" else "derivative"
+
+    @property
+    def longest_side(self) -> int | None:
+        """As given."""
+        return self.longest
 
     def prepare(self, activation: Tensor, layer: str, image: ReferenceImage) -> Tensor:
         """Return the guide's columns (1, C, Q), or its channels' weights (1, C)."""
@@ -78,6 +97,13 @@ class Guide(ImageReferenceObjective):
             return b
         v = b.sum(2)
         return v / v.abs().sum(1, keepdim=True)
+
+    def together(self, prepared: Sequence[Tensor]) -> Tensor:
+        """Return the guides of all items as one tensor; a smaller one ends in its last column, repeated, which changes nothing."""
+        most = max(one.shape[-1] for one in prepared)
+        if self.match == "columns":
+            prepared = [torch.cat([one, one[..., -1:].expand(*one.shape[:-1], most - one.shape[-1])], -1) for one in prepared]
+        return torch.cat(list(prepared))
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness to the guide."""

@@ -38,6 +38,9 @@ class Style(ImageReferenceObjective):
         One for each layer; 1 by default. High layers have small Gram matrices, and need more.
     squared : bool
         Whether the mean is of squares, as Gatys has it, and not of absolute differences.
+    longest : int, optional
+        Look at the image at its own size, or where its longer side has more pixels than this, made smaller. By default it is scaled to
+        cover the input, and cut to its middle.
 
     References
     ----------
@@ -55,20 +58,27 @@ class Style(ImageReferenceObjective):
         "style({layer}, ({image}, {image2}, {image3}))",
         "style(({layer2}, {classifier}), {image}, (2, 0.5), True)",
         "style(({layer2}, {classifier}), ({image}, {image2}, {image3}), (2, 0.5), True)",
+        "style({layer2}, {image2}, longest=15)",
     )
 
     weights: tuple[float, ...] | None = None
     squared: bool = False
+    longest: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Fields(self, ObjectiveError).flag("squared")
+        Fields(self, ObjectiveError).flag("squared").whole("longest", optional=True)
         if self.weights is None:
             return
         weights: Vector | tuple[Vector, ...] = frozen_vectors(self.weights)
         if isinstance(weights, str) or len(weights) != len(self.layers) or not all(isinstance(w, float) for w in weights):
             raise ObjectiveError(f"weights are one number for each of the {len(self.layers)} layers, not {self.weights!r}")
         object.__setattr__(self, "weights", weights)
+
+    @property
+    def longest_side(self) -> int | None:
+        """As given."""
+        return self.longest
 
     def prepare(self, activation: Tensor, layer: str, image: ReferenceImage) -> Tensor:
         """Return the image's Gram matrix."""

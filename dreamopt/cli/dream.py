@@ -1,18 +1,60 @@
 """``dreamopt dream``: what layers of a net see in an image, strengthened in it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import click
 
 from dreamopt.cli.echo import echo
+from dreamopt.cli.film import KEYS as FILM_KEYS
+from dreamopt.cli.film import dream_into_film, film_options, refuse_film_options
 from dreamopt.cli.job import job_options, print_job, run_job
-from dreamopt.cli.net import NET_KEYS, net_options, open_network
+from dreamopt.cli.net import NET_KEYS, net_options, open_network, whole_number
 from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
 
 
+def _rank(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
+    return text if text is None or "%" in text else whole_number(text) or text
+
+
+AIM_OPTIONS = (
+    click.option("--guide", metavar="FILE", help="An image: dream of what it has in the layers."),
+    click.option(
+        "--guide-mode",
+        type=click.Choice(["columns", "channels", "style"]),
+        default="columns",
+        show_default=True,
+        help="By its best-matching columns, by how much it has of each channel, or by which channels answer together in it.",
+    ),
+    click.option("--guide-size", type=int, default=640, show_default=True, help="A guide of which a side is longer is made smaller."),
+    click.option("--rank", callback=_rank, metavar="N|N%", help="Dream of so many channels of each layer, by their rank in the image."),
+    click.option(
+        "--rank-mode",
+        type=click.Choice(["strong", "weak", "avg", "ignore"]),
+        default="strong",
+        show_default=True,
+        help="Those that the image drives most, least, in between, or all but the strongest.",
+    ),
+    click.option(
+        "--rank-capture",
+        type=click.Choice(["once", "octave", "step"]),
+        default="once",
+        show_default=True,
+        help="When they are chosen: by the image, by the image at each octave's size, or by the dream at each step.",
+    ),
+)
+
+
+def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of what is aimed at in the layers."""
+    for option in reversed(AIM_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command("dream")
-@click.argument("image", metavar="IMAGE")
+@click.argument("image", metavar="IMAGE|FILM|FOLDER")
 @click.option("--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]")
 @click.option(
     "-t",
@@ -23,22 +65,23 @@ from dreamopt.cli.render import chosen_settings, reproduce_command, settings_opt
     help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).  "
     "[default: a layer that is chosen from the net's structure]",
 )
+@aim_options
 @click.option(
     "-o",
     "--out",
-    default="dream.png",
-    show_default=True,
-    metavar="FILE",
-    help="The dream, .png or .tif, at the depth of the image, with its opacity and its colour profile.",
+    metavar="FILE|FILM|FOLDER",
+    help="The dream: of an image .png or .tif, at its depth, with its opacity and its colour profile; of a film .mp4, .mov, .mkv, .webm, "
+    ".gif or a folder of frames.  [default: dream.png, of films dream.mp4]",
 )
 @settings_options
+@film_options
 @job_options
 @net_options
 def command(
     image: str,
     net: str | None,
     targets: tuple[str, ...],
-    out: str,
+    out: str | None,
     quiet: bool,
     as_json: bool,
     every: int | None,
@@ -46,26 +89,47 @@ def command(
     memory: int | None,
     preview: str | None,
     preset: str | None,
+    guide: str | None,
+    guide_mode: str,
+    guide_size: int,
+    rank: int | str | None,
+    rank_mode: str,
+    rank_capture: str,
     **options: Any,
 ) -> None:
-    """Dream into an image: strengthen in it what layers of a net see there.
+    """Dream into an image, a film or a folder of frames: strengthen in it what layers of a net see there.
 
     The settings are those of the preset deepdream2015 (4 octaves, each 1.4 times the one before, of 10 steps of 1.5 grey levels with a
     jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The file says in its metadata how it
     was made, with the command that makes it again. Ctrl-C writes the dream as far as it is and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
+
+    A film's frames are dreamed one after the other; each that is finished is a PNG in the folder OUT-frames until the film is written, with
+    the times and the sound of its source. Ctrl-C or a crash lose the frame under way.
     """
+    from dreamopt.film.sources import is_film
     from dreamopt.network.choice import described_layer
+    from dreamopt.recipes.aim import Aim
     from dreamopt.recipes.dream import PRESET, plan_dream
     from dreamopt.recipes.output import check_output
 
-    check_output(out)
+    aim = Aim(guide, guide_mode, guide_size, rank, rank_mode, rank_capture)
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
+    film = {key: options.pop(key) for key in FILM_KEYS}
+    frames = is_film(image, out)
+    if out is None:
+        out = "dream.mp4" if frames else "dream.png"
+    if not frames:
+        check_output(out)
+        refuse_film_options(film, image)
     settings = chosen_settings(PRESET if preset is None else preset, **options)
+    if frames:
+        dream_into_film(image, net, targets, out, settings, aim, film, net_settings, quiet=quiet, as_json=as_json, resume=resume)
+        return
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    plan = plan_dream(network, image, targets or None, settings)
+    plan = plan_dream(network, image, targets or None, settings, aim)
     if not targets and not quiet:
-        echo(f"dreaming into {described_layer(network, plan.samples[0].text)}; -t names another layer", err=True)
+        echo(f"dreaming into {described_layer(network, plan.samples[0].objective.layers[0])}; -t names another layer", err=True)
     again = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
     rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, memory=memory, preview=preview)

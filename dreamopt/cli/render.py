@@ -45,8 +45,15 @@ def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], 
         words += ["--target", target]
     if variants > 1:
         words += ["--variants", str(variants)]
-    height, width = described.pop("size")
-    words += ["--size", f"{width}x{height}", "--jitter", "0", "--blur", "0"]
+    return shlex.join([*words, *settings_words(described), "-o", out])
+
+
+def settings_words(described: dict[str, Any]) -> list[str]:
+    """Return settings, as `Settings.describe` describes them, as the words that say them."""
+    words, size = [], described.pop("size")
+    if size is not None:
+        words += ["--size", f"{size[1]}x{size[0]}" if isinstance(size, list) else str(size)]
+    words += ["--jitter", "0", "--blur", "0"]
     del described["default_size"]
     stages, init_noise = described.pop("stages"), described.pop("init_noise")
     for name, option in (("regularizers", "--regularizer"), ("transforms", "--transform")):
@@ -56,7 +63,7 @@ def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], 
         words += [] if texts else ["--set", f"{name}=[]"]
     words += ["--set", f"stages={json.dumps(stages)}"] if stages else []
     words += ["--set", f"init_noise={init_noise}"] if init_noise else []
-    return shlex.join([*words, *option_words(described), "-o", out])
+    return [*words, *option_words(described)]
 
 
 def _as_argument(path: str) -> str:

@@ -43,6 +43,8 @@ class FilmFile:
     ----------
     film : Film
         What is known of it.
+    tags : dict
+        What the file says in words, by key in lower case ("title", "comment").
     offset : Fraction
         Seconds that are taken off all times: those of broadcast streams (MPEG-TS) begin anywhere. 0 for other formats.
 
@@ -62,6 +64,7 @@ class FilmFile:
             stream = self._video(container)
             self._check_size(stream.codec_context.height, stream.codec_context.width)
             self._read_times(container, stream)
+            self.tags = {key.lower(): value for key, value in container.metadata.items()}
             others = tuple((other.type, _codec(other)) for other in container.streams if other.type in ("audio", "subtitle"))
             first = next(_decoded(container, stream, _Losses()), None)
             if first is None:

@@ -396,7 +396,9 @@ class Network:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
         return self._picture().from_rgb(picture).to(dtype=self.dtype, device=self.device)
 
-    def activations_of(self, image: ReferenceImage | ArrayLike, layers: Sequence[str], size: Size = None) -> dict[str, Tensor]:
+    def activations_of(
+        self, image: ReferenceImage | ArrayLike, layers: Sequence[str], size: Size = None, *, longest: int | None = None
+    ) -> dict[str, Tensor]:
         """Return the values of layers for an image, without a gradient.
 
         Parameters
@@ -407,6 +409,8 @@ class Network:
             Their names.
         size : int or (int, int), optional
             The input's size; the image is scaled to cover it and cut to its middle. None is the size in the net's file.
+        longest : int, optional
+            Take the image at its own size instead, made smaller only where its longer side has more pixels than this.
 
         Returns
         -------
@@ -420,8 +424,11 @@ class Network:
         """
         if not self.has_image_input:
             raise ImageError(f"the net's input '{self.input_name}' is {kind_of(self.input_shape)}, not a picture")
-        pair = self.item_shape(size)[1:]
+        pair = self.item_shape(size if longest is None else longest)[1:]
         whole = read_image(image, pair) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else _as_image(image)
+        if longest is not None:
+            factor = min(1.0, longest / max(whole.shape[:2]))
+            pair = (max(1, round(whole.shape[0] * factor)), max(1, round(whole.shape[1] * factor)))
         x = self.from_rgb(covering(whole, pair))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}

@@ -24,7 +24,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Literal, Protocol
 
@@ -58,8 +58,13 @@ class Layers(Protocol):
     def find_label(self, label: str) -> int:
         """Return the number of the class with this name."""
 
-    def activations_of(self, image: ReferenceImage, layers: Sequence[str], size: tuple[int, ...] | None = None) -> dict[str, Tensor]:
-        """Return the activations, (1, ...) by layer, of an image scaled to cover (H, W) ``size`` and cut to its middle."""
+    def activations_of(
+        self, image: ReferenceImage, layers: Sequence[str], size: tuple[int, ...] | None = None, *, longest: int | None = None
+    ) -> dict[str, Tensor]:
+        """Return the activations, (1, ...) by layer, of an image scaled to cover (H, W) ``size`` and cut to its middle.
+
+        With ``longest``, of the image at its own size instead, or where its longer side has more pixels than that, made smaller.
+        """
 
 
 class Objective(Part):
@@ -108,6 +113,18 @@ class Objective(Part):
 
     def item(self, index: int) -> Objective:
         """Return the objective that item ``index`` alone has; itself unless it prescribes units per item."""
+        return self
+
+    def of_image(self, image: Callable[[], ReferenceImage]) -> Objective:
+        """Return the objective of a dream: where it is about the image that is dreamed into, with that one; itself otherwise.
+
+        Called before `bind`, at every stage.
+
+        Parameters
+        ----------
+        image : callable
+            Returns the image.
+        """
         return self
 
     @property
@@ -227,6 +244,10 @@ class Scaled(Objective):
         """Bind the term."""
         return dataclasses.replace(self, term=self.term.bind(network, size))
 
+    def of_image(self, image: Callable[[], ReferenceImage]) -> Objective:
+        """Return the factor times the term's."""
+        return dataclasses.replace(self, term=self.term.of_image(image))
+
     @property
     def coupled(self) -> bool:
         """As the term."""
@@ -274,6 +295,10 @@ class Sum(Objective):
         """Bind every term."""
         common_batch(self.terms)
         return Sum(tuple(term.bind(network, size) for term in self.terms))
+
+    def of_image(self, image: Callable[[], ReferenceImage]) -> Objective:
+        """Return the sum of the terms'."""
+        return Sum(tuple(term.of_image(image) for term in self.terms))
 
     @property
     def coupled(self) -> bool:
@@ -328,6 +353,10 @@ class PerSample(Objective):
             if one.batch not in (None, 1):
                 raise ObjectiveError(f"objective {one} is for a batch of {one.batch} and cannot be that of a single item")
         return PerSample(tuple(one.bind(network, size) for one in self.items))
+
+    def of_image(self, image: Callable[[], ReferenceImage]) -> Objective:
+        """Return each item's."""
+        return PerSample(tuple(one.of_image(image) for one in self.items))
 
     def is_argmax(self, activations: Activations) -> Tensor | None:
         """Whether each item's own objective has reached it; False where one cannot say so."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
@@ -58,9 +59,18 @@ class ImageReferenceObjective(Objective):
         """The number of images, None where there is one for all items."""
         return len(self.image) if isinstance(self.image, tuple) else None
 
+    @property
+    def longest_side(self) -> int | None:
+        """How many pixels long an image that is looked up at its own size may be; None for the size at which the net is run."""
+        return None
+
     def prepare(self, activation: Tensor, layer: str, image: ReferenceImage) -> Tensor:
         """Return what is kept of an image's activation (1, ...) at a layer; raise ObjectiveError if it cannot be used."""
         return activation
+
+    def together(self, prepared: Sequence[Tensor]) -> Tensor:
+        """Return what is kept of the images of all items, (1, ...) each, as one tensor (N, ...)."""
+        return torch.cat(list(prepared))
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> Self:
         """Look the images up.
@@ -75,9 +85,10 @@ class ImageReferenceObjective(Objective):
         names = tuple(network.resolve(layer) for layer in self.layers)
         seen = []
         for image in self.images:
-            activations = network.activations_of(image, names, size)
+            own = {} if self.longest_side is None else {"longest": self.longest_side}
+            activations = network.activations_of(image, names, size, **own)
             seen.append([self.prepare(activations[name], name, image) for name in names])
-        bound = BoundTensors([torch.cat(of_layer) for of_layer in zip(*seen, strict=True)])
+        bound = BoundTensors([self.together(of_layer) for of_layer in zip(*seen, strict=True)])
         return dataclasses.replace(self, layer=names[0] if isinstance(self.layer, str) else names, bound=bound)
 
     def reference(self, activation: Tensor) -> tuple[Tensor, ...]:

@@ -1,5 +1,6 @@
 """Recipes: a job is resolved into a plan, executed batch by batch, and stored."""
 
+from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import dream, plan_dream
 from dreamopt.recipes.execute import execute, execute_batch
 from dreamopt.recipes.plan import InitImage, Plan, plan_render
@@ -12,6 +13,7 @@ from dreamopt.recipes.store import FolderStore, Store
 from dreamopt.recipes.targets import Sample, expand
 
 __all__ = [
+    "Aim",
     "FolderStore",
     "InitImage",
     "Plan",

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 
 from dreamopt.errors import ShapeError, UsageError
 from dreamopt.network import Network, choose_layer
-from dreamopt.objective import Objective, Sum, terms
+from dreamopt.objective import Objective, ReferenceImage, Sum, frozen_image, terms
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind
+from dreamopt.recipes.aim import GUIDE_SIZE, Aim
 from dreamopt.recipes.plan import InitImage, Plan, checked_job, resolve
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.render import run_plan
@@ -40,6 +41,12 @@ def dream(
     stop: Callable[[], bool] | None = None,
     store: Store | None = None,
     memory: int | None = None,
+    guide: ReferenceImage | ArrayLike | None = None,
+    guide_mode: str = "columns",
+    guide_size: int = GUIDE_SIZE,
+    rank: int | str | None = None,
+    rank_mode: str = "strong",
+    rank_capture: str = "once",
     **changes: Any,
 ) -> Rendered:
     r"""Strengthen in an image what layers of a net see in it.
@@ -63,6 +70,8 @@ def dream(
         As for `dreamopt.render`.
     memory : int, optional
         The most bytes that the net's values may take; larger images are computed in tiles (`dreamopt.Network.tiled`).
+    guide, guide_mode, guide_size, rank, rank_mode, rank_capture
+        Aim at what a guide image has in the layers, or at their channels of a rank: see `dreamopt.recipes.Aim`.
     **changes
         Arguments of `Settings`, for instance ``octaves=6``, ``steps=20``.
 
@@ -104,7 +113,8 @@ def dream(
         check_kind("provenance", provenance, Mapping, "a mapping")
     if store is not None:
         check_kind("store", store, Store, "a Store")
-    plan = replace(plan_dream(network, image, targets, settings), provenance=dict(provenance or {}))
+    aim = Aim(None if guide is None else frozen_image(guide), guide_mode, guide_size, rank, rank_mode, rank_capture)
+    plan = replace(plan_dream(network, image, targets, settings, aim), provenance=dict(provenance or {}))
     if store is None:
         [one] = run_plan(plan, network, callbacks=callbacks, stop=stop, memory=memory)
         return one
@@ -121,6 +131,7 @@ def plan_dream(
     image: str | os.PathLike[str] | InitImage | ArrayLike,
     targets: Targets | None = None,
     settings: Settings | None = None,
+    aim: Aim | None = None,
 ) -> Plan:
     """Resolve a dream into a plan of one image; parameters as those of `dream`.
 
@@ -144,7 +155,7 @@ def plan_dream(
     settings = replace(settings, init=init.path, size=size)
     if targets is None:
         targets = chosen_layer(network, settings)
-    objective = together(read_targets(network, targets, size))
+    objective = (Aim() if aim is None else aim).of(together(read_targets(network, targets, size)))
     require_fit(network, settings, objective)
     return resolve(network, [objective], settings, init, recipe="dream")
 

@@ -266,7 +266,8 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     count = values.shape[1]
     how = shown_as(plan.settings.channels, count)
     levels = network.to_rgb(shown, how, clip=plan.settings.contrast is None)[0]
-    original = None if plan.init is None else covering(plan.init.array(), plan.stages[-1].size)
+    kept = plan.init if plan.original is None else plan.original
+    original = None if kept is None else covering(kept.array(), plan.stages[-1].size)
     opacity = outcome.opacity(row)
     opacity = None if opacity is None else opacity_of(torch.from_numpy(opacity), how, count).numpy()
     image, profile = as_written(plan, finished(levels, original, plan.settings).cpu().numpy(), opacity)

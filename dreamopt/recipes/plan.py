@@ -17,6 +17,7 @@ from dreamopt.image.loaded import LoadedImage
 from dreamopt.image.loading import load_image
 from dreamopt.image.modes import Levels
 from dreamopt.image.parametrization import Parametrization, parse_parametrization
+from dreamopt.image.reference import ImageValue
 from dreamopt.network import Network
 from dreamopt.network.network import kind_of
 from dreamopt.objective import Objective, each, parse
@@ -99,6 +100,10 @@ class InitImage:
         """Return the image, (H, W, 3), RGB, 0 to 255: uint8, or float32 where it has fractions."""
         return self.image.levels(self.on_white)
 
+    def value(self) -> ImageValue:
+        """Return the image as a part's parameter."""
+        return ImageValue(self.array())
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -128,6 +133,8 @@ class Plan:
         Where the job came from: source, load and command, fit for JSON. It decides nothing.
     recipe : {"render", "dream"}
         The command that makes it.
+    original : InitImage or None
+        What blending, colours and the outside of a mask are taken from, where it is another than the init image: a film's frame.
     """
 
     samples: tuple[Sample, ...]
@@ -141,6 +148,7 @@ class Plan:
     project_every_step: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     recipe: str = "render"
+    original: InitImage | None = field(default=None, repr=False)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -185,6 +193,8 @@ class Plan:
             objective = each([stage.retargeted(network, sample.objective) for sample in samples])
         else:
             objective = batch_objective(samples)
+        if self.init is not None:
+            objective = objective.of_image(self.init.value)
         return Problem(
             network,
             objective,

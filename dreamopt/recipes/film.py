@@ -1,0 +1,278 @@
+"""A film is dreamed frame by frame; each finished frame is a file, and the film is written from these in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dreamopt.errors import UsageError
+from dreamopt.film.encoding import CONTAINERS, check_film_output
+from dreamopt.film.frames import Frame
+from dreamopt.film.packets import check_streams
+from dreamopt.film.reading import FilmFile
+from dreamopt.film.sources import Source, is_folder_output
+from dreamopt.film.temporal import Moment
+from dreamopt.film.writing import FilmWriter
+from dreamopt.image.files import RGBImage, covering
+from dreamopt.network import Network
+from dreamopt.optimize import Callback
+from dreamopt.recipes.aim import Aim
+from dreamopt.recipes.dream import PRESET, Targets
+from dreamopt.recipes.execute import execute
+from dreamopt.recipes.film_plan import FilmPlan, FilmSettings, plan_film
+from dreamopt.recipes.film_store import DESCRIPTION, FrameStore
+from dreamopt.recipes.preset import resolve_settings
+from dreamopt.recipes.settings import Settings, names
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Dreamed:
+    """What became of a film.
+
+    Parameters
+    ----------
+    path : Path
+        The film, or the folder of its frames; where it was interrupted before the film was written, the folder.
+    frames : int
+        How many were to be dreamed.
+    finished : int
+        How many are.
+    dead : int
+        How many of them have no gradient (a black frame) and are as they were.
+    metadata : mapping
+        How it was made, fit for JSON.
+    """
+
+    path: Path
+    frames: int
+    finished: int
+    dead: int
+    metadata: Mapping[str, Any]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether frames are missing."""
+        return self.finished < self.frames
+
+
+def dream_film(
+    network: Network,
+    source: str | os.PathLike[str],
+    targets: Targets | None,
+    out: str | os.PathLike[str],
+    settings: Settings | None = None,
+    film: FilmSettings | None = None,
+    aim: Aim | None = None,
+    *,
+    resume: bool = False,
+    keep_frames: bool = False,
+    partial: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
+    stop: Stop | None = None,
+    memory: int | None = None,
+    **changes: Any,
+) -> Dreamed:
+    """Dream into each frame of a film, or of a folder of images.
+
+    Every finished frame is a PNG, in the folder ``OUT-frames`` beside the film: whatever happens, no more than the frame under way is
+    lost. The film is written in the end, with the frames' times and the sound of the source.
+
+    Parameters
+    ----------
+    network : Network
+        From `dreamopt.load_net`.
+    source : path
+        A film, or a folder of frames.
+    targets, settings
+        As for `dreamopt.dream`. The seed is the same for every frame, so that all are shaken alike: that flickers less.
+    out : path
+        A film (`dreamopt.film.encoding.CONTAINERS`), or a folder for the frames.
+    film : FilmSettings, optional
+        The part that is dreamed, how frames depend on each other, how they are encoded.
+    aim : Aim, optional
+        A guide, or channels by rank (of each frame).
+    resume : bool
+        Whether an interrupted film goes on, with the same bits.
+    keep_frames : bool
+        Whether the frames stay once the film is written.
+    partial : bool
+        Whether a film that is interrupted is written as far as it is.
+    provenance, callbacks, stop, memory, **changes
+        As for `dreamopt.dream`.
+
+    Returns
+    -------
+    Dreamed
+        Its ``interrupted`` says whether frames are missing.
+
+    Raises
+    ------
+    FilmError
+        For a source that cannot be read, or a film that cannot be written; the finished frames are kept.
+    UsageError
+        For settings that contradict each other, the film or the network.
+    """
+    unknown = sorted(set(changes) - set(names()))
+    if unknown:
+        raise UsageError(f"dream has no setting {unknown[0]!r}; it has {', '.join(names())}")
+    settings = resolve_settings(PRESET, changes) if settings is None else settings.with_changes(changes)
+    check_out(out, source, film)
+    plan = replace(plan_film(network, source, targets, settings, film, aim), provenance=dict(provenance or {}))
+    with FrameStore(out, resume=resume) as store:
+        store.open(plan)
+        return run_film(plan, network, store, keep_frames=keep_frames, partial=partial, callbacks=callbacks, stop=stop, memory=memory)
+
+
+def check_out(out: str | os.PathLike[str], source: str | os.PathLike[str], film: FilmSettings | None = None) -> None:
+    """Refuse an output that could not be written, before anything is dreamed.
+
+    Raises
+    ------
+    UsageError
+        For an ending that is no film's, an encoder that is missing, sound that the container cannot hold, or the source itself.
+    """
+    film = FilmSettings() if film is None else film
+    if is_folder_output(out):
+        return
+    check_film_output(out, film.encoding)
+    if os.path.exists(out) and os.path.samefile(out, source):
+        raise UsageError(f"the film {os.fspath(source)} would be overwritten by its dream; give another output")
+    if film.sound and not os.path.isdir(source):
+        check_streams(FilmFile(source), out, CONTAINERS[Path(out).suffix.lower()][0])
+
+
+def run_film(
+    plan: FilmPlan,
+    network: Network,
+    store: FrameStore,
+    *,
+    keep_frames: bool = False,
+    partial: bool = False,
+    callbacks: Sequence[Callback] = (),
+    stop: Stop | None = None,
+    memory: int | None = None,
+) -> Dreamed:
+    """Dream a plan's frames into a store that is open and write the film; parameters as those of `dream_film`, which returns the same."""
+    source = plan.open()
+    metadata = plan.describe() | dict(plan.provenance) | {"key": plan.key}
+    if store.is_written():
+        store.finish(keep_frames=keep_frames)
+        return Dreamed(store.out, plan.count, plan.count, 0, metadata)
+    shown: list[tuple[int, int]] = []
+    dead, stopped = 0, False
+    try:
+        for frame, was_dead in dream_frames(plan, network, source, store, callbacks=callbacks, stop=stop, memory=memory):
+            shown.append((frame.pts, frame.duration))
+            dead += was_dead
+    except KeyboardInterrupt:  # between two runs
+        stopped = True
+    stopped = len(shown) < plan.count and (stopped or (stop is not None and stop()))
+    # Without an interrupt, a damaged film may have fewer frames than it announced.
+    frames = plan.count if stopped else len(shown)
+    if stopped and not (partial and shown):
+        return Dreamed(store.folder, frames, len(shown), dead, metadata)
+    if not store.is_folder:
+        encode(plan, source, store, shown, metadata)
+    if not stopped:
+        store.finish(keep_frames=keep_frames)
+    return Dreamed(store.out, frames, len(shown), dead, metadata)
+
+
+def dream_frames(
+    plan: FilmPlan,
+    network: Network,
+    source: Source,
+    store: FrameStore,
+    *,
+    callbacks: Sequence[Callback] = (),
+    stop: Stop | None = None,
+    memory: int | None = None,
+) -> Iterator[tuple[Frame, bool]]:
+    """Dream frame by frame; each is in the store before the next begins.
+
+    Yields
+    ------
+    frame : Frame
+        Of the source, once its dream is finished.
+    dead : bool
+        Whether it has no gradient and is as it was.
+    """
+    temporal = plan.settings.temporal
+    past: deque[RGBImage] = deque(maxlen=max(temporal.reach, 1))
+    for frame in part(plan, source):
+        position, image = frame.index - plan.first, np.asarray(covering(frame.image, plan.size), dtype=np.uint8)
+        was_dead = False
+        if not store.done(position):
+            steps = min(stage.steps for stage in plan.plans[0].stages)
+            moment = Moment(position, image, _before(past, store, position), steps)
+            begin = temporal.start(moment)
+            began = plan.frame(position, image, begin)
+            [rendered] = execute(began, network, callbacks=callbacks, stop=stop, memory=memory)
+            if rendered.interrupted or (stop is not None and stop()):
+                return
+            was_dead = rendered.dead is not None
+            dream = begin.image if was_dead else np.ascontiguousarray(rendered.image[..., :3], dtype=np.uint8)
+            dream = temporal.finish(moment, dream)
+            store.save(position, dream, rendered.metadata)
+        past.append(image)
+        yield frame, was_dead
+        if stop is not None and stop():
+            return
+
+
+def part(plan: FilmPlan, source: Source) -> Iterator[Frame]:
+    """Yield the frames of the part that is dreamed."""
+    for frame in source.frames():
+        if frame.index >= plan.last:
+            return
+        if frame.index >= plan.first:
+            yield frame
+
+
+def _before(past: Sequence[RGBImage], store: FrameStore, position: int) -> Callable[[int], tuple[RGBImage, RGBImage] | None]:
+    def before(back: int) -> tuple[RGBImage, RGBImage] | None:
+        if not 1 <= back <= len(past):
+            return None
+        return past[-back], store.read(position - back)
+
+    return before
+
+
+def encode(plan: FilmPlan, source: Source, store: FrameStore, shown: Sequence[tuple[int, int]], metadata: Mapping[str, Any]) -> None:
+    """Write the film from its finished frames; ``shown`` has the time and the duration of each, in units of the source's time base.
+
+    Raises
+    ------
+    FilmError
+        When it cannot be written; the frames are kept.
+    """
+    film, settings = plan.film, plan.settings
+    begin = shown[0][0] if plan.first else 0
+    complete = len(shown) == plan.count
+    with FilmWriter(
+        store.out,
+        plan.size,
+        film.rate,
+        time_base=film.time_base,
+        colour=film.colour,
+        sample_aspect=film.sample_aspect if plan.size == film.size else Fraction(1),
+        encoding=settings.encoding,
+        beside=source if isinstance(source, FilmFile) and settings.sound else None,
+        start=begin * film.time_base,
+        end=plan.end if complete else shown[-1][0] * film.time_base + 1 / film.rate,
+        metadata={DESCRIPTION: json.dumps({**metadata, "finished": len(shown)})},
+        scratch=store.scratch(store.out),
+    ) as writer:
+        for position, (pts, duration) in enumerate(shown):
+            writer.write(store.read(position), pts - begin, duration)
