@@ -2,16 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dreamopt.cli.echo import echo
 from dreamopt.cli.film import KEYS as FILM_KEYS
 from dreamopt.cli.film import dream_into_film, film_options, refuse_film_options
-from dreamopt.cli.job import job_options, print_job, run_job
+from dreamopt.cli.job import job_options, print_job, print_paths, run_job
 from dreamopt.cli.net import NET_KEYS, net_options, open_network, whole_number
 from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
+from dreamopt.errors import UsageError
+
+if TYPE_CHECKING:
+    from dreamopt.recipes import Rendered
 
 
 def _rank(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
@@ -54,7 +58,7 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("dream")
-@click.argument("image", metavar="IMAGE|FILM|FOLDER")
+@click.argument("images", metavar="IMAGE...|FILM|FOLDER", nargs=-1, required=True)
 @click.option("--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]")
 @click.option(
     "-t",
@@ -71,14 +75,14 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--out",
     metavar="FILE|FILM|FOLDER",
     help="The dream: of an image .png or .tif, at its depth, with its opacity and its colour profile; of a film .mp4, .mov, .mkv, .webm, "
-    ".gif or a folder of frames.  [default: dream.png, of films dream.mp4]",
+    ".gif or a folder of frames; of several images a folder.  [default: dream.png, of films dream.mp4, of several images dreams]",
 )
 @settings_options
 @film_options
 @job_options
 @net_options
 def command(
-    image: str,
+    images: tuple[str, ...],
     net: str | None,
     targets: tuple[str, ...],
     out: str | None,
@@ -97,12 +101,14 @@ def command(
     rank_capture: str,
     **options: Any,
 ) -> None:
-    """Dream into an image, a film or a folder of frames: strengthen in it what layers of a net see there.
+    """Dream into images, a film or a folder of frames: strengthen in it what layers of a net see there.
 
     The settings are those of the preset deepdream2015 (4 octaves, each 1.4 times the one before, of 10 steps of 1.5 grey levels with a
     jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The file says in its metadata how it
     was made, with the command that makes it again. Ctrl-C writes the dream as far as it is and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
+
+    Several images are dreamed one after the other, each into a file of its name in the folder OUT.
 
     A film's frames are dreamed one after the other; each that is finished is a PNG in the folder OUT-frames until the film is written, with
     the times and the sound of its source. Ctrl-C or a crash lose the frame under way.
@@ -111,26 +117,40 @@ def command(
     from dreamopt.network.choice import described_layer
     from dreamopt.recipes.aim import Aim
     from dreamopt.recipes.dream import PRESET, plan_dream
-    from dreamopt.recipes.output import check_output
+    from dreamopt.recipes.output import check_output, images_in_folder, is_kept
 
     aim = Aim(guide, guide_mode, guide_size, rank, rank_mode, rank_capture)
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     film = {key: options.pop(key) for key in FILM_KEYS}
-    frames = is_film(image, out)
+    image, several = images[0], len(images) > 1
+    frames = not several and is_film(image, out)
     if out is None:
-        out = "dream.mp4" if frames else "dream.png"
+        out = "dreams" if several else "dream.mp4" if frames else "dream.png"
+    outs = images_in_folder(images, out) if several else [out]
+    for one in images if several else ():
+        if is_film(one, None):
+            raise UsageError(f"'{one}' is a film, or a folder of frames: dream into it alone")
     if not frames:
-        check_output(out)
+        for path in outs:
+            check_output(path)
         refuse_film_options(film, image)
     settings = chosen_settings(PRESET if preset is None else preset, **options)
     if frames:
         dream_into_film(image, net, targets, out, settings, aim, film, net_settings, quiet=quiet, as_json=as_json, resume=resume)
         return
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    plan = plan_dream(network, image, targets or None, settings, aim)
-    if not targets and not quiet:
-        echo(f"dreaming into {described_layer(network, plan.samples[0].objective.layers[0])}; -t names another layer", err=True)
-    again = reproduce_command(plan, net, repeat, out)
-    plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
-    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, memory=memory, preview=preview)
-    print_job(plan, rendered, sheet, as_json, resumable=every != 0 or resume)
+    rendered: list[Rendered] = []
+    for image, path in zip(images, outs, strict=True):
+        plan = plan_dream(network, image, targets or None, settings, aim)
+        if not targets and not quiet:
+            echo(f"dreaming into {described_layer(network, plan.samples[0].objective.layers[0])}; -t names another layer", err=True)
+        again = reproduce_command(plan, net, repeat, path)
+        plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
+        goes_on = resume and (not several or is_kept(path))
+        made, _ = run_job(plan, network, path, quiet=quiet, every=every, resume=goes_on, memory=memory, preview=preview)
+        rendered += made
+        if several and not as_json:
+            print_paths(made)
+        if made[0].interrupted:
+            break
+    print_job(len(images), rendered, None, as_json, resumable=every != 0 or resume, printed=several)

@@ -81,24 +81,45 @@ def run_job(
         return rendered, store.finish(rendered)
 
 
-def print_job(plan: "Plan", rendered: Sequence["Rendered"], sheet: "Path | None", as_json: bool, resumable: bool) -> None:
-    """Print a job's files, or its results as JSON, and what is to be said of them; exit with 130 where it was interrupted."""
+def print_paths(rendered: Sequence["Rendered"], sheet: "Path | None" = None) -> None:
+    """Print the paths of images, and of their sheet."""
+    for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
+        echo_path(path)
+
+
+def print_job(
+    count: int, rendered: Sequence["Rendered"], sheet: "Path | None", as_json: bool, resumable: bool, printed: bool = False
+) -> None:
+    """Print a job's files, or its results as JSON, and what is to be said of them; exit with 130 where it was interrupted.
+
+    Parameters
+    ----------
+    count : int
+        How many images were asked for.
+    rendered, sheet
+        What was made.
+    as_json : bool
+        Whether JSON is printed.
+    resumable : bool
+        Whether an interrupted job can be resumed.
+    printed : bool
+        Whether the paths have been printed.
+    """
     if as_json:
         results = [_json(one) for one in rendered]
         echo_json({"pictures": results, "sheet": None if sheet is None else str(sheet)})
-    else:
-        for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
-            echo_path(path)
+    elif not printed:
+        print_paths(rendered, sheet)
     for one in rendered:
         if one.dead is not None:
             echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
         for what in ("stopped", "setback"):
             if one.metadata.get(what):
                 echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
-    interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(plan.samples)
+    interrupted = any(one.interrupted for one in rendered) or len(rendered) < count
     if interrupted:
         more = " --resume goes on." if resumable else ""
-        echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{more}", err=True)
+        echo(f"dreamopt: interrupted; {len(rendered)} of {count} images written, the best so far.{more}", err=True)
         click.get_current_context().exit(130)
 
 

@@ -237,4 +237,4 @@ def command(
     command = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
     rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, memory=memory, preview=preview)
-    print_job(plan, rendered, sheet, as_json, resumable=every != 0 or resume)
+    print_job(len(plan.samples), rendered, sheet, as_json, resumable=every != 0 or resume)
