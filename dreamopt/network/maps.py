@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dreamopt.backends.base import LayerInfo, Shape
 from dreamopt.errors import ShapeError, UsageError
-from dreamopt.network.tiles import Tiling
+from dreamopt.network.tiling.geometry import Geometry
 
 if TYPE_CHECKING:
     from dreamopt.network.network import Network
@@ -153,7 +153,7 @@ def reached(network: Network, name: str, item: Shape) -> bool:
 def in_tiles(network: Network, layer: str) -> bool:
     """Return whether a layer can be computed in tiles: nothing up to it sees the whole image at once, or reads another input."""
     try:
-        Tiling(network.backend, [layer])
+        Geometry(network.graph, network.input_name, [layer])
     except UsageError:
         return False
     return True

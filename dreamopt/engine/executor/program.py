@@ -50,22 +50,25 @@ class Program:
         Names of layers (what that layer wrote) or of blobs (their last value).
     device : torch.device
         Where to compute.
+    given : sequence of str
+        Names of values that are given in each call, so that nothing below them is computed; they are inputs then.
     """
 
-    def __init__(self, nodes: Sequence[Node], wanted: Sequence[str], device: torch.device) -> None:
+    def __init__(self, nodes: Sequence[Node], wanted: Sequence[str], device: torch.device, given: Sequence[str] = ()) -> None:
         graph = NetGraph([LayerDef(node.layer.param, node.layer.where, node.added, node.stopped) for node in nodes])
         self.device = device
         if device.type == "cpu":
             keep_memory()
         self.wanted = {name: graph.value(name) for name in wanted}
-        needed = set(self.wanted.values())
+        starts = {name: graph.value(name) for name in given}
+        needed = set(self.wanted.values()) - set(starts.values())
         self.steps: list[Step] = []
         for step in reversed(_steps(nodes, graph)):
             if any((step.index, j) in needed for j in range(len(step.node.tops))):
                 self.steps.append(step)
-                needed.update(step.reads)
+                needed.update(set(step.reads) - set(starts.values()))
         self.steps.reverse()
-        self.inputs = {
+        self.inputs = starts | {
             name: (step.index, j)
             for step in self.steps
             if step.node.layer.type == "Input"
