@@ -75,7 +75,7 @@ def run_job(
         interruptible() as stop,
         rendering(quiet, len(plan.samples), plan.total_steps, sizes) as report,
     ):
-        rendered = run_plan(plan, network, store=store, callbacks=[report, *shown], stop=stop, memory=memory)
+        rendered = run_plan(plan, network, store=store, callbacks=[report, *shown], stop=stop, memory=memory, tile=report.tile)
         if not rendered:
             raise KeyboardInterrupt
         return rendered, store.finish(rendered)

@@ -179,3 +179,35 @@ def test_ctrl_c_writes_the_image_as_it_is_and_resume_finishes_it(photos, tmp_pat
     result = CliRunner().invoke(cli, ["dream", *map(str, words), "--resume", "-q"])
     assert result.exit_code == 0, result.output
     assert read_metadata(out)["interrupted"] is False
+
+
+@pytest.mark.parametrize(("memory", "first", "second"), [(40_000_000, 12_000_000, 16_000_000), (None, 3_000_000, 7_500_000)])
+def test_a_resumed_dream_has_the_tiles_that_it_began_with(tmp_path, monkeypatch, memory, first, second) -> None:
+    """What is free, and what the process has, are other numbers every time."""
+    from dreamopt.recipes import memory as room
+
+    def machine(free: int) -> None:
+        monkeypatch.setattr(room, "used_memory", lambda device: 50_000_000 - free)
+        monkeypatch.setattr(room, "free_memory", lambda device: free)
+        monkeypatch.setattr(room, "_SMALL", 1)
+        monkeypatch.setattr(room, "bytes_of_images", lambda plan, network: 1_000_000)
+        monkeypatch.setattr(room, "_LEAST_SHARE", 0.01)
+
+    network, image = dreamopt.load_net(device="cpu"), np.random.default_rng(0).integers(0, 256, (140, 190, 3))
+    plan = plan_dream(network, image, "mixed3", resolve_settings("deepdream2015", {"octaves": 2, "steps": 2}))
+    machine(first)
+    tiles: list[tuple[int, int]] = []
+    [whole] = run_plan(plan, network, memory=memory, tile=lambda done, count: tiles.append((done, count)))
+    assert max(count for _, count in tiles) > 1
+    assert all(1 <= done <= count for done, count in tiles)
+    made: list[Progress] = []
+    with FolderStore(tmp_path / "out.png", every=1) as store:
+        run_plan(plan, network, store=store, memory=memory, callbacks=[lambda p: made.append(p) and None], stop=lambda: len(made) == 3)
+    machine(second)
+    with FolderStore(tmp_path / "out.png", every=1, resume=True) as store:
+        [again] = run_plan(plan, network, store=store, memory=memory)
+    assert again.metadata["made_with"]["tile_memory"] == whole.metadata["made_with"]["tile_memory"]
+    assert np.array_equal(again.image, whole.image)
+    [other] = run_plan(plan, network, memory=memory)
+    assert other.metadata["made_with"]["tile_memory"] != whole.metadata["made_with"]["tile_memory"]
+    assert np.abs(other.image.astype(int) - whole.image).mean() < 0.5
