@@ -19,6 +19,7 @@ COMMANDS = {
     "presets": "List the published recipes that render knows.",
     "render": "Make the images that filters, neurons and classes respond to most.",
     "replay": "Make an image again from its metadata.",
+    "zoom": "Zoom into an image without an end, dreaming.",
 }
 
 

@@ -9,7 +9,7 @@ import click
 from dreamopt.cli.echo import echo
 from dreamopt.cli.film import KEYS as FILM_KEYS
 from dreamopt.cli.film import dream_into_film, film_options, refuse_film_options
-from dreamopt.cli.job import job_options, print_job, print_paths, run_job
+from dreamopt.cli.job import job_options, network_title, print_job, print_paths, run_job
 from dreamopt.cli.net import NET_KEYS, net_options, open_network, whole_number
 from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
 from dreamopt.errors import UsageError
@@ -69,6 +69,11 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).  "
     "[default: a layer that is chosen from the net's structure]",
 )
+@click.option(
+    "--explore",
+    is_flag=True,
+    help="Instead, a contact sheet of small dreams of every layer, or with -t LAYER of every channel of it, with the seconds each took.",
+)
 @aim_options
 @click.option(
     "-o",
@@ -85,6 +90,7 @@ def command(
     images: tuple[str, ...],
     net: str | None,
     targets: tuple[str, ...],
+    explore: bool,
     out: str | None,
     quiet: bool,
     as_json: bool,
@@ -101,7 +107,7 @@ def command(
     rank_capture: str,
     **options: Any,
 ) -> None:
-    """Dream into images, a film or a folder of frames: strengthen in it what layers of a net see there.
+    """Dream into images, a film or a folder of frames: strengthen in them what layers of a net see there.
 
     The settings are those of the preset deepdream2015 (4 octaves, each 1.4 times the one before, of 10 steps of 1.5 grey levels with a
     jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The file says in its metadata how it
@@ -110,7 +116,7 @@ def command(
 
     Several images are dreamed one after the other, each into a file of its name in the folder OUT.
 
-    A film's frames are dreamed one after the other; each that is finished is a PNG in the folder OUT-frames until the film is written, with
+    A film's frames are dreamed one after the other; each that is finished is a PNG in the folder OUT.frames until the film is written, with
     the times and the sound of its source. Ctrl-C or a crash lose the frame under way.
     """
     from dreamopt.film.sources import is_film
@@ -134,23 +140,45 @@ def command(
         for path in outs:
             check_output(path)
         refuse_film_options(film, image)
+    if explore:
+        from dreamopt.recipes.explore import EXPLORE, plan_explore, sheet_of
+
+        if several:
+            raise UsageError(f"--explore makes one sheet of one image, not of {len(images)}")
+        if aim != Aim():
+            raise UsageError("--explore shows layers, or channels of a layer: give no --guide and no --rank with it")
+        if frames:
+            raise UsageError(f"--explore makes one sheet of an image, not of a film ({image}); give it a frame of the film")
+        options |= {name: value for name, value in EXPLORE.items() if options.get(name) is None}
     settings = chosen_settings(PRESET if preset is None else preset, **options)
     if frames:
-        dream_into_film(image, net, targets, out, settings, aim, film, net_settings, quiet=quiet, as_json=as_json, resume=resume)
+        if preview is not None:
+            raise UsageError(f"--preview is of an image; the finished frames of a film are files already, in {out}.frames")
+        dream_into_film(
+            image, net, targets, out, settings, aim, film, net_settings, quiet=quiet, as_json=as_json, resume=resume, memory=memory
+        )
         return
     network, repeat, source = open_network(net, settings.size, **net_settings)
     rendered: list[Rendered] = []
+    count, written = 0, None
     for image, path in zip(images, outs, strict=True):
-        plan = plan_dream(network, image, targets or None, settings, aim)
-        if not targets and not quiet:
-            echo(f"dreaming into {described_layer(network, plan.samples[0].objective.layers[0])}; -t names another layer", err=True)
-        again = reproduce_command(plan, net, repeat, path)
+        if explore:
+            plan = plan_explore(network, image, targets or None, settings)
+        else:
+            plan = plan_dream(network, image, targets or None, settings, aim)
+            if not targets and not quiet:
+                described = described_layer(network, plan.samples[0].objective.layers[0])
+                echo(f"dreaming into {described}; -t names another layer, --explore shows them all", err=True)
+        again = reproduce_command(plan, net, repeat, path, targets if explore else None)
         plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
+        sheet = (lambda made, plan=plan: sheet_of(plan, made, network_title(source))) if explore else None
         goes_on = resume and (not several or is_kept(path))
-        made, _ = run_job(plan, network, path, quiet=quiet, every=every, resume=goes_on, memory=memory, preview=preview)
-        rendered += made
+        made, written = run_job(
+            plan, network, path, quiet=quiet, every=every, resume=goes_on, memory=memory, preview=preview, sheet=sheet, timed=explore
+        )
+        rendered, count = rendered + made, count + len(plan.samples)
         if several and not as_json:
             print_paths(made)
         if made[0].interrupted:
             break
-    print_job(len(images), rendered, None, as_json, resumable=every != 0 or resume, printed=several)
+    print_job(max(count, len(images)), rendered, written, as_json, resumable=every != 0 or resume, printed=several)

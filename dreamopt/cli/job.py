@@ -11,6 +11,7 @@ from dreamopt.cli.echo import echo, echo_json, echo_path
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dreamopt.image.files import RGBImage
     from dreamopt.network import Network
     from dreamopt.recipes import Plan, Rendered
 
@@ -59,6 +60,8 @@ def run_job(
     resume: bool,
     memory: int | None = None,
     preview: str | None = None,
+    sheet: "Callable[[Sequence[Rendered]], RGBImage] | None" = None,
+    timed: bool = False,
 ) -> tuple[list["Rendered"], "Path | None"]:
     """Run a plan into its files with progress, Ctrl-C and checkpoints; return its images, and the path of the sheet if there is one."""
     from dreamopt.cli.progress import interruptible, rendering
@@ -70,12 +73,13 @@ def run_job(
     sizes = [(stage.steps, float(math.prod(stage.size))) for stage in plan.stages]
     # With --resume, 0 is no reason to lose what is under way.
     seconds = 30.0 if (every != 0 or resume) and not every else None
+    title = network_title(plan.provenance["source"])
     with (
-        FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=network_title(plan.provenance["source"])) as store,
+        FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=title, sheet=sheet) as store,
         interruptible() as stop,
         rendering(quiet, len(plan.samples), plan.total_steps, sizes) as report,
     ):
-        rendered = run_plan(plan, network, store=store, callbacks=[report, *shown], stop=stop, memory=memory, tile=report.tile)
+        rendered = run_plan(plan, network, store=store, callbacks=[report, *shown], stop=stop, memory=memory, tile=report.tile, timed=timed)
         if not rendered:
             raise KeyboardInterrupt
         return rendered, store.finish(rendered)

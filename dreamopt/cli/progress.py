@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dreamopt.cli.output import console
 
@@ -143,6 +143,46 @@ def rendering(quiet: bool, targets: int, steps: int, stages: Sequence[tuple[int,
     )
     with Progress(*columns, console=console(stderr=True)) as bar:
         yield _Bar(work, bar, "image" if targets == 1 else f"{targets} images")
+
+
+@contextlib.contextmanager
+def filming(quiet: bool, frames: int) -> Iterator[Callable[[], None]]:
+    """Show a film's finished frames, seconds a frame and time left; yield the function that counts one more."""
+    if quiet:
+        yield lambda: None
+        return
+    started, done = time.monotonic(), 0
+    if not sys.stderr.isatty():
+        reported = started - EVERY + SOON
+
+        def line() -> None:
+            nonlocal done, reported
+            done, now = done + 1, time.monotonic()
+            if now - reported < EVERY and done < frames:
+                return
+            reported = now
+            each = (now - started) / done
+            click.echo(f"{done}/{frames} frames, {each:.3g} s a frame, {max(frames - done, 0) * each:.0f} s left", err=True)
+
+        yield line
+        return
+    columns = (
+        TextColumn("frames"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]} s a frame", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        task = bar.add_task("", total=frames, speed="")
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, completed=done, speed=f"{(time.monotonic() - started) / done:.3g}")
+
+        yield count
 
 
 class _Bar(Report):

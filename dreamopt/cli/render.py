@@ -35,12 +35,16 @@ def _strength(_: click.Context, __: click.Parameter, text: str | None) -> float 
         return text
 
 
-def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str) -> str:
-    """Return the command that makes a plan's images again: every setting said, no default left to a later version."""
+def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str, explored: Sequence[str] | None = None) -> str:
+    """Return the command that makes a plan's images again: every setting said, no default left to a later version.
+
+    Of an exploration, ``explored`` are the targets as they were given.
+    """
     described = plan.describe()["settings"]
     image = [_as_argument(described.pop("init"))] if plan.recipe == "dream" else []
     words = ["dreamopt", plan.recipe, *image, "--net", net or "tiny", *option_words(repeat)]
-    targets, variants = _targets(plan)
+    targets, variants = _targets(plan) if explored is None else (list(explored), 1)
+    words += [] if explored is None else ["--explore"]
     for target in targets:
         words += ["--target", target]
     if variants > 1:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamopt.errors import DreamoptWarning, FilmError
+from dreamopt.film.deinterlace import progressive
 from dreamopt.film.frames import FULL, Colour, Film, Frame, is_turned, upright
 from dreamopt.film.library import exact, failures, pyav, reason
 from dreamopt.image.opening import VARIABLE, most_pixels
@@ -86,7 +87,7 @@ class FilmFile:
             )
 
     def frames(self, *, deep: bool = False) -> Iterator[Frame]:
-        """Yield the frames, upright, in the order in which they are shown; times only grow.
+        """Yield the frames, upright, whole (not interlaced), in the order in which they are shown; times only grow.
 
         Parameters
         ----------
@@ -102,10 +103,10 @@ class FilmFile:
         deep = deep and self.film.depth > 8
         with self.opened() as container:
             stream = self._video(container)
-            for index, frame in enumerate(_decoded(container, stream, losses)):
+            for index, frame in enumerate(progressive(_decoded(container, stream, losses))):
                 self._check_size(frame.height, frame.width)
                 pts = self._pts(frame, before)
-                before = _times(index, pts, int(frame.duration or 0))
+                before = _times(index, pts, self._units(frame, int(frame.duration or 0)))
                 yield replace(before, image=upright(_rgb(frame, self._stored, self.film.colour, deep), self._matrix))
             expected = int(stream.frames or 0)
         losses.warn(self._path, expected)
@@ -168,8 +169,12 @@ class FilmFile:
         if pts is None:
             step = max(round(1 / (self._rate * self._base)), 1)
             return 0 if before is None else before.pts + (before.duration or step)
-        pts = int(pts) - round(self.offset / self._base)
+        pts = self._units(frame, int(pts)) - round(self.offset / self._base)
         return pts if earliest is None else max(pts, earliest)
+
+    def _units(self, frame: Any, time: int) -> int:
+        """Return a time of a frame, which a filter may count in other units, in those of the film."""
+        return time if frame.time_base in (None, self._base) else round(time * Fraction(frame.time_base) / self._base)
 
     def _check_size(self, height: int, width: int) -> None:
         most = most_pixels()

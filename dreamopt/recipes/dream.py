@@ -151,7 +151,7 @@ def plan_dream(
     settings = checked_job(network, resolve_settings(PRESET, {}) if settings is None else settings, "dream")
     if settings.init is not None:
         raise UsageError(f"a dream begins with its image, so that init ({settings.init}) cannot be given beside it")
-    init = image if isinstance(image, InitImage) else _opened(image, settings)
+    init = opened(image, settings)
     size = init.shape[:2] if settings.size is None else settings.size
     settings = replace(settings, init=init.path, size=size)
     if targets is None:
@@ -189,7 +189,10 @@ def require_fit(network: Network, settings: Settings, objective: Objective) -> N
         raise ShapeError(f"an image of {size[1]} x {size[0]} pixels does not reach up to {objective}")
 
 
-def _opened(image: str | os.PathLike[str] | ArrayLike, settings: Settings) -> InitImage:
+def opened(image: str | os.PathLike[str] | InitImage | ArrayLike, settings: Settings) -> InitImage:
+    """Return the image that is dreamed into, decoded."""
+    if isinstance(image, InitImage):
+        return image
     if isinstance(image, str | Path | os.PathLike):
         return InitImage.open(os.fspath(image), settings.size, on_white=False)
     return InitImage.of(image, on_white=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,6 +43,7 @@ def execute(
     stop: Stop = None,
     memory: int | None = None,
     tile: Callable[[int, int], None] | None = None,
+    timed: bool = False,
 ) -> Iterator[Rendered]:
     """Make a plan's images, batch by batch; each batch is in the store before the next begins.
 
@@ -63,6 +65,8 @@ def execute(
         rounding. By default what is free.
     tile : callable, optional
         Called as ``tile(done, count)`` after each tile of a step that is computed in tiles.
+    timed : bool
+        Whether the metadata says how many seconds each image took, ``seconds``; of a batch, its part.
 
     Yields
     ------
@@ -88,8 +92,12 @@ def execute(
         rendered = None if store is None else store.done(number)
         if rendered is None:
             try:
+                started = time.monotonic()
                 with memory_errors(lambda: "the job", str(network.device)):
                     rendered = execute_batch(plan, network, number, store=store, callbacks=callbacks, stop=stop)
+                if timed:
+                    seconds = round((time.monotonic() - started) / len(rendered), 3)
+                    rendered = [replace(one, metadata={**one.metadata, "seconds": seconds}) for one in rendered]
             except OutOfMemoryError as problem:
                 raise with_hint(problem, plan, network, number) from None
             unsaved.append((number, rendered))

@@ -50,6 +50,6 @@ def test_the_command_says_which(quiet: bool, tmp_path: Path) -> None:
     words = ["dream", str(tmp_path / "photo.png"), "--octaves", "1", "--steps", "1", "--device", "cpu", "-o", str(tmp_path / "out.png")]
     done = CliRunner().invoke(main, words + (["-q"] if quiet else []))
     assert done.exit_code == 0, done.output
-    said = "dreaming into mixed4 (Concat, 208 channels, 8 pixels from place to place); -t names another layer"
+    said = "dreaming into mixed4 (Concat, 208 channels, 8 pixels from place to place); -t names another layer, --explore shows them all"
     assert (said in done.stderr) is not quiet
     assert done.stdout.strip() == str(tmp_path / "out.png")
