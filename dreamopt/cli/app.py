@@ -12,7 +12,7 @@ from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
 from dreamopt.version import __version__
 
 COMMANDS = {
-    "demo": "Render the embedded net's filters and classes, offline.",
+    "demo": "Render the embedded net's filters and classes, and dream, offline.",
     "dream": "Strengthen in an image what a net's layers see in it.",
     "inspect": "Show a net's layers, shapes, parameters and input.",
     "models": "List public Caffe models and fetch them.",
