@@ -47,9 +47,26 @@ FILM_OPTIONS = (
     click.option("--pixel-format", metavar="NAME", help="Films: FFmpeg's name.  [default: yuv420p]"),
     click.option("--no-sound", is_flag=True, help="Films: leave sound and subtitles out."),
     click.option("--keep-frames", is_flag=True, help="Films: keep the frames, in OUT.frames, once the film is written."),
+    click.option(
+        "--measure-flicker", is_flag=True, help="Films: say in the end how much the frames flicker, beside the film they are made from."
+    ),
     click.option("--partial", is_flag=True, help="Films: on Ctrl-C, write the film as far as it is."),
 )
-KEYS = ("start", "end", "cycle", "carry", "blend_previous", "rate", "codec", "crf", "pixel_format", "no_sound", "keep_frames", "partial")
+KEYS = (
+    "start",
+    "end",
+    "cycle",
+    "carry",
+    "blend_previous",
+    "rate",
+    "codec",
+    "crf",
+    "pixel_format",
+    "no_sound",
+    "keep_frames",
+    "measure_flicker",
+    "partial",
+)
 """Names of the parameters of `FILM_OPTIONS`."""
 
 
@@ -143,6 +160,7 @@ def dream_into_film(
                 store,
                 keep_frames=film["keep_frames"],
                 partial=film["partial"],
+                flicker=film["measure_flicker"],
                 finished=count,
                 stop=stop,
                 memory=memory,
@@ -155,9 +173,12 @@ def dream_into_film(
             "interrupted": done.interrupted,
             "dead": done.dead,
         }
-        echo_json(facts | dict(done.metadata))
+        measured = {} if done.flicker is None else {"flicker": done.flicker.describe()}
+        echo_json(facts | measured | dict(done.metadata))
     else:
         echo_path(done.path)
+    if done.flicker is not None and not quiet:
+        echo(f"flicker: {done.flicker}", err=True)
     if done.dead:
         echo(f"dreamopt: warning: {done.dead} frames have no gradient and are as they were", err=True)
     if done.interrupted:

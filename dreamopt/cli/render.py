@@ -219,6 +219,8 @@ def command(
     variants: int,
     every: int | None,
     resume: bool,
+    memory: int | None,
+    preview: str | None,
     **options: Any,
 ) -> None:
     """Make the images that filters, neurons and classes of a net like.
@@ -238,5 +240,5 @@ def command(
     plan = plan_render(network, targets, settings, variants=variants)
     command = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
-    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume)
-    print_job(plan, rendered, sheet, as_json, resumable=every != 0 or resume)
+    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, memory=memory, preview=preview)
+    print_job(len(plan.samples), rendered, sheet, as_json, resumable=every != 0 or resume)

@@ -69,7 +69,8 @@ def dream(
     provenance, callbacks, stop, store
         As for `dreamopt.render`.
     memory : int, optional
-        The most bytes that the net's values may take; larger images are computed in tiles (`dreamopt.Network.tiled`).
+        The most bytes that the program may take on the net's device: larger images are computed in tiles (`dreamopt.Network.tiled`), with
+        the same numbers but for rounding. By default what is free.
     guide, guide_mode, guide_size, rank, rank_mode, rank_capture
         Aim at what a guide image has in the layers, or at their channels of a rank: see `dreamopt.recipes.Aim`.
     **changes

@@ -9,14 +9,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamopt.errors import UsageError
+from dreamopt.errors import FilmError, UsageError
 from dreamopt.film.encoding import CONTAINERS, check_film_output
+from dreamopt.film.flicker import FlickerReport, measure_flicker
 from dreamopt.film.frames import Frame, at_8_bits
 from dreamopt.film.packets import check_streams
 from dreamopt.film.reading import FilmFile
@@ -24,6 +26,7 @@ from dreamopt.film.sources import Source, is_folder_output
 from dreamopt.film.temporal import Moment
 from dreamopt.film.writing import FilmWriter
 from dreamopt.image.files import RGBImage, covering
+from dreamopt.image.opencv import opencv
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
 from dreamopt.recipes.aim import Aim
@@ -53,6 +56,8 @@ class Dreamed:
         How many of them have no gradient (a black frame) and are as they were.
     metadata : mapping
         How it was made, fit for JSON.
+    flicker : FlickerReport, optional
+        How much the finished frames flicker, where it was asked for.
     """
 
     path: Path
@@ -60,6 +65,7 @@ class Dreamed:
     finished: int
     dead: int
     metadata: Mapping[str, Any]
+    flicker: FlickerReport | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -79,6 +85,7 @@ def dream_film(
     resume: bool = False,
     keep_frames: bool = False,
     partial: bool = False,
+    flicker: bool = False,
     provenance: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callback] = (),
     stop: Stop | None = None,
@@ -110,6 +117,8 @@ def dream_film(
         Whether the frames stay once the film is written.
     partial : bool
         Whether a film that is interrupted is written as far as it is.
+    flicker : bool
+        Whether the flicker of the finished frames is measured (`dreamopt.film.flicker.measure_flicker`), before they go.
     provenance, callbacks, stop, memory, **changes
         As for `dreamopt.dream`.
 
@@ -133,7 +142,17 @@ def dream_film(
     plan = replace(plan_film(network, source, targets, settings, film, aim), provenance=dict(provenance or {}))
     with FrameStore(out, resume=resume) as store:
         store.open(plan)
-        return run_film(plan, network, store, keep_frames=keep_frames, partial=partial, callbacks=callbacks, stop=stop, memory=memory)
+        return run_film(
+            plan,
+            network,
+            store,
+            keep_frames=keep_frames,
+            partial=partial,
+            flicker=flicker,
+            callbacks=callbacks,
+            stop=stop,
+            memory=memory,
+        )
 
 
 def check_out(out: str | os.PathLike[str], source: str | os.PathLike[str], film: FilmSettings | None = None) -> None:
@@ -161,6 +180,7 @@ def run_film(
     *,
     keep_frames: bool = False,
     partial: bool = False,
+    flicker: bool = False,
     callbacks: Sequence[Callback] = (),
     finished: Callable[[], None] = lambda: None,
     stop: Stop | None = None,
@@ -170,6 +190,8 @@ def run_film(
 
     ``finished`` is called after each frame that was not finished before.
     """
+    if flicker:
+        opencv("measuring flicker")  # before anything is dreamed
     source = plan.open()
     metadata = plan.describe() | dict(plan.provenance) | {"key": plan.key}
     if store.is_written():
@@ -194,9 +216,10 @@ def run_film(
         return Dreamed(store.folder, frames, len(shown), dead, metadata)
     if not store.is_folder:
         encode(plan, source, store, shown, metadata)
+    report = measured(plan, source, store, len(shown)) if flicker and shown else None
     if not stopped:
         store.finish(keep_frames=keep_frames)
-    return Dreamed(store.out, frames, len(shown), dead, metadata)
+    return Dreamed(store.out, frames, len(shown), dead, metadata, report)
 
 
 def dream_frames(
@@ -242,6 +265,12 @@ def dream_frames(
         yield frame, fresh, was_dead
         if stop is not None and stop():
             return
+
+
+def measured(plan: FilmPlan, source: Source, store: FrameStore, count: int) -> FlickerReport:
+    """Return how much the first ``count`` finished frames flicker beyond those of the source, at 8 bits."""
+    inputs = (at_8_bits(_fitting(frame.image, plan.size)) for frame in islice(part(plan, source), count))
+    return measure_flicker(inputs, (store.read(position) for position in range(count)))
 
 
 def _fitting(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
@@ -325,6 +354,9 @@ def encode(plan: FilmPlan, source: Source, store: FrameStore, shown: Sequence[tu
     film, begin = plan.film, shown[0][0] if plan.first else 0
     end = plan.end if len(shown) == plan.count else shown[-1][0] * film.time_base + 1 / film.rate
     tags = {DESCRIPTION: json.dumps({**metadata, "finished": len(shown)})}
-    with writer_of(plan, source, store, start=begin * film.time_base, end=end, metadata=tags) as writer:
-        for position, (pts, duration) in enumerate(shown):
-            writer.write(store.read(position, deep=True), pts - begin, duration)
+    try:
+        with writer_of(plan, source, store, start=begin * film.time_base, end=end, metadata=tags) as writer:
+            for position, (pts, duration) in enumerate(shown):
+                writer.write(store.read(position, deep=True), pts - begin, duration)
+    except FilmError as error:
+        raise FilmError(f"{error}; its {len(shown)} frames are kept in {store.folder}, and resume goes on") from error

@@ -24,6 +24,7 @@ from dreamopt.film.frames import Film
 from dreamopt.film.sources import Source, open_source
 from dreamopt.film.temporal import Begin, Temporal
 from dreamopt.image.loaded import LoadedImage
+from dreamopt.image.opencv import opencv
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_kind
@@ -245,6 +246,8 @@ def plan_film(
         For settings that contradict each other, the film or the network.
     """
     film = FilmSettings() if film is None else check_kind("film", film, FilmSettings, "a FilmSettings")
+    if isinstance(film.temporal, Carried) and film.temporal.share:
+        opencv("carrying dreams along with the motion, which a carry of 0 leaves out,")
     opened = open_source(source, film.rate)
     times = opened.times()
     first, last = film.part(times)
