@@ -46,10 +46,27 @@ FILM_OPTIONS = (
     click.option("--crf", type=click.IntRange(0, 63), help="Films: the encoder's constant rate factor, less is better.  [default: 18]"),
     click.option("--pixel-format", metavar="NAME", help="Films: FFmpeg's name.  [default: yuv420p]"),
     click.option("--no-sound", is_flag=True, help="Films: leave sound and subtitles out."),
-    click.option("--keep-frames", is_flag=True, help="Films: keep the frames, in OUT-frames, once the film is written."),
+    click.option("--keep-frames", is_flag=True, help="Films: keep the frames, in OUT.frames, once the film is written."),
+    click.option(
+        "--measure-flicker", is_flag=True, help="Films: say in the end how much the frames flicker, beside the film they are made from."
+    ),
     click.option("--partial", is_flag=True, help="Films: on Ctrl-C, write the film as far as it is."),
 )
-KEYS = ("start", "end", "cycle", "carry", "blend_previous", "rate", "codec", "crf", "pixel_format", "no_sound", "keep_frames", "partial")
+KEYS = (
+    "start",
+    "end",
+    "cycle",
+    "carry",
+    "blend_previous",
+    "rate",
+    "codec",
+    "crf",
+    "pixel_format",
+    "no_sound",
+    "keep_frames",
+    "measure_flicker",
+    "partial",
+)
 """Names of the parameters of `FILM_OPTIONS`."""
 
 
@@ -107,7 +124,7 @@ def dream_into_film(
     memory: int | None = None,
 ) -> None:
     """Dream a film with progress and Ctrl-C, and print its path; exit with 130 where it was interrupted."""
-    from dreamopt.cli.progress import interruptible, rendering
+    from dreamopt.cli.progress import filming, interruptible
     from dreamopt.recipes.film import check_out, run_film
     from dreamopt.recipes.film_plan import plan_film
     from dreamopt.recipes.film_store import FrameStore
@@ -136,14 +153,15 @@ def dream_into_film(
         left = sum(not store.done(position) for position in range(plan.count))
         if resume and not quiet:
             echo(f"{plan.count - left} frames are finished; {left} are left", err=True)
-        with interruptible() as stop, rendering(quiet, max(left, 1), plan.total_steps) as report:
+        with interruptible() as stop, filming(quiet, left) as count:
             done = run_film(
                 plan,
                 network,
                 store,
                 keep_frames=film["keep_frames"],
                 partial=film["partial"],
-                callbacks=[report],
+                flicker=film["measure_flicker"],
+                finished=count,
                 stop=stop,
                 memory=memory,
             )
@@ -155,9 +173,12 @@ def dream_into_film(
             "interrupted": done.interrupted,
             "dead": done.dead,
         }
-        echo_json(facts | dict(done.metadata))
+        measured = {} if done.flicker is None else {"flicker": done.flicker.describe()}
+        echo_json(facts | measured | dict(done.metadata))
     else:
         echo_path(done.path)
+    if done.flicker is not None and not quiet:
+        echo(f"flicker: {done.flicker}", err=True)
     if done.dead:
         echo(f"dreamopt: warning: {done.dead} frames have no gradient and are as they were", err=True)
     if done.interrupted:

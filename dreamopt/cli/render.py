@@ -35,12 +35,16 @@ def _strength(_: click.Context, __: click.Parameter, text: str | None) -> float 
         return text
 
 
-def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str) -> str:
-    """Return the command that makes a plan's images again: every setting said, no default left to a later version."""
+def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str, explored: Sequence[str] | None = None) -> str:
+    """Return the command that makes a plan's images again: every setting said, no default left to a later version.
+
+    Of an exploration, ``explored`` are the targets as they were given.
+    """
     described = plan.describe()["settings"]
     image = [_as_argument(described.pop("init"))] if plan.recipe == "dream" else []
     words = ["dreamopt", plan.recipe, *image, "--net", net or "tiny", *option_words(repeat)]
-    targets, variants = _targets(plan)
+    targets, variants = _targets(plan) if explored is None else (list(explored), 1)
+    words += [] if explored is None else ["--explore"]
     for target in targets:
         words += ["--target", target]
     if variants > 1:
@@ -215,6 +219,8 @@ def command(
     variants: int,
     every: int | None,
     resume: bool,
+    memory: int | None,
+    preview: str | None,
     **options: Any,
 ) -> None:
     """Make the images that filters, neurons and classes of a net like.
@@ -234,5 +240,5 @@ def command(
     plan = plan_render(network, targets, settings, variants=variants)
     command = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
-    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume)
-    print_job(plan, rendered, sheet, as_json, resumable=every != 0 or resume)
+    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, memory=memory, preview=preview)
+    print_job(len(plan.samples), rendered, sheet, as_json, resumable=every != 0 or resume)

@@ -65,12 +65,13 @@ class Carried:
 
     def start(self, moment: Moment) -> Begin:
         """Return the frame with the carried difference, and the share of the steps."""
-        carried, coverage = self.difference(moment) if self.share else (None, 0.0)
+        carried, coverage = self.difference(moment) if self.share and moment.blend < 1 else (None, 0.0)
         if carried is None:
             return Begin(moment.frame)
         made = max(1, round((1 - self.share * min(1.0, coverage / _WHOLE)) * moment.steps))
         kept = max(min(_LEAST, self.share), 1 - made / moment.steps)
-        image = np.clip(np.rint(moment.frame + kept * carried), 0, 255).astype(np.uint8)
+        # A blended dream holds only a part of what was dreamed, and will be blended again.
+        image = np.clip(np.rint(moment.frame + kept / (1 - moment.blend) * carried), 0, 255).astype(np.uint8)
         return Begin(image, made / moment.steps)
 
     def difference(self, moment: Moment) -> tuple[NDArray[np.float32] | None, float]:

@@ -94,7 +94,7 @@ def trunk(network: Network, maps: Mapping[Value, Map], end: Value) -> list[Value
     Of those of one depth one counts: after the nonlinearity, before pooling, normalization and dropout. Those with less than half of the
     channels of the one below are bottlenecks, and are left out.
     """
-    above, chain = _dominators(network), list[Value]()
+    above, chain = above_image(network), list[Value]()
     value: Value | None = end if end in above else None  # else it does not depend on the image
     while value is not None:
         chain.append(value)
@@ -115,7 +115,7 @@ def _of_one_depth(network: Network, values: Sequence[Value]) -> Value:
     return values[behind - 1]
 
 
-def _dominators(network: Network) -> dict[Value, Value | None]:
+def above_image(network: Network) -> dict[Value, Value | None]:
     """Return for each value that depends on the image the nearest one below that every path from the image goes through."""
     graph = network.graph
     above: dict[Value, Value | None] = {}

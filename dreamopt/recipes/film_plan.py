@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import warnings
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,14 +14,17 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
-from dreamopt.errors import DreamoptWarning, FilmError, UsageError
+from numpy.typing import NDArray
+
+from dreamopt.errors import FilmError, UsageError
 from dreamopt.film.carried import Carried
 from dreamopt.film.encoding import Encoding
 from dreamopt.film.folder import FrameFolder
 from dreamopt.film.frames import Film
 from dreamopt.film.sources import Source, open_source
 from dreamopt.film.temporal import Begin, Temporal
-from dreamopt.image.files import RGBImage
+from dreamopt.image.loaded import LoadedImage
+from dreamopt.image.opencv import opencv
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_kind
@@ -168,20 +170,52 @@ class FilmPlan:
         dreams = [plan.describe() for plan in self.plans]
         return described | {"dream" if len(dreams) == 1 else f"dream {number}": one for number, one in enumerate(dreams, 1)}
 
-    def frame(self, position: int, image: RGBImage, begin: Begin) -> Plan:
-        """Return the plan of one frame, counted from the part's first: its image, and what its optimization begins with."""
+    @property
+    def depth(self) -> int:
+        """Bits of each sample of the dreams: 8, or 16 where the film has more than 8."""
+        depth = self.plans[0].settings.depth
+        return depth if isinstance(depth, int) else 8 if self.film.depth <= 8 else 16
+
+    def frame(self, position: int, image: NDArray[Any], start: NDArray[Any], begin: Begin) -> Plan:
+        """Return the plan of one frame, counted from the part's first.
+
+        Parameters
+        ----------
+        position : int
+        image : ndarray, (H, W, 3), uint8 or uint16
+            The frame.
+        start : ndarray, (H, W, 3), of the same type
+            What its optimization begins with.
+        begin : Begin
+            Says how many steps are made.
+        """
         plan = self.plans[0 if self.settings.cycle is None else position // self.settings.cycle % len(self.plans)]
-        init = InitImage.of(begin.image, f"{self.film.path}#{self.first + position}")
+        init = InitImage.of(LoadedImage(start), f"{self.film.path}#{self.first + position}")
         steps = begin.of(plan.settings.steps)
         stages = tuple(replace(stage, steps=begin.of(stage.steps)) for stage in plan.settings.stages)
         return replace(
             plan,
             init=init,
-            original=None if begin.image is image else InitImage.of(image, init.path),
+            original=None if start is image else InitImage.of(LoadedImage(image), init.path),
             settings=replace(plan.settings, init=init.path, steps=steps, stages=stages),
             stages=tuple(replace(stage, steps=begin.of(stage.steps)) for stage in plan.stages),
             provenance=self.provenance,
         )
+
+    @property
+    def path(self) -> str:
+        """The source."""
+        return self.film.path
+
+    def frame_names(self) -> list[str]:
+        """Return the names of the dreamed frames' files: those of a folder's images, or numbers."""
+        source = self.open()
+        if not isinstance(source, FrameFolder):
+            return [f"frame{number:06d}.png" for number in range(self.first, self.last)]
+        stems = [path.stem for path in source.paths]
+        different = len({stem.casefold() for stem in stems}) == len(stems)
+        names = [f"{stem if different else path.name}.png" for stem, path in zip(stems, source.paths, strict=True)]
+        return names[self.first : self.last]
 
     def open(self) -> Source:
         """Return the source's frames.
@@ -212,6 +246,8 @@ def plan_film(
         For settings that contradict each other, the film or the network.
     """
     film = FilmSettings() if film is None else check_kind("film", film, FilmSettings, "a FilmSettings")
+    if isinstance(film.temporal, Carried) and film.temporal.share:
+        opencv("carrying dreams along with the motion, which a carry of 0 leaves out,")
     opened = open_source(source, film.rate)
     times = opened.times()
     first, last = film.part(times)
@@ -226,10 +262,6 @@ def plan_film(
         each = list(targets)
     plans = [plan_dream(network, init, one, settings, aim) for one in each]
     bare = tuple(replace(plan, init=None, settings=replace(plan.settings, init=None)) for plan in plans)
-    if opened.film.depth > 8:
-        warnings.warn(
-            f"the film '{os.fspath(source)}' has {opened.film.depth} bits a channel, and is dreamed in 8", DreamoptWarning, stacklevel=2
-        )
     return FilmPlan(bare, opened.film, source_sha256(opened), film, first, last, times[last] if last < len(times) else None)
 
 

@@ -9,21 +9,21 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dreamopt.errors import DreamoptError, DreamoptWarning, ImageError, UsageError
-from dreamopt.film.folder import FrameFolder
+from dreamopt.film.frames import at_8_bits
 from dreamopt.film.reading import FilmFile
 from dreamopt.film.sources import is_folder_output
-from dreamopt.image.files import RGBImage, read_metadata, read_written
-from dreamopt.image.writing import write_image
+from dreamopt.image.files import read_metadata, read_written
+from dreamopt.image.writing import ImageArray, write_image
 from dreamopt.parts import forms
-from dreamopt.parts.atomic import atomic_write, scratch_name
+from dreamopt.parts.atomic import LONGEST_NAME, atomic_write, bounded, scratch_name
 from dreamopt.parts.forms import Key, mapped, record, text
 from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
-from dreamopt.recipes.film_plan import FilmPlan
 from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.output import check_writable, checkpoint_folder, described_differences, free_name
 
@@ -33,13 +33,35 @@ _JOB = "job.json"
 _FORM = record({"key": text(64, "[0-9a-f]+", "a sha256 in hexadecimal digits"), "film": mapped(forms.anything, 1000)}, rest="dropped")
 
 
+class StoredFilm(Protocol):
+    """What a store needs of a plan: `dreamopt.recipes.film_plan.FilmPlan`, or one of another film that is made frame by frame."""
+
+    @property
+    def key(self) -> str:
+        """The sha256 of `describe`: two plans of one key make the same frames."""
+
+    @property
+    def count(self) -> int:
+        """How many frames there are."""
+
+    @property
+    def path(self) -> str:
+        """What the frames are made from."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return all that decides the frames, fit for JSON."""
+
+    def frame_names(self) -> list[str]:
+        """Return the names of the frames' files."""
+
+
 class FrameStore:
     """The frames of one output.
 
     Parameters
     ----------
     out : str or path
-        A film, whose frames go into the folder ``OUT-frames`` beside it until it is written; or a folder, which gets the frames.
+        A film, whose frames go into the folder ``OUT.mp4.frames`` beside it until it is written; or a folder, which gets the frames.
     resume : bool
         Whether finished frames of the same plan stay as they are.
 
@@ -52,14 +74,14 @@ class FrameStore:
     def __init__(self, out: str | os.PathLike[str], *, resume: bool = False) -> None:
         self.is_folder = is_folder_output(out)
         self.out = Path(out)
-        self.folder = self.out if self.is_folder else self.out.with_name(f"{self.out.stem}-frames")
+        self.folder = self.out if self.is_folder else self.out.with_name(bounded(f"{self.out.name}.frames", LONGEST_NAME))
         self.resume = resume
         self.work = checkpoint_folder(self.out)
         self._lock = FolderLock(self.work)
-        self._plan: FilmPlan | None = None
+        self._plan: StoredFilm | None = None
         self._names: list[str] = []
 
-    def open(self, plan: FilmPlan) -> None:
+    def open(self, plan: StoredFilm) -> None:
         """Begin a film, or resume it.
 
         Raises
@@ -70,9 +92,9 @@ class FrameStore:
         ImageError
             When it cannot be written.
         """
-        self._plan, self._names = plan, _names(plan)
-        if os.path.isdir(plan.film.path) and self.folder.exists() and os.path.samefile(plan.film.path, self.folder):
-            raise UsageError(f"the frames of {plan.film.path} would be overwritten; give another folder for the dreams")
+        self._plan, self._names = plan, plan.frame_names()
+        if os.path.isdir(plan.path) and self.folder.exists() and os.path.samefile(plan.path, self.folder):
+            raise UsageError(f"the frames of {plan.path} would be overwritten; give another folder for the dreams")
         if not self.is_folder:
             check_writable(self.out)
         if self.folder.exists() and not self.folder.is_dir():
@@ -100,7 +122,7 @@ class FrameStore:
             raise
 
     @property
-    def plan(self) -> FilmPlan:
+    def plan(self) -> StoredFilm:
         """The film that the store was opened for."""
         assert self._plan is not None, "open the store first"
         return self._plan
@@ -113,11 +135,12 @@ class FrameStore:
         """Return whether a frame is finished: there, whole, and made by this very plan."""
         return self.resume and self._is_finished(self.path(position), position, self.plan.key)
 
-    def read(self, position: int) -> RGBImage:
-        """Return a finished frame, (H, W, 3), as its file holds it."""
-        return np.ascontiguousarray(read_written(self.path(position))[..., :3], dtype=np.uint8)
+    def read(self, position: int, *, deep: bool = False) -> NDArray[Any]:
+        """Return a finished frame, (H, W, 3), as its file holds it; of 16 bits as uint8 unless ``deep``."""
+        image = np.ascontiguousarray(read_written(self.path(position))[..., :3])
+        return image if deep else at_8_bits(image)
 
-    def save(self, position: int, image: RGBImage, metadata: Mapping[str, Any]) -> Path:
+    def save(self, position: int, image: ImageArray, metadata: Mapping[str, Any]) -> Path:
         """Write a finished frame, whole or not at all.
 
         Raises
@@ -126,7 +149,13 @@ class FrameStore:
             When it cannot be written, as on a full disk; those before are still there.
         """
         path = self.path(position)
-        return write_image(path, image, {**metadata, "film": {"key": self.plan.key, "frame": position}}, scratch=self.scratch(path))
+        said = {**metadata, "recipe": "film", "film": {"key": self.plan.key, "frame": position}}
+        try:
+            return write_image(path, image, said, scratch=self.scratch(path))
+        except ImageError as error:
+            raise ImageError(
+                f"{str(error).removesuffix('.')}; the finished frames are kept in {self.folder}, and resume goes on"
+            ) from error
 
     def is_written(self) -> bool:
         """Return whether a job that is resumed needs nothing more: its film is there, with all frames."""
@@ -216,17 +245,6 @@ class FrameStore:
     def scratch(self, path: Path) -> Path:
         """Return the temporary name of a file: no other job's, and the same one again after a crash, so that none is left over."""
         return path.with_name(scratch_name(path.name, self._mark()))
-
-
-def _names(plan: FilmPlan) -> list[str]:
-    """Return the frames' names: those of a folder's images, or numbers."""
-    source = plan.open()
-    if not isinstance(source, FrameFolder):
-        return [f"frame{number:06d}.png" for number in range(plan.first, plan.last)]
-    stems = [path.stem for path in source.paths]
-    different = len({stem.casefold() for stem in stems}) == len(stems)
-    names = [f"{stem if different else path.name}.png" for stem, path in zip(stems, source.paths, strict=True)]
-    return names[plan.first : plan.last]
 
 
 def _flat(film: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,10 +28,13 @@ from dreamopt.cli import cli
 from dreamopt.errors import DreamoptWarning, FilmError, ImageError, UsageError
 from dreamopt.film.carried import Carried
 from dreamopt.film.encoding import Encoding
+from dreamopt.film.frames import at_8_bits
 from dreamopt.film.reading import FilmFile
 from dreamopt.film.temporal import Apart, BlendPrevious, Temporal
 from dreamopt.image.files import read_metadata, read_written
+from dreamopt.image.loaded import LoadedImage
 from dreamopt.image.writing import write_image
+from dreamopt.recipes import InitImage
 from dreamopt.recipes.film import dream_film
 from dreamopt.recipes.film_plan import FilmSettings
 from tests.support.videos import VFR, packets, scenes, write_video
@@ -66,7 +72,7 @@ def test_each_frame_is_dreamed_as_a_still_and_shown_at_its_time_with_the_sound(n
     done = dream_film(network, film, "mixed3", out, film=APART, keep_frames=True, **QUICK)
     assert (done.path, done.frames, done.finished, done.interrupted) == (out, 8, 8, False)
     source, dreamed = FilmFile(film), FilmFile(out)
-    written = frames(tmp_path / "out-frames")
+    written = frames(tmp_path / "out.mp4.frames")
     assert list(written) == [f"frame{number:06d}.png" for number in range(8)]
     for frame, image, shown in zip(source.frames(), written.values(), dreamed.frames(), strict=True):
         assert np.array_equal(image, dreamopt.dream(network, frame.image, "mixed3", **QUICK).image)
@@ -76,7 +82,7 @@ def test_each_frame_is_dreamed_as_a_still_and_shown_at_its_time_with_the_sound(n
     assert packets(out) == packets(film)
     assert dreamed.film.colour == source.film.colour
     assert json.loads(dreamed.tags["comment"])["finished"] == 8
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out-frames", "out.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "out.mp4.frames"]
 
 
 @pytest.mark.parametrize("name", ["out.mkv", "out.mov", "out.gif"])
@@ -109,6 +115,29 @@ def test_targets_follow_each_other(network, film: Path, tmp_path: Path) -> None:
     for number, image in enumerate(frames(tmp_path / "a").values()):
         target = ("mixed3", "mixed3", "conv2", "conv2", "mixed3")[number]
         assert np.array_equal(image, dreamopt.dream(network, images[number], target, **QUICK).image)
+
+
+@pytest.mark.parametrize("temporal", [Apart(), BlendPrevious(0.5)])
+def test_a_film_of_ten_bits_stays_deep(network, tmp_path: Path, temporal: Temporal) -> None:
+    source = write_video(tmp_path / "in.mkv", scenes(3), pix_fmt="yuv444p10le", colour=(9, 1))
+    settings = FilmSettings(temporal=temporal, encoding=Encoding(crf=1))
+    dream_film(network, source, "mixed3", tmp_path / "out.mkv", film=settings, keep_frames=True, **QUICK)
+    written, film = frames(tmp_path / "out.mkv.frames"), FilmFile(tmp_path / "out.mkv")
+    assert (film.film.depth, film.film.colour) == (10, FilmFile(source).film.colour)
+    before = None
+    for frame, image, shown in zip(FilmFile(source).frames(deep=True), written.values(), film.frames(deep=True), strict=True):
+        assert image.dtype == np.uint16
+        assert len(np.unique(image)) > 256
+        start = frame.image
+        if before is not None and temporal.reach:
+            plain = at_8_bits(frame.image)
+            mixed = np.rint(0.5 * plain.astype(float) + 0.5 * at_8_bits(before))
+            start = np.clip(start + 257 * (mixed - plain), 0, 65535).astype(np.uint16)
+        before = dreamopt.dream(network, InitImage.of(LoadedImage(start)), "mixed3", **QUICK).image
+        assert np.array_equal(image, before)
+        assert np.abs(image.astype(float) - shown.image).mean() < 6 * 257
+    half = dream_film(network, source, "mixed3", tmp_path / "a", film=settings, depth=8, **QUICK)
+    assert all(image.dtype == np.uint8 for image in frames(half.path).values())
 
 
 def test_a_share_of_the_dream_before(network, film: Path, tmp_path: Path) -> None:
@@ -169,12 +198,12 @@ def test_an_interrupted_film_goes_on_with_the_same_bits(network, film: Path, tmp
     assert 1 < first.finished < 8
     assert first.interrupted
     assert not out.exists()
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "a-frames").iterdir()}
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "a.mp4.frames").iterdir()}
     assert len(kept) == first.finished
     again = dream_film(network, film, "mixed3", out, film=settings, resume=True, keep_frames=True, **QUICK)
     assert again.finished == whole.finished == 8
     assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
-    assert same(frames(tmp_path / "a-frames"), frames(tmp_path / "whole-frames"))
+    assert same(frames(tmp_path / "a.mp4.frames"), frames(tmp_path / "whole.mp4.frames"))
     assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
@@ -223,10 +252,13 @@ def test_a_full_disk_keeps_the_finished_frames(network, film: Path, tmp_path: Pa
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc to know which file is written")
     monkeypatch.setattr(atomic.os, "fsync", full)
-    with pytest.raises(ImageError, match=r"frame000003.png cannot be written: No space left on device"):
+    with pytest.raises(
+        ImageError,
+        match=r"frame000003.png cannot be written: No space left on device; the finished frames are kept in .*a.mp4.frames, and resume goes on",
+    ):
         dream_film(network, film, "mixed3", out, **QUICK)
     monkeypatch.undo()
-    assert [path.name for path in sorted((tmp_path / "a-frames").iterdir())] == [f"frame{number:06d}.png" for number in range(3)]
+    assert [path.name for path in sorted((tmp_path / "a.mp4.frames").iterdir())] == [f"frame{number:06d}.png" for number in range(3)]
     assert dream_film(network, film, "mixed3", out, resume=True, **QUICK).finished == 8
 
 
@@ -237,10 +269,12 @@ def test_an_encoder_that_fails_keeps_the_frames(network, film: Path, tmp_path: P
         raise RuntimeError("the encoder gave up")
 
     monkeypatch.setattr(writing.FilmWriter, "_encode", failing)
-    with pytest.raises(FilmError, match=r"a\.mp4 cannot be written: the encoder gave up"):
+    with pytest.raises(
+        FilmError, match=r"a\.mp4 cannot be written: the encoder gave up; its 8 frames are kept in .*a\.mp4\.frames, and resume"
+    ):
         dream_film(network, film, "mixed3", tmp_path / "a.mp4", **QUICK)
     monkeypatch.undo()
-    assert len(frames(tmp_path / "a-frames")) == 8
+    assert len(frames(tmp_path / "a.mp4.frames")) == 8
     dreams: list[Any] = []
     dream_film(network, film, "mixed3", tmp_path / "a.mp4", resume=True, callbacks=[lambda step: dreams.append(step)], **QUICK)
     assert dreams == []  # only encoded
@@ -263,7 +297,7 @@ def test_kill_loses_the_frame_under_way_alone(film: Path, tmp_path: Path) -> Non
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-m", "dreamopt", "dream", str(film), "-o", str(out), *words], env=environment, cwd=ROOT)
     try:
-        while process.poll() is None and len(frames_there := list((tmp_path / "a-frames").glob("frame*.png"))) < 2:
+        while process.poll() is None and len(frames_there := list((tmp_path / "a.mp4.frames").glob("frame*.png"))) < 2:
             time.sleep(0.01)
         assert process.poll() is None
         process.send_signal(signal.SIGSTOP)
@@ -278,7 +312,7 @@ def test_kill_loses_the_frame_under_way_alone(film: Path, tmp_path: Path) -> Non
     resumed = command(film, "-o", out, *words, "--resume")
     assert resumed.exit_code == 0, resumed.output
     assert all(path.stat().st_mtime_ns == then for path, then in written.items())
-    assert same(frames(tmp_path / "a-frames"), frames(tmp_path / "whole-frames"))
+    assert same(frames(tmp_path / "a.mp4.frames"), frames(tmp_path / "whole.mp4.frames"))
     assert FilmFile(out).film == FilmFile(tmp_path / "whole.mp4").film.__class__(
         **vars(FilmFile(tmp_path / "whole.mp4").film) | {"path": str(out)}
     )
@@ -310,7 +344,10 @@ def test_the_command(film: Path, tmp_path: Path) -> None:
     said = json.loads(result.stdout)
     assert (said["path"], said["frames"], said["interrupted"]) == (str(tmp_path / "a.mkv"), 3, False)
     assert said["command"].startswith(f"dreamopt dream {film} --net tiny")
-    assert "--end 0.2" in said["command"]
+    again = shlex.split(said["command"])[2:-1]
+    assert command(*again, tmp_path / "again", "--device", "cpu", "--keep-frames").exit_code == 0
+    assert command(film, "-o", tmp_path / "plain", "--end", "0.2", *WORDS).exit_code == 0
+    assert same(frames(tmp_path / "again"), frames(tmp_path / "plain"))
     assert len(list(FilmFile(tmp_path / "a.mkv").frames())) == 3
     noisy = command(film, "-o", tmp_path / "b", "--end", "2f", *[word for word in WORDS if word != "-q"])
     assert "2 frames of 64 x 48 pixels" in noisy.stderr
@@ -319,19 +356,42 @@ def test_the_command(film: Path, tmp_path: Path) -> None:
     assert read_metadata(tmp_path / "b" / "frame000001.png")["init"]["path"] == f"{film}#1"
 
 
+def test_ctrl_c_keeps_what_is_finished(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dreamopt.cli.progress as progress
+
+    monkeypatch.setattr(progress, "interruptible", lambda: contextlib.nullcontext(stopping(9)))
+    result = command(film, "-o", tmp_path / "a.mp4", *WORDS)
+    assert result.exit_code == 130
+    assert re.search(r"interrupted; [1-7] of 8 frames are finished, in .*a\.mp4\.frames\. --resume goes on\.", result.stderr)
+    assert result.stdout.strip() == str(tmp_path / "a.mp4.frames")
+    monkeypatch.undo()
+    assert command(film, "-o", tmp_path / "a.mp4", *WORDS, "--resume").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_frame_says_that_it_belongs_to_a_film(film: Path, tmp_path: Path) -> None:
+    assert command(film, "-o", tmp_path / "a", "--end", "1f", *WORDS).exit_code == 0
+    said = CliRunner().invoke(cli, ["replay", str(tmp_path / "a" / "frame000000.png")])
+    assert said.exit_code == 2
+    assert "is a frame of a film; run the film's command again" in said.stderr
+    assert read_metadata(tmp_path / "a" / "frame000000.png")["command"].startswith("dreamopt dream")
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_dreamed(film: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "photo.png", scenes(1)[0])
+    stream = write_video(tmp_path / "stream.ts", scenes(2), time_base=Fraction(1, 25))
     for words, says in (
         ((tmp_path / "photo.png", "--start", "1"), "--start is for films and folders of frames"),
         ((film, "-o", tmp_path / "a.png"), "must end in .mp4, .m4v, .mov, .mkv, .webm, .gif"),
         ((film, "-o", tmp_path / "a.webm"), "the sound of"),
         ((film, "-o", film), "would be overwritten by its dream"),
         ((film, "-o", tmp_path / "a.mp4", "--codec", "nothing"), "no video encoder 'nothing'"),
+        ((stream, "-o", tmp_path / "a.mp4", "--codec", "mpeg4"), "a.mp4 cannot be written"),  # whose time base has 16 bits
         ((film, "-o", tmp_path / "a.mp4", "--start", "later"), "neither seconds nor a number of frames"),
         ((film, "-o", tmp_path / "a.mp4", "--cycle", "2", "-t", "conv2"), ""),
     ):
         result = command(*words, *WORDS)
-        assert result.exit_code == (2 if says else 0), result.output
+        assert result.exit_code == (0 if not says else 1 if "cannot be written" in says else 2), result.output
         assert says in result.stderr
     (tmp_path / "broken.mp4").write_bytes(b"no film")
     broken = command(tmp_path / "broken.mp4", *WORDS)
@@ -339,3 +399,15 @@ def test_what_does_not_fit_is_refused_before_anything_is_dreamed(film: Path, tmp
     assert broken.stderr.count("\n") == 1
     assert "cannot be read: it is empty, damaged or no film" in broken.stderr
     assert command(tmp_path / "nowhere.mp4", *WORDS).stderr.count("No such file") == 1
+
+
+def test_without_the_extra_a_film_is_one_sentence_and_images_go_on(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(tmp_path / "photo.png", scenes(1)[0])
+    monkeypatch.setitem(sys.modules, "av", None)
+    refused = command(film, "-o", tmp_path / "a.mp4", *WORDS)
+    assert refused.exit_code == 2
+    assert refused.stderr.count("\n") == 1
+    assert "install it with: pip install 'dreamopt[video]'" in refused.stderr
+    assert command(tmp_path / "photo.png", "-o", tmp_path / "a.png", *WORDS).exit_code == 0
+    write_image(tmp_path / "in" / "frame1.png", scenes(1)[0])
+    assert command(tmp_path / "in", "-o", tmp_path / "out", *WORDS).exit_code == 0  # a folder needs no FFmpeg
