@@ -49,7 +49,7 @@ OUT_OPTIONS = (
     click.option("--codec", metavar="NAME", help="FFmpeg's encoder.  [default: libx264, for .webm libvpx-vp9]"),
     click.option("--crf", type=click.IntRange(0, 63), help="The encoder's constant rate factor, less is better.  [default: 18]"),
     click.option("--pixel-format", metavar="NAME", help="FFmpeg's name.  [default: yuv420p]"),
-    click.option("--keep-frames", is_flag=True, help="Keep the frames, in OUT-frames, once the film is written."),
+    click.option("--keep-frames", is_flag=True, help="Keep the frames, in OUT.frames, once the film is written."),
     click.option("--partial", is_flag=True, help="On Ctrl-C, write the film as far as it is."),
 )
 
@@ -104,7 +104,7 @@ def command(
     """Zoom into an image without an end: each frame is the one before, moved a little, and dreamed again.
 
     A frame is dreamed with the settings of the preset deepdream2015, but 2 octaves of 2 steps; options change them. Each finished frame
-    is a PNG in the folder OUT-frames until the film is written: Ctrl-C or a crash lose the frame under way, and `--resume` goes on with
+    is a PNG in the folder OUT.frames until the film is written: Ctrl-C or a crash lose the frame under way, and `--resume` goes on with
     the same bits.
     """
     from dreamopt.cli.progress import interruptible, rendering

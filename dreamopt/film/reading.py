@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dreamopt.errors import DreamoptWarning, FilmError
 from dreamopt.film.deinterlace import progressive
 from dreamopt.film.frames import FULL, Colour, Film, Frame, is_turned, upright
-from dreamopt.film.library import exact, failures, pyav, reason
+from dreamopt.film.library import exact, failures, pyav, reason, replacing
 from dreamopt.image.opening import VARIABLE, most_pixels
 from dreamopt.parts.reading import StrPath, open_regular
 
@@ -131,7 +131,7 @@ class FilmFile:
         options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"}
         with open_regular(self._path, "the film", FilmError) as stream:
             try:
-                container = av.open(stream, container_options=options, io_open=_refuse, metadata_errors="replace")
+                container = av.open(stream, container_options=options, io_open=_refuse, **replacing())
             except failures() as problem:
                 if isinstance(problem, av.error.ArgumentError):  # what FFmpeg says of a format that is not on the list
                     self._fail("its format is none that is read, or one that names other files", problem)
@@ -255,10 +255,8 @@ def _colour(frame: Any) -> Colour:
 
 
 def _display_matrix(frame: Any) -> tuple[int, ...] | None:
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return tuple(np.frombuffer(bytes(data), "=i4").tolist())
-    return None
+    data = frame.side_data.get("DISPLAYMATRIX")  # by name: PyAV 18 iterates over values, 19 over keys
+    return None if data is None else tuple(np.frombuffer(bytes(data), "=i4").tolist())
 
 
 def _codec(stream: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamopt.errors import UsageError
+from dreamopt.errors import FilmError, UsageError
 from dreamopt.film.encoding import CONTAINERS, check_film_output
 from dreamopt.film.flicker import FlickerReport, measure_flicker
 from dreamopt.film.frames import Frame, at_8_bits
@@ -354,6 +354,9 @@ def encode(plan: FilmPlan, source: Source, store: FrameStore, shown: Sequence[tu
     film, begin = plan.film, shown[0][0] if plan.first else 0
     end = plan.end if len(shown) == plan.count else shown[-1][0] * film.time_base + 1 / film.rate
     tags = {DESCRIPTION: json.dumps({**metadata, "finished": len(shown)})}
-    with writer_of(plan, source, store, start=begin * film.time_base, end=end, metadata=tags) as writer:
-        for position, (pts, duration) in enumerate(shown):
-            writer.write(store.read(position, deep=True), pts - begin, duration)
+    try:
+        with writer_of(plan, source, store, start=begin * film.time_base, end=end, metadata=tags) as writer:
+            for position, (pts, duration) in enumerate(shown):
+                writer.write(store.read(position, deep=True), pts - begin, duration)
+    except FilmError as error:
+        raise FilmError(f"{error}; its {len(shown)} frames are kept in {store.folder}, and resume goes on") from error

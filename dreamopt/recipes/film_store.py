@@ -149,9 +149,13 @@ class FrameStore:
             When it cannot be written, as on a full disk; those before are still there.
         """
         path = self.path(position)
-        return write_image(
-            path, image, {**metadata, "recipe": "film", "film": {"key": self.plan.key, "frame": position}}, scratch=self.scratch(path)
-        )
+        said = {**metadata, "recipe": "film", "film": {"key": self.plan.key, "frame": position}}
+        try:
+            return write_image(path, image, said, scratch=self.scratch(path))
+        except ImageError as error:
+            raise ImageError(
+                f"{str(error).removesuffix('.')}; the finished frames are kept in {self.folder}, and resume goes on"
+            ) from error
 
     def is_written(self) -> bool:
         """Return whether a job that is resumed needs nothing more: its film is there, with all frames."""

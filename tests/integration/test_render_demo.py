@@ -85,5 +85,5 @@ def test_the_command_renders_the_embedded_net(network, tmp_path, monkeypatch) ->
     assert result.stdout.split() == list(map(str, made))
     assert all(path.is_file() for path in made)
     assert read_image(made[2]).shape == (160, 240, 3)
-    assert not list(tmp_path.glob("out/zoom-*"))
+    assert not list(tmp_path.glob("out/zoom*.frames"))
     assert "steps/s" in result.stderr

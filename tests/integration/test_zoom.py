@@ -49,7 +49,7 @@ def test_a_film_of_odd_sides_from_its_frames(photo: Path, tmp_path: Path) -> Non
     assert result.stdout.strip() == str(tmp_path / "a.mp4")
     film = FilmFile(tmp_path / "a.mp4")
     assert (film.film.size, film.film.rate) == ((46, 64), 10)
-    shown, kept = [frame.image for frame in film.frames()], frames(tmp_path / "a-frames")
+    shown, kept = [frame.image for frame in film.frames()], frames(tmp_path / "a.mp4.frames")
     assert len(shown) == len(kept) == 6
     for image, frame in zip(shown, kept, strict=True):
         assert np.abs(image[:45, :63].astype(int) - frame).mean() < 12  # lossy, with chroma of half the size
@@ -90,7 +90,7 @@ def test_kill_loses_the_frame_under_way_alone(photo: Path, tmp_path: Path) -> No
     call = [sys.executable, "-m", "dreamopt", "zoom", str(photo), "-o", str(out), *words]
     process = subprocess.Popen(call, env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=ROOT)
     try:
-        while process.poll() is None and len(finished := list((tmp_path / "a-frames").glob("frame*.png"))) < 2:
+        while process.poll() is None and len(finished := list((tmp_path / "a.mp4.frames").glob("frame*.png"))) < 2:
             time.sleep(0.01)
         assert process.poll() is None
     finally:
@@ -104,7 +104,7 @@ def test_kill_loses_the_frame_under_way_alone(photo: Path, tmp_path: Path) -> No
     resumed = command(photo, "-o", out, *words, "--resume")
     assert resumed.exit_code == 0, resumed.output
     assert all(path.stat().st_mtime_ns == then for path, then in written.items())
-    pairs = list(zip(frames(tmp_path / "a-frames"), frames(tmp_path / "whole-frames"), strict=True))
+    pairs = list(zip(frames(tmp_path / "a.mp4.frames"), frames(tmp_path / "whole.mp4.frames"), strict=True))
     assert len(pairs) == 8
     assert all(np.array_equal(one, two) for one, two in pairs)
     assert not list(tmp_path.glob("**/.*"))

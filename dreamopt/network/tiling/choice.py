@@ -209,7 +209,7 @@ class Choice:
         for segment in segments_of(self.backend, self.graph, self.targets, cuts):
             count, work = self._density(segment)
             cut = 0.0 if segment.start is None else self._value_bytes(segment.start)
-            margin = tuple(segment.geometry.margin(axis) * stride[axis] for axis in (0, 1))
+            margin = tuple(sum(segment.geometry.margins(axis, segment.geometry.outputs)) * stride[axis] for axis in (0, 1))
             parts.append(_Part(segment, count * self._factor, work, cut, (stride[0], stride[1]), (margin[0], margin[1])))
             if segment.cut is not None:
                 stride = [stride[axis] * float(segment.geometry.stride(segment.cut, axis)) for axis in (0, 1)]
@@ -218,7 +218,7 @@ class Choice:
     def _smallest(self) -> float:
         """Return the bytes that the smallest tile takes."""
         geometry = self._only.geometry
-        height, width = (min(self.size[axis], geometry.step[axis] + geometry.margin(axis)) for axis in (0, 1))
+        height, width = (min(self.size[axis], geometry.step[axis] + sum(geometry.margins(axis, geometry.outputs))) for axis in (0, 1))
         known = memory_of(self.backend, self._only, (height, width), self._shape[0])
         return self._density(self._only)[0] * self._factor * height * width if known is None else float(known)
 
@@ -234,7 +234,7 @@ def _tiled(size: Sequence[float], side: float | None, margin: Sequence[float]) -
     tile, again, total = [], 1.0, 1
     for axis in (0, 1):
         count = max(1, math.ceil(size[axis] / side))
-        tile.append(min(size[axis], size[axis] / count + (margin[axis] if count > 1 else 0)))
+        tile.append(min(size[axis], (size[axis] + (count - 1) * margin[axis]) / count))
         again *= 1 + (count - 1) * margin[axis] / size[axis]
         total *= count
     return (tile[0], tile[1]), again, total

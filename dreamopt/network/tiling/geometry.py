@@ -81,6 +81,7 @@ class Geometry:
         self._strides = [self._strides_along(axis) for axis in (0, 1)]
         self.step = tuple(math.lcm(*(stride.numerator for stride in strides.values())) for strides in self._strides)
         """(vertical, horizontal): a crop begins at a multiple of so many places."""
+        self._margins: dict[tuple[int, tuple[str, ...]], tuple[int, int]] = {}
 
     def _strides_along(self, axis: int) -> dict[Value, Fraction]:
         """Return by value how many places of the map below its places lie apart."""
@@ -119,15 +120,16 @@ class Geometry:
         first = max(0, min(first, length - 1)) // self.step[axis] * self.step[axis]
         return first, min(length, max(end, first + 1))
 
-    def margin(self, axis: int) -> int:
-        """Return how many places more than a block stands for its crop has, at the most, away from the borders."""
-        blocks, step = {}, self.step[axis]
-        far = 1000 * step
-        for name in self.outputs:
-            stride = self.stride(name, axis)
-            blocks[name] = (math.ceil(far / stride), math.ceil((far + step) / stride))
-        first, end = self.needed(axis, {name: block for name, block in blocks.items() if block[0] < block[1]}, 10 * far)
-        return end - first - step
+    def margins(self, axis: int, names: Sequence[str]) -> tuple[int, int]:
+        """Return how many places before and behind a block its crop begins and ends, at the most, away from the borders."""
+        key = (axis, tuple(names))
+        if key not in self._margins:
+            step = self.step[axis]
+            far = 1000 * step
+            blocks = {name: (math.ceil(far / self.stride(name, axis)), math.ceil((far + step) / self.stride(name, axis))) for name in names}
+            first, end = self.needed(axis, blocks, 10 * far)
+            self._margins[key] = far - first, max(0, end - far - step)
+        return self._margins[key]
 
     def tiles(self, size: tuple[int, int], wanted: Mapping[str, Rectangle], side: int | None) -> list[Tile]:
         """Return tiles of a map (H, W) whose blocks together are what is wanted of the layers' maps.
@@ -155,26 +157,54 @@ class Geometry:
     def _along(
         self, axis: int, length: int, wanted: Mapping[str, Interval], side: int | None
     ) -> list[tuple[Interval, dict[str, Interval], dict[str, Interval]]]:
-        """Return crops along an axis, each with the layers' blocks in the whole map and in the crop's."""
+        """Return crops along an axis, each with the layers' blocks in the whole map and in the crop's.
+
+        All crops have one length: a library that prepares its work for each size anew, as oneDNN does, would hold more than the values.
+        """
         strides, step = {name: self.stride(name, axis) for name in wanted}, self.step[axis]
         first = min(math.floor(block[0] * strides[name]) for name, block in wanted.items()) // step * step
         end = min(length, max(math.ceil(block[1] * strides[name]) for name, block in wanted.items()))
+        low, high = self.needed(axis, wanted, length)
         count = 1 if side is None else max(1, math.ceil((end - first) / side))
-        even = max(1, math.ceil((end - first) / count / step)) * step  # of about one length, so that none is a sliver
-        starts = list(range(first, max(end, first + 1), even))
         found = []
-        for start in starts:
+        for start, crop in zip(*self._split(axis, first, (low, high), count, list(wanted)), strict=True):
             whole = {}
+            last = start[1] is None
             for name, block in wanted.items():
-                low = block[0] if start == starts[0] else max(block[0], math.ceil(start / strides[name]))
-                high = block[1] if start == starts[-1] else min(block[1], math.ceil((start + even) / strides[name]))
-                if low < high:
-                    whole[name] = (low, high)
+                begin = block[0] if start[0] == first else max(block[0], math.ceil(start[0] / strides[name]))
+                stop = block[1] if last or start[1] is None else min(block[1], math.ceil(start[1] / strides[name]))
+                if begin < stop:
+                    whole[name] = (begin, stop)
             if whole:
-                crop = self.needed(axis, whole, length)
+                crop = _joined(crop, self.needed(axis, whole, length))
                 offsets = {name: int(crop[0] / strides[name]) for name in whole}
-                found.append((crop, whole, {name: (low - offsets[name], high - offsets[name]) for name, (low, high) in whole.items()}))
+                found.append((crop, whole, {name: (begin - offsets[name], stop - offsets[name]) for name, (begin, stop) in whole.items()}))
         return found
+
+    def _split(
+        self, axis: int, first: int, span: Interval, count: int, names: Sequence[str]
+    ) -> tuple[list[tuple[int, int | None]], list[Interval]]:
+        """Return at most ``count`` blocks from ``first`` on, the last one without an end, and their crops, of one length within a span."""
+        low, high = span
+        step, (before, behind) = self.step[axis], self.margins(axis, names)
+        length = math.ceil((high - low + (count - 1) * (before + behind)) / count)
+        length += (high - low - length) % step
+        while True:
+            length = min(length, high - low)
+            blocks: list[tuple[int, int | None]] = []
+            crops: list[Interval] = []
+            block = first
+            while True:
+                start = low if not blocks else max(low, block - before)
+                following = (start + length - behind) // step * step
+                if start + length >= high or len(blocks) == count - 1 or following <= block:
+                    break
+                blocks.append((block, following))
+                crops.append((start, start + length))
+                block = following
+            if start + length >= high:
+                return [*blocks, (block, None)], [*crops, (high - length, high)]
+            length += step
 
 
 def _joined(first: Interval | None, second: Interval) -> Interval:

@@ -287,7 +287,7 @@ def test_the_plan_takes_what_is_given_and_computes_least_again() -> None:
     whole = network.memory_of(layers, size)
     assert whole is not None
     seen = []
-    for memory in (2 * whole, whole // 2, whole // 4, whole // 10, whole // 30):
+    for memory in (2 * whole, whole // 2, whole // 4, whole // 8, whole // 12):
         tiled = network.tiled(memory)
         assert (tiled.memory_of(layers, size) or 0) <= memory
         seen.append(tiled.tiling_of(layers, size))
