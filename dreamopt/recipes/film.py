@@ -34,6 +34,7 @@ from dreamopt.recipes.dream import PRESET, Targets
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.film_plan import FilmPlan, FilmSettings, plan_film
 from dreamopt.recipes.film_store import DESCRIPTION, FrameStore
+from dreamopt.recipes.memory import in_memory
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.settings import Settings, names
 
@@ -192,6 +193,7 @@ def run_film(
     """
     if flicker:
         opencv("measuring flicker")  # before anything is dreamed
+    network = in_memory(plan.plans[0], network, memory)  # once: all frames in the same tiles
     source = plan.open()
     metadata = plan.describe() | dict(plan.provenance) | {"key": plan.key}
     if store.is_written():
