@@ -348,7 +348,7 @@ class Network:
         --------
         >>> from dreamopt import load_net
         >>> network = load_net().tiled(memory=2_000_000)
-        >>> print(network.tiling_of(["conv3"], (40, 50)))
+        >>> print(network.tiling_of(["conv2"], (40, 50)))
         the whole image at once
         """
         if len(self.input_shape) != 3:
@@ -491,6 +491,8 @@ class Network:
         ------
         ImageError
             For a file that cannot be read as an image, or a net whose input is none.
+        ShapeError
+            If a layer cannot be reached with the image's own size, with the highest one below it that can.
         """
         if not self.has_image_input:
             raise ImageError(f"the net's input '{self.input_name}' is {kind_of(self.input_shape)}, not a picture")
@@ -499,6 +501,12 @@ class Network:
         if longest is not None:
             factor = min(1.0, longest / max(whole.shape[:2]))
             pair = (max(1, round(whole.shape[0] * factor)), max(1, round(whole.shape[1] * factor)))
+            for layer in layers:
+                try:
+                    self.shape_of(layer, pair)
+                except ShapeError as problem:
+                    name = f"'{image}'" if isinstance(image, str) else "in memory"
+                    raise ShapeError(f"the image {name}, looked at as {pair[1]} x {pair[0]} pixels, does not fit: {problem}") from problem
         x = self.from_rgb(covering(whole, pair))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}
