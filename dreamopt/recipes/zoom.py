@@ -25,6 +25,7 @@ from dreamopt.recipes import zoom_settings
 from dreamopt.recipes.cycle import Cycle, gradient_scales
 from dreamopt.recipes.dream import PRESET, Targets, plan_dream
 from dreamopt.recipes.execute import execute
+from dreamopt.recipes.memory import in_memory
 from dreamopt.recipes.plan import InitImage, Plan
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.rendered import Rendered
@@ -228,6 +229,7 @@ def execute_zoom(
 ) -> Iterator[Rendered]:
     """Make a zoom's frames; parameters as those of `zoom`. Two frames and the image are held at a time."""
     assert plan.dream.init is not None
+    network = in_memory(plan.dream, network, memory)  # once: all frames in the same tiles
     photo, film = np.rint(covering(plan.dream.init.array(), plan.size)).astype(np.uint8), plan.film
     colours = _Colours.of(photo)
     first: RGBImage = photo

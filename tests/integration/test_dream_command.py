@@ -17,10 +17,10 @@ from PIL import Image
 
 import dreamopt
 from dreamopt.cli import cli
-from dreamopt.errors import DreamoptWarning, UsageError
+from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
 from dreamopt.image.files import read_metadata, read_written
 from dreamopt.optimize import Progress
-from dreamopt.recipes import FolderStore, plan_dream
+from dreamopt.recipes import FolderStore, plan_dream, replay
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.preview import Preview
 from dreamopt.recipes.render import run_plan
@@ -208,6 +208,11 @@ def test_a_resumed_dream_has_the_tiles_that_it_began_with(tmp_path, monkeypatch,
         [again] = run_plan(plan, network, store=store, memory=memory)
     assert again.metadata["made_with"]["tile_memory"] == whole.metadata["made_with"]["tile_memory"]
     assert np.array_equal(again.image, whole.image)
+    assert np.array_equal(replay(network, whole.metadata, plan=plan).image, whole.image)
+    for wrong, sentence in (("x", "must be a number"), (0, "must be"), (1, "give more")):
+        made_with = {**whole.metadata["made_with"], "tile_memory": wrong}
+        with pytest.raises(DreamoptError, match=sentence):
+            replay(network, {**whole.metadata, "made_with": made_with}, plan=plan)
     [other] = run_plan(plan, network, memory=memory)
     assert other.metadata["made_with"]["tile_memory"] != whole.metadata["made_with"]["tile_memory"]
     assert np.abs(other.image.astype(int) - whole.image).mean() < 0.5
