@@ -348,7 +348,7 @@ class Network:
         --------
         >>> from dreamopt import load_net
         >>> network = load_net().tiled(memory=2_000_000)
-        >>> print(network.tiling_of(["conv3"], (40, 50)))
+        >>> print(network.tiling_of(["conv2"], (40, 50)))
         the whole image at once
         """
         if len(self.input_shape) != 3:

@@ -52,11 +52,19 @@ def network() -> dreamopt.Network:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("film") / "film.mp4", scenes(len(VFR)), pts=VFR, sound="aac")
+    return write_video(tmp_path_factory.mktemp("film") / "film.mp4", scenes(len(VFR)), pts=VFR, sound="aac", tags={"title": "Grün"})
 
 
 def command(*words: object) -> Any:
     return CliRunner().invoke(cli, ["dream", *map(str, words)])
+
+
+def languages(path: Path) -> list[str | None]:
+    """Return the languages of a film's sounds."""
+    import av
+
+    with av.open(str(path)) as container:
+        return [stream.language for stream in container.streams.audio]
 
 
 def frames(folder: Path) -> dict[str, np.ndarray]:
@@ -82,6 +90,8 @@ def test_each_frame_is_dreamed_as_a_still_and_shown_at_its_time_with_the_sound(n
     assert packets(out) == packets(film)
     assert dreamed.film.colour == source.film.colour
     assert json.loads(dreamed.tags["comment"])["finished"] == 8
+    assert dreamed.tags["title"] == "Grün"
+    assert languages(out) == ["deu"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "out.mp4.frames"]
 
 
