@@ -20,6 +20,7 @@ from dreamopt.film.writing import FilmWriter
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
 from dreamopt.recipes.film_store import DESCRIPTION, FrameStore
+from dreamopt.recipes.memory import in_memory
 from dreamopt.recipes.zoom import ZoomPlan, execute_zoom
 
 
@@ -111,6 +112,7 @@ def run_zoom(
     if not is_animation(store.out) and store.is_written():
         store.finish(keep_frames=keep_frames)
         return Zoomed(store.out, plan.count, plan.count, None, metadata)
+    network = store.in_same_tiles(in_memory(plan.dream, network, memory), memory)
     finished = 0
     try:
         for _ in execute_zoom(plan, network, callbacks=callbacks, stop=stop, store=store, memory=memory):
