@@ -193,7 +193,7 @@ def run_film(
     """
     if flicker:
         opencv("measuring flicker")  # before anything is dreamed
-    network = in_memory(plan.plans[0], network, memory)  # once: all frames in the same tiles
+    network = store.in_same_tiles(in_memory(plan.plans[0], network, memory), memory)
     source = plan.open()
     metadata = plan.describe() | dict(plan.provenance) | {"key": plan.key}
     if store.is_written():
