@@ -98,6 +98,8 @@ def command(
     as_json: bool,
     every: int | None,
     resume: bool,
+    memory: int | None,
+    preview: str | None,
     preset: str | None,
     **options: Any,
 ) -> None:
@@ -112,6 +114,7 @@ def command(
     from dreamopt.network.choice import described_layer
     from dreamopt.recipes.dream import PRESET
     from dreamopt.recipes.film_store import FrameStore
+    from dreamopt.recipes.preview import Preview
     from dreamopt.recipes.zoom import CHANGES, plan_zoom, split_cycle
     from dreamopt.recipes.zoom_film import check_zoom_output, run_zoom
     from dreamopt.recipes.zoom_settings import ZoomSettings
@@ -134,6 +137,7 @@ def command(
         echo(f"{plan.count} frames of {size} pixels, {plan.count / film.fps:.1f} s, dreaming of {dreamed}", err=True)
     again = _command(plan, net, out, settings, repeat, {"codec": codec, "crf": crf, "pixel_format": pixel_format})
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
+    shown = [] if preview is None else [Preview(preview, network, settings.channels)]
     with FrameStore(out, resume=resume) as store:
         store.open(plan)
         left = sum(not store.done(number) for number in range(plan.count))
@@ -141,7 +145,15 @@ def command(
             echo(f"{plan.count - left} frames are finished; {left} are left", err=True)
         with interruptible() as stop, rendering(quiet, max(left, 1), plan.dream.total_steps) as report:
             zoomed = run_zoom(
-                plan, network, store, encoding=encoding, keep_frames=keep_frames, partial=partial, callbacks=[report], stop=stop
+                plan,
+                network,
+                store,
+                encoding=encoding,
+                keep_frames=keep_frames,
+                partial=partial,
+                callbacks=[report, *shown],
+                stop=stop,
+                memory=memory,
             )
     if as_json:
         facts = {"path": str(zoomed.path), "frames": zoomed.frames, "finished": zoomed.finished, "interrupted": zoomed.interrupted}

@@ -65,7 +65,7 @@ class FilmFile:
             stream = self._video(container)
             self._check_size(stream.codec_context.height, stream.codec_context.width)
             self._read_times(container, stream)
-            self.tags = {key.lower(): value for key, value in container.metadata.items()}
+            self.tags = {key.lower(): _readable(value) for key, value in container.metadata.items()}
             others = tuple((other.type, _codec(other)) for other in container.streams if other.type in ("audio", "subtitle"))
             first = next(_decoded(container, stream, _Losses()), None)
             if first is None:
@@ -257,6 +257,11 @@ def _colour(frame: Any) -> Colour:
 def _display_matrix(frame: Any) -> tuple[int, ...] | None:
     data = frame.side_data.get("DISPLAYMATRIX")  # by name: PyAV 18 iterates over values, 19 over keys
     return None if data is None else tuple(np.frombuffer(bytes(data), "=i4").tolist())
+
+
+def _readable(text: str) -> str:
+    """Return a text with what is no UTF-8 replaced."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _codec(stream: Any) -> str:

@@ -193,7 +193,7 @@ def run_film(
     """
     if flicker:
         opencv("measuring flicker")  # before anything is dreamed
-    network = in_memory(plan.plans[0], network, memory)  # once: all frames in the same tiles
+    network = store.in_same_tiles(in_memory(plan.plans[0], network, memory), memory)
     source = plan.open()
     metadata = plan.describe() | dict(plan.provenance) | {"key": plan.key}
     if store.is_written():
@@ -355,7 +355,10 @@ def encode(plan: FilmPlan, source: Source, store: FrameStore, shown: Sequence[tu
     """
     film, begin = plan.film, shown[0][0] if plan.first else 0
     end = plan.end if len(shown) == plan.count else shown[-1][0] * film.time_base + 1 / film.rate
-    tags = {DESCRIPTION: json.dumps({**metadata, "finished": len(shown)})}
+    kept = source.tags if isinstance(source, FilmFile) else {}
+    tags = {key: kept[key] for key in ("title", "artist", "date") if key in kept} | {
+        DESCRIPTION: json.dumps({**metadata, "finished": len(shown)})
+    }
     try:
         with writer_of(plan, source, store, start=begin * film.time_base, end=end, metadata=tags) as writer:
             for position, (pts, duration) in enumerate(shown):

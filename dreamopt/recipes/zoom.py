@@ -239,7 +239,7 @@ def execute_zoom(
             one = Rendered(plan.dream.samples[0], store.read(frame), float("nan"), {}, index=frame)
         else:
             start = photo if frame == 0 else colours.kept(moved(before, film.motion(frame)), film.keep_colours)
-            [dreamed] = execute(plan.frame(frame, start), network, callbacks=callbacks, stop=stop, memory=memory)
+            [dreamed] = execute(plan.frame(frame, start), network, callbacks=callbacks, stop=stop)
             if dreamed.interrupted:
                 return
             if dreamed.dead is not None and frame == 0:

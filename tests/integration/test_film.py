@@ -52,11 +52,19 @@ def network() -> dreamopt.Network:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("film") / "film.mp4", scenes(len(VFR)), pts=VFR, sound="aac")
+    return write_video(tmp_path_factory.mktemp("film") / "film.mp4", scenes(len(VFR)), pts=VFR, sound="aac", tags={"title": "Grün"})
 
 
 def command(*words: object) -> Any:
     return CliRunner().invoke(cli, ["dream", *map(str, words)])
+
+
+def languages(path: Path) -> list[str | None]:
+    """Return the languages of a film's sounds."""
+    import av
+
+    with av.open(str(path)) as container:
+        return [stream.language for stream in container.streams.audio]
 
 
 def frames(folder: Path) -> dict[str, np.ndarray]:
@@ -82,6 +90,8 @@ def test_each_frame_is_dreamed_as_a_still_and_shown_at_its_time_with_the_sound(n
     assert packets(out) == packets(film)
     assert dreamed.film.colour == source.film.colour
     assert json.loads(dreamed.tags["comment"])["finished"] == 8
+    assert dreamed.tags["title"] == "Grün"
+    assert languages(out) == ["deu"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "out.mp4.frames"]
 
 
@@ -216,6 +226,24 @@ def test_a_film_can_be_written_as_far_as_it_is(network, film: Path, tmp_path: Pa
     again = dream_film(network, film, "mixed3", out, resume=True, **QUICK)
     assert not again.interrupted
     assert len(list(FilmFile(out).frames())) == 8
+
+
+def test_a_film_goes_on_in_the_tiles_that_it_was_begun_in(network, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dreamopt.recipes.film as recipe
+
+    def tiles_of(memory: int | None) -> None:
+        monkeypatch.setattr(recipe, "in_memory", lambda plan, network, *_: network if memory is None else network.tiled(memory))
+
+    def asked(number: int | None, after: int, **more: Any) -> int | None:
+        """Return by how much memory the frames are cut into tiles."""
+        tiles_of(number)
+        dream_film(network, film, "mixed3", tmp_path / "a.mp4", stop=stopping(after), **QUICK, **more)
+        last = sorted((tmp_path / "a.mp4.frames").glob("*.png"))[-1]
+        return read_metadata(last)["made_with"].get("tile_memory")
+
+    assert asked(400_000, 9) == 400_000
+    assert asked(900_000, 9, resume=True) == 400_000  # what is free has changed
+    assert asked(900_000, 9, resume=True, memory=10**9) == 900_000  # what the user allows has changed
 
 
 def test_what_is_resumed_is_the_same_film(network, film: Path, tmp_path: Path) -> None:

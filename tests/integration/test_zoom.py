@@ -128,6 +128,27 @@ def test_the_command_in_the_metadata_makes_the_film_again(photo: Path, tmp_path:
     assert all(np.array_equal(one, two) for one, two in zip(kept, frames(tmp_path / "b"), strict=True))
 
 
+def test_in_tiles_with_the_same_bits_after_an_interrupt(photo: Path, tmp_path: Path) -> None:
+    words = [*WORDS, "--size", "160x120", "--seconds", "0.5", "--fps", "8", "--loop"]
+    whole = command(photo, "-o", tmp_path / "whole", *words)
+    assert whole.exit_code == 0, whole.output
+    out, tiled = tmp_path / "a", [*words, "--memory", "1MB", "--preview", tmp_path / "preview.png"]
+    assert command(photo, "-o", out, *tiled).exit_code == 0
+    tiles = read_metadata(out / "frame000000.png")["made_with"]["tile_memory"]
+    assert tiles <= 10**6
+    kept = frames(out)
+    apart = [np.abs(one.astype(int) - two).max() for one, two in zip(kept, frames(tmp_path / "whole"), strict=True)]
+    assert apart[0] <= 1  # rounding alone; later frames grow from it
+    assert read_written(tmp_path / "preview.png").shape == (120, 160, 3)
+    for path in sorted(out.glob("frame*.png"))[2:]:
+        path.unlink()
+    # Resumed without a word of memory, where there is room for whole images.
+    resumed = command(photo, "-o", out, *words, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert read_metadata(out / "frame000003.png")["made_with"]["tile_memory"] == tiles
+    assert all(np.array_equal(one, two) for one, two in zip(kept, frames(out), strict=True))
+
+
 def test_what_does_not_fit_is_one_sentence(photo: Path, tmp_path: Path) -> None:
     for words, says in (
         (["-o", "a.avi"], "must end in .mp4, .m4v, .mov, .mkv, .webm, .gif, .webp, .apng, or be a folder"),
