@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 
 .PHONY: demo test test-all lint format bench fuzz docs proto clean
 
-# Render the embedded net's filters and classes into demo/, offline.
+# Render the embedded net's filters and classes, a dream and a three-second zoom into demo/, offline.
 demo: $(READY)
 	$(BIN)/dreamopt demo -o demo
 

@@ -5,7 +5,8 @@
 For each net and batch size: the layer's value and the image's gradient on the device against those on the CPU, and the
 median time of the engine's program, of its layers one by one, and of plain torch. Without the reference nets the
 embedded net is used, so that a machine with nothing but the package can run it. ``--device cpu`` works too. Then every
-objective, regularizer, parametrization, transform, optimizer and preset makes three steps on both (`benchmarks.gpu_parts`).
+objective, regularizer, parametrization, transform, optimizer and preset makes three steps on both (`benchmarks.gpu_parts`), and dreams
+are compared: a still, a frame of a film and of a zoom, and a pass in tiles with the whole image's (`benchmarks.gpu_dreams`).
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ import torch
 
 from benchmarks.cases import BATCHES, Array, Case, error, existing, load, picture, seed_like
 from benchmarks.contestants import Step, engine, layers, plain
+from benchmarks.gpu_dreams import check_dreams
 from benchmarks.gpu_parts import check_parts
 
 _WORST_VALUE = 1e-4
+_WORST_TILES = 1e-5
 _FARTHEST = 2.0  # grey levels after three steps: a kink may fall to the other side
 _TINY = Case("tiny", str(Path(__file__).resolve().parents[1] / "dreamopt/data/tiny.prototxt"), "")
 
@@ -84,6 +87,11 @@ def main() -> int:
     parts = check_parts(args.device, Path(tempfile.mkdtemp()), args.part or "")
     far = [f"{part} by {levels:.2g} grey levels" for part, levels in parts if not levels <= _FARTHEST]
     print(f"{len(parts)} parts and presets, three steps of each" + (": " + "; ".join(far) if far else ": as on the CPU"))
+    if not args.part:
+        dreams, tiles = check_dreams(args.device, Path(tempfile.mkdtemp()))
+        far += [f"{name} by {levels:.2g} grey levels" for name, levels in dreams if not levels <= _FARTHEST]
+        far += [f"tiles by {tiles:.1e}" for _ in range(not tiles <= _WORST_TILES)]
+        print("dreams: " + ", ".join(f"{name} {levels:.2g} grey levels" for name, levels in dreams) + f" off; tiles {tiles:.1e}")
     wrong = [r["net"] for r in results if r["engine"]["value_error"] > _WORST_VALUE]
     if results:
         print(f"WRONG: {', '.join(wrong)}" if wrong else "all values agree")

@@ -19,8 +19,11 @@ _HOME = {
     "Problem": "dreamopt.problem",
     "Regularizer": "dreamopt.regularizer",
     "dream": "dreamopt.recipes",
+    "dream_film": "dreamopt.recipes.film",
+    "explore": "dreamopt.recipes",
     "load_net": "dreamopt.network",
     "render": "dreamopt.recipes",
+    "zoom": "dreamopt.recipes",
 }
 
 __all__ = [
@@ -33,8 +36,11 @@ __all__ = [
     "Regularizer",
     "__version__",
     "dream",
+    "dream_film",
+    "explore",
     "load_net",
     "render",
+    "zoom",
 ]
 
 if TYPE_CHECKING:
@@ -43,7 +49,10 @@ if TYPE_CHECKING:
     from dreamopt.objectives import Channel, ClassScore, Neuron
     from dreamopt.problem import Problem
     from dreamopt.recipes.dream import dream
+    from dreamopt.recipes.explore import explore
+    from dreamopt.recipes.film import dream_film
     from dreamopt.recipes.render import render
+    from dreamopt.recipes.zoom import zoom
     from dreamopt.regularizer import Regularizer
 
 

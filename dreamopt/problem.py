@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds
 from torch import Tensor
 
-from dreamopt.errors import DeadGradientError, ShapeError, UsageError
+from dreamopt.errors import DeadGradientError, OutOfMemoryError, ShapeError, UsageError
 from dreamopt.image.parametrization import Parametrization, as_parametrization
 from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.sizes import seen_size
@@ -39,6 +39,7 @@ from dreamopt.parts.streams import Stream, streams
 from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, as_regularizer
 
 FloatVector = NDArray[np.float64]
+T = TypeVar("T")
 
 
 class Problem:
@@ -237,6 +238,9 @@ class Problem:
         """Return the values as `value`, and `Evaluation.is_argmax`, both of one forward pass."""
         context = self._with_image_space(context)
         params = self._checked(params)
+        return self._within_memory(lambda: self._values(params, context, seed))
+
+    def _values(self, params: Tensor, context: StepContext, seed: int) -> tuple[Tensor, Tensor | None]:
         image, alpha = self.parametrization.image(params, self.space), self.parametrization.alpha(params, self.space)
         score, is_argmax = self._score(image, alpha, context, seed)
         return score - self._penalty(image, context), is_argmax
@@ -247,8 +251,17 @@ class Problem:
         The gradient is the derivative, unless ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
         params, redirect = self._checked(params), check_flag("redirect", redirect)
-        with memory_errors(self._what, str(self.network.device)):
-            return self._evaluate(params, context, seed, redirect)
+        return self._within_memory(lambda: self._evaluate(params, context, seed, redirect))
+
+    def _within_memory(self, work: Callable[[], T]) -> T:
+        """Return what some work returns; where it runs out of memory, a network in tiles makes them smaller, and it is done again."""
+        while True:
+            try:
+                with memory_errors(self._what, str(self.network.device)):
+                    return work()
+            except OutOfMemoryError:
+                if self.seen is None or not self.network.shrink_tiles(self.objective.layers, self.seen, self.n * self.views):
+                    raise
 
     def _what(self) -> str:
         size = "" if self.size is None else f" of {' x '.join(map(str, reversed(self.size)))} pixels"
@@ -388,6 +401,9 @@ class Problem:
             image = self.parametrization.composite(image, alpha, self.streams(seed, context.step), self.space)
         rule = None if acted is None else Redirected()
         seen = self._transformed(image, context, seed)
+        in_tiles = self.network.score(seen, self.objective, self.views) if acted is None else None
+        if in_tiles is not None:
+            return in_tiles if alpha is None else self.parametrization.score_with_opacity(in_tiles, alpha), None
         activations = self.network.activations(seen, self.objective.layers, rule=rule, acted=acted)
         for layer, activation in activations.items():
             if activation.dim() == 0:

@@ -12,6 +12,7 @@ from dreamopt.objectives.guide import Guide as Guide
 from dreamopt.objectives.interpolate import Interpolate as Interpolate
 from dreamopt.objectives.inversion import Inversion as Inversion
 from dreamopt.objectives.log_probability import LogProbability as LogProbability
+from dreamopt.objectives.mean import Mean as Mean
 from dreamopt.objectives.neuron import Neuron as Neuron
 from dreamopt.objectives.places import Places as Places
 from dreamopt.objectives.ranked import Ranked as Ranked
@@ -32,6 +33,7 @@ __all__ = [
     "Interpolate",
     "Inversion",
     "LogProbability",
+    "Mean",
     "Neuron",
     "Places",
     "Ranked",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import NOT_NEGATIVE, Activations, Fields, ImageReferenceObjective, ReferenceImage
+from dreamopt.objective import NOT_NEGATIVE, Activations, Block, Fields, ImageReferenceObjective, ReferenceImage
 
 _EPS = 1e-6
 _LEAST_COSINE = 0.1
@@ -60,6 +60,15 @@ class Caricature(ImageReferenceObjective):
         if not activation.any():
             raise ObjectiveError(f"image {image} leaves layer '{layer}' at zero everywhere: there is nothing to exaggerate")
         return activation
+
+    @property
+    def additive(self) -> Literal["sum"] | None:
+        """A sum over places without a power of the cosine, which is that of whole maps."""
+        return "sum" if self.power == 0 else None
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return the likeness of a block to the image's."""
+        return self._like(activation, block.of(self.reference(activation)[self.layers.index(layer)]))
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -45,6 +45,11 @@ class Channel(UnitObjective):
 
     layer: str
     unit: Unit
+
+    @property
+    def additive(self) -> Literal["mean"]:
+        """A mean over places."""
+        return "mean"
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's mean over the channel."""

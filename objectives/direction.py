@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -55,6 +55,11 @@ class Direction(VectorObjective):
     def __post_init__(self) -> None:
         super().__post_init__()
         Fields(self, ObjectiveError).number("power", NOT_NEGATIVE)
+
+    @property
+    def additive(self) -> Literal["mean"]:
+        """A mean over places."""
+        return "mean"
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's mean over space."""

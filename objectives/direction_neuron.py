@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
+import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import NOT_NEGATIVE, Activations, Fields, Layers, VectorObjective, per_item
+from dreamopt.objective import NOT_NEGATIVE, Activations, Block, Fields, Layers, VectorObjective, per_item
 from dreamopt.objectives.direction import along
 from dreamopt.objectives.neuron import Place, checked_place, frozen_position, pick_place
 
@@ -92,6 +93,24 @@ class DirectionNeuron(VectorObjective):
     @property
     def _where(self) -> tuple[Place, ...]:
         return () if self.y is None else (self.y, self.x)
+
+    @property
+    def additive(self) -> Literal["sum"] | None:
+        """One place's value, on maps."""
+        return "sum" if self.y is not None else None
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return each item's value where its place lies in the block, else 0."""
+        where = checked_place(layer, (activation.shape[1], *block.whole), self._where)
+        vectors, values = self.reference(activation), []
+        for i in range(activation.shape[0]):
+            at = block.place(*(position for value in where if (position := per_item(value, i)) is not None))
+            if at is None:
+                values.append(activation.new_zeros(()))
+            else:
+                units = activation[i : i + 1, :, at[0], at[1], None]
+                values.append(along(units, vectors[i if len(vectors) > 1 else 0, None, :, None], self.power)[0, 0])
+        return torch.stack(values)
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's value at its place."""

@@ -101,6 +101,11 @@ class Energy(Objective):
         """A rule for weighted norms."""
         return "rule" if self.reduce == "norm" and self.weights is not None else "derivative"
 
+    @property
+    def additive(self) -> Literal["sum", "mean"] | None:
+        """A sum or a mean over places; not with ``norm``."""
+        return "sum" if self.reduce == "sum" else "mean" if self.reduce == "mean" else None
+
     def value(self, activations: Activations) -> Tensor:
         """Return each item's energy."""
         a = activations[self.layer]

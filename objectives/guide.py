@@ -10,14 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import (
-    Activations,
-    Fields,
-    ImageReferenceObjective,
-    ReferenceImage,
-    require_choice,
-    spatial_columns,
-)
+from dreamopt.objective import Activations, Block, Fields, ImageReferenceObjective, ReferenceImage, require_choice, spatial_columns
 from dreamopt.objectives.energy import energy
 
 MATCH = ("columns", "channels")
@@ -104,6 +97,15 @@ class Guide(ImageReferenceObjective):
         if self.match == "columns":
             prepared = [torch.cat([one, one[..., -1:].expand(*one.shape[:-1], most - one.shape[-1])], -1) for one in prepared]
         return torch.cat(list(prepared))
+
+    @property
+    def additive(self) -> Literal["sum"] | None:
+        """A sum over places where columns are matched."""
+        return "sum" if self.match == "columns" else None
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return the likeness of a block to the guide."""
+        return _followed(activation, self.reference(activation)[self.layers.index(layer)])
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's likeness to the guide."""

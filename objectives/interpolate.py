@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, Fields, Layers, Objective, frozen_units, terms
+from dreamopt.objective import Activations, Block, Fields, Layers, Objective, frozen_units, terms
 from dreamopt.objectives.channel import Channel
 
 
@@ -79,6 +79,18 @@ class Interpolate(Objective):
     def batch(self) -> int:
         """The number of images."""
         return self.count
+
+    @property
+    def additive(self) -> Literal["sum"]:
+        """A weighted sum of means over places."""
+        return "sum"
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return each item's weighted sum of what this layer's channels add."""
+        weights = [n / (self.count - 1) for n in range(self.count)]
+        nothing = activation.new_zeros(self.count)
+        first, second = (end.part(layer, activation, block) if end.layer == layer else nothing for end in self.ends)
+        return torch.stack([(1 - w) * first[n] + w * second[n] for n, w in enumerate(weights)])
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's weighted sum."""

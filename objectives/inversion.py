@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import Activations, ImageReferenceObjective, ReferenceImage
+from dreamopt.objective import Activations, Block, ImageReferenceObjective, ReferenceImage
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,16 @@ class Inversion(ImageReferenceObjective):
         if not activation.any():
             raise ObjectiveError(f"image {image} leaves layer '{layer}' at zero everywhere, so that there is nothing to match")
         return activation
+
+    @property
+    def additive(self) -> Literal["sum"]:
+        """A sum over places: what it is divided by is the image's alone."""
+        return "sum"
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return minus the distance of a block to the image's, as part of the whole."""
+        goal = self.reference(activation)[self.layers.index(layer)]
+        return -_square(activation - block.of(goal)) / _square(goal)
 
     def value(self, activations: Activations) -> Tensor:
         """Return minus each item's distance."""

@@ -69,6 +69,11 @@ class LogProbability(UnitObjective):
         """A rule where only the class's own part is kept."""
         return "rule" if self.own_logit_only else "derivative"
 
+    @property
+    def additive(self) -> Literal["mean"]:
+        """A mean over places."""
+        return "mean"
+
     def value(self, activations: Activations) -> Tensor:
         """Return each item's log-probability."""
         a = activations[self.layer]

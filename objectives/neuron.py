@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from dreamopt.errors import ObjectiveError, TargetError
 from dreamopt.objective import (
     ANY,
     Activations,
+    Block,
     Layers,
     Unit,
     UnitObjective,
@@ -130,6 +131,20 @@ class Neuron(UnitObjective):
         if len(shape) == 1:
             return pick(a, unit)
         return pick_place(pick(a, unit), checked_place(self.layer, shape, self._where))
+
+    @property
+    def additive(self) -> Literal["sum"] | None:
+        """One place's value, on maps."""
+        return "sum" if self.y is not None else None
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return each item's neuron where it lies in the block, else 0."""
+        unit, values = self.checked_unit(tuple(activation.shape[1:])), []
+        where = checked_place(layer, (activation.shape[1], *block.whole), self._where)
+        for i in range(activation.shape[0]):
+            at = block.place(*(position for value in where if (position := per_item(value, i)) is not None))
+            values.append(activation.new_zeros(()) if at is None else activation[i, per_item(unit, i)][at])
+        return torch.stack(values)
 
     def is_argmax(self, activations: Activations) -> Tensor:
         """Whether the channel is the highest at its place."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError, TargetError
-from dreamopt.objective import Activations, Layers, Unit, UnitObjective, highest, per_item, require_choice, target_string
+from dreamopt.objective import Activations, Block, Layers, Unit, UnitObjective, highest, per_item, require_choice, target_string
 from dreamopt.objectives.neuron import checked_place
 
 Pairs = tuple[tuple[int, ...], ...]
@@ -85,6 +85,21 @@ class Places(UnitObjective):
         """Return item ``index``'s unit and places."""
         unit: Unit = self.unit[index] if isinstance(self.unit, tuple) else self.unit
         return dataclasses.replace(self, unit=unit, places=self._list(index))
+
+    @property
+    def additive(self) -> Literal["sum"] | None:
+        """A sum of places' values, on maps."""
+        return "sum" if all(len(place) == 2 for places in self._lists for place in places) else None
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return what each item's places in the block add."""
+        unit, values = self.checked_unit(tuple(activation.shape[1:])), []
+        for i in range(activation.shape[0]):
+            places = self._list(i)
+            inside = [at for row, column in places if (at := block.place(row, column)) is not None]
+            total = sum((activation[i, per_item(unit, i)][at] for at in inside), activation.new_zeros(()))
+            values.append(total / len(places) if self.reduce == "mean" else total)
+        return torch.stack(values)
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's mean or sum over its places."""

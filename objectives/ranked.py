@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ from dreamopt.objectives.energy import energy
 
 MODES = ("strong", "weak", "avg", "ignore")
 CAPTURES = ("once", "octave", "step")
-# An image of which channels are ranked once is looked at no larger than this.
+# An image by which channels are ranked is looked at no larger than this: its whole map is kept.
 _LONGEST = 2048
 _MOST_DIGITS = 16
 
@@ -52,8 +52,8 @@ class Ranked(Objective):
         The channels of the highest means; of the lowest, those that the image does not drive anywhere (zero at all places, and so
         without a gradient) after all others; those in the middle of the order; or all but the strongest.
     capture : {"once", "octave", "step"}
-        When they are chosen: once, by the image at its own size (at most 2048 pixels long); by the image at each octave's size; or at
-        each step, by the dream as it then is.
+        When they are chosen: once, by the image at its own size; by the image at each octave's size; or at each step, by the dream as it
+        then is. Images are looked at no larger than 2048 pixels long.
     image : str or array, optional
         The image that is looked at, a file's path or an array (H, W, 3), RGB, 0 to 255. By default the one that is dreamed into; without
         one, the dream as it is at each step.
@@ -99,6 +99,11 @@ class Ranked(Objective):
         """The one layer."""
         return (self.layer,)
 
+    @property
+    def additive(self) -> Literal["sum"] | None:
+        """A sum over places, once the channels are chosen."""
+        return None if self.bound is None else "sum"
+
     def number(self, channels: int) -> int:
         """Return how many channels of a layer's are ranked highest, lowest or in the middle, or left out.
 
@@ -138,7 +143,8 @@ class Ranked(Objective):
         bound.number(channels)
         if self.image is None:
             return bound
-        longest = _LONGEST if self.capture == "once" else None
+        is_large = size is not None and max(size) > _LONGEST
+        longest = _LONGEST if self.capture == "once" or is_large else None
         activation = network.activations_of(self.image, (layer,), size, longest=longest)[layer]
         return dataclasses.replace(bound, bound=BoundTensors([bound.chosen(activation)]))
 

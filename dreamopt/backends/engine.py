@@ -51,7 +51,7 @@ class EngineBackend:
         self._feeds = Feeds(net.definition, optimized, feed)
         self.input_name = self._feeds.optimized
         self.input_shape: Shape = self._feeds.shape[1:]
-        self._programs: dict[tuple[str, ...], Program] = {}
+        self._programs: dict[tuple[tuple[str, ...], str | None], Program] = {}
         self._fed: dict[tuple[str, int, Shape, torch.device], Tensor] = {}
         self.not_computed = list(net.definition.not_computed)
         self.changes = [*net.definition.changes, *self._feeds.changes, *self._feeds.notes]
@@ -111,10 +111,10 @@ class EngineBackend:
         """Where the engine computes."""
         return self.net.device
 
-    def _program(self, layers: Sequence[str]) -> Program:
-        key = tuple(layers)
+    def _program(self, layers: Sequence[str], start: str | None = None) -> Program:
+        key = (tuple(layers), start)
         if key not in self._programs:
-            self._programs[key] = self.net.program(key)
+            self._programs[key] = self.net.program(layers, () if start is None else (start,))
         return self._programs[key]
 
     def activations(
@@ -130,6 +130,10 @@ class EngineBackend:
         program = self._program(layers)
         inputs = {self.input_name: x} | {name: self._fed_tensor(name, x) for name in program.inputs if name != self.input_name}
         return program(inputs, {} if between_layers else None, rule, acted)
+
+    def activations_from(self, start: str, x: Tensor, layers: Sequence[str], *, rule: BackwardRule | None = None) -> dict[str, Tensor]:
+        """Return the named values, which depend on the value ``start`` alone, where that is ``x`` (N, ...)."""
+        return self._program(layers, start)({start: x}, None, rule)
 
     def _fed_tensor(self, name: str, x: Tensor) -> Tensor:
         """Return what an input is fed in a pass of ``x``; the last few passes' are remembered."""
@@ -151,6 +155,15 @@ class EngineBackend:
         """Return the bytes that a sample of this shape keeps for the backward pass, at the least."""
         program = self._program(layers)
         return program.memory(self._input_shapes(program, item))
+
+    def kept(self, start: str | None, layers: Sequence[str], item: Shape) -> int:
+        """Return the bytes that wait for the backward pass once a sample of this shape has gone forward, from ``start`` or the input."""
+        program = self._program(layers, start)
+        return program.kept(self._input_shapes(program, item) if start is None else {start: (1, *item)})
+
+    def memory_from(self, start: str, layers: Sequence[str], item: Shape) -> int:
+        """Return what `memory` does for a pass that begins at the value ``start``, of that shape."""
+        return self._program(layers, start).memory({start: (1, *item)})
 
     def _input_shapes(self, program: Program, item: Shape) -> dict[str, Shape]:
         """Return the shapes of a program's inputs in a pass of one sample."""

@@ -84,10 +84,21 @@ class FunctionBackend:
         acted: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Return the named values; stops at the last one asked for."""
+        return self._run(self.input_name, x, layers, rule, acted)
+
+    def activations_from(self, start: str, x: Tensor, layers: Sequence[str], *, rule: BackwardRule | None = None) -> dict[str, Tensor]:
+        """Return the named values where the value ``start`` is ``x`` (N, ...)."""
+        return self._run(start, x, layers, rule, None)
+
+    def _run(
+        self, start: str, x: Tensor, layers: Sequence[str], rule: BackwardRule | None, acted: dict[str, Tensor] | None
+    ) -> dict[str, Tensor]:
         left = set(layers)
-        found = {self.input_name: x} if self.input_name in left else {}
-        left.discard(self.input_name)
-        for name, function in self._functions.items():
+        found = {start: x} if start in left else {}
+        left.discard(start)
+        names = [self.input_name, *self._functions]
+        for name in names[names.index(start) + 1 :]:
+            function = self._functions[name]
             if not left:
                 break
             if rule is not None and rule.applies_to(self._traits[name]):

@@ -12,13 +12,14 @@ from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
 from dreamopt.version import __version__
 
 COMMANDS = {
-    "demo": "Render the embedded net's filters and classes, offline.",
+    "demo": "Render the embedded net's filters and classes, and dream, offline.",
     "dream": "Strengthen in an image what a net's layers see in it.",
     "inspect": "Show a net's layers, shapes, parameters and input.",
     "models": "List public Caffe models and fetch them.",
     "presets": "List the published recipes that render knows.",
     "render": "Make the images that filters, neurons and classes respond to most.",
     "replay": "Make an image again from its metadata.",
+    "zoom": "Zoom into an image without an end, dreaming.",
 }
 
 

@@ -1,4 +1,4 @@
-"""``dreamopt demo``: the embedded net's filters and classes, offline."""
+"""``dreamopt demo``: the embedded net's filters and classes, a dream and a zoom of it, offline."""
 
 from dataclasses import replace
 
@@ -13,24 +13,30 @@ import click
 @click.option("--batch-size", default=16, show_default=True, help="Images made together.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(out: str, steps: int, size: int, filters: int, batch_size: int, quiet: bool) -> None:
-    """Render what the embedded net's filters and classes like: two contact sheets in a few minutes, without a download.
+    """Render what the embedded net's filters and classes like, and let it dream: two contact sheets, an image and a film, offline.
 
-    The sheets' paths go to stdout. Ctrl-C writes what is there and exits with 130.
+    It takes a few minutes. The paths go to stdout. Ctrl-C writes what is there and exits with 130.
     """
     from dreamopt.cli.echo import echo_path
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.network import load_net
     from dreamopt.recipes.demo import SETTINGS, choose, demo
+    from dreamopt.recipes.demo_dreams import demo_dreams, plan_demo_dreams
 
     network = load_net()
     what = choose(network, filters)
     settings = replace(SETTINGS, steps=steps, size=size, batch_size=batch_size)
     count = sum(len(what.targets(network, layer, settings)) for layer in what.layers) + network.shape_of(what.classes)[0]
-    with interruptible() as stop, rendering(quiet, count, settings.steps) as report:
-        paths = demo(network, out, settings, what=what, callbacks=[report], stop=stop)
+    plans = plan_demo_dreams(network, what.layers[-1])
+    with interruptible() as stop:
+        with rendering(quiet, count, settings.steps) as report:
+            paths = demo(network, out, settings, what=what, callbacks=[report], stop=stop)
+        if not stop():
+            with rendering(quiet, 1, plans[0].total_steps + plans[1].count * plans[1].dream.total_steps) as report:
+                paths += demo_dreams(network, plans, out, callbacks=[report], stop=stop)
         stopped = stop()
     for path in paths:
         echo_path(path)
     if stopped:
-        click.echo("dreamopt: interrupted; the sheets hold what was made so far.", err=True)
+        click.echo("dreamopt: interrupted; what was made so far is there.", err=True)
         click.get_current_context().exit(130)

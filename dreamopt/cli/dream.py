@@ -2,14 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dreamopt.cli.echo import echo
-from dreamopt.cli.job import job_options, print_job, run_job
+from dreamopt.cli.film import KEYS as FILM_KEYS
+from dreamopt.cli.film import dream_into_film, film_options, refuse_film_options
+from dreamopt.cli.job import job_options, network_title, print_job, print_paths, run_job
 from dreamopt.cli.net import NET_KEYS, net_options, open_network, whole_number
 from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
+from dreamopt.errors import UsageError
+
+if TYPE_CHECKING:
+    from dreamopt.recipes import Rendered
 
 
 def _rank(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
@@ -52,7 +58,7 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("dream")
-@click.argument("image", metavar="IMAGE")
+@click.argument("images", metavar="IMAGE...|FILM|FOLDER", nargs=-1, required=True)
 @click.option("--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]")
 @click.option(
     "-t",
@@ -63,27 +69,35 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).  "
     "[default: a layer that is chosen from the net's structure]",
 )
+@click.option(
+    "--explore",
+    is_flag=True,
+    help="Instead, a contact sheet of small dreams of every layer, or with -t LAYER of every channel of it, with the seconds each took.",
+)
 @aim_options
 @click.option(
     "-o",
     "--out",
-    default="dream.png",
-    show_default=True,
-    metavar="FILE",
-    help="The dream, .png or .tif, at the depth of the image, with its opacity and its colour profile.",
+    metavar="FILE|FILM|FOLDER",
+    help="The dream: of an image .png or .tif, at its depth, with its opacity and its colour profile; of a film .mp4, .mov, .mkv, .webm, "
+    ".gif or a folder of frames; of several images a folder.  [default: dream.png, of films dream.mp4, of several images dreams]",
 )
 @settings_options
+@film_options
 @job_options
 @net_options
 def command(
-    image: str,
+    images: tuple[str, ...],
     net: str | None,
     targets: tuple[str, ...],
-    out: str,
+    explore: bool,
+    out: str | None,
     quiet: bool,
     as_json: bool,
     every: int | None,
     resume: bool,
+    memory: int | None,
+    preview: str | None,
     preset: str | None,
     guide: str | None,
     guide_mode: str,
@@ -93,27 +107,78 @@ def command(
     rank_capture: str,
     **options: Any,
 ) -> None:
-    """Dream into an image: strengthen in it what layers of a net see there.
+    """Dream into images, a film or a folder of frames: strengthen in them what layers of a net see there.
 
     The settings are those of the preset deepdream2015 (4 octaves, each 1.4 times the one before, of 10 steps of 1.5 grey levels with a
     jitter of 32 pixels); options change them. The image keeps its size unless --size says another. The file says in its metadata how it
     was made, with the command that makes it again. Ctrl-C writes the dream as far as it is and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
+
+    Several images are dreamed one after the other, each into a file of its name in the folder OUT.
+
+    A film's frames are dreamed one after the other; each that is finished is a PNG in the folder OUT.frames until the film is written, with
+    the times and the sound of its source. Ctrl-C or a crash lose the frame under way.
     """
+    from dreamopt.film.sources import is_film
     from dreamopt.network.choice import described_layer
     from dreamopt.recipes.aim import Aim
     from dreamopt.recipes.dream import PRESET, plan_dream
-    from dreamopt.recipes.output import check_output
+    from dreamopt.recipes.output import check_output, images_in_folder, is_kept
 
-    check_output(out)
     aim = Aim(guide, guide_mode, guide_size, rank, rank_mode, rank_capture)
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
+    film = {key: options.pop(key) for key in FILM_KEYS}
+    image, several = images[0], len(images) > 1
+    frames = not several and is_film(image, out)
+    if out is None:
+        out = "dreams" if several else "dream.mp4" if frames else "dream.png"
+    outs = images_in_folder(images, out) if several else [out]
+    for one in images if several else ():
+        if is_film(one, None):
+            raise UsageError(f"'{one}' is a film, or a folder of frames: dream into it alone")
+    if not frames:
+        for path in outs:
+            check_output(path)
+        refuse_film_options(film, image)
+    if explore:
+        from dreamopt.recipes.explore import EXPLORE, plan_explore, sheet_of
+
+        if several:
+            raise UsageError(f"--explore makes one sheet of one image, not of {len(images)}")
+        if aim != Aim():
+            raise UsageError("--explore shows layers, or channels of a layer: give no --guide and no --rank with it")
+        if frames:
+            raise UsageError(f"--explore makes one sheet of an image, not of a film ({image}); give it a frame of the film")
+        options |= {name: value for name, value in EXPLORE.items() if options.get(name) is None}
     settings = chosen_settings(PRESET if preset is None else preset, **options)
+    if frames:
+        if preview is not None:
+            raise UsageError(f"--preview is of an image; the finished frames of a film are files already, in {out}.frames")
+        dream_into_film(
+            image, net, targets, out, settings, aim, film, net_settings, quiet=quiet, as_json=as_json, resume=resume, memory=memory
+        )
+        return
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    plan = plan_dream(network, image, targets or None, settings, aim)
-    if not targets and not quiet:
-        echo(f"dreaming into {described_layer(network, plan.samples[0].objective.layers[0])}; -t names another layer", err=True)
-    again = reproduce_command(plan, net, repeat, out)
-    plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
-    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume)
-    print_job(plan, rendered, sheet, as_json, resumable=every != 0 or resume)
+    rendered: list[Rendered] = []
+    count, written = 0, None
+    for image, path in zip(images, outs, strict=True):
+        if explore:
+            plan = plan_explore(network, image, targets or None, settings)
+        else:
+            plan = plan_dream(network, image, targets or None, settings, aim)
+            if not targets and not quiet:
+                described = described_layer(network, plan.samples[0].objective.layers[0])
+                echo(f"dreaming into {described}; -t names another layer, --explore shows them all", err=True)
+        again = reproduce_command(plan, net, repeat, path, targets if explore else None)
+        plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
+        sheet = (lambda made, plan=plan: sheet_of(plan, made, network_title(source))) if explore else None
+        goes_on = resume and (not several or is_kept(path))
+        made, written = run_job(
+            plan, network, path, quiet=quiet, every=every, resume=goes_on, memory=memory, preview=preview, sheet=sheet, timed=explore
+        )
+        rendered, count = rendered + made, count + len(plan.samples)
+        if several and not as_json:
+            print_paths(made)
+        if made[0].interrupted:
+            break
+    print_job(max(count, len(images)), rendered, written, as_json, resumable=every != 0 or resume, printed=several)

@@ -1,5 +1,6 @@
 """Running a plan from the command line: its progress, its files, and what is printed of them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,16 @@ from dreamopt.cli.echo import echo, echo_json, echo_path
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dreamopt.image.files import RGBImage
     from dreamopt.network import Network
-    from dreamopt.optimize import Progress
     from dreamopt.recipes import Plan, Rendered
+
+
+def _memory(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    from dreamopt.parts.memory import parse_bytes
+
+    return None if text is None else parse_bytes(text, "--memory")
+
 
 JOB_OPTIONS = (
     click.option(
@@ -23,6 +31,13 @@ JOB_OPTIONS = (
         help="Write a checkpoint every N steps; 0: never.  [default: every 30 s]",
     ),
     click.option("--resume", is_flag=True, help="Resume an interrupted job, with the same options."),
+    click.option(
+        "--memory",
+        callback=_memory,
+        metavar="SIZE",
+        help="The most that the program may take, as 1.2GB: larger images are computed in tiles.  [default: what is free]",
+    ),
+    click.option("--preview", metavar="FILE.png", help="Show the image as it grows: written every few seconds."),
     click.option("-q", "--quiet", is_flag=True, help="No progress and no notes."),
     click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths."),
 )
@@ -44,44 +59,71 @@ def run_job(
     every: int | None,
     resume: bool,
     memory: int | None = None,
-    callbacks: Sequence[Callable[["Progress"], bool | None]] = (),
+    preview: str | None = None,
+    sheet: "Callable[[Sequence[Rendered]], RGBImage] | None" = None,
+    timed: bool = False,
 ) -> tuple[list["Rendered"], "Path | None"]:
     """Run a plan into its files with progress, Ctrl-C and checkpoints; return its images, and the path of the sheet if there is one."""
     from dreamopt.cli.progress import interruptible, rendering
+    from dreamopt.recipes.preview import Preview
     from dreamopt.recipes.render import run_plan
     from dreamopt.recipes.store import FolderStore
 
+    shown = [] if preview is None else [Preview(preview, network, plan.settings.channels)]
+    sizes = [(stage.steps, float(math.prod(stage.size))) for stage in plan.stages]
     # With --resume, 0 is no reason to lose what is under way.
     seconds = 30.0 if (every != 0 or resume) and not every else None
+    title = network_title(plan.provenance["source"])
     with (
-        FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=network_title(plan.provenance["source"])) as store,
+        FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=title, sheet=sheet) as store,
         interruptible() as stop,
-        rendering(quiet, len(plan.samples), plan.total_steps) as report,
+        rendering(quiet, len(plan.samples), plan.total_steps, sizes) as report,
     ):
-        rendered = run_plan(plan, network, store=store, callbacks=[report, *callbacks], stop=stop, memory=memory)
+        rendered = run_plan(plan, network, store=store, callbacks=[report, *shown], stop=stop, memory=memory, tile=report.tile, timed=timed)
         if not rendered:
             raise KeyboardInterrupt
         return rendered, store.finish(rendered)
 
 
-def print_job(plan: "Plan", rendered: Sequence["Rendered"], sheet: "Path | None", as_json: bool, resumable: bool) -> None:
-    """Print a job's files, or its results as JSON, and what is to be said of them; exit with 130 where it was interrupted."""
+def print_paths(rendered: Sequence["Rendered"], sheet: "Path | None" = None) -> None:
+    """Print the paths of images, and of their sheet."""
+    for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
+        echo_path(path)
+
+
+def print_job(
+    count: int, rendered: Sequence["Rendered"], sheet: "Path | None", as_json: bool, resumable: bool, printed: bool = False
+) -> None:
+    """Print a job's files, or its results as JSON, and what is to be said of them; exit with 130 where it was interrupted.
+
+    Parameters
+    ----------
+    count : int
+        How many images were asked for.
+    rendered, sheet
+        What was made.
+    as_json : bool
+        Whether JSON is printed.
+    resumable : bool
+        Whether an interrupted job can be resumed.
+    printed : bool
+        Whether the paths have been printed.
+    """
     if as_json:
         results = [_json(one) for one in rendered]
         echo_json({"pictures": results, "sheet": None if sheet is None else str(sheet)})
-    else:
-        for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
-            echo_path(path)
+    elif not printed:
+        print_paths(rendered, sheet)
     for one in rendered:
         if one.dead is not None:
             echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
         for what in ("stopped", "setback"):
             if one.metadata.get(what):
                 echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
-    interrupted = any(one.interrupted for one in rendered) or len(rendered) < len(plan.samples)
+    interrupted = any(one.interrupted for one in rendered) or len(rendered) < count
     if interrupted:
         more = " --resume goes on." if resumable else ""
-        echo(f"dreamopt: interrupted; {len(rendered)} of {len(plan.samples)} images written, the best so far.{more}", err=True)
+        echo(f"dreamopt: interrupted; {len(rendered)} of {count} images written, the best so far.{more}", err=True)
         click.get_current_context().exit(130)
 
 

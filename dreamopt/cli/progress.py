@@ -1,10 +1,11 @@
 """Progress of a render on stderr, and the graceful interrupt: Ctrl-C stops after the current step."""
 
 import contextlib
+import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -43,56 +44,205 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, previous)
 
 
+class Work:
+    """How much of a job is done: steps, and what they cost.
+
+    A step costs what its image has of pixels, so that the time left is right for octaves, of which the last takes half of all.
+
+    Parameters
+    ----------
+    samples : int
+        Images.
+    steps : int
+        Of each.
+    stages : sequence of (int, float), optional
+        Steps of each run of an image, and its pixels in it; by default all steps cost the same.
+    """
+
+    def __init__(self, samples: int, steps: int, stages: Sequence[tuple[int, float]] | None = None) -> None:
+        self.by_pixels = stages is not None
+        self.stages = [(steps, 1.0)] if stages is None else stages
+        self.steps = samples * steps
+        self.total = samples * sum(steps * cost for steps, cost in self.stages)
+        self.done = 0
+        self.cost = 0.0
+        self._start = (time.monotonic(), 0, 0.0)
+        self._begun = False
+        self._last: tuple[object, int] = (None, 0)
+
+    def add(self, run: "RunProgress") -> None:
+        """Count a step, or those of a search; a run that was resumed brings those that were made before."""
+        same = self._last[0] is run.problem
+        made = (run.step + 1 - (self._last[1] if same else 0)) * run.problem.n
+        self._last = (run.problem, run.step + 1)
+        cost = float(math.prod(run.problem.size)) if self.by_pixels and run.problem.size is not None else 1.0
+        if not self._begun and made > run.problem.n:  # a run that was resumed: what was made before took none of this time
+            self._start = (self._start[0], made - run.problem.n, (made - run.problem.n) * cost)
+        self._begun = True
+        self.done += made
+        self.cost += made * cost
+
+    def speed(self) -> float:
+        """Return steps per second."""
+        return (self.done - self._start[1]) / max(time.monotonic() - self._start[0], 1e-9)
+
+    def left(self) -> float:
+        """Return the seconds that are left."""
+        return max(0.0, self.total - self.cost) * (time.monotonic() - self._start[0]) / max(self.cost - self._start[2], 1e-9)
+
+    def part_of_step(self, done: int, count: int) -> float:
+        """Return the cost that is done, where so many tiles of the step under way are."""
+        at = 0.0
+        for steps, cost in self.stages:
+            if self.cost < at + steps * cost:
+                return self.cost + cost * done / count
+            at += steps * cost
+        return self.cost
+
+
+class Report:
+    """What is called after each step, and after each tile of a step that is computed in tiles."""
+
+    def __call__(self, run: "RunProgress") -> None:
+        """Count a step."""
+
+    def tile(self, done: int, count: int) -> None:
+        """Show how many tiles of a step are done."""
+
+
 @contextlib.contextmanager
-def rendering(quiet: bool, targets: int, steps: int) -> Iterator[Callable[["RunProgress"], None]]:
+def rendering(quiet: bool, targets: int, steps: int, stages: Sequence[tuple[int, float]] | None = None) -> Iterator[Report]:
     """Show images' steps done, the mean value, steps per second and time left; yield the callback that reports.
 
     One step of one image counts as one, so that batches of different sizes move the bar evenly.
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether nothing is shown.
+    targets, steps : int
+        Images, and the steps of each.
+    stages : sequence of (int, float), optional
+        Steps of each of an image's runs, and how many pixels it has in it; by default all are alike.
     """
     if quiet:
-        yield lambda run: None
+        yield Report()
         return
+    work = Work(targets, steps, stages)
     if not sys.stderr.isatty():
-        yield _Lines(targets * steps)
+        yield _Lines(work)
         return
     columns = (
         TextColumn("{task.fields[what]}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[steps]}", markup=False),
         TextColumn("value {task.fields[value]}", markup=False),
-        TextColumn("{task.fields[speed]} steps/s", markup=False),
+        TextColumn("{task.fields[speed]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
+    )
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        yield _Bar(work, bar, "image" if targets == 1 else f"{targets} images")
+
+
+@contextlib.contextmanager
+def filming(quiet: bool, frames: int) -> Iterator[Callable[[], None]]:
+    """Show a film's finished frames, seconds a frame and time left; yield the function that counts one more."""
+    if quiet:
+        yield lambda: None
+        return
+    started, done = time.monotonic(), 0
+    if not sys.stderr.isatty():
+        reported = started - EVERY + SOON
+
+        def line() -> None:
+            nonlocal done, reported
+            done, now = done + 1, time.monotonic()
+            if now - reported < EVERY and done < frames:
+                return
+            reported = now
+            each = (now - started) / done
+            click.echo(f"{done}/{frames} frames, {each:.3g} s a frame, {max(frames - done, 0) * each:.0f} s left", err=True)
+
+        yield line
+        return
+    columns = (
+        TextColumn("frames"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]} s a frame", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console(stderr=True)) as bar:
-        what = "image" if targets == 1 else f"{targets} images"
-        task = bar.add_task("", total=targets * steps, what=what, value="", speed="")
-        done, started = 0, time.monotonic()
+        task = bar.add_task("", total=frames, speed="")
 
-        def report(run: "RunProgress") -> None:
+        def count() -> None:
             nonlocal done
-            done += run.problem.n
-            speed = (done / run.problem.n) / max(time.monotonic() - started, 1e-9)
-            bar.update(task, completed=done, value=f"{run.values.mean():.4g}", speed=f"{speed:.1f}")
+            done += 1
+            bar.update(task, completed=done, speed=f"{(time.monotonic() - started) / done:.3g}")
 
-        yield report
+        yield count
 
 
-class _Lines:
-    """Progress as a line now and then, for logs."""
+class _Bar(Report):
+    """Progress on a terminal."""
 
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.started = time.monotonic()
-        self.reported = self.started - EVERY + SOON
+    def __init__(self, work: Work, bar: Progress, what: str) -> None:
+        self.work, self.bar = work, bar
+        self.task = bar.add_task("", total=work.total, what=what, steps=f"0/{work.steps}", value="", speed="", left="")
 
     def __call__(self, run: "RunProgress") -> None:
-        self.done += run.problem.n
+        """Move the bar by a step."""
+        self.work.add(run)
+        self.bar.update(
+            self.task,
+            completed=self.work.cost,
+            steps=f"{self.work.done}/{self.work.steps}",
+            value=f"{run.values.mean():.4g}",
+            speed=f"{self.work.speed():.3g} steps/s",
+            left=f"{_clock(self.work.left())} left",
+        )
+
+    def tile(self, done: int, count: int) -> None:
+        """Move the bar by a part of a step."""
+        steps = f"{self.work.done}/{self.work.steps}" + (f", tile {done}/{count}" if done < count else "")
+        self.bar.update(self.task, completed=self.work.part_of_step(done, count), steps=steps)
+
+
+class _Lines(Report):
+    """Progress as a line now and then, for logs."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.reported = time.monotonic() - EVERY + SOON
+
+    def __call__(self, run: "RunProgress") -> None:
+        """Print a line, if it is time."""
+        self.work.add(run)
         now = time.monotonic()
-        if now - self.reported < EVERY and self.done < self.total:
+        if now - self.reported < EVERY and self.work.done < self.work.steps:
             return
         self.reported = now
-        rate = self.done / max(now - self.started, 1e-9)
-        left = (self.total - self.done) / rate
-        value = run.values.mean()
-        click.echo(f"{self.done}/{self.total} steps, value {value:.4g}, {rate:.1f} steps/s, {left:.0f} s left", err=True)
+        pace = f"{self.work.speed():.3g} steps/s, {_clock(self.work.left())} left"
+        click.echo(f"{self.work.done}/{self.work.steps} steps, value {run.values.mean():.4g}, {pace}", err=True)
+
+    def tile(self, done: int, count: int) -> None:
+        """Print a line of a step that takes long."""
+        now = time.monotonic()
+        if now - self.reported >= EVERY and done < count:
+            self.reported = now
+            click.echo(f"{self.work.done}/{self.work.steps} steps, tile {done}/{count} of the next", err=True)
+
+
+def _clock(seconds: float) -> str:
+    """Return a time as people read it.
+
+    >>> _clock(8.4), _clock(75), _clock(7384)
+    ('8 s', '1:15', '2:03:04')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -35,18 +35,29 @@ def _strength(_: click.Context, __: click.Parameter, text: str | None) -> float 
         return text
 
 
-def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str) -> str:
-    """Return the command that makes a plan's images again: every setting said, no default left to a later version."""
+def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str, explored: Sequence[str] | None = None) -> str:
+    """Return the command that makes a plan's images again: every setting said, no default left to a later version.
+
+    Of an exploration, ``explored`` are the targets as they were given.
+    """
     described = plan.describe()["settings"]
     image = [_as_argument(described.pop("init"))] if plan.recipe == "dream" else []
     words = ["dreamopt", plan.recipe, *image, "--net", net or "tiny", *option_words(repeat)]
-    targets, variants = _targets(plan)
+    targets, variants = _targets(plan) if explored is None else (list(explored), 1)
+    words += [] if explored is None else ["--explore"]
     for target in targets:
         words += ["--target", target]
     if variants > 1:
         words += ["--variants", str(variants)]
-    height, width = described.pop("size")
-    words += ["--size", f"{width}x{height}", "--jitter", "0", "--blur", "0"]
+    return shlex.join([*words, *settings_words(described), "-o", out])
+
+
+def settings_words(described: dict[str, Any]) -> list[str]:
+    """Return settings, as `Settings.describe` describes them, as the words that say them."""
+    words, size = [], described.pop("size")
+    if size is not None:
+        words += ["--size", f"{size[1]}x{size[0]}" if isinstance(size, list) else str(size)]
+    words += ["--jitter", "0", "--blur", "0"]
     del described["default_size"]
     stages, init_noise = described.pop("stages"), described.pop("init_noise")
     for name, option in (("regularizers", "--regularizer"), ("transforms", "--transform")):
@@ -56,7 +67,7 @@ def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], 
         words += [] if texts else ["--set", f"{name}=[]"]
     words += ["--set", f"stages={json.dumps(stages)}"] if stages else []
     words += ["--set", f"init_noise={init_noise}"] if init_noise else []
-    return shlex.join([*words, *option_words(described), "-o", out])
+    return [*words, *option_words(described)]
 
 
 def _as_argument(path: str) -> str:
@@ -208,6 +219,8 @@ def command(
     variants: int,
     every: int | None,
     resume: bool,
+    memory: int | None,
+    preview: str | None,
     **options: Any,
 ) -> None:
     """Make the images that filters, neurons and classes of a net like.
@@ -227,5 +240,5 @@ def command(
     plan = plan_render(network, targets, settings, variants=variants)
     command = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
-    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume)
-    print_job(plan, rendered, sheet, as_json, resumable=every != 0 or resume)
+    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, memory=memory, preview=preview)
+    print_job(len(plan.samples), rendered, sheet, as_json, resumable=every != 0 or resume)

@@ -133,6 +133,14 @@ class BackwardRule:
     examples: ClassVar[tuple[str, ...]] = ()
     """Strings of the rule with parameters that tests run."""
 
+    @property
+    def additive(self) -> bool:
+        """Whether it is linear in the gradient from above, and looks at each place's surroundings alone, not at a whole map.
+
+        Then it works in tiles too, whose gradients are added up.
+        """
+        return False
+
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether the rule stands in for this layer's backward pass."""
         raise AssertionError(f"{type(self).__name__} does not say what it applies to")

@@ -444,20 +444,22 @@ class Net:
             lent.setdefault((id(blob._data), blob.shape), blob._data.as_parameter(blob.shape))
         return {node.layer.name: [lent[id(b._data), b.shape] for b in node.weights] for node in self.nodes if node.weights}
 
-    def program(self, wanted: Sequence[str]) -> Program:
+    def program(self, wanted: Sequence[str], given: Sequence[str] = ()) -> Program:
         """Return the fast, differentiable function from the inputs to the values of some layers.
 
         Parameters
         ----------
         wanted : sequence of str
             Names of layers (what that layer wrote) or of blobs (their last value).
+        given : sequence of str
+            Names of values that the function takes in the place of what makes them.
 
         Raises
         ------
         TargetError
             For a name that the net does not have.
         """
-        return Program(self.nodes, wanted, self.device)
+        return Program(self.nodes, wanted, self.device, given)
 
 
 def _pass_of(which: str, node: Node) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dreamopt.film.consistency import Motion
 from dreamopt.film.cuts import same_shot
-from dreamopt.film.flow import warp
+from dreamopt.film.flow import MOST_PIXELS, warp
 from dreamopt.film.temporal import Begin, Moment
 from dreamopt.image.modes import RGBImage
 from dreamopt.parts.checks import Range, check_number
@@ -18,7 +20,7 @@ from dreamopt.parts.checks import Range, check_number
 BACK = (1, 2, 4)
 """The frames that are carried from, how many before; what is hidden in one may be seen in another."""
 _LEAST = 0.5  # of the carried difference: a single step a frame cannot be made less, and twice the strength is still bounded
-_WHOLE = 0.75  # of the frame must be carried for the smallest number of steps
+_WHOLE = 0.9  # of the frame must be carried for the smallest number of steps; a moving object hides a few hundredths
 
 
 @dataclass(frozen=True)
@@ -65,28 +67,30 @@ class Carried:
 
     def start(self, moment: Moment) -> Begin:
         """Return the frame with the carried difference, and the share of the steps."""
-        carried, coverage = self.difference(moment) if self.share else (None, 0.0)
+        carried, coverage = self.difference(moment) if self.share and moment.blend < 1 else (None, 0.0)
         if carried is None:
             return Begin(moment.frame)
         made = max(1, round((1 - self.share * min(1.0, coverage / _WHOLE)) * moment.steps))
         kept = max(min(_LEAST, self.share), 1 - made / moment.steps)
-        image = np.clip(np.rint(moment.frame + kept * carried), 0, 255).astype(np.uint8)
+        # A blended dream holds only a part of what was dreamed, and will be blended again.
+        image = np.clip(np.rint(moment.frame + kept / (1 - moment.blend) * carried), 0, 255).astype(np.uint8)
         return Begin(image, made / moment.steps)
 
     def difference(self, moment: Moment) -> tuple[NDArray[np.float32] | None, float]:
         """Return what is carried, (H, W, 3), in grey levels, before α; None where there is nothing. With it the mean of the weights."""
+        earlier = [before for back in BACK if (before := moment.before(back)) is not None and same_shot(moment.frame, before[0])]
         total: NDArray[np.float32] | None = None
         nearer, covered = np.zeros((2, *moment.frame.shape[:2]), dtype=np.float32)
-        for back in BACK:
-            before = moment.before(back)
-            if before is None or not same_shot(moment.frame, before[0]):
-                continue
-            motion = Motion.between(moment.frame, before[0])
-            weight = np.maximum(motion.reliable - nearer, 0)
-            moved = weight[..., None] * warp(before[1].astype(np.float32) - before[0], motion.flow, cubic=True)
-            total = moved if total is None else total + moved
-            nearer += motion.reliable
-            covered += weight
+        # One flow keeps one core busy; large frames take turns, for their memory.
+        workers = min(len(BACK), torch.get_num_threads()) if nearer.size <= MOST_PIXELS else 1
+        with ThreadPoolExecutor(workers) as pool:
+            motions = pool.map(lambda before: Motion.between(moment.frame, before[0]), earlier)
+            for (frame, dream), motion in zip(earlier, motions, strict=True):
+                weight = np.maximum(motion.reliable - nearer, 0)
+                moved = weight[..., None] * warp(dream.astype(np.float32) - frame, motion.flow, cubic=True)
+                total = moved if total is None else total + moved
+                nearer += motion.reliable
+                covered += weight
         return total, float(covered.mean(dtype=np.float64))
 
     def finish(self, moment: Moment, dream: RGBImage) -> RGBImage:

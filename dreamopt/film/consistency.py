@@ -11,7 +11,7 @@ from scipy import ndimage
 from dreamopt.film.flow import Flow, optical_flow, warp
 from dreamopt.image.modes import RGBImage
 
-_OCCLUDED, _RELIABLE = -255.0, 255.0
+_OCCLUDED, _RELIABLE = np.float32(-255), np.float32(255)
 _SIGMA, _REACH = 0.8, 2  # of the Gaussian, in pixels, and how far it is summed
 
 
@@ -53,18 +53,24 @@ def reliability(flow: Flow, reverse: Flow) -> NDArray[np.float32]:
     array([0.98, 0.75, 0.25, 0.02, 0.  ], dtype=float32)
     """
     height, width = flow.shape[:2]
-    columns = np.arange(width)[None, :] + flow[..., 0]
-    rows = np.arange(height)[:, None] + flow[..., 1]
+    columns = np.arange(width, dtype=np.float32)[None, :] + flow[..., 0]
+    rows = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
     outside = (columns < 0) | (columns > width - 1) | (rows < 0) | (rows > height - 1)
     back = warp(reverse, flow)
-    length = np.square(flow).sum(-1)
-    hidden = np.square(flow + back).sum(-1) >= 0.01 * (length + np.square(back).sum(-1)) + 0.5
+    length = _squares(flow)
+    hidden = _squares(flow + back) >= 0.01 * (length + _squares(back)) + 0.5
     slopes = [ndimage.correlate1d(flow, (-0.5, 0.0, 0.5), axis=axis, mode="nearest") for axis in (0, 1)]
-    rim = sum(np.square(slope).sum(-1) for slope in slopes) > 0.01 * length + 0.002
-    trusted = np.where(outside, 0.0, np.where(hidden, _OCCLUDED, np.where(rim, 0.0, _RELIABLE)))
+    rim = _squares(slopes[0]) + _squares(slopes[1]) > 0.01 * length + 0.002
+    trusted = np.where(outside, np.float32(0), np.where(hidden, _OCCLUDED, np.where(rim, np.float32(0), _RELIABLE)))
     smooth = ndimage.gaussian_filter(trusted, _SIGMA, mode="nearest", radius=_REACH)
-    reliable: NDArray[np.float32] = (np.clip(smooth, 0.0, _RELIABLE) / _RELIABLE).astype(np.float32)
+    reliable: NDArray[np.float32] = np.clip(smooth, 0, _RELIABLE) / _RELIABLE
     return reliable
+
+
+def _squares(vectors: Flow) -> NDArray[np.float32]:
+    """Return the squared lengths, (H, W); numpy's sum over an axis of two is 40 times slower."""
+    squares: NDArray[np.float32] = vectors[..., 0] ** 2 + vectors[..., 1] ** 2
+    return squares
 
 
 @dataclass(frozen=True)

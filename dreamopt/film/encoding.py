@@ -98,6 +98,8 @@ def encoder_options(codec: str, crf: int | None) -> dict[str, str]:
         options["b"] = "0"  # without it the constant rate factor is a bound alone
     if codec == "libx265":
         options["x265-params"] = "log-level=none"
+    if codec == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # errors alone: it prints past FFmpeg
     return options
 
 

@@ -111,11 +111,11 @@ def warp(image: NDArray[Any], flow: Flow, *, cubic: bool = False) -> NDArray[np.
     height, width = flow.shape[:2]
     if image.ndim != 3 or image.shape[:2] != (height, width) or flow.shape[2:] != (2,):
         raise ImageError(f"an image of shape {image.shape} cannot be sampled by a flow of shape {flow.shape}: give (H, W, C) and (H, W, 2)")
-    columns = np.arange(width)[None, :] + flow[..., 0].astype(np.float64)
-    rows = np.arange(height)[:, None] + flow[..., 1].astype(np.float64)
     # Without aligned corners -1 and 1 are the outer rims of the first and last pixel, so that a single row has a scale too.
-    grid = torch.from_numpy(np.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], axis=-1))
-    planes = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float64).transpose(2, 0, 1))
+    columns = (2 * (np.arange(width, dtype=np.float32)[None, :] + flow[..., 0]) + 1) / width - 1
+    rows = (2 * (np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]) + 1) / height - 1
+    grid = torch.from_numpy(np.stack([columns, rows], axis=-1).astype(np.float32, copy=False))
+    planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))
     mode = "bicubic" if cubic else "bilinear"
     sampled = functional.grid_sample(planes[None], grid[None], mode=mode, padding_mode="border", align_corners=False)[0]
-    return np.ascontiguousarray(sampled.numpy().transpose(1, 2, 0), dtype=np.float32)
+    return np.ascontiguousarray(sampled.numpy().transpose(1, 2, 0))

@@ -7,6 +7,10 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dreamopt.errors import FilmError
 from dreamopt.film.frames import Colour, Film, Frame
@@ -50,8 +54,9 @@ class FrameFolder:
         if not self.paths:
             raise FilmError(f"the folder '{folder}' holds no frame: no image that ends in {', '.join(SUFFIXES)}")
         rate = Fraction(rate).limit_denominator(1_000_000)
-        height, width = read_image(self.paths[0]).shape[:2]
-        self.film = Film(str(folder), (height, width), 1 / rate, rate, colour=Colour(), codec="images")
+        first = read_image(self.paths[0])
+        size, depth = (first.shape[0], first.shape[1]), 8 if first.dtype == np.uint8 else 16
+        self.film = Film(str(folder), size, 1 / rate, rate, depth=depth, colour=Colour(), codec="images")
 
     def frames(self, *, deep: bool = False) -> Iterator[Frame]:
         """Yield the frames in order, one after the other; ``deep`` as for `dreamopt.film.reading.FilmFile.frames`.
@@ -62,7 +67,8 @@ class FrameFolder:
             For a frame of another size than the first.
         """
         for index, path in enumerate(self.paths):
-            image = read_image(path)
+            levels = read_image(path)
+            image = levels if levels.dtype == np.uint8 else _rounded(levels, deep)
             if image.shape[:2] != self.film.size:
                 sizes = " and ".join(f"{width} x {height}" for height, width in (image.shape[:2], self.film.size))
                 raise FilmError(f"the frames of a film have one size, and {path} and the first, {self.paths[0].name}, have {sizes} pixels")
@@ -71,6 +77,11 @@ class FrameFolder:
     def times(self) -> list[Fraction]:
         """Return when each frame is shown, in seconds."""
         return [index * self.film.time_base for index in range(len(self.paths))]
+
+
+def _rounded(levels: NDArray[Any], deep: bool) -> NDArray[Any]:
+    image: NDArray[Any] = np.rint(levels * 257).astype(np.uint16) if deep else np.rint(levels).astype(np.uint8)
+    return image
 
 
 def natural_order(name: str) -> tuple[object, ...]:

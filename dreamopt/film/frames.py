@@ -145,3 +145,12 @@ def upright(image: NDArray[Any], matrix: Sequence[int] | None) -> NDArray[Any]:
 def is_turned(matrix: Sequence[int] | None) -> bool:
     """Return whether width and height change places."""
     return matrix is not None and abs(matrix[1]) + abs(matrix[3]) > abs(matrix[0]) + abs(matrix[4])
+
+
+def at_8_bits(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return an image of uint8 or uint16, both with white as their largest number, as uint8.
+
+    >>> at_8_bits(np.array([0, 128, 129, 65535], dtype=np.uint16))
+    array([  0,   0,   1, 255], dtype=uint8)
+    """
+    return image if image.dtype == np.uint8 else ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)

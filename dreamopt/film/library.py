@@ -42,3 +42,8 @@ def exact() -> Any:
     """Return how swscale converts: rounding right, chroma interpolated, the same bits on every machine."""
     flags = pyav().video.reformatter.Interpolation
     return flags.BICUBIC | flags.ACCURATE_RND | flags.FULL_CHR_H_INT | flags.FULL_CHR_H_INP | flags.BITEXACT
+
+
+def replacing() -> dict[str, str]:
+    """Return the arguments of ``av.open`` with which a film may have tags that are no UTF-8; from PyAV 19 on it always may."""
+    return {"metadata_errors": "replace"} if int(pyav().__version__.partition(".")[0]) < 19 else {}

@@ -70,7 +70,6 @@ def copied_streams(film: FilmFile | None, container: Any, out: Path, start: Frac
                 copy.metadata.update(stream.metadata)
                 copy.disposition = stream.disposition
                 streams[stream.index] = (stream, copy)
-        container.metadata.update({key: value for key, value in source.metadata.items() if key in ("title", "artist", "comment", "date")})
         yield Copied(container, _packets(source, streams, film.offset + start, None if end is None else film.offset + end))
 
 

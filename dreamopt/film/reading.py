@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamopt.errors import DreamoptWarning, FilmError
+from dreamopt.film.deinterlace import progressive
 from dreamopt.film.frames import FULL, Colour, Film, Frame, is_turned, upright
-from dreamopt.film.library import exact, failures, pyav, reason
+from dreamopt.film.library import exact, failures, pyav, reason, replacing
 from dreamopt.image.opening import VARIABLE, most_pixels
 from dreamopt.parts.reading import StrPath, open_regular
 
@@ -43,6 +44,8 @@ class FilmFile:
     ----------
     film : Film
         What is known of it.
+    tags : dict
+        What the file says in words, by key in lower case ("title", "comment").
     offset : Fraction
         Seconds that are taken off all times: those of broadcast streams (MPEG-TS) begin anywhere. 0 for other formats.
 
@@ -62,6 +65,7 @@ class FilmFile:
             stream = self._video(container)
             self._check_size(stream.codec_context.height, stream.codec_context.width)
             self._read_times(container, stream)
+            self.tags = {key.lower(): _readable(value) for key, value in container.metadata.items()}
             others = tuple((other.type, _codec(other)) for other in container.streams if other.type in ("audio", "subtitle"))
             first = next(_decoded(container, stream, _Losses()), None)
             if first is None:
@@ -83,7 +87,7 @@ class FilmFile:
             )
 
     def frames(self, *, deep: bool = False) -> Iterator[Frame]:
-        """Yield the frames, upright, in the order in which they are shown; times only grow.
+        """Yield the frames, upright, whole (not interlaced), in the order in which they are shown; times only grow.
 
         Parameters
         ----------
@@ -99,10 +103,10 @@ class FilmFile:
         deep = deep and self.film.depth > 8
         with self.opened() as container:
             stream = self._video(container)
-            for index, frame in enumerate(_decoded(container, stream, losses)):
+            for index, frame in enumerate(progressive(_decoded(container, stream, losses))):
                 self._check_size(frame.height, frame.width)
                 pts = self._pts(frame, before)
-                before = _times(index, pts, int(frame.duration or 0))
+                before = _times(index, pts, self._units(frame, int(frame.duration or 0)))
                 yield replace(before, image=upright(_rgb(frame, self._stored, self.film.colour, deep), self._matrix))
             expected = int(stream.frames or 0)
         losses.warn(self._path, expected)
@@ -127,7 +131,7 @@ class FilmFile:
         options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"}
         with open_regular(self._path, "the film", FilmError) as stream:
             try:
-                container = av.open(stream, container_options=options, io_open=_refuse, metadata_errors="replace")
+                container = av.open(stream, container_options=options, io_open=_refuse, **replacing())
             except failures() as problem:
                 if isinstance(problem, av.error.ArgumentError):  # what FFmpeg says of a format that is not on the list
                     self._fail("its format is none that is read, or one that names other files", problem)
@@ -165,8 +169,12 @@ class FilmFile:
         if pts is None:
             step = max(round(1 / (self._rate * self._base)), 1)
             return 0 if before is None else before.pts + (before.duration or step)
-        pts = int(pts) - round(self.offset / self._base)
+        pts = self._units(frame, int(pts)) - round(self.offset / self._base)
         return pts if earliest is None else max(pts, earliest)
+
+    def _units(self, frame: Any, time: int) -> int:
+        """Return a time of a frame, which a filter may count in other units, in those of the film."""
+        return time if frame.time_base in (None, self._base) else round(time * Fraction(frame.time_base) / self._base)
 
     def _check_size(self, height: int, width: int) -> None:
         most = most_pixels()
@@ -247,10 +255,13 @@ def _colour(frame: Any) -> Colour:
 
 
 def _display_matrix(frame: Any) -> tuple[int, ...] | None:
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return tuple(np.frombuffer(bytes(data), "=i4").tolist())
-    return None
+    data = frame.side_data.get("DISPLAYMATRIX")  # by name: PyAV 18 iterates over values, 19 over keys
+    return None if data is None else tuple(np.frombuffer(bytes(data), "=i4").tolist())
+
+
+def _readable(text: str) -> str:
+    """Return a text with what is no UTF-8 replaced."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _codec(stream: Any) -> str:

@@ -27,12 +27,15 @@ class Moment:
         are (H, W, 3), uint8; the dream is what its file holds, so that a film that is resumed goes on with the same bits.
     steps : int
         How many steps each stage (octave) of a frame by itself makes; of several numbers the smallest.
+    blend : float
+        The share of the frame that its finished dream was blended with, 0 to 1.
     """
 
     index: int
     frame: RGBImage
     before: Callable[[int], tuple[RGBImage, RGBImage] | None] = field(repr=False)
     steps: int = 10
+    blend: float = 0.0
 
 
 @dataclass(frozen=True)

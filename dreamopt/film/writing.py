@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +50,10 @@ class FilmWriter:
         Its sound and subtitles are copied, packet by packet.
     start, end : Fraction, optional
         The part of ``beside`` that is copied, in seconds; ``start`` becomes 0.
+    metadata : mapping of str to str, optional
+        Tags of the file; containers keep those that they know ("title", "comment", "description").
+    scratch : Path, optional
+        The temporary name, as for `dreamopt.parts.atomic.atomic_write`.
 
     Raises
     ------
@@ -83,6 +87,8 @@ class FilmWriter:
         beside: FilmFile | None = None,
         start: Fraction = Fraction(0),
         end: Fraction | None = None,
+        metadata: Mapping[str, str] | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.path, self.size = Path(path), size
         self.rate = Fraction(rate).limit_denominator(1_000_000)
@@ -92,6 +98,7 @@ class FilmWriter:
         self.encoding = Encoding() if encoding is None else encoding
         self.codec = check_film_output(path, self.encoding)
         self._beside, self._start, self._end = beside, start, end
+        self._metadata, self._scratch = dict(metadata or {}), scratch
         self._stack = contextlib.ExitStack()
         self._held: tuple[NDArray[Any], int, int] | None = None
         self._durations: dict[int, int] = {}
@@ -103,12 +110,13 @@ class FilmWriter:
         try:
             with contextlib.ExitStack() as stack:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = stack.enter_context(atomic_path(self.path))
+                temporary = stack.enter_context(atomic_path(self.path, self._scratch))
                 file = stack.enter_context(open(temporary, "w+b"))
                 container = stack.enter_context(_container(file, self.path))
                 self._container = container
                 self._stream = self._begin()
                 self._copied = stack.enter_context(copied_streams(self._beside, container, self.path, self._start, self._end))
+                container.metadata.update(self._metadata)
                 container.start_encoding()
                 self._stack = stack.pop_all()
         except failures() as problem:

@@ -1,14 +1,12 @@
 """TIFF files that Pillow does not read, through tifffile: colours of 32 and 64 bits, planes of 16, floating point of 16 and 64.
 
-What tifffile does not unpack (LZW, without its imagecodecs) is unpacked by OpenCV, where that is installed.
+What tifffile does not unpack (LZW, without its imagecodecs) is unpacked by Pillow's libtiff, as bytes.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import os
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +15,15 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from dreamopt.errors import ImageError
 from dreamopt.image.modes import STRIP, Samples, brightness, usual_range, white_of
-from dreamopt.image.opening import LARGEST_FILE, most_pixels, quiet, without_stderr
+from dreamopt.image.opening import LARGEST_FILE, most_pixels, quiet
+from dreamopt.image.tiff_bytes import unpacked_by_libtiff
 from dreamopt.parts.reading import open_regular
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """What a TIFF file begins with."""
 _GREY, _RGB = (0, 1), 2
-_PREMULTIPLIED, _NO_OPACITY = 1, 0
+_NO_OPACITY, _PREMULTIPLIED, _OPACITY = 0, 1, 2
+_MOST_PACKED = 1500  # times that any packing makes numbers smaller: deflate 1032 times, LZW 1365
 _BITS, _PLANES, _ORIENTATION, _PROFILE, _DESCRIPTION = 258, 284, 274, 34675, 270
 
 
@@ -49,11 +49,6 @@ def read_other_tiff(path: str | os.PathLike[str]) -> Samples | None:
     Samples or None
         None for a file that is damaged or too large, and for pages that are neither grey nor red, green and blue (with an opacity or
         without).
-
-    Raises
-    ------
-    ImageError
-        For a file that OpenCV reads, where it is not installed.
     """
     try:
         from tifffile import TiffFile
@@ -63,12 +58,13 @@ def read_other_tiff(path: str | os.PathLike[str]) -> Samples | None:
             sizes = [page.nbytes, int(np.prod(page.chunks, dtype=object)) * page.dtype.itemsize]
             if max(sizes) > 12 * most_pixels() or page.dtype.kind not in "buif" or page.axes not in ("YX", "YXS", "SYX"):
                 return None
+            packed = min(sum(page.databytecounts), os.fstat(stream.fileno()).st_size)
+            if page.nbytes > _MOST_PACKED * packed:
+                return None  # most of it is not there
             colours = {1: 1, 2: 1} if page.photometric in _GREY else {3: 3, 4: 3} if page.photometric == _RGB else {}
-            values = _unpacked(page, path, stream)
+            values = _unpacked(page, stream)
             orientation = page.tags.valueof(_ORIENTATION, 1)
-            profile, extra = page.tags.valueof(_PROFILE, None), (*page.extrasamples, _NO_OPACITY)[0]
-    except ImageError:
-        raise
+            profile, extra = page.tags.valueof(_PROFILE, None), (*page.extrasamples, _OPACITY)[0]  # OpenCV does not say
     except Exception:  # whatever tifffile stumbles over in a damaged file
         return None
     if values is None or not values.size or values.ndim not in (2, 3):
@@ -103,39 +99,17 @@ def read_tiff_text(path: str | os.PathLike[str], most: int) -> str | None:
     raise ImageError(f"the description of '{os.fspath(path)}' has more than {most} bytes, which are the most that are read")
 
 
-def _unpacked(page: Any, path: str | os.PathLike[str], stream: Any) -> npt.NDArray[Any] | None:
+def _unpacked(page: Any, stream: BinaryIO) -> npt.NDArray[Any] | None:
     """Return a page's numbers, (H, W) or (H, W, S)."""
     try:
         values: npt.NDArray[Any] = page.asarray()
     except ValueError as problem:
         if "imagecodecs" not in str(problem):
             raise
-        compression = getattr(page.compression, "name", page.compression)
-        if importlib.util.find_spec("cv2") is None:
-            raise ImageError(
-                f"the image '{os.fspath(path)}' cannot be read: unpacking {compression} of {page.dtype} needs OpenCV: "
-                "pip install 'dreamopt[video]'"
-            ) from problem
-        return _by_opencv(page, stream)
+        return unpacked_by_libtiff(page, stream)
     if values.ndim != len(page.axes):
         return None
     return np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
-
-
-def _by_opencv(page: Any, stream: Any) -> npt.NDArray[Any] | None:
-    import cv2
-
-    stream.seek(0)
-    content = np.frombuffer(stream.read(), np.uint8)
-    with without_stderr(), contextlib.suppress(cv2.error):
-        values: Any = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-        height, width = page.imagelength, page.imagewidth
-        if values is None or values.shape[:2] != (height, width) or values.dtype != page.dtype or page.photometric == 0:
-            return None
-        if values.ndim == 3 and values.shape[2] in (3, 4):  # of blue, green and red
-            values = values[..., [2, 1, 0, 3][: values.shape[2]]]
-        return values if (1 if values.ndim == 2 else values.shape[2]) == page.samplesperpixel else None
-    return None
 
 
 def _samples(values: npt.NDArray[Any], colours: int, inverted: bool, extra: int) -> Samples:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dreamopt.backends.base import LayerInfo, Shape
 from dreamopt.errors import ShapeError, UsageError
-from dreamopt.network.tiles import Tiling
+from dreamopt.network.tiling.geometry import Geometry
 
 if TYPE_CHECKING:
     from dreamopt.network.network import Network
@@ -94,7 +94,7 @@ def trunk(network: Network, maps: Mapping[Value, Map], end: Value) -> list[Value
     Of those of one depth one counts: after the nonlinearity, before pooling, normalization and dropout. Those with less than half of the
     channels of the one below are bottlenecks, and are left out.
     """
-    above, chain = _dominators(network), list[Value]()
+    above, chain = above_image(network), list[Value]()
     value: Value | None = end if end in above else None  # else it does not depend on the image
     while value is not None:
         chain.append(value)
@@ -115,7 +115,7 @@ def _of_one_depth(network: Network, values: Sequence[Value]) -> Value:
     return values[behind - 1]
 
 
-def _dominators(network: Network) -> dict[Value, Value | None]:
+def above_image(network: Network) -> dict[Value, Value | None]:
     """Return for each value that depends on the image the nearest one below that every path from the image goes through."""
     graph = network.graph
     above: dict[Value, Value | None] = {}
@@ -125,7 +125,8 @@ def _dominators(network: Network) -> dict[Value, Value | None]:
             if network.input_name in info.tops:
                 above[i, info.tops.index(network.input_name)], height[i, info.tops.index(network.input_name)] = None, 0
             continue
-        below = [value for value in graph.reads[i] if value in above]
+        reads = graph.reads[i][:1] if info.type == "Crop" else graph.reads[i]  # of what else it reads only the size counts
+        below = [value for value in reads if value in above]
         if not below or info.type == "Split":
             continue
         common = below[0]
@@ -153,7 +154,7 @@ def reached(network: Network, name: str, item: Shape) -> bool:
 def in_tiles(network: Network, layer: str) -> bool:
     """Return whether a layer can be computed in tiles: nothing up to it sees the whole image at once, or reads another input."""
     try:
-        Tiling(network.backend, [layer])
+        Geometry(network.graph, network.input_name, [layer])
     except UsageError:
         return False
     return True

@@ -16,15 +16,16 @@ from torch import Tensor
 from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, parse_rules
 from dreamopt.backends.base import NetGraph as NetGraph
 from dreamopt.backends.base import Redirected as Redirected
-from dreamopt.errors import ImageError, ShapeError, TargetError, UsageError, suggest
+from dreamopt.errors import ImageError, OutOfMemoryError, ShapeError, TargetError, UsageError, suggest
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.labels import find_label
 from dreamopt.network.maps import nearest_layer
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
-from dreamopt.network.tiles import Tiling, largest_side, tiled_activations
-from dreamopt.objective import ImageValue, ReferenceImage, with_units
+from dreamopt.network.tiling.plan import TilePlan
+from dreamopt.network.tiling.tiler import Progress, Tiler
+from dreamopt.objective import ImageValue, Objective, ReferenceImage, with_units
 from dreamopt.parts.arguments import check_flag, check_kind, check_text, check_texts
-from dreamopt.parts.checks import SIDE, Range, check_whole, several, shown
+from dreamopt.parts.checks import SIDE, Range, check_number, check_whole, several, shown
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import free_memory, memory_errors
 from dreamopt.schema.not_computed import NotComputed
@@ -94,8 +95,7 @@ class Network:
         self.labels_form = ""
         """The form of the labels' file, in words."""
         self._hash: str | None = None
-        self._tile_memory: int | None = None
-        self._tile_sides: dict[tuple[Any, ...], int | None] = {}
+        self._tiler: Tiler | None = None
 
     @property
     def input_shape(self) -> Shape:
@@ -243,9 +243,15 @@ class Network:
             raise ShapeError(f"{why}; use the file's size, {self.input_shape}{other}") from problem
 
     def memory_of(self, layers: Sequence[str], size: Size = None) -> int | None:
-        """Return how many bytes a sample of a size takes up to some layers with its gradient, at the least; None if nobody knows."""
+        """Return how many bytes a sample of a size takes up to some layers with its gradient, at the least; None if nobody knows.
+
+        Of a network that computes in tiles, what the tiles take.
+        """
         ask = getattr(self.backend, "memory", None)  # which a backend need not have
-        found = None if ask is None else ask(list(dict.fromkeys(self.resolve(layer) for layer in layers)), self.item_shape(size))
+        names, item = list(dict.fromkeys(self.resolve(layer) for layer in layers)), self.item_shape(size)
+        if names and self._tiler is not None:
+            return self._tiler.bytes(names, (item[1], item[2]))
+        found = None if ask is None else ask(names, item)
         return None if found is None else int(found)
 
     def activations(
@@ -288,57 +294,121 @@ class Network:
         unique = list(dict.fromkeys(names))
         if not unique:
             return {}
-        if self._tile_memory is not None and not between_layers and acted is None:
-            return self._tiled_activations(x, unique, rule)
+        tiler = self._tiler
+        if tiler is not None and not between_layers and not tiler.is_whole(unique, (x.shape[2], x.shape[3]), len(x)):
+            return tiler.activations(x, unique, None if rule is None else self._parsed(rule))
+        if tiler is not None and not between_layers:
+            try:
+                return self.untiled().activations(x, unique, rule=rule, acted=acted)
+            except OutOfMemoryError:
+                if not self.shrink_tiles(unique, (x.shape[2], x.shape[3]), len(x)):
+                    raise
+            return self.activations(x, unique, rule=rule, acted=acted)
         with memory_errors(lambda: f"a pass of an input of shape {tuple(x.shape)} up to {', '.join(unique)}", str(self.device)):
             if rule is None:  # which a backend of somebody's own need not know
                 values = self.backend.activations(x, unique, between_layers=between_layers)
                 return values if between_layers else self._by_sample(values, x)
-            rule = parse_rules(rule)
-            if isinstance(rule, RuleList):
-                rule.require_matches((info.name, info.type) for info in self.layers)
-            values = self.backend.activations(x, unique, between_layers=between_layers, rule=rule, acted=acted)
+            values = self.backend.activations(x, unique, between_layers=between_layers, rule=self._parsed(rule), acted=acted)
             # What is derived with respect to a value has to be that value, and no view of it.
             return values if between_layers else self._by_sample(values, x)
 
-    def tiled(self, memory: int | None = None) -> Network:
-        """Return this network, computing large images in tiles: the same values and gradients in bounded memory.
+    def _parsed(self, rule: str | BackwardRule | Sequence[str | BackwardRule]) -> BackwardRule:
+        parsed = parse_rules(rule)
+        if isinstance(parsed, RuleList):
+            parsed.require_matches((info.name, info.type) for info in self.layers)
+        return parsed
+
+    def tiled(self, memory: int | None = None, progress: Progress | None = None) -> Network:
+        """Return this network, computing large images in tiles: the same values and gradients, up to rounding, in bounded memory.
+
+        An image that takes less is computed at once. Else it is cut into crops, the net into segments, and these into tiles, so that the
+        least is computed twice within the memory given. Objectives that add up over places (`Objective.additive`) need one sweep, others
+        two. Where memory runs out all the same, the tiles become smaller and the pass goes on.
 
         Parameters
         ----------
         memory : int, optional
-            The most bytes that a pass may take for its values; the image's own tensors come on top. An image that takes less is computed
-            whole. By default half of what the device has free at the first pass.
+            The most bytes that a pass may take for its values; the image's own tensors come on top. Equal numbers give equal bits. By
+            default half of what the device has free now.
+        progress : callable, optional
+            Called as ``progress(done, count)`` after each tile of a step; what it raises ends the pass.
 
         Returns
         -------
         Network
-            It shares the weights. A pass of it computes each tile twice, for its value and for its gradient. Layers that read all of the
-            image at once (InnerProduct, global pooling) cannot be asked for: `activations` raises UsageError with their name.
+            It shares the weights.
+
+        Raises
+        ------
+        UsageError
+            For a net whose input is no image. `activations` raises one for layers that see all of a large image at once (InnerProduct,
+            global pooling), naming the layer and the highest one that can be computed in tiles.
+
+        Examples
+        --------
+        >>> from dreamopt import load_net
+        >>> network = load_net().tiled(memory=2_000_000)
+        >>> print(network.tiling_of(["conv2"], (40, 50)))
+        the whole image at once
         """
-        new = copy.copy(self)
+        if len(self.input_shape) != 3:
+            raise UsageError(f"the net's input '{self.input_name}' is {kind_of(self.input_shape)}, which is not computed in tiles")
         free = free_memory(str(self.device))
         default = 2**30 if free is None else max(free // 2, 1)
-        new._tile_memory = default if memory is None else check_whole("memory", memory, Range(1, 2**50))
-        new._tile_sides = {}
+        new = copy.copy(self)
+        size = default if memory is None else int(check_number("memory", memory, Range(1, 2**50)))
+        new._tiler = Tiler(self.backend, self.graph, size, progress)
         return new
 
-    def _tiled_activations(
-        self, x: Tensor, names: list[str], rule: str | BackwardRule | Sequence[str | BackwardRule] | None
-    ) -> dict[str, Tensor]:
-        """Return the values of layers, computed in tiles where the whole image takes too much memory; smaller ones where that runs out."""
-        size, key = (x.shape[2], x.shape[3]), (tuple(names), tuple(x.shape))
-        assert self._tile_memory is not None
-        if key not in self._tile_sides:
-            fits = (self.memory_of(names, size) or 0) * len(x) <= self._tile_memory
-            self._tile_sides[key] = None if fits else largest_side(Tiling(self.backend, names), size, len(x), self._tile_memory)
-        side = self._tile_sides[key]
-        if side is None:
-            whole = copy.copy(self)
-            whole._tile_memory = None
-            return whole.activations(x, names, rule=rule)
-        parsed = None if rule is None else parse_rules(rule)
-        return tiled_activations(Tiling(self.backend, names), x, side, parsed)
+    def untiled(self) -> Network:
+        """Return this network, computing images of any size at once."""
+        new = copy.copy(self)
+        new._tiler = None
+        return new
+
+    def shrink_tiles(self, layers: Sequence[str], size: Size, samples: int = 1) -> bool:
+        """Go by less memory after it ran out with images of a size; False where no tile is smaller, or it does not compute in tiles."""
+        item = self.item_shape(size)
+        names = list(dict.fromkeys(self.resolve(layer) for layer in layers))
+        return self._tiler is not None and self._tiler.shrink(names, (item[1], item[2]), samples)
+
+    @property
+    def tile_memory(self) -> int | None:
+        """The bytes by which `tiled` cuts images: as given, or less where memory has run out; None for a network not in tiles.
+
+        ``network.tiled(memory=other.tile_memory)`` cuts images as ``other`` does now, so that it gives equal bits.
+        """
+        return None if self._tiler is None else self._tiler.memory
+
+    def tiling_of(self, layers: Sequence[str], size: Size = None) -> TilePlan:
+        """Return how an image of a size is cut up to some layers."""
+        item = self.item_shape(size)
+        names = list(dict.fromkeys(self.resolve(layer) for layer in layers))
+        return TilePlan() if self._tiler is None else self._tiler.plan(names, (item[1], item[2]))
+
+    def score(self, x: Tensor, objective: Objective, views: int = 1) -> Tensor | None:
+        """Return an objective's values of a large image in one sweep over tiles, each forward and backward in one go.
+
+        Parameters
+        ----------
+        x : Tensor
+            (N views, C, H, W) in the input space, all views of a sample side by side.
+        objective : Objective
+            Bound to this network.
+        views : int
+            How many images each sample's value is the mean of.
+
+        Returns
+        -------
+        Tensor or None
+            (N,), differentiable once; None where the objective does not add up over places, or the images are computed at once.
+        """
+        tiler, names = self._tiler, objective.layers
+        if tiler is None or objective.additive is None or objective.coupled:
+            return None
+        if tiler.is_whole(names, (x.shape[2], x.shape[3]), len(x)):
+            return None
+        return tiler.score(x, objective, views)
 
     def _by_sample(self, values: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Return values with an axis for samples and one for units: a number for each sample is one unit's; one for the batch stays."""
@@ -421,6 +491,8 @@ class Network:
         ------
         ImageError
             For a file that cannot be read as an image, or a net whose input is none.
+        ShapeError
+            If a layer cannot be reached with the image's own size, with the highest one below it that can.
         """
         if not self.has_image_input:
             raise ImageError(f"the net's input '{self.input_name}' is {kind_of(self.input_shape)}, not a picture")
@@ -429,6 +501,12 @@ class Network:
         if longest is not None:
             factor = min(1.0, longest / max(whole.shape[:2]))
             pair = (max(1, round(whole.shape[0] * factor)), max(1, round(whole.shape[1] * factor)))
+            for layer in layers:
+                try:
+                    self.shape_of(layer, pair)
+                except ShapeError as problem:
+                    name = f"'{image}'" if isinstance(image, str) else "in memory"
+                    raise ShapeError(f"the image {name}, looked at as {pair[1]} x {pair[0]} pixels, does not fit: {problem}") from problem
         x = self.from_rgb(covering(whole, pair))[None]
         with torch.no_grad():
             return {name: value.detach() for name, value in self.activations(x, layers).items()}

@@ -2,6 +2,7 @@
 
 from dreamopt.image.reference import ImageValue, ReferenceImage
 from dreamopt.objective.bases import CoupledObjective, UnitObjective
+from dreamopt.objective.blocks import Block
 from dreamopt.objective.function import Function, from_function
 from dreamopt.objective.objective import (
     BARE_LAYER,
@@ -49,6 +50,7 @@ __all__ = [
     "NOT_NEGATIVE",
     "POSITIVE",
     "Activations",
+    "Block",
     "BoundTensors",
     "CoupledObjective",
     "Fields",

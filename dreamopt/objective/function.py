@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
 from dreamopt.objective.objective import Activations, Objective
+from dreamopt.objective.units import require_choice
 from dreamopt.parts.part import literal, origin
 
 
@@ -30,6 +31,8 @@ class Function(Objective):
         The name in strings.
     compares : bool
         Whether an item's score depends on the other items on purpose.
+    over_places : {"sum", "mean"}, optional
+        `Objective.additive`.
     """
 
     function: Callable[..., Tensor]
@@ -37,6 +40,7 @@ class Function(Objective):
     parameters: tuple[tuple[str, Any], ...] = ()
     name: str = ""
     compares: bool = False
+    over_places: Literal["sum", "mean"] | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -52,6 +56,11 @@ class Function(Objective):
         """As said when it was made."""
         return self.compares
 
+    @property
+    def additive(self) -> Literal["sum", "mean"] | None:
+        """As said when it was made; of several layers, None."""
+        return self.over_places if len(self.inputs) == 1 else None
+
     def written_in(self) -> str:
         """Return the function's file."""
         found = inspect.getsourcefile(self.function) if inspect.isfunction(self.function) else None
@@ -62,7 +71,9 @@ class Function(Objective):
         return f"{self.name or self.function.__name__}({', '.join(arguments)})"
 
 
-def from_function(function: Callable[..., Tensor], name: str | None = None, *, coupled: bool = False) -> Callable[..., Function]:
+def from_function(
+    function: Callable[..., Tensor], name: str | None = None, *, coupled: bool = False, additive: Literal["sum", "mean"] | None = None
+) -> Callable[..., Function]:
     """Turn a function of activations into a maker of objectives.
 
     Parameters
@@ -73,6 +84,9 @@ def from_function(function: Callable[..., Tensor], name: str | None = None, *, c
         The name in strings; the function's own by default.
     coupled : bool
         Whether it compares the items of a batch on purpose, so that an item has no score alone.
+    additive : {"sum", "mean"}, optional
+        Whether the value of a map is the sum of those of its blocks, or their mean, so that large images are computed in one sweep over
+        tiles; see `Objective.additive`. For functions of one layer.
 
     Returns
     -------
@@ -94,13 +108,15 @@ def from_function(function: Callable[..., Tensor], name: str | None = None, *, c
     kinds = [p.kind for p in inspect.signature(function).parameters.values() if p.default is p.empty]
     count = sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)
     label = name or function.__name__
+    if additive is not None:
+        require_choice("additive", additive, ("sum", "mean"))
     if count == 0 and inspect.Parameter.VAR_POSITIONAL not in kinds:
         raise ObjectiveError(f"{where}: objective function {label} must take at least one activation, (N, C, ...), as positional parameter")
 
     def make(*layers: str, **parameters: Any) -> Function:
         if count and len(layers) != count:
             raise ObjectiveError(f"objective {label} reads {count} layer(s), but was given {len(layers)}: {', '.join(layers) or 'none'}")
-        return Function(function, layers, tuple(parameters.items()), label, coupled)
+        return Function(function, layers, tuple(parameters.items()), label, coupled, additive)
 
     make.__name__ = label
     return make

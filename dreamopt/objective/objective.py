@@ -33,6 +33,7 @@ from torch import Tensor
 
 from dreamopt.errors import DreamoptError, ObjectiveError
 from dreamopt.image.reference import ReferenceImage
+from dreamopt.objective.blocks import Block
 from dreamopt.parts.part import Part, number_string, origin
 
 BARE_LAYER = re.compile(r"""[^\s:@|()"*+-][^\s:@|()"*]*""")
@@ -140,6 +141,30 @@ class Objective(Part):
     def is_argmax(self, activations: Activations) -> Tensor | None:
         """Return (N,), whether each item's unit is the highest of its layer now; None where that has no meaning."""
         return None
+
+    @property
+    def additive(self) -> Literal["sum", "mean"] | None:
+        """Whether the value of each layer's map is made of those of its blocks, so that large images need one sweep over tiles, not two.
+
+        ``"sum"``: it is the sum of the blocks' values; ``"mean"``: their mean, by the number of places of each. None, the default: neither,
+        as where all of a map is divided by its length. The values of several layers add up; then `part` has to be written too.
+        """
+        return None
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return what a block of one layer's map adds to the value, (N,); the parts of all blocks of all layers add up to `value`.
+
+        Parameters
+        ----------
+        layer : str
+            One of `layers`.
+        activation : Tensor
+            The block of its activation, (N, C, h, w).
+        block : Block
+            Where it lies in the whole map.
+        """
+        value = self.value({layer: activation})
+        return value * block.share if self.additive == "mean" else value
 
     def written_in(self) -> str:
         """Return the file in which the objective was written, for errors."""
@@ -249,6 +274,15 @@ class Scaled(Objective):
         return dataclasses.replace(self, term=self.term.of_image(image))
 
     @property
+    def additive(self) -> Literal["sum", "mean"] | None:
+        """As the term."""
+        return self.term.additive
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return ``factor`` times the term's part."""
+        return self.factor * self.term.part(layer, activation, block)
+
+    @property
     def coupled(self) -> bool:
         """As the term."""
         return self.term.coupled
@@ -299,6 +333,15 @@ class Sum(Objective):
     def of_image(self, image: Callable[[], ReferenceImage]) -> Objective:
         """Return the sum of the terms'."""
         return Sum(tuple(term.of_image(image) for term in self.terms))
+
+    @property
+    def additive(self) -> Literal["sum", "mean"] | None:
+        """Whether all terms are."""
+        return "sum" if all(term.additive is not None for term in self.terms) else None
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return the sum of the parts of the terms that read this layer."""
+        return torch.stack([term.part(layer, activation, block) for term in self.terms if layer in term.layers]).sum(0)
 
     @property
     def coupled(self) -> bool:
@@ -357,6 +400,17 @@ class PerSample(Objective):
     def of_image(self, image: Callable[[], ReferenceImage]) -> Objective:
         """Return each item's."""
         return PerSample(tuple(one.of_image(image) for one in self.items))
+
+    @property
+    def additive(self) -> Literal["sum", "mean"] | None:
+        """Whether all items' objectives are."""
+        return "sum" if all(one.additive is not None for one in self.items) else None
+
+    def part(self, layer: str, activation: Tensor, block: Block) -> Tensor:
+        """Return each objective's part for its own item; 0 where it does not read this layer."""
+        own = [activation[i : i + 1] for i in range(len(self.items))]
+        nothing = activation.new_zeros(1)
+        return torch.cat([one.part(layer, a, block) if layer in one.layers else nothing for one, a in zip(self.items, own, strict=True)])
 
     def is_argmax(self, activations: Activations) -> Tensor | None:
         """Whether each item's own objective has reached it; False where one cannot say so."""

@@ -7,16 +7,20 @@ beforehand; what fails all the same is one error, whichever library or device it
 from __future__ import annotations
 
 import contextlib
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from dreamopt.errors import OutOfMemoryError
+from dreamopt.errors import OutOfMemoryError, UsageError
+from dreamopt.parts.checks import Range, check_number, shown
 from dreamopt.parts.limits import limit, variable
 
 SMALL = 64 * 2**20
 """Bytes up to which nobody asks whether they are free."""
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+_SIZE = re.compile(r"(?P<number>\d{1,18}(\.\d{0,9})?) ?((?P<unit>[kmgt])(?P<binary>i)?)?b?", re.IGNORECASE | re.ASCII)
+_SIZES = Range(10**6, 10**15)
 _SIGNS = (
     "can't allocate memory",
     "not enough memory",
@@ -39,6 +43,56 @@ def readable(count: float) -> str:
             return f"{count:.3g} {unit}" if count < 999.5 else f"{count:.3e} {unit}"
         count /= 1000
     raise AssertionError
+
+
+def parse_bytes(text: str | float, what: str = "memory") -> int:
+    """Return a number of bytes that a text says, as 1.2GB, 512MB, 900MiB or 1500000000; a number is bytes.
+
+    ``kB``, ``MB``, ``GB`` and ``TB`` count by 1000, ``KiB``, ``MiB``, ``GiB`` and ``TiB`` by 1024. The ``B`` may be left out, and small
+    letters are as good as capitals.
+
+    Parameters
+    ----------
+    text : str or number
+        From 1 MB to 1 PB.
+    what : str
+        Names it in the error.
+
+    Raises
+    ------
+    UsageError
+        For anything else.
+
+    Examples
+    --------
+    >>> parse_bytes("1.2GB"), parse_bytes("512 MiB"), parse_bytes("2g")
+    (1200000000, 536870912, 2000000000)
+    """
+    known = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if isinstance(text, str) and known is None:
+        raise UsageError(f"{what} must be a number of bytes with a unit, as in 1.2GB or 512MiB, not {shown(text)}")
+    if known is None:
+        return int(check_number(what, text, _SIZES))
+    power = "kmgt".index(known["unit"].lower()) + 1 if known["unit"] else 0
+    count = float(known["number"]) * (1024 if known["binary"] else 1000) ** power
+    if not _SIZES.holds(count, count):
+        raise UsageError(f"{what} must be from 1 MB to 1 PB, not {shown(text)}")
+    return int(count)
+
+
+def used_memory(device: str = "cpu") -> int:
+    """Return how many bytes of a device's memory this process has: of the machine's, its libraries among them; 0 where nobody says it."""
+    if device.startswith("cuda"):
+        import torch  # what asks about a GPU has loaded it
+
+        return torch.cuda.memory_allocated(device)
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * resource.getpagesize()
+    except (ImportError, OSError, ValueError, IndexError):
+        return 0
 
 
 def free_memory(device: str = "cpu") -> int | None:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
+from PIL.Image import Image as PILImage
 
 from dreamopt.errors import ShapeError, UsageError
+from dreamopt.image.loaded import LoadedImage
+from dreamopt.image.modes import samples_of
 from dreamopt.network import Network, choose_layer
 from dreamopt.objective import Objective, ReferenceImage, Sum, frozen_image, terms
 from dreamopt.optimize import Callback
@@ -32,7 +35,7 @@ Targets = str | Objective | Sequence[str | Objective]
 
 def dream(
     network: Network,
-    image: str | os.PathLike[str] | InitImage | ArrayLike,
+    image: str | os.PathLike[str] | InitImage | PILImage | ArrayLike,
     targets: Targets | None = None,
     settings: Settings | None = None,
     *,
@@ -58,7 +61,7 @@ def dream(
     ----------
     network : Network
         From `dreamopt.load_net`.
-    image : path or array
+    image : path, array or PIL.Image.Image
         A file, or (H, W, 3) RGB or (H, W) grey, 0 to 255. The dream has its size unless the settings have one.
     targets : str, Objective, or a sequence of them
         A layer's name (``"inception_4c/output"``) stands for its energy; any other objective goes too. Several are one objective, their
@@ -69,7 +72,8 @@ def dream(
     provenance, callbacks, stop, store
         As for `dreamopt.render`.
     memory : int, optional
-        The most bytes that the net's values may take; larger images are computed in tiles (`dreamopt.Network.tiled`).
+        The most bytes that the program may take on the net's device: larger images are computed in tiles (`dreamopt.Network.tiled`), with
+        the same numbers but for rounding. By default what is free.
     guide, guide_mode, guide_size, rank, rank_mode, rank_capture
         Aim at what a guide image has in the layers, or at their channels of a rank: see `dreamopt.recipes.Aim`.
     **changes
@@ -128,7 +132,7 @@ def dream(
 
 def plan_dream(
     network: Network,
-    image: str | os.PathLike[str] | InitImage | ArrayLike,
+    image: str | os.PathLike[str] | InitImage | PILImage | ArrayLike,
     targets: Targets | None = None,
     settings: Settings | None = None,
     aim: Aim | None = None,
@@ -150,12 +154,13 @@ def plan_dream(
     settings = checked_job(network, resolve_settings(PRESET, {}) if settings is None else settings, "dream")
     if settings.init is not None:
         raise UsageError(f"a dream begins with its image, so that init ({settings.init}) cannot be given beside it")
-    init = image if isinstance(image, InitImage) else _opened(image, settings)
+    init = opened(image, settings)
     size = init.shape[:2] if settings.size is None else settings.size
     settings = replace(settings, init=init.path, size=size)
     if targets is None:
         targets = chosen_layer(network, settings)
-    objective = (Aim() if aim is None else aim).of(together(read_targets(network, targets, size)))
+    aim = Aim() if aim is None else check_kind("aim", aim, Aim, "an Aim")
+    objective = aim.of(together(read_targets(network, targets, size)))
     require_fit(network, settings, objective)
     return resolve(network, [objective], settings, init, recipe="dream")
 
@@ -188,7 +193,12 @@ def require_fit(network: Network, settings: Settings, objective: Objective) -> N
         raise ShapeError(f"an image of {size[1]} x {size[0]} pixels does not reach up to {objective}")
 
 
-def _opened(image: str | os.PathLike[str] | ArrayLike, settings: Settings) -> InitImage:
+def opened(image: str | os.PathLike[str] | InitImage | PILImage | ArrayLike, settings: Settings) -> InitImage:
+    """Return the image that is dreamed into, decoded."""
+    if isinstance(image, InitImage):
+        return image
     if isinstance(image, str | Path | os.PathLike):
         return InitImage.open(os.fspath(image), settings.size, on_white=False)
+    if isinstance(image, PILImage):
+        return InitImage.of(LoadedImage.of(samples_of(image)), on_white=False)
     return InitImage.of(image, on_white=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,15 +19,15 @@ from dreamopt.image.files import covering
 from dreamopt.network import Network
 from dreamopt.optimize import Callback, Checkpoint, Progress, Result, Start, find_start, run
 from dreamopt.optimize.result import checked_callbacks
-from dreamopt.parts.checks import shown
+from dreamopt.parts.checks import LARGEST, Range, check_number, shown
 from dreamopt.parts.memory import memory_errors
 from dreamopt.problem import Problem
 from dreamopt.recipes.finish import finished
-from dreamopt.recipes.memory import require_room, with_hint
+from dreamopt.recipes.memory import in_memory, with_hint
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, as_written, stretched
 from dreamopt.recipes.stages import carry_over, pyramid, resized
-from dreamopt.recipes.store import Store
+from dreamopt.recipes.store import FolderStore, Store
 from dreamopt.recipes.targets import Sample
 from dreamopt.version import __version__
 
@@ -41,6 +42,8 @@ def execute(
     callbacks: Sequence[Callback] = (),
     stop: Stop = None,
     memory: int | None = None,
+    tile: Callable[[int, int], None] | None = None,
+    timed: bool = False,
 ) -> Iterator[Rendered]:
     """Make a plan's images, batch by batch; each batch is in the store before the next begins.
 
@@ -58,7 +61,12 @@ def execute(
     stop : callable, optional
         Asked after each step; once it returns True, the running batch ends with the best it had and no other begins.
     memory : int, optional
-        The most bytes that the net's values may take: larger images are computed in tiles. It does not change the images but for rounding.
+        The most bytes that the program may take on the net's device: larger images are computed in tiles, with the same numbers but for
+        rounding. By default what is free.
+    tile : callable, optional
+        Called as ``tile(done, count)`` after each tile of a step that is computed in tiles.
+    timed : bool
+        Whether the metadata says how many seconds each image took, ``seconds``; of a batch, its part.
 
     Yields
     ------
@@ -70,20 +78,26 @@ def execute(
     OutOfMemoryError
         If the images and the net's values take more memory than is free, with what would fit.
     """
-    if memory is None:
-        require_room(plan, network)
-    else:
-        network = network.tiled(memory)
+    if memory is not None:
+        memory = int(check_number("memory", memory, Range(1, LARGEST)))
+    network = in_memory(plan, network, memory, tile)
     if store is not None:
         store.open(plan)
+        kept = store.tile_memory(memory, network.tile_memory) if isinstance(store, FolderStore) else network.tile_memory
+        if kept != network.tile_memory:
+            network = network.untiled() if kept is None else network.tiled(kept, tile)
     unsaved: list[tuple[int, list[Rendered]]] = []
     seen_gradient = False
     for number in range(len(plan.batches)):
         rendered = None if store is None else store.done(number)
         if rendered is None:
             try:
+                started = time.monotonic()
                 with memory_errors(lambda: "the job", str(network.device)):
                     rendered = execute_batch(plan, network, number, store=store, callbacks=callbacks, stop=stop)
+                if timed:
+                    seconds = round((time.monotonic() - started) / len(rendered), 3)
+                    rendered = [replace(one, metadata={**one.metadata, "seconds": seconds}) for one in rendered]
             except OutOfMemoryError as problem:
                 raise with_hint(problem, plan, network, number) from None
             unsaved.append((number, rendered))
@@ -266,7 +280,8 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     count = values.shape[1]
     how = shown_as(plan.settings.channels, count)
     levels = network.to_rgb(shown, how, clip=plan.settings.contrast is None)[0]
-    original = None if plan.init is None else covering(plan.init.array(), plan.stages[-1].size)
+    kept = plan.init if plan.original is None else plan.original
+    original = None if kept is None else covering(kept.array(), plan.stages[-1].size)
     opacity = outcome.opacity(row)
     opacity = None if opacity is None else opacity_of(torch.from_numpy(opacity), how, count).numpy()
     image, profile = as_written(plan, finished(levels, original, plan.settings).cpu().numpy(), opacity)
@@ -294,6 +309,7 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
             "device": str(network.device),
             "threads": torch.get_num_threads(),
             "machine": platform.machine(),
+            **({} if network.tile_memory is None else {"tile_memory": network.tile_memory}),
         },
     }
     if channels is not None:

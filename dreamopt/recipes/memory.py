@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dreamopt.errors import OutOfMemoryError
+from dreamopt.errors import OutOfMemoryError, UsageError
+from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.network import Network
-from dreamopt.parts.memory import free_memory, require_memory
+from dreamopt.optimize import Ascent
+from dreamopt.parts.memory import free_memory, require_memory, used_memory
 from dreamopt.recipes.stages import Stage, seen_by
 from dreamopt.recipes.targets import Sample
 
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 # Measured on the embedded net from 500 to 2000 pixels: what a step holds, in multiples of the values that the net keeps for its backward
 # pass, and of the image. The parametrization, the optimizer and the transforms each keep several images.
 _LEAST, _LIKELY = (1.2, 30), (2.0, 55)
+_PLAIN = 16
+"""Images that gradient ascent on pixels keeps, measured likewise."""
+_SHARE, _LEAST_SHARE = 0.8, 0.125
+"""Of the memory: what a job may take of what is free, and what the net's values get at the least."""
+_SMALL = 2**18  # pixels of images that are never cut
 
 
 @dataclass(frozen=True)
@@ -43,13 +50,17 @@ class Need:
 
 def need_of(network: Network, samples: Sequence[Sample], stage: Stage) -> Need:
     """Return what one sample of a batch takes in a stage."""
-    layers = dict.fromkeys(layer for sample in samples for layer in sample.objective.layers)
-    seen = seen_by(network, stage.size, stage.transforms)
-    activations = network.memory_of([*layers], seen) if layers else 0
+    layers, seen = _layers(samples, stage), seen_by(network, stage.size, stage.transforms)
+    activations = network.memory_of(layers, seen) if layers else 0
     values = (activations or 0) * stage.views + 0.0
     image = 4.0 * network.input_shape[0] * math.prod(stage.size)
     least, likely = (factor * values + images * image for factor, images in (_LEAST, _LIKELY))
     return Need(stage.size, least, likely, stage.views)
+
+
+def _layers(samples: Sequence[Sample], stage: Stage) -> list[str]:
+    objectives = [sample.objective for sample in samples] if stage.target is None else [stage.target]
+    return [*dict.fromkeys(layer for objective in objectives for layer in objective.layers)]
 
 
 def largest_need(plan: Plan, network: Network, batch: int) -> Need:
@@ -66,8 +77,68 @@ def _largest(stages: Sequence[Stage]) -> list[Stage]:
     """Return the stages of which one takes most: of those that differ in size alone, as thousands of octaves may, the largest."""
     largest: dict[tuple[int, ...], Stage] = {}
     for stage in sorted(stages, key=lambda stage: -math.prod(stage.size)):
-        largest.setdefault((stage.views, *map(id, stage.transforms)), stage)
+        largest.setdefault((stage.views, id(stage.target), *map(id, stage.transforms)), stage)
     return list(largest.values())
+
+
+def in_memory(plan: Plan, network: Network, memory: int | None = None, tile: Callable[[int, int], None] | None = None) -> Network:
+    """Return the network with which a plan's images are made in the memory that there is: in tiles where they would take more.
+
+    Parameters
+    ----------
+    plan : Plan
+        The job.
+    network : Network
+        Its net; one that computes in tiles by itself stays as it is.
+    memory : int, optional
+        The most bytes that the program may take on the net's device, the libraries and the images' own tensors included. By default what
+        is free.
+    tile : callable, optional
+        Called as ``tile(done, count)`` after each tile of a step.
+
+    Raises
+    ------
+    OutOfMemoryError
+        For a job that takes more than is free, and that cannot be computed in tiles, with what would fit.
+    """
+    device, images = str(network.device), bytes_of_images(plan, network)
+    if network.tile_memory is not None:
+        return network
+    if memory is not None:
+        return network.tiled(_even(max(memory - used_memory(device) - images, memory * _LEAST_SHARE)), tile)
+    free = free_memory(device)
+    if free is not None and images < free * _SHARE and math.prod(max(stage.size for stage in plan.stages)) >= _SMALL:
+        needs = max(largest_need(plan, network, number).likely * len(places) for number, places in enumerate(plan.batches))
+        if needs > free * _SHARE:
+            tiled = network.tiled(_even(max(free * _SHARE - images, free * _LEAST_SHARE)), tile)
+            if _in_tiles(plan, tiled):
+                return tiled
+    require_room(plan, network)
+    return network
+
+
+def bytes_of_images(plan: Plan, network: Network) -> int:
+    """Return what a job takes beside the net's values: parameters, gradients, the optimizer's memory and the like are images, too."""
+    plain = isinstance(plan.parametrization, Pixels) and all(isinstance(stage.optimizer, Ascent) for stage in plan.stages)
+    count = max(map(len, plan.batches)) * network.input_shape[0] * max(math.prod(stage.size) for stage in plan.stages)
+    return 4 * count * (_PLAIN if plain else _LIKELY[1])
+
+
+def _in_tiles(plan: Plan, network: Network) -> bool:
+    """Return whether the layers of a plan's targets can be computed in tiles."""
+    try:
+        for stage in _largest(plan.stages):
+            seen = seen_by(network, stage.size, stage.transforms)
+            network.tiling_of(_layers(plan.samples, stage), seen)
+    except (UsageError, OutOfMemoryError):
+        return False
+    return True
+
+
+def _even(count: float) -> int:
+    """Return a number of bytes cut to eighths of a power of two, so that a job which is run again is likely to have the same tiles."""
+    step = 2 ** max(0, int(math.log2(max(count, 1))) - 3)
+    return int(count // step * step)
 
 
 def require_room(plan: Plan, network: Network) -> None:

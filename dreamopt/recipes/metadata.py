@@ -19,6 +19,7 @@ from dreamopt.version import __version__
 FORMAT = 2
 """Version of the metadata's form that is written."""
 _NATURAL = Range(0, LARGEST_COUNT)
+_BYTES = Range(1, 2**50)
 _NAME = text(4096)
 _PATH = text(2**16)
 _PART = text()
@@ -169,7 +170,11 @@ _RESULT: Mapping[str, Form] = {
     **_PROVENANCE,
 }
 _FORMS = {1: record(_PLAN_1, _RESULT, rest="dropped"), 2: record(_PLAN, {**_OF_PLAN, **_RESULT}, rest="dropped")}
-_JOB = record({"key": _DIGEST, "plan": record(_PLAN, _OF_PLAN), "images": listed(_PATH, least=1)}, rest="dropped")
+_JOB = record(
+    {"key": _DIGEST, "plan": record(_PLAN, _OF_PLAN), "images": listed(_PATH, least=1)},
+    {name: optional(number(_BYTES)) for name in ("memory", "tile_memory")},
+    rest="dropped",
+)
 
 
 def checked_metadata(metadata: Any, what: str = "the metadata") -> dict[str, Any]:
@@ -214,6 +219,8 @@ def checked_image(metadata: Any, what: str = "the image") -> dict[str, Any]:
     recipe, number_of = (metadata.get(name) for name in ("recipe", "format"))
     if recipe == "sheet":
         raise UsageError(f"{what} is a contact sheet; replay one of the images in the folder beside it, or run its command again")
+    if recipe == "film":
+        raise UsageError(f"{what} is a frame of a film; run the film's command again, which is in its metadata")
     if recipe not in RECIPES or "batch" not in metadata or "settings" not in metadata:
         raise UsageError(f"{what} was not made by dreamopt render, or by a version that did not write down enough to make it again")
     if isinstance(number_of, int) and not isinstance(number_of, bool) and number_of > FORMAT:

@@ -81,6 +81,31 @@ def image_paths(slugs: Sequence[str], out: Path) -> list[Path]:
     return paths
 
 
+def images_in_folder(images: Sequence[str], folder: str | Path) -> list[str]:
+    """Return for each of several images a file of its name in a folder.
+
+    Raises
+    ------
+    UsageError
+        For a folder that has the name of an image file.
+
+    Examples
+    --------
+    >>> images_in_folder(["a/cat.jpg", "b/cat.png", "dog.tif"], "dreams")
+    ['dreams/cat.png', 'dreams/cat-2.png', 'dreams/dog.png']
+    """
+    path = Path(folder)
+    if path.suffix.lower() in SUFFIXES and not path.is_dir():
+        raise UsageError(f"of {len(images)} images each gets a file of its own: the output {path} must be a folder, not a file")
+    named = image_paths([Path(image).stem or "image" for image in images], Path("images.png"))
+    return [os.fspath(path / one.name) for one in named]
+
+
+def is_kept(out: str | Path) -> bool:
+    """Return whether there is an image at an output, or what an unfinished job of it left."""
+    return os.path.lexists(out) or checkpoint_folder(Path(out)).is_dir()
+
+
 def check_images(paths: Sequence[Path], out: Path) -> None:
     """Raise ImageError where a job's images cannot be written."""
     folder = out.with_suffix("")

@@ -33,8 +33,8 @@ from dreamopt.recipes.metadata import FORMAT, checked_metadata
 from dreamopt.recipes.restarts import restarts_of
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.shorthand import as_optimizer, as_parametrization, as_regularizers, as_transforms, field_names
-from dreamopt.recipes.stages import Stage, choose_size, stages_of
-from dreamopt.recipes.targets import Sample, batch_objective, bound_samples, read_targets
+from dreamopt.recipes.stages import Stage, choose_size, seen_by, stages_of
+from dreamopt.recipes.targets import Sample, batch_objective, bind_target, bound_samples, read_targets
 
 PROVENANCE = ("source", "load", "command")
 """Keys of the metadata that say where a job came from; they do not decide its images."""
@@ -133,6 +133,8 @@ class Plan:
         Where the job came from: source, load and command, fit for JSON. It decides nothing.
     recipe : {"render", "dream"}
         The command that makes it.
+    original : InitImage or None
+        What blending, colours and the outside of a mask are taken from, where it is another than the init image: a film's frame.
     """
 
     samples: tuple[Sample, ...]
@@ -146,6 +148,7 @@ class Plan:
     project_every_step: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     recipe: str = "render"
+    original: InitImage | None = field(default=None, repr=False)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -311,6 +314,7 @@ def _read_each(metadata: Mapping[str, Any]) -> None:
     for run in (metadata["settings"], *metadata["settings"].get("stages", ())):
         parts += [(read, run[name]) for name, read in of_one.items() if name in run]
         parts += [(read, text) for name, read in of_many.items() for text in run.get(name, ())]
+        parts += [(parse, run["target"])] if "target" in run else []
     for read, text in parts:
         with contextlib.suppress(DreamoptError):
             read(text)
@@ -410,6 +414,7 @@ def resolve(
     channels = shown_as(settings.channels, network.input_shape[0], stages[-1].size)
     settings = replace(settings.resolved(size), channels=channels)
     check_finish(settings, init is not None, (network.input_shape[0], *size))
+    _check_targets(network, stages)
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)
     return Plan(
@@ -423,6 +428,15 @@ def resolve(
         net=_plain(network.describe()),
         recipe=recipe,
     )
+
+
+def _check_targets(network: Network, stages: Sequence[Stage]) -> None:
+    """Raise TargetError or ShapeError where a stage's own target is not in the net, or cannot be reached at the stage's size."""
+    for stage in stages:
+        if stage.target is not None:
+            bound, seen = bind_target(network, stage.target, stage.size), seen_by(network, stage.size, stage.transforms)
+            for layer in bound.layers:
+                network.shape_of(layer, seen)
 
 
 def pair(settings: Settings) -> tuple[int, int]:

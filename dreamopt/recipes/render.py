@@ -107,6 +107,8 @@ def run_plan(
     callbacks: Sequence[Callback] = (),
     stop: Callable[[], bool] | None = None,
     memory: int | None = None,
+    tile: Callable[[int, int], None] | None = None,
+    timed: bool = False,
 ) -> list[Rendered]:
     """Make a plan's images in the order of its samples; fewer when interrupted, by ``stop`` or Ctrl-C between two runs.
 
@@ -118,7 +120,7 @@ def run_plan(
     rendered: list[Rendered] = []
     try:
         # One by one: those that are finished count, also where the next batch is interrupted.
-        rendered.extend(execute(plan, network, store=store, callbacks=callbacks, stop=stop, memory=memory))
+        rendered.extend(execute(plan, network, store=store, callbacks=callbacks, stop=stop, memory=memory, tile=tile, timed=timed))
     except KeyboardInterrupt:  # between two runs; a run ends with its best by itself
         if not rendered:
             raise

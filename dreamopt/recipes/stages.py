@@ -139,22 +139,25 @@ def choose_size(network: Network, settings: Settings, objectives: Sequence[Objec
     if settings.octaves > 1 and not fits(network, settings, objectives, sizes[0]):
         left = len(sizes) - bisect_left(sizes, True, key=lambda one: fits(network, settings, objectives, one))
         fewer = f"fewer octaves (the last {left} fit)" if left else "fewer octaves"
+        layer = _layer_that_fits(network, settings, objectives, sizes[0])
+        one_size = f"take one octave of the net's own size, {network.input_shape[2]} x {network.input_shape[1]}"
         raise ShapeError(
-            f"the first of {settings.octaves} octaves, {sizes[0][1]} x {sizes[0][0]} pixels, does not reach up to {objectives[0]}; "
-            f"aim at {_layer_that_fits(network, settings, objectives, sizes[0])}, or ask for {fewer} or a larger size"
+            f"the first of {settings.octaves} octaves, {sizes[0][1]} x {sizes[0][0]} pixels, does not reach up to {objectives[0]}"
+            + (f", nor up to any layer below; {one_size}" if layer is None else f"; aim at {layer}")
+            + f", or ask for {fewer} or a larger size"
         )
     return shape[1], shape[2]
 
 
-def _layer_that_fits(network: Network, settings: Settings, objectives: Sequence[Objective], size: Pair) -> str:
-    """Return in words a layer below those of the objectives that an image of a size reaches."""
+def _layer_that_fits(network: Network, settings: Settings, objectives: Sequence[Objective], size: Pair) -> str | None:
+    """Return in words a layer below those of the objectives that an image of a size reaches; None if there is none."""
     seen = seen_by(network, size, settings.stage(0).transforms)
     item = network.item_shape(seen)
     for layer in dict.fromkeys(layer for objective in objectives for layer in objective.layers):
         nearest = None if reached(network, layer, item) else nearest_layer(network, layer, item)
         if nearest is not None:
             return f"layer '{nearest}', the highest below '{layer}' that it reaches"
-    return "a layer below those that want one size of input"
+    return None
 
 
 def fits(network: Network, settings: Settings, objectives: Sequence[Objective], size: int | Pair) -> bool:

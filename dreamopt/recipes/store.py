@@ -99,6 +99,7 @@ class FolderStore:
         self._plan: Plan | None = None
         self._paths: list[Path] = []
         self._lock = FolderLock(self.folder)
+        self._tiling: dict[str, int | None] = {}
 
     @property
     def plan(self) -> Plan:
@@ -194,6 +195,21 @@ class FolderStore:
             self._forget()
         return sheet
 
+    def tile_memory(self, memory: int | None, own: int | None) -> int | None:
+        """Return by which memory images are cut into tiles: in a resumed job as it was, so that the bits are the same, else ``own``.
+
+        Parameters
+        ----------
+        memory : int or None
+            What the user allows; with another number than before, ``own`` counts.
+        own : int or None
+            What was chosen by it; None for whole images.
+        """
+        if self._tiling.get("memory", -1) != memory:
+            self._tiling = {"memory": memory, "tile_memory": own}
+            self._write_job()
+        return self._tiling["tile_memory"]
+
     def close(self) -> None:
         """Let others have the output; what a job needs to be resumed stays."""
         self._lock.release(remove=not (self.folder / _JOB).exists())
@@ -214,6 +230,8 @@ class FolderStore:
         if kept is not None and kept["key"] != self.plan.key:
             differs = described_differences(kept["plan"], json.loads(json.dumps(self.plan.describe())))
             raise UsageError(f"{self.folder} keeps a rendering with other {differs}; give the same again, or begin anew without resume")
+        if kept is not None and "memory" in kept and "tile_memory" in kept:
+            self._tiling = {name: kept[name] for name in ("memory", "tile_memory")}
         for index, path in enumerate(self._paths):
             aside = self.folder / path.name
             if aside.is_file() and self._is_finished(index, aside) and not self._is_finished(index):
@@ -263,7 +281,7 @@ class FolderStore:
 
     def _write_job(self) -> None:
         names = [os.path.relpath(path, self.out.parent) for path in self._paths]
-        job = {"key": self.plan.key, "plan": self.plan.describe(), "images": names}
+        job = {"key": self.plan.key, "plan": self.plan.describe(), "images": names, **self._tiling}
         path = self.folder / _JOB
         with atomic_write(path, self._scratch(path)) as stream:
             stream.write(json.dumps(job).encode())

@@ -133,3 +133,16 @@ def test_dreams_by_real_caffe_are_the_engines(both: tuple[Network, Network], aim
     assert mine.value == pytest.approx(theirs.value, rel=1e-4)
     assert np.abs(mine.image.astype(int) - theirs.image).max() <= 1
     assert np.abs(mine.image[:, :, :3].astype(int) - theirs.image[:, :, :3]).mean() < 0.05
+
+
+def test_exploring_by_real_caffe_is_the_engines(both: tuple[Network, Network], tmp_path: Path) -> None:
+    photo = np.random.default_rng(8).integers(0, 256, (31, 37, 3)).astype(np.uint8)
+    quick = {"octaves": 1, "steps": 1, "jitter": 3, "size": both[0].input_shape[1:]}
+    mine, theirs = (dreamopt.explore(net, photo, out=tmp_path / f"{net.backend.name}.png", **quick) for net in both)  # type: ignore[arg-type]
+    assert [one.sample.text for one in mine] == [one.sample.text for one in theirs]
+    assert len(mine) >= 3
+    for one, other in zip(mine, theirs, strict=True):
+        if one.dead is None:
+            assert np.abs(one.image.astype(int) - other.image).mean() < 0.05
+    assert sum(one.dead is None for one in mine) > len(mine) / 2
+    assert (tmp_path / "remote.png").is_file()

@@ -22,11 +22,17 @@ def png(
     rows: bytes,
     *chunks: tuple[bytes, bytes],
     after: tuple[bytes, bytes] | None = None,
+    interlaced: bytes | None = None,
+    interlace: int = 1,
 ) -> Path:
-    """Write a PNG of rows of packed samples without their filter bytes; ``chunks`` stand before the pixels, ``after`` behind them."""
+    """Write a PNG of rows of packed samples without their filter bytes; ``chunks`` stand before the pixels, ``after`` behind them.
+
+    ``interlaced`` are the rows of Adam7's passes instead, with their filter bytes (or, with ``interlace`` 0, plain rows with them).
+    """
     length = len(rows) // height if rows else 0
     filtered = b"".join(b"\0" + rows[y * length : (y + 1) * length] for y in range(height)) if rows else b""
-    head = struct.pack(">IIBBBBB", width, height, depth, COLOUR_TYPES[kind], 0, 0, 0)
+    filtered = filtered if interlaced is None else interlaced
+    head = struct.pack(">IIBBBBB", width, height, depth, COLOUR_TYPES[kind], 0, 0, 0 if interlaced is None else interlace)
     content = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(filtered)), *([after] if after else []), (b"IEND", b"")]
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(name, data) for name, data in content))
     return path

@@ -11,7 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,30 @@ def _image(suffix: str) -> Callable[[Path], Path]:
         return path
 
     return make
+
+
+def _deep_image(suffix: str) -> Callable[[Path], Path]:
+    """Write a sample of 16 bits with opacity and a colour profile, as dreams are written."""
+
+    def make(folder: Path) -> Path:
+        from dreamopt.image.files import write_image
+        from tests.support.profiles import matrix_profile
+
+        y, x = np.mgrid[:12, :14]
+        samples = np.stack([y * 5000, x * 4000, x * y, 65535 - x], -1).astype(np.uint16)
+        return write_image(folder / f"deep{suffix}", samples, {"recipe": "none"}, profile=matrix_profile())
+
+    return make
+
+
+def _planes(folder: Path) -> Path:
+    """Write planes of floating point, which tifffile reads."""
+    from tifffile import imwrite
+
+    y, x = np.mgrid[:12, :14]
+    planes = np.stack([y * 5000, x * 4000, x * y]).astype(np.float32) / 65535
+    imwrite(folder / "planes.tif", planes, photometric="rgb", planarconfig="separate", compression="zlib", rowsperstrip=5)
+    return folder / "planes.tif"
 
 
 def _rendered(folder: Path, targets: tuple[str, ...] = ("conv:1",), **changes: Any) -> Path:
@@ -325,6 +351,68 @@ def _read_cached(path: Path) -> object:
     return open_network("bvlc_alexnet", 12, **said)
 
 
+def _film(suffix: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        from tests.support.videos import scenes, write_video
+
+        codec, form, sound = {".avi": ("mpeg4", "yuv420p", None), ".webm": ("libvpx-vp9", "yuv420p", "libopus")}.get(
+            suffix, ("libx264", "yuv420p", "aac")
+        )
+        sound = None if suffix == ".gif" else sound
+        codec, form = ("gif", "rgb8") if suffix == ".gif" else (codec, form)
+        return write_video(
+            folder / f"film{suffix}", scenes(5, (24, 32)), codec=codec, pix_fmt=form, sound=sound, options={}, time_base=Fraction(1, 25)
+        )
+
+    return make
+
+
+def _read_film(path: Path) -> object:
+    """Read a film's frames and times, and copy it with its sound."""
+    from dreamopt.film.reading import FilmFile
+    from dreamopt.film.writing import FilmWriter
+
+    film = FilmFile(path)
+    frames, times = list(film.frames()), film.times()
+    with FilmWriter(path.with_name("copy.mkv"), film.film.size, film.film.rate, time_base=film.film.time_base, beside=film) as writer:
+        for frame in frames:
+            writer.write(frame.image, frame.pts, frame.duration)
+    return times
+
+
+def _film_job(folder: Path) -> Path:
+    """Write the job of a film of which two frames are dreamed."""
+    source = folder / "in"
+    source.mkdir()
+    for number in range(4):
+        Image.fromarray(np.full((12, 14, 3), 40 * number + 20, np.uint8)).save(source / f"frame{number}.png")
+    _net(folder)
+    _dream_film(folder, folder, resume=False, frames=2)
+    return folder / "film.gif.checkpoint" / "job.json"
+
+
+def _dream_film(home: Path, folder: Path, resume: bool, frames: int) -> object:
+    from dreamopt.film.temporal import Apart
+    from dreamopt.recipes.film import dream_film
+    from dreamopt.recipes.film_plan import FilmSettings
+
+    asked = iter([False] * (3 * frames))
+    settings, options = FilmSettings(temporal=Apart()), {"octaves": 1, "steps": 1, "stop": lambda: next(asked, True)}
+    network = _network(home / "small.prototxt")
+    return dream_film(network, home / "in", "conv:1", folder / "film.gif", film=settings, resume=resume, **options)
+
+
+def _resume_film(path: Path) -> object:
+    """Resume a film in a copy of its folder in which a changed file has the place of the job."""
+    folder = Path(tempfile.mkdtemp(dir=path.parents[2]))
+    for name in ("film.gif.frames", "film.gif.checkpoint"):
+        shutil.copytree(path.parents[1] / name, folder / name)
+    shutil.copy(path, folder / "film.gif.checkpoint" / "job.json")
+    return _dream_film(path.parents[1], folder, resume=True, frames=1)
+
+
+FILMS = () if find_spec("av") is None else (".mp4", ".mkv", ".webm", ".avi", ".gif")
+"""Suffixes of the films that are read where the extra "video" is installed."""
 IMAGES = (
     *(".png", ".jpg", ".gif", ".webp", ".tif", ".bmp", ".ppm", ".pcx", ".sgi", ".ico", ".tga"),
     *(suffix for suffix, codec in {".jp2": "jpg_2000", ".avif": "avif"}.items() if features.check(codec)),
@@ -340,6 +428,11 @@ READERS: dict[str, Reader] = {
     "feed image": Reader(_with_two_inputs(_image(".png")), _feed),
     "labels": Reader(_with_net(_labels), lambda path: _network(path.parent / "small.prototxt", labels=path)),
     **{f"image {suffix}": Reader(_image(suffix), lambda path: _read_image(path)) for suffix in IMAGES},
+    **{f"film {suffix}": Reader(_film(suffix), _read_film) for suffix in FILMS},
+    **({"film job": Reader(_film_job, _resume_film)} if FILMS else {}),
+    **{f"image of 16 bits {suffix}": Reader(_deep_image(suffix), lambda path: _read_image(path)) for suffix in (".png", ".tif")},
+    "image in planes": Reader(_planes, lambda path: _read_image(path)),
+    "metadata of a tiff": Reader(_deep_image(".tif"), lambda path: _read_metadata(path)),
     "replay": Reader(_rendered, _replay),
     "replay text": Reader(_metadata, _replay_text),
     "replay text of format 1": Reader(_metadata_of_format_1, _replay_text),
@@ -362,3 +455,9 @@ def _read_image(path: Path) -> object:
     from dreamopt.image.files import read_image
 
     return read_image(path)
+
+
+def _read_metadata(path: Path) -> object:
+    from dreamopt.image.files import read_metadata
+
+    return read_metadata(path)

@@ -41,6 +41,7 @@ def write_video(
     sound: str | None = None,
     aspect: Fraction | None = None,
     container_options: dict[str, str] | None = None,
+    tags: dict[str, str] | None = None,
 ) -> Path:
     """Write a film.
 
@@ -66,7 +67,10 @@ def write_video(
             stream.codec_context.colorspace, stream.codec_context.color_range = colour
         if rotation is not None:
             stream.set_display_rotation(rotation, hflip=mirrored)
+        container.metadata.update(tags or {})
         tone = None if sound is None else container.add_stream(sound, rate=48000)
+        if tone is not None:
+            tone.metadata["language"] = "deu"
         for number, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, "rgb24")
             if colour is not None:

@@ -43,7 +43,9 @@ MAY: dict[str, set[str]] = {
 DOORS = {
     "caffe": {"dreamopt/backends/caffe/in_process.py", "dreamopt/backends/caffe/worker.py"},  # the worker runs in another Python
     "av": {"dreamopt/film"},
-    "cv2": {"dreamopt/film", "dreamopt/image"},
+    "cv2": {"dreamopt/film", "dreamopt/image/opencv.py"},
+    "tifffile": {"dreamopt/image", "dreamopt/caffe/images.py"},
+    "imageio": {"dreamopt/caffe/images.py"},
     "dask": set(),
     "matplotlib": set(),
     "click": {"dreamopt/cli"},
@@ -118,3 +120,30 @@ def test_plugins_need_their_contract_and_torch_alone(folder: str) -> None:
             assert name.split(".")[0] in allowed or any(name == c or name.startswith(c + ".") for c in contract), (
                 f"{path.name}:{line} imports {name}"
             )
+
+
+def test_images_are_opened_in_one_place() -> None:
+    """Pillow's `Image.open` knows no limits: `dreamopt.image.opening` does, and `dreamopt.image.loading` is the door to it."""
+    opened: dict[str, list[str]] = {}
+    doors = {"opening", "loading", "deep", "tiff_bytes"}
+    for path in sources():
+        where = path.relative_to(ROOT).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"Image.open", "PIL.Image.open", "ImageFile.Parser"}:
+                opened.setdefault("Image.open", []).append(where)
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module == "dreamopt.image.opening"
+                and "opened_image" in {a.name for a in node.names}
+            ):
+                opened.setdefault("opened_image", []).append(where)
+            if isinstance(node, ast.ImportFrom | ast.Import) and any(
+                "imread" in alias.name or "imdecode" in alias.name for alias in node.names
+            ):
+                opened.setdefault("imread", []).append(where)
+    assert opened["Image.open"] == ["dreamopt/image/opening.py"]
+    of_image = {f"dreamopt/image/{name}.py" for name in doors}
+    # Caffe's own functions read as scikit-image and SciPy do, within the same limits; a film's source looks how many frames there are.
+    others = {"dreamopt/caffe/images.py", "dreamopt/caffe/legacy/scipy_misc.py", "dreamopt/film/sources.py"}
+    assert set(opened["opened_image"]) <= of_image | others
+    assert set(opened["imread"]) == {"dreamopt/caffe/images.py"}

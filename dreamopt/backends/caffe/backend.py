@@ -198,6 +198,16 @@ class CaffeBackend:
             self._pass(tensors, [source], targets, x, rule, acted)
         return {name: tensors[value] for name, value in values.items()}
 
+    def activations_from(self, start: str, x: Tensor, layers: Sequence[str], *, rule: BackwardRule | None = None) -> dict[str, Tensor]:
+        """Return the named values, which depend on the value ``start`` alone, where that is ``x`` (N, ...)."""
+        values = {name: self._builder.graph.value(name) for name in layers}
+        source = self._builder.graph.value(start)
+        tensors: dict[Value, Tensor] = {source: x}
+        targets = [value for value in dict.fromkeys(values.values()) if value != source]
+        if targets:
+            self._pass(tensors, [source], targets, x, rule, None)
+        return {name: tensors[value] for name, value in values.items()}
+
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
         """Return the named values' shapes for one item of that shape."""
         key = (tuple(layers), tuple(item))
@@ -215,6 +225,10 @@ class CaffeBackend:
     def memory(self, layers: Sequence[str], item: Shape) -> int | None:
         """Return the bytes that a sample of this shape keeps for the backward pass, as the engine counts them; None if it cannot."""
         return self._sizes.memory(layers, (1, *item))
+
+    def memory_from(self, start: str, layers: Sequence[str], item: Shape) -> int | None:
+        """Return what `memory` does for a pass that begins at the value ``start``, of that shape."""
+        return self._sizes.memory(layers, (1, *item), start)
 
     def weights_hash(self) -> str:
         """Return the sha256 of every layer's name and weights; the engine's is the same for the same weights."""

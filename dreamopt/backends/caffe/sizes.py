@@ -38,7 +38,7 @@ class SizeCheck:
 
     def __init__(self, definition: NetDef, phase: str, input_name: str, device: str) -> None:
         self._input, self._device = input_name, device
-        self._programs: dict[tuple[str, ...], Program | None] = {}
+        self._programs: dict[tuple[tuple[str, ...], str | None], Program | None] = {}
         self._checked: set[tuple[tuple[str, ...], Shape]] = set()
         self._net: Net | None = None
         try:
@@ -69,19 +69,22 @@ class SizeCheck:
             require_memory(need, f"a pass of an input of shape {tuple(shape)} up to {', '.join(layers)}", self._device)
         self._checked.add(key)
 
-    def memory(self, layers: Sequence[str], shape: Shape) -> int | None:
-        """Return the bytes of a pass with its gradients, at the least; None where the engine cannot make the net."""
-        program = self._program(layers)
+    def memory(self, layers: Sequence[str], shape: Shape, start: str | None = None) -> int | None:
+        """Return the bytes of a pass with its gradients, at the least; None where the engine cannot make the net.
+
+        The pass begins at the input, or at the value ``start`` where one is named.
+        """
+        program = self._program(layers, start)
         try:
-            return None if program is None else 2 * program.memory(self._inputs(program, shape))
+            return None if program is None else 2 * program.memory(self._inputs(program, shape) if start is None else {start: tuple(shape)})
         except ShapeError:
             return None
 
-    def _program(self, layers: Sequence[str]) -> Program | None:
-        key = tuple(layers)
+    def _program(self, layers: Sequence[str], start: str | None = None) -> Program | None:
+        key = (tuple(layers), start)
         if key not in self._programs:
             try:
-                self._programs[key] = None if self._net is None else self._net.program(key)
+                self._programs[key] = None if self._net is None else self._net.program(layers, () if start is None else (start,))
             except TargetError:  # what only real Caffe has
                 self._programs[key] = None
         return self._programs[key]

@@ -46,6 +46,11 @@ class LrpEpsilon(BackwardRule):
     def __post_init__(self) -> None:
         Fields(self).number("epsilon", POSITIVE)
 
+    @property
+    def additive(self) -> bool:
+        """It shares out what comes from above, each place by itself."""
+        return True
+
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it is linear, a mean, a sum, or copies relevance."""
         sums = layer.type in LINEAR or (layer.type, layer.operation) in (("Pooling", "AVE"), ("Eltwise", "SUM"))

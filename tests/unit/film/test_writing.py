@@ -90,6 +90,45 @@ def test_a_part_has_its_part_of_the_sound(tmp_path: Path) -> None:
     assert all(abs(a - b) < Fraction(1, 48000) for (_, a), (_, b) in zip(after, expected, strict=True))
 
 
+def with_subtitles(tmp_path: Path) -> Path:
+    """Return a film with two sounds, a cover image and subtitles."""
+    (tmp_path / "words.srt").write_text("1\n00:00:00,100 --> 00:00:00,400\nHello\n\n2\n00:00:00,500 --> 00:00:00,700\nthere\n")
+    source = write_video(tmp_path / "plain.mkv", scenes(20), sound="aac")
+    path = tmp_path / "in.mkv"
+    with av.open(str(path), "w") as out, av.open(str(source)) as film, av.open(str(tmp_path / "words.srt")) as words:
+        cover = out.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 96, 80, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        streams = {stream.type: [out.add_stream_from_template(stream)] for stream in film.streams}
+        streams["audio"].append(out.add_stream_from_template(film.streams.audio[0]))
+        titles = out.add_stream_from_template(words.streams.subtitles[0])
+        out.mux(cover.encode(av.VideoFrame.from_ndarray(np.full((80, 96, 3), 200, np.uint8), "rgb24")))
+        for kind, copies in streams.items():
+            for number, copy in enumerate(copies):
+                with av.open(str(source)) as again:
+                    for packet in again.demux([stream for stream in again.streams if stream.type == kind]):
+                        if packet.size and (number == 0 or packet.pts > 100):
+                            packet.stream = copy
+                            out.mux(packet)
+        for packet in words.demux(subtitles=0):
+            if packet.size:
+                packet.stream = titles
+                out.mux(packet)
+    return path
+
+
+def test_all_sounds_and_subtitles_come_along_and_the_cover_is_no_film(tmp_path: Path) -> None:
+    source = with_subtitles(tmp_path)
+    assert FilmFile(source).film.size == (48, 64)
+    film = copied(source, tmp_path / "out.mkv")
+    assert film.film.other == (("audio", "aac"), ("audio", "aac"), ("subtitle", "srt"))
+    for kind in ("audio", "subtitle"):
+        assert sorted(packets(tmp_path / "out.mkv", kind)) == sorted(packets(source, kind))
+    with pytest.warns(DreamoptWarning, match=r"the subtitles of .*in.mkv \(srt\) do not fit \.mp4 and are left out"):
+        film = copied(source, tmp_path / "out.mp4")
+    assert film.film.other == (("audio", "aac"), ("audio", "aac"))
+
+
 def test_sound_that_a_container_cannot_hold_is_said_before(tmp_path: Path) -> None:
     film = FilmFile(write_video(tmp_path / "in.mov", scenes(3), sound="pcm_s16le"))
     check_streams(film, tmp_path / "out.mkv", "matroska")

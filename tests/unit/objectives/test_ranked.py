@@ -155,3 +155,62 @@ def test_dot_products_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert torch.equal(*gradients)
     assert gradients[0].any()
     assert problem.objective == guide
+
+
+def test_large_images_are_looked_at_made_smaller() -> None:
+    """Since the whole map of a layer is kept: a stage of 8000 x 6000 takes no more than one of 2048 x 1536."""
+    seen = []
+
+    class Asked:
+        """A net that writes down at which size it is asked for activations."""
+
+        labels = None
+
+        def resolve(self, layer: str) -> str:
+            return layer
+
+        def shape_of(self, layer: str, size: object = None) -> tuple[int, ...]:
+            return (5, 2, 3)
+
+        def activations_of(
+            self, image: object, layers: object, size: object = None, *, longest: int | None = None
+        ) -> dict[str, torch.Tensor]:
+            seen.append((size, longest))
+            return {"a": torch.arange(30.0).reshape(1, 5, 2, 3)}
+
+    for capture in ("once", "octave"):
+        for size in ((600, 800), (6000, 8000)):
+            Ranked("a", 2, capture=capture, image=PHOTO).bind(Asked(), size)  # type: ignore[arg-type]  # it has what is asked for
+    assert seen == [((600, 800), 2048), ((6000, 8000), 2048), ((600, 800), None), ((6000, 8000), 2048)]
+
+
+def test_in_tiles_it_is_what_it_is_of_the_whole_image() -> None:
+    """One sweep where the channels are chosen before, two where they are chosen at each step."""
+    net = dreamopt.load_net(device="cpu")
+    x = torch.randn(1, 3, 96, 131, generator=torch.Generator().manual_seed(1)) * 50
+    for text, is_additive in (('ranked("mixed3", 9)', True), ('ranked("mixed3", 9, "weak", "step")', False)):
+        objective = parse(text).of_image(lambda: ImageValue(PHOTO))
+        whole, tiled = (Problem(one, objective, size=(96, 131)) for one in (net, net.tiled(memory=2_000_000)))
+        assert (whole.objective.additive == "sum") is is_additive
+        mine, theirs = tiled.evaluate(x), whole.evaluate(x)
+        assert mine.values.item() == pytest.approx(theirs.values.item(), rel=1e-5)
+        assert (mine.gradient - theirs.gradient).norm() <= 1e-5 * theirs.gradient.norm()
+        assert theirs.gradient.norm() > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("ranked(fire5/concat, 5, 'strong')", 'Ranked("fire5/concat", 5)'),
+        ("2*ranked( conv2.b-1 , '20%', \"weak\") - energy(conv1)", '2*Ranked("conv2.b-1", "20%", mode="weak") - conv1'),
+        ("mean(a, absolute=True)", 'Mean("a", absolute=True)'),
+    ],
+)
+def test_a_layer_needs_no_quotes(text: str, printed: str) -> None:
+    assert str(parse(text)) == printed
+
+
+@pytest.mark.parametrize("text", ["ranked(None, 5)", "ranked(3, 5)", "ranked(a b, 5)", "ranked(f(a), 5)", "ranked(a, weak)", "ranked(, 5)"])
+def test_other_words_without_quotes_are_refused(text: str) -> None:
+    with pytest.raises(ObjectiveError):
+        parse(text)

@@ -13,7 +13,7 @@ import torch
 from dreamopt.errors import DreamoptError, OutOfMemoryError, UsageError
 from dreamopt.parts import memory
 from dreamopt.parts.limits import exceeds, limit
-from dreamopt.parts.memory import free_memory, is_out_of_memory, memory_errors, readable, require_memory
+from dreamopt.parts.memory import free_memory, is_out_of_memory, memory_errors, parse_bytes, readable, require_memory, used_memory
 
 
 def test_sizes_are_readable() -> None:
@@ -25,6 +25,39 @@ def test_sizes_are_readable() -> None:
         "3.6 GB",
         "2.000e+05 PB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("1.2GB", 1_200_000_000), ("512MB", 512_000_000), ("2g", 2_000_000_000), ("900 MiB", 900 * 2**20), ("1.5GiB", 3 * 2**29),
+        ("3000000", 3_000_000), ("2000kB", 2_000_000), (" 1T ", 10**12), (5_000_000, 5_000_000), (2e6, 2_000_000), ("1.GB", 10**9),
+    ],
+)  # fmt: skip
+def test_a_number_of_bytes_is_read(text: object, count: int) -> None:
+    assert parse_bytes(text) == count  # type: ignore[arg-type]  # numbers too
+
+
+@pytest.mark.parametrize(
+    "text", ["", "GB", "1.2 giga", "-1GB", "1,2GB", "1e9", "nan", "inf", "1GB2", "0x10", "١GB", "9" * 5000, "1 . GB", "1PB2"]
+)
+def test_other_words_are_no_number_of_bytes(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--memory must be a number of bytes with a unit, as in 1\.2GB or 512MiB, not") as caught:
+        parse_bytes(text, "--memory")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("text", ["0", "999kB", "0.0000001TB", "1001TB", 0, -1, 10**16, float("nan")])
+def test_a_number_of_bytes_beyond_machines_is_refused(text: object) -> None:
+    with pytest.raises(UsageError, match="memory must be "):
+        parse_bytes(text)  # type: ignore[arg-type]  # numbers too
+
+
+def test_what_the_process_has_grows_with_what_it_takes() -> None:
+    before = used_memory()
+    block = np.ones(4_000_000)
+    assert used_memory() - before > 0.8 * block.nbytes
+    assert before > 20_000_000
 
 
 def test_the_environment_caps_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:

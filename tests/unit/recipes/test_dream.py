@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 import dreamopt
 from dreamopt.cli import cli
-from dreamopt.errors import ImageError, UsageError
+from dreamopt.errors import DreamoptWarning, ImageError, ShapeError, TargetError, UsageError
 from dreamopt.image.files import read_metadata, read_written
 from dreamopt.recipes import InitImage, plan_dream, plan_render
 from dreamopt.recipes.preset import resolve_settings
@@ -314,3 +315,92 @@ def test_what_does_not_fit_is_one_sentence(photo, tmp_path, words, sentence) -> 
     assert result.exit_code in (1, 2)
     assert sentence in result.output
     assert not (tmp_path / "out.png").exists()
+
+
+def test_a_target_of_an_octave_is_checked_before_the_first_step(network, pixels) -> None:
+    for target, error, sentence in (("nope", TargetError, "no layer 'nope'"), ("mixed5", ShapeError, "'mixed5' cannot be reached")):
+        settings = resolve_settings("deepdream2015", {"octaves": 2, "octave_scale": 9, "stages": [{"target": target}, {}]})
+        with pytest.raises(error, match=sentence):
+            plan_dream(network, pixels, "conv1", settings)
+
+
+def test_what_is_too_small_is_refused_with_what_would_do(network, pixels) -> None:
+    with pytest.raises(
+        ShapeError, match=r"the first of 4 octaves, 11 x 7 pixels, .*aim at layer 'mixed4', .*fewer octaves \(the last 1 fit\)"
+    ):
+        dreamopt.dream(network, pixels[:20, :30], "mixed5")
+    with pytest.raises(ShapeError, match=r"layer 'mixed5' cannot be reached .*layer 'mixed3', the highest below it that can"):
+        dreamopt.dream(network, pixels[:3, :3], "mixed5", octaves=1)
+    with pytest.raises(UsageError, match=r"an image of 3 x 3 pixels has no 4 octaves, each 1\.4 times smaller; the most are 3"):
+        dreamopt.dream(network, pixels[:3, :3], "conv1")
+
+
+def test_images_of_pillow_are_what_they_show(network, pixels) -> None:
+    palette = Image.fromarray(pixels).quantize(16)
+    by_image = dreamopt.dream(network, palette, "conv2", octaves=1, steps=1)
+    by_array = dreamopt.dream(network, np.asarray(palette.convert("RGB")), "conv2", octaves=1, steps=1)
+    assert np.array_equal(by_image.image, by_array.image)
+
+
+def net_of(text: str) -> dreamopt.Network:
+    from dreamopt.schema import parse_net
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DreamoptWarning)  # the weights are random
+        return dreamopt.load_net(parse_net(text, "net.prototxt"), device="cpu")
+
+
+V2 = """
+layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 1 dim: {channels} dim: 12 dim: 14 }} }} }}
+layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param {{ num_output: 4 kernel_size: 5 pad: 2 weight_filler {{ type: "gaussian" std: 0.1 }} }} }}
+"""
+
+
+def test_a_net_of_one_channel_dreams_a_grey_image_which_may_have_the_photographs_colours(pixels) -> None:
+    network, photo = net_of(V2.format(channels=1)), (pixels * 0.5 + 60).astype(np.uint8)
+    grey = dreamopt.dream(network, photo, "conv", **QUICK)
+    assert grey.image.shape == photo.shape
+    assert np.array_equal(grey.image[..., 0], grey.image[..., 1])
+    luminance = photo @ [0.299, 0.587, 0.114]
+    assert 1 < np.abs(grey.image[..., 0] - luminance).mean() < 20
+    coloured = dreamopt.dream(network, photo, "conv", **QUICK, original_colors=True)
+    assert np.abs(coloured.image @ np.array([0.299, 0.587, 0.114]) - grey.image[..., 0]).mean() < 1
+    assert np.abs(coloured.image - (photo + (grey.image[..., 0] - luminance)[..., None])).mean() < 1
+
+
+def test_a_net_of_five_channels_dreams_in_planes_and_keeps_them_all(pixels, tmp_path) -> None:
+    network = net_of(V2.format(channels=5))
+    one = dreamopt.dream(network, pixels, "conv", **QUICK, channels="0,1,2", blend=0.5)
+    assert one.image.shape == pixels.shape
+    assert one.channels is not None
+    assert one.channels.shape == (5, 41, 53)
+    with pytest.raises(UsageError, match="blend needs an image in its own size, but 5 channels are shown as planes"):
+        dreamopt.dream(network, pixels, "conv", **QUICK, blend=0.5)
+
+
+V0 = """
+name: "V0" input: "data" input_dim: 1 input_dim: 3 input_dim: 31 input_dim: 37
+layers { layer { name: "conv1" type: "conv" num_output: 6 kernelsize: 5 stride: 2 weight_filler { type: "gaussian" std: 0.1 } }
+  bottom: "data" top: "conv1" }
+layers { layer { name: "pool1" type: "pool" pool: MAX kernelsize: 3 stride: 2 } bottom: "conv1" top: "pool1" }
+"""
+V1 = """
+name: "V1" input: "data" input_dim: 1 input_dim: 3 input_dim: 31 input_dim: 37
+layers { name: "conv1" type: CONVOLUTION bottom: "data" top: "conv1"
+  convolution_param { num_output: 6 kernel_size: 5 stride: 2 weight_filler { type: "gaussian" std: 0.1 } } }
+layers { name: "pool1" type: POOLING bottom: "conv1" top: "pool1" pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
+"""
+LATEST = """
+name: "V2" layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 31 dim: 37 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param { num_output: 6 kernel_size: 5 stride: 2 weight_filler { type: "gaussian" std: 0.1 } } }
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
+"""
+
+
+def test_prototxts_of_all_ages_dream_the_same(pixels) -> None:
+    images = [dreamopt.dream(net_of(text), pixels, "pool1", **QUICK).image for text in (V0, V1, LATEST)]
+    assert np.array_equal(images[0], images[1])
+    assert np.array_equal(images[0], images[2])
+    assert np.abs(images[0].astype(int) - pixels).mean() > 1

@@ -9,8 +9,8 @@ from PIL import Image
 
 import dreamopt
 from dreamopt.cli import main
-from dreamopt.errors import ShapeError
-from dreamopt.recipes import Settings
+from dreamopt.errors import ShapeError, UsageError
+from dreamopt.recipes import Aim, Settings
 from dreamopt.recipes.dream import plan_dream
 from dreamopt.recipes.preset import resolve_settings
 from tests.support.nets import conv, image_input, layer
@@ -44,12 +44,32 @@ def test_a_layer_above_a_fully_connected_one_at_another_size(tmp_path: Path) -> 
     assert plan_dream(net, PIXELS[:20, :20], "fc:2", Settings(octaves=1)).samples[0].text == "fc:2"
 
 
+@pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # random weights, on purpose
+def test_a_net_whose_layers_all_want_one_size(tmp_path: Path) -> None:
+    text = image_input(shape=(1, 1, 28, 24)) + layer("ip", "InnerProduct", "data", more="inner_product_param { num_output: 5 }")
+    (tmp_path / "net.prototxt").write_text(text)
+    net = dreamopt.load_net(tmp_path / "net.prototxt", device="cpu")
+    with pytest.raises(
+        ShapeError, match="does not reach up to ip, nor up to any layer below; take one octave of the net's own size, 24 x 28"
+    ):
+        plan_dream(net, PIXELS, "ip")
+    with pytest.raises(UsageError, match=r"no layer of the net has a map .* for instance 'ip'"):
+        plan_dream(net, PIXELS)
+
+
+def test_a_guide_that_is_too_small_for_the_layer() -> None:
+    net = dreamopt.load_net(device="cpu")
+    says = r"the image in memory, looked at as 2 x 1 pixels, does not fit: layer 'mixed4' cannot be reached .* or layer 'conv1/relu', the highest"
+    with pytest.raises(ShapeError, match=says):
+        plan_dream(net, PIXELS, aim=Aim(guide=PIXELS[:1, :2]))
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_the_command_says_which(quiet: bool, tmp_path: Path) -> None:
     Image.fromarray(PIXELS).save(tmp_path / "photo.png")
     words = ["dream", str(tmp_path / "photo.png"), "--octaves", "1", "--steps", "1", "--device", "cpu", "-o", str(tmp_path / "out.png")]
     done = CliRunner().invoke(main, words + (["-q"] if quiet else []))
     assert done.exit_code == 0, done.output
-    said = "dreaming into mixed4 (Concat, 208 channels, 8 pixels from place to place); -t names another layer"
+    said = "dreaming into mixed4 (Concat, 208 channels, 8 pixels from place to place); -t names another layer, --explore shows them all"
     assert (said in done.stderr) is not quiet
     assert done.stdout.strip() == str(tmp_path / "out.png")

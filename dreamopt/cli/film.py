@@ -1,0 +1,198 @@
+"""What ``dreamopt dream`` does with a film or a folder of frames."""
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dreamopt.cli.echo import echo, echo_json, echo_path
+from dreamopt.cli.net import NET_KEYS, open_network
+from dreamopt.errors import printable
+
+if TYPE_CHECKING:
+    from dreamopt.recipes.film_plan import FilmPlan
+
+
+def _moment(_: click.Context, __: click.Parameter, text: str | None) -> float | str | None:
+    """Read seconds, or a number of frames as 30f."""
+    if text is None or re.fullmatch(r"\d{1,9}f", text):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(f"{printable(repr(text), 80)} is neither seconds nor a number of frames as 30f.") from None
+
+
+FILM_OPTIONS = (
+    click.option(
+        "--start", callback=_moment, metavar="SECONDS|Nf", help="Films: where to begin, in seconds or as frame 30f.  [default: 0]"
+    ),
+    click.option("--end", callback=_moment, metavar="SECONDS|Nf", help="Films: where to end, before that.  [default: the film's end]"),
+    click.option(
+        "--cycle", type=click.IntRange(min=1), metavar="FRAMES", help="Films: dream of one target after the other, each for so long."
+    ),
+    click.option(
+        "--carry",
+        type=float,
+        metavar="SHARE",
+        help="Films: how much of the dreams before is carried along with the motion, 0 (each frame by itself) to 0.95.  [default: 0.8]",
+    ),
+    click.option("--blend-previous", type=float, metavar="SHARE", help="Films: begin each frame with a share of the dream before, as 0.5."),
+    click.option("--rate", type=float, metavar="FPS", help="Frames a second of a folder of frames.  [default: 25]"),
+    click.option("--codec", metavar="NAME", help="Films: FFmpeg's encoder.  [default: libx264, for .webm libvpx-vp9]"),
+    click.option("--crf", type=click.IntRange(0, 63), help="Films: the encoder's constant rate factor, less is better.  [default: 18]"),
+    click.option("--pixel-format", metavar="NAME", help="Films: FFmpeg's name.  [default: yuv420p]"),
+    click.option("--no-sound", is_flag=True, help="Films: leave sound and subtitles out."),
+    click.option("--keep-frames", is_flag=True, help="Films: keep the frames, in OUT.frames, once the film is written."),
+    click.option(
+        "--measure-flicker", is_flag=True, help="Films: say in the end how much the frames flicker, beside the film they are made from."
+    ),
+    click.option("--partial", is_flag=True, help="Films: on Ctrl-C, write the film as far as it is."),
+)
+KEYS = (
+    "start",
+    "end",
+    "cycle",
+    "carry",
+    "blend_previous",
+    "rate",
+    "codec",
+    "crf",
+    "pixel_format",
+    "no_sound",
+    "keep_frames",
+    "measure_flicker",
+    "partial",
+)
+"""Names of the parameters of `FILM_OPTIONS`."""
+
+
+def film_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of films."""
+    for option in reversed(FILM_OPTIONS):
+        command = option(command)
+    return command
+
+
+def refuse_film_options(given: Mapping[str, Any], image: str) -> None:
+    """Raise a usage error for an option of films where there is none."""
+    named = [name for name in KEYS if given[name] not in (None, False)]
+    if named:
+        option = f"--{named[0].replace('_', '-')}"
+        raise click.UsageError(f"{option} is for films and folders of frames, and {printable(image, 200)} is an image.")
+
+
+def film_settings(given: Mapping[str, Any]) -> Any:
+    """Return the `FilmSettings` that the options say."""
+    from dreamopt.errors import UsageError
+    from dreamopt.film.carried import Carried
+    from dreamopt.film.encoding import Encoding
+    from dreamopt.film.temporal import Apart, BlendPrevious
+    from dreamopt.recipes.film_plan import FilmSettings
+
+    carry, share = given["carry"], given["blend_previous"]
+    if carry is not None and share is not None:
+        raise UsageError("--carry and --blend-previous are two ways to begin a frame; give one of them")
+    carried = Apart() if carry == 0 else Carried() if carry is None else Carried(carry)
+    return FilmSettings(
+        start=0.0 if given["start"] is None else given["start"],
+        end=given["end"],
+        cycle=given["cycle"],
+        temporal=carried if share is None else BlendPrevious(share),
+        rate=given["rate"],
+        encoding=Encoding(given["codec"], given["crf"], given["pixel_format"]),
+        sound=not given["no_sound"],
+    )
+
+
+def dream_into_film(
+    source: str,
+    net: str | None,
+    targets: tuple[str, ...],
+    out: str,
+    settings: Any,
+    aim: Any,
+    film: Mapping[str, Any],
+    net_settings: Mapping[str, Any],
+    *,
+    quiet: bool,
+    as_json: bool,
+    resume: bool,
+    memory: int | None = None,
+) -> None:
+    """Dream a film with progress and Ctrl-C, and print its path; exit with 130 where it was interrupted."""
+    from dreamopt.cli.progress import filming, interruptible
+    from dreamopt.recipes.film import check_out, run_film
+    from dreamopt.recipes.film_plan import plan_film
+    from dreamopt.recipes.film_store import FrameStore
+
+    chosen = film_settings(film)
+    check_out(out, source, chosen)
+    network, repeat, origin = open_network(net, settings.size, **{key: net_settings[key] for key in (*NET_KEYS, "allow_python_layers")})
+    plan = plan_film(network, source, targets or None, settings, chosen, aim)
+    if not quiet:
+        seconds = float(plan.count / plan.film.rate)
+        size = f"{plan.size[1]} x {plan.size[0]}"
+        echo(
+            f"{plan.count} frames of {size} pixels, {seconds:.1f} s, dreaming of {', '.join(p.samples[0].text for p in plan.plans)}",
+            err=True,
+        )
+    plan = replace(
+        plan,
+        provenance={
+            "source": origin,
+            "load": {"net": net} | repeat,
+            "command": _command(source, net, plan, out, settings, film, repeat),
+        },
+    )
+    with FrameStore(out, resume=resume) as store:
+        store.open(plan)
+        left = sum(not store.done(position) for position in range(plan.count))
+        if resume and not quiet:
+            echo(f"{plan.count - left} frames are finished; {left} are left", err=True)
+        with interruptible() as stop, filming(quiet, left) as count:
+            done = run_film(
+                plan,
+                network,
+                store,
+                keep_frames=film["keep_frames"],
+                partial=film["partial"],
+                flicker=film["measure_flicker"],
+                finished=count,
+                stop=stop,
+                memory=memory,
+            )
+    if as_json:
+        facts = {
+            "path": str(done.path),
+            "frames": done.frames,
+            "finished": done.finished,
+            "interrupted": done.interrupted,
+            "dead": done.dead,
+        }
+        measured = {} if done.flicker is None else {"flicker": done.flicker.describe()}
+        echo_json(facts | measured | dict(done.metadata))
+    else:
+        echo_path(done.path)
+    if done.flicker is not None and not quiet:
+        echo(f"flicker: {done.flicker}", err=True)
+    if done.dead:
+        echo(f"dreamopt: warning: {done.dead} frames have no gradient and are as they were", err=True)
+    if done.interrupted:
+        echo(f"dreamopt: interrupted; {done.finished} of {done.frames} frames are finished, in {store.folder}. --resume goes on.", err=True)
+        click.get_current_context().exit(130)
+
+
+def _command(
+    source: str, net: str | None, plan: "FilmPlan", out: str, settings: Any, film: Mapping[str, Any], repeat: Mapping[str, Any]
+) -> str:
+    """Return the command that makes the film again."""
+    from dreamopt.cli.render import option_words, settings_words
+
+    words = ["dreamopt", "dream", f"./{source}" if source.startswith("-") else source, "--net", net or "tiny", *option_words(repeat)]
+    words += [word for one in plan.plans for word in ("--target", one.samples[0].text)]  # with its guide or rank
+    words += settings_words(settings.describe())
+    return shlex.join([*words, *option_words({key: film[key] for key in KEYS}), "-o", out])

@@ -1,0 +1,98 @@
+"""How much of a job is done, and the time that is left."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dreamopt.cli import progress
+from dreamopt.cli.progress import Work, rendering
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def step(problem: Any, number: int) -> Any:
+    return SimpleNamespace(problem=problem, step=number, values=np.ones(problem.n))
+
+
+def problem(height: int, width: int, n: int = 1) -> Any:
+    return SimpleNamespace(n=n, size=(height, width))
+
+
+def test_steps_of_larger_octaves_take_longer(clock: Clock) -> None:
+    """Two octaves of 4 steps, the second of four times the pixels: after the first a fifth of the work is done, not a half."""
+    work = Work(1, 8, [(4, 200.0), (4, 800.0)])
+    small, large = problem(10, 20), problem(20, 40)
+    for number in range(4):
+        clock.now += 1
+        work.add(step(small, number))
+    assert (work.done, work.steps, work.speed(), work.left()) == (4, 8, 1.0, pytest.approx(16.0))
+    for number in range(4):
+        clock.now += 4
+        work.add(step(large, number))
+        assert work.left() == pytest.approx(4.0 * (3 - number))
+    assert (work.done, work.cost) == (8, work.total)
+
+
+def test_steps_that_were_made_before_a_resume_took_no_time(clock: Clock) -> None:
+    work = Work(1, 10, [(10, 200.0)])
+    clock.now += 3
+    work.add(step(problem(10, 20), 6))
+    assert (work.done, work.speed(), work.left()) == (7, pytest.approx(1 / 3), pytest.approx(9.0))
+
+
+def test_a_line_search_makes_several_steps_at_once(clock: Clock) -> None:
+    work, one = Work(2, 40), problem(10, 20, n=2)
+    for number in (19, 39):
+        clock.now += 5
+        work.add(step(one, number))
+    assert (work.done, work.steps, work.left()) == (80, 80, 0)
+
+
+def test_tiles_are_parts_of_the_step_under_way(clock: Clock) -> None:
+    work = Work(1, 8, [(4, 200.0), (4, 800.0)])
+    assert work.part_of_step(1, 4) == 50
+    small = problem(10, 20)
+    for number in range(4):
+        work.add(step(small, number))
+    assert work.part_of_step(3, 4) == 800 + 600
+
+
+def test_a_log_says_steps_tiles_and_the_time_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    one = problem(10, 20)
+    with rendering(False, 1, 100, [(100, 200.0)]) as report:
+        clock.now += 2
+        report(step(one, 0))
+        clock.now += 11
+        report.tile(3, 12)
+        report.tile(4, 12)
+        clock.now += 61
+        report(step(one, 1))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "1/100 steps, value 1, 0.5 steps/s, 3:18 left",
+        "1/100 steps, tile 3/12 of the next",
+        "2/100 steps, value 1, 0.027 steps/s, 1:00:26 left",
+    ]
+
+
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    with rendering(True, 1, 1) as report:
+        report(step(problem(10, 20), 0))
+        report.tile(1, 2)
+    assert capsys.readouterr() == ("", "")
