@@ -20,7 +20,7 @@ _OBJECTIVE = 3
 
 
 def footprint(executor: Executor, shapes: Mapping[Value, Shape], inputs: Collection[Value], gradient: bool) -> int:
-    """Return how many bytes a pass takes at most at once: values, what waits for the backward pass, gradients, and what comes on top.
+    """Return how many bytes a pass has in use at most at once: values, what waits for the backward pass, gradients.
 
     Parameters
     ----------
@@ -55,6 +55,10 @@ def footprint(executor: Executor, shapes: Mapping[Value, Shape], inputs: Collect
             for v in kernel.writes:
                 sums.pop(v, None)
             sums |= {v: size[v] for v in kernel.reads}
-        # An objective squares and scales what it is given; the heap keeps that room.
-        return int(_HEAP * most) + _OBJECTIVE * sum(size[v] for v in executor.wanted)
-    return int(_HEAP * most)
+    return most
+
+
+def likely_footprint(executor: Executor, shapes: Mapping[Value, Shape], inputs: Collection[Value], gradient: bool) -> int:
+    """Return how many bytes the process grows by in a pass, nearly: with holes in the heap, and what an objective makes of the values."""
+    extra = _OBJECTIVE * sum(4 * math.prod(shapes[v]) for v in executor.wanted) if gradient else 0
+    return int(_HEAP * footprint(executor, shapes, inputs, gradient)) + extra

@@ -19,7 +19,7 @@ from torch import Tensor
 from dreamopt.engine.backward_rule import traits_of
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
-from dreamopt.engine.executor.footprint import footprint
+from dreamopt.engine.executor.footprint import footprint, likely_footprint
 from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
 from dreamopt.engine.executor.step import Step
@@ -181,12 +181,16 @@ class Program:
         """
         shapes = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
         weights = sum(4 * count(blob.shape) for step in self.steps for blob in step.node.weights)
-        return footprint(self._executor, shapes, self.inputs.values(), gradient) + (2 if gradient else 1) * weights
+        return likely_footprint(self._executor, shapes, self.inputs.values(), gradient) + (2 if gradient else 1) * weights
 
     def kept(self, inputs: Mapping[str, Shape]) -> int:
         """Return how many bytes wait for the backward pass once a pass of inputs of these shapes has gone forward."""
         shapes = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
         return int(_KEPT * sum(self._each(shapes))) + sum(4 * count(shapes[v]) for v in set(self.wanted.values()))
+
+    def blobs_size(self, inputs: Mapping[str, Shape]) -> int:
+        """Return how many bytes all values of a pass take, as Caffe keeps them in its blobs."""
+        return sum(self._each(self._propagate({at: inputs[name] for name, at in self.inputs.items()})))
 
     def check_blobs(self, inputs: Mapping[str, Shape]) -> None:
         """Refuse inputs of these shapes where a layer would make a value larger than one of Caffe's blobs, which programs need not heed.
