@@ -1,6 +1,7 @@
 """Contact sheets: many images on one, each with its label, in titled sections."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,25 @@ def fit(text: str, font: Font, width: float) -> str:
     return ""
 
 
+def label_font(width: int) -> Font:
+    """Return the font of the labels below images of a width in pixels."""
+    return _font(max(11, min(18, width // 9)))
+
+
+def wrapped(text: str, width: int) -> str:
+    r"""Break a label into lines that fit below an image of a width in pixels, behind one of ``/ _ - . : ,`` or a space.
+
+    >>> wrapped("inception_4c/3x3_reduce", 96).split("\n")
+    ['inception_4c/3x3_', 'reduce']
+    """
+    font, lines = label_font(width), [""]
+    for word in re.findall(r"[^/_\-.:, ]*[/_\-.:, ]?", text):
+        if lines[-1] and font.getlength(lines[-1] + word.rstrip()) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(line.rstrip(" ") for line in lines)
+
+
 def columns_for(count: int, width: int, height: int) -> int:
     """Choose the number of columns that makes a sheet of equal images nearest to 3:2."""
     return min(range(1, count + 1), key=lambda n: abs(math.log(n * width / (math.ceil(count / n) * height * 1.5))))
@@ -92,7 +112,7 @@ def contact_sheet(sections: Sequence[Section], *, columns: int | None = None, ti
     across = max(columns_for(most, width, height), min(4, most)) if columns is None else max(1, min(columns, most))
 
     size = max(11, min(18, width // 9))
-    font, heading = _font(size), _font(round(size * 1.35))
+    font, heading = label_font(width), _font(round(size * 1.35))
     line, headline = round(size * 1.35), round(size * 2.1)
     sheet_width = gap + across * (width + gap)
     top = gap + (headline if title else 0)

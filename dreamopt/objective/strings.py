@@ -15,7 +15,7 @@ From the loosest to the tightest binding::
     conv4:7 / 3                a term divided by a number; / stands between spaces, too
     fc8:tabby cat              the class of that name
     fc8:"7","a | b"            names in double quotes, for a list of them or for one with special signs
-    Name("conv4", power=2)     any objective by name, with Python literals
+    Name("conv4", power=2)     any objective by name, with Python literals; a layer that is its first parameter needs no quotes
 
 The layer ends at the last colon before the unit, so that layer names may hold ``/`` and ``:``.
 """
@@ -45,6 +45,7 @@ objectives: Registry[Objective] = Registry(
 """All objectives by name."""
 
 _DIVIDED = re.compile(r"(.+)\s/\s+([+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?)", re.DOTALL)
+_BARE_FIRST = re.compile(r"""\(\s*([^\W\d][^\s"'()\[\]{},=:@|*]*)\s*(?=[,)])""")
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _QUOTED = re.compile(rf"(.+?):\s*((?:{_STRING}|\d+)(?:\s*,\s*(?:{_STRING}|\d+))*)", re.DOTALL)
 _PLACE = r"\d+(?:\s*,\s*\d+)*"
@@ -118,8 +119,20 @@ def _term(text: str, whole: str, depth: int) -> Objective:
     if text.startswith("(") and closing(text) == len(text) - 1:
         return _parse(text[1:-1], depth)
     if (call := CALL.fullmatch(text)) and closing(call[2]) == len(call[2]) - 1:
-        return make_part(call[1], call[2], objectives)
+        return make_part(call[1], _with_quoted_layer(call[2]), objectives)
     return _unit(text)
+
+
+def _with_quoted_layer(arguments: str) -> str:
+    """Return the parameters of a call, in brackets, with a layer's name that is the first of them in quotes.
+
+    >>> _with_quoted_layer("(fire5/concat, 5)"), _with_quoted_layer("(7, 5)"), _with_quoted_layer("(layer='a')")
+    ('("fire5/concat", 5)', '(7, 5)', "(layer='a')")
+    """
+    bare = _BARE_FIRST.match(arguments)
+    if bare is None or bare[1] in ("None", "True", "False"):
+        return arguments
+    return f"({json.dumps(bare[1])}{arguments[bare.end(1) :]}"
 
 
 def _unit(text: str) -> Objective:

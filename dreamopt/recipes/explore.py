@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from dreamopt.errors import ShapeError, UsageError
 from dreamopt.image.files import RGBImage, covering
-from dreamopt.image.sheet import Section, contact_sheet
+from dreamopt.image.sheet import Section, contact_sheet, wrapped
 from dreamopt.network import Network
 from dreamopt.network.distinct import distinct_layers
 from dreamopt.objective import Objective, parse
@@ -152,12 +152,14 @@ def sheet_of(plan: Plan, rendered: Sequence[Rendered], title: str = "") -> RGBIm
         took = [] if seconds is None else [f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"]
         notes = ["no gradient"] if one.dead is not None else []
         pictures.append(eight_bits(one.image)[..., :3])
-        labels.append("\n".join([one.sample.text, ", ".join([*([] if one.sample.label is None else [one.sample.label]), *took, *notes])]))
-    steps = f"{len(plan.stages)} octave{'s' if len(plan.stages) > 1 else ''} of {plan.stages[0].steps} steps"
+        of_class = [] if one.sample.label is None else [one.sample.label]
+        labels.append(f"{wrapped(one.sample.text, one.image.shape[1])}\n{', '.join([*of_class, *took, *notes])}")
+    counts = [(len(plan.stages), "octave"), (plan.stages[0].steps, "step")]
+    steps = " of ".join(f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts)
     height, width = pictures[0].shape[:2]
     title = ", ".join(filter(None, [title, f"{width} x {height} pixels, {steps}"]))
     whole = np.rint(covering(plan.init.array(), (height, width))).astype(np.uint8)
-    return contact_sheet([Section([whole, *pictures], ["the image\n", *labels])], title=title)
+    return contact_sheet([Section([whole, *pictures], ["the image", *labels])], title=title)
 
 
 def _channels(targets: Targets) -> list[str | Objective]:

@@ -20,9 +20,11 @@ from dreamopt.film.reading import FilmFile
 from dreamopt.film.sources import is_folder_output
 from dreamopt.image.files import read_metadata, read_written
 from dreamopt.image.writing import ImageArray, write_image
+from dreamopt.network import Network
 from dreamopt.parts import forms
 from dreamopt.parts.atomic import LONGEST_NAME, atomic_write, bounded, scratch_name
-from dreamopt.parts.forms import Key, mapped, record, text
+from dreamopt.parts.checks import Range
+from dreamopt.parts.forms import Key, mapped, optional, record, text, whole
 from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
 from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.output import check_writable, checkpoint_folder, described_differences, free_name
@@ -30,7 +32,11 @@ from dreamopt.recipes.output import check_writable, checkpoint_folder, described
 DESCRIPTION = "comment"
 """The film's tag that says how it was made; every container has this one."""
 _JOB = "job.json"
-_FORM = record({"key": text(64, "[0-9a-f]+", "a sha256 in hexadecimal digits"), "film": mapped(forms.anything, 1000)}, rest="dropped")
+_FORM = record(
+    {"key": text(64, "[0-9a-f]+", "a sha256 in hexadecimal digits"), "film": mapped(forms.anything, 1000)},
+    {name: optional(whole(Range(1, 2**50))) for name in ("memory", "tile_memory")},
+    rest="dropped",
+)
 
 
 class StoredFilm(Protocol):
@@ -80,6 +86,7 @@ class FrameStore:
         self._lock = FolderLock(self.work)
         self._plan: StoredFilm | None = None
         self._names: list[str] = []
+        self._tiling: dict[str, int | None] = {}
 
     def open(self, plan: StoredFilm) -> None:
         """Begin a film, or resume it.
@@ -111,9 +118,7 @@ class FrameStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in self.folder.glob(f".*.{self._mark()}.tmp"):  # what a process that was killed left
                 path.unlink()
-            job = {"key": plan.key, "film": plan.describe()}
-            with atomic_write(self.work / _JOB, self.scratch(self.work / _JOB)) as stream:
-                stream.write(json.dumps(job).encode())
+            self._write_job()
         except OSError as error:
             self._lock.release()
             raise ImageError(f"{self.out} cannot be written: {error.strerror or error} ({error.filename or self.work}).") from error
@@ -126,6 +131,24 @@ class FrameStore:
         """The film that the store was opened for."""
         assert self._plan is not None, "open the store first"
         return self._plan
+
+    def in_same_tiles(self, network: Network, memory: int | None) -> Network:
+        """Return a network that computes all frames in the same tiles, those before an interrupt too: other tiles round otherwise.
+
+        Parameters
+        ----------
+        network : Network
+            As `dreamopt.recipes.memory.in_memory` chose it.
+        memory : int or None
+            What the user allows; with another number than before, the network stays as it is.
+        """
+        if self._tiling.get("memory", -1) != memory:
+            self._tiling = {"memory": memory, "tile_memory": network.tile_memory}
+            self._write_job()
+        kept = self._tiling["tile_memory"]
+        if kept == network.tile_memory:
+            return network
+        return network.untiled() if kept is None else network.tiled(kept)
 
     def path(self, position: int) -> Path:
         """Return the file of a frame, counted from the part's first."""
@@ -192,11 +215,19 @@ class FrameStore:
         if not self._lock.acquire():
             raise UsageError(f"another dream to {self.out} is running; wait until it has ended, or give another output")
 
+    def _write_job(self) -> None:
+        job = {"key": self.plan.key, "film": self.plan.describe(), **self._tiling}
+        path = self.work / _JOB
+        with atomic_write(path, self.scratch(path)) as stream:
+            stream.write(json.dumps(job).encode())
+
     def _require_same(self) -> None:
         job = self._job()
         if job is not None and job["key"] != self.plan.key:
             differs = described_differences(_flat(job["film"]), _flat(json.loads(json.dumps(self.plan.describe()))))
             raise UsageError(f"{self.work} keeps a film with other {differs}; give the same again, or begin anew without resume")
+        if job is not None and "memory" in job and "tile_memory" in job:
+            self._tiling = {name: job[name] for name in ("memory", "tile_memory")}
 
     def _move_aside(self) -> None:
         """Make room for another film: the finished frames of an unfinished one go, with its job, to a name that nothing has."""

@@ -228,6 +228,24 @@ def test_a_film_can_be_written_as_far_as_it_is(network, film: Path, tmp_path: Pa
     assert len(list(FilmFile(out).frames())) == 8
 
 
+def test_a_film_goes_on_in_the_tiles_that_it_was_begun_in(network, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dreamopt.recipes.film as recipe
+
+    def tiles_of(memory: int | None) -> None:
+        monkeypatch.setattr(recipe, "in_memory", lambda plan, network, *_: network if memory is None else network.tiled(memory))
+
+    def asked(number: int | None, after: int, **more: Any) -> int | None:
+        """Return by how much memory the frames are cut into tiles."""
+        tiles_of(number)
+        dream_film(network, film, "mixed3", tmp_path / "a.mp4", stop=stopping(after), **QUICK, **more)
+        last = sorted((tmp_path / "a.mp4.frames").glob("*.png"))[-1]
+        return read_metadata(last)["made_with"].get("tile_memory")
+
+    assert asked(400_000, 9) == 400_000
+    assert asked(900_000, 9, resume=True) == 400_000  # what is free has changed
+    assert asked(900_000, 9, resume=True, memory=10**9) == 900_000  # what the user allows has changed
+
+
 def test_what_is_resumed_is_the_same_film(network, film: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.mp4"
     with pytest.raises(UsageError, match="nothing to resume"):

@@ -196,3 +196,21 @@ def test_in_tiles_it_is_what_it_is_of_the_whole_image() -> None:
         assert mine.values.item() == pytest.approx(theirs.values.item(), rel=1e-5)
         assert (mine.gradient - theirs.gradient).norm() <= 1e-5 * theirs.gradient.norm()
         assert theirs.gradient.norm() > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("ranked(fire5/concat, 5, 'strong')", 'Ranked("fire5/concat", 5)'),
+        ("2*ranked( conv2.b-1 , '20%', \"weak\") - energy(conv1)", '2*Ranked("conv2.b-1", "20%", mode="weak") - conv1'),
+        ("mean(a, absolute=True)", 'Mean("a", absolute=True)'),
+    ],
+)
+def test_a_layer_needs_no_quotes(text: str, printed: str) -> None:
+    assert str(parse(text)) == printed
+
+
+@pytest.mark.parametrize("text", ["ranked(None, 5)", "ranked(3, 5)", "ranked(a b, 5)", "ranked(f(a), 5)", "ranked(a, weak)", "ranked(, 5)"])
+def test_other_words_without_quotes_are_refused(text: str) -> None:
+    with pytest.raises(ObjectiveError):
+        parse(text)

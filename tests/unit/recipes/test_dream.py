@@ -324,7 +324,7 @@ def test_a_target_of_an_octave_is_checked_before_the_first_step(network, pixels)
             plan_dream(network, pixels, "conv1", settings)
 
 
-def test_what_is_too_small_is_told_with_what_would_do(network, pixels) -> None:
+def test_what_is_too_small_is_refused_with_what_would_do(network, pixels) -> None:
     with pytest.raises(
         ShapeError, match=r"the first of 4 octaves, 11 x 7 pixels, .*aim at layer 'mixed4', .*fewer octaves \(the last 1 fit\)"
     ):

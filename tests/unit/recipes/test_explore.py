@@ -1,5 +1,6 @@
 """Exploring: a contact sheet of every layer, or of a layer's channels, with the seconds that each took."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import dreamopt
 from dreamopt.cli import cli
 from dreamopt.errors import ShapeError, UsageError
 from dreamopt.image.files import read_metadata, read_written
+from dreamopt.image.sheet import label_font, wrapped
 from dreamopt.network.distinct import distinct_layers
 from dreamopt.recipes import explore, plan_explore
 from tests.support.nets import conv, image_input, layer
@@ -104,12 +106,25 @@ def test_what_is_interrupted_is_kept_and_gone_on_with(network: dreamopt.Network,
     assert len(read_metadata(out)["pictures"]) == 24
 
 
-def test_a_guide_beside_it_is_refused(photo: Path, tmp_path: Path) -> None:
+def test_a_guide_beside_it_and_a_film_are_refused(photo: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["dream", str(photo), "--explore", "--rank", "3", "-o", str(tmp_path / "no.png")])
     assert done.exit_code != 0
     assert "give no --guide and no --rank with it" in done.stderr
+    film = CliRunner().invoke(cli, ["dream", str(tmp_path), "--explore", "-o", str(tmp_path / "no.png")])
+    assert film.exit_code != 0
+    assert "--explore makes one sheet of an image, not of a film" in film.stderr
 
 
 def test_unknown_settings_are_refused(network: dreamopt.Network) -> None:
     with pytest.raises(UsageError, match="explore has no setting 'step'; it has"):
         explore(network, PIXELS, step=3)
+
+
+def test_names_are_whole_on_the_sheet() -> None:
+    """Of long names that differ in their middle no part is left out, however small the images are."""
+    for width in (40, 96, 192):
+        for name in ("inception_4c/relu_3x3_reduce", "mixed3/5x5_reduce/relu:7", "a b, c", "plain"):
+            lines = wrapped(name, width).split("\n")
+            assert "".join(lines).replace(" ", "") == name.replace(" ", "")
+            assert all(label_font(width).getlength(line) <= width or re.fullmatch(r"[^/_]*[/_]?", line) for line in lines)
+    assert wrapped("inception_4c/relu_3x3_reduce", 400) == "inception_4c/relu_3x3_reduce"
