@@ -76,7 +76,9 @@ class SizeCheck:
         """
         program = self._program(layers, start)
         try:
-            return None if program is None else 2 * program.blobs_size(self._inputs(program, shape) if start is None else {start: tuple(shape)})
+            if program is None:
+                return None
+            return 2 * program.blobs_size(self._inputs(program, shape) if start is None else {start: tuple(shape)})
         except ShapeError:
             return None
 
