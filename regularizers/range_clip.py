@@ -36,6 +36,9 @@ class RangeClip(Projection):
 
     examples: ClassVar = ("range_clip(50, 200)", "range_clip(Linear(90, 0), Linear(160, 255))")
 
+    reads_start: ClassVar[bool] = False
+    reads_gradient: ClassVar[bool] = False
+
     low: Number = 0.0
     high: Number = 255.0
 
@@ -49,4 +52,4 @@ class RangeClip(Projection):
         """Return the image cut to the range."""
         require_places(self, image)
         low, high = (colour_tensor(at(level, context), image, context.space) for level in (self.low, self.high))
-        return torch.minimum(torch.maximum(image, torch.minimum(low, high)), torch.maximum(low, high))
+        return torch.clamp(image, torch.minimum(low, high), torch.maximum(low, high))

@@ -464,7 +464,7 @@ class Network:
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return a picture (H, W, 3), RGB, 0-255, as (C, H, W) of the input space, on the net's device."""
-        return self._picture().from_rgb(picture).to(dtype=self.dtype, device=self.device)
+        return self._picture().from_rgb_in_strips(picture, self.dtype).to(self.device)
 
     def activations_of(
         self, image: ReferenceImage | ArrayLike, layers: Sequence[str], size: Size = None, *, longest: int | None = None

@@ -22,6 +22,8 @@ from dreamopt.parts.checks import LARGEST, plain_number, shown
 
 ZOO_MEAN = (104.0, 117.0, 123.0)
 """Mean of the ImageNet images in blue, green, red: what Caffe's model zoo subtracts."""
+_STRIP = 1 << 22
+"""Values of an image that are converted at a time; a large one fits in memory only once or twice."""
 _AXES = {2: "H, W", 3: "D, H, W"}
 
 
@@ -100,10 +102,33 @@ class Preprocessing:
             wanted = f"(N, {self.channels}, {_AXES[self.axes]})"
             raise ImageError(f"images of the input space are floating-point numbers of shape {wanted}, not {tuple(x.shape)} of {x.dtype}")
         mean = torch.as_tensor(self.mean_at(tuple(x.shape[-self.axes :])), dtype=x.dtype, device=x.device)
+        if self.axes == 2 and x.numel() > _STRIP and mean.shape[-2] == 1:
+            how = shown_as(checked_channels(channels), self.channels)
+            if how not in ("planes", "flow"):  # whose grids are of another size, or depend on all of the image
+                rows = max(1, _STRIP * x.shape[-2] // x.numel())
+                made = x.new_empty((*x.shape[:-3], *x.shape[-2:], 3))
+                for first in range(0, x.shape[-2], rows):
+                    part = slice(first, first + rows)
+                    made[..., part, :, :] = self.to_rgb(x[..., part, :], how, clip=clip)
+                return made
         grey = x.detach() / self.scale + mean
         grey = (grey.clamp(0, 255) if check_flag("clip", clip) else grey).movedim(-1 - self.axes, -3)  # frames before channels
         shown = as_colours(grey.reshape(-1, *grey.shape[-3:]), shown_as(checked_channels(channels), self.channels), self.order)
         return shown.reshape(*grey.shape[:-3], *shown.shape[1:])
+
+    def from_rgb_in_strips(self, picture: ArrayLike, dtype: torch.dtype) -> Tensor:
+        """Return `from_rgb` in another type; large images are converted in strips, since all of one in float64 would take memory."""
+        array = np.asarray(picture)
+        if self.axes != 2 or array.ndim < 2 or array.size <= _STRIP or self.mean_at(array.shape[:2]).shape[-2] != 1:
+            return self.from_rgb(picture).to(dtype)
+        rows = max(1, _STRIP * len(array) // array.size)
+        made: Tensor | None = None
+        for first in range(0, len(array), rows):
+            part = self.from_rgb(array[first : first + rows])
+            made = torch.empty((len(part), *array.shape[:2]), dtype=dtype) if made is None else made
+            made[:, first : first + rows] = part
+        assert made is not None
+        return made
 
     def from_rgb(self, picture: ArrayLike) -> Tensor:
         """Return an image as the net's input.

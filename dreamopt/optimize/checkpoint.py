@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import time
 import warnings
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from dreamopt.errors import DreamoptWarning, OptimizeError, UsageError
 from dreamopt.optimize.checked_state import checked_run, try_memory
 from dreamopt.optimize.optimizer import Optimizer
-from dreamopt.optimize.plain_file import pack, unpack
+from dreamopt.optimize.plain_file import packed_parts, unpack
 from dreamopt.optimize.state import RunState, from_checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.checks import COUNT, POSITIVE, Fields
@@ -76,10 +78,13 @@ class Checkpoint:
         OSError
             If it cannot be written; what stood there before still stands.
         """
-        content = pack(dict(data))
+        parts, digest = packed_parts(dict(data)), hashlib.sha256()
+        for part in parts:
+            digest.update(part)
         with atomic_write(self.file, self.file.with_name(scratch_name(self.file.name, "checkpoint"))) as file:
-            file.write(_MAGIC + hashlib.sha256(content).digest())
-            file.write(content)
+            file.write(_MAGIC + digest.digest())
+            for part in parts:
+                file.write(part)
 
     def try_to_save(self, data: Mapping[str, Any]) -> bool:
         """Write as `save` does, but only warn where it cannot be done: a full disk should not end a run."""
@@ -125,10 +130,18 @@ def fingerprint(problem: Problem, optimizer: Optimizer, start: Tensor, **setting
     values |= {"optimizer": str(optimizer), "dtype": str(start.dtype), "shape": list(start.shape)}
     values = {name: _without_addresses(value) for name, value in values.items()}
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
-    rows = start.detach().flatten(1).double()
     # Numbers, not a hash: another machine may start some roundings away.
-    marks = [[float(row.mean()), float(row.norm()), float(row[: len(row) // 2].norm())] for row in rows]
+    marks = [[_sum(row, 1) / max(len(row), 1), _norm(row), _norm(row[: len(row) // 2])] for row in start.detach().flatten(1)]
     return values | settings | {"start": marks}
+
+
+def _norm(row: Tensor) -> float:
+    return math.sqrt(_sum(row, 2))
+
+
+def _sum(row: Tensor, power: int) -> float:
+    """Return the sum of powers in float64, of a part at a time, since the image may fill the memory."""
+    return float(sum(float((part.double() ** power).sum()) for part in torch.split(row, 1 << 20)))
 
 
 def _without_addresses(value: Any) -> Any:

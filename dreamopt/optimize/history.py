@@ -91,15 +91,19 @@ class History:
         is_argmax: Tensor | None = None,
         patience: Patience | None = None,
         finite: bool = False,
+        frugal: bool = False,
     ) -> History:
-        """Add the values of ``params``, measured after ``step`` steps; ``finite`` where all are known to be."""
+        """Add the values of ``params``, measured after ``step`` steps; ``finite`` where all are known to be.
+
+        A ``frugal`` run keeps no other parameters than these.
+        """
         del self.measured[self.rows :]
         self.measured.append((step, values))
         better = values > self.best_values
         if not (finite and self.all_active):
             better &= torch.isfinite(values) & self.active
         changes: dict[str, Any] = {
-            "best_params": where_sample(better, params, self.best_params),
+            "best_params": params if frugal else where_sample(better, params, self.best_params),
             "best_values": torch.where(better, values, self.best_values),
             "best_steps": torch.where(better, step, self.best_steps),
             "rows": self.rows + 1,
@@ -107,8 +111,10 @@ class History:
         if is_argmax is not None:
             changes["reports_argmax"] = True
             newly = is_argmax & self.active & (self.first_steps < 0)
-            changes["first_params"] = where_sample(newly, params, self.first_params)
+            changes["first_params"] = params if frugal else where_sample(newly, params, self.first_params)
             changes["first_steps"] = torch.where(newly, step, self.first_steps)
+        if frugal:
+            changes["first_params"] = params
         history = self._with(changes)
         return history if patience is None else history._stop_impatient(step, values, patience)
 

@@ -17,7 +17,7 @@ from dreamopt.optimize.optimizer import LineSearch, Optimizer, SearchContext, St
 from dreamopt.optimize.optimizers.adam import Adam
 from dreamopt.optimize.patience import Patience
 from dreamopt.optimize.redirected import ascend_redirected
-from dreamopt.optimize.restart import Restart, Start, checked_restarts, checked_start, find_start
+from dreamopt.optimize.restart import Handed, Restart, Start, checked_restarts, checked_start, find_start
 from dreamopt.optimize.result import Callback, Progress, Result, checked_callbacks, make_result
 from dreamopt.optimize.state import LastFinite, RunState, accept_or_roll_back, damped, is_finite
 from dreamopt.parts.arguments import check_flag, check_kind, check_seed
@@ -34,7 +34,7 @@ def run(
     steps: int = 256,
     *,
     seed: int = 0,
-    start: Tensor | Start | None = None,
+    start: Tensor | Start | Handed | None = None,
     restarts: Sequence[Restart] = (),
     allow_dead: bool = False,
     project_every_step: bool = False,
@@ -45,6 +45,7 @@ def run(
     octaves: int = 1,
     checkpoint: Checkpoint | None = None,
     resume: bool = False,
+    frugal: bool = False,
 ) -> Result:
     """Optimize the samples of a problem by gradient ascent.
 
@@ -67,7 +68,7 @@ def run(
         For the start and the transforms, at least 0.
     start : Tensor or Start, optional
         (N, ...) parameters to start from, or the result of `dreamopt.optimize.restart.find_start`, which is not evaluated
-        again; by default the parametrization's own start.
+        again; by default the parametrization's own start. A `dreamopt.optimize.restart.Handed` is forgotten once the run is past it.
     restarts : sequence of Restart
         Other starts for the samples whose gradient is exactly zero, tried in turn; see `dreamopt.optimize.restart`.
     allow_dead : bool
@@ -89,6 +90,11 @@ def run(
     resume : bool
         Whether the run in the checkpoint is resumed; where there is none, it begins. The result has the same bits as that of
         a run that was never interrupted, on the same machine with the same number of threads.
+
+    frugal : bool
+        Whether no parameters are kept beside the last ones, for images that fill the memory. The images are the same, but `Result` has
+        the last parameters in the place of the best and of the first ones, and a sample whose value or gradient is not finite stops
+        where it is, before the step.
 
     Returns
     -------
@@ -129,7 +135,10 @@ def run(
     steps, seed = check_whole("steps", steps, NOT_NEGATIVE), check_seed("seed", seed)
     if optimizer is not None:
         check_kind("optimizer", optimizer, Optimizer, "one of dreamopt.optimize's optimizers")
+    handed = None
     if start is not None:
+        handed = start if isinstance(start, Handed) else None
+        start = start.take() if isinstance(start, Handed) else start
         check_kind("start", start, (Tensor, Start), "a tensor or a Start")
     if patience is not None:
         check_kind("patience", patience, Patience, "a Patience")
@@ -140,14 +149,15 @@ def run(
     allow_dead, resume = check_flag("allow_dead", allow_dead), check_flag("resume", resume)
     project_every_step = check_flag("project_every_step", project_every_step)
     transparency = check_flag("transparency", transparency)
+    frugal = check_flag("frugal", frugal)
     octaves = check_whole("octaves", octaves)
     octave = check_whole("octave", octave, Range(0, octaves - 1))
     if resume and checkpoint is None:
         raise UsageError("resume needs a checkpoint to resume from")
     optimizer = Adam() if optimizer is None else optimizer
-    this = _Run(problem, optimizer, steps, seed, octave, octaves, patience, transparency, project_every_step)
+    this = _Run(problem, optimizer, steps, seed, octave, octaves, patience, transparency, project_every_step, frugal)
     begin_time = time.perf_counter()
-    params = checked_start(problem, start.params if isinstance(start, Start) else start, seed)
+    params = checked_start(problem, start.params if isinstance(start, Start) else start, seed, copy=not frugal)
     state, writer = this.fresh(params), None
     if checkpoint is not None:
         checkpoint.check()
@@ -162,13 +172,18 @@ def run(
             this.begin(start if isinstance(start, Start) else None, restarts)
         final, dead = this.state, this.state.history.dead
         if len(dead) == problem.n and this.start_evaluation is not None:
+            if handed is not None:
+                handed.put_back(params)
             if not allow_dead:
                 raise DeadGradientError(dead[0] + (f" (the gradients of all {problem.n} items are zero)" if problem.n > 1 else ""))
             this.measure(this.start_evaluation.values, this.start_evaluation.is_argmax)
             return this.result(False, 0, time.perf_counter() - begin_time)
         for place, why in dead.items() if this.start_evaluation is not None else ():
             warnings.warn(f"item {problem.items[place]}: {why}", DreamoptWarning, stacklevel=2)
-        this.start_image = problem.images(params if final.start is None else final.start) if problem.projections else None
+        if any(projection.reads_start for projection in problem.projections):
+            this.start_image = problem.images(params if final.start is None else final.start)
+        if frugal:
+            del params, start, state, final
         this.run_steps(callbacks, writer)
         final = this.state
         this.evaluate_end()
@@ -193,6 +208,7 @@ class _Run:
     patience: Patience | None
     transparency: bool
     project_every_step: bool
+    frugal: bool
     state: RunState = field(init=False)
     start_image: Tensor | None = None
     start_evaluation: Evaluation | None = None
@@ -235,7 +251,7 @@ class _Run:
                 evaluation = problem.evaluate(state.params, context, self.seed)
             finite = is_finite(evaluation)
             history = state.history.with_values(
-                state.step, state.params, evaluation.values, evaluation.is_argmax, self.patience, finite
+                state.step, state.params, evaluation.values, evaluation.is_argmax, self.patience, finite, self.frugal
             ).with_redirected(evaluation.redirected, evaluation.redirected_at)
             last, history, sure = accept_or_roll_back(problem, self.optimizer, state, evaluation, history, context, self.seed, finite)
             if writer is not None and writer.is_due(state.step):
@@ -243,28 +259,36 @@ class _Run:
             if not history.any_active:
                 self.state = replace(state, params=last.params, history=history)
                 break
-            params, optimizer_state, history = self.step(last, history, context, evaluation)
-            self.state = RunState(min(state.step + self.stride, self.steps), params, optimizer_state, history, last, state.start)
-            progress = Progress(problem, self.state.step - 1, self.steps, evaluation.values, history.best_values, params)
+            values = evaluation.values
+            moving = _Moving(last, evaluation)
+            del last, evaluation
+            params, optimizer_state, history, last_finite = self.step(moving, history, context)
+            self.state = RunState(min(state.step + self.stride, self.steps), params, optimizer_state, history, last_finite, state.start)
+            progress = Progress(problem, self.state.step - 1, self.steps, values, history.best_values, params)
+            del state, params, history, last_finite
             answers = [callback(progress) for callback in callbacks]
             if any(answers):
                 break
 
-    def step(self, last: LastFinite, history: History, context: StepContext, evaluation: Evaluation) -> tuple[Tensor, State, History]:
-        """Return the parameters, the optimizer's memory and the history after one step, or one search."""
+    def step(self, moving: _Moving, history: History, context: StepContext) -> tuple[Tensor, State, History, LastFinite | None]:
+        """Return the parameters, the optimizer's memory, the history and what to go back to after one step, or one search."""
         problem, optimizer = self.problem, self.optimizer
+        last, evaluation = moving.take()
         evaluated = replace(context, values=last.values, gradient=last.image_gradient)
         if isinstance(optimizer, LineSearch):
             moved, state, history = self.search(optimizer, last, history, context, evaluated, evaluation)
         else:
             moved, state = optimizer.step(last.params, last.gradient, last.state, evaluated, problem.unit)
-        moved = damped(history, last.params, moved)
+        moved, before, kept = damped(history, last.params, moved), last.params, None if self.frugal else last
+        if self.frugal and not any(projection.reads_gradient for projection in problem.projections):
+            evaluated = replace(evaluated, gradient=None)
+        del last, evaluation
         with torch.no_grad():
-            moved = _projected(problem, last.params, moved, evaluated, self.project_every_step)
+            moved = _projected(problem, before, moved, evaluated, self.project_every_step)
             moved = problem.clip(problem.parametrization.project_params(moved, problem.space, evaluated))
         if not history.all_active:
-            moved = torch.where(per_item(history.active, moved), moved, last.params)
-        return moved, state, history
+            moved = torch.where(per_item(history.active, moved), moved, before)
+        return moved, state, history, kept
 
     def search(
         self,
@@ -306,7 +330,8 @@ class _Run:
     def measure(self, values: Tensor, is_argmax: Tensor | None) -> None:
         """Add the values of the parameters to the history."""
         state = self.state
-        self.state = replace(state, history=state.history.with_values(state.step, state.params, values, is_argmax))
+        history = state.history.with_values(state.step, state.params, values, is_argmax, frugal=self.frugal)
+        self.state = replace(state, history=history)
 
     def result(self, interrupted: bool, resumed_at: int, seconds: float) -> Result:
         """Return the run's outcome."""
@@ -320,6 +345,19 @@ class _Run:
             resumed_at=resumed_at,
             seconds=seconds,
         )
+
+
+class _Moving:
+    """What a step is made from, handed on so that nobody else holds it while it is made."""
+
+    def __init__(self, last: LastFinite, evaluation: Evaluation) -> None:
+        self._parts: tuple[LastFinite, Evaluation] | None = (last, evaluation)
+
+    def take(self) -> tuple[LastFinite, Evaluation]:
+        """Return them, once."""
+        parts, self._parts = self._parts, None
+        assert parts is not None, "taken before"
+        return parts
 
 
 def _projected(problem: Problem, before: Tensor, params: Tensor, context: StepContext, every_step: bool) -> Tensor:

@@ -46,7 +46,10 @@ def normalized(gradient: Tensor, norm: Norm, unit: float) -> Tensor:
         # A step in grey levels moves the parameter by `unit` more, so that the gradient counts squared.
         return gradient * unit
     size = per_item(sizes(gradient, norm), gradient)
-    return torch.where(size > 0, gradient / torch.where(size > 0, size, 1), 0)
+    divided = gradient / torch.where(size > 0, size, 1)
+    if norm != "std" and gradient.device.type == "cpu":  # a size of zero means a gradient of zero there
+        return divided
+    return torch.where(size > 0, divided, 0)
 
 
 def each(numbers: Sequence[float], like: Tensor) -> float | Tensor:

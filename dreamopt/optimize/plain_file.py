@@ -36,9 +36,17 @@ def pack(data: Any) -> bytes:
     >>> unpack(pack({"step": 7, 3: (torch.arange(3), math.inf)}), "the file")
     {'step': 7, 3: (tensor([0, 1, 2]), inf)}
     """
-    tensors: list[bytes] = []
+    return b"".join(packed_parts(data))
+
+
+def packed_parts(data: Any) -> list[bytes | memoryview]:
+    """Return the parts of what `pack` returns, in order; the numbers of tensors on the CPU are not copied.
+
+    A tensor that stands in several places is written once.
+    """
+    tensors: dict[int, tuple[Tensor, bytes | memoryview]] = {}
     described = json.dumps(_described(data, tensors)).encode()
-    return b"".join([len(described).to_bytes(8, "big"), described, *tensors])
+    return [len(described).to_bytes(8, "big"), described, *(numbers for _, numbers in tensors.values())]
 
 
 def unpack(content: bytes, what: str, error: type[DreamoptError] = OptimizeError) -> Any:
@@ -61,11 +69,13 @@ def unpack(content: bytes, what: str, error: type[DreamoptError] = OptimizeError
     return data
 
 
-def _described(value: Any, tensors: list[bytes]) -> Any:
+def _described(value: Any, tensors: dict[int, tuple[Tensor, bytes | memoryview]]) -> Any:
     if isinstance(value, Tensor):
+        if id(value) in tensors:
+            return {"same": list(tensors).index(id(value))}
         order = sorted(range(value.dim()), key=value.stride, reverse=True)  # equal ones as they stand
         dense = value.detach().cpu().permute(order).contiguous()
-        tensors.append(dense.reshape(-1).view(torch.uint8).numpy().tobytes() if dense.numel() else b"")
+        tensors[id(value)] = value, dense.reshape(-1).view(torch.uint8).numpy().data if dense.numel() else b""
         return {"tensor": [str(value.dtype).removeprefix("torch."), list(dense.shape), order]}
     if isinstance(value, np.generic):
         value = value.item()
@@ -88,6 +98,7 @@ class _Reading:
     def __init__(self, numbers: memoryview) -> None:
         self.numbers = numbers
         self.place = 0
+        self.tensors: list[Tensor] = []
 
     def value(self, described: Any) -> Any:
         """Return the value that was described."""
@@ -99,7 +110,12 @@ class _Reading:
             raise ValueError("a value has several kinds")
         [(kind, content)] = described.items()
         if kind == "tensor":
-            return self.tensor(*content)
+            self.tensors.append(self.tensor(*content))
+            return self.tensors[-1]
+        if kind == "same":
+            if type(content) is not int or not 0 <= content < len(self.tensors):
+                raise ValueError("a tensor that stands before is named, and there is none")
+            return self.tensors[content]
         if kind == "float" and content in ("nan", "inf", "-inf"):
             return float(content)
         if kind == "tuple":

@@ -195,13 +195,30 @@ def checked_restarts(restarts: Sequence[Restart]) -> tuple[Restart, ...]:
     return several
 
 
-def checked_start(problem: Problem, start: Tensor | None, seed: int) -> Tensor:
-    """Return the first start's parameters, a tensor of the problem's own."""
+class Handed:
+    """A start that the caller does not keep, so that it is freed once the run is past it."""
+
+    def __init__(self, start: Tensor | Start) -> None:
+        self._start: Tensor | Start | None = start
+
+    def take(self) -> Tensor | Start:
+        """Return it, once."""
+        start, self._start = self._start, None
+        assert start is not None, "taken before"
+        return start
+
+    def put_back(self, start: Tensor | Start) -> None:
+        """Give it back to the caller, where the run did not begin."""
+        self._start = start
+
+
+def checked_start(problem: Problem, start: Tensor | None, seed: int, copy: bool = True) -> Tensor:
+    """Return the first start's parameters, a tensor of the problem's own; without ``copy``, the caller's, which nobody may write to."""
     if start is None:
         return problem.start(seed)
     if tuple(start.shape) != problem.shape or not start.is_floating_point():
         raise UsageError(f"start has shape {tuple(start.shape)}, but the problem's parameters have {problem.shape}")
-    return start.detach().to(dtype=problem.network.dtype, device=problem.network.device, copy=True)
+    return start.detach().to(dtype=problem.network.dtype, device=problem.network.device, copy=copy)
 
 
 def _evaluate(problem: Problem, params: Tensor, context: StepContext, seed: int) -> Evaluation:

@@ -154,6 +154,8 @@ class Result:
     def images(self) -> Tensor:
         """(N, C, H, W) in the net's input space: the last image; the best one where the sample was stopped or the run interrupted."""
         early = torch.from_numpy(self._stopped_early()).to(self.params.device)
+        if self.best_params is self.params:
+            return self.problem.images(self.params)
         return self.problem.images(torch.where(per_item(early, self.params), self.best_params, self.params))
 
     @cached_property
@@ -218,7 +220,7 @@ def make_result(
     return Result(
         problem=problem,
         params=state.params,
-        best_params=history.best_params.clone(),
+        best_params=history.best_params if history.best_params is state.params else history.best_params.clone(),
         best_values=np.where(np.isfinite(best), best, np.nan),
         best_steps=history.best_steps.cpu().numpy(),
         history=values,

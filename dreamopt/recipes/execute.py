@@ -18,12 +18,13 @@ from dreamopt.image.channels import all_shown, describe_channels, opacity_of, sh
 from dreamopt.image.files import covering
 from dreamopt.network import Network
 from dreamopt.optimize import Callback, Checkpoint, Progress, Result, Start, find_start, run
+from dreamopt.optimize.restart import Handed
 from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.checks import LARGEST, Range, check_number, shown
 from dreamopt.parts.memory import memory_errors
 from dreamopt.problem import Problem
 from dreamopt.recipes.finish import finished
-from dreamopt.recipes.memory import in_memory, with_hint
+from dreamopt.recipes.memory import fills_memory, in_memory, with_hint
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, as_written, stretched
 from dreamopt.recipes.stages import carry_over, pyramid, resized
@@ -169,7 +170,8 @@ def _start(plan: Plan, network: Network, samples: Sequence[Sample]) -> tuple[Sta
     images, levels = None, None
     if plan.init is not None:
         image = network.from_rgb(covering(plan.init.array(), plan.size if octaves else first.size))
-        images = image.expand(len(samples), *image.shape).clone()
+        images = image[None] if len(samples) == 1 else image.expand(len(samples), *image.shape).clone()
+        del image
         if plan.settings.init_noise:
             drawn = torch.stack([stream.normal("init", images.shape[1:], images) for stream in problem.streams(seed, 0)])
             images = images + plan.settings.init_noise * problem.space.grey_level * drawn
@@ -232,7 +234,7 @@ def _run_stages(
     checkpoint: Callable[[int], Checkpoint | None] | None,
 ) -> _Outcome:
     """Make a batch's runs, one after the other, until the end or until ``stop`` says so."""
-    stopped, begin, results = False, start, list[Result]()
+    stopped, begin, results, steps = False, start, list[Result](), 0
     images: Tensor | None = None
 
     def asked(_: Progress) -> bool:
@@ -243,6 +245,8 @@ def _run_stages(
     for number, stage in enumerate(plan.stages):
         final = number == len(plan.stages) - 1
         params: Tensor | Start = begin
+        carried = None
+        frugal = fills_memory(plan, stage, len(samples))
         if images is not None:
             problem = plan.problem(network, samples, number)
             carried = carry_over(images, plan.stages, number, levels)
@@ -251,13 +255,21 @@ def _run_stages(
             else:
                 params = problem.clip(problem.parametrization.params(carried, problem.space))
         keep = None if checkpoint is None else checkpoint(number)
+        handed: Tensor | Start | Handed = params
+        if frugal and images is not None:
+            handed = Handed(params)
+            del params, carried, images
+            if levels is not None:  # of which the caller holds the list
+                levels[number - 1] = levels[number - 1].new_empty(0)
+                if final:
+                    levels[number] = levels[number].new_empty(0)
         try:
             result = run(
                 problem,
                 stage.optimizer,
                 stage.steps,
                 seed=plan.settings.seed,
-                start=params,
+                start=handed,
                 callbacks=(*callbacks, asked),
                 octave=number,
                 octaves=len(plan.stages),
@@ -265,14 +277,17 @@ def _run_stages(
                 resume=keep is not None,
                 transparency=plan.settings.transparency and final,
                 project_every_step=plan.project_every_step,
+                frugal=frugal,
             )
         except DeadGradientError:
             if final and not results:
                 raise
             # No gradient at this size: pass the start on to the next stage.
-            images = problem.images(params.params if isinstance(params, Start) else params)
+            handed = handed.take() if isinstance(handed, Handed) else handed
+            images = problem.images(handed.params if isinstance(handed, Start) else handed)
             continue
-        results.append(result)
+        results = [*results[:1], result]  # the first and the last
+        steps += result.steps
         cut = result.interrupted or (stopped and (result.steps < stage.steps or not final))
         # A render's best; a dream's last, which is the furthest from the photograph.
         images = result.best_images if cut and plan.recipe == "render" else result.images
@@ -281,7 +296,7 @@ def _run_stages(
                 images = carry_over(images, (*plan.stages[: number + 1], plan.stages[-1]), number + 1, [*levels[: number + 1], levels[-1]])
             break
     assert images is not None
-    return _Outcome(results[0], results[-1], images, sum(result.steps for result in results), cut)
+    return _Outcome(results[0], results[-1], images, steps, cut)
 
 
 def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: int, restarted: int | None, dead: str | None) -> Rendered:

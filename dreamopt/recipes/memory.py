@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _LEAST, _LIKELY = (1.2, 30), (2.0, 55)
 _PLAIN = 16
 """Images that gradient ascent on pixels keeps, measured likewise."""
+_FRUGAL = 6
+"""The same for `fills_memory`."""
+_HUGE = 2**20  # pixels from which a dream is frugal
 _SHARE, _LEAST_SHARE = 0.8, 0.125
 """Of the memory: what a job may take of what is free, and what the net's values get at the least."""
 _SMALL = 2**18  # pixels of images that are never cut
@@ -121,7 +124,13 @@ def bytes_of_images(plan: Plan, network: Network) -> int:
     """Return what a job takes beside the net's values: parameters, gradients, the optimizer's memory and the like are images, too."""
     plain = isinstance(plan.parametrization, Pixels) and all(isinstance(stage.optimizer, Ascent) for stage in plan.stages)
     count = max(map(len, plan.batches)) * network.input_shape[0] * max(math.prod(stage.size) for stage in plan.stages)
-    return 4 * count * (_PLAIN if plain else _LIKELY[1])
+    frugal = all(fills_memory(plan, stage, len(plan.batches[0])) for stage in _largest(plan.stages))
+    return 4 * count * (_LIKELY[1] if not plain else _FRUGAL if frugal else _PLAIN)
+
+
+def fills_memory(plan: Plan, stage: Stage, samples: int) -> bool:
+    """Whether a stage's images are so large that nothing is kept beside the last ones: a dream's, whose last image is shown in any case."""
+    return plan.recipe == "dream" and samples * math.prod(stage.size) >= _HUGE
 
 
 def _in_tiles(plan: Plan, network: Network) -> bool:

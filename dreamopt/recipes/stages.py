@@ -213,5 +213,5 @@ def carry_over(images: Tensor, stages: Sequence[Stage], number: int, levels: Seq
     """Return the images that a run begins with: octaves carry what the one before added, stages enlarge the image."""
     if levels is None:
         return resized(images, stages[number].size, order=3)
-    carried = levels[number] + resized(images - levels[number - 1], stages[number].size, order=1)
+    carried = resized(images - levels[number - 1], stages[number].size, order=1).add_(levels[number])
     return open_only(carried, levels[number], stages[number])

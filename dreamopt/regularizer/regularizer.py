@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -93,6 +93,11 @@ class Penalty(Regularizer):
 
 class Projection(Regularizer):
     """A change of the image between two steps, without a gradient."""
+
+    reads_start: ClassVar[bool] = True
+    """Whether it reads ``context.start``, the image at the start; where none does, no run keeps it."""
+    reads_gradient: ClassVar[bool] = True
+    """Whether it reads ``context.gradient``, the one that the step was made from."""
 
     @property
     def looks_back(self) -> bool:

@@ -68,4 +68,6 @@ class Ascent(Optimizer):
         if self.momentum:
             direction = self.momentum * state["momentum"] + direction
             state = {"momentum": direction}
-        return params + at(self.step_size, context) * unit * direction, state
+            return params + at(self.step_size, context) * unit * direction, state
+        # In the direction's own memory: of huge images, each copy counts.
+        return direction.mul_(at(self.step_size, context) * unit).add_(params), state
