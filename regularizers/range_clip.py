@@ -45,6 +45,11 @@ class RangeClip(Projection):
         if plain and not at(self.low, StepContext()) < at(self.high, StepContext()) <= 255:
             raise RegularizerError(f"low and high of RangeClip must rise within 0 to 255, not {self.low} and {self.high}")
 
+    @property
+    def needs_start(self) -> bool:
+        """Never."""
+        return False
+
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image cut to the range."""
         require_places(self, image)

@@ -100,8 +100,8 @@ class Preprocessing:
             wanted = f"(N, {self.channels}, {_AXES[self.axes]})"
             raise ImageError(f"images of the input space are floating-point numbers of shape {wanted}, not {tuple(x.shape)} of {x.dtype}")
         mean = torch.as_tensor(self.mean_at(tuple(x.shape[-self.axes :])), dtype=x.dtype, device=x.device)
-        grey = x.detach() / self.scale + mean
-        grey = (grey.clamp(0, 255) if check_flag("clip", clip) else grey).movedim(-1 - self.axes, -3)  # frames before channels
+        grey = (x.detach() / self.scale).add_(mean)  # in place, since images may be large
+        grey = (grey.clamp_(0, 255) if check_flag("clip", clip) else grey).movedim(-1 - self.axes, -3)  # frames before channels
         shown = as_colours(grey.reshape(-1, *grey.shape[-3:]), shown_as(checked_channels(channels), self.channels), self.order)
         return shown.reshape(*grey.shape[:-3], *shown.shape[1:])
 

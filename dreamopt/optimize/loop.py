@@ -168,7 +168,9 @@ def run(
             return this.result(False, 0, time.perf_counter() - begin_time)
         for place, why in dead.items() if this.start_evaluation is not None else ():
             warnings.warn(f"item {problem.items[place]}: {why}", DreamoptWarning, stacklevel=2)
-        this.start_image = problem.images(params if final.start is None else final.start) if problem.projections else None
+        if any(projection.needs_start for projection in problem.projections):
+            this.start_image = problem.images(params if final.start is None else final.start)
+        del start, params, state  # which would keep the start as long as the run
         this.run_steps(callbacks, writer)
         final = this.state
         this.evaluate_end()

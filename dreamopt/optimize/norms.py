@@ -46,6 +46,8 @@ def normalized(gradient: Tensor, norm: Norm, unit: float) -> Tensor:
         # A step in grey levels moves the parameter by `unit` more, so that the gradient counts squared.
         return gradient * unit
     size = per_item(sizes(gradient, norm), gradient)
+    if gradient.device.type == "cpu" and bool((size > 0).all()):
+        return gradient / size
     return torch.where(size > 0, gradient / torch.where(size > 0, size, 1), 0)
 
 

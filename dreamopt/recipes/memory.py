@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Measured on the embedded net from 500 to 2000 pixels: what a step holds, in multiples of the values that the net keeps for its backward
 # pass, and of the image. The parametrization, the optimizer and the transforms each keep several images.
 _LEAST, _LIKELY = (1.2, 30), (2.0, 55)
-_PLAIN = 16
+_PLAIN = 12
 """Images that gradient ascent on pixels keeps, measured likewise."""
 _SHARE, _LEAST_SHARE = 0.8, 0.125
 """Of the memory: what a job may take of what is free, and what the net's values get at the least."""

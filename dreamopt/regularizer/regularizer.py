@@ -99,6 +99,11 @@ class Projection(Regularizer):
         """Whether it needs ``context.before``, the image before the step; by default not."""
         return False
 
+    @property
+    def needs_start(self) -> bool:
+        """Whether it may need ``context.start``, the image before the first step, which takes memory; by default it may."""
+        return True
+
     def is_due(self, context: StepContext) -> bool:
         """Return whether the image is changed after this step; by default always.
 
