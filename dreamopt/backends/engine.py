@@ -152,9 +152,14 @@ class EngineBackend:
         return {name: tuple(shape[1:]) for name, shape in found.items()}
 
     def memory(self, layers: Sequence[str], item: Shape) -> int:
-        """Return the bytes that a sample of this shape keeps for the backward pass, at the least."""
+        """Return the bytes that a forward and a backward pass of a sample of this shape take, nearly."""
         program = self._program(layers)
         return program.memory(self._input_shapes(program, item))
+
+    def kept(self, start: str | None, layers: Sequence[str], item: Shape) -> int:
+        """Return the bytes that wait for the backward pass once a sample of this shape has gone forward, from ``start`` or the input."""
+        program = self._program(layers, start)
+        return program.kept(self._input_shapes(program, item) if start is None else {start: (1, *item)})
 
     def memory_from(self, start: str, layers: Sequence[str], item: Shape) -> int:
         """Return what `memory` does for a pass that begins at the value ``start``, of that shape."""

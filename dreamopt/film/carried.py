@@ -20,7 +20,7 @@ from dreamopt.parts.checks import Range, check_number
 BACK = (1, 2, 4)
 """The frames that are carried from, how many before; what is hidden in one may be seen in another."""
 _LEAST = 0.5  # of the carried difference: a single step a frame cannot be made less, and twice the strength is still bounded
-_WHOLE = 0.75  # of the frame must be carried for the smallest number of steps
+_WHOLE = 0.9  # of the frame must be carried for the smallest number of steps; a moving object hides a few hundredths
 
 
 @dataclass(frozen=True)

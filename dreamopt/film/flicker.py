@@ -65,7 +65,8 @@ class FlickerReport:
 
     def __str__(self) -> str:
         errors = f"warping error {self.warping_error:.1f} (the input's own {self.input_warping_error:.1f})"
-        return f"{errors} at a strength of {self.strength:.2f} grey levels, over {self.frames} frames with {self.cuts} cuts"
+        cuts = "1 cut" if self.cuts == 1 else f"{self.cuts} cuts"
+        return f"{errors} at a strength of {self.strength:.2f} grey levels, over {self.frames} frames with {cuts}"
 
 
 def measure_flicker(inputs: Iterable[RGBImage], outputs: Iterable[RGBImage]) -> FlickerReport:

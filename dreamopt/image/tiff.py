@@ -23,6 +23,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """What a TIFF file begins with."""
 _GREY, _RGB = (0, 1), 2
 _NO_OPACITY, _PREMULTIPLIED, _OPACITY = 0, 1, 2
+_MOST_PACKED = 1500  # times that any packing makes numbers smaller: deflate 1032 times, LZW 1365
 _BITS, _PLANES, _ORIENTATION, _PROFILE, _DESCRIPTION = 258, 284, 274, 34675, 270
 
 
@@ -57,6 +58,9 @@ def read_other_tiff(path: str | os.PathLike[str]) -> Samples | None:
             sizes = [page.nbytes, int(np.prod(page.chunks, dtype=object)) * page.dtype.itemsize]
             if max(sizes) > 12 * most_pixels() or page.dtype.kind not in "buif" or page.axes not in ("YX", "YXS", "SYX"):
                 return None
+            packed = min(sum(page.databytecounts), os.fstat(stream.fileno()).st_size)
+            if page.nbytes > _MOST_PACKED * packed:
+                return None  # most of it is not there
             colours = {1: 1, 2: 1} if page.photometric in _GREY else {3: 3, 4: 3} if page.photometric == _RGB else {}
             values = _unpacked(page, stream)
             orientation = page.tags.valueof(_ORIENTATION, 1)

@@ -125,7 +125,8 @@ def above_image(network: Network) -> dict[Value, Value | None]:
             if network.input_name in info.tops:
                 above[i, info.tops.index(network.input_name)], height[i, info.tops.index(network.input_name)] = None, 0
             continue
-        below = [value for value in graph.reads[i] if value in above]
+        reads = graph.reads[i][:1] if info.type == "Crop" else graph.reads[i]  # of what else it reads only the size counts
+        below = [value for value in reads if value in above]
         if not below or info.type == "Split":
             continue
         common = below[0]

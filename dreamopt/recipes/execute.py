@@ -86,6 +86,8 @@ def execute(
         kept = store.tile_memory(memory, network.tile_memory) if isinstance(store, FolderStore) else network.tile_memory
         if kept != network.tile_memory:
             network = network.untiled() if kept is None else network.tiled(kept, tile)
+        if isinstance(store, FolderStore):
+            callbacks = (*checked_callbacks(callbacks), _noting(store, memory, network))
     unsaved: list[tuple[int, list[Rendered]]] = []
     seen_gradient = False
     for number in range(len(plan.batches)):
@@ -110,6 +112,15 @@ def execute(
             break
     for _, rendered in unsaved:
         yield from rendered
+
+
+def _noting(store: FolderStore, memory: int | None, network: Network) -> Callback:
+    """Return what keeps in the job by which memory images are cut, which is less once it has run out in a step."""
+
+    def note(_: Progress) -> None:
+        store.tile_memory(memory, network.tile_memory, again=True)
+
+    return note
 
 
 def _saved(store: Store | None, batch: int, rendered: list[Rendered]) -> list[Rendered]:

@@ -29,6 +29,7 @@ from dreamopt.image.files import RGBImage, covering
 from dreamopt.image.opencv import opencv
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
+from dreamopt.parts.arguments import check_kind, check_path
 from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import PRESET, Targets
 from dreamopt.recipes.execute import execute
@@ -138,7 +139,12 @@ def dream_film(
     unknown = sorted(set(changes) - set(names()))
     if unknown:
         raise UsageError(f"dream has no setting {unknown[0]!r}; it has {', '.join(names())}")
-    settings = resolve_settings(PRESET, changes) if settings is None else settings.with_changes(changes)
+    if settings is None:
+        settings = resolve_settings(PRESET, changes)
+    else:
+        settings = check_kind("settings", settings, Settings, "a Settings").with_changes(changes)
+    if provenance is not None:
+        check_kind("provenance", provenance, Mapping, "a mapping")
     check_out(out, source, film)
     plan = replace(plan_film(network, source, targets, settings, film, aim), provenance=dict(provenance or {}))
     with FrameStore(out, resume=resume) as store:
@@ -164,7 +170,9 @@ def check_out(out: str | os.PathLike[str], source: str | os.PathLike[str], film:
     UsageError
         For an ending that is no film's, an encoder that is missing, sound that the container cannot hold, or the source itself.
     """
-    film = FilmSettings() if film is None else film
+    film = FilmSettings() if film is None else check_kind("film", film, FilmSettings, "a FilmSettings")
+    check_path("out", out)
+    check_path("source", source)
     if is_folder_output(out):
         return
     check_film_output(out, film.encoding)
@@ -217,7 +225,7 @@ def run_film(
     if stopped and not (partial and shown):
         return Dreamed(store.folder, frames, len(shown), dead, metadata)
     if not store.is_folder:
-        encode(plan, source, store, shown, metadata)
+        encode(plan, source, store, shown, metadata, complete=not stopped)
     report = measured(plan, source, store, len(shown)) if flicker and shown else None
     if not stopped:
         store.finish(keep_frames=keep_frames)
@@ -257,7 +265,7 @@ def dream_frames(
             begin = temporal.start(moment)
             start = _moved(whole, image, begin.image)
             [rendered] = execute(plan.frame(position, whole, start, begin), network, callbacks=callbacks, stop=stop, memory=memory)
-            if rendered.interrupted or (stop is not None and stop()):
+            if rendered.interrupted:
                 return
             was_dead = rendered.dead is not None
             dream = start if was_dead else np.ascontiguousarray(rendered.image[..., :3])
@@ -345,8 +353,27 @@ class _Begun(Exception):  # noqa: N818  # no error: it drops a film that was beg
     pass
 
 
-def encode(plan: FilmPlan, source: Source, store: FrameStore, shown: Sequence[tuple[int, int]], metadata: Mapping[str, Any]) -> None:
-    """Write the film from its finished frames; ``shown`` has the time and the duration of each, in units of the source's time base.
+def encode(
+    plan: FilmPlan,
+    source: Source,
+    store: FrameStore,
+    shown: Sequence[tuple[int, int]],
+    metadata: Mapping[str, Any],
+    *,
+    complete: bool = True,
+) -> None:
+    """Write the film from its finished frames.
+
+    Parameters
+    ----------
+    plan, source, store
+        As for `dream_frames`.
+    shown : sequence of (int, int)
+        The time and the duration of each frame, in units of the source's time base.
+    metadata : mapping
+        How it was made, fit for JSON.
+    complete : bool
+        Whether these are all; else the sound ends where the next frame would be shown.
 
     Raises
     ------
@@ -354,7 +381,7 @@ def encode(plan: FilmPlan, source: Source, store: FrameStore, shown: Sequence[tu
         When it cannot be written; the frames are kept.
     """
     film, begin = plan.film, shown[0][0] if plan.first else 0
-    end = plan.end if len(shown) == plan.count else shown[-1][0] * film.time_base + 1 / film.rate
+    end = plan.end if complete else source.times()[plan.first + len(shown)]
     kept = source.tags if isinstance(source, FilmFile) else {}
     tags = {key: kept[key] for key in ("title", "artist", "date") if key in kept} | {
         DESCRIPTION: json.dumps({**metadata, "finished": len(shown)})

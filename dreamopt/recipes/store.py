@@ -195,7 +195,7 @@ class FolderStore:
             self._forget()
         return sheet
 
-    def tile_memory(self, memory: int | None, own: int | None) -> int | None:
+    def tile_memory(self, memory: int | None, own: int | None, *, again: bool = False) -> int | None:
         """Return by which memory images are cut into tiles: in a resumed job as it was, so that the bits are the same, else ``own``.
 
         Parameters
@@ -204,8 +204,10 @@ class FolderStore:
             What the user allows; with another number than before, ``own`` counts.
         own : int or None
             What was chosen by it; None for whole images.
+        again : bool
+            Whether ``own`` counts in any case: it has changed within the job.
         """
-        if self._tiling.get("memory", -1) != memory:
+        if self._tiling.get("memory", -1) != memory or (again and self._tiling["tile_memory"] != own):
             self._tiling = {"memory": memory, "tile_memory": own}
             self._write_job()
         return self._tiling["tile_memory"]

@@ -143,7 +143,7 @@ class ZoomSettings:
 
     def edge(self, left: int) -> float:
         """Return how far beyond its own edge the one that appears reaches, mirrored, in halves of its sides: 0 while it is small."""
-        return EDGE * (1 - left / (self.closing[0] + 1)) ** 4
+        return EDGE * (1 - (left - 1) / self.closing[0]) ** 4
 
     def describe(self) -> dict[str, Any]:
         """Return all settings fit for JSON, schedules as strings."""

@@ -216,3 +216,29 @@ def test_a_resumed_dream_has_the_tiles_that_it_began_with(tmp_path, monkeypatch,
     [other] = run_plan(plan, network, memory=memory)
     assert other.metadata["made_with"]["tile_memory"] != whole.metadata["made_with"]["tile_memory"]
     assert np.abs(other.image.astype(int) - whole.image).mean() < 0.5
+
+
+def test_a_dream_that_ran_out_of_memory_goes_on_with_the_tiles_that_it_had_then(tmp_path, monkeypatch) -> None:
+    from dreamopt.backends.engine import EngineBackend
+
+    network, image = dreamopt.load_net(device="cpu"), np.random.default_rng(0).integers(0, 256, (140, 190, 3))
+    plan = plan_dream(network, image, "mixed3", resolve_settings("deepdream2015", {"octaves": 1, "steps": 5}))
+    compute, made = EngineBackend.activations, list[Progress]()
+
+    def scarce(self, x, layers, **more):
+        if len(made) >= 2 and x.shape[2] * x.shape[3] > 140 * 190 // 2:
+            raise MemoryError
+        return compute(self, x, layers, **more)
+
+    monkeypatch.setattr(EngineBackend, "activations", scarce)
+    memory = 2_000_000_000
+    [whole] = run_plan(plan, network, memory=memory, callbacks=[lambda p: made.append(p) and None])
+    assert whole.metadata["made_with"]["tile_memory"] < memory // 10
+    made.clear()
+    with FolderStore(tmp_path / "out.png", every=1) as store:
+        run_plan(plan, network, store=store, memory=memory, callbacks=[lambda p: made.append(p) and None], stop=lambda: len(made) == 4)
+    monkeypatch.setattr(EngineBackend, "activations", compute)  # there is enough again
+    with FolderStore(tmp_path / "out.png", every=1, resume=True) as store:
+        [again] = run_plan(plan, network, store=store, memory=memory)
+    assert again.metadata["made_with"]["tile_memory"] == whole.metadata["made_with"]["tile_memory"]
+    assert np.array_equal(again.image, whole.image)

@@ -80,6 +80,7 @@ def test_the_command_says_how_much_it_flickers(frames: Path, tmp_path: Path) -> 
     measured = json.loads(result.stdout)["flicker"]
     assert measured == measure_flicker(images(frames), images(tmp_path / "out")).describe()
     assert f"warping error {measured['warping_error']:.1f} (the input's own {measured['input_warping_error']:.1f})" in result.stderr
+    assert "over 5 frames with 1 cut\n" in result.stderr
 
 
 def test_without_opencv_a_sentence_says_so_before_anything_is_dreamed(

@@ -128,6 +128,30 @@ def _image(suffix: str) -> Callable[[Path], Path]:
     return make
 
 
+def _deep_image(suffix: str) -> Callable[[Path], Path]:
+    """Write a sample of 16 bits with opacity and a colour profile, as dreams are written."""
+
+    def make(folder: Path) -> Path:
+        from dreamopt.image.files import write_image
+        from tests.support.profiles import matrix_profile
+
+        y, x = np.mgrid[:12, :14]
+        samples = np.stack([y * 5000, x * 4000, x * y, 65535 - x], -1).astype(np.uint16)
+        return write_image(folder / f"deep{suffix}", samples, {"recipe": "none"}, profile=matrix_profile())
+
+    return make
+
+
+def _planes(folder: Path) -> Path:
+    """Write planes of floating point, which tifffile reads."""
+    from tifffile import imwrite
+
+    y, x = np.mgrid[:12, :14]
+    planes = np.stack([y * 5000, x * 4000, x * y]).astype(np.float32) / 65535
+    imwrite(folder / "planes.tif", planes, photometric="rgb", planarconfig="separate", compression="zlib", rowsperstrip=5)
+    return folder / "planes.tif"
+
+
 def _rendered(folder: Path, targets: tuple[str, ...] = ("conv:1",), **changes: Any) -> Path:
     """Write a render of the small net with what replays it, as ``dreamopt render`` does."""
     from dreamopt.cli.app import cli
@@ -406,6 +430,9 @@ READERS: dict[str, Reader] = {
     **{f"image {suffix}": Reader(_image(suffix), lambda path: _read_image(path)) for suffix in IMAGES},
     **{f"film {suffix}": Reader(_film(suffix), _read_film) for suffix in FILMS},
     **({"film job": Reader(_film_job, _resume_film)} if FILMS else {}),
+    **{f"image of 16 bits {suffix}": Reader(_deep_image(suffix), lambda path: _read_image(path)) for suffix in (".png", ".tif")},
+    "image in planes": Reader(_planes, lambda path: _read_image(path)),
+    "metadata of a tiff": Reader(_deep_image(".tif"), lambda path: _read_metadata(path)),
     "replay": Reader(_rendered, _replay),
     "replay text": Reader(_metadata, _replay_text),
     "replay text of format 1": Reader(_metadata_of_format_1, _replay_text),
@@ -428,3 +455,9 @@ def _read_image(path: Path) -> object:
     from dreamopt.image.files import read_image
 
     return read_image(path)
+
+
+def _read_metadata(path: Path) -> object:
+    from dreamopt.image.files import read_metadata
+
+    return read_metadata(path)

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from dreamopt.backends.base import Backend, LayerInfo, NetGraph
 from dreamopt.errors import OutOfMemoryError
-from dreamopt.network.tiling.plan import Layout, Segment, TilePlan, bottlenecks, depends, segments_of
+from dreamopt.network.tiling.plan import Crop, Layout, Segment, TilePlan, bottlenecks, depends, segments_of
 from dreamopt.parts.memory import readable
 
 _CUTS, _PAIRED = 12, 7
@@ -37,6 +37,8 @@ class _Part:
     """Pixels between the places that it reads."""
     margin: tuple[float, float]
     """Pixels by which a crop is larger than its block."""
+    kept: float
+    """Bytes that wait for the backward pass."""
 
 
 def memory_of(backend: Backend, segment: Segment, size: tuple[int, int], channels: int) -> int | None:
@@ -50,6 +52,12 @@ def _ask(backend: Backend, start: str | None, outputs: Sequence[str], item: tupl
         return None
     found = ask(list(outputs), item) if start is None else ask(start, list(outputs), item)
     return None if found is None else int(found)
+
+
+def kept_by(backend: Backend, segment: Segment, size: tuple[int, int], channels: int) -> int | None:
+    """Return the bytes that a pass of a segment leaves for its backward pass; None where nobody knows, or it leaves nothing that helps."""
+    ask = getattr(backend, "kept", None)  # which a backend need not have
+    return None if ask is None else int(ask(segment.start, list(segment.geometry.outputs), (channels, *size)))
 
 
 class Choice:
@@ -147,8 +155,17 @@ class Choice:
                 held += 4.0 * self._channels(stage.segment.cut) * _area(above.size)
             lower = ((self._channels(one.segment.start), one.size) for one in crop.stages[1:s] if one.segment.start is not None)
             held += sum(4.0 * channels * _area(size) for channels, size in lower)
-            most = max(most, needs + held)
+            most = max(most, needs + held + (self._left(crop, s) if layout.plan.keeps else 0.0))
         return most
+
+    def _left(self, crop: Crop, s: int) -> float:
+        """Return the bytes that wait for the backward passes of the tiles of a stage and those below, but of the topmost."""
+        total = 0.0
+        for stage in crop.stages[: min(s + 1, len(crop.stages) - 1)]:
+            if stage.tiles:
+                channels = self._shape[0] if stage.segment.start is None else self._channels(stage.segment.start)
+                total += len(stage.tiles) * (kept_by(self.backend, stage.segment, stage.tiles[0].size, channels) or 0)
+        return total
 
     def _channels(self, name: str) -> int:
         i, j = self.graph.value(name)
@@ -163,34 +180,39 @@ class Choice:
             step = max(self._only.geometry.step)
             for side in (None, *(max(step, int(max(self.size) * share) // step * step) for share in _CROPS)):
                 crop, _, count = _tiled(self.size, side, margins)
-                found = self._sides(parts, crop, budget)
-                if found is None:
-                    continue
-                sides, work = found
-                cost = work * count
-                if best is None or cost < best[0] * (1 - 1e-9):
-                    best = cost, TilePlan(side if count > 1 else None, tuple(cuts), tuple(sides))
+                for keeps in (False, True) if cuts and parts[0].kept else (False,):
+                    found = self._sides(parts, crop, budget, keeps)
+                    if found is not None:
+                        sides, work = found
+                        if best is None or work * count < best[0] * (1 - 1e-9):
+                            best = work * count, TilePlan(side if count > 1 else None, tuple(cuts), tuple(sides), keeps)
                 if count > 1 and side == step:
                     break
         return None if best is None else best[1]
 
-    def _sides(self, parts: Sequence[_Part], crop: tuple[float, float], budget: float) -> tuple[list[int | None], float] | None:
+    def _sides(
+        self, parts: Sequence[_Part], crop: tuple[float, float], budget: float, keeps: bool
+    ) -> tuple[list[int | None], float] | None:
         """Return the segments' sides in a crop of so many pixels, and the work; None if it does not fit."""
         sides: list[int | None] = []
-        work = 0.0
+        work, left = 0.0, 0.0
         for s, part in enumerate(parts):
             held = part.cut_bytes * (2 if s else 0) + (parts[s + 1].cut_bytes if s + 1 < len(parts) else 0.0)
             held += sum(lower.cut_bytes for lower in parts[1:s])
             room = budget - held * _area(crop)
+            room -= left
             step = max(part.segment.geometry.step[axis] * part.stride[axis] for axis in (0, 1))
+            is_top = s == len(parts) - 1
             for side in _halving(max(crop), step):
                 tile, again, count = _tiled(crop, side, part.margin)
-                if part.bytes * _area(tile) <= room:
+                own = part.kept * again * _area(crop) if keeps and not is_top else 0.0
+                if part.bytes * _area(tile) + own <= room:
                     break
             else:
                 return None
             sides.append(None if side is None else max(1, int(side / max(part.stride))))
-            work += part.work * again * _area(crop) * (2 if s == len(parts) - 1 else 3) + _PER_TILE * count
+            left += own
+            work += part.work * again * _area(crop) * (2 if is_top or keeps else 3) + _PER_TILE * count
         return sides, work
 
     def _cuttings(self) -> Iterator[tuple[str, ...]]:
@@ -210,7 +232,10 @@ class Choice:
             count, work = self._density(segment)
             cut = 0.0 if segment.start is None else self._value_bytes(segment.start)
             margin = tuple(sum(segment.geometry.margins(axis, segment.geometry.outputs)) * stride[axis] for axis in (0, 1))
-            parts.append(_Part(segment, count * self._factor, work, cut, (stride[0], stride[1]), (margin[0], margin[1])))
+            size = (max(1, int(self.size[0] / stride[0])), max(1, int(self.size[1] / stride[1])))
+            channels = self._shape[0] if segment.start is None else self._channels(segment.start)
+            kept = (kept_by(self.backend, segment, size, channels) or 0) / _area(self.size)
+            parts.append(_Part(segment, count * self._factor, work, cut, (stride[0], stride[1]), (margin[0], margin[1]), kept))
             if segment.cut is not None:
                 stride = [stride[axis] * float(segment.geometry.stride(segment.cut, axis)) for axis in (0, 1)]
         return parts

@@ -26,11 +26,14 @@ class TilePlan:
     sides : tuple of (int or None)
         By segment, the places of the map that it reads for which the blocks of a tile stand, along each axis, at the most; None for one
         tile.
+    keeps : bool
+        Whether what the tiles below the topmost segment need for their backward pass is kept, so that they are computed forward once.
     """
 
     crop: int | None = None
     cuts: tuple[str, ...] = ()
     sides: tuple[int | None, ...] = (None,)
+    keeps: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -49,7 +52,7 @@ class TilePlan:
         for name, side in zip((*self.cuts, None), self.sides, strict=True):
             where = "" if not self.cuts else "above " if name is None else f"up to {name} "
             parts.append(f"{where}at once" if side is None else f"{where}in tiles of {side}")
-        return ", ".join(parts)
+        return ", ".join(parts) + (", each computed forward once" if self.keeps else "")
 
 
 class Segment:

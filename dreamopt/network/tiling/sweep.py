@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,6 +20,14 @@ Look = Callable[[Crop, Tile, dict[str, Tensor]], None]
 """Gets a crop, a tile and the values computed there."""
 Graph = tuple[Tensor, dict[str, Tensor]]
 """The crop that a tile was computed from, and the values, that hang together."""
+
+
+@dataclass
+class Kept:
+    """What a forward pass over a crop leaves for the backward pass: by stage the map that it reads, and each tile's graph."""
+
+    sources: dict[int, Tensor] = field(default_factory=dict)
+    graphs: dict[int, list[Graph]] = field(default_factory=dict)
 
 
 class Sweep:
@@ -50,64 +59,69 @@ class Sweep:
         if self._tick is not None:
             self._tick()
 
-    def _cut_map(self, crop: Crop, s: int, source: Tensor, look: Look | None) -> Tensor | None:
-        """Return what stage ``s`` of a crop writes for the next one; ``look`` gets each tile's values."""
+    def _cut_map(self, crop: Crop, s: int, source: Tensor, look: Look | None, graphs: list[Graph] | None) -> Tensor | None:
+        """Return what stage ``s`` of a crop writes for the next one.
+
+        ``look`` gets each tile's values; ``graphs``, what `gradient` needs not to compute them again.
+        """
         stage = crop.stages[s]
         cut, above = stage.segment.cut, None
         for tile in stage.tiles:
-            names = [name for name in tile.whole if look is not None or name == cut]
-            found = self._compute(stage, part_of(source, tile.crop), names) if names else {}
+            names = [name for name in tile.whole if look is not None or graphs is not None or name == cut]
+            leaf = part_of(source, tile.crop).detach()
+            if graphs is None:
+                found = self._compute(stage, leaf, names) if names else {}
+            else:
+                with torch.enable_grad():
+                    leaf.requires_grad_()
+                    found = self._compute(stage, leaf, names)
+                graphs.append((leaf, found))
             if cut is not None and cut in found:
                 if above is None:
-                    channels, size = found[cut].shape[1], crop.stages[s + 1].size
-                    above = _zeros(source, channels, size)
-                part_of(above, tile.whole[cut]).copy_(part_of(found[cut], tile.inside[cut]))
+                    above = _zeros(source, found[cut].shape[1], crop.stages[s + 1].size)
+                part_of(above, tile.whole[cut]).copy_(part_of(found[cut], tile.inside[cut]).detach())
             if look is not None:
                 look(crop, tile, found)
             self._done()
         return above
 
-    def values(self, x: Tensor, look: Look, keep: bool = False) -> Graph | None:
+    def values(self, x: Tensor, look: Look, keep: bool = False) -> Kept | None:
         """Compute an image (1, C, H, W), and let ``look`` see each tile's values.
 
-        With one crop whose topmost segment is one tile, and ``keep``, that tile's values are returned with what they came from, so that
-        `gradient` need not compute them again.
+        With one crop, and ``keep``, what `gradient` would have to compute again is returned: the values at the cuts, and with
+        `TilePlan.keeps`, and of a topmost segment of one tile, what the tiles' backward passes need.
         """
-        graph: Graph | None = None
+        kept = Kept() if keep and len(self.layout.crops) == 1 else None
         for crop in self.layout.crops:
             source: Tensor | None = part_of(x, crop.pixels)
             for s, stage in enumerate(crop.stages):
                 if source is None:
                     break
-                if keep and len(self.layout.crops) == 1 and s == len(crop.stages) - 1 and len(stage.tiles) == 1:
-                    (tile,) = stage.tiles
-                    leaf = part_of(source, tile.crop).detach().requires_grad_()
-                    with torch.enable_grad():
-                        graph = (leaf, self._compute(stage, leaf, list(tile.whole)))
-                    look(crop, tile, graph[1])
-                    self._done()
-                else:
-                    source = self._cut_map(crop, s, source, look)
-        return graph
+                graphs = None
+                if kept is not None:
+                    kept.sources[s] = source
+                    if (self.layout.plan.keeps and s < len(crop.stages) - 1) or (s == len(crop.stages) - 1 and len(stage.tiles) == 1):
+                        graphs = kept.graphs[s] = []
+                source = self._cut_map(crop, s, source, look, graphs)
+        return kept
 
-    def gradient(self, x: Tensor, seeding: Seeding, total: Tensor, graph: Graph | None = None) -> None:
+    def gradient(self, x: Tensor, seeding: Seeding, total: Tensor, kept: Kept | None = None) -> None:
         """Add to ``total``, of the shape of an image (1, C, H, W), the gradient of what ``seeding`` says of each tile's values."""
         for crop in self.layout.crops:
-            sources = [part_of(x, crop.pixels)]
-            for s in range(len(crop.stages) - 1 if graph is None else len(crop.stages) - 2):
-                above = self._cut_map(crop, s, sources[-1], None)
-                if above is None:
-                    break
-                sources.append(above)
-            if graph is not None and len(crop.stages) > 1:
-                sources.append(graph[0])
+            kept = Kept({0: part_of(x, crop.pixels)}) if kept is None else kept
+            top = max((s for s, stage in enumerate(crop.stages) if stage.tiles), default=-1)
+            for s in range(top):
+                if s + 1 not in kept.sources:
+                    graphs = kept.graphs.setdefault(s, []) if self.layout.plan.keeps else None
+                    above = self._cut_map(crop, s, kept.sources[s], None, graphs)
+                    assert above is not None  # a stage with tiles reads it
+                    kept.sources[s + 1] = above
             seeds: Tensor | None = None
-            for s in reversed(range(len(sources))):
-                source, stage = sources.pop(), crop.stages[s]
+            for s in reversed(range(top + 1)):
+                stage, source, graphs = crop.stages[s], kept.sources.pop(s), kept.graphs.pop(s, [])
                 below = part_of(total, crop.pixels) if s == 0 else None
                 for tile in stage.tiles:
-                    gradient = self._tile_gradient(crop, stage, tile, source, seeding, seeds, graph)
-                    graph = None
+                    gradient = self._tile_gradient(crop, stage, tile, source, seeding, seeds, graphs.pop(0) if graphs else None)
                     if gradient is not None and below is None and tuple(gradient.shape[2:]) == stage.size:
                         below = gradient
                     elif gradient is not None:
@@ -116,6 +130,7 @@ class Sweep:
                     del gradient
                     self._done()
                 seeds = below
+            kept = None
 
     def _tile_gradient(
         self, crop: Crop, stage: Stage, tile: Tile, source: Tensor, seeding: Seeding, seeds: Tensor | None, graph: Graph | None

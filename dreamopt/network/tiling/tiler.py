@@ -13,7 +13,7 @@ from dreamopt.backends.base import Backend, BackwardRule, NetGraph
 from dreamopt.errors import OutOfMemoryError, UsageError
 from dreamopt.network.tiling.choice import Choice
 from dreamopt.network.tiling.plan import Layout, TilePlan
-from dreamopt.network.tiling.sweep import Graph, Sweep, from_gradients, from_objective, into_maps
+from dreamopt.network.tiling.sweep import Kept, Sweep, from_gradients, from_objective, into_maps
 from dreamopt.objective import Objective
 from dreamopt.parts.memory import is_out_of_memory, readable, release_memory
 
@@ -162,7 +162,7 @@ class _Values(torch.autograd.Function):
         ctx.tiler, ctx.targets, ctx.rule = tiler, targets, rule
         ctx.set_materialize_grads(False)
 
-        def work(layout: Layout) -> tuple[dict[str, Tensor], list[Graph | None], tuple[int, int]]:
+        def work(layout: Layout) -> tuple[dict[str, Tensor], list[Kept | None], tuple[int, int]]:
             forward, backward = layout.counts()
             total = len(x) * (forward + (backward if ctx.needs_input_grad[0] else 0))
             sweep = Sweep(layout, rule, tiler.ticker(total))

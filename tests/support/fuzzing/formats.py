@@ -282,6 +282,7 @@ SPECIAL: dict[str, tuple[Mutation, ...]] = {
     "npy": (change_npy,) * 6,
     "labels": TEXT,
     "image .png": (change_png,) * 8,
+    "image of 16 bits .png": (change_png,) * 8,
     "replay": (change_png,) * 14,
     "replay text": (*TEXT, *(change_json,) * 14),
     "replay text of format 1": (*TEXT, *(change_json,) * 14),

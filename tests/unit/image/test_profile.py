@@ -64,8 +64,8 @@ def test_it_is_inverted_at_16_bits(primaries: tuple[tuple[float, ...], ...], cur
     known = read_profile(matrix_profile(primaries, CURVES[curve]))
     deep = np.random.default_rng(1).integers(0, 65536, (50, 40, 3))
     back = known.from_srgb(known.to_srgb(deep / 65535)) * 65535
-    told_apart = deep > (300 if curve == "table" else 0)  # whose first steps are flat
-    assert np.abs(back - deep)[told_apart].max() < 0.01
+    distinct = deep > (300 if curve == "table" else 0)  # whose first steps are flat
+    assert np.abs(back - deep)[distinct].max() < 0.01
 
 
 def test_all_16_bits_count() -> None:

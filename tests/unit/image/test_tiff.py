@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import tifffile
 from dreamopt.errors import DreamoptWarning, ImageError
 from dreamopt.image.files import read_image
 from dreamopt.image.opening import VARIABLE
+from tests.support.images import tiff
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 COLOURS[2, 3] = 255
@@ -101,3 +103,10 @@ def test_orientation(tmp_path: Path, orientation: int) -> None:
     tifffile.imwrite(tmp_path / "double.tif", values, photometric="rgb", extratags=tag)  # read through tifffile
     tifffile.imwrite(tmp_path / "byte.tif", np.rint(255 * values).astype(np.uint8), photometric="rgb", extratags=tag)  # through Pillow
     np.testing.assert_array_equal(np.rint(read_image(tmp_path / "double.tif")), read_image(tmp_path / "byte.tif"))
+
+
+def test_of_a_page_that_is_hardly_there_nothing_is_made(tmp_path: Path) -> None:
+    # A few bytes that say they are 8000 x 8000 numbers of 8 bytes.
+    tiff(tmp_path / "a.tif", (8000, 8000), zlib.compress(bytes(1000)), bits=64, format=3, t259=8)
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(tmp_path / "a.tif")

@@ -184,7 +184,7 @@ def is_cut(net: Network, value: tuple[int, int], end: tuple[int, int]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", ["alexnet", "googlenet", "vgg_cnn_s_v1", "resnet50"])
+@pytest.mark.parametrize("name", ["alexnet", "caffenet_yos_v1", "googlenet", "mobilenet", "resnet50", "vgg_cnn_s_v1"])
 def test_the_layer_that_is_named_is_the_highest_of_the_trunk(name: str, shared: Path, tmp_path: Path) -> None:
     net = open_text(tmp_path, shared_net(shared, name))
     maps, end = maps_of(net), net.graph.value("prob")
@@ -198,7 +198,13 @@ def test_the_layer_that_is_named_is_the_highest_of_the_trunk(name: str, shared: 
         else:
             assert reached[nearest] == max(reached.values())
         differ.add(nearest)
-    assert len(differ) > 1 or name == "resnet50"
+    assert len(differ) > 1 or name in ("mobilenet", "resnet50")  # which take any size
+
+
+def test_what_a_crop_takes_its_size_from_is_no_path(shared: Path, tmp_path: Path) -> None:
+    net = open_text(tmp_path, shared_net(shared, "fcn8s_pascal_val"), input_shape={"data": (1, 3, 500, 500)})
+    assert nearest_layer(net, "score", (3, 64, 70)) == "relu3_3"  # below the first part that skips what follows
+    assert nearest_layer(net, "score_fr", (3, 64, 70)) == "relu7"
 
 
 def can_be_computed(net: Network, layer: str, size: tuple[int, int]) -> bool:

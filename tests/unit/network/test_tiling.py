@@ -81,11 +81,12 @@ def plans(network: Network, layers: Sequence[str], rng: np.random.Generator) -> 
         if possible:
             chosen = possible[int(rng.integers(len(possible)))]
             sides = tuple(None if rng.random() < 0.3 else int(rng.integers(3, 30)) for _ in range(count + 1))
-            found.append(TilePlan(None if rng.random() < 0.5 else int(rng.integers(15, 45)), chosen, sides))
+            crop = None if rng.random() < 0.5 else int(rng.integers(15, 45))
+            found.append(TilePlan(crop, chosen, sides, keeps=rng.random() < 0.5))
     return found
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(12))
 def test_random_nets_have_the_whole_images_values_and_gradients(seed: int) -> None:
     network, names = local_net(seed)
     rng = np.random.default_rng(seed)
@@ -162,12 +163,13 @@ OBJECTIVES = [
 ]
 
 
+@pytest.mark.parametrize("keeps", [False, True])
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_problems_have_the_whole_images_value_and_gradient(objective: str) -> None:
+def test_problems_have_the_whole_images_value_and_gradient(objective: str, keeps: bool) -> None:
     network = load_net(device="cpu")
     kinds = {"regularizers": ["total_variation(0.01)"], "transforms": ["jitter(5)"], "size": (93, 110)}
     whole = Problem(network, objective, **kinds)  # type: ignore[arg-type]
-    tiled = Problem(planned(network, TilePlan(64, ("pool1",), (12, 9))), objective, **kinds)  # type: ignore[arg-type]
+    tiled = Problem(planned(network, TilePlan(64, ("pool1",), (12, 9), keeps)), objective, **kinds)  # type: ignore[arg-type]
     params = whole.start(seed=3) * 20
     expected, found = whole.evaluate(params), tiled.evaluate(params)
     np.testing.assert_allclose(found.values, expected.values, rtol=1e-5)
@@ -225,6 +227,22 @@ def test_what_adds_up_is_computed_once_and_anything_else_twice() -> None:
         counting.passes = 0
         problem.evaluate(problem.start())
         assert counting.passes == 9 * times
+
+
+@pytest.mark.parametrize(("objective", "below", "above"), [("mixed4", 1, 1), ('energy("mixed4", "norm")', 1, 2)])
+def test_a_plan_that_keeps_computes_the_tiles_below_a_cut_once(objective: str, below: int, above: int) -> None:
+    for keeps in (False, True):
+        network = load_net(device="cpu")
+        counting = Counting(network)
+        network.backend = counting  # type: ignore[assignment]
+        plan = TilePlan(None, ("pool1",), (12, 12), keeps)
+        problem = Problem(planned(network, plan), objective, size=(96, 96))
+        start = problem.start()
+        counting.passes = 0
+        problem.evaluate(start)
+        tiles = [len(stage.tiles) for stage in Layout(network.backend, network.graph, ["mixed4"], plan, (96, 96)).crops[0].stages]
+        assert min(tiles) > 1
+        assert counting.passes == tiles[0] * (below + (not keeps)) + tiles[1] * above
 
 
 def test_normalization_is_the_whole_images() -> None:

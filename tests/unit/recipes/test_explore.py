@@ -106,10 +106,13 @@ def test_what_is_interrupted_is_kept_and_gone_on_with(network: dreamopt.Network,
     assert len(read_metadata(out)["pictures"]) == 24
 
 
-def test_a_guide_beside_it_is_refused(photo: Path, tmp_path: Path) -> None:
+def test_a_guide_beside_it_and_a_film_are_refused(photo: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["dream", str(photo), "--explore", "--rank", "3", "-o", str(tmp_path / "no.png")])
     assert done.exit_code != 0
     assert "give no --guide and no --rank with it" in done.stderr
+    film = CliRunner().invoke(cli, ["dream", str(tmp_path), "--explore", "-o", str(tmp_path / "no.png")])
+    assert film.exit_code != 0
+    assert "--explore makes one sheet of an image, not of a film" in film.stderr
 
 
 def test_unknown_settings_are_refused(network: dreamopt.Network) -> None:

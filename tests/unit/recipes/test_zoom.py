@@ -96,6 +96,13 @@ def test_a_film_that_closes_has_no_seam(net: Network, photo: np.ndarray, motion:
     assert change(frames[24], frames[0], Motion()) > 5 * closed.median  # it has been elsewhere
 
 
+@pytest.mark.parametrize("motion", [{"zoom": 2}, {"zoom": 1, "rotate": 20}], ids=str)
+def test_a_short_film_has_no_seam_either(net: Network, photo: np.ndarray, motion: dict[str, object]) -> None:
+    settings = ZoomSettings(seconds=1, fps=4, loop=True, **motion)  # type: ignore[arg-type]  # of all kinds
+    closed = measured_seam([one.image for one in execute_zoom(plan_zoom(net, photo, "mixed3", film=settings), net)], settings.motion)
+    assert closed.seam <= closed.median
+
+
 def test_a_film_that_closes_begins_as_any_other(net: Network, photo: np.ndarray) -> None:
     settings = ZoomSettings(seconds=2, fps=8, loop=True)
     count, appears = settings.closing
