@@ -152,7 +152,7 @@ class EngineBackend:
         return {name: tuple(shape[1:]) for name, shape in found.items()}
 
     def memory(self, layers: Sequence[str], item: Shape) -> int:
-        """Return the bytes that a sample of this shape keeps for the backward pass, at the least."""
+        """Return the bytes that a forward and a backward pass of a sample of this shape take, nearly."""
         program = self._program(layers)
         return program.memory(self._input_shapes(program, item))
 

@@ -65,7 +65,7 @@ class SizeCheck:
                 raise
             except ShapeError:  # what fits is Caffe's to say
                 return
-            need = 2.0 * program.memory(self._inputs(program, shape))  # a gradient stands beside each value
+            need = 2.0 * program.blobs_size(self._inputs(program, shape))  # a gradient stands beside each value
             require_memory(need, f"a pass of an input of shape {tuple(shape)} up to {', '.join(layers)}", self._device)
         self._checked.add(key)
 
@@ -76,7 +76,9 @@ class SizeCheck:
         """
         program = self._program(layers, start)
         try:
-            return None if program is None else 2 * program.memory(self._inputs(program, shape) if start is None else {start: tuple(shape)})
+            if program is None:
+                return None
+            return 2 * program.blobs_size(self._inputs(program, shape) if start is None else {start: tuple(shape)})
         except ShapeError:
             return None
 

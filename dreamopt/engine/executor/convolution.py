@@ -12,16 +12,17 @@ What the layer does by `torch.nn.functional.conv2d` is done here with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.executor.keeper import Keeper
-from dreamopt.engine.executor.masks import SMALL, masked, passed
+from dreamopt.engine.executor.masks import SMALL, mask_size, masked, passed
 from dreamopt.engine.graph import Value
+from dreamopt.engine.layer import count
 from dreamopt.engine.layers.batch_norm import BatchNorm
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from dreamopt.engine.node import Node
 
 _PHASED_CHANNELS = 64  # more outputs than that, and torch's own backward pass is as fast
+_LARGE = 1 << 21  # values of a result that is worth zeros to add it to
 _PACKED_SHAPES, _LARGE_SHAPES = 8, 4  # of inputs, small and large, for which the weights are kept
 
 
@@ -75,8 +77,20 @@ class Packed:
             add = torch.ops.mkldnn._convolution_pointwise_.binary
             total: Tensor = add(into, x, w, self.bias, pad, stride, dilation, groups, "add", 1.0, None, [], None)
             return total
+        if into is None and (out := self._large(x)) is not None:
+            # To be written where we want it, it is added to zeros.
+            add = torch.ops.mkldnn._convolution_pointwise_.binary
+            added: Tensor = add(out, x, w, self.bias, pad, stride, dilation, groups, "add", 1.0, "relu" if relu else None, [], None)
+            return added
         y = torch.ops.mkldnn._convolution_pointwise(x, w, self.bias, pad, stride, dilation, groups, "relu" if relu else "none", [], "")
         return y if into is None else into.add_(y)
+
+    def _large(self, x: Tensor) -> Tensor | None:
+        """Return zeros for a large result, outside of the heap; None for a small one."""
+        kernel, stride, pad, dilation, _ = self.geometry
+        sides = zip(x.shape[2:], kernel, stride, pad, dilation, strict=True)
+        shape = (x.shape[0], self.w.shape[0], *((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in sides))
+        return passing.empty(shape, x.dtype, x.device).zero_() if count(shape) > _LARGE else None
 
 
 class Backward:
@@ -120,7 +134,7 @@ class Backward:
 
 
 def _empty(shape: Shape, like: Tensor) -> Tensor:
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+    return passing.empty(shape, like.dtype, like.device)
 
 
 class _Phases:
@@ -214,7 +228,7 @@ class Convolve(Kernel):
         self._there, self._back, self._device = Packed(w, bias, self.geometry), None, device
         self._stamp = [(blob._data, blob._data.version) for blob in self.blobs]
 
-    def forward(self, xs: Sequence[Tensor], keeper: Keeper | None) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Convolve."""
         (x,) = xs
         self._prepare(x.device)
@@ -223,9 +237,9 @@ class Convolve(Kernel):
             x = torch.nn.functional.pad(x, (0, max(self.least[1] - width, 0), 0, max(self.least[0] - height, 0)))
         y = self._there(x, self.relu)
         ys = [y] if len(self.sizes) == 1 else torch.split(y, self.sizes, 1)
-        if keeper is None:
+        if not keep:
             return ys, None
-        return ys, (tuple(xs[0].shape), tuple(x.shape), passed(y, keeper) if self.mask else None)
+        return ys, (tuple(xs[0].shape), tuple(x.shape), passed(y) if self.mask else None)
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Convolve back."""
@@ -237,6 +251,16 @@ class Convolve(Kernel):
             return [self._back(grad, shape, into)]
         g = self._back(grad, padded, None)[:, :, : shape[2], : shape[3]]
         return [g if into is None else into.add_(g)]
+
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return the size of the masks."""
+        first, *rest = (shapes[v] for v in self.writes)
+        return mask_size((*first[:1], first[1] + sum(shape[1] for shape in rest), *first[2:])) if self.mask else 0
+
+    def works_in(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return the size of several branches' gradients joined, or, through a stride, of the phases and of their image."""
+        joined = sum(4 * count(shapes[v]) for v in self.writes) if len(self.sizes) > 1 else 0
+        return joined if self.geometry.stride == (1, 1) else joined + 8 * count(shapes[self.reads[0]])
 
     def _joined(self, mask: Tensor | None, grads: Sequence[Tensor | None], mine: Sequence[bool]) -> Tensor:
         """Return the gradient of all the branches, before their ReLUs."""

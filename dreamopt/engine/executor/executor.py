@@ -7,15 +7,18 @@ are constants, and the gradient itself cannot be differentiated again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from dreamopt.engine.executor.gradients import Gradients
-from dreamopt.engine.executor.keeper import Keeper
 from dreamopt.engine.graph import Value
+
+if TYPE_CHECKING:
+    from dreamopt.engine.layer import Shape
 
 
 class Kernel:
@@ -38,8 +41,8 @@ class Kernel:
         self.reads = tuple(reads)
         self.writes = tuple(writes)
 
-    def forward(self, xs: Sequence[Tensor], keeper: Keeper | None) -> tuple[Sequence[Tensor], Any]:
-        """Return the values written, and what `backward` is to be given: as little as it needs; None where there is no ``keeper``."""
+    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+        """Return the values written, and what `backward` is to be given: as little as it needs; None without ``keep``."""
         raise AssertionError(f"{type(self).__name__} does not say how it computes")
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
@@ -58,6 +61,14 @@ class Kernel:
         """
         raise AssertionError(f"{type(self).__name__} does not say its backward pass")
 
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return how many bytes wait for `backward`, from the shapes of the values; by default those of all that is read and written."""
+        return sum(4 * math.prod(shapes[v]) for v in (*self.reads, *self.writes))
+
+    def works_in(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return how many bytes `backward` takes while it runs, but for what it returns; none by default."""
+        return 0
+
 
 class Executor:
     """Kernels in order, called as a function from the inputs to the wanted values.
@@ -74,10 +85,10 @@ class Executor:
         self.kernels = list(kernels)
         self.wanted = list(dict.fromkeys(wanted))
         last = {v: i for i, kernel in enumerate(self.kernels) for v in kernel.reads}
-        self._dies: list[list[Value]] = [[] for _ in self.kernels]
+        self.dies: list[list[Value]] = [[] for _ in self.kernels]
         for v, i in last.items():
             if v not in self.wanted:
-                self._dies[i].append(v)
+                self.dies[i].append(v)
 
     def __call__(self, inputs: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
         """Compute the wanted values, differentiably where an input requires its gradient."""
@@ -85,12 +96,12 @@ class Executor:
             outs = _Run.apply(self, list(inputs), *inputs.values())  # type: ignore[no-untyped-call]
         else:
             with torch.no_grad():
-                outs = self._forward(dict(inputs), None, None)
+                outs = self._forward(dict(inputs), None)
         return dict(zip(self.wanted, outs, strict=True))
 
-    def _forward(self, values: dict[Value, Tensor], kept: list[Any] | None, keeper: Keeper | None) -> list[Tensor]:
-        for kernel, dies in zip(self.kernels, self._dies, strict=True):
-            outs, keep = kernel.forward([values[v] for v in kernel.reads], keeper)
+    def _forward(self, values: dict[Value, Tensor], kept: list[Any] | None) -> list[Tensor]:
+        for kernel, dies in zip(self.kernels, self.dies, strict=True):
+            outs, keep = kernel.forward([values[v] for v in kernel.reads], kept is not None)
             values.update(zip(kernel.writes, outs, strict=True))
             if kept is not None:
                 kept.append(keep)
@@ -131,10 +142,10 @@ class Executor:
 class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, executor: Executor, names: list[Value], *inputs: Tensor) -> tuple[Tensor, ...]:
-        ctx.executor, ctx.names, ctx.kept, ctx.keeper = executor, names, [], Keeper()
+        ctx.executor, ctx.names, ctx.kept = executor, names, []
         ctx.set_materialize_grads(False)
         # detached: a kernel may keep what it wrote, and that must not hold the graph that holds it
-        return tuple(y.detach() for y in executor._forward(dict(zip(names, inputs, strict=True)), ctx.kept, ctx.keeper))
+        return tuple(y.detach() for y in executor._forward(dict(zip(names, inputs, strict=True)), ctx.kept))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -142,10 +153,7 @@ class _Run(torch.autograd.Function):
         if len(ctx.kept) < len(ctx.executor.kernels):
             raise RuntimeError("the backward pass has been made, and what it needs is freed; ask for the first with retain_graph=True")
         with torch.no_grad():
-            again = _keeps_graph()
-            sums = ctx.executor._backward(ctx.kept, seeds, again)
-        if not again:
-            ctx.keeper = None
+            sums = ctx.executor._backward(ctx.kept, seeds, _keeps_graph())
         return (None, None, *(sums.get(v) for v in ctx.names))
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.executor.keeper import Keeper
-from dreamopt.engine.executor.masks import masked, passed
+from dreamopt.engine.executor.masks import mask_size, masked, passed
 from dreamopt.engine.graph import Value
-from dreamopt.engine.layers.lrn import lrn_backward, lrn_forward
+from dreamopt.engine.layers.lrn import in_strips, lrn_backward, lrn_forward, lrn_keeps
 
 if TYPE_CHECKING:
+    from dreamopt.engine.layer import Shape
     from dreamopt.engine.layers.lrn import LRN
     from dreamopt.engine.node import Node
 
@@ -32,11 +34,11 @@ class AutogradKernel(Kernel):
         super().__init__(reads, writes)
         self.node = node
 
-    def forward(self, xs: Sequence[Tensor], keeper: Keeper | None) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Run the layer, recording."""
         device = xs[0].device if xs else torch.device("cpu")
         weights = [blob._data.read(blob.shape, device) for blob in self.node.weights]
-        if keeper is None:
+        if not keep:
             return list(self.node.compute(xs, weights)), None
         bottoms = [x.detach().requires_grad_(x.is_floating_point()) for x in xs]
         with torch.enable_grad():
@@ -59,15 +61,19 @@ class ReLUKernel(Kernel):
 
     owns_gradient = True
 
-    def forward(self, xs: Sequence[Tensor], keeper: Keeper | None) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Cut off what is below 0."""
         y = torch.relu(xs[0])
-        return [y], None if keeper is None else passed(y, keeper)
+        return [y], passed(y) if keep else None
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Cut off the gradient there."""
         assert grads[0] is not None
         return [masked(grads[0], kept, grads[0] if mine[0] else None)]
+
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return the size of the mask."""
+        return mask_size(shapes[self.writes[0]])
 
 
 class Sum(Kernel):
@@ -77,19 +83,23 @@ class Sum(Kernel):
         super().__init__(reads, writes)
         self.relu = self.owns_gradient = relu
 
-    def forward(self, xs: Sequence[Tensor], keeper: Keeper | None) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Add."""
         y = torch.add(xs[0], xs[1])
         if not self.relu:
             return [y], None
         y.relu_()
-        return [y], None if keeper is None else passed(y, keeper)
+        return [y], passed(y) if keep else None
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Give both the same gradient."""
         assert grads[0] is not None
         g = masked(grads[0], kept, grads[0] if mine[0] else None) if self.relu else grads[0]
         return [g, g]
+
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return the size of the mask."""
+        return mask_size(shapes[self.writes[0]]) if self.relu else 0
 
 
 class LRNKernel(Kernel):
@@ -102,15 +112,20 @@ class LRNKernel(Kernel):
         p = layer.param.lrn_param
         self.settings = (p.local_size, p.alpha / p.local_size, p.beta, p.k)
 
-    def forward(self, xs: Sequence[Tensor], keeper: Keeper | None) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Divide."""
-        y, kept = lrn_forward(xs[0], *self.settings, keep=keeper is not None)
+        out = passing.empty(tuple(xs[0].shape), xs[0].dtype, xs[0].device) if in_strips(xs[0]) else None
+        y, kept = lrn_forward(xs[0], *self.settings, keep=keep, out=out)
         return [y], kept
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Apply the formula in `dreamopt.engine.layers.lrn`."""
         assert grads[0] is not None
         return [lrn_backward(kept, grads[0], *self.settings, mine=mine[0])]
+
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return the size of the bottom, of small ones that of the sums and powers too."""
+        return lrn_keeps(math.prod(shapes[self.reads[0]]))
 
 
 class ConcatKernel(Kernel):
@@ -122,13 +137,26 @@ class ConcatKernel(Kernel):
         super().__init__(reads, writes)
         self.axis = axis
 
-    def forward(self, xs: Sequence[Tensor], keeper: Keeper | None) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Join them."""
         axis = self.axis(tuple(xs[0].shape))
-        return [torch.cat(list(xs), axis)], (axis, [x.shape[axis] for x in xs])
+        sizes = [x.shape[axis] for x in xs]
+        if xs[0].dim() != 4 or not _all_last(xs):
+            return [torch.cat(list(xs), axis)], (axis, sizes)
+        shape = tuple(sum(sizes) if i == axis else side for i, side in enumerate(xs[0].shape))
+        y = passing.empty(shape, xs[0].dtype, xs[0].device)
+        return [torch.cat(list(xs), axis, out=y)], (axis, sizes)
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Give each its part, as a view."""
         axis, sizes = kept
         assert grads[0] is not None
         return torch.split(grads[0], sizes, axis)
+
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return 0: nothing."""
+        return 0
+
+
+def _all_last(xs: Sequence[Tensor]) -> bool:
+    return all(x.device.type == "cpu" and x.dtype == xs[0].dtype for x in xs)

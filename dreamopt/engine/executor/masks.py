@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from dreamopt.engine.executor.keeper import Keeper
+from dreamopt.engine.executor.blocks import kept as kept_blocks
+from dreamopt.engine.executor.blocks import passing
 
 SMALL = 1 << 20
 """Values up to which a ReLU's result is kept as it is: a mask takes a quarter of the memory, and a little time."""
 
+_PART = 1 << 19  # values that are masked at a time
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def passed(y: Tensor, keeper: Keeper) -> Tensor:
+def passed(y: Tensor) -> Tensor:
     """Return what `masked` takes for a ReLU's result ``y``: itself, or, where it is large, whether each value is above 0."""
     if y.numel() <= SMALL or y.dim() != 4:
         return y
-    return keeper.empty(tuple(y.shape), torch.bool, y.device).copy_(y)
+    return kept_blocks.empty(tuple(y.shape), torch.bool, y.device).copy_(y)
+
+
+def mask_size(shape: tuple[int, ...]) -> int:
+    """Return how many bytes `passed` takes, for a result of this shape."""
+    count = math.prod(shape)
+    return 4 * count if count <= SMALL or len(shape) != 4 else count
 
 
 def masked(grad: Tensor, kept: Tensor, out: Tensor | None = None) -> Tensor:
@@ -37,8 +47,13 @@ def masked(grad: Tensor, kept: Tensor, out: Tensor | None = None) -> Tensor:
     # As whole numbers: the bits of a gradient times 1, or 0 whatever it is; torch is slow at choosing by booleans.
     bits = _BITS[grad.dtype.itemsize]
     if out is None:
-        return torch.mul(grad.view(bits), kept.view(torch.uint8)).view(grad.dtype)
-    torch.mul(grad.view(bits), kept.view(torch.uint8), out=out.view(bits))
+        out = passing.empty(tuple(grad.shape), grad.dtype, grad.device)
+    # A part at a time, since torch makes a copy of the mask in numbers of that size.
+    rows = [x.permute(0, 2, 3, 1) for x in (grad.view(bits), kept.view(torch.uint8), out.view(bits))]
+    step = max(1, _PART // max(1, grad.shape[1] * grad.shape[3]))
+    for n in range(grad.shape[0]):
+        for numbers, mask, result in zip(*(torch.split(x[n], step) for x in rows), strict=True):
+            torch.mul(numbers, mask, out=result)
     return out
 
 

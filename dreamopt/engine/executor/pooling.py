@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from dreamopt.engine.executor.blocks import kept as kept_blocks
+from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.executor.keeper import Keeper
 from dreamopt.engine.executor.kernels import AutogradKernel
-from dreamopt.engine.executor.masks import masked, passed
+from dreamopt.engine.executor.masks import mask_size, masked, passed
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
 
@@ -62,22 +63,22 @@ class MaxPool(Kernel):
         self.plain = AutogradKernel(node, reads, writes)
         self.windows = lru_cache(maxsize=64)(partial(_torch_windows, layer))
 
-    def forward(self, xs: Sequence[Tensor], keeper: Keeper | None) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Take the largest, and note where it was."""
         (x,) = xs
         found = self.windows(tuple(x.shape))
         if found is None:
-            (y,), kept = self.plain.forward(xs, keeper)
-            return [y], None if keeper is None else (passed(y, keeper) if self.mask else None, None, kept)
+            (y,), kept = self.plain.forward(xs, keep)
+            return [y], None if not keep else (passed(y) if self.mask else None, None, kept)
         windows, top = found
-        if keeper is None:
+        if not keep:
             return [torch.nn.functional.max_pool2d(x, *windows)], None
         strips = Strips(windows, tuple(x.shape), tuple(top))
         if x.device.type == "cpu" and strips.worth_it:
-            y, index = strips.forward(x, keeper)
-            return [y], (passed(y, keeper) if self.mask else None, strips, index)
+            y, index = strips.forward(x)
+            return [y], (passed(y) if self.mask else None, strips, index)
         y, index = _max_pool(x, *windows)
-        return [y], (passed(y, keeper) if self.mask else None, (tuple(x.shape), windows), index)
+        return [y], (passed(y) if self.mask else None, (tuple(x.shape), windows), index)
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Put each gradient where its value came from."""
@@ -94,6 +95,13 @@ class MaxPool(Kernel):
         # Of the bottom, torch reads the shape and the layout alone.
         like = torch.empty(shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last)
         return [_max_pool_backward.grad_input(grad, like, *windows, index, grad_input=like)]
+
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return the size of the places, and of the mask."""
+        top = tuple(shapes[self.writes[0]])
+        if self.windows(tuple(shapes[self.reads[0]])) is None:
+            return super().keeps(shapes)
+        return (2 if count(top) > SMALL else 8) * count(top) + (mask_size(top) if self.mask else 0)
 
 
 class Strips:
@@ -133,10 +141,10 @@ class Strips:
         rows = torch.arange(first, last) * self.windows.stride[0] - self.windows.pad[0] - low
         return rows[:, None] * self.bottom[3] + self._columns
 
-    def forward(self, x: Tensor, keeper: Keeper) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the top, and what `backward` takes."""
-        y = torch.empty(self.top, dtype=x.dtype, memory_format=torch.channels_last)
-        kept = keeper.empty(self.top, torch.int16, x.device)
+        y = passing.empty(self.top, x.dtype, x.device)
+        kept = kept_blocks.empty(self.top, torch.int16, x.device)
         index = torch.empty((*self.top[:2], self._rows, self.top[3]), dtype=torch.int64, memory_format=torch.channels_last)
         kernel, stride, pad = (axes[0] for axes in self.windows[:3])
         for first, last, low, high in self._strips():
@@ -156,7 +164,7 @@ class Strips:
 
     def backward(self, grad: Tensor, kept: Tensor) -> Tensor:
         """Return the gradient of the bottom."""
-        found = torch.empty(self.bottom, dtype=grad.dtype, memory_format=torch.channels_last)
+        found = passing.empty(self.bottom, grad.dtype, grad.device)
         done = 0  # rows that the strips so far have reached
         for first, last, low, high in self._strips():
             found[:, :, done:low] = 0

@@ -19,6 +19,7 @@ from torch import Tensor
 from dreamopt.engine.backward_rule import traits_of
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
+from dreamopt.engine.executor.footprint import footprint, likely_footprint
 from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
 from dreamopt.engine.executor.step import Step
@@ -169,22 +170,27 @@ class Program:
         return {name: known[v] for name, v in self.wanted.items()}
 
     def memory(self, inputs: Mapping[str, Shape], gradient: bool = True) -> int:
-        """Return how many bytes of values a pass of inputs of these shapes holds at once, at the least.
+        """Return how many bytes a pass of inputs of these shapes takes at once, nearly: values, gradients, weights in other layouts.
 
         Parameters
         ----------
         inputs : mapping of str to Shape
             Of each input.
         gradient : bool
-            Whether all values are kept for a backward pass.
+            Whether a backward pass follows.
         """
-        each = self._each(self._propagate({at: inputs[name] for name, at in self.inputs.items()}))
-        return sum(each) if gradient else max(each, default=0)
+        shapes = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
+        weights = sum(4 * count(blob.shape) for step in self.steps for blob in step.node.weights)
+        return likely_footprint(self._executor, shapes, self.inputs.values(), gradient) + (2 if gradient else 1) * weights
 
     def kept(self, inputs: Mapping[str, Shape]) -> int:
         """Return how many bytes wait for the backward pass once a pass of inputs of these shapes has gone forward."""
         shapes = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
         return int(_KEPT * sum(self._each(shapes))) + sum(4 * count(shapes[v]) for v in set(self.wanted.values()))
+
+    def blobs_size(self, inputs: Mapping[str, Shape]) -> int:
+        """Return how many bytes all values of a pass take, as Caffe keeps them in its blobs."""
+        return sum(self._each(self._propagate({at: inputs[name] for name, at in self.inputs.items()})))
 
     def check_blobs(self, inputs: Mapping[str, Shape]) -> None:
         """Refuse inputs of these shapes where a layer would make a value larger than one of Caffe's blobs, which programs need not heed.
@@ -208,12 +214,13 @@ class Program:
         key = (*shapes.values(), (int(gradient),))
         if key not in self._checked:
             inputs = ", ".join(text(shape) for shape in shapes.values())
-            each = self._each(self._propagate(shapes))
+            known = self._propagate(dict(shapes))
+            each = self._each(known)
             place = each.index(max(each))
             layer = self.steps[place].node.layer
             what = f"a pass of an input of shape {inputs} up to {', '.join(self.wanted)}"
             what += f", most of it layer '{layer.name}' at {layer.where} with {readable(each[place])},"
-            require_memory(sum(each) if gradient else each[place], what, str(self.device))
+            require_memory(footprint(self._executor, known, self.inputs.values(), gradient), what, str(self.device))
             self._checked[key] = True
 
     def _propagate(self, shapes: dict[Value, Shape]) -> dict[Value, Shape]:

@@ -97,26 +97,28 @@ class _Across(torch.autograd.Function):
         return lrn_backward(ctx.saved_tensors, grad, *ctx.settings), None, None, None, None
 
 
-def lrn_forward(x: Tensor, size: int, a: float, beta: float, k: float, keep: bool = False) -> tuple[Tensor, Sequence[Tensor]]:
+def lrn_forward(
+    x: Tensor, size: int, a: float, beta: float, k: float, keep: bool = False, out: Tensor | None = None
+) -> tuple[Tensor, Sequence[Tensor]]:
     """Return ``y = x s^-beta`` with ``s = k + a B x^2``, B the band matrix of width ``size``; with ``keep``, what the backward pass takes.
 
     That is x alone where x is large; of small ones, s and its power are kept too.
     """
     x = channels_last(x)
-    if not _in_strips(x):
+    if not in_strips(x):
         scale = _band_sum(x * x, size, a, k)
         power = _power(scale, beta)
         return x * power, (x, scale, power) if keep else ()
-    y = torch.empty_like(x, memory_format=torch.channels_last)
-    for part, out in _strips(x, y):
-        torch.mul(part, _power(_band_rows(part * part, size, a, k), beta), out=out)
+    y = torch.empty_like(x, memory_format=torch.channels_last) if out is None else out
+    for part, divided in _strips(x, y):
+        torch.mul(part, _power(_band_rows(part * part, size, a, k), beta), out=divided)
     return y, (x,) if keep else ()
 
 
 def lrn_backward(kept: Sequence[Tensor], grad: Tensor, size: int, a: float, beta: float, k: float, mine: bool = False) -> Tensor:
     """Return ``dx = dy s^-beta - 2 a beta x B (dy y / s)``; B is its own transpose. With ``mine``, it may be written over ``grad``."""
     x, grad = kept[0], channels_last(grad)
-    if not _in_strips(x):
+    if not in_strips(x):
         scale = kept[1] if len(kept) > 1 else _band_sum(x * x, size, a, k)
         power = kept[2] if len(kept) > 1 else _power(scale, beta)
         direct = grad * power
@@ -131,7 +133,13 @@ def lrn_backward(kept: Sequence[Tensor], grad: Tensor, size: int, a: float, beta
     return found
 
 
-def _in_strips(x: Tensor) -> bool:
+def lrn_keeps(count: int) -> int:
+    """Return how many bytes `lrn_forward` keeps of a map of so many values."""
+    return 4 * count if count > _STRIP else 12 * count
+
+
+def in_strips(x: Tensor) -> bool:
+    """Whether a map is so large that it is computed in strips; then `lrn_forward` writes to ``out``, where that is given."""
     return x.device.type == "cpu" and x.numel() > _STRIP
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.executor import masks, pooling
-from dreamopt.engine.executor.keeper import Keeper
+from dreamopt.engine.executor.blocks import LEAST, Blocks
 from dreamopt.engine.layers import lrn
 from dreamopt.engine.layers._axes import channels_last
 from tests.support.nets import conv, layer
@@ -62,7 +62,7 @@ def test_pooling_in_strips(
     grad = torch.randn(top, generator=torch.Generator().manual_seed(4))
     y = torch.nn.functional.max_pool2d(x, *windows)
     strips = pooling.Strips(windows, bottom, top)
-    found, kept = strips.forward(x.detach(), Keeper())
+    found, kept = strips.forward(x.detach())
     assert torch.equal(found, y)
     assert kept.element_size() == 2
     torch.testing.assert_close(strips.backward(channels_last(grad), kept), torch.autograd.grad(y, x, grad)[0])
@@ -88,7 +88,7 @@ def test_a_mask_takes_a_byte_and_stops_what_is_not_finite(monkeypatch: pytest.Mo
     monkeypatch.setattr(masks, "SMALL", 0)
     y = torch.tensor([0.0, 2.0, 0.0, 1.0, float("nan")]).reshape(1, 5, 1, 1)
     grad = torch.tensor([float("nan"), -3.0, float("inf"), 0.5, 2.0]).reshape(1, 5, 1, 1)
-    kept = masks.passed(y, Keeper())
+    kept = masks.passed(y)
     assert kept.element_size() == 1
     expected = torch.tensor([0, -3, 0, 0.5, 2])
     assert torch.equal(masks.masked(grad, kept).flatten(), expected)
@@ -98,17 +98,32 @@ def test_a_mask_takes_a_byte_and_stops_what_is_not_finite(monkeypatch: pytest.Mo
     assert torch.equal(masks.masked(grad, kept, grad).flatten(), expected)
 
 
-def test_memory_of_one_pass_serves_the_next_and_no_pass_that_goes_on() -> None:
-    def filled(keeper: Keeper, value: int) -> Tensor:
-        return keeper.empty((1, 2, 300, 400), torch.int16, torch.device("cpu")).fill_(value)
+def test_memory_goes_back_when_a_tensor_is_gone() -> None:
+    blocks, side = Blocks(), LEAST // 4 // 256
 
-    first, second = Keeper(), Keeper()
-    a, b, c = filled(first, 1), filled(first, 2), filled(second, 3)
-    assert [int(x.unique()) for x in (a, b, c)] == [1, 2, 3]
-    place = a.data_ptr()
-    del first, a, b
-    assert filled(Keeper(), 4).data_ptr() == place
-    assert int(c.unique()) == 3
+    def filled(rows: int, value: int) -> Tensor:
+        return blocks.empty((1, 256, rows, side), torch.float32, torch.device("cpu")).fill_(value)
+
+    a, b, c = filled(3, 1), filled(1, 2), filled(2, 3)
+    assert blocks.mapped == 6 * LEAST
+    place, view = a.data_ptr(), a[:, :, 1:]
+    del a
+    d = filled(3, 4)  # the view still holds it
+    assert [int(x.unique()) for x in (view, b, c, d)] == [1, 2, 3, 4]
+    del view
+    e, f = filled(1, 5), filled(2, 6)  # side by side in the hole
+    assert {e.data_ptr(), f.data_ptr()} == {place, place + LEAST}
+    assert [int(x.unique()) for x in (b, c, d, e, f)] == [2, 3, 4, 5, 6]
+    del e, f
+    assert filled(3, 7).data_ptr() == place  # one hole again
+    assert blocks.mapped == 9 * LEAST
+
+
+def test_idle_memory_is_unmapped_before_more_is_mapped_than_was_in_use() -> None:
+    blocks, cpu = Blocks(), torch.device("cpu")
+    for count in range(1, 6):
+        blocks.empty((count * LEAST,), torch.uint8, cpu)
+    assert blocks.mapped == 5 * LEAST
 
 
 def test_what_was_kept_is_freed_by_the_backward_pass() -> None:

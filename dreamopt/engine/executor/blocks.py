@@ -1,0 +1,127 @@
+"""Memory for large values of a pass on the CPU, apart from the heap.
+
+In glibc's heap they cost up to three times what is in use: a block that is freed has no room for one of the same size again, since torch
+asks for aligned ones, and what lives long lies in the holes of what does not. Mapped one by one instead, each would have to be zeroed by
+the kernel anew. So they are taken from segments that stay mapped, and go back there when the tensor is gone.
+"""
+
+from __future__ import annotations
+
+import bisect
+import ctypes
+import math
+import mmap
+import weakref
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.executor.allocator import keep_memory
+
+LEAST = 1 << 20
+"""Bytes; what is smaller hurts no heap."""
+_PAGE = 1 << 12
+_SPARE = 1.1  # times the most that was in use at once is mapped, before segments that lie idle go back
+
+
+@dataclass(eq=False)
+class _Segment:
+    """A mapping, and the holes in it: (begin, end), in order."""
+
+    memory: mmap.mmap
+    holes: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing lies in it."""
+        return self.holes == [(0, len(self.memory))]
+
+    def give_back(self, begin: int, end: int) -> None:
+        """Add a hole, joined with its neighbours."""
+        at = bisect.bisect(self.holes, (begin, end))
+        if at < len(self.holes) and self.holes[at][0] == end:
+            end = self.holes.pop(at)[1]
+        if at > 0 and self.holes[at - 1][1] == begin:
+            begin = self.holes.pop(at - 1)[0]
+            at -= 1
+        self.holes.insert(at, (begin, end))
+
+
+class Blocks:
+    """Segments of memory for tensors that live about as long."""
+
+    def __init__(self) -> None:
+        self._segments: list[_Segment] = []
+        self._gone: list[tuple[_Segment, int, int]] = []
+        self._alive: dict[int, weakref.ref[ctypes.Array[ctypes.c_char]]] = {}
+        self._used = self._most = 0
+
+    @property
+    def mapped(self) -> int:
+        """Bytes of all segments."""
+        return sum(len(segment.memory) for segment in self._segments)
+
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Return a tensor whose values are anything; one of four axes has the channels last in memory.
+
+        Examples
+        --------
+        >>> blocks = Blocks()
+        >>> x = blocks.empty((1, 3, 400, 500), torch.float32, torch.device("cpu"))
+        >>> blocks.mapped >= 4 * x.numel(), x.is_contiguous(memory_format=torch.channels_last)
+        (True, True)
+        """
+        count = math.prod(shape)
+        size = count * dtype.itemsize
+        if device.type != "cpu" or size < LEAST or not keep_memory():
+            made = torch.empty(shape, dtype=dtype, device=device)
+            return made if len(shape) != 4 else torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
+        flat = torch.frombuffer(self._take(-(-size // _PAGE) * _PAGE), dtype=dtype, count=count)
+        if len(shape) != 4:
+            return flat.view(shape)
+        n, channels, height, width = shape
+        return flat.view(n, height, width, channels).permute(0, 3, 1, 2)
+
+    def _take(self, size: int) -> ctypes.Array[ctypes.c_char]:
+        self._collect()
+        self._used += size
+        self._most = max(self._most, self._used)
+        fitting = [(end - begin, begin, segment) for segment in self._segments for begin, end in segment.holes if end - begin >= size]
+        if fitting:
+            length, begin, segment = min(fitting, key=lambda hole: hole[:2])
+            segment.holes.remove((begin, begin + length))
+            if length > size:
+                bisect.insort(segment.holes, (begin + size, begin + length))
+        else:
+            self._drop_idle(size)
+            begin, segment = 0, _Segment(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+            if hasattr(mmap, "MADV_HUGEPAGE"):
+                segment.memory.madvise(mmap.MADV_HUGEPAGE)
+            self._segments.append(segment)
+        block = (ctypes.c_char * size).from_buffer(segment.memory, begin)
+        key, gone, alive = id(block), self._gone, self._alive
+
+        def free(_: object) -> None:  # may run at any moment, also while holes are looked through
+            gone.append((segment, begin, begin + size))
+            alive.pop(key, None)
+
+        alive[key] = weakref.ref(block, free)
+        return block
+
+    def _collect(self) -> None:
+        while self._gone:
+            segment, begin, end = self._gone.pop()
+            self._used -= end - begin
+            segment.give_back(begin, end)
+
+    def _drop_idle(self, size: int) -> None:
+        """Unmap segments that lie idle, smallest first, until one of ``size`` more is no more than what was in use at once and some."""
+        for segment in sorted((s for s in self._segments if s.is_idle), key=lambda s: len(s.memory)):
+            if self.mapped + size <= _SPARE * self._most:
+                return
+            self._segments.remove(segment)
+
+
+passing, kept = Blocks(), Blocks()
+"""For values that one kernel hands to the next, and for what waits for the backward pass."""
