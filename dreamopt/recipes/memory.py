@@ -26,6 +26,7 @@ _PLAIN = 12
 _SHARE, _LEAST_SHARE = 0.8, 0.125
 """Of the memory: what a job may take of what is free, and what the net's values get at the least."""
 _VALUES = 0.75  # of what is left: the rest is for what a pass needs beside its values, and for gaps between them
+_LEAST_VALUES = 1e6  # bytes: with less, few nets have a tile
 _SMALL = 2**18  # pixels of images that are never cut
 
 
@@ -106,7 +107,7 @@ def in_memory(plan: Plan, network: Network, memory: int | None = None, tile: Cal
     if network.tile_memory is not None:
         return network
     if memory is not None:
-        return network.tiled(_even(max((memory - used_memory(device) - images) * _VALUES, memory * _LEAST_SHARE)), tile)
+        return network.tiled(_even(max((memory - used_memory(device) - images) * _VALUES, memory * _LEAST_SHARE, _LEAST_VALUES)), tile)
     free = free_memory(device)
     if free is not None and images < free * _SHARE and math.prod(max(stage.size for stage in plan.stages)) >= _SMALL:
         needs = max(largest_need(plan, network, number).likely * len(places) for number, places in enumerate(plan.batches))
