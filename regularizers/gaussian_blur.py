@@ -51,6 +51,16 @@ class GaussianBlur(Periodic):
         super().__post_init__()
         Fields(self, RegularizerError).scheduled("sigma", PIXELS)
 
+    @property
+    def needs_start(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Never."""
+        return False
+
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the blurred image."""
         require_places(self, image)

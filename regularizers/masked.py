@@ -58,6 +58,16 @@ class Masked(Projection):
         """Always."""
         return True
 
+    @property
+    def needs_start(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Never."""
+        return False
+
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the images between those before the step and these; without the ones before, these."""
         require_images(self, image)

@@ -111,8 +111,8 @@ class Preprocessing:
                     part = slice(first, first + rows)
                     made[..., part, :, :] = self.to_rgb(x[..., part, :], how, clip=clip)
                 return made
-        grey = x.detach() / self.scale + mean
-        grey = (grey.clamp(0, 255) if check_flag("clip", clip) else grey).movedim(-1 - self.axes, -3)  # frames before channels
+        grey = (x.detach() / self.scale).add_(mean)  # in place, since images may be large
+        grey = (grey.clamp_(0, 255) if check_flag("clip", clip) else grey).movedim(-1 - self.axes, -3)  # frames before channels
         shown = as_colours(grey.reshape(-1, *grey.shape[-3:]), shown_as(checked_channels(channels), self.channels), self.order)
         return shown.reshape(*grey.shape[:-3], *shown.shape[1:])
 

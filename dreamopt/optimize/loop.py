@@ -180,10 +180,9 @@ def run(
             return this.result(False, 0, time.perf_counter() - begin_time)
         for place, why in dead.items() if this.start_evaluation is not None else ():
             warnings.warn(f"item {problem.items[place]}: {why}", DreamoptWarning, stacklevel=2)
-        if any(projection.reads_start for projection in problem.projections):
+        if any(projection.needs_start for projection in problem.projections):
             this.start_image = problem.images(params if final.start is None else final.start)
-        if frugal:
-            del params, start, state, final
+        del start, params, state, final  # which would keep the start as long as the run
         this.run_steps(callbacks, writer)
         final = this.state
         this.evaluate_end()
@@ -280,7 +279,7 @@ class _Run:
         else:
             moved, state = optimizer.step(last.params, last.gradient, last.state, evaluated, problem.unit)
         moved, before, kept = damped(history, last.params, moved), last.params, None if self.frugal else last
-        if self.frugal and not any(projection.reads_gradient for projection in problem.projections):
+        if self.frugal and not any(projection.needs_gradient for projection in problem.projections):
             evaluated = replace(evaluated, gradient=None)
         del last, evaluation
         with torch.no_grad():

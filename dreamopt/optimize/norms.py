@@ -46,10 +46,9 @@ def normalized(gradient: Tensor, norm: Norm, unit: float) -> Tensor:
         # A step in grey levels moves the parameter by `unit` more, so that the gradient counts squared.
         return gradient * unit
     size = per_item(sizes(gradient, norm), gradient)
-    divided = gradient / torch.where(size > 0, size, 1)
-    if norm != "std" and gradient.device.type == "cpu":  # a size of zero means a gradient of zero there
-        return divided
-    return torch.where(size > 0, divided, 0)
+    if gradient.device.type == "cpu" and bool((size > 0).all()):
+        return gradient / size
+    return torch.where(size > 0, gradient / torch.where(size > 0, size, 1), 0)
 
 
 def each(numbers: Sequence[float], like: Tensor) -> float | Tensor:

@@ -7,6 +7,7 @@ beforehand; what fails all the same is one error, whichever library or device it
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import re
 import traceback
 from collections.abc import Callable, Iterator
@@ -93,6 +94,15 @@ def used_memory(device: str = "cpu") -> int:
         return pages * resource.getpagesize()
     except (ImportError, OSError, ValueError, IndexError):
         return 0
+
+
+def release_memory() -> None:
+    """Give back to the machine what the C library keeps of freed memory; where it cannot be asked to, nothing happens.
+
+    Blocks of some megabytes, as those of tiles, leave gaps that grow with every step: glibc keeps them until it is asked.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory(device: str = "cpu") -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -148,7 +148,8 @@ def execute_batch(
     for index in (index for index in dead if index not in alive):
         alone, params = (problem, start.params) if coupled else (problem.select([index]), start.params[index : index + 1])
         result = run(alone, plan.stages[0].optimizer, 0, seed=plan.settings.seed, start=params)
-        outcome, row = _Outcome(result, result, result.images, 0, False), index if coupled else 0
+        values = result.history[0] if len(result.history) else None
+        outcome, row = _Outcome(values, result.redirected_at, result, result.images, 0, False), index if coupled else 0
         rendered[index] = _rendered(plan, network, places[index], outcome, row, start.restarted[index], dead[index])
     if alive:
         if len(alive) < len(samples):
@@ -156,9 +157,11 @@ def execute_batch(
             start = start.select(alive)
             levels = None if levels is None else [level[alive] for level in levels]
         checkpoint = None if store is None else lambda stage: store.checkpoint(batch, stage)
-        outcome = _run_stages(plan, network, [samples[index] for index in alive], problem, start, levels, callbacks, stop, checkpoint)
+        restarted, starts = start.restarted, [start]
+        del start
+        outcome = _run_stages(plan, network, [samples[index] for index in alive], problem, starts, levels, callbacks, stop, checkpoint)
         for row, index in enumerate(alive):
-            rendered[index] = _rendered(plan, network, places[index], outcome, row, start.restarted[row], dead.get(index))
+            rendered[index] = _rendered(plan, network, places[index], outcome, row, restarted[row], dead.get(index))
     return [rendered[index] for index in range(len(samples))]
 
 
@@ -170,8 +173,7 @@ def _start(plan: Plan, network: Network, samples: Sequence[Sample]) -> tuple[Sta
     images, levels = None, None
     if plan.init is not None:
         image = network.from_rgb(covering(plan.init.array(), plan.size if octaves else first.size))
-        images = image[None] if len(samples) == 1 else image.expand(len(samples), *image.shape).clone()
-        del image
+        images = image.expand(len(samples), *image.shape).clone()
         if plan.settings.init_noise:
             drawn = torch.stack([stream.normal("init", images.shape[1:], images) for stream in problem.streams(seed, 0)])
             images = images + plan.settings.init_noise * problem.space.grey_level * drawn
@@ -201,9 +203,10 @@ def _dead(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What the runs of a batch gave: the first and the last result, the images, all steps made, whether it was cut short."""
+    """What the runs of a batch gave: of the first what is written down, the last result, the images, all steps made, whether it was cut."""
 
-    first: Result
+    first_values: NDArray[np.float64] | None
+    redirected_at: Mapping[str, Any]
     last: Result
     images: Tensor
     steps: int
@@ -227,14 +230,15 @@ def _run_stages(
     network: Network,
     samples: Sequence[Sample],
     problem: Problem,
-    start: Start,
+    starts: list[Start],
     levels: list[Tensor] | None,
     callbacks: Sequence[Callback],
     stop: Stop,
     checkpoint: Callable[[int], Checkpoint | None] | None,
 ) -> _Outcome:
     """Make a batch's runs, one after the other, until the end or until ``stop`` says so."""
-    stopped, begin, results, steps = False, start, list[Result](), 0
+    stopped, last, steps = False, None, 0
+    first: tuple[NDArray[np.float64] | None, Mapping[str, Any]] | None = None
     images: Tensor | None = None
 
     def asked(_: Progress) -> bool:
@@ -244,25 +248,21 @@ def _run_stages(
 
     for number, stage in enumerate(plan.stages):
         final = number == len(plan.stages) - 1
-        params: Tensor | Start = begin
-        carried = None
-        frugal = fills_memory(plan, stage, len(samples))
-        if images is not None:
+        params: Tensor | Start
+        if images is None:
+            params = starts.pop()  # nobody else keeps it
+        else:
             problem = plan.problem(network, samples, number)
             carried = carry_over(images, plan.stages, number, levels)
-            if results and carried is images and type(problem.parametrization) is type(results[-1].problem.parametrization):
-                params = results[-1].params
+            if last is not None and carried is images and type(problem.parametrization) is type(last.problem.parametrization):
+                params = last.params
             else:
                 params = problem.clip(problem.parametrization.params(carried, problem.space))
-        keep = None if checkpoint is None else checkpoint(number)
-        handed: Tensor | Start | Handed = params
-        if frugal and images is not None:
-            handed = Handed(params)
-            del params, carried, images
-            if levels is not None:  # of which the caller holds the list
-                levels[number - 1] = levels[number - 1].new_empty(0)
-                if final:
-                    levels[number] = levels[number].new_empty(0)
+            images = last = None
+            del carried
+        _forget(levels, number)
+        keep, handed = None if checkpoint is None else checkpoint(number), Handed(params)
+        del params
         try:
             result = run(
                 problem,
@@ -277,26 +277,37 @@ def _run_stages(
                 resume=keep is not None,
                 transparency=plan.settings.transparency and final,
                 project_every_step=plan.project_every_step,
-                frugal=frugal,
+                frugal=fills_memory(plan, stage, len(samples)),
             )
         except DeadGradientError:
-            if final and not results:
+            if final and first is None:
                 raise
             # No gradient at this size: pass the start on to the next stage.
-            handed = handed.take() if isinstance(handed, Handed) else handed
-            images = problem.images(handed.params if isinstance(handed, Start) else handed)
+            begin = handed.take()
+            images = problem.images(begin.params if isinstance(begin, Start) else begin)
             continue
-        results = [*results[:1], result]  # the first and the last
-        steps += result.steps
+        last, steps = result, steps + result.steps
+        if first is None:
+            first = result.history[0].copy() if len(result.history) else None, result.redirected_at
         cut = result.interrupted or (stopped and (result.steps < stage.steps or not final))
         # A render's best; a dream's last, which is the furthest from the photograph.
         images = result.best_images if cut and plan.recipe == "render" else result.images
+        del result
         if cut:
             if levels is not None and not final:
                 images = carry_over(images, (*plan.stages[: number + 1], plan.stages[-1]), number + 1, [*levels[: number + 1], levels[-1]])
             break
     assert images is not None
-    return _Outcome(results[0], results[-1], images, steps, cut)
+    assert first is not None
+    assert last is not None
+    return _Outcome(*first, last, images, steps, cut)
+
+
+def _forget(levels: list[Tensor] | None, number: int) -> None:
+    """Drop the images of octaves that no run begins with any more; the one under way, and the last, tell what a cut run added."""
+    if levels is not None:
+        for place in range(number if number < len(levels) - 1 else number + 1):
+            levels[place] = levels[place].new_empty(0)
 
 
 def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: int, restarted: int | None, dead: str | None) -> Rendered:
@@ -319,7 +330,7 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
         "dreamopt": __version__,
         "start": _described_start(plan, restarted),
         "value": facts["best_value"] if cut else facts["value"],
-        "first_value": _finite(outcome.first.history[0][row]) if len(outcome.first.history) else None,
+        "first_value": _finite(outcome.first_values[row]) if outcome.first_values is not None else None,
         "best_value": facts["best_value"],
         "best_step": facts["best_step"],
         "steps_made": outcome.steps,
@@ -327,7 +338,7 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
         "stopped": facts["stopped"],
         "setback": facts["setback"],
         "dead": dead,
-        "redirected": {layer: int(steps[row]) for layer, steps in outcome.first.redirected_at.items() if steps[row]},
+        "redirected": {layer: int(steps[row]) for layer, steps in outcome.redirected_at.items() if steps[row]},
         "problem": {key: described[key] for key in ("regularizers", "parametrization", "transforms", "optimizer")},
         "made_with": {
             "torch": torch.__version__,

@@ -26,7 +26,7 @@ def finished(image: Tensor, init: Levels | None, settings: Settings) -> Tensor:
     Parameters
     ----------
     image : Tensor
-        (H, W, 3), RGB; beyond 0 to 255 only where ``settings.contrast`` brings it back.
+        (H, W, 3), RGB, 0 to 255; beyond only where ``settings.contrast`` brings it back.
     init : array or None
         (H, W, 3), RGB; of another size where the image is a grid of planes, which has no outside.
     settings : Settings
@@ -37,7 +37,7 @@ def finished(image: Tensor, init: Levels | None, settings: Settings) -> Tensor:
     Tensor
         (H, W, 3), from 0 to 255.
     """
-    plain = image.clamp(0, 255)
+    plain = image if settings.contrast is None else image.clamp(0, 255)
     shown = plain if settings.contrast is None else with_contrast(image, settings.contrast).clamp(0, 255)
     beside = settings.original_colors or settings.blend > 0 or settings.masks
     if init is None or not beside or init.shape != tuple(image.shape):

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 # Measured on the embedded net from 500 to 2000 pixels: what a step holds, in multiples of the values that the net keeps for its backward
 # pass, and of the image. The parametrization, the optimizer and the transforms each keep several images.
 _LEAST, _LIKELY = (1.2, 30), (2.0, 55)
-_PLAIN = 16
+_PLAIN = 12
 """Images that gradient ascent on pixels keeps, measured likewise."""
 _FRUGAL = 6
 """The same for `fills_memory`."""
 _HUGE = 2**20  # pixels from which a dream is frugal
 _SHARE, _LEAST_SHARE = 0.8, 0.125
 """Of the memory: what a job may take of what is free, and what the net's values get at the least."""
+_VALUES = 0.75  # of what is left: the rest is for what a pass needs beside its values, and for gaps between them
+_LEAST_VALUES = 1e6  # bytes: with less, few nets have a tile
 _SMALL = 2**18  # pixels of images that are never cut
 
 
@@ -108,12 +110,12 @@ def in_memory(plan: Plan, network: Network, memory: int | None = None, tile: Cal
     if network.tile_memory is not None:
         return network
     if memory is not None:
-        return network.tiled(_even(max(memory - used_memory(device) - images, memory * _LEAST_SHARE)), tile)
+        return network.tiled(_even(max((memory - used_memory(device) - images) * _VALUES, memory * _LEAST_SHARE, _LEAST_VALUES)), tile)
     free = free_memory(device)
     if free is not None and images < free * _SHARE and math.prod(max(stage.size for stage in plan.stages)) >= _SMALL:
         needs = max(largest_need(plan, network, number).likely * len(places) for number, places in enumerate(plan.batches))
         if needs > free * _SHARE:
-            tiled = network.tiled(_even(max(free * _SHARE - images, free * _LEAST_SHARE)), tile)
+            tiled = network.tiled(_even(max((free * _SHARE - images) * _VALUES, free * _LEAST_SHARE)), tile)
             if _in_tiles(plan, tiled):
                 return tiled
     require_room(plan, network)

@@ -113,7 +113,7 @@ class ZoomSettings:
         """
         if not self.loop:
             return 0, 0
-        most, grown = self.frames // 2, 1.0
+        most, grown = min(self.frames - 1, max(self.frames // 2, round(self.fps))), 1.0  # a second, where there is one
         for count in range(1, most + 1):
             grown *= self.motion(self.frames + 1 - count).zoom
             if grown >= _CLOSES:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -94,15 +94,20 @@ class Penalty(Regularizer):
 class Projection(Regularizer):
     """A change of the image between two steps, without a gradient."""
 
-    reads_start: ClassVar[bool] = True
-    """Whether it reads ``context.start``, the image at the start; where none does, no run keeps it."""
-    reads_gradient: ClassVar[bool] = True
-    """Whether it reads ``context.gradient``, the one that the step was made from."""
-
     @property
     def looks_back(self) -> bool:
         """Whether it needs ``context.before``, the image before the step; by default not."""
         return False
+
+    @property
+    def needs_start(self) -> bool:
+        """Whether it may need ``context.start``, the image before the first step, which takes memory; by default it may."""
+        return True
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether it may need ``context.gradient``, which takes as much; by default it may."""
+        return True
 
     def is_due(self, context: StepContext) -> bool:
         """Return whether the image is changed after this step; by default always.

@@ -51,4 +51,4 @@ class Jitter(Transform):
         rolled = []
         for one, stream in zip(image, streams, strict=True):
             rolled.append(one.roll(tuple(stream.integers("jitter", -self.pixels, self.pixels, 2)), (1, 2)))
-        return torch.stack(rolled) if len(rolled) > 1 else rolled[0][None]
+        return rolled[0][None] if len(rolled) == 1 else torch.stack(rolled)

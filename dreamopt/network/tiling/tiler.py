@@ -15,7 +15,7 @@ from dreamopt.network.tiling.choice import Choice
 from dreamopt.network.tiling.plan import Layout, TilePlan
 from dreamopt.network.tiling.sweep import Kept, Sweep, from_gradients, from_objective, into_maps
 from dreamopt.objective import Objective
-from dreamopt.parts.memory import is_out_of_memory, readable
+from dreamopt.parts.memory import is_out_of_memory, readable, release_memory
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -112,7 +112,10 @@ class Tiler:
                     f"with it; leave it out, take a smaller image, or give memory for the whole one: {whole}"
                 )
             try:
-                return work(layout)
+                result = work(layout)
+                if not layout.plan.is_whole and x.device.type == "cpu":
+                    release_memory()
+                return result
             except (MemoryError, RuntimeError) as problem:
                 if not is_out_of_memory(problem):
                     raise

@@ -69,5 +69,7 @@ class Ascent(Optimizer):
             direction = self.momentum * state["momentum"] + direction
             state = {"momentum": direction}
             return params + at(self.step_size, context) * unit * direction, state
-        # In the direction's own memory: of huge images, each copy counts.
+        if self.norm == "none":
+            return params + at(self.step_size, context) * unit * direction, state
+        # In place, in the direction's own memory: an image may be large.
         return direction.mul_(at(self.step_size, context) * unit).add_(params), state
