@@ -17,6 +17,7 @@ from dreamopt.errors import OutOfMemoryError, UsageError
 from dreamopt.parts.checks import Range, check_number, shown
 from dreamopt.parts.limits import limit, variable
 
+_RESERVES: list[Callable[[], None]] = []
 SMALL = 64 * 2**20
 """Bytes up to which nobody asks whether they are free."""
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
@@ -96,11 +97,23 @@ def used_memory(device: str = "cpu") -> int:
         return 0
 
 
-def release_memory() -> None:
+def add_reserve(give_back: Callable[[], None]) -> None:
+    """Let `release_memory` call a function that gives back memory kept for later."""
+    _RESERVES.append(give_back)
+
+
+def release_memory(reserves: bool = False) -> None:
     """Give back to the machine what the C library keeps of freed memory; where it cannot be asked to, nothing happens.
 
     Blocks of some megabytes, as those of tiles, leave gaps that grow with every step: glibc keeps them until it is asked.
+
+    Parameters
+    ----------
+    reserves : bool
+        Whether also what is kept for the next pass goes back, as behind a pass of images of another size.
     """
+    for give_back in _RESERVES if reserves else ():
+        give_back()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -21,7 +21,7 @@ from dreamopt.optimize import Callback, Checkpoint, Progress, Result, Start, fin
 from dreamopt.optimize.restart import Handed
 from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.checks import LARGEST, Range, check_number, shown
-from dreamopt.parts.memory import memory_errors
+from dreamopt.parts.memory import memory_errors, release_memory
 from dreamopt.problem import Problem
 from dreamopt.recipes.finish import finished
 from dreamopt.recipes.memory import fills_memory, in_memory, with_hint
@@ -261,6 +261,8 @@ def _run_stages(
             images = last = None
             del carried
         _forget(levels, number)
+        if frugal := fills_memory(plan, stage, len(samples)):
+            release_memory(reserves=True)  # which are for images of another size
         keep, handed = None if checkpoint is None else checkpoint(number), Handed(params)
         del params
         try:
@@ -277,7 +279,7 @@ def _run_stages(
                 resume=keep is not None,
                 transparency=plan.settings.transparency and final,
                 project_every_step=plan.project_every_step,
-                frugal=fills_memory(plan, stage, len(samples)),
+                frugal=frugal,
             )
         except DeadGradientError:
             if final and first is None:

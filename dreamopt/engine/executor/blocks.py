@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.executor.allocator import keep_memory
+from dreamopt.parts.memory import add_reserve
 
 LEAST = 1 << 20
 """Bytes; what is smaller hurts no heap."""
 _PAGE = 1 << 12
-_SPARE = 1.1  # times the most that was in use at once is mapped, before segments that lie idle go back
+_SPARE = 1.0  # times the most that was in use at once may be mapped before segments that lie idle go back
 
 
 @dataclass(eq=False)
@@ -83,6 +84,12 @@ class Blocks:
         n, channels, height, width = shape
         return flat.view(n, height, width, channels).permute(0, 3, 1, 2)
 
+    def give_back(self) -> None:
+        """Unmap all segments in which nothing lies."""
+        self._collect()
+        self._segments = [segment for segment in self._segments if not segment.is_idle]
+        self._most = self._used
+
     def _take(self, size: int) -> ctypes.Array[ctypes.c_char]:
         self._collect()
         self._used += size
@@ -125,3 +132,5 @@ class Blocks:
 
 passing, kept = Blocks(), Blocks()
 """For values that one kernel hands to the next, and for what waits for the backward pass."""
+for _blocks in (passing, kept):
+    add_reserve(_blocks.give_back)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _PHASED_CHANNELS = 64  # more outputs than that, and torch's own backward pass is as fast
 _LARGE = 1 << 21  # values of a result that is worth zeros to add it to
-_PACKED_SHAPES, _LARGE_SHAPES = 8, 4  # of inputs, small and large, for which the weights are kept
+_PACKED_SHAPES = 8
 
 
 class Geometry(NamedTuple):
@@ -59,7 +59,7 @@ class Packed:
         self.bias = bias
         self.geometry = geometry
         self.packable = w.device.type == "cpu" and w.dtype == torch.float32 and _can_pack()
-        self._by_shape: dict[torch.Size, Tensor] = {}
+        self._by_shape: dict[torch.Size | None, Tensor] = {}
 
     def __call__(self, x: Tensor, relu: bool = False, into: Tensor | None = None) -> Tensor:
         """Convolve; then cut off below 0, or add to ``into``."""
@@ -67,12 +67,14 @@ class Packed:
         if not self.packable:
             y = torch.nn.functional.conv2d(x, self.w, self.bias, stride, pad, dilation, groups)
             return y.relu_() if relu else y if into is None else into.add_(y)
-        w = self._by_shape.get(x.shape)
+        # One layout serves all large inputs, as the tiles of an image: where it is not the best, oneDNN changes it on the way.
+        key = x.shape if x.numel() <= SMALL else None
+        w = self._by_shape.get(key)
         if w is None:
-            if len(self._by_shape) >= (_PACKED_SHAPES if x.numel() <= SMALL else _LARGE_SHAPES):
+            if len(self._by_shape) >= _PACKED_SHAPES:
                 self._by_shape.clear()
             w = torch.ops.mkldnn._reorder_convolution_weight(self.w, pad, stride, dilation, groups, list(x.shape))
-            self._by_shape[x.shape] = w
+            self._by_shape[key] = w
         if into is not None and into.is_contiguous(memory_format=torch.channels_last):
             add = torch.ops.mkldnn._convolution_pointwise_.binary
             total: Tensor = add(into, x, w, self.bias, pad, stride, dilation, groups, "add", 1.0, None, [], None)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.executor import masks, pooling
-from dreamopt.engine.executor.blocks import LEAST, Blocks
+from dreamopt.engine.executor.blocks import LEAST, Blocks, passing
 from dreamopt.engine.layers import lrn
 from dreamopt.engine.layers._axes import channels_last
+from dreamopt.parts.memory import release_memory
 from tests.support.nets import conv, layer
 from tests.unit.engine.test_fusion import NETS, both, check, make, tape_of
 
@@ -134,3 +135,12 @@ def test_what_was_kept_is_freed_by_the_backward_pass() -> None:
     torch.autograd.grad(y.sum(), x)
     with pytest.raises(RuntimeError, match="retain_graph=True"):
         torch.autograd.grad(y.sum(), x)
+
+
+def test_memory_kept_for_the_next_pass_goes_back_when_it_is_asked_for() -> None:
+    cpu = torch.device("cpu")
+    held = passing.empty((2 * LEAST,), torch.uint8, cpu)
+    passing.empty((3 * LEAST,), torch.uint8, cpu)
+    release_memory(reserves=True)
+    assert passing.mapped == 2 * LEAST
+    assert len(held) == 2 * LEAST
