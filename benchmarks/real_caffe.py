@@ -23,7 +23,7 @@ for line in sys.stdin:
     ask = json.loads(line)
     if "net" in ask:
         net, layer = caffe.Net(ask["net"], ask["weights"], caffe.TEST), ask["layer"]
-        x, name = np.load(ask["image"]), net.inputs[0] if net.inputs else next(iter(net.blobs))
+        x, name = np.load(ask["picture"]), net.inputs[0] if net.inputs else next(iter(net.blobs))
         net.blobs[name].reshape(*x.shape)
         net.blobs[name].data[...] = x
         net.forward(end=layer)

@@ -12,7 +12,7 @@ import platform
 from functools import cache
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
-_LARGEST_BLOCK = 1 << 30
+_LARGEST_BLOCK = 1 << 26  # larger ones are images, of which few are made in a step, and the values that `Blocks` gives memory to
 
 
 @cache

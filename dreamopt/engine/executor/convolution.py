@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dreamopt.engine.node import Node
 
 _PHASED_CHANNELS = 64  # more outputs than that, and torch's own backward pass is as fast
-_LARGE = 1 << 21  # values of a result that is worth zeros to add it to
+_LARGE = 1 << 22  # values of a result that is worth zeros to add it to
 _PACKED_SHAPES = 8
 
 
