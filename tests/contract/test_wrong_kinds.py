@@ -30,7 +30,7 @@ from dreamopt.testing.dataclass_checks import replaced
 from tests.support.nets import conv, image_input
 
 VALUES: tuple[Any, ...] = (
-    *(math.nan, math.inf, -math.inf, 1e308, 10**30, 10**400, -(10**400), -1, 0, 2.5, True, 1j),
+    *(math.nan, math.inf, -math.inf, 1e308, 10**30, 10**400, -(10**400), -1, 0, 8, 2.5, True, 1j),
     *("text", "", "\x00", "\ud800", "x" * 10_000, b"x", None),
     *((), [], {}, {"a": 1}, {1}, (1, "x"), (None,), (math.nan,), (10**400,), ((1,), (2,)), [[[]]], [{"steps": []}], [{1: 2}], range(3)),
     *(object(), int, len, np.zeros(3), np.array(1.0), np.int64(3), np.float32(2.5), np.True_, torch.ones(2), torch.tensor(2)),
