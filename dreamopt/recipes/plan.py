@@ -35,6 +35,7 @@ from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.shorthand import as_optimizer, as_parametrization, as_regularizers, as_transforms, field_names
 from dreamopt.recipes.stages import Stage, choose_size, seen_by, stages_of
 from dreamopt.recipes.targets import Sample, batch_objective, bind_target, bound_samples, read_targets
+from dreamopt.regularizer import mask_at
 
 PROVENANCE = ("source", "load", "command")
 """Keys of the metadata that say where a job came from; they do not decide its images."""
@@ -414,6 +415,8 @@ def resolve(
     channels = shown_as(settings.channels, network.input_shape[0], stages[-1].size)
     settings = replace(settings.resolved(size), channels=channels)
     check_finish(settings, init is not None, (network.input_shape[0], *size))
+    for mask in settings.masks:  # read before anything is made
+        mask_at(mask, size, size)
     _check_targets(network, stages)
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)

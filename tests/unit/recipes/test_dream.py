@@ -13,9 +13,9 @@ from PIL import Image
 
 import dreamopt
 from dreamopt.cli import cli
-from dreamopt.errors import DreamoptWarning, ImageError, ShapeError, TargetError, UsageError
+from dreamopt.errors import DreamoptWarning, ImageError, RegularizerError, ShapeError, TargetError, UsageError
 from dreamopt.image.files import read_metadata, read_written
-from dreamopt.recipes import InitImage, plan_dream, plan_render
+from dreamopt.recipes import InitImage, Settings, plan_dream, plan_render
 from dreamopt.recipes.preset import resolve_settings
 
 QUICK = {"octaves": 2, "steps": 2}
@@ -164,6 +164,13 @@ def test_outside_a_mask_every_bit_of_the_image_is_kept(network, photo, pixels, m
     one = dreamopt.dream(network, photo, "mixed3", **({"octaves": 3, "steps": 2, "mask": str(mask)} | changes))
     assert np.array_equal(one.image[outside], pixels[outside])
     assert np.abs(one.image.astype(int) - pixels)[~outside].mean() > 1
+
+
+@pytest.mark.parametrize("option", ["mask", "strength"])
+def test_a_mask_that_cannot_be_read_is_refused_by_the_plan(network, pixels, tmp_path, option: str) -> None:
+    (tmp_path / "broken.png").write_bytes(b"broken")
+    with pytest.raises(RegularizerError, match=r"broken\.png"):
+        plan_dream(network, pixels, "mixed3", Settings(**{option: str(tmp_path / "broken.png")}))
 
 
 def test_a_white_mask_is_no_mask_and_a_black_one_the_image(network, photo, pixels, tmp_path) -> None:
