@@ -209,7 +209,10 @@ class FolderStore:
         """
         if self._tiling.get("memory", -1) != memory or (again and self._tiling["tile_memory"] != own):
             self._tiling = {"memory": memory, "tile_memory": own}
-            self._write_job()
+            try:
+                self._write_job()
+            except OSError as error:
+                raise ImageError(f"{self.out} cannot be written: {error.strerror or error} ({error.filename or self.folder}).") from error
         return self._tiling["tile_memory"]
 
     def close(self) -> None:
