@@ -217,7 +217,7 @@ def run_film(
             dead += was_dead
             if fresh:
                 finished()
-    except KeyboardInterrupt:  # between two runs
+    except KeyboardInterrupt:
         stopped = True
     stopped = len(shown) < plan.count and (stopped or (stop is not None and stop()))
     # Without an interrupt, a damaged film may have fewer frames than it announced.
@@ -252,6 +252,11 @@ def dream_frames(
         Whether it was dreamed now; else it was finished before.
     dead : bool
         Whether it has no gradient and is as it was.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When a frame is interrupted, by ``stop`` or Ctrl-C.
     """
     temporal, deep = plan.settings.temporal, plan.depth > 8
     past: deque[RGBImage] = deque(maxlen=max(temporal.reach, 1))
@@ -266,7 +271,7 @@ def dream_frames(
             start = _moved(whole, image, begin.image)
             [rendered] = execute(plan.frame(position, whole, start, begin), network, callbacks=callbacks, stop=stop, memory=memory)
             if rendered.interrupted:
-                return
+                raise KeyboardInterrupt  # a run takes Ctrl-C for itself, and ends
             was_dead = rendered.dead is not None
             dream = start if was_dead else np.ascontiguousarray(rendered.image[..., :3])
             plain = at_8_bits(dream)

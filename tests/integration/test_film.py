@@ -34,6 +34,7 @@ from dreamopt.film.temporal import Apart, BlendPrevious, Temporal
 from dreamopt.image.files import read_metadata, read_written
 from dreamopt.image.loaded import LoadedImage
 from dreamopt.image.writing import write_image
+from dreamopt.optimize import Progress
 from dreamopt.recipes import InitImage
 from dreamopt.recipes.film import dream_film
 from dreamopt.recipes.film_plan import FilmSettings
@@ -215,6 +216,21 @@ def test_an_interrupted_film_goes_on_with_the_same_bits(network, film: Path, tmp
     assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
     assert same(frames(tmp_path / "a.mp4.frames"), frames(tmp_path / "whole.mp4.frames"))
     assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+def test_ctrl_c_within_a_frame_keeps_the_finished_ones(network, film: Path, tmp_path: Path) -> None:
+    steps = iter(range(100))
+
+    def interrupting(_: Progress) -> None:
+        if next(steps) == 4:  # in the third frame of two steps
+            raise KeyboardInterrupt
+
+    first = dream_film(network, film, "mixed3", tmp_path / "a.mp4", film=APART, callbacks=[interrupting], **QUICK)
+    assert (first.interrupted, first.frames, first.finished) == (True, 8, 2)
+    assert not (tmp_path / "a.mp4").exists()
+    assert list(frames(tmp_path / "a.mp4.frames")) == ["frame000000.png", "frame000001.png"]
+    again = dream_film(network, film, "mixed3", tmp_path / "a.mp4", film=APART, resume=True, **QUICK)
+    assert (again.interrupted, again.finished) == (False, 8)
 
 
 def test_a_film_can_be_written_as_far_as_it_is(network, film: Path, tmp_path: Path) -> None:
