@@ -35,7 +35,7 @@ from dreamopt.recipes.dream import PRESET, Targets
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.film_plan import FilmPlan, FilmSettings, plan_film
 from dreamopt.recipes.film_store import DESCRIPTION, FrameStore
-from dreamopt.recipes.memory import in_memory
+from dreamopt.recipes.memory import checked_memory, in_memory
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.settings import Settings, names
 
@@ -145,6 +145,7 @@ def dream_film(
         settings = check_kind("settings", settings, Settings, "a Settings").with_changes(changes)
     if provenance is not None:
         check_kind("provenance", provenance, Mapping, "a mapping")
+    memory = checked_memory(memory)
     check_out(out, source, film)
     plan = replace(plan_film(network, source, targets, settings, film, aim), provenance=dict(provenance or {}))
     with FrameStore(out, resume=resume) as store:
@@ -176,7 +177,7 @@ def check_out(out: str | os.PathLike[str], source: str | os.PathLike[str], film:
     if is_folder_output(out):
         return
     check_film_output(out, film.encoding)
-    if os.path.exists(out) and os.path.samefile(out, source):
+    if os.path.exists(out) and os.path.exists(source) and os.path.samefile(out, source):
         raise UsageError(f"the film {os.fspath(source)} would be overwritten by its dream; give another output")
     if film.sound and not os.path.isdir(source):
         check_streams(FilmFile(source), out, CONTAINERS[Path(out).suffix.lower()][0])

@@ -28,7 +28,7 @@ from dreamopt.image.opencv import opencv
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_kind
-from dreamopt.parts.checks import COUNT, POSITIVE, Fields, check_number, check_whole, shown
+from dreamopt.parts.checks import COUNT, NOT_NEGATIVE, POSITIVE, Fields, check_number, check_whole, shown
 from dreamopt.parts.part import file_sha256
 from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import Targets, plan_dream
@@ -78,9 +78,7 @@ class FilmSettings:
             if isinstance(value, str) and not _MOMENT.fullmatch(value):
                 raise UsageError(f"{name} must be seconds, or a number of frames as '30f', not {shown(value)}")
             if not isinstance(value, str):
-                number = check_number(name, value)
-                if number < 0:
-                    raise UsageError(f"{name} must be at least 0 seconds, not {shown(value)}")
+                object.__setattr__(self, name, check_number(name, value, NOT_NEGATIVE))
         if self.cycle is not None:
             object.__setattr__(self, "cycle", check_whole("cycle", self.cycle, COUNT))
         if self.rate is not None:

@@ -25,7 +25,7 @@ from dreamopt.recipes import zoom_settings
 from dreamopt.recipes.cycle import Cycle, gradient_scales
 from dreamopt.recipes.dream import PRESET, Targets, plan_dream
 from dreamopt.recipes.execute import execute
-from dreamopt.recipes.memory import in_memory
+from dreamopt.recipes.memory import checked_memory, in_memory
 from dreamopt.recipes.plan import InitImage, Plan
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.rendered import Rendered
@@ -183,6 +183,7 @@ def zoom(
         settings = resolve_settings(PRESET, {**CHANGES, **of_dream})
     else:
         settings = check_kind("settings", settings, Settings, "a Settings").with_changes(of_dream)
+    memory = checked_memory(memory)
     plan = plan_zoom(network, image, targets, settings, ZoomSettings(**of_film), cycle=cycle)
     return execute_zoom(plan, network, callbacks=callbacks, stop=stop, store=store, memory=memory)
 

@@ -413,6 +413,23 @@ def test_ctrl_c_keeps_what_is_finished(film: Path, tmp_path: Path, monkeypatch: 
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
+def test_wrong_arguments_are_one_sentence_and_leave_nothing(network, film: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.mp4"
+    for memory in ("1GB", -1, float("nan")):
+        with pytest.raises(UsageError, match="memory must be "):
+            dream_film(network, film, "mixed3", out, memory=memory, **QUICK)
+    assert not list(tmp_path.iterdir())
+    out.write_bytes(b"another film")
+    with pytest.raises(FilmError, match=r"none\.mp4' cannot be read: No such file or directory"):
+        dream_film(network, tmp_path / "none.mp4", "mixed3", out, **QUICK)
+    assert out.read_bytes() == b"another film"
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.int64(1), 0.5])
+def test_seconds_may_be_any_number(number: Any) -> None:
+    assert FilmSettings(start=number).part([Fraction(n, 2) for n in range(4)]) == (round(2 * float(number)), 4)
+
+
 def test_a_frame_says_that_it_belongs_to_a_film(film: Path, tmp_path: Path) -> None:
     assert command(film, "-o", tmp_path / "a", "--end", "1f", *WORDS).exit_code == 0
     said = CliRunner().invoke(cli, ["replay", str(tmp_path / "a" / "frame000000.png")])
