@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def _shift(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
-    from dreamopt.recipes.zoom import split_cycle
+    from dreamopt.parts.calls import split
 
     if text is None:
         return None
-    parts = split_cycle(text)
-    if len(parts) != 2:
+    parts = split(text, ",")
+    if len(parts) != 2 or not all(parts):
         raise click.BadParameter(f"{printable(repr(text), 80)} is not X,Y: pixels a second to the right and down.")
     return parts
 
@@ -115,7 +115,7 @@ def command(
     from dreamopt.recipes.dream import PRESET
     from dreamopt.recipes.film_store import FrameStore
     from dreamopt.recipes.preview import Preview
-    from dreamopt.recipes.zoom import CHANGES, plan_zoom, split_cycle
+    from dreamopt.recipes.zoom import CHANGES, plan_zoom, read_cycle
     from dreamopt.recipes.zoom_film import check_zoom_output, run_zoom
     from dreamopt.recipes.zoom_settings import ZoomSettings
 
@@ -128,7 +128,7 @@ def command(
         options |= {key: value for key, value in CHANGES.items() if options.get(key) is None}
     settings = chosen_settings(PRESET if preset is None else preset, **options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    plan = plan_zoom(network, image, targets or None, settings, film, cycle=() if cycle is None else split_cycle(cycle))
+    plan = plan_zoom(network, image, targets or None, settings, film, cycle=() if cycle is None else read_cycle(cycle))
     if not quiet:
         dreamed = ", ".join(map(str, plan.cycle.objectives))
         if not (targets or cycle):

@@ -20,6 +20,7 @@ from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind, check_several
+from dreamopt.parts.calls import split
 from dreamopt.recipes import settings as dream_settings
 from dreamopt.recipes import zoom_settings
 from dreamopt.recipes.cycle import Cycle, gradient_scales
@@ -304,24 +305,9 @@ def _metadata(plan: ZoomPlan, frame: int, one: Rendered) -> dict[str, Any]:
     return {**one.metadata, "zoom": plan.key, "frame": frame, "motion": moved_by}
 
 
-def split_cycle(text: str) -> list[str]:
-    """Return the targets of a cycle that a text lists, with commas outside of brackets and quotes between them.
-
-    Examples
-    --------
-    >>> split_cycle('conv1, conv2:7, Guide("conv3", "a,b.png")')
-    ['conv1', 'conv2:7', 'Guide("conv3", "a,b.png")']
-    """
-    parts, depth, quoted = [""], 0, False
-    for letter in text:
-        quoted ^= letter == '"'
-        if not quoted:
-            depth += (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0 and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    targets = [part.strip() for part in parts]
+def read_cycle(text: str) -> list[str]:
+    """Return the targets of a cycle that a text lists, with commas between them."""
+    targets = split(text, ",")
     if not all(targets):
         raise UsageError(f"the cycle '{text}' has an empty place; give targets with commas between them, as conv3,conv4")
     return targets
