@@ -190,9 +190,9 @@ def _command(
     source: str, net: str | None, plan: "FilmPlan", out: str, settings: Any, film: Mapping[str, Any], repeat: Mapping[str, Any]
 ) -> str:
     """Return the command that makes the film again."""
-    from dreamopt.cli.render import option_words, settings_words
+    from dreamopt.cli.render import as_argument, option_words, settings_words
 
-    words = ["dreamopt", "dream", f"./{source}" if source.startswith("-") else source, "--net", net or "tiny", *option_words(repeat)]
+    words = ["dreamopt", "dream", as_argument(source), "--net", net or "tiny", *option_words(repeat)]
     words += [word for one in plan.plans for word in ("--target", one.samples[0].text)]  # with its guide or rank
     words += settings_words(settings.describe())
     return shlex.join([*words, *option_words({key: film[key] for key in KEYS}), "-o", out])
