@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
+from dreamopt.cli.film import exit_where_interrupted, film_facts, frames_left
 from dreamopt.cli.job import job_options
 from dreamopt.cli.net import NET_KEYS, net_options, open_network
 from dreamopt.cli.render import as_argument, chosen_settings, option_words, settings_options, settings_words
@@ -140,9 +141,7 @@ def command(
     shown = [] if preview is None else [Preview(preview, network, settings.channels)]
     with FrameStore(out, resume=resume) as store:
         store.open(plan)
-        left = sum(not store.done(number) for number in range(plan.count))
-        if resume and not quiet:
-            echo(f"{plan.count - left} frames are finished; {left} are left", err=True)
+        left = frames_left(store, quiet=quiet)
         with interruptible() as stop, rendering(quiet, max(left, 1), plan.dream.total_steps) as report:
             zoomed = run_zoom(
                 plan,
@@ -156,19 +155,13 @@ def command(
                 memory=memory,
             )
     if as_json:
-        facts = {"path": str(zoomed.path), "frames": zoomed.frames, "finished": zoomed.finished, "interrupted": zoomed.interrupted}
         seam = None if zoomed.seam is None else {name: getattr(zoomed.seam, name) for name in ("seam", "median", "largest")}
-        echo_json(facts | {"seam": seam} | dict(zoomed.metadata))
+        echo_json(film_facts(zoomed) | {"seam": seam} | dict(zoomed.metadata))
     else:
         echo_path(zoomed.path)
     if zoomed.seam is not None and not quiet:
         echo(f"the loop closes: {zoomed.seam}", err=True)
-    if zoomed.interrupted:
-        echo(
-            f"dreamopt: interrupted; {zoomed.finished} of {zoomed.frames} frames are finished, in {store.folder}. --resume goes on.",
-            err=True,
-        )
-        click.get_current_context().exit(130)
+    exit_where_interrupted(zoomed, store)
 
 
 def _command(plan: "ZoomPlan", net: str | None, out: str, settings: Any, repeat: Mapping[str, Any], encoding: Mapping[str, Any]) -> str:
