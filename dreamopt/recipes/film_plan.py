@@ -146,11 +146,6 @@ class FilmPlan:
         """(H, W) of the dreams."""
         return self.plans[0].size
 
-    @property
-    def total_steps(self) -> int:
-        """Steps of one frame."""
-        return max(plan.total_steps for plan in self.plans)
-
     @cached_property
     def key(self) -> str:
         """The sha256 of `describe`: two plans of one key make the same frames."""
@@ -220,8 +215,8 @@ class FilmPlan:
 
         Raises
         ------
-        UsageError
-            Where it is not what it was when the plan was made.
+        FilmError
+            When it cannot be read any more.
         """
         return open_source(self.film.path, self.settings.rate)
 
