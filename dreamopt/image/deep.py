@@ -7,6 +7,7 @@ is opened twice, the second time with the other order, gives all 16 bits, in whi
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from dreamopt.errors import ImageError
-from dreamopt.image.modes import STRIP, Samples, orientation_of, profile_of, without
+from dreamopt.image.modes import Samples, cut_strips, orientation_of, profile_of, without
 
 _CODECS = {"PNG": ("zip",), "TIFF": ("raw", "libtiff")}
 _MODES = {"RGB", "RGBA", "RGBX", "CMYK", "LA"}
@@ -100,10 +101,8 @@ def second_pass(image: Image.Image, values: npt.NDArray[np.uint16]) -> None:
         values[rows] |= part
 
 
-def _strips(image: Image.Image) -> Any:
-    rows = max(1, STRIP // image.width)
-    for top in range(0, image.height, rows):
-        yield slice(top, top + rows), np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+def _strips(image: Image.Image) -> Iterator[tuple[slice, npt.NDArray[np.uint8]]]:
+    return ((rows, np.asarray(strip)) for rows, strip in cut_strips(image))
 
 
 def deep_samples(image: Image.Image, values: npt.NDArray[np.uint16], premultiplied: bool) -> Samples:

@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from dreamopt.errors import ImageError
-from dreamopt.image.modes import STRIP, Samples, brightness, usual_range, white_of
+from dreamopt.image.modes import Samples, brightness, strips, usual_range, white_of
 from dreamopt.image.opening import LARGEST_FILE, most_pixels, quiet
 from dreamopt.image.tiff_bytes import unpacked_by_libtiff
 from dreamopt.parts.reading import open_regular
@@ -115,23 +115,16 @@ def _unpacked(page: Any, stream: BinaryIO) -> npt.NDArray[Any] | None:
 def _samples(values: npt.NDArray[Any], colours: int, inverted: bool, extra: int) -> Samples:
     """Return numbers (H, W, S) as colours, the sample after them as their opacity."""
     height, width = values.shape[:2]
-    rows = max(1, STRIP // width)
-    strips = [slice(top, top + rows) for top in range(0, height, rows)]
     notes: list[str] = []
     kept = {"u1": np.uint8, "u2": np.uint16}.get(values.dtype.str[1:])
     black, white = 0.0, 1.0 if values.dtype.kind == "b" else float(white_of(values.dtype))
     if kept is None and values.dtype.kind != "b":
-        lowest, highest = 0.0, 0.0
-        for strip in strips:
-            part = values[strip, :, :colours].astype(np.float64)
-            part = np.append(part[np.isfinite(part)], 0.0)
-            lowest, highest = min(lowest, float(part.min())), max(highest, float(part.max()))
-        black, white = usual_range(lowest, highest, notes)
+        black, white = usual_range((values[strip, :, :colours] for strip in strips(height, width)), notes)
     dtype = np.dtype(np.float32 if kept is None else kept)
     top = white_of(dtype)
     shown = np.empty((height, width, 3), dtype)
     opacity = np.empty((height, width), dtype) if values.shape[2] > colours and extra != _NO_OPACITY else None
-    for strip in strips:
+    for strip in strips(height, width):
         if kept is not None and not (inverted or (opacity is not None and extra == _PREMULTIPLIED)):
             shown[strip] = values[strip, :, :colours]
             if opacity is not None:
