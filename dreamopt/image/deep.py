@@ -19,17 +19,8 @@ from dreamopt.image.modes import Samples, cut_strips, orientation_of, profile_of
 
 _CODECS = {"PNG": ("zip",), "TIFF": ("raw", "libtiff")}
 _MODES = {"RGB", "RGBA", "RGBX", "CMYK", "LA"}
-_BITS, _PLANES = 258, 284  # tags of TIFF
+_PLANES = 284  # a tag of TIFF
 _OTHER = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
-
-
-def bits_of(image: Image.Image) -> int:
-    """Return how many bits a sample of an opened image has in its file, as far as the header says, or 8."""
-    tags: Any = getattr(image, "tag_v2", None)
-    if tags is not None:
-        bits = tags.get(_BITS, (1,))
-        return int(max(bits if isinstance(bits, tuple) else (bits,)))
-    return 16 if ";16" in _raw_mode(image) or image.mode.startswith("I;16") else 8
 
 
 def _raw_mode(image: Image.Image) -> str:

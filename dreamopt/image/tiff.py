@@ -6,7 +6,7 @@ What tifffile does not unpack (LZW, without its imagecodecs) is unpacked by Pill
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from dreamopt.image.opening import LARGEST_FILE, most_pixels, quiet
 from dreamopt.image.tiff_bytes import unpacked_by_libtiff
 from dreamopt.parts.reading import open_regular
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """What a TIFF file begins with."""
 _GREY, _RGB = (0, 1), 2
 _NO_OPACITY, _PREMULTIPLIED, _OPACITY = 0, 1, 2
@@ -28,17 +28,22 @@ _BITS, _PLANES, _ORIENTATION, _PROFILE, _DESCRIPTION = 258, 284, 274, 34675, 270
 
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
-    """Return whether a regular file begins as a TIFF does."""
-    with open(path, "rb") as stream:
-        return stream.read(4) in MAGIC
+    """Return whether a file begins as a TIFF does; ImageError where it cannot be read."""
+    with open_regular(path, "the image", ImageError) as stream:
+        return stream.read(4) in _MAGIC
 
 
-def is_misread(image: Image.Image) -> bool:
+def bits_of(image: TiffImageFile) -> int:
+    """Return how many bits the longest sample of an opened TIFF has, by its header."""
+    bits = image.tag_v2.get(_BITS, (1,))
+    return int(max(bits if isinstance(bits, tuple) else (bits,)))
+
+
+def is_misread(image: Image.Image) -> TypeGuard[TiffImageFile]:
     """Return whether Pillow takes the samples of an opened TIFF for bytes though they are longer: planes one after the other."""
     if not isinstance(image, TiffImageFile) or image.tag_v2.get(_PLANES) != 2 or image.mode not in {"RGB", "RGBA", "RGBX", "CMYK", "LAB"}:
         return False
-    bits = image.tag_v2.get(_BITS, (1,))
-    return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
+    return bits_of(image) > 8
 
 
 def read_other_tiff(path: str | os.PathLike[str]) -> Samples | None:
