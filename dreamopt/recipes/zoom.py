@@ -24,7 +24,7 @@ from dreamopt.parts.calls import split
 from dreamopt.recipes import settings as dream_settings
 from dreamopt.recipes import zoom_settings
 from dreamopt.recipes.cycle import Cycle, gradient_scales
-from dreamopt.recipes.dream import PRESET, Targets, plan_dream
+from dreamopt.recipes.dream import PRESET, Targets, opened, plan_dream
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.memory import checked_memory, in_memory
 from dreamopt.recipes.plan import InitImage, Plan
@@ -213,7 +213,8 @@ def plan_zoom(
     turns: Sequence[Any] = [cycle] if isinstance(cycle, str | Objective) else check_several("cycle", cycle, "targets")
     if turns and targets:
         raise UsageError("targets are dreamed together and those of a cycle in turn: give one of them")
-    plans = [plan_dream(network, image, turn, settings) for turn in turns] or [plan_dream(network, image, targets, settings)]
+    init = opened(image, settings)  # once for all turns
+    plans = [plan_dream(network, init, one, settings) for one in turns or [targets]]
     objectives = [plan.samples[0].objective for plan in plans]
     scales = gradient_scales(network, plans[0], objectives)
     each = film.frames / len(objectives) if film.each is None else film.each * film.fps
