@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.cases import CASES, load, shared
-from benchmarks.real_caffe import root
+from benchmarks.real_caffe import root, started, write_net
 
 GOOGLENET = CASES[0]
 
@@ -92,16 +92,12 @@ def caffes(size: tuple[int, int], steps: int, core: str) -> Measured:
     assert where is not None, "there is no real Caffe: set DREAMOPT_CAFFE_ROOT"
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=where / "tmp"))
     try:
-        (folder / "net.prototxt").write_text("force_backward: true\n" + (shared() / GOOGLENET.prototxt).read_text())
-        load(GOOGLENET).save(folder / "net.caffemodel")
+        write_net(GOOGLENET, folder)
         inside = [f"/tmp/{folder.name}/{name}" for name in ("net.prototxt", "net.caffemodel")]
         numbers = [*size, steps, GOOGLENET.layer]
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "GLOG_minloglevel": "2"}
-        environment |= {"OPENBLAS_CORETYPE": core} if core else {}
-        command = ["chroot", str(where), "python3", "-c", _CAFFE, *inside, *map(str, numbers)]
         # In the root there is no /proc: the process is asked from outside before it ends.
         with (folder / "log.txt").open("w+") as log:
-            child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+            child = started(where, core, _CAFFE, [*inside, *map(str, numbers)], log)
             assert child.stdout is not None
             answer = child.stdout.readline()
             status = Path(f"/proc/{child.pid}/status").read_text() if answer else ""

@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -55,6 +56,21 @@ def root() -> Path | None:
     return Path(named) if named and (Path(named) / "usr/bin/python3").exists() and os.geteuid() == 0 else None
 
 
+def write_net(case: Case, folder: Path) -> None:
+    """Write a net that gives its image a gradient, and the very weights that the engine has: net.prototxt and net.caffemodel."""
+    text = (shared() / case.prototxt).read_text()
+    (folder / "net.prototxt").write_text(text if "force_backward" in text else "force_backward: true\n" + text)
+    load(case).save(folder / "net.caffemodel")
+
+
+def started(where: Path, core: str, program: str, arguments: Sequence[str], log: IO[str]) -> subprocess.Popen[str]:
+    """Return a process of Python in the root, with pipes to it; ``core`` is for OPENBLAS_CORETYPE, empty leaves it unset."""
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "GLOG_minloglevel": "2"}
+    environment |= {"OPENBLAS_CORETYPE": core} if core else {}
+    command = ["chroot", str(where), "python3", "-c", program, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, text=True)
+
+
 class RealCaffe:
     """One process with one net.
 
@@ -70,17 +86,7 @@ class RealCaffe:
         self.where = where
         self.folder = Path(tempfile.mkdtemp(prefix="bench-", dir=where / "tmp"))
         self.log = (self.folder / "log.txt").open("w+")
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "GLOG_minloglevel": "2"}
-        if core:
-            environment["OPENBLAS_CORETYPE"] = core
-        self.process = subprocess.Popen(
-            ["chroot", str(where), "python3", "-c", _CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            env=environment,
-            text=True,
-        )
+        self.process = started(where, core, _CHILD, (), self.log)
 
     def _ask(self, **question: Any) -> list[float]:
         assert self.process.stdin is not None
@@ -99,9 +105,7 @@ class RealCaffe:
 
     def load(self, case: Case, picture: Array, seed: Array | None) -> None:
         """Make the net, with the very weights that the engine has."""
-        text = (shared() / case.prototxt).read_text()
-        (self.folder / "net.prototxt").write_text(text if "force_backward" in text else "force_backward: true\n" + text)
-        load(case).save(self.folder / "net.caffemodel")
+        write_net(case, self.folder)
         np.save(self.folder / "x.npy", picture)
         if seed is not None:
             np.save(self.folder / "seed.npy", seed)
