@@ -28,7 +28,7 @@ from dreamopt.image.opencv import opencv
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_kind
-from dreamopt.parts.checks import COUNT, NOT_NEGATIVE, POSITIVE, Fields, check_number, check_whole, shown
+from dreamopt.parts.checks import COUNT, NOT_NEGATIVE, Fields, Range, check_number, check_whole, shown
 from dreamopt.parts.part import file_sha256
 from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import Targets, plan_dream
@@ -53,7 +53,7 @@ class FilmSettings:
         How a frame's dream depends on those before; by default it is carried along with the motion. `dreamopt.film.temporal.Apart` dreams
         each frame by itself.
     rate : float, optional
-        Frames a second of a folder of frames; 25 where it is not said. A film has its own times.
+        Frames a second of a folder of frames, at least 0.001; 25 where it is not said. A film has its own times.
     encoding : Encoding
         How the frames are encoded in the end. It decides no frame, and may be another when a film is resumed.
     sound : bool
@@ -82,7 +82,7 @@ class FilmSettings:
         if self.cycle is not None:
             object.__setattr__(self, "cycle", check_whole("cycle", self.cycle, COUNT))
         if self.rate is not None:
-            object.__setattr__(self, "rate", check_number("rate", self.rate, POSITIVE))
+            object.__setattr__(self, "rate", check_number("rate", self.rate, Range(low=0.001)))
         Fields(self).flag("sound")
 
     def part(self, times: Sequence[Fraction]) -> tuple[int, int]:

@@ -35,7 +35,7 @@ class ZoomSettings:
     seconds : float
         Above 0.
     fps : float
-        Frames a second, up to 240.
+        Frames a second, 0.001 to 240.
     zoom : float or schedule or str
         How many times larger the content becomes in a second, 0.01 to 100; below 1 the camera moves away, and what comes in at the border
         is the mirrored frame, dreamed.
@@ -44,7 +44,7 @@ class ZoomSettings:
     shift : (float, float)
         Pixels a second that the content moves to the right and down.
     each : float or None
-        For how many seconds each target of a cycle is dreamed; None: the cycle is as long as the film.
+        For how many seconds, at least 0.001, each target of a cycle is dreamed; None: the cycle is as long as the film.
     fade : float
         Which part of that time the next one comes in over, 0 to 1.
     keep_colours : float
@@ -76,11 +76,11 @@ class ZoomSettings:
             raise UsageError(f"shift must be two numbers, pixels a second to the right and down, not {shown(self.shift)}")
         checked = {
             "seconds": check_number("seconds", self.seconds, POSITIVE),
-            "fps": check_number("fps", self.fps, Range(0, 240, above=True)),
+            "fps": check_number("fps", self.fps, Range(0.001, 240)),
             "zoom": check_scheduled("zoom", _read(self.zoom), _FACTOR),
             "rotate": check_scheduled("rotate", _read(self.rotate)),
             "shift": tuple(check_scheduled("shift", _read(one)) for one in pair),
-            "each": None if self.each is None else check_number("each", self.each, POSITIVE),
+            "each": None if self.each is None else check_number("each", self.each, Range(low=0.001)),
             "fade": check_number("fade", self.fade, FRACTION),
             "keep_colours": check_number("keep_colours", self.keep_colours, FRACTION),
             "loop": check_flag("loop", self.loop),

@@ -425,6 +425,12 @@ def test_wrong_arguments_are_one_sentence_and_leave_nothing(network, film: Path,
     assert out.read_bytes() == b"another film"
 
 
+def test_the_rate_of_a_folder_has_a_lower_end() -> None:
+    assert FilmSettings(rate=0.001).rate == 0.001
+    with pytest.raises(UsageError, match=r"rate must be at least 0\.001, not 1e-09"):
+        FilmSettings(rate=1e-9)  # whose fraction would be 0
+
+
 @pytest.mark.parametrize("number", [np.float32(0.5), np.int64(1), 0.5])
 def test_seconds_may_be_any_number(number: Any) -> None:
     assert FilmSettings(start=number).part([Fraction(n, 2) for n in range(4)]) == (round(2 * float(number)), 4)

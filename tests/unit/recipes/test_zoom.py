@@ -172,6 +172,8 @@ def test_one_frame_changes_less_than_the_motion(net: Network, photo: np.ndarray)
     [
         ({"seconds": 0}, "seconds must be above 0, not 0"),
         ({"fps": 0}, "fps must be"),
+        ({"fps": 1e-4, "seconds": 20000}, "fps must be from 0.001 to 240, not 0.0001"),  # whose fraction would be 0
+        ({"each": 1e-310}, "each must be at least 0.001, not 1e-310"),
         ({"seconds": 0.1, "fps": 2}, "are no film of 1 to"),
         ({"zoom": 0}, "zoom must be from 0.01 to 100, not 0"),
         ({"zoom": "fast"}, "zoom must be"),
