@@ -149,7 +149,7 @@ def execute_batch(
         alone, params = (problem, start.params) if coupled else (problem.select([index]), start.params[index : index + 1])
         result = run(alone, plan.stages[0].optimizer, 0, seed=plan.settings.seed, start=params)
         values = result.history[0] if len(result.history) else None
-        outcome, row = _Outcome(values, result.redirected_at, result, result.images, 0, False), index if coupled else 0
+        outcome, row = _Outcome(values, result.redirected_at, result, result.images, 0, False, False), index if coupled else 0
         rendered[index] = _rendered(plan, network, places[index], outcome, row, start.restarted[index], dead[index])
     if alive:
         if len(alive) < len(samples):
@@ -203,7 +203,10 @@ def _dead(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What the runs of a batch gave: of the first what is written down, the last result, the images, all steps made, whether it was cut."""
+    """What the runs of a batch gave: of the first what is written down, the last result, the images, all steps made.
+
+    ``cut`` says whether it was interrupted, ``best`` whether the images are then the best so far, and not the last.
+    """
 
     first_values: NDArray[np.float64] | None
     redirected_at: Mapping[str, Any]
@@ -211,18 +214,23 @@ class _Outcome:
     images: Tensor
     steps: int
     cut: bool
+    best: bool
 
     def opacity(self, row: int) -> NDArray[np.uint8] | None:
         """Return (H, W), 0 transparent to 255, of one sample's image; None where it has none."""
         last = self.last
-        params = (last.best_params if self.cut else last.params)[row : row + 1]
+        params = (last.best_params if self.best else last.params)[row : row + 1]
         with torch.no_grad():
             alpha = last.problem.parametrization.alpha(params, last.problem.space)
         if alpha is None and last.transparency is not None:
             summed = last.transparency[row].mean(0)
             # The strongest hundredth is fully opaque: single pixels stand far above the rest.
             alpha = (summed / max(float(np.quantile(summed.cpu().numpy(), 0.99)), 1e-30)).clamp(0, 1)[None, None]
-        return None if alpha is None else (alpha[0, 0] * 255).round().to(torch.uint8).cpu().numpy()
+        if alpha is None:
+            return None
+        height, width = self.images.shape[2:]  # larger than where a run was cut in an early octave
+        alpha = resized(alpha, (height, width), order=1).clamp(0, 1)
+        return (alpha[0, 0] * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def _run_stages(
@@ -293,7 +301,8 @@ def _run_stages(
             first = result.history[0].copy() if len(result.history) else None, result.redirected_at
         cut = result.interrupted or (stopped and (result.steps < stage.steps or not final))
         # A render's best; a dream's last, which is the furthest from the photograph.
-        images = result.best_images if cut and plan.recipe == "render" else result.images
+        best = cut and plan.recipe == "render"
+        images = result.best_images if best else result.images
         del result
         if cut:
             if levels is not None and not final:
@@ -302,7 +311,7 @@ def _run_stages(
     assert images is not None
     assert first is not None
     assert last is not None
-    return _Outcome(*first, last, images, steps, cut)
+    return _Outcome(*first, last, images, steps, cut, best)
 
 
 def _forget(levels: list[Tensor] | None, number: int) -> None:
@@ -325,13 +334,13 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     opacity = None if opacity is None else opacity_of(torch.from_numpy(opacity), how, count).numpy()
     image, profile = as_written(plan, finished(levels, original, plan.settings).cpu().numpy(), opacity)
     channels = None if all_shown(how, count) else values[0].to(torch.float32).cpu().numpy()
-    value = float(result.best_values[row] if cut else result.values[row])
+    value = float(result.best_values[row] if outcome.best else result.values[row])
     described = result.describe(row)
     facts = described["results"][0]
     metadata = plan.describe(index) | {
         "dreamopt": __version__,
         "start": _described_start(plan, restarted),
-        "value": facts["best_value"] if cut else facts["value"],
+        "value": facts["best_value"] if outcome.best else facts["value"],
         "first_value": _finite(outcome.first_values[row]) if outcome.first_values is not None else None,
         "best_value": facts["best_value"],
         "best_step": facts["best_step"],
