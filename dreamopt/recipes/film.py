@@ -31,13 +31,12 @@ from dreamopt.network import Network
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind, check_path
 from dreamopt.recipes.aim import Aim
-from dreamopt.recipes.dream import PRESET, Targets
+from dreamopt.recipes.dream import Targets, changed_settings
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.film_plan import FilmPlan, FilmSettings, plan_film
 from dreamopt.recipes.film_store import DESCRIPTION, FrameStore
 from dreamopt.recipes.memory import in_memory
-from dreamopt.recipes.preset import resolve_settings
-from dreamopt.recipes.settings import Settings, names
+from dreamopt.recipes.settings import Settings
 
 Stop = Callable[[], bool]
 
@@ -136,13 +135,7 @@ def dream_film(
     UsageError
         For settings that contradict each other, the film or the network.
     """
-    unknown = sorted(set(changes) - set(names()))
-    if unknown:
-        raise UsageError(f"dream has no setting {unknown[0]!r}; it has {', '.join(names())}")
-    if settings is None:
-        settings = resolve_settings(PRESET, changes)
-    else:
-        settings = check_kind("settings", settings, Settings, "a Settings").with_changes(changes)
+    settings = changed_settings("dream", settings, changes)
     if provenance is not None:
         check_kind("provenance", provenance, Mapping, "a mapping")
     check_out(out, source, film)

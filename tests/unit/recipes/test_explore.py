@@ -128,3 +128,22 @@ def test_names_are_whole_on_the_sheet() -> None:
             assert "".join(lines).replace(" ", "") == name.replace(" ", "")
             assert all(label_font(width).getlength(line) <= width or re.fullmatch(r"[^/_]*[/_]?", line) for line in lines)
     assert wrapped("inception_4c/relu_3x3_reduce", 400) == "inception_4c/relu_3x3_reduce"
+
+
+def test_arguments_of_another_kind_are_one_sentence(network: dreamopt.Network) -> None:
+    wrong: list[tuple[dict, str]] = [
+        ({"settings": {"steps": 1}, "octaves": 1}, "settings must be a Settings, not"),
+        ({"provenance": "a command"}, "provenance must be a mapping, not 'a command'"),
+        ({"out": 3}, "out must be a path, not 3"),
+        ({"stepps": 1}, "explore has no setting 'stepps'; it has size, "),
+        ({"init": "photo.png"}, r"a dream begins with its image, so that init \(photo.png\) cannot be given beside it"),
+    ]
+    for arguments, sentence in wrong:
+        with pytest.raises(UsageError, match=sentence):
+            explore(network, PIXELS, "conv2:0", **arguments)
+
+
+def test_an_image_of_pillow(network: dreamopt.Network) -> None:
+    [one] = explore(network, Image.fromarray(PIXELS), "conv2:0", **QUICK)
+    [same] = explore(network, PIXELS, "conv2:0", **QUICK)
+    assert np.array_equal(one.image, same.image)
