@@ -23,7 +23,7 @@ from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.checks import LARGEST, Range, check_number, shown
 from dreamopt.parts.memory import memory_errors, release_memory
 from dreamopt.problem import Problem
-from dreamopt.recipes.finish import finished
+from dreamopt.recipes.finish import finished, shows_init
 from dreamopt.recipes.memory import fills_memory, in_memory, with_hint
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, as_written, stretched
@@ -329,7 +329,7 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     how = shown_as(plan.settings.channels, count)
     levels = network.to_rgb(shown, how, clip=plan.settings.contrast is None)[0]
     kept = plan.init if plan.original is None else plan.original
-    original = None if kept is None else covering(kept.array(), plan.stages[-1].size)
+    original = None if kept is None or not shows_init(plan.settings) else covering(kept.array(), plan.stages[-1].size)
     opacity = outcome.opacity(row)
     opacity = None if opacity is None else opacity_of(torch.from_numpy(opacity), how, count).numpy()
     image, profile = as_written(plan, finished(levels, original, plan.settings).cpu().numpy(), opacity)
