@@ -145,12 +145,16 @@ def execute_batch(
     # Samples that are compared with each other are optimized all or none.
     coupled = samples[0].coupled
     alive = [index for index in range(len(samples)) if index not in dead or (coupled and len(dead) < len(samples))]
+    begun = _whole_start(plan, problem, start, levels) if len(alive) < len(samples) else None
     for index in (index for index in dead if index not in alive):
+        assert begun is not None
         alone, params = (problem, start.params) if coupled else (problem.select([index]), start.params[index : index + 1])
         result = run(alone, plan.stages[0].optimizer, 0, seed=plan.settings.seed, start=params)
         values = result.history[0] if len(result.history) else None
-        outcome, row = _Outcome(values, result.redirected_at, result, result.images, 0, False, False), index if coupled else 0
+        images, row = (begun, index) if coupled else (begun[index : index + 1], 0)
+        outcome = _Outcome(values, result.redirected_at, result, images, 0, False, False)
         rendered[index] = _rendered(plan, network, places[index], outcome, row, start.restarted[index], dead[index])
+    del begun
     if alive:
         if len(alive) < len(samples):
             problem = plan.problem(network, [samples[index] for index in alive], 0)
@@ -195,10 +199,15 @@ def _dead(
     if not start.dead or len(plan.stages) == 1:
         return dict(start.dead)
     last = plan.problem(network, samples, len(plan.stages) - 1)
-    images = resized(problem.images(start.params), plan.stages[-1].size, order=1) if levels is None else levels[-1]
+    images = _whole_start(plan, problem, start, levels)
     params = last.clip(last.parametrization.params(images, last.space))
     zero = last.evaluate(params, seed=plan.settings.seed).dead()
     return {place: why for place, why in start.dead.items() if place in zero}
+
+
+def _whole_start(plan: Plan, problem: Problem, start: Start, levels: list[Tensor] | None) -> Tensor:
+    """Return the images that a batch starts from, at the size of the last run."""
+    return resized(problem.images(start.params), plan.stages[-1].size, order=1) if levels is None else levels[-1]
 
 
 @dataclass(frozen=True)

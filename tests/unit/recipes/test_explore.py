@@ -147,3 +147,17 @@ def test_an_image_of_pillow(network: dreamopt.Network) -> None:
     [one] = explore(network, Image.fromarray(PIXELS), "conv2:0", **QUICK)
     [same] = explore(network, PIXELS, "conv2:0", **QUICK)
     assert np.array_equal(one.image, same.image)
+
+
+@pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # channels without a gradient, on purpose
+def test_what_has_no_gradient_is_shown_as_the_image_is(network: dreamopt.Network, tmp_path: Path) -> None:
+    """A channel that stays dead at all octaves has the image's size, so that the sheet of the others is made."""
+    targets = ["conv2:0", "conv2:0 - conv2:0"]
+    alive, dead = explore(network, PIXELS, targets, out=tmp_path / "sheet.png", octaves=2, steps=1, size=(120, 150))
+    assert (alive.dead, dead.image.shape) == (None, PIXELS.shape)
+    assert dead.dead is not None
+    assert np.array_equal(dead.image, PIXELS)
+    assert read_metadata(tmp_path / "sheet.png")["recipe"] == "sheet"
+    settings = {"octaves": 2, "steps": 1, "size": (40, 50), "batch_size": 1}
+    shapes = {one.image.shape for one in dreamopt.render(network, targets, **settings)}
+    assert shapes == {(40, 50, 3)}
