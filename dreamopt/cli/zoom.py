@@ -9,7 +9,7 @@ import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.job import job_options
-from dreamopt.cli.net import NET_KEYS, net_options, open_network
+from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import chosen_settings, option_words, settings_options, settings_words
 from dreamopt.errors import printable
 
@@ -62,7 +62,7 @@ def _zoom_options(command: Any) -> Any:
 
 @click.command("zoom")
 @click.argument("image", metavar="IMAGE")
-@click.option("--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]")
+@net_option
 @click.option(
     "-t",
     "--target",
