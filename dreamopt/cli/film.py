@@ -13,7 +13,10 @@ from dreamopt.cli.net import NET_KEYS, open_network
 from dreamopt.errors import printable
 
 if TYPE_CHECKING:
+    from dreamopt.recipes.film import Dreamed
     from dreamopt.recipes.film_plan import FilmPlan
+    from dreamopt.recipes.film_store import FrameStore
+    from dreamopt.recipes.zoom_film import Zoomed
 
 
 def _moment(_: click.Context, __: click.Parameter, text: str | None) -> float | str | None:
@@ -150,9 +153,7 @@ def dream_into_film(
     )
     with FrameStore(out, resume=resume) as store:
         store.open(plan)
-        left = sum(not store.done(position) for position in range(plan.count))
-        if resume and not quiet:
-            echo(f"{plan.count - left} frames are finished; {left} are left", err=True)
+        left = frames_left(store, quiet=quiet)
         with interruptible() as stop, filming(quiet, left) as count:
             done = run_film(
                 plan,
@@ -166,21 +167,33 @@ def dream_into_film(
                 memory=memory,
             )
     if as_json:
-        facts = {
-            "path": str(done.path),
-            "frames": done.frames,
-            "finished": done.finished,
-            "interrupted": done.interrupted,
-            "dead": done.dead,
-        }
         measured = {} if done.flicker is None else {"flicker": done.flicker.describe()}
-        echo_json(facts | measured | dict(done.metadata))
+        echo_json(film_facts(done) | {"dead": done.dead} | measured | dict(done.metadata))
     else:
         echo_path(done.path)
     if done.flicker is not None and not quiet:
         echo(f"flicker: {done.flicker}", err=True)
     if done.dead:
         echo(f"dreamopt: warning: {done.dead} frames have no gradient and are as they were", err=True)
+    exit_where_interrupted(done, store)
+
+
+def frames_left(store: "FrameStore", *, quiet: bool) -> int:
+    """Return how many frames of a store that is open are not finished; one that is resumed says so unless ``quiet``."""
+    count = store.plan.count
+    left = sum(not store.done(position) for position in range(count))
+    if store.resume and not quiet:
+        echo(f"{count - left} frames are finished; {left} are left", err=True)
+    return left
+
+
+def film_facts(done: "Dreamed | Zoomed") -> dict[str, Any]:
+    """Return what became of a film, fit for JSON."""
+    return {"path": str(done.path), "frames": done.frames, "finished": done.finished, "interrupted": done.interrupted}
+
+
+def exit_where_interrupted(done: "Dreamed | Zoomed", store: "FrameStore") -> None:
+    """Say where the frames of an interrupted film are, and exit with 130."""
     if done.interrupted:
         echo(f"dreamopt: interrupted; {done.finished} of {done.frames} frames are finished, in {store.folder}. --resume goes on.", err=True)
         click.get_current_context().exit(130)
@@ -190,9 +203,9 @@ def _command(
     source: str, net: str | None, plan: "FilmPlan", out: str, settings: Any, film: Mapping[str, Any], repeat: Mapping[str, Any]
 ) -> str:
     """Return the command that makes the film again."""
-    from dreamopt.cli.render import option_words, settings_words
+    from dreamopt.cli.render import as_argument, option_words, settings_words
 
-    words = ["dreamopt", "dream", f"./{source}" if source.startswith("-") else source, "--net", net or "tiny", *option_words(repeat)]
+    words = ["dreamopt", "dream", as_argument(source), "--net", net or "tiny", *option_words(repeat)]
     words += [word for one in plan.plans for word in ("--target", one.samples[0].text)]  # with its guide or rank
     words += settings_words(settings.describe())
     return shlex.join([*words, *option_words({key: film[key] for key in KEYS}), "-o", out])

@@ -41,7 +41,7 @@ def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], 
     Of an exploration, ``explored`` are the targets as they were given.
     """
     described = plan.describe()["settings"]
-    image = [_as_argument(described.pop("init"))] if plan.recipe == "dream" else []
+    image = [as_argument(described.pop("init"))] if plan.recipe == "dream" else []
     words = ["dreamopt", plan.recipe, *image, "--net", net or "tiny", *option_words(repeat)]
     targets, variants = _targets(plan) if explored is None else (list(explored), 1)
     words += [] if explored is None else ["--explore"]
@@ -70,7 +70,7 @@ def settings_words(described: dict[str, Any]) -> list[str]:
     return [*words, *option_words(described)]
 
 
-def _as_argument(path: str) -> str:
+def as_argument(path: str) -> str:
     """Return a path as it is given without an option's name."""
     return f"./{path}" if path.startswith("-") else path
 

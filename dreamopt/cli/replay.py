@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from dreamopt.cli.echo import echo, echo_path
 from dreamopt.cli.net import NET_KEYS, open_network, some_net_options
-from dreamopt.cli.render import option_words, reproduce_command
+from dreamopt.cli.render import as_argument, option_words, reproduce_command
 from dreamopt.cli.shell import shell_command
 
 NAMED = ("weights", "labels", "mean", "device", "backend", "python", "cache", "allow_python_layers")
@@ -60,7 +60,7 @@ def command(
     def remedy(needs: Mapping[tuple[str, str], str]) -> str:
         said = option_words(given | {"file": files, "plugin": plugins, "out": out})
         needed = [word for option, value in needs for word in (f"--{option}", value)]
-        return "type " + shell_command(["dreamopt", "replay", f"./{image}" if image.startswith("-") else image, *said, *needed])
+        return "type " + shell_command(["dreamopt", "replay", as_argument(image), *said, *needed])
 
     inputs = RecordedInputs(recorded_hashes(metadata), Path(image).parent, files, remedy)
     if given.get("init") is not None and metadata["settings"].get("init") is not None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
+from dreamopt.cli.film import exit_where_interrupted, film_facts, frames_left
 from dreamopt.cli.job import job_options
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
-from dreamopt.cli.render import chosen_settings, option_words, settings_options, settings_words
+from dreamopt.cli.render import as_argument, chosen_settings, option_words, settings_options, settings_words
 from dreamopt.errors import printable
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def _shift(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
-    from dreamopt.recipes.zoom import split_cycle
+    from dreamopt.parts.calls import split
 
     if text is None:
         return None
-    parts = split_cycle(text)
-    if len(parts) != 2:
+    parts = split(text, ",")
+    if len(parts) != 2 or not all(parts):
         raise click.BadParameter(f"{printable(repr(text), 80)} is not X,Y: pixels a second to the right and down.")
     return parts
 
@@ -115,7 +116,7 @@ def command(
     from dreamopt.recipes.dream import PRESET
     from dreamopt.recipes.film_store import FrameStore
     from dreamopt.recipes.preview import Preview
-    from dreamopt.recipes.zoom import CHANGES, plan_zoom, split_cycle
+    from dreamopt.recipes.zoom import CHANGES, plan_zoom, read_cycle
     from dreamopt.recipes.zoom_film import check_zoom_output, run_zoom
     from dreamopt.recipes.zoom_settings import ZoomSettings
 
@@ -128,7 +129,7 @@ def command(
         options |= {key: value for key, value in CHANGES.items() if options.get(key) is None}
     settings = chosen_settings(PRESET if preset is None else preset, **options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    plan = plan_zoom(network, image, targets or None, settings, film, cycle=() if cycle is None else split_cycle(cycle))
+    plan = plan_zoom(network, image, targets or None, settings, film, cycle=() if cycle is None else read_cycle(cycle))
     if not quiet:
         dreamed = ", ".join(map(str, plan.cycle.objectives))
         if not (targets or cycle):
@@ -140,9 +141,7 @@ def command(
     shown = [] if preview is None else [Preview(preview, network, settings.channels)]
     with FrameStore(out, resume=resume) as store:
         store.open(plan)
-        left = sum(not store.done(number) for number in range(plan.count))
-        if resume and not quiet:
-            echo(f"{plan.count - left} frames are finished; {left} are left", err=True)
+        left = frames_left(store, quiet=quiet)
         with interruptible() as stop, rendering(quiet, max(left, 1), plan.dream.total_steps) as report:
             zoomed = run_zoom(
                 plan,
@@ -156,25 +155,18 @@ def command(
                 memory=memory,
             )
     if as_json:
-        facts = {"path": str(zoomed.path), "frames": zoomed.frames, "finished": zoomed.finished, "interrupted": zoomed.interrupted}
         seam = None if zoomed.seam is None else {name: getattr(zoomed.seam, name) for name in ("seam", "median", "largest")}
-        echo_json(facts | {"seam": seam} | dict(zoomed.metadata))
+        echo_json(film_facts(zoomed) | {"seam": seam} | dict(zoomed.metadata))
     else:
         echo_path(zoomed.path)
     if zoomed.seam is not None and not quiet:
         echo(f"the loop closes: {zoomed.seam}", err=True)
-    if zoomed.interrupted:
-        echo(
-            f"dreamopt: interrupted; {zoomed.finished} of {zoomed.frames} frames are finished, in {store.folder}. --resume goes on.",
-            err=True,
-        )
-        click.get_current_context().exit(130)
+    exit_where_interrupted(zoomed, store)
 
 
 def _command(plan: "ZoomPlan", net: str | None, out: str, settings: Any, repeat: Mapping[str, Any], encoding: Mapping[str, Any]) -> str:
     """Return the command that makes the film again."""
-    image = f"./{plan.path}" if plan.path.startswith("-") else plan.path
-    words = ["dreamopt", "zoom", image, "--net", net or "tiny", *option_words(repeat)]
+    words = ["dreamopt", "zoom", as_argument(plan.path), "--net", net or "tiny", *option_words(repeat)]
     objectives = [str(one) for one in plan.cycle.objectives]
     words += ["--target", objectives[0]] if len(objectives) == 1 else ["--cycle", ", ".join(objectives)]
     described = plan.film.describe()

@@ -7,6 +7,7 @@ is opened twice, the second time with the other order, gives all 16 bits, in whi
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,12 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from dreamopt.errors import ImageError
-from dreamopt.image.modes import STRIP, Samples, orientation_of, profile_of, without
+from dreamopt.image.modes import Samples, cut_strips, orientation_of, profile_of, without
 
 _CODECS = {"PNG": ("zip",), "TIFF": ("raw", "libtiff")}
 _MODES = {"RGB", "RGBA", "RGBX", "CMYK", "LA"}
-_BITS, _PLANES = 258, 284  # tags of TIFF
+_PLANES = 284  # a tag of TIFF
 _OTHER = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
-
-
-def bits_of(image: Image.Image) -> int:
-    """Return how many bits a sample of an opened image has in its file, as far as the header says, or 8."""
-    tags: Any = getattr(image, "tag_v2", None)
-    if tags is not None:
-        bits = tags.get(_BITS, (1,))
-        return int(max(bits if isinstance(bits, tuple) else (bits,)))
-    return 16 if ";16" in _raw_mode(image) or image.mode.startswith("I;16") else 8
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -100,10 +92,8 @@ def second_pass(image: Image.Image, values: npt.NDArray[np.uint16]) -> None:
         values[rows] |= part
 
 
-def _strips(image: Image.Image) -> Any:
-    rows = max(1, STRIP // image.width)
-    for top in range(0, image.height, rows):
-        yield slice(top, top + rows), np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+def _strips(image: Image.Image) -> Iterator[tuple[slice, npt.NDArray[np.uint8]]]:
+    return ((rows, np.asarray(strip)) for rows, strip in cut_strips(image))
 
 
 def deep_samples(image: Image.Image, values: npt.NDArray[np.uint16], premultiplied: bool) -> Samples:

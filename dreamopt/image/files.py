@@ -13,12 +13,12 @@ from dreamopt.image.loading import load_image as load_image
 from dreamopt.image.modes import Levels
 from dreamopt.image.modes import RGBImage as RGBImage
 from dreamopt.image.png_text import read_png_text
-from dreamopt.image.tiff import MAGIC, read_tiff_text
+from dreamopt.image.tiff import is_tiff, read_tiff_text
 from dreamopt.image.writing import KEY, ImageArray
 from dreamopt.image.writing import write_image as write_image
 from dreamopt.parts.arguments import check_path
 from dreamopt.parts.checks import shown
-from dreamopt.parts.reading import open_regular, parse_json
+from dreamopt.parts.reading import parse_json
 
 _OF_TIFF = f'{{"{KEY}":'
 MOST_METADATA = 16 * 2**20
@@ -102,14 +102,13 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         When the file cannot be read, or holds no metadata of dreamopt's, or metadata that are damaged or too long.
     """
     path = check_path("path", path, ImageError)
-    with open_regular(path, "the image", ImageError) as stream:
-        is_tiff = stream.read(4) in MAGIC
-    text = read_tiff_text(path, MOST_METADATA) if is_tiff else read_png_text(path, KEY, MOST_METADATA)
+    of_tiff = is_tiff(path)
+    text = read_tiff_text(path, MOST_METADATA) if of_tiff else read_png_text(path, KEY, MOST_METADATA)
     what = f"the metadata of {path}"
-    if is_tiff and (text is None or not text.startswith(_OF_TIFF)):
+    if of_tiff and (text is None or not text.startswith(_OF_TIFF)):
         text = None  # a description of another program's
     found = None if text is None else parse_json(text, what, ImageError)
-    if is_tiff and isinstance(found, dict):
+    if of_tiff and isinstance(found, dict):
         found = found.get(KEY)
     if not isinstance(found, dict):
         raise ImageError(f"{path} holds no metadata of dreamopt's.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamopt.image.covering import covering
-from dreamopt.image.modes import STRIP, Levels, Samples, as_levels, white_of
+from dreamopt.image.modes import Levels, Samples, as_levels, strips, white_of
 from dreamopt.image.profile import ColourProfile, ProfileError, read_profile, srgb_profile
 
 _SAME = 1 / 514  # grey levels: half a step of 16 bits
@@ -99,7 +98,7 @@ class LoadedImage:
         if self._is_srgb and self.colours.dtype == np.uint8:
             return self.colours if clear is None else _on_white(self.colours, clear)
         made = np.empty(self.colours.shape, np.float32)
-        for rows in self._strips():
+        for rows in strips(*self.colours.shape[:2]):
             levels = np.clip(self._srgb(rows), 0.0, 255.0)
             made[rows] = levels if clear is None else 255.0 + (levels - 255.0) * (clear[rows, :, None] / white_of(clear.dtype))
         return made
@@ -128,7 +127,7 @@ class LoadedImage:
         same_size = levels.shape == self.colours.shape and not (on_white and self.opacity is not None)
         alpha = None if on_white else self.opacity
         made = np.empty((*levels.shape[:2], 3 if alpha is None else 4), dtype)
-        for rows in self._strips(levels.shape):
+        for rows in strips(*levels.shape[:2]):
             part = np.asarray(levels[rows], np.float64)
             if not same_size:
                 values = self._from_srgb(part)
@@ -167,18 +166,12 @@ class LoadedImage:
             return levels
         return 255.0 * self.profile.from_srgb(levels)
 
-    def _strips(self, shape: tuple[int, ...] | None = None) -> Iterator[slice]:
-        height, width = (self.colours.shape if shape is None else shape)[:2]
-        rows = max(1, STRIP // width)
-        return (slice(top, top + rows) for top in range(0, height, rows))
-
 
 def _on_white(colours: npt.NDArray[np.uint8], opacity: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     made = np.empty(colours.shape, np.uint8)
-    rows = max(1, STRIP // colours.shape[1])
-    for top in range(0, len(colours), rows):
-        clear = opacity[top : top + rows, :, None].astype(np.uint32)
-        made[top : top + rows] = (colours[top : top + rows] * clear + 255 * (255 - clear) + 127) // 255
+    for rows in strips(*opacity.shape):
+        clear = opacity[rows, :, None].astype(np.uint32)
+        made[rows] = (colours[rows] * clear + 255 * (255 - clear) + 127) // 255
     return made
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from dreamopt.errors import DreamoptWarning, ImageError
-from dreamopt.image.deep import bits_of, deep_samples, first_pass, in_two_passes, is_premultiplied, second_pass
+from dreamopt.image.deep import deep_samples, first_pass, in_two_passes, is_premultiplied, second_pass
 from dreamopt.image.headers import header_notes
 from dreamopt.image.loaded import LoadedImage
 from dreamopt.image.modes import ORIENTATION, Samples, samples_of
 from dreamopt.image.opening import REDUCED, most_pixels, opened_image
-from dreamopt.image.tiff import is_misread, is_tiff, read_other_tiff
+from dreamopt.image.tiff import bits_of, is_misread, is_tiff, read_other_tiff
 from dreamopt.parts.arguments import check_path, check_several
 from dreamopt.parts.checks import COUNT, check_whole, shown
 from dreamopt.parts.reading import file_state

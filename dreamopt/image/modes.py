@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,21 @@ def white_of(dtype: np.dtype[Any]) -> int:
     return 65535 if dtype == np.uint16 else 255
 
 
+def strips(height: int, width: int) -> Iterator[slice]:
+    """Yield the rows of an image in strips of about `STRIP` pixels.
+
+    >>> list(strips(5, 2**19))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    rows = max(1, STRIP // width)
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def cut_strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Yield the strips of Pillow's image, each with its rows."""
+    return ((rows, image.crop((0, rows.start, image.width, rows.stop))) for rows in strips(image.height, image.width))
+
+
 def as_levels(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Return samples of `Samples` as grey levels 0 to 255 with their fraction."""
     return np.asarray(samples / 257.0 if samples.dtype == np.uint16 else samples, np.float32)
@@ -95,15 +110,14 @@ def samples_of(image: Image.Image) -> Samples:
     convert = _conversion(image, transparent, notes)
     width, height = image.size
     colours = opacity = None
-    rows = max(1, STRIP // width)
-    for top in range(0, height, rows):
-        shown, clear = convert(image.crop((0, top, width, min(top + rows, height))))
+    for rows, strip in cut_strips(image):
+        shown, clear = convert(strip)
         if colours is None:
             colours = np.empty((height, width, 3), shown.dtype)
-        colours[top : top + rows] = shown
+        colours[rows] = shown
         if clear is not None:
             opacity = np.full((height, width), white_of(shown.dtype), shown.dtype) if opacity is None else opacity
-            opacity[top : top + rows] = clear
+            opacity[rows] = clear
     assert colours is not None
     return Samples(colours, opacity, notes, profile_of(image)).upright(orientation_of(image))
 
@@ -205,7 +219,7 @@ def _deep(image: Image.Image, transparent: Any, notes: list[str]) -> Callable[[I
     elif whole:
         black, white = 0.0, 4095.0
     else:
-        black, white = _range(image, values, notes)
+        black, white = usual_range((values(strip) for _, strip in cut_strips(image)), notes)
 
     def convert(strip: Image.Image) -> _Strip:
         numbers = values(strip)
@@ -223,32 +237,25 @@ def _deep(image: Image.Image, transparent: Any, notes: list[str]) -> Callable[[I
     return convert
 
 
-def _range(image: Image.Image, values: Callable[[Image.Image], npt.NDArray[Any]], notes: list[str]) -> tuple[float, float]:
-    """Return what is black and what is white among numbers whose file does not say so."""
-    lowest, highest = 0.0, 0.0
-    rows = max(1, STRIP // image.width)
-    for top in range(0, image.height, rows):
-        numbers = values(image.crop((0, top, image.width, min(top + rows, image.height)))).astype(np.float64)
-        finite = numbers[np.isfinite(numbers)]
-        if finite.size:
-            lowest, highest = min(lowest, float(finite.min())), max(highest, float(finite.max()))
-    return usual_range(lowest, highest, notes)
-
-
-def usual_range(lowest: float, highest: float, notes: list[str] | None = None) -> tuple[float, float]:
-    """Return what is black and what is white among numbers from a lowest, at most 0, to a highest, whose file does not say so.
+def usual_range(parts: Iterable[npt.NDArray[Any]], notes: list[str]) -> tuple[float, float]:
+    """Return what is black and what is white among numbers, part by part, whose file does not say so.
 
     Where that is no usual range, a sentence is added to the notes.
 
-    >>> usual_range(0, 0.75), usual_range(0, 200), usual_range(-1, 1)
-    ((0.0, 1.0), (0.0, 255.0), (-1, 1))
+    >>> [usual_range([np.array(numbers)], []) for numbers in ([0.5, 0.75], [np.nan, 200], [-1, 1])]
+    [(0.0, 1.0), (0.0, 255.0), (-1.0, 1.0)]
     """
+    lowest, highest = 0.0, 0.0
+    for part in parts:
+        numbers = part.astype(np.float64)
+        finite = numbers[np.isfinite(numbers)]
+        if finite.size:
+            lowest, highest = min(lowest, float(finite.min())), max(highest, float(finite.max()))
     white = next((float(white) for white in _USUAL_WHITE if highest <= white), None)
     if lowest >= 0 and white is not None:
         return 0.0, white
-    if notes is not None:
-        black = f"{lowest:.4g}" if lowest < 0 else "0"
-        notes.append(f"its numbers go beyond 0 to 1, 255 or 65535: {black} is shown as black and {highest:.4g} as white")
+    black = f"{lowest:.4g}" if lowest < 0 else "0"
+    notes.append(f"its numbers go beyond 0 to 1, 255 or 65535: {black} is shown as black and {highest:.4g} as white")
     return (lowest, highest) if lowest < 0 else (0.0, highest)
 
 

@@ -6,7 +6,7 @@ What tifffile does not unpack (LZW, without its imagecodecs) is unpacked by Pill
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,12 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from dreamopt.errors import ImageError
-from dreamopt.image.modes import STRIP, Samples, brightness, usual_range, white_of
+from dreamopt.image.modes import Samples, brightness, strips, usual_range, white_of
 from dreamopt.image.opening import LARGEST_FILE, most_pixels, quiet
 from dreamopt.image.tiff_bytes import unpacked_by_libtiff
 from dreamopt.parts.reading import open_regular
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """What a TIFF file begins with."""
 _GREY, _RGB = (0, 1), 2
 _NO_OPACITY, _PREMULTIPLIED, _OPACITY = 0, 1, 2
@@ -28,17 +28,22 @@ _BITS, _PLANES, _ORIENTATION, _PROFILE, _DESCRIPTION = 258, 284, 274, 34675, 270
 
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
-    """Return whether a regular file begins as a TIFF does."""
-    with open(path, "rb") as stream:
-        return stream.read(4) in MAGIC
+    """Return whether a file begins as a TIFF does; ImageError where it cannot be read."""
+    with open_regular(path, "the image", ImageError) as stream:
+        return stream.read(4) in _MAGIC
 
 
-def is_misread(image: Image.Image) -> bool:
+def bits_of(image: TiffImageFile) -> int:
+    """Return how many bits the longest sample of an opened TIFF has, by its header."""
+    bits = image.tag_v2.get(_BITS, (1,))
+    return int(max(bits if isinstance(bits, tuple) else (bits,)))
+
+
+def is_misread(image: Image.Image) -> TypeGuard[TiffImageFile]:
     """Return whether Pillow takes the samples of an opened TIFF for bytes though they are longer: planes one after the other."""
     if not isinstance(image, TiffImageFile) or image.tag_v2.get(_PLANES) != 2 or image.mode not in {"RGB", "RGBA", "RGBX", "CMYK", "LAB"}:
         return False
-    bits = image.tag_v2.get(_BITS, (1,))
-    return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8)
+    return bits_of(image) > 8
 
 
 def read_other_tiff(path: str | os.PathLike[str]) -> Samples | None:
@@ -115,23 +120,16 @@ def _unpacked(page: Any, stream: BinaryIO) -> npt.NDArray[Any] | None:
 def _samples(values: npt.NDArray[Any], colours: int, inverted: bool, extra: int) -> Samples:
     """Return numbers (H, W, S) as colours, the sample after them as their opacity."""
     height, width = values.shape[:2]
-    rows = max(1, STRIP // width)
-    strips = [slice(top, top + rows) for top in range(0, height, rows)]
     notes: list[str] = []
     kept = {"u1": np.uint8, "u2": np.uint16}.get(values.dtype.str[1:])
     black, white = 0.0, 1.0 if values.dtype.kind == "b" else float(white_of(values.dtype))
     if kept is None and values.dtype.kind != "b":
-        lowest, highest = 0.0, 0.0
-        for strip in strips:
-            part = values[strip, :, :colours].astype(np.float64)
-            part = np.append(part[np.isfinite(part)], 0.0)
-            lowest, highest = min(lowest, float(part.min())), max(highest, float(part.max()))
-        black, white = usual_range(lowest, highest, notes)
+        black, white = usual_range((values[strip, :, :colours] for strip in strips(height, width)), notes)
     dtype = np.dtype(np.float32 if kept is None else kept)
     top = white_of(dtype)
     shown = np.empty((height, width, 3), dtype)
     opacity = np.empty((height, width), dtype) if values.shape[2] > colours and extra != _NO_OPACITY else None
-    for strip in strips:
+    for strip in strips(height, width):
         if kept is not None and not (inverted or (opacity is not None and extra == _PREMULTIPLIED)):
             shown[strip] = values[strip, :, :colours]
             if opacity is not None:

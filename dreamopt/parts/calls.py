@@ -170,10 +170,12 @@ def _literal(node: ast.expr) -> Any:
 
 
 def split(text: str, sign: str) -> list[str]:
-    """Split at ``sign`` where it stands outside brackets and quotes; ``+`` and ``-`` only between spaces.
+    """Split at ``sign`` where it stands outside brackets and quotes; ``+`` and ``-`` only between spaces, ``|`` and ``,`` anywhere.
 
     >>> split('conv1-relu:3 - fc8:"a - b"', "-")
     ['conv1-relu:3', 'fc8:"a - b"']
+    >>> split('conv1, conv2:7, Guide("conv3", "a,b.png")', ",")
+    ['conv1', 'conv2:7', 'Guide("conv3", "a,b.png")']
     """
     parts, depth, start, quoted, before = [], 0, 0, False, ""  # before: the last character that is no space
     for i, c in enumerate(text):
@@ -183,7 +185,7 @@ def split(text: str, sign: str) -> list[str]:
         if quoted:
             continue
         depth += (c in "([") - (c in ")]")
-        if c == sign and depth == 0 and (sign == "|" or (text[i - 1 : i] == " " and text[i + 1 : i + 2] == " ")):
+        if c == sign and depth == 0 and (sign in "|," or (text[i - 1 : i] == " " and text[i + 1 : i + 2] == " ")):
             parts.append(text[start:i].strip())
             start = i + 1
     return [*parts, text[start:].strip()]

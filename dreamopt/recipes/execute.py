@@ -20,11 +20,11 @@ from dreamopt.network import Network
 from dreamopt.optimize import Callback, Checkpoint, Progress, Result, Start, find_start, run
 from dreamopt.optimize.restart import Handed
 from dreamopt.optimize.result import checked_callbacks
-from dreamopt.parts.checks import LARGEST, Range, check_number, shown
+from dreamopt.parts.checks import shown
 from dreamopt.parts.memory import memory_errors, release_memory
 from dreamopt.problem import Problem
 from dreamopt.recipes.finish import finished
-from dreamopt.recipes.memory import fills_memory, in_memory, with_hint
+from dreamopt.recipes.memory import checked_memory, fills_memory, in_memory, with_hint
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, as_written, stretched
 from dreamopt.recipes.stages import carry_over, pyramid, resized
@@ -79,8 +79,7 @@ def execute(
     OutOfMemoryError
         If the images and the net's values take more memory than is free, with what would fit.
     """
-    if memory is not None:
-        memory = int(check_number("memory", memory, Range(1, LARGEST)))
+    memory = checked_memory(memory)
     network = in_memory(plan, network, memory, tile)
     if store is not None:
         store.open(plan)

@@ -35,7 +35,7 @@ from dreamopt.recipes.dream import PRESET, Targets
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.film_plan import FilmPlan, FilmSettings, plan_film
 from dreamopt.recipes.film_store import DESCRIPTION, FrameStore
-from dreamopt.recipes.memory import in_memory
+from dreamopt.recipes.memory import checked_memory, in_memory
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.settings import Settings, names
 
@@ -145,6 +145,7 @@ def dream_film(
         settings = check_kind("settings", settings, Settings, "a Settings").with_changes(changes)
     if provenance is not None:
         check_kind("provenance", provenance, Mapping, "a mapping")
+    memory = checked_memory(memory)
     check_out(out, source, film)
     plan = replace(plan_film(network, source, targets, settings, film, aim), provenance=dict(provenance or {}))
     with FrameStore(out, resume=resume) as store:
@@ -176,7 +177,7 @@ def check_out(out: str | os.PathLike[str], source: str | os.PathLike[str], film:
     if is_folder_output(out):
         return
     check_film_output(out, film.encoding)
-    if os.path.exists(out) and os.path.samefile(out, source):
+    if os.path.exists(out) and os.path.exists(source) and os.path.samefile(out, source):
         raise UsageError(f"the film {os.fspath(source)} would be overwritten by its dream; give another output")
     if film.sound and not os.path.isdir(source):
         check_streams(FilmFile(source), out, CONTAINERS[Path(out).suffix.lower()][0])
@@ -217,7 +218,7 @@ def run_film(
             dead += was_dead
             if fresh:
                 finished()
-    except KeyboardInterrupt:  # between two runs
+    except KeyboardInterrupt:
         stopped = True
     stopped = len(shown) < plan.count and (stopped or (stop is not None and stop()))
     # Without an interrupt, a damaged film may have fewer frames than it announced.
@@ -252,6 +253,11 @@ def dream_frames(
         Whether it was dreamed now; else it was finished before.
     dead : bool
         Whether it has no gradient and is as it was.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When a frame is interrupted, by ``stop`` or Ctrl-C.
     """
     temporal, deep = plan.settings.temporal, plan.depth > 8
     past: deque[RGBImage] = deque(maxlen=max(temporal.reach, 1))
@@ -266,7 +272,7 @@ def dream_frames(
             start = _moved(whole, image, begin.image)
             [rendered] = execute(plan.frame(position, whole, start, begin), network, callbacks=callbacks, stop=stop, memory=memory)
             if rendered.interrupted:
-                return
+                raise KeyboardInterrupt  # a run takes Ctrl-C for itself, and ends
             was_dead = rendered.dead is not None
             dream = start if was_dead else np.ascontiguousarray(rendered.image[..., :3])
             plain = at_8_bits(dream)

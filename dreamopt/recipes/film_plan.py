@@ -28,7 +28,7 @@ from dreamopt.image.loaded import LoadedImage
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_kind
-from dreamopt.parts.checks import COUNT, POSITIVE, Fields, check_number, check_whole, shown
+from dreamopt.parts.checks import COUNT, NOT_NEGATIVE, POSITIVE, Fields, check_number, check_whole, shown
 from dreamopt.parts.part import file_sha256
 from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import Targets, plan_dream
@@ -78,9 +78,7 @@ class FilmSettings:
             if isinstance(value, str) and not _MOMENT.fullmatch(value):
                 raise UsageError(f"{name} must be seconds, or a number of frames as '30f', not {shown(value)}")
             if not isinstance(value, str):
-                number = check_number(name, value)
-                if number < 0:
-                    raise UsageError(f"{name} must be at least 0 seconds, not {shown(value)}")
+                object.__setattr__(self, name, check_number(name, value, NOT_NEGATIVE))
         if self.cycle is not None:
             object.__setattr__(self, "cycle", check_whole("cycle", self.cycle, COUNT))
         if self.rate is not None:
@@ -147,11 +145,6 @@ class FilmPlan:
     def size(self) -> tuple[int, int]:
         """(H, W) of the dreams."""
         return self.plans[0].size
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of one frame."""
-        return max(plan.total_steps for plan in self.plans)
 
     @cached_property
     def key(self) -> str:
@@ -222,8 +215,8 @@ class FilmPlan:
 
         Raises
         ------
-        UsageError
-            Where it is not what it was when the plan was made.
+        FilmError
+            When it cannot be read any more.
         """
         return open_source(self.film.path, self.settings.rate)
 

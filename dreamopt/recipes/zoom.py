@@ -20,12 +20,13 @@ from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind, check_several
+from dreamopt.parts.calls import split
 from dreamopt.recipes import settings as dream_settings
 from dreamopt.recipes import zoom_settings
 from dreamopt.recipes.cycle import Cycle, gradient_scales
 from dreamopt.recipes.dream import PRESET, Targets, plan_dream
 from dreamopt.recipes.execute import execute
-from dreamopt.recipes.memory import in_memory
+from dreamopt.recipes.memory import checked_memory, in_memory
 from dreamopt.recipes.plan import InitImage, Plan
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.rendered import Rendered
@@ -183,6 +184,7 @@ def zoom(
         settings = resolve_settings(PRESET, {**CHANGES, **of_dream})
     else:
         settings = check_kind("settings", settings, Settings, "a Settings").with_changes(of_dream)
+    memory = checked_memory(memory)
     plan = plan_zoom(network, image, targets, settings, ZoomSettings(**of_film), cycle=cycle)
     return execute_zoom(plan, network, callbacks=callbacks, stop=stop, store=store, memory=memory)
 
@@ -303,24 +305,9 @@ def _metadata(plan: ZoomPlan, frame: int, one: Rendered) -> dict[str, Any]:
     return {**one.metadata, "zoom": plan.key, "frame": frame, "motion": moved_by}
 
 
-def split_cycle(text: str) -> list[str]:
-    """Return the targets of a cycle that a text lists, with commas outside of brackets and quotes between them.
-
-    Examples
-    --------
-    >>> split_cycle('conv1, conv2:7, Guide("conv3", "a,b.png")')
-    ['conv1', 'conv2:7', 'Guide("conv3", "a,b.png")']
-    """
-    parts, depth, quoted = [""], 0, False
-    for letter in text:
-        quoted ^= letter == '"'
-        if not quoted:
-            depth += (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0 and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    targets = [part.strip() for part in parts]
+def read_cycle(text: str) -> list[str]:
+    """Return the targets of a cycle that a text lists, with commas between them."""
+    targets = split(text, ",")
     if not all(targets):
         raise UsageError(f"the cycle '{text}' has an empty place; give targets with commas between them, as conv3,conv4")
     return targets

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -150,10 +149,6 @@ class ZoomSettings:
         described = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         described |= {name: _described(described[name]) for name in ("zoom", "rotate")}
         return described | {"shift": [_described(one) for one in self.shift]}
-
-    def with_changes(self, changes: Mapping[str, Any]) -> ZoomSettings:
-        """Return settings with some of them given anew."""
-        return dataclasses.replace(self, **changes)
 
 
 def names() -> list[str]:

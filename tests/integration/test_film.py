@@ -34,6 +34,7 @@ from dreamopt.film.temporal import Apart, BlendPrevious, Temporal
 from dreamopt.image.files import read_metadata, read_written
 from dreamopt.image.loaded import LoadedImage
 from dreamopt.image.writing import write_image
+from dreamopt.optimize import Progress
 from dreamopt.recipes import InitImage
 from dreamopt.recipes.film import dream_film
 from dreamopt.recipes.film_plan import FilmSettings
@@ -217,6 +218,21 @@ def test_an_interrupted_film_goes_on_with_the_same_bits(network, film: Path, tmp
     assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
+def test_ctrl_c_within_a_frame_keeps_the_finished_ones(network, film: Path, tmp_path: Path) -> None:
+    steps = iter(range(100))
+
+    def interrupting(_: Progress) -> None:
+        if next(steps) == 4:  # in the third frame of two steps
+            raise KeyboardInterrupt
+
+    first = dream_film(network, film, "mixed3", tmp_path / "a.mp4", film=APART, callbacks=[interrupting], **QUICK)
+    assert (first.interrupted, first.frames, first.finished) == (True, 8, 2)
+    assert not (tmp_path / "a.mp4").exists()
+    assert list(frames(tmp_path / "a.mp4.frames")) == ["frame000000.png", "frame000001.png"]
+    again = dream_film(network, film, "mixed3", tmp_path / "a.mp4", film=APART, resume=True, **QUICK)
+    assert (again.interrupted, again.finished) == (False, 8)
+
+
 def test_a_film_can_be_written_as_far_as_it_is(network, film: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.mp4"
     first = dream_film(network, film, "mixed3", out, partial=True, stop=stopping(15), **QUICK)
@@ -395,6 +411,23 @@ def test_ctrl_c_keeps_what_is_finished(film: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.undo()
     assert command(film, "-o", tmp_path / "a.mp4", *WORDS, "--resume").exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_wrong_arguments_are_one_sentence_and_leave_nothing(network, film: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.mp4"
+    for memory in ("1GB", -1, float("nan")):
+        with pytest.raises(UsageError, match="memory must be "):
+            dream_film(network, film, "mixed3", out, memory=memory, **QUICK)
+    assert not list(tmp_path.iterdir())
+    out.write_bytes(b"another film")
+    with pytest.raises(FilmError, match=r"none\.mp4' cannot be read: No such file or directory"):
+        dream_film(network, tmp_path / "none.mp4", "mixed3", out, **QUICK)
+    assert out.read_bytes() == b"another film"
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.int64(1), 0.5])
+def test_seconds_may_be_any_number(number: Any) -> None:
+    assert FilmSettings(start=number).part([Fraction(n, 2) for n in range(4)]) == (round(2 * float(number)), 4)
 
 
 def test_a_frame_says_that_it_belongs_to_a_film(film: Path, tmp_path: Path) -> None:

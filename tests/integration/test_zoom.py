@@ -154,7 +154,9 @@ def test_what_does_not_fit_is_one_sentence(photo: Path, tmp_path: Path) -> None:
         (["-o", "a.avi"], "must end in .mp4, .m4v, .mov, .mkv, .webm, .gif, .webp, .apng, or be a folder"),
         (["--zoom", "fast"], "zoom must be a number from 0.01 to 100, not 'fast'"),
         (["--shift", "3"], "is not X,Y: pixels a second to the right and down"),
+        (["--shift", "3,"], "is not X,Y: pixels a second to the right and down"),
         (["--cycle", "conv2"], "give one of them"),
+        (["--cycle", "conv2,,mixed3"], "the cycle 'conv2,,mixed3' has an empty place"),
         (["--codec", "nothing"], "no video encoder 'nothing'"),
         (["--size", "8", "-t", "mixed5"], "mixed5"),
     ):

@@ -144,6 +144,6 @@ def test_strips_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     known = image(SIXTEEN, matrix_profile(), OPACITY)
     levels = known.levels()
     written = known.written(255 - levels)
-    monkeypatch.setattr("dreamopt.image.loaded.STRIP", 27)
+    monkeypatch.setattr("dreamopt.image.modes.STRIP", 27)
     assert np.array_equal(known.levels(), levels)
     assert np.array_equal(known.written(255 - levels), written)
