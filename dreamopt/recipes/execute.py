@@ -83,10 +83,8 @@ def execute(
     network = in_memory(plan, network, memory, tile)
     if store is not None:
         store.open(plan)
-        kept = store.tile_memory(memory, network.tile_memory) if isinstance(store, FolderStore) else network.tile_memory
-        if kept != network.tile_memory:
-            network = network.untiled() if kept is None else network.tiled(kept, tile)
         if isinstance(store, FolderStore):
+            network = store.in_same_tiles(network, memory, tile)
             callbacks = (*checked_callbacks(callbacks), _noting(store, memory, network))
     unsaved: list[tuple[int, list[Rendered]]] = []
     seen_gradient = False
@@ -118,7 +116,7 @@ def _noting(store: FolderStore, memory: int | None, network: Network) -> Callbac
     """Return what keeps in the job by which memory images are cut, which is less once it has run out in a step."""
 
     def note(_: Progress) -> None:
-        store.tile_memory(memory, network.tile_memory, again=True)
+        store.in_same_tiles(network, memory, again=True)
 
     return note
 

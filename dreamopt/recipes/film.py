@@ -20,13 +20,13 @@ from dreamopt.errors import FilmError, UsageError
 from dreamopt.film.encoding import CONTAINERS, check_film_output
 from dreamopt.film.flicker import FlickerReport, measure_flicker
 from dreamopt.film.frames import Frame, at_8_bits
+from dreamopt.film.library import opencv
 from dreamopt.film.packets import check_streams
 from dreamopt.film.reading import FilmFile
 from dreamopt.film.sources import Source, is_folder_output
 from dreamopt.film.temporal import Moment
 from dreamopt.film.writing import FilmWriter
 from dreamopt.image.files import RGBImage, covering
-from dreamopt.image.opencv import opencv
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind, check_path
