@@ -43,6 +43,8 @@ class GaussianBlur(Periodic):
     """
 
     examples: ClassVar = ("gaussian_blur(0.8)", "gaussian_blur(Linear(2.5, 0.5))", "gaussian_blur(1.3, every=2)")
+    needs_start: ClassVar = False
+    needs_gradient: ClassVar = False
 
     sigma: Number
     every: int = 1
@@ -50,16 +52,6 @@ class GaussianBlur(Periodic):
     def __post_init__(self) -> None:
         super().__post_init__()
         Fields(self, RegularizerError).scheduled("sigma", PIXELS)
-
-    @property
-    def needs_start(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def needs_gradient(self) -> bool:
-        """Never."""
-        return False
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the blurred image."""

@@ -42,6 +42,8 @@ class Masked(Projection):
     """
 
     examples: ClassVar = ("masked({mask})", "masked(((0, 1), (0.5, 1)))", "masked(((0, 1, 0.25),), of=(6, 4))")
+    needs_start: ClassVar = False
+    needs_gradient: ClassVar = False
 
     mask: str | Rows = field(metadata=INPUT_FILE)
     of: tuple[int, int] | None = None
@@ -57,16 +59,6 @@ class Masked(Projection):
     def looks_back(self) -> bool:
         """Always."""
         return True
-
-    @property
-    def needs_start(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def needs_gradient(self) -> bool:
-        """Never."""
-        return False
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the images between those before the step and these; without the ones before, these."""

@@ -35,6 +35,8 @@ class RangeClip(Projection):
     """
 
     examples: ClassVar = ("range_clip(50, 200)", "range_clip(Linear(90, 0), Linear(160, 255))")
+    needs_start: ClassVar = False
+    needs_gradient: ClassVar = False
 
     low: Number = 0.0
     high: Number = 255.0
@@ -44,16 +46,6 @@ class RangeClip(Projection):
         plain = isinstance(self.low, int | float) and isinstance(self.high, int | float)
         if plain and not at(self.low, StepContext()) < at(self.high, StepContext()) <= 255:
             raise RegularizerError(f"low and high of RangeClip must rise within 0 to 255, not {self.low} and {self.high}")
-
-    @property
-    def needs_start(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def needs_gradient(self) -> bool:
-        """Never."""
-        return False
 
     def project(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the image cut to the range."""

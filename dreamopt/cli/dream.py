@@ -10,7 +10,7 @@ from dreamopt.cli.echo import echo
 from dreamopt.cli.film import KEYS as FILM_KEYS
 from dreamopt.cli.film import dream_into_film, film_options, refuse_film_options
 from dreamopt.cli.job import job_options, network_title, print_job, print_paths, run_job
-from dreamopt.cli.net import NET_KEYS, net_options, open_network, whole_number
+from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network, whole_number
 from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
 from dreamopt.errors import UsageError
 
@@ -59,7 +59,7 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("dream")
 @click.argument("images", metavar="IMAGE...|FILM|FOLDER", nargs=-1, required=True)
-@click.option("--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]")
+@net_option
 @click.option(
     "-t",
     "--target",

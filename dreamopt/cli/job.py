@@ -1,6 +1,5 @@
 """Running a plan from the command line: its progress, its files, and what is printed of them."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -70,14 +69,13 @@ def run_job(
     from dreamopt.recipes.store import FolderStore
 
     shown = [] if preview is None else [Preview(preview, network, plan.settings.channels)]
-    sizes = [(stage.steps, float(math.prod(stage.size))) for stage in plan.stages]
     # With --resume, 0 is no reason to lose what is under way.
     seconds = 30.0 if (every != 0 or resume) and not every else None
     title = network_title(plan.provenance["source"])
     with (
         FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=title, sheet=sheet) as store,
         interruptible() as stop,
-        rendering(quiet, len(plan.samples), plan.total_steps, sizes) as report,
+        rendering(quiet, len(plan.samples), plan.total_steps, plan.pixel_steps) as report,
     ):
         rendered = run_plan(plan, network, store=store, callbacks=[report, *shown], stop=stop, memory=memory, tile=report.tile, timed=timed)
         if not rendered:

@@ -99,6 +99,11 @@ NET_KEYS = (
 )
 
 
+net_option = click.option(
+    "--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]"
+)
+
+
 def net_options(command: Command) -> Command:
     """Add the options that `open_network` takes."""
     for option in reversed(NET_OPTIONS):

@@ -76,8 +76,12 @@ class Work:
         made = (run.step + 1 - (self._last[1] if same else 0)) * run.problem.n
         self._last = (run.problem, run.step + 1)
         cost = float(math.prod(run.problem.size)) if self.by_pixels and run.problem.size is not None else 1.0
-        if not self._begun and made > run.problem.n:  # a run that was resumed: what was made before took none of this time
-            self._start = (self._start[0], made - run.problem.n, (made - run.problem.n) * cost)
+        if not self._begun:  # a run that was resumed, maybe in a later octave: what was made before took none of this time
+            before = self.stages[: run.octave] if self.by_pixels else ()
+            self.done = run.problem.n * sum(steps for steps, _ in before)
+            self.cost = run.problem.n * sum(steps * cost for steps, cost in before)
+            earlier = made - run.problem.n
+            self._start = (self._start[0], self.done + earlier, self.cost + earlier * cost)
         self._begun = True
         self.done += made
         self.cost += made * cost

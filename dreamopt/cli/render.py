@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt.cli.job import job_options, print_job, run_job
-from dreamopt.cli.net import net_options, open_network, whole_number
+from dreamopt.cli.net import net_option, net_options, open_network, whole_number
 from dreamopt.errors import printable
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], octave_setti
 
 
 @click.command("render")
-@click.option("--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]")
+@net_option
 @click.option(
     "-t",
     "--target",

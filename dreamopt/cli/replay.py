@@ -70,7 +70,7 @@ def command(
     network, repeat, source = open_network(net, plan.size, **load | {key: load[key] or value for key, value in DEFAULTS.items()})
     again = reproduce_command(plan, net, repeat, str(path))
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
-    with interruptible() as stop, rendering(quiet, len(plan.samples), plan.total_steps) as report:
+    with interruptible() as stop, rendering(quiet, len(plan.samples), plan.total_steps, plan.pixel_steps) as report:
         rendered = replay(network, metadata, plan=plan, callbacks=[report], stop=stop)
     echo_path(write_rendered(rendered, path))
     if rendered.interrupted:

@@ -10,7 +10,7 @@ import click
 from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.film import exit_where_interrupted, film_facts, frames_left
 from dreamopt.cli.job import job_options
-from dreamopt.cli.net import NET_KEYS, net_options, open_network
+from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import as_argument, chosen_settings, option_words, settings_options, settings_words
 from dreamopt.errors import printable
 
@@ -63,7 +63,7 @@ def _zoom_options(command: Any) -> Any:
 
 @click.command("zoom")
 @click.argument("image", metavar="IMAGE")
-@click.option("--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]")
+@net_option
 @click.option(
     "-t",
     "--target",

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from dreamopt.film.consistency import Motion
 from dreamopt.film.flow import check_frames, warp
+from dreamopt.film.library import opencv
 from dreamopt.image.modes import RGBImage
-from dreamopt.image.opencv import opencv
 
 _SIDE = 128  # of the small images that are compared
 _BLUR = 4.0  # what is smoother than a Gaussian of so many of their pixels is light, not structure

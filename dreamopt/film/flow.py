@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from dreamopt.errors import ImageError
+from dreamopt.film.library import opencv
 from dreamopt.image.modes import RGBImage
-from dreamopt.image.opencv import opencv
 
 Flow = NDArray[np.float32]
 """(H, W, 2): the pixel at column x and row y of one frame is found at column x + flow[y, x, 0], row y + flow[y, x, 1] of the other."""

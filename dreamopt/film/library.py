@@ -1,11 +1,11 @@
-"""The one door to PyAV, which carries FFmpeg: importing it, and what its errors say as a part of a sentence."""
+"""The one door to the libraries that only films need: PyAV, which carries FFmpeg, with what its errors say, and OpenCV."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-from dreamopt.errors import UsageError
+from dreamopt.errors import ImageError, UsageError
 
 
 def pyav() -> Any:
@@ -22,6 +22,26 @@ def pyav() -> Any:
     except ImportError as problem:
         raise UsageError(f"films need PyAV ({problem}); install it with: pip install 'dreamopt[video]'") from problem
     return av
+
+
+def opencv(what: str) -> Any:
+    """Return OpenCV's module.
+
+    Parameters
+    ----------
+    what : str
+        What it is needed for; begins the error.
+
+    Raises
+    ------
+    ImageError
+        Where it is not installed.
+    """
+    try:
+        import cv2
+    except ImportError as problem:
+        raise ImageError(f"{what} needs OpenCV ({problem}): pip install 'dreamopt[video]'") from problem
+    return cv2
 
 
 def failures() -> tuple[type[BaseException], ...]:

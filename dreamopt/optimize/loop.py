@@ -263,7 +263,7 @@ class _Run:
             del last, evaluation
             params, optimizer_state, history, last_finite = self.step(moving, history, context)
             self.state = RunState(min(state.step + self.stride, self.steps), params, optimizer_state, history, last_finite, state.start)
-            progress = Progress(problem, self.state.step - 1, self.steps, values, history.best_values, params)
+            progress = Progress(problem, self.state.step - 1, self.steps, values, history.best_values, params, self.octave)
             del state, params, history, last_finite
             answers = [callback(progress) for callback in callbacks]
             if any(answers):

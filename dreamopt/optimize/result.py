@@ -29,12 +29,17 @@ class Progress:
         Number of the step just made, from 0.
     steps : int
         How many there will be.
+    octave : int
+        Of the run, from 0.
     """
 
-    def __init__(self, problem: Problem, step: int, steps: int, values: Tensor, best_values: Tensor, params: Tensor) -> None:
+    def __init__(
+        self, problem: Problem, step: int, steps: int, values: Tensor, best_values: Tensor, params: Tensor, octave: int = 0
+    ) -> None:
         self.problem = problem
         self.step = step
         self.steps = steps
+        self.octave = octave
         self._values = values
         self._best_values = best_values
         self._params = params

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -31,11 +31,12 @@ from dreamopt.recipes.targets import read_targets
 PRESET = "deepdream2015"
 """The settings of a dream where nothing else is said."""
 Targets = str | Objective | Sequence[str | Objective]
+Photo = str | os.PathLike[str] | InitImage | PILImage | ArrayLike
 
 
 def dream(
     network: Network,
-    image: str | os.PathLike[str] | InitImage | PILImage | ArrayLike,
+    image: Photo,
     targets: Targets | None = None,
     settings: Settings | None = None,
     *,
@@ -105,14 +106,7 @@ def dream(
     >>> one.image.shape
     (48, 60, 3)
     """
-    unknown = sorted(set(changes) - set(names()))
-    if unknown:
-        raise UsageError(f"dream has no setting {unknown[0]!r}; it has {', '.join(names())}")
-    if settings is not None:
-        check_kind("settings", settings, Settings, "a Settings")
-        settings = settings.with_changes(changes) if changes else settings
-    else:
-        settings = resolve_settings(PRESET, changes)
+    settings = changed_settings("dream", settings, changes)
     if provenance is not None:
         check_kind("provenance", provenance, Mapping, "a mapping")
     if store is not None:
@@ -130,9 +124,27 @@ def dream(
     return one
 
 
+def changed_settings(
+    recipe: str, settings: Settings | None, changes: Mapping[str, Any], defaults: Mapping[str, Any] = MappingProxyType({})
+) -> Settings:
+    """Return the settings that a function of a name was given, or else the preset's with ``defaults``, with its ``changes``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown setting, or a value that does not fit.
+    """
+    unknown = sorted(set(changes) - set(names()))
+    if unknown:
+        raise UsageError(f"{recipe} has no setting {unknown[0]!r}; it has {', '.join(names())}")
+    if settings is None:
+        return resolve_settings(PRESET, {**defaults, **changes})
+    return check_kind("settings", settings, Settings, "a Settings").with_changes(changes)
+
+
 def plan_dream(
     network: Network,
-    image: str | os.PathLike[str] | InitImage | PILImage | ArrayLike,
+    image: Photo,
     targets: Targets | None = None,
     settings: Settings | None = None,
     aim: Aim | None = None,
@@ -152,8 +164,6 @@ def plan_dream(
     ('2*mixed3 + conv2:7', [(17, 22), (24, 31), (34, 43), (48, 60)])
     """
     settings = checked_job(network, resolve_settings(PRESET, {}) if settings is None else settings, "dream")
-    if settings.init is not None:
-        raise UsageError(f"a dream begins with its image, so that init ({settings.init}) cannot be given beside it")
     init = opened(image, settings)
     size = init.shape[:2] if settings.size is None else settings.size
     settings = replace(settings, init=init.path, size=size)
@@ -193,11 +203,13 @@ def require_fit(network: Network, settings: Settings, objective: Objective) -> N
         raise ShapeError(f"an image of {size[1]} x {size[0]} pixels does not reach up to {objective}")
 
 
-def opened(image: str | os.PathLike[str] | InitImage | PILImage | ArrayLike, settings: Settings) -> InitImage:
-    """Return the image that is dreamed into, decoded."""
+def opened(image: Photo, settings: Settings) -> InitImage:
+    """Return the image that is dreamed into, decoded; UsageError where the settings have another to begin with."""
+    if settings.init is not None:
+        raise UsageError(f"a dream begins with its image, so that init ({settings.init}) cannot be given beside it")
     if isinstance(image, InitImage):
         return image
-    if isinstance(image, str | Path | os.PathLike):
+    if isinstance(image, str | os.PathLike):
         return InitImage.open(os.fspath(image), settings.size, on_white=False)
     if isinstance(image, PILImage):
         return InitImage.of(LoadedImage.of(samples_of(image)), on_white=False)

@@ -23,7 +23,7 @@ from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.checks import shown
 from dreamopt.parts.memory import memory_errors, release_memory
 from dreamopt.problem import Problem
-from dreamopt.recipes.finish import finished
+from dreamopt.recipes.finish import finished, shows_init
 from dreamopt.recipes.memory import checked_memory, fills_memory, in_memory, with_hint
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, as_written, stretched
@@ -83,10 +83,8 @@ def execute(
     network = in_memory(plan, network, memory, tile)
     if store is not None:
         store.open(plan)
-        kept = store.tile_memory(memory, network.tile_memory) if isinstance(store, FolderStore) else network.tile_memory
-        if kept != network.tile_memory:
-            network = network.untiled() if kept is None else network.tiled(kept, tile)
         if isinstance(store, FolderStore):
+            network = store.in_same_tiles(network, memory, tile)
             callbacks = (*checked_callbacks(callbacks), _noting(store, memory, network))
     unsaved: list[tuple[int, list[Rendered]]] = []
     seen_gradient = False
@@ -118,7 +116,7 @@ def _noting(store: FolderStore, memory: int | None, network: Network) -> Callbac
     """Return what keeps in the job by which memory images are cut, which is less once it has run out in a step."""
 
     def note(_: Progress) -> None:
-        store.tile_memory(memory, network.tile_memory, again=True)
+        store.in_same_tiles(network, memory, again=True)
 
     return note
 
@@ -144,12 +142,16 @@ def execute_batch(
     # Samples that are compared with each other are optimized all or none.
     coupled = samples[0].coupled
     alive = [index for index in range(len(samples)) if index not in dead or (coupled and len(dead) < len(samples))]
+    begun = _whole_start(plan, problem, start, levels) if len(alive) < len(samples) else None
     for index in (index for index in dead if index not in alive):
+        assert begun is not None
         alone, params = (problem, start.params) if coupled else (problem.select([index]), start.params[index : index + 1])
         result = run(alone, plan.stages[0].optimizer, 0, seed=plan.settings.seed, start=params)
         values = result.history[0] if len(result.history) else None
-        outcome, row = _Outcome(values, result.redirected_at, result, result.images, 0, False), index if coupled else 0
+        images, row = (begun, index) if coupled else (begun[index : index + 1], 0)
+        outcome = _Outcome(values, result.redirected_at, result, images, 0, False, False)
         rendered[index] = _rendered(plan, network, places[index], outcome, row, start.restarted[index], dead[index])
+    del begun
     if alive:
         if len(alive) < len(samples):
             problem = plan.problem(network, [samples[index] for index in alive], 0)
@@ -194,15 +196,23 @@ def _dead(
     if not start.dead or len(plan.stages) == 1:
         return dict(start.dead)
     last = plan.problem(network, samples, len(plan.stages) - 1)
-    images = resized(problem.images(start.params), plan.stages[-1].size, order=1) if levels is None else levels[-1]
+    images = _whole_start(plan, problem, start, levels)
     params = last.clip(last.parametrization.params(images, last.space))
     zero = last.evaluate(params, seed=plan.settings.seed).dead()
     return {place: why for place, why in start.dead.items() if place in zero}
 
 
+def _whole_start(plan: Plan, problem: Problem, start: Start, levels: list[Tensor] | None) -> Tensor:
+    """Return the images that a batch starts from, at the size of the last run."""
+    return resized(problem.images(start.params), plan.stages[-1].size, order=1) if levels is None else levels[-1]
+
+
 @dataclass(frozen=True)
 class _Outcome:
-    """What the runs of a batch gave: of the first what is written down, the last result, the images, all steps made, whether it was cut."""
+    """What the runs of a batch gave: of the first what is written down, the last result, the images, all steps made.
+
+    ``cut`` says whether it was interrupted, ``best`` whether the images are then the best so far, and not the last.
+    """
 
     first_values: NDArray[np.float64] | None
     redirected_at: Mapping[str, Any]
@@ -210,18 +220,23 @@ class _Outcome:
     images: Tensor
     steps: int
     cut: bool
+    best: bool
 
     def opacity(self, row: int) -> NDArray[np.uint8] | None:
         """Return (H, W), 0 transparent to 255, of one sample's image; None where it has none."""
         last = self.last
-        params = (last.best_params if self.cut else last.params)[row : row + 1]
+        params = (last.best_params if self.best else last.params)[row : row + 1]
         with torch.no_grad():
             alpha = last.problem.parametrization.alpha(params, last.problem.space)
         if alpha is None and last.transparency is not None:
             summed = last.transparency[row].mean(0)
             # The strongest hundredth is fully opaque: single pixels stand far above the rest.
             alpha = (summed / max(float(np.quantile(summed.cpu().numpy(), 0.99)), 1e-30)).clamp(0, 1)[None, None]
-        return None if alpha is None else (alpha[0, 0] * 255).round().to(torch.uint8).cpu().numpy()
+        if alpha is None:
+            return None
+        height, width = self.images.shape[2:]  # larger than where a run was cut in an early octave
+        alpha = resized(alpha, (height, width), order=1).clamp(0, 1)
+        return (alpha[0, 0] * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def _run_stages(
@@ -292,7 +307,8 @@ def _run_stages(
             first = result.history[0].copy() if len(result.history) else None, result.redirected_at
         cut = result.interrupted or (stopped and (result.steps < stage.steps or not final))
         # A render's best; a dream's last, which is the furthest from the photograph.
-        images = result.best_images if cut and plan.recipe == "render" else result.images
+        best = cut and plan.recipe == "render"
+        images = result.best_images if best else result.images
         del result
         if cut:
             if levels is not None and not final:
@@ -301,7 +317,7 @@ def _run_stages(
     assert images is not None
     assert first is not None
     assert last is not None
-    return _Outcome(*first, last, images, steps, cut)
+    return _Outcome(*first, last, images, steps, cut, best)
 
 
 def _forget(levels: list[Tensor] | None, number: int) -> None:
@@ -319,18 +335,18 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     how = shown_as(plan.settings.channels, count)
     levels = network.to_rgb(shown, how, clip=plan.settings.contrast is None)[0]
     kept = plan.init if plan.original is None else plan.original
-    original = None if kept is None else covering(kept.array(), plan.stages[-1].size)
+    original = None if kept is None or not shows_init(plan.settings) else covering(kept.array(), plan.stages[-1].size)
     opacity = outcome.opacity(row)
     opacity = None if opacity is None else opacity_of(torch.from_numpy(opacity), how, count).numpy()
     image, profile = as_written(plan, finished(levels, original, plan.settings).cpu().numpy(), opacity)
     channels = None if all_shown(how, count) else values[0].to(torch.float32).cpu().numpy()
-    value = float(result.best_values[row] if cut else result.values[row])
+    value = float(result.best_values[row] if outcome.best else result.values[row])
     described = result.describe(row)
     facts = described["results"][0]
     metadata = plan.describe(index) | {
         "dreamopt": __version__,
         "start": _described_start(plan, restarted),
-        "value": facts["best_value"] if cut else facts["value"],
+        "value": facts["best_value"] if outcome.best else facts["value"],
         "first_value": _finite(outcome.first_values[row]) if outcome.first_values is not None else None,
         "best_value": facts["best_value"],
         "best_step": facts["best_step"],

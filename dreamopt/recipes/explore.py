@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from dreamopt.errors import ShapeError, UsageError
+from dreamopt.errors import ShapeError
 from dreamopt.image.files import RGBImage, covering
 from dreamopt.image.sheet import Section, contact_sheet, wrapped
 from dreamopt.network import Network
@@ -19,13 +17,13 @@ from dreamopt.network.distinct import distinct_layers
 from dreamopt.objective import Objective, parse
 from dreamopt.objectives import Energy
 from dreamopt.optimize import Callback
-from dreamopt.parts.arguments import check_several
-from dreamopt.recipes.dream import PRESET, Targets, opened
-from dreamopt.recipes.plan import InitImage, Plan, checked_job, resolve
+from dreamopt.parts.arguments import check_kind, check_path, check_several
+from dreamopt.recipes.dream import PRESET, Photo, Targets, changed_settings, opened
+from dreamopt.recipes.plan import Plan, checked_job, resolve
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.render import run_plan
 from dreamopt.recipes.rendered import Rendered, eight_bits
-from dreamopt.recipes.settings import Settings, names
+from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.stages import fits, stages_of
 from dreamopt.recipes.store import FolderStore
 from dreamopt.recipes.targets import read_targets
@@ -38,7 +36,7 @@ SIDE = 192
 
 def explore(
     network: Network,
-    image: str | os.PathLike[str] | InitImage | ArrayLike,
+    image: Photo,
     targets: Targets | None = None,
     settings: Settings | None = None,
     *,
@@ -55,7 +53,7 @@ def explore(
     ----------
     network : Network
         From `dreamopt.load_net`.
-    image : path or array
+    image : path, array or PIL.Image.Image
         As for `dreamopt.dream`; it is made smaller, its longer side to 192 pixels unless the settings have a size.
     targets : str, Objective, or a sequence of them
         A layer alone stands for each of its channels, ``"conv4:0-15"`` for some, anything else for itself. By default each layer that
@@ -85,14 +83,14 @@ def explore(
     >>> [one.sample.text for one in found]
     ['conv1/relu:0', 'conv1/relu:1', 'conv1/relu:2']
     """
-    unknown = sorted(set(changes) - set(names()))
-    if unknown:
-        raise UsageError(f"explore has no setting {unknown[0]!r}; it has {', '.join(names())}")
-    settings = resolve_settings(PRESET, EXPLORE | changes) if settings is None else settings.with_changes(changes) if changes else settings
+    settings = changed_settings("explore", settings, changes, EXPLORE)
+    if provenance is not None:
+        check_kind("provenance", provenance, Mapping, "a mapping")
+    path = None if out is None else check_path("out", out)
     plan = replace(plan_explore(network, image, targets, settings), provenance=dict(provenance or {}))
-    if out is None:
+    if path is None:
         return run_plan(plan, network, callbacks=callbacks, stop=stop, timed=True)
-    with FolderStore(Path(out), resume=resume, sheet=lambda rendered: sheet_of(plan, rendered)) as store:
+    with FolderStore(path, resume=resume, sheet=lambda rendered: sheet_of(plan, rendered)) as store:
         rendered = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop, timed=True)
         store.finish(rendered)
     return rendered
@@ -100,7 +98,7 @@ def explore(
 
 def plan_explore(
     network: Network,
-    image: str | os.PathLike[str] | InitImage | ArrayLike,
+    image: Photo,
     targets: Targets | None = None,
     settings: Settings | None = None,
 ) -> Plan:
@@ -119,8 +117,6 @@ def plan_explore(
     ((154, 192), ['mixed5', 'pool5', 'scores', 'prob'])
     """
     settings = checked_job(network, resolve_settings(PRESET, EXPLORE) if settings is None else settings, "explore")
-    if settings.init is not None:
-        raise UsageError(f"a dream begins with its image, so that init ({settings.init}) cannot be given beside it")
     init = opened(image, settings)
     if settings.size is None:
         factor = min(1.0, SIDE / max(init.shape[:2]))

@@ -20,24 +20,23 @@ from dreamopt.errors import FilmError, UsageError
 from dreamopt.film.encoding import CONTAINERS, check_film_output
 from dreamopt.film.flicker import FlickerReport, measure_flicker
 from dreamopt.film.frames import Frame, at_8_bits
+from dreamopt.film.library import opencv
 from dreamopt.film.packets import check_streams
 from dreamopt.film.reading import FilmFile
 from dreamopt.film.sources import Source, is_folder_output
 from dreamopt.film.temporal import Moment
 from dreamopt.film.writing import FilmWriter
 from dreamopt.image.files import RGBImage, covering
-from dreamopt.image.opencv import opencv
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind, check_path
 from dreamopt.recipes.aim import Aim
-from dreamopt.recipes.dream import PRESET, Targets
+from dreamopt.recipes.dream import Targets, changed_settings
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.film_plan import FilmPlan, FilmSettings, plan_film
 from dreamopt.recipes.film_store import DESCRIPTION, FrameStore
 from dreamopt.recipes.memory import checked_memory, in_memory
-from dreamopt.recipes.preset import resolve_settings
-from dreamopt.recipes.settings import Settings, names
+from dreamopt.recipes.settings import Settings
 
 Stop = Callable[[], bool]
 
@@ -136,13 +135,7 @@ def dream_film(
     UsageError
         For settings that contradict each other, the film or the network.
     """
-    unknown = sorted(set(changes) - set(names()))
-    if unknown:
-        raise UsageError(f"dream has no setting {unknown[0]!r}; it has {', '.join(names())}")
-    if settings is None:
-        settings = resolve_settings(PRESET, changes)
-    else:
-        settings = check_kind("settings", settings, Settings, "a Settings").with_changes(changes)
+    settings = changed_settings("dream", settings, changes)
     if provenance is not None:
         check_kind("provenance", provenance, Mapping, "a mapping")
     memory = checked_memory(memory)

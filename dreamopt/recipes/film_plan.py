@@ -21,10 +21,10 @@ from dreamopt.film.carried import Carried
 from dreamopt.film.encoding import Encoding
 from dreamopt.film.folder import FrameFolder
 from dreamopt.film.frames import Film
+from dreamopt.film.library import opencv
 from dreamopt.film.sources import Source, open_source
 from dreamopt.film.temporal import Begin, Temporal
 from dreamopt.image.loaded import LoadedImage
-from dreamopt.image.opencv import opencv
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_kind

@@ -23,18 +23,19 @@ from dreamopt.image.writing import ImageArray, write_image
 from dreamopt.network import Network
 from dreamopt.parts import forms
 from dreamopt.parts.atomic import LONGEST_NAME, atomic_write, bounded, scratch_name
-from dreamopt.parts.checks import Range
-from dreamopt.parts.forms import Key, mapped, optional, record, text, whole
+from dreamopt.parts.forms import Key, mapped, record, text
 from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
+from dreamopt.recipes.kept_tiles import KeptTiles, recorded_tiles
 from dreamopt.recipes.lock import LOCK, FolderLock
-from dreamopt.recipes.output import check_writable, checkpoint_folder, described_differences, free_name
+from dreamopt.recipes.metadata import KEPT_TILES
+from dreamopt.recipes.output import check_writable, checkpoint_folder, described_differences, free_name, unwritable
 
 DESCRIPTION = "comment"
 """The film's tag that says how it was made; every container has this one."""
 _JOB = "job.json"
 _FORM = record(
     {"key": text(64, "[0-9a-f]+", "a sha256 in hexadecimal digits"), "film": mapped(forms.anything, 1000)},
-    {name: optional(whole(Range(1, 2**50))) for name in ("memory", "tile_memory")},
+    KEPT_TILES,
     rest="dropped",
 )
 
@@ -86,7 +87,7 @@ class FrameStore:
         self._lock = FolderLock(self.work)
         self._plan: StoredFilm | None = None
         self._names: list[str] = []
-        self._tiling: dict[str, int | None] = {}
+        self._tiles = KeptTiles()
 
     def open(self, plan: StoredFilm) -> None:
         """Begin a film, or resume it.
@@ -121,7 +122,7 @@ class FrameStore:
             self._write_job()
         except OSError as error:
             self._lock.release()
-            raise ImageError(f"{self.out} cannot be written: {error.strerror or error} ({error.filename or self.work}).") from error
+            raise unwritable(self.out, error, self.work) from error
         except BaseException:
             self.close()
             raise
@@ -133,22 +134,13 @@ class FrameStore:
         return self._plan
 
     def in_same_tiles(self, network: Network, memory: int | None) -> Network:
-        """Return a network that computes all frames in the same tiles, those before an interrupt too: other tiles round otherwise.
-
-        Parameters
-        ----------
-        network : Network
-            As `dreamopt.recipes.memory.in_memory` chose it.
-        memory : int or None
-            What the user allows; with another number than before, the network stays as it is.
-        """
-        if self._tiling.get("memory", -1) != memory:
-            self._tiling = {"memory": memory, "tile_memory": network.tile_memory}
-            self._write_job()
-        kept = self._tiling["tile_memory"]
-        if kept == network.tile_memory:
-            return network
-        return network.untiled() if kept is None else network.tiled(kept)
+        """Return a network that computes all frames in the same tiles, those from before an interrupt too; parameters as of `KeptTiles`."""
+        if self._tiles.choose(memory, network.tile_memory):
+            try:
+                self._write_job()
+            except OSError as error:
+                raise unwritable(self.out, error, self.work) from error
+        return self._tiles.network(network)
 
     def path(self, position: int) -> Path:
         """Return the file of a frame, counted from the part's first."""
@@ -216,7 +208,7 @@ class FrameStore:
             raise UsageError(f"another dream to {self.out} is running; wait until it has ended, or give another output")
 
     def _write_job(self) -> None:
-        job = {"key": self.plan.key, "film": self.plan.describe(), **self._tiling}
+        job = {"key": self.plan.key, "film": self.plan.describe(), **self._tiles.describe()}
         path = self.work / _JOB
         with atomic_write(path, self.scratch(path)) as stream:
             stream.write(json.dumps(job).encode())
@@ -226,8 +218,9 @@ class FrameStore:
         if job is not None and job["key"] != self.plan.key:
             differs = described_differences(_flat(job["film"]), _flat(json.loads(json.dumps(self.plan.describe()))))
             raise UsageError(f"{self.work} keeps a film with other {differs}; give the same again, or begin anew without resume")
-        if job is not None and "memory" in job and "tile_memory" in job:
-            self._tiling = {name: job[name] for name in ("memory", "tile_memory")}
+        if job is None and self.done(0):  # a film that was written, of which frames are gone
+            job = {"memory": None, "tile_memory": recorded_tiles(read_metadata(self.path(0)))}
+        self._tiles = KeptTiles(job)
 
     def _move_aside(self) -> None:
         """Make room for another film: the finished frames of an unfinished one go, with its job, to a name that nothing has."""

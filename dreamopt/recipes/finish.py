@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from dreamopt.recipes.settings import Settings
 
 
+def shows_init(settings: Settings) -> bool:
+    """Return whether `finished` shows anything of the init image."""
+    return bool(settings.original_colors or settings.blend > 0 or settings.masks)
+
+
 def finished(image: Tensor, init: Levels | None, settings: Settings) -> Tensor:
     """Return an image as the settings want it shown.
 
@@ -28,7 +33,7 @@ def finished(image: Tensor, init: Levels | None, settings: Settings) -> Tensor:
     image : Tensor
         (H, W, 3), RGB, 0 to 255; beyond only where ``settings.contrast`` brings it back.
     init : array or None
-        (H, W, 3), RGB; of another size where the image is a grid of planes, which has no outside.
+        (H, W, 3), RGB, needed where `shows_init`; of another size where the image is a grid of planes, which has no outside.
     settings : Settings
         With ``mask`` and the like.
 
@@ -39,8 +44,7 @@ def finished(image: Tensor, init: Levels | None, settings: Settings) -> Tensor:
     """
     plain = image if settings.contrast is None else image.clamp(0, 255)
     shown = plain if settings.contrast is None else with_contrast(image, settings.contrast).clamp(0, 255)
-    beside = settings.original_colors or settings.blend > 0 or settings.masks
-    if init is None or not beside or init.shape != tuple(image.shape):
+    if init is None or not shows_init(settings) or init.shape != tuple(image.shape):
         return shown
     original = torch.tensor(init).to(image)
     if settings.original_colors:

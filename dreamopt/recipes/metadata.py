@@ -170,9 +170,11 @@ _RESULT: Mapping[str, Form] = {
     **_PROVENANCE,
 }
 _FORMS = {1: record(_PLAN_1, _RESULT, rest="dropped"), 2: record(_PLAN, {**_OF_PLAN, **_RESULT}, rest="dropped")}
+KEPT_TILES = {name: optional(number(_BYTES)) for name in ("memory", "tile_memory")}
+"""Keys of a job's file: see `dreamopt.recipes.kept_tiles`."""
 _JOB = record(
     {"key": _DIGEST, "plan": record(_PLAN, _OF_PLAN), "images": listed(_PATH, least=1)},
-    {name: optional(number(_BYTES)) for name in ("memory", "tile_memory")},
+    KEPT_TILES,
     rest="dropped",
 )
 

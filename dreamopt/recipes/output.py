@@ -52,6 +52,11 @@ def check_writable(path: Path) -> None:
         raise ImageError(f"{path} cannot be written: the folder {folder} may not be written.")
 
 
+def unwritable(out: Path, error: OSError, folder: Path) -> ImageError:
+    """Return what is said where the files of a job, in a folder beside its output, cannot be written."""
+    return ImageError(f"{out} cannot be written: {error.strerror or error} ({error.filename or folder}).")
+
+
 def image_paths(slugs: Sequence[str], out: Path) -> list[Path]:
     """Return the files of a job's images: ``out`` itself for one; of several, one for each in the folder ``out`` without its suffix.
 

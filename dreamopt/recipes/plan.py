@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -181,6 +182,11 @@ class Plan:
     def total_steps(self) -> int:
         """Steps of all runs of one sample."""
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def pixel_steps(self) -> list[tuple[int, float]]:
+        """Of each run of one sample its steps, and how many pixels the image has in it: what it costs."""
+        return [(stage.steps, float(math.prod(stage.size))) for stage in self.stages]
 
     @cached_property
     def key(self) -> str:

@@ -34,7 +34,7 @@ class Rendered:
     metadata : dict
         How it was made, fit for JSON.
     interrupted : bool
-        Whether the run was stopped early; then the image is the best so far.
+        Whether the run was stopped early; then the image is the best so far, of a dream the last.
     dead : str or None
         Why it was not optimized: its gradient is zero at the start, and the image is the start.
     index : int

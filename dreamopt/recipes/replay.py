@@ -14,9 +14,9 @@ from dreamopt.image.channels import shown_as
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind, check_path, check_several, check_texts
-from dreamopt.parts.checks import Range, check_number
 from dreamopt.recipes.execute import execute_batch
 from dreamopt.recipes.inputs import RecordedInputs, is_net_name
+from dreamopt.recipes.kept_tiles import recorded_tiles
 from dreamopt.recipes.metadata import checked_image
 from dreamopt.recipes.plan import Plan, recorded_hashes
 from dreamopt.recipes.rendered import Rendered
@@ -84,9 +84,9 @@ def replay(
         inputs = RecordedInputs(recorded_hashes(checked), folder, named)
         plan = Plan.read(checked, inputs, what="the metadata of the image", plugins=plugins)
     shown_as(plan.settings.channels, network.input_shape[0], plan.stages[-1].size)  # before the first step
-    tile_memory = checked.get("made_with", {}).get("tile_memory")
+    tile_memory = recorded_tiles(checked)
     if tile_memory is not None:
-        network = network.tiled(int(check_number("made_with.tile_memory of the metadata", tile_memory, Range(1, 2**50))))
+        network = network.tiled(tile_memory)
     place: int = checked["place_in_batch"]
     return execute_batch(plan, network, 0, callbacks=callbacks, stop=stop)[place]
 

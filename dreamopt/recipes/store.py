@@ -15,13 +15,23 @@ from dreamopt.errors import DreamoptWarning, ImageError, UsageError
 from dreamopt.image.channels import channels_path
 from dreamopt.image.files import RGBImage, read_metadata, read_written, write_image
 from dreamopt.image.sheet import Section, contact_sheet
+from dreamopt.network import Network
 from dreamopt.optimize import Checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.part import file_sha256
 from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
+from dreamopt.recipes.kept_tiles import KeptTiles
 from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.metadata import checked_job, checked_result
-from dreamopt.recipes.output import check_images, check_output, checkpoint_folder, described_differences, free_name, image_paths
+from dreamopt.recipes.output import (
+    check_images,
+    check_output,
+    checkpoint_folder,
+    described_differences,
+    free_name,
+    image_paths,
+    unwritable,
+)
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, eight_bits, write_rendered
 
@@ -99,7 +109,7 @@ class FolderStore:
         self._plan: Plan | None = None
         self._paths: list[Path] = []
         self._lock = FolderLock(self.folder)
-        self._tiling: dict[str, int | None] = {}
+        self._tiles = KeptTiles()
 
     @property
     def plan(self) -> Plan:
@@ -133,7 +143,7 @@ class FolderStore:
             _make_folder(self._paths[0].parent)
         except OSError as error:
             self._lock.release()  # the folder stays as the sign that a job was begun
-            raise ImageError(f"{self.out} cannot be written: {error.strerror or error} ({error.filename or self.folder}).") from error
+            raise unwritable(self.out, error, self.folder) from error
         except KeyboardInterrupt:
             self._lock.release()  # likewise
             raise
@@ -195,25 +205,16 @@ class FolderStore:
             self._forget()
         return sheet
 
-    def tile_memory(self, memory: int | None, own: int | None, *, again: bool = False) -> int | None:
-        """Return by which memory images are cut into tiles: in a resumed job as it was, so that the bits are the same, else ``own``.
-
-        Parameters
-        ----------
-        memory : int or None
-            What the user allows; with another number than before, ``own`` counts.
-        own : int or None
-            What was chosen by it; None for whole images.
-        again : bool
-            Whether ``own`` counts in any case: it has changed within the job.
-        """
-        if self._tiling.get("memory", -1) != memory or (again and self._tiling["tile_memory"] != own):
-            self._tiling = {"memory": memory, "tile_memory": own}
+    def in_same_tiles(
+        self, network: Network, memory: int | None, progress: Callable[[int, int], None] | None = None, *, again: bool = False
+    ) -> Network:
+        """Return a network that computes in the job's tiles, those from before an interrupt too; parameters as of `KeptTiles`."""
+        if self._tiles.choose(memory, network.tile_memory, again=again):
             try:
                 self._write_job()
             except OSError as error:
-                raise ImageError(f"{self.out} cannot be written: {error.strerror or error} ({error.filename or self.folder}).") from error
-        return self._tiling["tile_memory"]
+                raise unwritable(self.out, error, self.folder) from error
+        return self._tiles.network(network, progress)
 
     def close(self) -> None:
         """Let others have the output; what a job needs to be resumed stays."""
@@ -235,8 +236,7 @@ class FolderStore:
         if kept is not None and kept["key"] != self.plan.key:
             differs = described_differences(kept["plan"], json.loads(json.dumps(self.plan.describe())))
             raise UsageError(f"{self.folder} keeps a rendering with other {differs}; give the same again, or begin anew without resume")
-        if kept is not None and "memory" in kept and "tile_memory" in kept:
-            self._tiling = {name: kept[name] for name in ("memory", "tile_memory")}
+        self._tiles = KeptTiles(kept)
         for index, path in enumerate(self._paths):
             aside = self.folder / path.name
             if aside.is_file() and self._is_finished(index, aside) and not self._is_finished(index):
@@ -286,7 +286,7 @@ class FolderStore:
 
     def _write_job(self) -> None:
         names = [os.path.relpath(path, self.out.parent) for path in self._paths]
-        job = {"key": self.plan.key, "plan": self.plan.describe(), "images": names, **self._tiling}
+        job = {"key": self.plan.key, "plan": self.plan.describe(), "images": names, **self._tiles.describe()}
         path = self.folder / _JOB
         with atomic_write(path, self._scratch(path)) as stream:
             stream.write(json.dumps(job).encode())

@@ -17,11 +17,10 @@ from dreamopt.film.library import pyav
 from dreamopt.film.seam import Seam, measured_seam
 from dreamopt.film.sources import is_folder_output
 from dreamopt.film.writing import FilmWriter
-from dreamopt.image.files import read_metadata
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
-from dreamopt.parts.checks import Range, check_number
 from dreamopt.recipes.film_store import DESCRIPTION, FrameStore
+from dreamopt.recipes.memory import in_memory
 from dreamopt.recipes.zoom import ZoomPlan, execute_zoom
 
 
@@ -113,8 +112,7 @@ def run_zoom(
     if not is_animation(store.out) and store.is_written():
         store.finish(keep_frames=keep_frames)
         return Zoomed(store.out, plan.count, plan.count, None, metadata)
-    if memory is None:
-        network = _as_before(network, store)
+    network = store.in_same_tiles(in_memory(plan.dream, network, memory), memory)
     finished = 0
     try:
         for _ in execute_zoom(plan, network, callbacks=callbacks, stop=stop, store=store, memory=memory):
@@ -130,15 +128,6 @@ def run_zoom(
     if whole:
         store.finish(keep_frames=keep_frames)
     return Zoomed(store.out, plan.count, finished, seam, metadata)
-
-
-def _as_before(network: Network, store: FrameStore) -> Network:
-    """Return the network that computes in the tiles of the frames that are finished, so that the bits of a resumed film are the same."""
-    if not store.done(0):
-        return network
-    made = read_metadata(store.path(0)).get("made_with")
-    tiles = made.get("tile_memory") if isinstance(made, Mapping) else None
-    return network if tiles is None else network.tiled(int(check_number("made_with.tile_memory of the metadata", tiles, Range(1, 2**50))))
 
 
 def _encode(plan: ZoomPlan, store: FrameStore, finished: int, encoding: Encoding | None, metadata: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -92,22 +92,22 @@ class Penalty(Regularizer):
 
 
 class Projection(Regularizer):
-    """A change of the image between two steps, without a gradient."""
+    """A change of the image between two steps, without a gradient.
+
+    Attributes
+    ----------
+    needs_start, needs_gradient : bool
+        Whether it may need ``context.start``, the image before the first step, and ``context.gradient``, which each take as much memory
+        as the image; by default it may.
+    """
+
+    needs_start: ClassVar[bool] = True
+    needs_gradient: ClassVar[bool] = True
 
     @property
     def looks_back(self) -> bool:
         """Whether it needs ``context.before``, the image before the step; by default not."""
         return False
-
-    @property
-    def needs_start(self) -> bool:
-        """Whether it may need ``context.start``, the image before the first step, which takes memory; by default it may."""
-        return True
-
-    @property
-    def needs_gradient(self) -> bool:
-        """Whether it may need ``context.gradient``, which takes as much; by default it may."""
-        return True
 
     def is_due(self, context: StepContext) -> bool:
         """Return whether the image is changed after this step; by default always.

@@ -43,7 +43,7 @@ MAY: dict[str, set[str]] = {
 DOORS = {
     "caffe": {"dreamopt/backends/caffe/in_process.py", "dreamopt/backends/caffe/worker.py"},  # the worker runs in another Python
     "av": {"dreamopt/film"},
-    "cv2": {"dreamopt/film", "dreamopt/image/opencv.py"},
+    "cv2": {"dreamopt/film/library.py"},
     "tifffile": {"dreamopt/image", "dreamopt/caffe/images.py"},
     "imageio": {"dreamopt/caffe/images.py"},
     "dask": set(),

@@ -26,8 +26,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def step(problem: Any, number: int) -> Any:
-    return SimpleNamespace(problem=problem, step=number, values=np.ones(problem.n))
+def step(problem: Any, number: int, octave: int = 0) -> Any:
+    return SimpleNamespace(problem=problem, step=number, values=np.ones(problem.n), octave=octave)
 
 
 def problem(height: int, width: int, n: int = 1) -> Any:
@@ -54,6 +54,17 @@ def test_steps_that_were_made_before_a_resume_took_no_time(clock: Clock) -> None
     clock.now += 3
     work.add(step(problem(10, 20), 6))
     assert (work.done, work.speed(), work.left()) == (7, pytest.approx(1 / 3), pytest.approx(9.0))
+
+
+def test_a_resume_in_a_later_octave_counts_the_octaves_before(clock: Clock) -> None:
+    work, large = Work(2, 12, [(4, 200.0), (8, 800.0)]), problem(20, 40, n=2)
+    clock.now += 3
+    work.add(step(large, 5, octave=1))
+    assert (work.done, work.steps, work.speed(), work.left()) == (20, 24, pytest.approx(2 / 3), pytest.approx(6.0))
+    for number in (6, 7):
+        clock.now += 3
+        work.add(step(large, number, octave=1))
+    assert (work.done, work.cost, work.left()) == (24, work.total, 0)
 
 
 def test_a_line_search_makes_several_steps_at_once(clock: Clock) -> None:

@@ -134,6 +134,33 @@ def test_a_dream_that_is_interrupted_in_an_early_octave_has_the_images_size(netw
     assert 0 < np.abs(one.image.astype(int) - pixels).mean() < 12
 
 
+def test_the_value_of_an_interrupted_dream_is_that_of_its_last_step(network, pixels) -> None:
+    asked: list[int] = []
+    blurred = {"octaves": 1, "regularizers": ["gaussian_blur(3, every=2)"]}
+    one = dreamopt.dream(network, pixels, "mixed3", steps=9, stop=lambda: bool(asked.append(1)) or len(asked) == 4, **blurred)
+    whole = dreamopt.dream(network, pixels, "mixed3", steps=4, **blurred)
+    assert one.interrupted
+    assert np.array_equal(one.image, whole.image)
+    assert one.value == one.metadata["value"] == whole.value < one.metadata["best_value"]
+
+
+@pytest.mark.parametrize("of_render", [False, True])
+def test_an_opacity_that_is_interrupted_in_an_early_octave_has_the_images_size(network, pixels, of_render) -> None:
+    asked: list[int] = []
+    settings = {"octaves": 2, "steps": 3, "parametrization": "alpha(pixels())", "regularizers": ()}
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) == 2
+
+    if of_render:
+        [one] = dreamopt.render(network, "mixed3:1", size=pixels.shape[:2], stop=stop, **settings)
+    else:
+        one = dreamopt.dream(network, pixels, "mixed3", stop=stop, **settings)
+    assert one.interrupted
+    assert one.image.shape == (*pixels.shape[:2], 4)
+
+
 def test_render_is_what_it_was(network) -> None:
     assert plan_render(network, "conv2:1", resolve_settings(None, {"size": 32, "steps": 1})).recipe == "render"
 

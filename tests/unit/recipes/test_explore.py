@@ -128,3 +128,36 @@ def test_names_are_whole_on_the_sheet() -> None:
             assert "".join(lines).replace(" ", "") == name.replace(" ", "")
             assert all(label_font(width).getlength(line) <= width or re.fullmatch(r"[^/_]*[/_]?", line) for line in lines)
     assert wrapped("inception_4c/relu_3x3_reduce", 400) == "inception_4c/relu_3x3_reduce"
+
+
+def test_arguments_of_another_kind_are_one_sentence(network: dreamopt.Network) -> None:
+    wrong: list[tuple[dict, str]] = [
+        ({"settings": {"steps": 1}, "octaves": 1}, "settings must be a Settings, not"),
+        ({"provenance": "a command"}, "provenance must be a mapping, not 'a command'"),
+        ({"out": 3}, "out must be a path, not 3"),
+        ({"stepps": 1}, "explore has no setting 'stepps'; it has size, "),
+        ({"init": "photo.png"}, r"a dream begins with its image, so that init \(photo.png\) cannot be given beside it"),
+    ]
+    for arguments, sentence in wrong:
+        with pytest.raises(UsageError, match=sentence):
+            explore(network, PIXELS, "conv2:0", **arguments)
+
+
+def test_an_image_of_pillow(network: dreamopt.Network) -> None:
+    [one] = explore(network, Image.fromarray(PIXELS), "conv2:0", **QUICK)
+    [same] = explore(network, PIXELS, "conv2:0", **QUICK)
+    assert np.array_equal(one.image, same.image)
+
+
+@pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # channels without a gradient, on purpose
+def test_what_has_no_gradient_is_shown_as_the_image_is(network: dreamopt.Network, tmp_path: Path) -> None:
+    """A channel that stays dead at all octaves has the image's size, so that the sheet of the others is made."""
+    targets = ["conv2:0", "conv2:0 - conv2:0"]
+    alive, dead = explore(network, PIXELS, targets, out=tmp_path / "sheet.png", octaves=2, steps=1, size=(120, 150))
+    assert (alive.dead, dead.image.shape) == (None, PIXELS.shape)
+    assert dead.dead is not None
+    assert np.array_equal(dead.image, PIXELS)
+    assert read_metadata(tmp_path / "sheet.png")["recipe"] == "sheet"
+    settings = {"octaves": 2, "steps": 1, "size": (40, 50), "batch_size": 1}
+    shapes = {one.image.shape for one in dreamopt.render(network, targets, **settings)}
+    assert shapes == {(40, 50, 3)}
