@@ -24,7 +24,7 @@ from dreamopt.parts.calls import split
 from dreamopt.recipes import settings as dream_settings
 from dreamopt.recipes import zoom_settings
 from dreamopt.recipes.cycle import Cycle, gradient_scales
-from dreamopt.recipes.dream import PRESET, Targets, opened, plan_dream
+from dreamopt.recipes.dream import PRESET, Targets, changed_settings, opened, plan_dream
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.memory import checked_memory, in_memory
 from dreamopt.recipes.plan import InitImage, Plan
@@ -180,10 +180,7 @@ def zoom(
     if unknown:
         known = (*zoom_settings.names(), *dream_settings.names())
         raise UsageError(f"zoom has no setting {unknown[0]!r}; it has {', '.join(known)}")
-    if settings is None:
-        settings = resolve_settings(PRESET, {**CHANGES, **of_dream})
-    else:
-        settings = check_kind("settings", settings, Settings, "a Settings").with_changes(of_dream)
+    settings = changed_settings("zoom", settings, of_dream, CHANGES)
     memory = checked_memory(memory)
     plan = plan_zoom(network, image, targets, settings, ZoomSettings(**of_film), cycle=cycle)
     return execute_zoom(plan, network, callbacks=callbacks, stop=stop, store=store, memory=memory)
