@@ -11,7 +11,7 @@ from dreamopt.errors import OutOfMemoryError, UsageError
 from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.network import Network
 from dreamopt.optimize import Ascent
-from dreamopt.parts.checks import LARGEST, Range, check_number
+from dreamopt.parts.checks import Range, check_number
 from dreamopt.parts.memory import free_memory, require_memory, used_memory
 from dreamopt.recipes.stages import Stage, seen_by
 from dreamopt.recipes.targets import Sample
@@ -89,7 +89,7 @@ def _largest(stages: Sequence[Stage]) -> list[Stage]:
 
 def checked_memory(memory: float | None) -> int | None:
     """Return how many bytes a job may take, as a whole number; UsageError for what is no number above 0."""
-    return None if memory is None else int(check_number("memory", memory, Range(1, LARGEST)))
+    return None if memory is None else int(check_number("memory", memory, Range(1, 2**50)))  # as a job's file may say
 
 
 def in_memory(plan: Plan, network: Network, memory: int | None = None, tile: Callable[[int, int], None] | None = None) -> Network:
