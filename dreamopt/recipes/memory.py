@@ -89,7 +89,9 @@ def _largest(stages: Sequence[Stage]) -> list[Stage]:
 
 def checked_memory(memory: float | None) -> int | None:
     """Return how many bytes a job may take, as a whole number; UsageError for what is no number above 0."""
-    return None if memory is None else int(check_number("memory", memory, Range(1, 2**50)))  # as a job's file may say
+    return (
+        None if memory is None else int(check_number("memory", memory, Range(1, 1e15)))
+    )  # a petabyte, as on the command line; a job's file may say as much
 
 
 def in_memory(plan: Plan, network: Network, memory: int | None = None, tile: Callable[[int, int], None] | None = None) -> Network:
