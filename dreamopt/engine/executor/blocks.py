@@ -8,9 +8,11 @@ the kernel anew. So they are taken from segments that stay mapped, and go back t
 from __future__ import annotations
 
 import bisect
+import contextlib
 import ctypes
 import math
 import mmap
+import threading
 import weakref
 from dataclasses import dataclass, field
 
@@ -57,6 +59,7 @@ class Blocks:
         self._gone: list[tuple[_Segment, int, int]] = []
         self._alive: dict[int, weakref.ref[ctypes.Array[ctypes.c_char]]] = {}
         self._used = self._most = 0
+        self._lock = threading.Lock()  # passes may run in several threads
 
     @property
     def mapped(self) -> int:
@@ -86,26 +89,18 @@ class Blocks:
 
     def give_back(self) -> None:
         """Unmap all segments in which nothing lies."""
-        self._collect()
-        self._segments = [segment for segment in self._segments if not segment.is_idle]
-        self._most = self._used
+        with self._lock:
+            self._collect()
+            self._segments = [segment for segment in self._segments if not segment.is_idle]
+            self._most = self._used
 
     def _take(self, size: int) -> ctypes.Array[ctypes.c_char]:
-        self._collect()
-        self._used += size
-        self._most = max(self._most, self._used)
-        fitting = [(end - begin, begin, segment) for segment in self._segments for begin, end in segment.holes if end - begin >= size]
-        if fitting:
-            length, begin, segment = min(fitting, key=lambda hole: hole[:2])
-            segment.holes.remove((begin, begin + length))
-            if length > size:
-                bisect.insort(segment.holes, (begin + size, begin + length))
-        else:
-            self._drop_idle(size)
-            begin, segment = 0, _Segment(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-            if hasattr(mmap, "MADV_HUGEPAGE"):
-                segment.memory.madvise(mmap.MADV_HUGEPAGE)
-            self._segments.append(segment)
+        """Return memory that goes back by itself; MemoryError where the machine gives no more."""
+        with self._lock:
+            self._collect()
+            most = max(self._most, self._used + size)
+            segment, begin = self._hole(size, most)
+            self._used, self._most = self._used + size, most
         block = (ctypes.c_char * size).from_buffer(segment.memory, begin)
         key, gone, alive = id(block), self._gone, self._alive
 
@@ -116,16 +111,36 @@ class Blocks:
         alive[key] = weakref.ref(block, free)
         return block
 
+    def _hole(self, size: int, most: int) -> tuple[_Segment, int]:
+        """Return a segment and where in it so many bytes are taken: in the smallest hole that fits, or newly mapped."""
+        fitting = [(end - begin, begin, segment) for segment in self._segments for begin, end in segment.holes if end - begin >= size]
+        if fitting:
+            length, begin, segment = min(fitting, key=lambda hole: hole[:2])
+            segment.holes.remove((begin, begin + length))
+            if length > size:
+                bisect.insort(segment.holes, (begin + size, begin + length))
+            return segment, begin
+        self._drop_idle(size, most)
+        try:
+            segment = _Segment(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        except OSError as problem:
+            raise MemoryError(f"the machine gives no {size} bytes more: {problem}") from problem
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a kernel without them
+                segment.memory.madvise(mmap.MADV_HUGEPAGE)
+        self._segments.append(segment)
+        return segment, 0
+
     def _collect(self) -> None:
         while self._gone:
             segment, begin, end = self._gone.pop()
             self._used -= end - begin
             segment.give_back(begin, end)
 
-    def _drop_idle(self, size: int) -> None:
-        """Unmap segments that lie idle, smallest first, until one of ``size`` more is no more than what was in use at once and some."""
+    def _drop_idle(self, size: int, most: int) -> None:
+        """Unmap segments that lie idle, smallest first, until one of ``size`` more is no more than ``most``, in use at once, and some."""
         for segment in sorted((s for s in self._segments if s.is_idle), key=lambda s: len(s.memory)):
-            if self.mapped + size <= _SPARE * self._most:
+            if self.mapped + size <= _SPARE * most:
                 return
             self._segments.remove(segment)
 

@@ -1,6 +1,10 @@
 """What an executor keeps for large maps, and where it writes gradients: the numbers stay."""
 
+import errno
+import mmap
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -125,6 +129,47 @@ def test_idle_memory_is_unmapped_before_more_is_mapped_than_was_in_use() -> None
     for count in range(1, 6):
         blocks.empty((count * LEAST,), torch.uint8, cpu)
     assert blocks.mapped == 5 * LEAST
+
+
+def test_memory_that_the_machine_does_not_give_is_an_error_of_memory() -> None:
+    blocks, cpu = Blocks(), torch.device("cpu")
+    with pytest.raises(MemoryError, match="1125899906842624 bytes"):
+        blocks.empty((1 << 50,), torch.uint8, cpu)
+    for count in range(1, 4):  # and it is not counted as in use
+        blocks.empty((count * LEAST,), torch.uint8, cpu)
+    assert blocks.mapped == 3 * LEAST
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="this Python knows no huge pages")
+def test_a_kernel_without_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Small(mmap.mmap):
+        def madvise(self, *_: int) -> None:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(mmap, "mmap", Small)
+    x = Blocks().empty((LEAST,), torch.uint8, torch.device("cpu")).fill_(3)
+    assert x.unique().tolist() == [3]
+
+
+def test_threads_share_memory_without_getting_the_same() -> None:
+    blocks, cpu = Blocks(), torch.device("cpu")
+
+    def work(number: int) -> bool:
+        return all(_is_kept(blocks.empty((LEAST * (1 + (number + i) % 3),), torch.uint8, cpu), number) for i in range(400))
+
+    def _is_kept(x: Tensor, number: int) -> bool:
+        x[0] = x[-1] = number
+        other = blocks.empty((LEAST,), torch.uint8, cpu)
+        other[0] = number + 100
+        return bool(x[0] == number and x[-1] == number)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            assert all(pool.map(work, range(6)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_what_was_kept_is_freed_by_the_backward_pass() -> None:
