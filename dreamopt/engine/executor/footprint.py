@@ -58,7 +58,10 @@ def footprint(executor: Executor, shapes: Mapping[Value, Shape], inputs: Collect
     return most
 
 
-def likely_footprint(executor: Executor, shapes: Mapping[Value, Shape], inputs: Collection[Value], gradient: bool) -> int:
-    """Return how many bytes the process grows by in a pass, nearly: with holes in the heap, and what an objective makes of the values."""
-    extra = _OBJECTIVE * sum(4 * math.prod(shapes[v]) for v in executor.wanted) if gradient else 0
-    return int(_HEAP * footprint(executor, shapes, inputs, gradient)) + extra
+def likely_footprint(executor: Executor, shapes: Mapping[Value, Shape], inputs: Collection[Value]) -> int:
+    """Return how many bytes the process grows by in a forward and a backward pass, nearly.
+
+    With holes in the heap, and what an objective makes of the values.
+    """
+    extra = _OBJECTIVE * sum(4 * math.prod(shapes[v]) for v in executor.wanted)
+    return int(_HEAP * footprint(executor, shapes, inputs, gradient=True)) + extra

@@ -141,7 +141,7 @@ class ConcatKernel(Kernel):
         """Join them."""
         axis = self.axis(tuple(xs[0].shape))
         sizes = [x.shape[axis] for x in xs]
-        if xs[0].dim() != 4 or not _all_last(xs):
+        if xs[0].dim() != 4 or not _alike_on_cpu(xs):
             return [torch.cat(list(xs), axis)], (axis, sizes)
         shape = tuple(sum(sizes) if i == axis else side for i, side in enumerate(xs[0].shape))
         y = passing.empty(shape, xs[0].dtype, xs[0].device)
@@ -158,5 +158,5 @@ class ConcatKernel(Kernel):
         return 0
 
 
-def _all_last(xs: Sequence[Tensor]) -> bool:
+def _alike_on_cpu(xs: Sequence[Tensor]) -> bool:
     return all(x.device.type == "cpu" and x.dtype == xs[0].dtype for x in xs)

@@ -169,19 +169,17 @@ class Program:
         known = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
         return {name: known[v] for name, v in self.wanted.items()}
 
-    def memory(self, inputs: Mapping[str, Shape], gradient: bool = True) -> int:
-        """Return how many bytes a pass of inputs of these shapes takes at once, nearly: values, gradients, weights in other layouts.
+    def memory(self, inputs: Mapping[str, Shape]) -> int:
+        """Return how many bytes a forward and a backward pass take at once, nearly: values, gradients, weights in other layouts.
 
         Parameters
         ----------
         inputs : mapping of str to Shape
             Of each input.
-        gradient : bool
-            Whether a backward pass follows.
         """
         shapes = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
         weights = sum(4 * count(blob.shape) for step in self.steps for blob in step.node.weights)
-        return likely_footprint(self._executor, shapes, self.inputs.values(), gradient) + (2 if gradient else 1) * weights
+        return likely_footprint(self._executor, shapes, self.inputs.values()) + 2 * weights
 
     def kept(self, inputs: Mapping[str, Shape]) -> int:
         """Return how many bytes wait for the backward pass once a pass of inputs of these shapes has gone forward."""

@@ -119,8 +119,7 @@ def lrn_backward(kept: Sequence[Tensor], grad: Tensor, size: int, a: float, beta
     """Return ``dx = dy s^-beta - 2 a beta x B (dy y / s)``; B is its own transpose. With ``mine``, it may be written over ``grad``."""
     x, grad = kept[0], channels_last(grad)
     if not in_strips(x):
-        scale = kept[1] if len(kept) > 1 else _band_sum(x * x, size, a, k)
-        power = kept[2] if len(kept) > 1 else _power(scale, beta)
+        _, scale, power = kept
         direct = grad * power
         ratio = (direct * x).div_(scale)
         return direct.addcmul_(_band_sum(ratio, size, -2 * a * beta, 0.0), x)
