@@ -111,8 +111,9 @@ class History:
         if is_argmax is not None:
             changes["reports_argmax"] = True
             newly = is_argmax & self.active & (self.first_steps < 0)
-            changes["first_params"] = params if frugal else where_sample(newly, params, self.first_params)
             changes["first_steps"] = torch.where(newly, step, self.first_steps)
+            if not frugal:
+                changes["first_params"] = where_sample(newly, params, self.first_params)
         if frugal:
             changes["first_params"] = params
         history = self._with(changes)

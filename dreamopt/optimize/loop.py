@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ def run(
     steps: int = 256,
     *,
     seed: int = 0,
-    start: Tensor | Start | Handed | None = None,
+    start: Tensor | Start | Handed[Any] | None = None,
     restarts: Sequence[Restart] = (),
     allow_dead: bool = False,
     project_every_step: bool = False,
@@ -90,7 +91,6 @@ def run(
     resume : bool
         Whether the run in the checkpoint is resumed; where there is none, it begins. The result has the same bits as that of
         a run that was never interrupted, on the same machine with the same number of threads.
-
     frugal : bool
         Whether no parameters are kept beside the last ones, for images that fill the memory. The images are the same, but `Result` has
         the last parameters in the place of the best and of the first ones, and a sample whose value or gradient is not finite stops
@@ -259,7 +259,7 @@ class _Run:
                 self.state = replace(state, params=last.params, history=history)
                 break
             values = evaluation.values
-            moving = _Moving(last, evaluation)
+            moving = Handed((last, evaluation))  # so that nobody else holds them while the step is made
             del last, evaluation
             params, optimizer_state, history, last_finite = self.step(moving, history, context)
             self.state = RunState(min(state.step + self.stride, self.steps), params, optimizer_state, history, last_finite, state.start)
@@ -269,7 +269,9 @@ class _Run:
             if any(answers):
                 break
 
-    def step(self, moving: _Moving, history: History, context: StepContext) -> tuple[Tensor, State, History, LastFinite | None]:
+    def step(
+        self, moving: Handed[tuple[LastFinite, Evaluation]], history: History, context: StepContext
+    ) -> tuple[Tensor, State, History, LastFinite | None]:
         """Return the parameters, the optimizer's memory, the history and what to go back to after one step, or one search."""
         problem, optimizer = self.problem, self.optimizer
         last, evaluation = moving.take()
@@ -344,19 +346,6 @@ class _Run:
             resumed_at=resumed_at,
             seconds=seconds,
         )
-
-
-class _Moving:
-    """What a step is made from, handed on so that nobody else holds it while it is made."""
-
-    def __init__(self, last: LastFinite, evaluation: Evaluation) -> None:
-        self._parts: tuple[LastFinite, Evaluation] | None = (last, evaluation)
-
-    def take(self) -> tuple[LastFinite, Evaluation]:
-        """Return them, once."""
-        parts, self._parts = self._parts, None
-        assert parts is not None, "taken before"
-        return parts
 
 
 def _projected(problem: Problem, before: Tensor, params: Tensor, context: StepContext, every_step: bool) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from dreamopt.parts.checks import NOT_NEGATIVE, Fields, Range, check_whole
 from dreamopt.parts.part import call_string
 from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Evaluation, Problem
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -195,21 +198,21 @@ def checked_restarts(restarts: Sequence[Restart]) -> tuple[Restart, ...]:
     return several
 
 
-class Handed:
-    """A start that the caller does not keep, so that it is freed once the run is past it."""
+class Handed(Generic[T]):
+    """What the caller does not keep, so that it is freed once who gets it is past it: the start of a run, what a step is made from."""
 
-    def __init__(self, start: Tensor | Start) -> None:
-        self._start: Tensor | Start | None = start
+    def __init__(self, value: T) -> None:
+        self._value: T | None = value
 
-    def take(self) -> Tensor | Start:
+    def take(self) -> T:
         """Return it, once."""
-        start, self._start = self._start, None
-        assert start is not None, "taken before"
-        return start
+        value, self._value = self._value, None
+        assert value is not None, "taken before"
+        return value
 
-    def put_back(self, start: Tensor | Start) -> None:
+    def put_back(self, value: T) -> None:
         """Give it back to the caller, where the run did not begin."""
-        self._start = start
+        self._value = value
 
 
 def checked_start(problem: Problem, start: Tensor | None, seed: int, copy: bool = True) -> Tensor:

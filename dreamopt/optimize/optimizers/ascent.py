@@ -68,8 +68,7 @@ class Ascent(Optimizer):
         if self.momentum:
             direction = self.momentum * state["momentum"] + direction
             state = {"momentum": direction}
-            return params + at(self.step_size, context) * unit * direction, state
-        if self.norm == "none":
+        if self.momentum or self.norm == "none":
             return params + at(self.step_size, context) * unit * direction, state
         # In place, in the direction's own memory: an image may be large.
         return direction.mul_(at(self.step_size, context) * unit).add_(params), state
