@@ -131,6 +131,7 @@ def free_memory(device: str = "cpu") -> int | None:
     int or None
         None where nobody says it. ``DREAMOPT_MOST_MEMORY`` in the environment, in bytes, caps it.
     """
+    known: list[int] = []
     if device.startswith("cuda"):
         import torch  # what asks about a GPU has loaded it
 
@@ -139,8 +140,6 @@ def free_memory(device: str = "cpu") -> int | None:
             known = [torch.cuda.mem_get_info(device)[0] + unused]
     elif device.startswith("cpu"):
         known = [count for count in (_of_machine(), *_of_containers(), _of_process()) if count is not None]
-    else:
-        known = []
     cap = limit("memory")
     return min(known if cap is None else [*known, cap], default=None)
 

@@ -79,6 +79,16 @@ def test_a_device_of_which_nothing_is_known_is_not_refused() -> None:
     require_memory(1e30, "anything", "meta")
 
 
+def test_a_gpu_that_does_not_answer_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(device: str) -> int:
+        raise RuntimeError(f"CUDA error: {device} is lost")
+
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lost)
+    assert free_memory("cuda:0") is None
+    monkeypatch.setenv("DREAMOPT_MOST_MEMORY", "5000000")
+    assert free_memory("cuda:0") == 5_000_000
+
+
 @pytest.mark.parametrize(
     ("lines", "files", "left"),
     [
