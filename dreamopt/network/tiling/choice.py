@@ -145,7 +145,7 @@ class Choice:
             if not stage.tiles:
                 continue
             tile = max((tile.size for tile in stage.tiles), key=_area)
-            channels = self._shape[0] if stage.segment.start is None else self._channels(stage.segment.start)
+            channels = self._channels(stage.segment.start)
             known = memory_of(self.backend, stage.segment, tile, channels)
             pixels = math.prod(float(stride) for stride in layout.strides(s))
             needs = self._density(stage.segment)[0] * self._factor * _area(tile) * pixels if known is None else float(known)
@@ -153,8 +153,7 @@ class Choice:
             if stage.segment.cut is not None:
                 above = crop.stages[s + 1]
                 held += 4.0 * self._channels(stage.segment.cut) * _area(above.size)
-            lower = ((self._channels(one.segment.start), one.size) for one in crop.stages[1:s] if one.segment.start is not None)
-            held += sum(4.0 * channels * _area(size) for channels, size in lower)
+            held += sum(4.0 * self._channels(lower.segment.start) * _area(lower.size) for lower in crop.stages[1:s])
             most = max(most, needs + held + (self._left(crop, s) if layout.plan.keeps else 0.0))
         return most
 
@@ -163,19 +162,21 @@ class Choice:
         total = 0.0
         for stage in crop.stages[: min(s + 1, len(crop.stages) - 1)]:
             if stage.tiles:
-                channels = self._shape[0] if stage.segment.start is None else self._channels(stage.segment.start)
+                channels = self._channels(stage.segment.start)
                 total += len(stage.tiles) * (kept_by(self.backend, stage.segment, stage.tiles[0].size, channels) or 0)
         return total
 
-    def _channels(self, name: str) -> int:
+    def _channels(self, name: str | None) -> int:
+        """Return the channels of a value; of the image for None."""
+        if name is None:
+            return self._shape[0]
         i, j = self.graph.value(name)
         return self._info(i).shapes[j][0]
 
     def _within(self, budget: float) -> TilePlan | None:
         """Return the plan that takes at most so many bytes by the estimate for each pixel, and costs least."""
         best: tuple[float, TilePlan] | None = None
-        for cuts in self._cuttings():
-            parts = self._parts(cuts)
+        for cuts, parts in self._cuttings:
             margins = [sum(part.margin[axis] for part in parts) for axis in (0, 1)]
             step = max(self._only.geometry.step)
             for side in (None, *(max(step, int(max(self.size) * share) // step * step) for share in _CROPS)):
@@ -199,8 +200,7 @@ class Choice:
         for s, part in enumerate(parts):
             held = part.cut_bytes * (2 if s else 0) + (parts[s + 1].cut_bytes if s + 1 < len(parts) else 0.0)
             held += sum(lower.cut_bytes for lower in parts[1:s])
-            room = budget - held * _area(crop)
-            room -= left
+            room = budget - held * _area(crop) - left
             step = max(part.segment.geometry.step[axis] * part.stride[axis] for axis in (0, 1))
             is_top = s == len(parts) - 1
             for side in _halving(max(crop), step):
@@ -215,16 +215,16 @@ class Choice:
             work += part.work * again * _area(crop) * (2 if is_top or keeps else 3) + _PER_TILE * count
         return sides, work
 
-    def _cuttings(self) -> Iterator[tuple[str, ...]]:
-        yield ()
-        if not hasattr(self.backend, "activations_from"):
-            return
-        names = bottlenecks(self.graph, self.backend.input_name, self.targets)
-        narrow = sorted(names, key=self._value_bytes)[:_CUTS]
-        yield from ((name,) for name in narrow)
-        for pair in combinations(sorted(narrow[:_PAIRED], key=names.index), 2):
-            if depends(self.graph, pair[1], pair[0]):
-                yield pair
+    @cached_property
+    def _cuttings(self) -> list[tuple[tuple[str, ...], list[_Part]]]:
+        """Where the net may be cut, and the segments between."""
+        cuttings: list[tuple[str, ...]] = [()]
+        if hasattr(self.backend, "activations_from"):
+            names = bottlenecks(self.graph, self.backend.input_name, self.targets)
+            narrow = sorted(names, key=self._value_bytes)[:_CUTS]
+            pairs = combinations(sorted(narrow[:_PAIRED], key=names.index), 2)
+            cuttings += [*((name,) for name in narrow), *(pair for pair in pairs if depends(self.graph, pair[1], pair[0]))]
+        return [(cuts, self._parts(cuts)) for cuts in cuttings]
 
     def _parts(self, cuts: Sequence[str]) -> list[_Part]:
         parts, stride = [], [1.0, 1.0]
@@ -233,7 +233,7 @@ class Choice:
             cut = 0.0 if segment.start is None else self._value_bytes(segment.start)
             margin = tuple(sum(segment.geometry.margins(axis, segment.geometry.outputs)) * stride[axis] for axis in (0, 1))
             size = (max(1, int(self.size[0] / stride[0])), max(1, int(self.size[1] / stride[1])))
-            channels = self._shape[0] if segment.start is None else self._channels(segment.start)
+            channels = self._channels(segment.start)
             kept = (kept_by(self.backend, segment, size, channels) or 0) / _area(self.size)
             parts.append(_Part(segment, count * self._factor, work, cut, (stride[0], stride[1]), (margin[0], margin[1]), kept))
             if segment.cut is not None:

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from torch import Tensor
 
-from dreamopt.backends.base import LayerInfo, NetGraph
+from dreamopt.backends.base import LayerInfo, NetGraph, Reach
 from dreamopt.errors import UsageError
 
 Interval = tuple[int, int]
@@ -87,15 +87,19 @@ class Geometry:
         """Return by value how many places of the map below its places lie apart."""
         strides = {self._source: Fraction(1)}
         for i in reversed(self.between):
-            info = self._graph.layers[i]
-            assert isinstance(info, LayerInfo)
-            assert info.reach is not None
+            info, reach = self._graph.layers[i], self._reach(i)
             read = {strides[value] for value in self._graph.reads[i]}
             if len(read) > 1:
                 raise UsageError(f"{info} reads maps whose places lie differently far apart, so that the net cannot be computed in tiles")
-            stride = read.pop() * Fraction(info.reach.stride[axis], info.reach.up[axis])
+            stride = read.pop() * Fraction(reach.stride[axis], reach.up[axis])
             strides |= {(i, j): stride for j in range(len(info.tops))}
         return strides
+
+    def _reach(self, i: int) -> Reach:
+        info = self._graph.layers[i]
+        assert isinstance(info, LayerInfo)
+        assert info.reach is not None  # as `_require_local` has seen
+        return info.reach
 
     def stride(self, name: str, axis: int) -> Fraction:
         """Return how many places of the map below the places of a layer's map lie apart."""
@@ -107,12 +111,9 @@ class Geometry:
         for name, block in blocks.items():
             needed[self._values[name]] = _joined(needed.get(self._values[name]), block)
         for i in self.between:
-            info = self._graph.layers[i]
-            assert isinstance(info, LayerInfo)
-            assert info.reach is not None
-            for j in range(len(info.tops)):
+            for j in range(len(self._graph.layers[i].tops)):
                 if (i, j) in needed:
-                    below = info.reach.needed(axis, *needed[i, j])
+                    below = self._reach(i).needed(axis, *needed[i, j])
                     for value in self._graph.reads[i]:
                         needed[value] = _joined(needed.get(value), below)
         first, end = needed[self._source]

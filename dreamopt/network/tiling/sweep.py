@@ -55,6 +55,12 @@ class Sweep:
             found = backend.activations_from(stage.segment.start, x, list(names), **given)
         return dict(found)
 
+    def _graph(self, stage: Stage, tile: Tile, source: Tensor, names: Sequence[str]) -> Graph:
+        """Compute a tile so that it can be differentiated."""
+        leaf = part_of(source, tile.crop).detach().requires_grad_()
+        with torch.enable_grad():
+            return leaf, self._compute(stage, leaf, names)
+
     def _done(self) -> None:
         if self._tick is not None:
             self._tick()
@@ -68,14 +74,11 @@ class Sweep:
         cut, above = stage.segment.cut, None
         for tile in stage.tiles:
             names = [name for name in tile.whole if look is not None or graphs is not None or name == cut]
-            leaf = part_of(source, tile.crop).detach()
             if graphs is None:
-                found = self._compute(stage, leaf, names) if names else {}
+                found = self._compute(stage, part_of(source, tile.crop).detach(), names) if names else {}
             else:
-                with torch.enable_grad():
-                    leaf.requires_grad_()
-                    found = self._compute(stage, leaf, names)
-                graphs.append((leaf, found))
+                graphs.append(self._graph(stage, tile, source, names))
+                found = graphs[-1][1]
             if cut is not None and cut in found:
                 if above is None:
                     above = _zeros(source, found[cut].shape[1], crop.stages[s + 1].size)
@@ -135,17 +138,10 @@ class Sweep:
     def _tile_gradient(
         self, crop: Crop, stage: Stage, tile: Tile, source: Tensor, seeding: Seeding, seeds: Tensor | None, graph: Graph | None
     ) -> Tensor | None:
-        if graph is None:
-            leaf = part_of(source, tile.crop).detach().requires_grad_()
-            with torch.enable_grad():
-                found = self._compute(stage, leaf, list(tile.whole))
-                outputs, given = seeding(crop, tile, found)
-        else:
-            leaf, found = graph
-            with torch.enable_grad():
-                outputs, given = seeding(crop, tile, found)
         cut = stage.segment.cut
         with torch.enable_grad():
+            leaf, found = self._graph(stage, tile, source, list(tile.whole)) if graph is None else graph
+            outputs, given = seeding(crop, tile, found)
             if seeds is not None and cut is not None and cut in tile.whole:
                 outputs.append(part_of(found[cut], tile.inside[cut]))
                 given.append(part_of(seeds, tile.whole[cut]))

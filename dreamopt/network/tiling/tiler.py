@@ -128,8 +128,8 @@ class Tiler:
         """Go by less memory, so that images of a size are computed in smaller tiles; False where none is smaller."""
         was, whole = self.memory, self.is_whole(targets, size, samples)
         while True:
-            takes = self._choice(targets, size).whole * samples if whole else self.bytes(targets, size)
             try:
+                takes = self._choice(targets, size).whole * samples if whole else self.bytes(targets, size)
                 before = self.layout(targets, size).plan
                 self.memory = int(min(self.memory, takes) * _SMALLER)
                 if self.layout(targets, size).plan != before or whole:
