@@ -215,6 +215,10 @@ class Network:
         by_blob = {blob: entry for entry in left_out for blob in entry.tops}  # the last that writes it
         return by_name.get(name) or by_blob.get(name) or by_name.get(re.sub(r"\[\d+\]$", "", name))
 
+    def _distinct(self, layers: Sequence[str]) -> list[str]:
+        """Return the names of layers as `resolve` does, each once."""
+        return list(dict.fromkeys(self.resolve(layer) for layer in layers))
+
     def _some_layers(self) -> str:
         names = [info.name for info in self.layers if not info.added]
         more = len(names) - _LISTED
@@ -247,10 +251,10 @@ class Network:
 
         Of a network that computes in tiles, what the tiles take.
         """
-        ask = getattr(self.backend, "memory", None)  # which a backend need not have
-        names, item = list(dict.fromkeys(self.resolve(layer) for layer in layers)), self.item_shape(size)
+        names, item = self._distinct(layers), self.item_shape(size)
         if names and self._tiler is not None:
             return self._tiler.bytes(names, (item[1], item[2]))
+        ask = getattr(self.backend, "memory", None)  # which a backend need not have
         found = None if ask is None else ask(names, item)
         return None if found is None else int(found)
 
@@ -284,24 +288,23 @@ class Network:
         dict of str to Tensor
             (N, C, H, W) or (N, K) by name; (N, 1) where the layer writes a number for each sample.
         """
-        names = [self.resolve(layer) for layer in check_texts("layers", layers, "names")]
+        unique = self._distinct(check_texts("layers", layers, "names"))
         check_kind("the input", x, Tensor, "a tensor", ShapeError)
         between_layers = check_flag("between_layers", between_layers)
         if tuple(x.shape[1:2]) != self.input_shape[:1] or x.dim() != len(self.input_shape) + 1:
             raise ShapeError(
                 f"the input must be of shape (N, {', '.join(map(str, self.input_shape))}) up to its size, not {tuple(x.shape)}"
             )
-        unique = list(dict.fromkeys(names))
         if not unique:
             return {}
-        tiler = self._tiler
-        if tiler is not None and not between_layers and not tiler.is_whole(unique, (x.shape[2], x.shape[3]), len(x)):
-            return tiler.activations(x, unique, None if rule is None else self._parsed(rule))
-        if tiler is not None and not between_layers:
+        if self._tiler is not None and not between_layers:
+            size = (x.shape[2], x.shape[3])
+            if not self._tiler.is_whole(unique, size, len(x)):
+                return self._tiler.activations(x, unique, None if rule is None else self._parsed(rule))
             try:
                 return self.untiled().activations(x, unique, rule=rule, acted=acted)
             except OutOfMemoryError:
-                if not self.shrink_tiles(unique, (x.shape[2], x.shape[3]), len(x)):
+                if not self._tiler.shrink(unique, size, len(x)):
                     raise
             return self.activations(x, unique, rule=rule, acted=acted)
         with memory_errors(lambda: f"a pass of an input of shape {tuple(x.shape)} up to {', '.join(unique)}", str(self.device)):
@@ -353,11 +356,11 @@ class Network:
         """
         if len(self.input_shape) != 3:
             raise UsageError(f"the net's input '{self.input_name}' is {kind_of(self.input_shape)}, which is not computed in tiles")
-        free = free_memory(str(self.device))
-        default = 2**30 if free is None else max(free // 2, 1)
+        if memory is None:
+            free = free_memory(str(self.device))
+            memory = 2**30 if free is None else max(free // 2, 1)
         new = copy.copy(self)
-        size = default if memory is None else int(check_number("memory", memory, Range(1, 2**50)))
-        new._tiler = Tiler(self.backend, self.graph, size, progress)
+        new._tiler = Tiler(self.backend, self.graph, int(check_number("memory", memory, Range(1, 2**50))), progress)
         return new
 
     def untiled(self) -> Network:
@@ -368,8 +371,7 @@ class Network:
 
     def shrink_tiles(self, layers: Sequence[str], size: Size, samples: int = 1) -> bool:
         """Go by less memory after it ran out with images of a size; False where no tile is smaller, or it does not compute in tiles."""
-        item = self.item_shape(size)
-        names = list(dict.fromkeys(self.resolve(layer) for layer in layers))
+        names, item = self._distinct(layers), self.item_shape(size)
         return self._tiler is not None and self._tiler.shrink(names, (item[1], item[2]), samples)
 
     @property
@@ -382,8 +384,7 @@ class Network:
 
     def tiling_of(self, layers: Sequence[str], size: Size = None) -> TilePlan:
         """Return how an image of a size is cut up to some layers."""
-        item = self.item_shape(size)
-        names = list(dict.fromkeys(self.resolve(layer) for layer in layers))
+        names, item = self._distinct(layers), self.item_shape(size)
         return TilePlan() if self._tiler is None else self._tiler.plan(names, (item[1], item[2]))
 
     def score(self, x: Tensor, objective: Objective, views: int = 1) -> Tensor | None:

@@ -89,9 +89,8 @@ def _largest(stages: Sequence[Stage]) -> list[Stage]:
 
 def checked_memory(memory: float | None) -> int | None:
     """Return how many bytes a job may take, as a whole number; UsageError for what is no number above 0."""
-    return (
-        None if memory is None else int(check_number("memory", memory, Range(1, 1e15)))
-    )  # a petabyte, as on the command line; a job's file may say as much
+    # A petabyte, as on the command line; a job's file may say as much.
+    return None if memory is None else int(check_number("memory", memory, Range(1, 1e15)))
 
 
 def in_memory(plan: Plan, network: Network, memory: int | None = None, tile: Callable[[int, int], None] | None = None) -> Network:
@@ -114,9 +113,9 @@ def in_memory(plan: Plan, network: Network, memory: int | None = None, tile: Cal
     OutOfMemoryError
         For a job that takes more than is free, and that cannot be computed in tiles, with what would fit.
     """
-    device, images = str(network.device), bytes_of_images(plan, network)
     if network.tile_memory is not None:
         return network
+    device, images = str(network.device), bytes_of_images(plan, network)
     if memory is not None:
         return network.tiled(_even(max((memory - used_memory(device) - images) * _VALUES, memory * _LEAST_SHARE, _LEAST_VALUES)), tile)
     free = free_memory(device)
