@@ -114,7 +114,7 @@ def release_memory(reserves: bool = False) -> None:
     """
     for give_back in _RESERVES if reserves else ():
         give_back()
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # the last: Windows has no library without a name
         ctypes.CDLL(None).malloc_trim(0)
 
 

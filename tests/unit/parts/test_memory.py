@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import mmap
 import weakref
@@ -77,6 +78,20 @@ def test_the_environment_caps_what_is_free(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_device_of_which_nothing_is_known_is_not_refused() -> None:
     assert free_memory("meta") is None
     require_memory(1e30, "anything", "meta")
+
+
+@pytest.mark.parametrize("problem", [OSError("no such library"), AttributeError("malloc_trim"), TypeError("a name is needed")])
+def test_a_library_that_cannot_give_memory_back_is_left_alone(problem: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str | None) -> None:
+        raise problem
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    calls: list[int] = []
+    monkeypatch.setattr(memory, "_RESERVES", [lambda: calls.append(1)])
+    memory.release_memory()
+    assert calls == []
+    memory.release_memory(reserves=True)
+    assert calls == [1]
 
 
 def test_a_gpu_that_does_not_answer_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
