@@ -102,16 +102,11 @@ def class_of(network: Network, objective: Objective) -> ClassUnit | None:
 
 
 def class_output(network: Network) -> ClassOutput | None:
-    """Return the last of a net's outputs that classify; None where none does."""
-    read = set(network.graph.readers)
-    ends = [(i, j) for i, info in enumerate(network.layers) if info.type != "Split" for j in range(len(info.tops))]
-    for value in reversed(ends):
-        readers = network.graph.readers.get(value, [])
-        if value not in read or all(network.layers[reader].type in _ENDS | _OF_LOGITS for reader in readers):
-            output = _output_of(network, value)
-            if output is not None:
-                return output
-    return None
+    """Return the last of a net's outputs that classify, of as many classes as there are labels if one has; None where none does."""
+    values = [(i, j) for i, info in enumerate(network.layers) if info.type != "Split" for j in range(len(info.tops))]
+    outputs = [output for value in reversed(values) if (output := _output_of(network, value)) is not None]
+    labelled = [output for output in outputs if network.labels is not None and output.count == len(network.labels)]
+    return next(iter(labelled + outputs), None)
 
 
 def _units(network: Network, value: Value) -> int:
