@@ -162,7 +162,7 @@ class Scoping:
         return -made if facts.sign < 0 else made
 
     def _values(self, name: str, table: Table) -> Array:
-        """Return a measure's values on the common scale, (contestants, units, seeds), or (contestants, units, 1) where seeds are compared."""
+        """Return a measure's values on the common scale, (contestants, units, seeds), or (contestants, units, 1) of compared seeds."""
         facts = self.facts[name]
         if facts.compare is not None:
             return np.stack([_compared(table, c, name, facts) for c in range(len(table.names))])
