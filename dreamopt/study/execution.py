@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from dreamopt.errors import DreamoptError, DreamoptWarning, OutOfMemoryError, UsageError
 from dreamopt.image.channels import channels_path
-from dreamopt.image.covering import covering
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Progress
@@ -25,12 +23,13 @@ from dreamopt.optimize.optimizer import LineSearch
 from dreamopt.parts.memory import release_memory
 from dreamopt.recipes import Plan, Rendered, execute_batch, plan_render
 from dreamopt.recipes.memory import in_memory
-from dreamopt.recipes.rendered import eight_bits, write_rendered
+from dreamopt.recipes.rendered import write_rendered
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.targets import bind_target
 from dreamopt.study.clock import Clock
+from dreamopt.study.finished import as_finished
 from dreamopt.study.machine import describe_machine
-from dreamopt.study.measure import Finished
+from dreamopt.study.measures_registry import take
 from dreamopt.study.networks import StudyNetworks
 from dreamopt.study.peak import PeakMemory
 from dreamopt.study.run import Row, Run, Trace
@@ -42,12 +41,10 @@ IMAGES = "images"
 _WARM, _TIMED = 1, 9
 """Steps of an untimed run before the first of its kind, and of one by which the rate is known: two periods of what acts every fourth."""
 Stop = Callable[[], bool] | None
-Take = Callable[[Sequence[str], Finished], tuple[dict[str, float | None], dict[str, tuple[float, ...]]]]
-"""Names of measures and a finished run, to numbers and vectors by these names."""
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class RunOutput:
     """What a run gave.
 
     Parameters
@@ -72,18 +69,16 @@ class RunMaker:
     ----------
     networks : StudyNetworks
         The nets.
-    take : callable
-        Takes the measures.
     machine : mapping
         More for rows to say of the machine: how many processes.
     """
 
-    def __init__(self, networks: StudyNetworks, take: Take, machine: Mapping[str, Any] | None = None) -> None:
-        self.networks, self.take, self.machine = networks, take, dict(machine or {})
+    def __init__(self, networks: StudyNetworks, machine: Mapping[str, Any] | None = None) -> None:
+        self.networks, self.machine = networks, dict(machine or {})
         self._warm: set[str] = set()
         self._rates: dict[str, list[float]] = {}
 
-    def make(self, runs: Sequence[Run], stop: Stop = None) -> list[Made]:
+    def make(self, runs: Sequence[Run], stop: Stop = None) -> list[RunOutput]:
         """Make runs, as one batch where they can be.
 
         Parameters
@@ -108,19 +103,19 @@ class RunMaker:
                     release_memory(reserves=True)
             return [self._alone(run, network, stop) for run in runs]
 
-    def _alone(self, run: Run, network: Network, stop: Stop) -> Made:
+    def _alone(self, run: Run, network: Network, stop: Stop) -> RunOutput:
         for last in (False, True):
             try:
                 return self._attempt([run], network, stop)[0]
             except OutOfMemoryError as problem:
                 if last:
-                    return Made(failed(run, str(problem), self._describe(network, 1)))
+                    return RunOutput(failed(run, str(problem), self._describe(network, 1)))
                 release_memory(reserves=True)
             except DreamoptError as problem:
-                return Made(failed(run, str(problem), self._describe(network, 1)))
+                return RunOutput(failed(run, str(problem), self._describe(network, 1)))
         raise AssertionError
 
-    def _attempt(self, runs: Sequence[Run], network: Network, stop: Stop) -> list[Made]:
+    def _attempt(self, runs: Sequence[Run], network: Network, stop: Stop) -> list[RunOutput]:
         first = runs[0]
         units = [run.unit for run in runs]
         settings = replace(first.settings, batch_size=len(runs))
@@ -129,10 +124,10 @@ class RunMaker:
         if len(plan.samples) != len(runs):
             raise UsageError(f"a unit of a study is one image, and {', '.join(units)} are {len(plan.samples)}")
         plan = replace(plan, evaluations=spending.evaluations, provenance=self.networks.provenance(first.net))
-        made: dict[int, Made] = {}
+        outputs: dict[int, RunOutput] = {}
         for number, places in enumerate(plan.batches):
-            made |= self._batch([runs[place] for place in places], plan, number, network, stop)
-        return [made[place] for place in range(len(runs))]
+            outputs |= self._batch([runs[place] for place in places], plan, number, network, stop)
+        return [outputs[place] for place in range(len(runs))]
 
     def _spending(self, run: Run, units: Sequence[str], settings: Settings, network: Network) -> Spending:
         """Return the settings for the budget; what they begin with is warm then."""
@@ -150,7 +145,7 @@ class RunMaker:
             self._rates[key] = _rates(network, units, settings)
         return within_seconds(settings, run.budget.amount, self._rates[key])
 
-    def _batch(self, runs: Sequence[Run], plan: Plan, number: int, network: Network, stop: Stop) -> dict[int, Made]:
+    def _batch(self, runs: Sequence[Run], plan: Plan, number: int, network: Network, stop: Stop) -> dict[int, RunOutput]:
         places, size = plan.batches[number], runs[0].size
         network = in_memory(plan, network)
         probe = Probe(network, [_objective(plan, network, place, size) for place in places], size)
@@ -158,51 +153,42 @@ class RunMaker:
         peak, clock = PeakMemory(network.device), Clock(network.device)
         tracer = Tracer(clock, probe, [stage.views for stage in plan.stages], limit)
         rendered = execute_batch(plan, network, number, callbacks=[tracer], stop=stop, begin=tracer.begin)
-        with clock.stopped() as seconds:
-            memory = peak.bytes()
-            if any(one.interrupted for one in rendered):
-                raise KeyboardInterrupt
-            if len(runs) > 1 and any(one.dead is not None or one.metadata["stopped"] for one in rendered):
-                raise ApartError
-            tracer.end()
-            facts = {"seconds": seconds / len(runs)} | ({} if memory is None else {"memory": float(memory)})
-            made = (
-                self._finish(run, one, tracer.trace(k), network, facts, len(runs))
-                for k, (run, one) in enumerate(zip(runs, rendered, strict=True))
-            )
-            return dict(zip(places, made, strict=True))
+        memory, seconds = peak.bytes(), tracer.end()
+        if any(one.interrupted for one in rendered):
+            raise KeyboardInterrupt
+        if len(runs) > 1 and any(one.dead is not None or one.metadata["stopped"] for one in rendered):
+            raise ApartError
+        facts = {"seconds": seconds / len(runs)} | ({} if memory is None else {"memory": float(memory)})
+        outputs = (
+            self._finish(run, one, tracer.trace(k), network, facts, len(runs))
+            for k, (run, one) in enumerate(zip(runs, rendered, strict=True))
+        )
+        return dict(zip(places, outputs, strict=True))
 
-    def _finish(self, run: Run, rendered: Rendered, trace: Trace, network: Network, facts: Mapping[str, float], batch: int) -> Made:
+    def _finish(self, run: Run, rendered: Rendered, trace: Trace, network: Network, facts: Mapping[str, float], batch: int) -> RunOutput:
         machine = self._describe(network, batch)
         reason = rendered.dead if rendered.dead is not None else _why_not_finite(rendered, trace)
         metadata = rendered.metadata
         spent = {"evaluations": metadata["evaluations_made"], "steps": metadata["steps_made"], "seconds": facts["seconds"], "trace": trace}
         if reason is not None:
-            return Made(replace(failed(run, reason, machine), **spent, label=rendered.sample.label))
+            return RunOutput(replace(failed(run, reason, machine), **spent, label=rendered.sample.label))
         path = f"{IMAGES}/{run.key}.png"
         rendered = replace(rendered, metadata={**metadata, "command": f"dreamopt replay {path}"})
         facts = {**facts, "evaluations": float(metadata["evaluations_made"]), "start": trace.values[0]}
-        channels = rendered.channels
+        channels, others = rendered.channels, self.networks.others(run.also)
         image = None if channels is None else at_size(network, torch.from_numpy(channels).to(network.mean), run.size)[None]
-        colours = np.ascontiguousarray(eight_bits(rendered.image)[..., :3])
-        if image is None:
-            image = network.from_rgb(covering(colours, run.size))[None]
-        objective = bind_target(network, rendered.sample.objective, run.size)
-        unit = getattr(objective, "unit", None)
-        index = unit if rendered.sample.label is not None and isinstance(unit, int) else None
-        others, label = self.networks.others(run.also), rendered.sample.label
-        finished = Finished(network, objective, colours, image, run.unit, label, index, others, facts)
+        finished = as_finished(network, run.unit, rendered.image, run.size, image=image, others=others, facts=facts)
         try:
-            measures, features = self.take(run.measures, finished)
+            measures, features = take(run.measures, finished)
         except DreamoptError as problem:
-            return Made(replace(failed(run, str(problem), machine), **spent, label=rendered.sample.label))
+            return RunOutput(replace(failed(run, str(problem), machine), **spent, label=rendered.sample.label))
         with tempfile.TemporaryDirectory() as folder:
             file = write_rendered(rendered, Path(folder) / f"{run.key}.png")
             beside = channels_path(file)
             files = file.read_bytes(), beside.read_bytes() if rendered.channels is not None else None
         row = row_of(run, machine)
         row = replace(row, reason=metadata["stopped"] or "", measures=measures, features=features, image=path, label=rendered.sample.label)
-        return Made(replace(row, **spent), *files)
+        return RunOutput(replace(row, **spent), *files)
 
     def _describe(self, network: Network, batch: int) -> dict[str, Any]:
         return {**describe_machine(network.device), **self.machine, "batch": batch}

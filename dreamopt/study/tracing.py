@@ -135,11 +135,13 @@ class Tracer:
             self._measure(progress.images())
         return self.limit is not None and self.clock.seconds() >= self.limit
 
-    def end(self) -> None:
-        """Measure the last images, unless that was done."""
+    def end(self) -> float:
+        """Measure the last images, unless that was done; return the seconds that the batch took."""
+        seconds = self.clock.seconds()
         if self._last is not None and self._evaluations[-1] < sum(self._spent):
-            self._measure(self._last.images())
+            seconds = self._measure(self._last.images())
         self._last = None
+        return seconds
 
     def trace(self, sample: int) -> Trace:
         """Return the trace of a sample; seconds are its share of the batch's."""
@@ -147,10 +149,11 @@ class Tracer:
         values = tuple(values[sample] for values in self._values)
         return Trace(tuple(self._evaluations), tuple(seconds / share for seconds in self._seconds), values)
 
-    def _measure(self, images: Tensor) -> None:
+    def _measure(self, images: Tensor) -> float:
         spent = sum(self._spent)
         with self.clock.stopped() as seconds:
             self._seconds.append(seconds)
             self._evaluations.append(spent)
             self._values.append(self.probe.values(images))
             self._due = next_point(spent)
+        return seconds
