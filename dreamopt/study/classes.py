@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import torch
@@ -73,7 +74,8 @@ def class_of(network: Network, objective: Objective) -> ClassUnit | None:
     """Return the class that an objective asks for; None where it asks for anything else.
 
     A unit is a class if a Softmax or a Sigmoid at the net's end follows its layer, with nothing between them that mixes units, or a loss
-    that takes one; or if the layer is an output of the net with as many units as there are labels.
+    that takes one; or if the layer, or one that follows it so, is an output of the net with as many units as there are labels, and where no
+    labels are known a flat one.
 
     Parameters
     ----------
@@ -100,16 +102,11 @@ def class_of(network: Network, objective: Objective) -> ClassUnit | None:
 
 
 def class_output(network: Network) -> ClassOutput | None:
-    """Return the last of a net's outputs that classify; None where none does."""
-    read = set(network.graph.readers)
-    ends = [(i, j) for i, info in enumerate(network.layers) if info.type != "Split" for j in range(len(info.tops))]
-    for value in reversed(ends):
-        readers = network.graph.readers.get(value, [])
-        if value not in read or all(network.layers[reader].type in _ENDS | _OF_LOGITS for reader in readers):
-            output = _output_of(network, value)
-            if output is not None:
-                return output
-    return None
+    """Return the last of a net's outputs that classify, of as many classes as there are labels if one has; None where none does."""
+    values = [(i, j) for i, info in enumerate(network.layers) if info.type != "Split" for j in range(len(info.tops))]
+    outputs = [output for value in reversed(values) if (output := _output_of(network, value)) is not None]
+    labelled = [output for output in outputs if network.labels is not None and output.count == len(network.labels)]
+    return next(iter(labelled + outputs), None)
 
 
 def _units(network: Network, value: Value) -> int:
@@ -137,6 +134,15 @@ def _output_of(network: Network, value: Value) -> ClassOutput | None:
         return ClassOutput(name, "logits", count)
     if "SigmoidCrossEntropyLoss" in first:
         return ClassOutput(name, "log odds", count)
-    if network.labels is not None and len(network.labels) == count and all(type_ in _ENDS for type_ in types):
-        return ClassOutput(name, "logits", count)
-    return None
+    if not all(type_ in _ENDS for type_ in types):
+        return None
+    named = prod(network.layers[value[0]].shapes[value[1]]) == count if network.labels is None else len(network.labels) == count
+    return ClassOutput(name, "logits", count) if named else None
+
+
+def mixed_from(network: Network, value: Value) -> Value:
+    """Return the value that a classifier reads: below the layers that keep classes apart, and the one that mixes features into them."""
+    reads, count = network.graph.reads, _units(network, value)
+    while reads[value[0]] and network.layers[value[0]].type in _BY_UNIT and _units(network, reads[value[0]][0]) == count:
+        value = reads[value[0]][0]
+    return reads[value[0]][0] if reads[value[0]] else value

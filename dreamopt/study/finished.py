@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from dreamopt.study.measure import Finished
 def as_finished(
     network: Network,
     target: str | Objective,
-    rgb: ImageArray,
+    rgb: ImageArray | NDArray[np.floating[Any]],
     size: Size = None,
     *,
     image: Tensor | None = None,
@@ -35,8 +36,8 @@ def as_finished(
         The net.
     target : str or Objective
         One target.
-    rgb : ndarray, (H, W, 3) or (H, W, 4), uint8 or uint16
-        The image as it was written; an opacity is left out.
+    rgb : ndarray, (H, W, 3) or (H, W, 4)
+        The image as it was written, uint8, uint16, or floating-point grey levels from 0 to 255; an opacity is left out.
     size : int or (int, int), optional
         At which it is measured; its own by default. The image is scaled to cover it, and cut to its middle.
     image : Tensor, optional
@@ -51,7 +52,8 @@ def as_finished(
     TargetError
         For a layer, unit or label that the network does not have.
     """
-    colours: NDArray[np.uint8] = (rgb[..., :3] if rgb.dtype == np.uint8 else (rgb[..., :3] / 257.0).round()).astype(np.uint8)
+    levels = rgb[..., :3] / 257.0 if rgb.dtype == np.uint16 else rgb[..., :3]
+    colours: NDArray[np.uint8] = np.clip(levels, 0, 255).round().astype(np.uint8)
     if image is None:
         pair = colours.shape[:2] if size is None else network.item_shape(size)[1:]
         image = network.from_rgb(covering(colours, pair))[None]

@@ -19,7 +19,7 @@ class TotalVariation(Measure):
     .. math:: \frac{1}{2} \bigl( \operatorname{mean} |u_{y + 1, x, c} - u_{y, x, c}|
         + \operatorname{mean} |u_{y, x + 1, c} - u_{y, x, c}| \bigr)
 
-    of the image u as it was written, at its own size, 0 to 255. Photographs have 10 to 20 at 128 to 224 pixels; noise has 85, a grey image
+    of the image u as it was written, at its own size, 0 to 255. Photographs have 10 to 20 at some 128 pixels, noise has 85, a grey image
     0. Lower is better among images that show as much; an image of nothing has the lowest. The same image has less of it at a larger size.
 
     References
