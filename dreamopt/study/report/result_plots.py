@@ -24,7 +24,7 @@ def result_plots(analysis: Analysis) -> list[Plot]:
         Plot(
             "differences", "result", f"Difference to {analysis.reference}",
             f"The interquartile mean of the units' paired differences with its {percent} interval; each stroke is a unit. Where the "
-            "interval crosses the dotted line, the two cannot be told apart.",
+            "interval crosses the dotted line, the two cannot be distinguished.",
             partial(_differences, analysis, scope),
         ),
         Plot(
