@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,7 @@ def test_a_mistake_in_a_child_is_the_parents(tmp_path: Path, workers: ProcessWor
         execute_runs([with_transform(Mistaken()), *score_runs(REQUEST)], workers, folder)
     assert "study_parts.py" in caught.value.__notes__[0]
     assert [child._process for child in workers.children] == [None]  # ended, and waited for
-    assert threading.active_count() == 1 or not any("_serve" in thread.name for thread in threading.enumerate())
+    assert workers._threads == []
 
 
 def test_stop_ends_the_processes(tmp_path: Path, workers: ProcessWorkers) -> None:
