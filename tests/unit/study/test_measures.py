@@ -84,7 +84,7 @@ def test_held_out_is_the_mean_objective_of_views_made_by_hand(count: int) -> Non
     finished = as_finished(network, "conv:4", rgb)
     assert number(f"held_out(views={count})", finished) == pytest.approx(expected, rel=1e-9)
     assert number("held_out", finished) == number("held_out(views=16)", finished)
-    made = HeldOut(count).views_of(network, finished.image)
+    made = HeldOut(count).views_of(network, finished.image, range(count))
     assert torch.allclose(made, torch.cat(views), rtol=1e-9, atol=1e-9)
 
 
