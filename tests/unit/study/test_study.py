@@ -153,6 +153,19 @@ def test_another_study_is_not_merged(tmp_path: Path) -> None:
     assert not (tmp_path / "both").exists()
 
 
+def test_where_lower_is_better_the_lowest_is_first(tmp_path: Path) -> None:
+    asked = request(units=8, seeds=2, criterion="total_variation")
+    study = Study(tmp_path, asked, tuple(rows(asked, QUALITY)))
+    assert study.winner == "ascent"
+    table = study.table()
+    assert list(table["contestant"]) == ["ascent", "adam", "lucid", "default"]
+    assert list(table["value"][:3]) == sorted(table["value"][:3])
+    assert table["difference"][0] > 0 > table["difference"][2]
+    alike = Study(tmp_path, asked, tuple(rows(asked, dict.fromkeys(QUALITY, 1.0))))
+    assert alike.winner is None
+    assert alike.analysis.overall.alike[0] == alike.analysis.overall.ranking[0]
+
+
 def test_no_number_is_no_line(study: Study) -> None:
     table = dataclasses.replace(study, rows=()).table()
     assert all(math.isnan(value) for value in table["value"])
