@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dreamopt.errors import UsageError
 from dreamopt.image.transform import transforms
@@ -21,7 +22,7 @@ from dreamopt.study.words.values import Varied, value_text
 
 STEP_SIZE = "step_size"
 """Short for the optimizer's own step size, whatever its field is called."""
-_STEP_SIZES = (STEP_SIZE, "optimizer.step_size", "lr", "optimizer.lr")
+STEP_SIZES = (STEP_SIZE, "optimizer.step_size", "lr", "optimizer.lr")
 _FIELDS = ("step_size", "lr")
 _FOLD = 8
 """An optimizer that declares no range is tried from an eighth of its number to eight times that."""
@@ -33,7 +34,7 @@ def own_name(settings: Settings, name: str) -> str | None:
     >>> own_name(Settings(optimizer='torch("RAdam")'), "step_size"), own_name(Settings(optimizer="scipy()"), "step_size")
     ('optimizer.lr', None)
     """
-    if name not in _STEP_SIZES:
+    if name not in STEP_SIZES:
         return name
     field = next((field for field in _FIELDS if field in field_names(settings.optimizer)), None)
     return None if field is None else f"optimizer.{field}"
@@ -129,18 +130,19 @@ def _added(part: str) -> type[Part] | None:
     """Return the class of a regularizer or transform that ``--set`` would add."""
     name = snake(ALIASES.get(part, part))
     registry = next((one for one in (regularizers, transforms) if name in one.names()), None)
-    return None if registry is None else registry.get(name).make
+    made: Any = None if registry is None else registry.get(name).make
+    return made if isinstance(made, type) else None
 
 
 def _is_whole(settings: Settings, name: str) -> bool:
     """Return whether a setting is counted: by the type of its field."""
     part, _, parameter = name.rpartition(".")
-    holder = part_of(settings, name) if part else Settings
+    holder: Any = part_of(settings, name) if part else Settings
     holder = _added(part) if holder is None else holder
     if holder is None or not dataclasses.is_dataclass(holder):
         return False
     kinds = {known.name: str(known.type) for known in dataclasses.fields(holder)} | (
-        {} if part else {name: "int" for name in ("size", "jitter")}
+        {} if part else dict.fromkeys(("size", "jitter"), "int")
     )
     return kinds.get(parameter, "") in ("int", "int | None")
 

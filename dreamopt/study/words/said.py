@@ -95,6 +95,8 @@ class Said:
         Other nets that images of classes are shown to.
     source : str or None
         The study file, as errors name it, of which the strings of parts come; None: they are the user's own.
+    folder : str or None
+        The study file's, to which paths in it are relative.
     plugins : tuple of str
         Plugins that such a file may name.
     """
@@ -118,4 +120,5 @@ class Said:
     measures: tuple[str, ...] = ()
     also: tuple[SaidNet, ...] = ()
     source: str | None = None
+    folder: str | None = None
     plugins: tuple[str, ...] = ()

@@ -85,7 +85,9 @@ def read_varied(text: str, what: str, bare: bool = False) -> Varied:
     if bare and name and not equals:
         return Varied(name)
     if not (equals and name and rest.strip()):
-        raise UsageError(f"{what} takes NAME=A,B,C or NAME=LOW..HIGH, as in optimizer=adam,ascent or step_size=0.5..16, not '{printable(text)}'")
+        raise UsageError(
+            f"{what} takes NAME=A,B,C or NAME=LOW..HIGH, as in optimizer=adam,ascent or step_size=0.5..16, not '{printable(text)}'"
+        )
     return varied(name, rest, what)
 
 
