@@ -64,6 +64,34 @@ class Study:
         records = read_folders(folder, plugins=tuple(plugins))
         return cls(Path(folder), records.request, records.rows)
 
+    @classmethod
+    def merged(cls, folders: Sequence[str | Path], out: str | Path, *, plugins: Sequence[str] = ()) -> Self:
+        """Return the study of rows that were made in several folders, on one machine or more, brought together in one folder.
+
+        Rows and images are copied; the report is made by `report`. Seconds are compared on the machine alone that most runs were made on.
+
+        Parameters
+        ----------
+        folders : sequence of path
+            Of the same study.
+        out : path
+            A new folder, or one of the study.
+        plugins : sequence of str
+            As for `open`.
+
+        Raises
+        ------
+        UsageError
+            For a folder that holds no study, or another one than the first, with what differs.
+        """
+        from dreamopt.study.folder import StudyFolder, read_folders
+
+        records = read_folders(*folders, plugins=tuple(plugins))
+        with StudyFolder(out, records.request) as folder:
+            for row in records.rows:
+                folder.add(row, records.homes[row.key])
+            return cls(folder.path, records.request, tuple(folder.rows()))
+
     @cached_property
     def analysis(self) -> Analysis:
         """All numbers that the report shows."""

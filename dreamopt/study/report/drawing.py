@@ -15,6 +15,8 @@ from dreamopt.study.report.style import FAINT, INK, LINE, LONGEST_LABEL, PAPER, 
 Numbers = NDArray[np.float64]
 _LOWEST = -0.5
 """Where the common scale is cut below, so that one contestant that falls far below the start leaves room for the others."""
+MOST_POINTS = 100
+"""Units of a contestant that are drawn one by one; of more, so many that are evenly chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +158,7 @@ def intervals(rows: Sequence[Interval], x: str, at: float | None = None) -> Any:
         axes.axvline(at, color=FAINT, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
     for row, one in enumerate(rows):
         shade = colour(one.place)
-        own = np.clip(finite(one.points), left, right)
+        own = np.clip(_chosen(np.sort(finite(one.points))), left, right)
         axes.plot(own, np.full(own.shape, row + 0.3), "|", color=shade, alpha=0.55, markersize=5, zorder=1.5)
         for end in (one.low, one.high):
             if math.isinf(end):
@@ -215,7 +217,7 @@ def scatter(series: Sequence[Series], x: str, y: str) -> Any:
         both = np.isfinite(across) & np.isfinite(up)
         if not both.any():
             continue
-        axes.plot(across[both], up[both], markersize=3.6, alpha=0.45, markeredgewidth=0, **kind)
+        axes.plot(_chosen(across[both]), _chosen(up[both]), markersize=3.6, alpha=0.45, markeredgewidth=0, **kind)
         middle = [np.median(across[both])], [np.median(up[both])]
         axes.plot(*middle, markersize=9, markeredgecolor=INK, markeredgewidth=0.8, label=short(one.name), **kind)
     axes.set_xlabel(short(x, LONGEST_LABEL))
@@ -256,6 +258,11 @@ def finite(values: ArrayLike) -> Numbers:
     numbers = np.array(values, dtype=np.float64)
     numbers[~np.isfinite(numbers)] = np.nan
     return numbers
+
+
+def _chosen(values: Numbers) -> Numbers:
+    """Return at most `MOST_POINTS` of an array, at equal distances in it."""
+    return values if len(values) <= MOST_POINTS else values[np.linspace(0, len(values) - 1, MOST_POINTS).round().astype(int)]
 
 
 def _figure(count: int) -> Any:

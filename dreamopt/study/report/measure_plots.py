@@ -11,7 +11,7 @@ import numpy as np
 
 from dreamopt.study.analysis import Analysis
 from dreamopt.study.report.drawing import Series, scatter
-from dreamopt.study.report.plot import Plot, names_of, place_of, scale_of
+from dreamopt.study.report.plot import Plot, names_of, place_of, points_words, scale_of
 from dreamopt.study.run import Row
 
 _MOST, _FIRST = 6, "total_variation"
@@ -27,7 +27,9 @@ def measure_plots(analysis: Analysis, rows: Sequence[Row]) -> list[Plot]:
         if any(points.values()):
             number, unit = len(plots), known[name].unit
             better = {"higher": ", more is better", "lower": ", less is better"}.get(known[name].better, "")
-            caption = f"Each point is a unit's mean over seeds, the large ones are medians of a contestant{better}."
+            caption = (
+                f"Means over seeds, {points_words(analysis.overall, 'small sign')}; the large signs are a contestant's medians{better}."
+            )
             label = name if unit in ("", "1") else f"{name} / {unit}"
             title = f"{analysis.criterion} against {name}"
             plots.append(Plot(f"measure_{number}", "measures", title, caption, partial(_scatter, analysis, points, label)))

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dreamopt.study.analysis import Analysis
+from dreamopt.study.analysis import Analysis, Scope
+from dreamopt.study.report.drawing import MOST_POINTS
 from dreamopt.study.report.style import REFERENCE
 
 
@@ -56,3 +57,8 @@ def scale_of(analysis: Analysis) -> str:
     if analysis.normalized:
         return f"{analysis.criterion} (0: start, 1: {analysis.reference})"
     return f"{analysis.criterion} / {analysis.unit}"
+
+
+def points_words(scope: Scope, what: str) -> str:
+    """Return what each of many small signs stands for."""
+    return f"each {what} is a unit" if scope.units <= MOST_POINTS else f"each {what} is a unit, {MOST_POINTS} of {scope.units} are drawn"

@@ -15,6 +15,8 @@ from dreamopt.study.statistics import Band, Curve
 
 _MOST_PAIRED = 4
 """Contestants whose pairs are drawn, the best ones: six pairs."""
+_SMALLEST_STEP = 1 / 400
+"""Of a share, that is drawn."""
 
 
 def progress_plots(analysis: Analysis) -> list[Plot]:
@@ -71,13 +73,23 @@ def _series(analysis: Analysis, lines: Mapping[str, Curve], first: float | None 
     series = []
     for name in names_of(analysis):
         if name in lines:
-            x, y = list(lines[name].x), list(lines[name].y)
+            x, y = _thinned(lines[name])
             if first is not None and (not x or x[0] > first):
                 x, y = [first, *x], [0.0, *y]
             if x and y:
                 x, y = [*x, last], [*y, y[-1]]
             series.append(Series(name, place_of(analysis, name), x, y))
     return series
+
+
+def _thinned(line: Curve) -> tuple[list[float], list[float]]:
+    """Return a curve without steps that are too small to be seen."""
+    x, y = list[float](), list[float]()
+    for place, height in zip(line.x, line.y, strict=True):
+        if not y or abs(height - y[-1]) >= _SMALLEST_STEP or place == line.x[-1]:
+            x.append(place)
+            y.append(height)
+    return x, y
 
 
 def _pairs(analysis: Analysis, axis: str) -> Any:

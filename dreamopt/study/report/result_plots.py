@@ -10,7 +10,7 @@ import numpy as np
 
 from dreamopt.study.analysis import Analysis, Scope
 from dreamopt.study.report.drawing import Interval, intervals, matrix
-from dreamopt.study.report.plot import Plot, names_of, place_of, scale_of
+from dreamopt.study.report.plot import Plot, names_of, place_of, points_words, scale_of
 
 _MOST_UNITS = 48
 """Rows of the table of units that can still be read."""
@@ -20,16 +20,17 @@ def result_plots(analysis: Analysis) -> list[Plot]:
     """Return the plots of the result."""
     percent = f"{analysis.confidence:.0%}"
     scope = analysis.overall
+    strokes = points_words(scope, "stroke")
     plots = [
         Plot(
             "differences", "result", f"Difference to {analysis.reference}",
-            f"The interquartile mean of the units' paired differences with its {percent} interval; each stroke is a unit. Where the "
+            f"The interquartile mean of the units' paired differences with its {percent} interval; {strokes}. Where the "
             "interval crosses the dotted line, the two cannot be distinguished.",
             partial(_differences, analysis, scope),
         ),
         Plot(
             "criterion", "result", f"The criterion, {analysis.criterion}",
-            f"The interquartile mean over units and seeds with its stratified bootstrap {percent} interval; each stroke is a unit's mean.",
+            f"The interquartile mean over units and seeds with its stratified bootstrap {percent} interval; {strokes}.",
             partial(_criterion, analysis),
         ),
         Plot(

@@ -101,6 +101,6 @@ def short(name: object, most: int = LONGEST) -> str:
     r"""Return a name from outside as a plot shows it.
 
     >>> short("optimizer=lbfgs, step_size=0.5..16\n")
-    'optimizer=lbf...ze=0.5..16\\n'
+    'optimizer=lbfgs, ....5..16\\n'
     """
     return printable(name, most)
