@@ -152,7 +152,7 @@ class RunMaker:
         limit = runs[0].budget.amount if runs[0].budget.kind == "seconds" else None
         peak, clock = PeakMemory(network.device), Clock(network.device)
         tracer = Tracer(clock, probe, [stage.views for stage in plan.stages], limit)
-        rendered = execute_batch(plan, network, number, callbacks=[tracer], stop=stop, begin=tracer.begin)
+        rendered = execute_batch(plan, network, number, callbacks=[tracer], trial=tracer, stop=stop, begin=tracer.begin)
         memory, seconds = peak.bytes(), tracer.end()
         if any(one.interrupted for one in rendered):
             raise KeyboardInterrupt
