@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 from dreamopt.errors import UsageError, printable
 from dreamopt.study.analysis import Analysis, Pair, Scope, Standing
+from dreamopt.study.commands import replay_command
 from dreamopt.study.report import numbers
 from dreamopt.study.report.exports import has
 from dreamopt.study.report.plot import Plot, names_of, place_of
@@ -145,6 +145,7 @@ def _common(folder: Path, request: Request, analysis: Analysis, columns: Sequenc
         "columns": list(columns),
         "several_nets": len(request.nets) > 1,
         "value_of": partial(_value_of, analysis, len(request.nets) > 1),
+        "replay": lambda row: replay_command(row.image, request.net(row.net).load),
         "has_image": lambda row: image_path(folder, row) is not None,
         "cell_meaning": "the mean over seeds on the scale of the table" if analysis.normalized else "the mean over seeds",
         "first_number": 0,
@@ -257,7 +258,6 @@ def _environment() -> Any:
         "seconds": numbers.seconds,
         "link": link,
         "path": quote,
-        "quoted": shlex.quote,
     }
     environment.filters.update(filters)
     environment.globals |= {"css": _markup(texts["report.css"]), "version": __version__}

@@ -32,6 +32,9 @@ def main() -> None:
                 arrived.put(receive(sys.stdin.buffer))
         except EOFError:
             os._exit(0)
+        except BaseException:  # what pickle cannot read here: the parent shows the last line
+            traceback.print_exc()
+            os._exit(1)
 
     threading.Thread(target=read, daemon=True).start()
     maker = arrived.get().maker()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -76,11 +77,12 @@ def staffed(
         For a net that cannot be loaded.
     """
     network = networks.network(run.net)
-    device = network.device.type
-    if device != "cpu" and processes is None:
+    device, own = network.device.type, _part_of_script(folder)
+    if own is not None or (device != "cpu" and processes is None):
         processes = 1
     throughput = _throughput(run, count, networks, folder) if processes is None else _said(processes)
     why = str(throughput) if device == "cpu" else f"runs are made in batches of up to {BATCH} on {network.device}"
+    why += "" if own is None else f": {own}, which no other process can import"
     if say is not None:
         say(why)
     batch = 1 if device == "cpu" else BATCH
@@ -90,6 +92,17 @@ def staffed(
         return
     with ProcessWorkers(Setup(networks, throughput.threads, machine), throughput.processes) as workers:
         yield Staff(workers, batch, why)
+
+
+def _part_of_script(folder: StudyFolder) -> str | None:
+    """Return in words why a study's settings cannot be sent to another process; None where they can."""
+    for contestant in (*folder.request.contestants, folder.request.reference):
+        try:
+            if b"__main__" in pickle.dumps(contestant.settings):
+                return f"a part of the contestant '{contestant.name}' is of the running script"
+        except Exception:  # whatever a part of somebody's own raises
+            return f"the contestant '{contestant.name}' has a part that pickle does not take"
+    return None
 
 
 def _said(processes: int) -> Throughput:

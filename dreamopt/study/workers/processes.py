@@ -118,7 +118,7 @@ class ChildProcess:
             self._complaints.seek(0)
             complaints = self._complaints.read()[-2000:]
         self.end()
-        if status == -signal.SIGKILL:
+        if status == -getattr(signal, "SIGKILL", 9):
             return "its process was killed (signal 9), as systems do where memory is lacking"
         last = complaints.decode("utf-8", "replace").strip().rpartition("\n")[2]
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"

@@ -12,11 +12,12 @@ from dreamopt.image.transform import Transform
 from dreamopt.recipes.settings import Settings
 from dreamopt.study import machine
 from dreamopt.study.folder import StudyFolder
+from dreamopt.study.request import Contestant
 from dreamopt.study.run import Run
 from dreamopt.study.runner import SerialWorkers, execute_runs
 from dreamopt.study.workers import choice, throughput
 from dreamopt.study.workers.choice import staffed
-from dreamopt.study.workers.processes import ProcessWorkers
+from dreamopt.study.workers.processes import DiedError, ProcessWorkers
 from dreamopt.study.workers.tasks import MeasureRate, Rate, Setup
 from dreamopt.study.workers.throughput import Throughput, measure_throughput
 from tests.support.study_parts import Deadly, Loud, Mistaken
@@ -155,6 +156,25 @@ def test_a_small_study_tries_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with StudyFolder(tmp_path / "out", REQUEST) as folder, staffed(run_of(), 10**7, networks(), folder, processes=3) as staff:
         assert isinstance(staff.workers, ProcessWorkers)
         assert len(staff.workers.children) == 3
+
+
+def test_parts_of_the_running_script_stay_in_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "cores", lambda: 2)
+    monkeypatch.setattr(Loud, "__module__", "__main__")
+    monkeypatch.setattr("__main__.Loud", Loud, raising=False)
+    request = request_of(Contestant("own", Settings(transforms=[Loud()])), Contestant("adam", Settings()))
+    with StudyFolder(tmp_path / "out", request) as folder, staffed(run_of(), 10**7, networks(), folder, processes=2) as staff:
+        assert isinstance(staff.workers, SerialWorkers)
+        assert staff.why.endswith(": a part of the contestant 'own' is of the running script, which no other process can import")
+
+
+def test_what_a_child_cannot_read_is_said(workers: ProcessWorkers) -> None:
+    class Unreadable:
+        def __reduce__(self) -> Any:
+            return exec, ("raise AttributeError('no such part')",)
+
+    with pytest.raises(DiedError, match="its process ended with status 1: AttributeError: no such part"):
+        workers.children[0].do(Unreadable())  # type: ignore[arg-type]  # what a task of another version would be
 
 
 def test_cores_are_those_that_may_be_used() -> None:
