@@ -1,4 +1,4 @@
-"""A study file: everything that ``dreamopt bench`` can be told, as TOML.
+"""A study file: everything that the options of ``dreamopt bench`` say, as TOML.
 
 It may be anybody's: its words choose among built-in parts and numbers. Nets and presets may be named by paths, relative to the file's
 folder; they are read, and run nothing. What runs something (plugins, Python layers, a Caffe in another Python) only the user allows.
