@@ -103,7 +103,9 @@ def _targets(plan: "Plan") -> tuple[list[str], int]:
 
 
 SETTINGS_OPTIONS = (
-    click.option("--preset", metavar="NAME", help="A published recipe, see `dreamopt presets`; other options change it."),
+    click.option(
+        "--preset", metavar="NAME|FILE", help="A published recipe, see `dreamopt presets`, or a preset file; other options change it."
+    ),
     click.option(
         "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Repeatable. Any setting or number: steps=64, tv.weight=0.1."
     ),

@@ -232,6 +232,12 @@ def _read_preset(path: Path) -> object:
     return read_preset("deepdream2015", read_text(path, "the preset", UsageError)).settings
 
 
+def _read_preset_file(path: Path) -> object:
+    from dreamopt.recipes.preset import resolve_settings
+
+    return resolve_settings(str(path), {})
+
+
 def _catalogue(folder: Path) -> Path:
     path = folder / "catalogue.toml"
     text = resources.files("dreamopt.models").joinpath("models.toml").read_text("utf-8")
@@ -437,6 +443,7 @@ READERS: dict[str, Reader] = {
     "replay text": Reader(_metadata, _replay_text),
     "replay text of format 1": Reader(_metadata_of_format_1, _replay_text),
     "preset": Reader(_preset, _read_preset),
+    "preset file": Reader(_preset, _read_preset_file),
     "catalogue": Reader(_catalogue, _read_catalogue),
     "--set": Reader(_text('steps=64\ntv.weight=0.1\noptimizer=ascent(2, norm="mean")\nstages=[{"zoom": 1.5}]\n'), _assign),
     "target": Reader(_text('conv:1@3,4 - 0.5*fc:2\nconv:0-2\nDirection("conv", (1, 0, 2, 0))\n'), _targets),
