@@ -48,6 +48,7 @@ def run(
     resume: bool = False,
     frugal: bool = False,
     evaluations: int | None = None,
+    trial: Callback | None = None,
 ) -> Result:
     """Optimize the samples of a problem by gradient ascent.
 
@@ -100,6 +101,9 @@ def run(
         The most times, at least 1, that the problem is evaluated with its gradient; the run ends before a step that would need more. A
         line search that would is ended there, with the best of what it tried. The evaluation of the start counts, those of restarts do
         not.
+    trial : callable, optional
+        Called after each evaluation of a line search, with a `Progress` of the best that it has tried; once it returns True, the search
+        ends with that.
 
     Returns
     -------
@@ -156,12 +160,13 @@ def run(
     transparency = check_flag("transparency", transparency)
     frugal = check_flag("frugal", frugal)
     evaluations = None if evaluations is None else check_whole("evaluations", evaluations)
+    [trial] = (trial,) if trial is None else checked_callbacks([trial])
     octaves = check_whole("octaves", octaves)
     octave = check_whole("octave", octave, Range(0, octaves - 1))
     if resume and checkpoint is None:
         raise UsageError("resume needs a checkpoint to resume from")
     optimizer = Adam() if optimizer is None else optimizer
-    this = _Run(problem, optimizer, steps, seed, octave, octaves, patience, transparency, project_every_step, frugal, evaluations)
+    this = _Run(problem, optimizer, steps, seed, octave, octaves, patience, transparency, project_every_step, frugal, evaluations, trial)
     begin_time = time.perf_counter()
     params = checked_start(problem, start.params if isinstance(start, Start) else start, seed, copy=not frugal)
     state, writer = this.fresh(params), None
@@ -220,6 +225,7 @@ class _Run:
     project_every_step: bool
     frugal: bool
     most_evaluations: int | None
+    trial: Callback | None
     state: RunState = field(init=False)
     start_image: Tensor | None = None
     start_evaluation: Evaluation | None = None
@@ -283,9 +289,7 @@ class _Run:
             params, optimizer_state, history, last_finite = self.step(moving, history, context)
             step = min(state.step + self.stride, self.steps)
             self.state = RunState(step, params, optimizer_state, history, last_finite, state.start, self.evaluations)
-            progress = Progress(
-                problem, step - 1, self.steps, values, history.best_values, params, self.octave, evaluations=self.evaluations
-            )
+            progress = Progress(problem, step - 1, self.steps, values, history.best_values, params, self.octave, self.evaluations)
             del state, params, history, last_finite
             answers = [callback(progress) for callback in callbacks]
             if any(answers):
@@ -333,10 +337,14 @@ class _Run:
                 raise _Spent
             self.evaluations += 1
             trial = problem.evaluate(params, context, self.seed, redirect=False)
-            if self.most_evaluations is not None:
+            if self.most_evaluations is not None or self.trial is not None:
                 better = trial.values > best_values
                 best_values = torch.where(better, trial.values, best_values)
                 best_params = where_sample(better, params, best_params)
+            if self.trial is not None and self.trial(
+                Progress(problem, context.step, self.steps, best_values, best_values, best_params, self.octave, self.evaluations)
+            ):
+                raise _Spent
             return trial.values, trial.gradient
 
         if evaluation.redirected is not None:

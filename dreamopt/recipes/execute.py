@@ -137,6 +137,7 @@ def execute_batch(
     callbacks: Sequence[Callback] = (),
     stop: Stop = None,
     begin: Callable[[Tensor, Mapping[int, str]], None] | None = None,
+    trial: Callback | None = None,
 ) -> list[Rendered]:
     """Make the images of one batch of a plan, in the batch's order.
 
@@ -150,6 +151,8 @@ def execute_batch(
         Only checkpoints are written.
     begin : callable, optional
         Called with the images that the first run starts from, (N, C, H, W), and by place in the batch why samples have no gradient.
+    trial : callable, optional
+        As for `dreamopt.optimize.run`.
     """
     callbacks = checked_callbacks(callbacks)
     if stop is not None and not callable(stop):
@@ -182,7 +185,8 @@ def execute_batch(
         checkpoint = None if store is None else lambda stage: store.checkpoint(batch, stage)
         restarted, starts = start.restarted, [start]
         del start
-        outcome = _run_stages(plan, network, [samples[index] for index in alive], problem, starts, levels, callbacks, stop, checkpoint)
+        these = [samples[index] for index in alive]
+        outcome = _run_stages(plan, network, these, problem, starts, levels, callbacks, stop, checkpoint, trial)
         for row, index in enumerate(alive):
             rendered[index] = _rendered(plan, network, places[index], outcome, row, restarted[row], dead.get(index))
     return [rendered[index] for index in range(len(samples))]
@@ -275,9 +279,10 @@ def _run_stages(
     callbacks: Sequence[Callback],
     stop: Stop,
     checkpoint: Callable[[int], Checkpoint | None] | None,
+    trial: Callback | None,
 ) -> _Outcome:
     """Make a batch's runs, one after the other, until the end or until ``stop`` says so."""
-    stopped, ended, last, steps = False, False, None, 0
+    stopped, ended, searched, last, steps = False, False, False, None, 0
     evaluations = [0] * len(plan.stages)
     first: tuple[NDArray[np.float64] | None, Mapping[str, Any]] | None = None
     images: Tensor | None = None
@@ -288,6 +293,11 @@ def _run_stages(
         ended = any(answers)
         stopped = stop is not None and stop()
         return stopped or ended
+
+    def tried(progress: Progress) -> bool:
+        nonlocal searched
+        searched = trial is not None and bool(trial(progress))
+        return searched
 
     for number, stage in enumerate(plan.stages):
         final = number == len(plan.stages) - 1
@@ -327,6 +337,7 @@ def _run_stages(
                 project_every_step=plan.project_every_step,
                 frugal=frugal,
                 evaluations=most,
+                trial=None if trial is None else tried,
             )
         except (DeadGradientError, _NoEvaluationsError):
             if final and first is None:
@@ -339,7 +350,7 @@ def _run_stages(
         if first is None:
             first = result.history[0].copy() if len(result.history) else None, result.redirected_at
         short = result.steps < stage.steps or not final
-        cut, ended = result.interrupted or (stopped and short), ended and short
+        cut, ended = result.interrupted or (stopped and short), ended and (short or searched)
         # A render's best; a dream's last, which is the furthest from the photograph.
         best = cut and plan.recipe == "render"
         images = result.best_images if best else result.images

@@ -27,6 +27,7 @@ from dreamopt.recipes.rendered import write_rendered
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.targets import bind_target
 from dreamopt.study.clock import Clock
+from dreamopt.study.commands import replay_command
 from dreamopt.study.finished import as_finished
 from dreamopt.study.machine import describe_machine
 from dreamopt.study.measures_registry import take
@@ -152,7 +153,7 @@ class RunMaker:
         limit = runs[0].budget.amount if runs[0].budget.kind == "seconds" else None
         peak, clock = PeakMemory(network.device), Clock(network.device)
         tracer = Tracer(clock, probe, [stage.views for stage in plan.stages], limit)
-        rendered = execute_batch(plan, network, number, callbacks=[tracer], stop=stop, begin=tracer.begin)
+        rendered = execute_batch(plan, network, number, callbacks=[tracer], trial=tracer, stop=stop, begin=tracer.begin)
         memory, seconds = peak.bytes(), tracer.end()
         if any(one.interrupted for one in rendered):
             raise KeyboardInterrupt
@@ -173,7 +174,7 @@ class RunMaker:
         if reason is not None:
             return RunOutput(replace(failed(run, reason, machine), **spent, label=rendered.sample.label))
         path = f"{IMAGES}/{run.key}.png"
-        rendered = replace(rendered, metadata={**metadata, "command": f"dreamopt replay {path}"})
+        rendered = replace(rendered, metadata={**metadata, "command": replay_command(path, metadata["load"])})
         facts = {**facts, "evaluations": float(metadata["evaluations_made"]), "start": trace.values[0]}
         channels, others = rendered.channels, self.networks.others(run.also)
         image = None if channels is None else at_size(network, torch.from_numpy(channels).to(network.mean), run.size)[None]

@@ -144,6 +144,26 @@ class StudyFolder:
         self._entries[row.key] = entry
         return entry.row
 
+    def add(self, row: Row, home: str | Path) -> None:
+        """Take over a row of another folder of the study, with its image where that is there; a run that is here stays as it is.
+
+        Raises
+        ------
+        UsageError
+            Where the image cannot be read, or the folder cannot be written.
+        """
+        entry, names = self._entries.get(row.key), _names(row)
+        if entry is not None and names in entry.names:
+            return
+        if entry is None and row.image:
+            image = Path(home) / row.image
+            for source in (channels_path(image), image):
+                if source.is_file():
+                    self._write(self.path / IMAGES / source.name, read_bytes(source, "the image", UsageError))
+        entry = NamedRow(row, (names,)) if entry is None else NamedRow(entry.row, (*entry.names, names))
+        self._write_entry(entry)
+        self._entries[row.key] = entry
+
     def rows(self) -> list[Row]:
         """Return all rows, one for each name under which a run was asked for."""
         return [row for entry in self._entries.values() for row in entry.rows()]

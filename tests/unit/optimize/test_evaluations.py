@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from dreamopt.optimize import LBFGS, Ascent, Scipy, run
+from dreamopt.optimize import LBFGS, Ascent, Progress, Scipy, run
 from dreamopt.optimize.optimizer import Optimizer
 from dreamopt.problem import Problem
 from tests.support.toy import toy_network
@@ -58,3 +58,21 @@ def test_steps_end_with_the_evaluations() -> None:
     assert limited.steps == 7
     assert torch.equal(limited.params, planned.params)
     assert limited.evaluations == planned.evaluations == 7
+
+
+@pytest.mark.parametrize("optimizer", [LBFGS(resample_every=6), Scipy("CG", 20)])
+def test_a_search_shows_the_best_so_far(optimizer: Optimizer) -> None:
+    """Ended after so many trials, it gives what it gives where it may make no more evaluations."""
+    values: list[float] = []
+    counts: list[int] = []
+
+    def watch(progress: Progress) -> bool:
+        counts.append(progress.evaluations)
+        values.append(float(progress.best_values[0]))
+        return len(counts) == 4
+
+    watched = run(problem(), optimizer, 6, trial=watch, callbacks=[lambda _: True])
+    assert counts == [2, 3, 4, 5]  # the first is the start's
+    assert values == sorted(values)
+    assert torch.equal(watched.params, run(problem(), optimizer, 6, evaluations=5).params)
+    assert watched.evaluations == 5

@@ -44,8 +44,8 @@ def row_of(run: Run) -> Row:
         ({"views": 5}, 10, 2, (0, 5, 10)),
         ({"octaves": 3, "octave_scale": 1.2}, 12, 12, (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12)),
         ({"steps": 1000, "stages": [{"steps": 3}, {"steps": 1, "views": 2}]}, 12, 10, (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12)),
-        ({"optimizer": "scipy('CG', 2)"}, 12, None, None),
-        ({"optimizer": "lbfgs"}, 12, None, (0, 12)),
+        ({"optimizer": "scipy('CG', 2)"}, 12, None, (0, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12)),
+        ({"optimizer": "lbfgs"}, 12, None, (0, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12)),
     ],
 )
 def test_a_run_spends_its_evaluations(changes: dict[str, Any], evaluations: int, steps: int | None, points: tuple[int, ...] | None) -> None:
@@ -74,6 +74,7 @@ def test_schedules_run_over_the_budget() -> None:
     ("changes", "budget"),
     [
         ({"optimizer": "lbfgs"}, "9"),
+        ({"optimizer": "scipy('CG', 400)"}, "0.1s"),
         ({"optimizer": "scipy('CG', 3)", "octaves": 2}, "17"),
         ({"octaves": 3, "octave_scale": 1.2, "steps": 100}, "0.02s"),
         ({"optimizer": "lbfgs"}, "0.01s"),
