@@ -119,8 +119,8 @@ def _measures(said: Said) -> tuple[str, tuple[str, ...]]:
 
 
 def _name(said: SaidNet, taken: Mapping[str, Network]) -> str:
-    stem = said.name or ("tiny" if said.net is None else Path(said.net).stem if os.path.splitext(said.net)[1] else said.net)
-    stem = printable(stem, 80)
+    by_file = "tiny" if said.net is None else Path(said.net).stem if os.path.splitext(said.net)[1] else said.net
+    stem = printable(said.name or (by_file if said.network is None else "net"), 80)
     if said.name is not None and said.name in taken:
         raise UsageError(f"two nets are called '{stem}'; give them different names")
     name, number = stem, 2
