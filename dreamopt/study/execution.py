@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dreamopt.errors import DreamoptError, DreamoptWarning, OutOfMemoryError, UsageError
 from dreamopt.image.channels import channels_path
+from dreamopt.image.covering import covering
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Progress
@@ -23,7 +25,7 @@ from dreamopt.optimize.optimizer import LineSearch
 from dreamopt.parts.memory import release_memory
 from dreamopt.recipes import Plan, Rendered, execute_batch, plan_render
 from dreamopt.recipes.memory import in_memory
-from dreamopt.recipes.rendered import write_rendered
+from dreamopt.recipes.rendered import eight_bits, write_rendered
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.targets import bind_target
 from dreamopt.study.clock import Clock
@@ -154,11 +156,14 @@ class RunMaker:
         peak, clock = PeakMemory(network.device), Clock(network.device)
         tracer = Tracer(clock, probe, [stage.views for stage in plan.stages], limit)
         rendered = execute_batch(plan, network, number, callbacks=[tracer], trial=tracer, stop=stop, begin=tracer.begin)
-        memory, seconds = peak.bytes(), tracer.end()
+        memory = peak.bytes()
         if any(one.interrupted for one in rendered):
             raise KeyboardInterrupt
         if len(runs) > 1 and any(one.dead is not None or one.metadata["stopped"] for one in rendered):
             raise ApartError
+        with clock.stopped():
+            last = _written(rendered[0], network, size) if rendered[0].metadata["stopped"] else None
+        seconds = tracer.end(rendered[0].metadata["evaluations_made"], last)
         facts = {"seconds": seconds / len(runs)} | ({} if memory is None else {"memory": float(memory)})
         outputs = (
             self._finish(run, one, tracer.trace(k), network, facts, len(runs))
@@ -176,8 +181,7 @@ class RunMaker:
         path = f"{IMAGES}/{run.key}.png"
         rendered = replace(rendered, metadata={**metadata, "command": replay_command(path, metadata["load"])})
         facts = {**facts, "evaluations": float(metadata["evaluations_made"]), "start": trace.values[0]}
-        channels, others = rendered.channels, self.networks.others(run.also)
-        image = None if channels is None else at_size(network, torch.from_numpy(channels).to(network.mean), run.size)[None]
+        image, others = _written(rendered, network, run.size), self.networks.others(run.also)
         finished = as_finished(network, run.unit, rendered.image, run.size, image=image, others=others, facts=facts)
         try:
             measures, features = take(run.measures, finished)
@@ -215,6 +219,13 @@ def failed(run: Run, reason: str, machine: Mapping[str, Any] | None = None) -> R
 def _objective(plan: Plan, network: Network, place: int, size: tuple[int, int]) -> Objective:
     objective = bind_target(network, plan.samples[place].objective, size)
     return objective if plan.init is None else objective.of_image(plan.init.value)
+
+
+def _written(rendered: Rendered, network: Network, size: tuple[int, int]) -> Tensor:
+    """Return an image as its file has it, (1, C, H, W) of the net's input space, at a size."""
+    if rendered.channels is not None:
+        return at_size(network, torch.from_numpy(rendered.channels).to(network.mean), size)[None]
+    return network.from_rgb(covering(eight_bits(rendered.image)[..., :3], size))[None]
 
 
 def _why_not_finite(rendered: Rendered, trace: Trace) -> str | None:

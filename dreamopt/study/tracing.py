@@ -125,21 +125,31 @@ class Tracer:
         """Measure the images that the run starts from."""
         if dead and len(images) > 1:
             raise ApartError
-        self._measure(images)
+        self._measure(images, 0)
 
     def __call__(self, progress: Progress) -> bool:
         """Measure where a point is due; end the run after its last second."""
         self._last = progress
         self._spent[progress.octave] = progress.evaluations * self.views[progress.octave]
         if sum(self._spent) >= self._due:
-            self._measure(progress.images())
+            self._measure(progress.images(), sum(self._spent))
         return self.limit is not None and self.clock.seconds() >= self.limit
 
-    def end(self) -> float:
-        """Measure the last images, unless that was done; return the seconds that the batch took."""
+    def end(self, evaluations: int, images: Tensor | None = None) -> float:
+        """Measure the last images, unless that was done; return the seconds that the batch took.
+
+        Parameters
+        ----------
+        evaluations : int
+            Of each sample.
+        images : Tensor, optional
+            What came of the run, where that is not what its last step made.
+        """
         seconds = self.clock.seconds()
-        if self._last is not None and self._evaluations[-1] < sum(self._spent):
-            seconds = self._measure(self._last.images())
+        if images is None and self._last is not None:
+            images = self._last.images()
+        if images is not None and self._evaluations[-1] < evaluations:
+            seconds = self._measure(images, evaluations)
         self._last = None
         return seconds
 
@@ -149,8 +159,7 @@ class Tracer:
         values = tuple(values[sample] for values in self._values)
         return Trace(tuple(self._evaluations), tuple(seconds / share for seconds in self._seconds), values)
 
-    def _measure(self, images: Tensor) -> float:
-        spent = sum(self._spent)
+    def _measure(self, images: Tensor, spent: int) -> float:
         with self.clock.stopped() as seconds:
             self._seconds.append(seconds)
             self._evaluations.append(spent)

@@ -43,6 +43,16 @@ class Loud(Transform):
 
 
 @dataclass(frozen=True)
+class Environment:
+    """A task that returns a variable of the environment."""
+
+    name: str
+
+    def do(self, maker: object) -> str | None:
+        return os.environ.get(self.name)
+
+
+@dataclass(frozen=True)
 class Mistaken(Transform):
     """A mistake in a program."""
 

@@ -13,6 +13,9 @@ import traceback
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+BEFORE = "DREAMOPT_PYTHONPATH_BEFORE"
+"""The environment variable with the parent's own PYTHONPATH: what this process gets is not for the programs that it starts."""
+
 if TYPE_CHECKING:
     from dreamopt.study.workers.tasks import Task
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Answer tasks until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who ends this process
+    os.environ["PYTHONPATH"] = os.environ.pop(BEFORE, "")
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a net or a plugin prints
     from dreamopt.study.workers.channel import receive, send

@@ -17,6 +17,7 @@ from typing import IO, Any, Self, cast
 from dreamopt.study.execution import RunOutput, Stop, failed
 from dreamopt.study.runner import Batch
 from dreamopt.study.workers.channel import receive, send
+from dreamopt.study.workers.child import BEFORE
 from dreamopt.study.workers.tasks import MakeRuns, Setup, Task
 
 _ASKED = 0.2  # seconds between two looks at whether to stop
@@ -100,7 +101,7 @@ class ChildProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
-                env={**os.environ, **counts, "PYTHONPATH": path},
+                env={**os.environ, **counts, "PYTHONPATH": path, BEFORE: os.environ.get("PYTHONPATH", "")},
             )
         send(cast("IO[bytes]", process.stdin), self._setup)
         return process

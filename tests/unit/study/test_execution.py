@@ -289,3 +289,27 @@ def test_a_net_that_is_loaded_already_is_used() -> None:
     network = toy_network(torch.float32)
     row = toy_maker(network).make([run_of(Settings(), "conv1:1", size=network.input_shape[1:])])[0].row
     assert (row.status, row.reason, row.evaluations) == ("done", "", 12)
+
+
+def test_a_run_that_stopped_early_is_done_and_says_why() -> None:
+    """Its value is not finite beyond an edge: after eight halvings it stops with its best; in a batch, too, where others go on."""
+    from dreamopt.backends.torch_functions import FunctionBackend
+
+    def edge(x: Tensor) -> Tensor:
+        beyond = x.mean((2, 3), keepdim=True) > torch.tensor([20.0, 1e9, 20.0]).reshape(3, 1, 1)
+        return torch.where(beyond, torch.nan, x)
+
+    nets = toy_maker(Network(FunctionBackend([("edge", "Power", edge)], (3, 24, 20))))
+    settings = Settings(size=(24, 20), transforms=[], jitter=0, blur=0, parametrization="pixels")
+    runs = [run_of(settings, f"edge:{unit}", "90", size=(24, 20)) for unit in range(2)]
+    outputs = nets.make(runs)
+    assert [output.row.status for output in outputs] == ["done", "done"]
+    assert "not finite" in outputs[0].row.reason
+    assert outputs[1].row.reason == ""
+    assert outputs[0].row.evaluations < outputs[1].row.evaluations == 90
+    assert 10 < (outputs[0].row.measures["objective"] or 0) <= 20
+    alone = nets.make(runs[:1])[0].row
+    assert alone.evaluations == outputs[0].row.evaluations == alone.trace.evaluations[-1]
+    assert alone.measures == outputs[0].row.measures
+    assert alone.trace.describe()["values"] == outputs[0].row.trace.describe()["values"]
+    assert alone.trace.values[-1] == pytest.approx(alone.measures["objective"])  # of the image that came of it, not of the last step's

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dreamopt.image.transform import Transform
 from dreamopt.recipes.settings import Settings
 from dreamopt.study import machine
+from dreamopt.study.clock import Clock
 from dreamopt.study.folder import StudyFolder
+from dreamopt.study.networks import StudyNetworks
 from dreamopt.study.request import Contestant
 from dreamopt.study.run import Run
 from dreamopt.study.runner import SerialWorkers, execute_runs
@@ -20,7 +23,7 @@ from dreamopt.study.workers.choice import staffed
 from dreamopt.study.workers.processes import DiedError, ProcessWorkers
 from dreamopt.study.workers.tasks import MeasureRate, Rate, Setup
 from dreamopt.study.workers.throughput import Throughput, measure_throughput
-from tests.support.study_parts import Deadly, Loud, Mistaken
+from tests.support.study_parts import Deadly, Environment, Loud, Mistaken
 from tests.support.study_runs import maker, networks, request_of, run_of, score_runs
 
 REQUEST = request_of()
@@ -73,6 +76,32 @@ def test_a_process_that_is_killed_is_replaced(tmp_path: Path, two: ProcessWorker
         rows = execute_runs(runs, two, folder)
     assert [row.status for row in rows] == ["done", "failed", "done"]
     assert rows[1].reason == "its process was killed (signal 9), as systems do where memory is lacking, twice"
+
+
+def test_a_child_has_its_threads_and_its_parents_environment(two: ProcessWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert two.children[0].do(Environment("OMP_NUM_THREADS")) == "1"
+    assert two.children[0].do(Environment("PYTHONPATH")) == os.environ.get("PYTHONPATH", "")
+
+
+def test_a_gpu_gets_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnGPU:
+        device = torch.device("cuda:0")
+
+    monkeypatch.setattr(StudyNetworks, "network", lambda *_: OnGPU())
+    with StudyFolder(tmp_path / "out", REQUEST) as folder, staffed(run_of(), 10**7, networks(), folder) as staff:
+        assert isinstance(staff.workers, SerialWorkers)
+        assert (staff.batch, staff.why) == (8, "runs are made in batches of up to 8 on cuda:0")
+
+
+def test_the_clock_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    times = iter((1.0, 5.0, 6.0, 8.0))
+    clock = Clock(torch.device("cuda:1"), lambda: next(times))
+    with clock.stopped() as seconds:
+        assert seconds == 4
+    assert clock.seconds() == 6
+    assert waited == [torch.device("cuda:1")] * 3  # at the start, before it stops, and before it goes on
 
 
 def test_a_mistake_in_a_child_is_the_parents(tmp_path: Path, workers: ProcessWorkers) -> None:
