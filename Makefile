@@ -33,7 +33,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.ratios
 
-# Time everything that benchmarks/ has, some twenty minutes, and save it in .benchmarks/; BENCH="-k startup" chooses.
+# Time everything that benchmarks/ has, some half an hour with the largest images, and save it in .benchmarks/; BENCH="-k startup" chooses.
 bench-all: $(READY)
 	$(BIN)/python -m pytest benchmarks -p no:cacheprovider --benchmark-autosave --benchmark-columns=median,iqr,rounds --benchmark-sort=name $(BENCH)
 

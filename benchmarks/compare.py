@@ -123,7 +123,7 @@ def table(then: dict[str, Timed], now: dict[str, Timed], floor: float = FLOOR) -
 
 
 def _short(name: str) -> str:
-    return name.removeprefix("benchmarks/").replace(".py::test_", ": ")
+    return name.removeprefix("benchmarks/test_").replace(".py::test_", ": ")
 
 
 def _spread(timed: Timed) -> str:

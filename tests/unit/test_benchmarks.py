@@ -125,9 +125,9 @@ def test_runs_are_read_and_held_against_each_other(tmp_path: Path) -> None:
     text, status = printed(now, [first, other, only_b])
     rows = {row.split("│")[1].strip(): [cell.strip() for cell in row.split("│")[2:-1]] for row in text.splitlines() if row.startswith("│")}
     assert rows == {
-        "test_x: a": ["500 (15) ms", "1 (0.03) s", "2.00", "1.00", "slower"],
-        "test_x: b": ["4 (0.12) ms", "4 (0.12) ms", "1.00", "1.00", ""],
-        "test_x: new[1]": ["-", "20 (0.6) us", "", "", "new"],
+        "x: a": ["500 (15) ms", "1 (0.03) s", "2.00", "1.00", "slower"],
+        "x: b": ["4 (0.12) ms", "4 (0.12) ms", "1.00", "1.00", ""],
+        "x: new[1]": ["-", "20 (0.6) us", "", "", "new"],
     }
     assert "1 of 2 slower" in text
     assert status == 0
