@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -151,7 +152,7 @@ def _said(study: str | None, options: dict[str, Any]) -> Any:
     given = {name: value for name, value in loads.items() if value not in (None, ()) and (name, value) not in _DEFAULTS}
     nets = tuple(SaidNet(net=net, options=given) for net in options["nets"])
     if not nets and given:
-        nets = tuple(_loaded_by(net, given) for net in said.nets or (SaidNet(),))
+        said = replace(said, nets=tuple(replace(net, options={**net.options, **given}) for net in said.nets or (SaidNet(),)))
     own = {name: options[name] for name in ("targets", "sample", "layers", "tune_on", "size")}
     plain = ("preset", "assignments", "reference", "budget", "seeds", "trials", "tuning_seeds", "search", "race", "criterion", "measures")
     also = tuple(
@@ -164,12 +165,6 @@ def _said(study: str | None, options: dict[str, Any]) -> Any:
         "also": also,
     }
     return with_given(said, nets, words, own)
-
-
-def _loaded_by(net: Any, given: Mapping[str, Any]) -> Any:
-    from dataclasses import replace
-
-    return replace(net, options={**net.options, **given})
 
 
 def _check_folder(out: str, resume: bool) -> None:

@@ -180,20 +180,27 @@ def with_given(said: Said, nets: Sequence[SaidNet], given: Mapping[str, Any], ow
     said : Said
         As a file says it.
     nets : sequence of SaidNet
-        In the place of the file's, where there are any.
+        In the place of the file's, where there are any; what they say of themselves stays.
     given : mapping
         Fields of `Said`; None and () where nothing is given.
     own : mapping
         Likewise fields of `SaidNet`, for each of the nets.
     """
     said = replace(said, **{name: value for name, value in given.items() if value is not None and value != ()})
-    chosen = tuple(nets) or said.nets or (SaidNet(),)
     changes = {name: value for name, value in own.items() if value is not None and value != ()}
     if "targets" in changes:
         changes["sample"], changes["layers"] = changes.get("sample"), changes.get("layers", ())
     elif "sample" in changes:
         changes["targets"] = ()
-    return replace(said, nets=tuple(replace(net, **changes) for net in chosen))
+    if nets:
+        return replace(said, nets=tuple(replace(net, **_filled(net, changes)) for net in nets))
+    return replace(said, nets=tuple(replace(net, **changes) for net in said.nets or (SaidNet(),)))
+
+
+def _filled(net: SaidNet, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of all nets and not of this one."""
+    others = {"sample", "layers"} if net.targets else {"targets"} if net.sample is not None else set[str]()
+    return {name: value for name, value in changes.items() if getattr(net, name) in (None, ()) and name not in others}
 
 
 def run_study(
@@ -273,7 +280,7 @@ def _nets(network: Nets) -> tuple[SaidNet, ...]:
     if network is None:
         return ()
     if isinstance(network, Network):
-        return (SaidNet(network=network, name="net"),)
+        return (SaidNet(network=network),)
     if isinstance(network, str | os.PathLike):
         return (SaidNet(net=os.fspath(network)),)
     if isinstance(network, Mapping):

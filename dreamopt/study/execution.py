@@ -157,8 +157,7 @@ class RunMaker:
         tracer = Tracer(clock, probe, [stage.views for stage in plan.stages], limit)
         rendered = execute_batch(plan, network, number, callbacks=[tracer], trial=tracer, stop=stop, begin=tracer.begin)
         memory = peak.bytes()
-        if any(one.interrupted for one in rendered):
-            raise KeyboardInterrupt
+        _check_interrupt(rendered)
         if len(runs) > 1 and any(one.dead is not None or one.metadata["stopped"] for one in rendered):
             raise ApartError
         with clock.stopped():
@@ -221,6 +220,12 @@ def _objective(plan: Plan, network: Network, place: int, size: tuple[int, int]) 
     return objective if plan.init is None else objective.of_image(plan.init.value)
 
 
+def _check_interrupt(rendered: Sequence[Rendered]) -> None:
+    """Raise KeyboardInterrupt again, which a run takes as the sign to end with its best."""
+    if any(one.interrupted for one in rendered):
+        raise KeyboardInterrupt
+
+
 def _written(rendered: Rendered, network: Network, size: tuple[int, int]) -> Tensor:
     """Return an image as its file has it, (1, C, H, W) of the net's input space, at a size."""
     if rendered.channels is not None:
@@ -251,7 +256,7 @@ def _try(network: Network, units: Sequence[str], settings: Settings) -> None:
         plan = plan_render(network, units, settings)
         network = in_memory(plan, network)
         for number in range(len(plan.batches)):
-            execute_batch(plan, network, number)
+            _check_interrupt(execute_batch(plan, network, number))
     except DreamoptError:
         return  # the run itself says it
 
@@ -267,7 +272,7 @@ def _rates(network: Network, units: Sequence[str], settings: Settings) -> list[f
         points.append((progress.octave, progress.evaluations, time.perf_counter()))
 
     for number in range(len(plan.batches)):
-        execute_batch(plan, network, number, callbacks=[note])
+        _check_interrupt(execute_batch(plan, network, number, callbacks=[note]))
     rates: list[float] = []
     for octave in range(len(plan.stages)):
         mine = [(evaluations, moment) for number, evaluations, moment in points if number == octave]

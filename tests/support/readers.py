@@ -239,6 +239,29 @@ def _read_preset_file(path: Path) -> object:
     return resolve_settings(str(path), {})
 
 
+def _study_file(folder: Path) -> Path:
+    path = folder / "STUDY.toml"
+    lines = ['net = "small.prototxt"', 'targets = "conv:0-1"', 'tune_on = ["conv:2", "conv:3"]', 'budget = "4evals"', "size = 12"]
+    more = [
+        'measures = ["total_variation"]',
+        "[set]",
+        "jitter = 2",
+        "[vary]",
+        'optimizer = ["adam", "ascent(1.5)"]',
+        'step_size = "0.5..8"',
+    ]
+    tables = ["[[contestant]]", 'name = "mine"', 'preset = "lucid2017"', 'tune = { "tv.weight" = [0.1, 1] }']
+    path.write_text("\n".join([*lines, *more, *tables, ""]), encoding="utf-8")
+    return path
+
+
+def _read_study_file(path: Path) -> object:
+    from dreamopt.study.words.resolve import resolve
+    from dreamopt.study.words.toml import read_study
+
+    return resolve(read_study(path)).request
+
+
 def _catalogue(folder: Path) -> Path:
     path = folder / "catalogue.toml"
     text = resources.files("dreamopt.models").joinpath("models.toml").read_text("utf-8")
@@ -489,6 +512,7 @@ READERS: dict[str, Reader] = {
     "upper": Reader(_text("2.5, 3\n4"), _read_part("upper")),
     "cached model": Reader(_cached, _read_cached),
     "job": Reader(_job, _resume),
+    "study file": Reader(_with_net(_study_file), _read_study_file),
     "study": Reader(_study, _read_study),
     "row of a study": Reader(_row, _read_study),
     "checkpoint": Reader(lambda folder: _job(folder).with_name("batch0-stage0"), _resume),

@@ -74,6 +74,9 @@ def contestants_of(said: Said, trials: int) -> tuple[tuple[Contestant, ...], Con
             made = [_one(said, _stem(said.preset or DEFAULT), said.preset, said.assignments, None, {})]
         ranges = (*said.tune, *(one for one in said.vary if not one.values))
         _check_ranges(ranges, [one.settings for one in made], trials)
+        for axis in (*ranges, *(one for each in made for one in each.tune or ())):
+            for value in axis.values:
+                _check_path(said, axis.name, value)
         contestants = [_contestant(one, ranges, trials) for one in made]
     contestants = _different(contestants)
     if len(contestants) == 1:
@@ -105,10 +108,15 @@ def _reference(said: Said) -> Contestant:
 def _settings(said: Said, preset_name: str | None, assignments: Sequence[str]) -> Settings:
     for text in assignments:
         key, _, value = text.partition("=")
-        if said.source is not None and key.strip() in _PATHS and not _is_number(value):
-            no_file(value.strip())
+        _check_path(said, key.strip(), value.strip())
         _check_name(key.strip(), "--set")
     return resolve_settings(None if preset_name is None else _path(said, preset_name), {}, assignments)
+
+
+def _check_path(said: Said, name: str, value: str) -> None:
+    """Refuse a path that a study file names; 'null' is none."""
+    if said.source is not None and name in _PATHS and value != "null" and not _is_number(value):
+        no_file(value)
 
 
 def _path(said: Said, name: str) -> str:

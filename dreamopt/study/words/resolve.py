@@ -15,6 +15,7 @@ from dreamopt.parts.arguments import check_flag, check_seed, check_text
 from dreamopt.parts.checks import check_whole, several
 from dreamopt.parts.net_words import NET_KEYS
 from dreamopt.study.budget import Budget
+from dreamopt.study.measure import SeedsMeasure
 from dreamopt.study.measures_registry import measures as all_measures
 from dreamopt.study.measures_registry import parse_measure
 from dreamopt.study.request import Request, Search, StudyNet
@@ -107,6 +108,8 @@ def _measures(said: Said) -> tuple[str, tuple[str, ...]]:
     criterion = CRITERION if said.criterion is None else check_text("the criterion", said.criterion)
     parts = [parse_measure(criterion), *(parse_measure(text) for text in said.measures)]
     names = [str(part) for part in parts]
+    if isinstance(parts[0], SeedsMeasure):
+        raise UsageError(f"{criterion} compares the images of a unit, so that it is no number of one run, and cannot choose a winner")
     if parts[0].better == "neither":
         raise UsageError(f"{criterion} says of no image that it is better than another one, and cannot choose a winner")
     # The objective reached and what was spent are in every report.
@@ -116,8 +119,8 @@ def _measures(said: Said) -> tuple[str, tuple[str, ...]]:
 
 
 def _name(said: SaidNet, taken: Mapping[str, Network]) -> str:
-    stem = said.name or ("tiny" if said.net is None else Path(said.net).stem if os.path.splitext(said.net)[1] else said.net)
-    stem = printable(stem, 80)
+    by_file = "tiny" if said.net is None else Path(said.net).stem if os.path.splitext(said.net)[1] else said.net
+    stem = printable(said.name or (by_file if said.network is None else "net"), 80)
     if said.name is not None and said.name in taken:
         raise UsageError(f"two nets are called '{stem}'; give them different names")
     name, number = stem, 2

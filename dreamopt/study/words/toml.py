@@ -106,7 +106,11 @@ def read_study(path: str | os.PathLike[str], plugins: Sequence[str] = ()) -> Sai
     checked: dict[str, Any] = _STUDY(table, Key(what))
     folder = Path(path).parent
     own = {name: checked[name] for name in (*_NET, *_UNITS) if name in checked}
-    nets = [_net(one | {name: value for name, value in own.items() if name not in one}, folder, what) for one in checked.get("nets", ())]
+    shared = {name: own[name] for name in (*_UNITS, "device", "backend") if name in own}
+    if "nets" in checked and len(shared) < len(own):
+        other = next(name for name in own if name not in shared)
+        raise UsageError(f"{other} in {what} stands beside tables [[net]]; write it into the table of its net")
+    nets = [_net(_inherited(shared, one) | one, folder, what) for one in checked.get("nets", ())]
     if not nets and own:
         nets = [_net(own, folder, what)]
     plain = ("title", "preset", "reference", "seeds", "seed", "trials", "tuning_seeds", "search", "race", "criterion")
@@ -124,6 +128,12 @@ def read_study(path: str | os.PathLike[str], plugins: Sequence[str] = ()) -> Sai
         folder=str(folder),
         plugins=tuple(plugins),
     )
+
+
+def _inherited(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a net's table takes over: targets stand instead of drawn units, and the other way round."""
+    others = {"sample", "layers"} if "targets" in own else {"targets"} if "sample" in own else set()
+    return {name: value for name, value in shared.items() if name not in others}
 
 
 def _net(said: Mapping[str, Any], folder: Path, what: str) -> SaidNet:

@@ -1,7 +1,7 @@
 """One run of a study: its budget, trace, clock and failures, and its image made again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -313,3 +313,29 @@ def test_a_run_that_stopped_early_is_done_and_says_why() -> None:
     assert alone.measures == outputs[0].row.measures
     assert alone.trace.describe()["values"] == outputs[0].row.trace.describe()["values"]
     assert alone.trace.values[-1] == pytest.approx(alone.measures["objective"])  # of the image that came of it, not of the last step's
+
+
+@pytest.mark.parametrize("budget", ["12", "1s"])
+def test_ctrl_c_before_the_run_is_not_lost(monkeypatch: pytest.MonkeyPatch, budget: str) -> None:
+    def interrupted(*given: Any, **named: Any) -> Any:
+        return [replace(one, interrupted=True) for one in execute(*given, **named)]
+
+    execute = execution.execute_batch
+    monkeypatch.setattr(execution, "execute_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        made(run_of(budget=budget))
+
+
+def test_an_image_of_many_channels_is_measured_in_all_of_them(tmp_path: Path) -> None:
+    network = toy_network(torch.float32, channels=4)
+    height, width = network.input_shape[1:]
+    same, other = (
+        toy_maker(network).make([run_of(Settings(size=size), "conv1:1", size=(height, width))])[0]
+        for size in (None, (height + 6, width + 4))
+    )
+    for output in (same, other):
+        assert output.row.status == "done"
+        assert output.image is not None
+        assert output.channels is not None
+    assert same.row.measures["objective"] == pytest.approx(same.row.trace.values[-1], rel=1e-4)
+    assert other.row.measures["objective"] == pytest.approx(other.row.trace.values[-1], rel=1e-4)
