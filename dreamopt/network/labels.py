@@ -180,7 +180,8 @@ def find_label(labels: Sequence[str] | None, wanted: str) -> int:
 def same_class(labels: Sequence[str], label: str, number: int | None = None) -> int | None:
     """Return the number of the class that a label of another net names; None where none is, or several are.
 
-    Equal WordNet numbers decide, then equal names, then a synonym in common; capitals and underscores do not matter.
+    Equal WordNet numbers decide, then equal names, at last a synonym in common. Capitals matter only where names are alike but for them
+    (ImageNet has a Cardigan and a cardigan); underscores are spaces.
 
     Parameters
     ----------
@@ -202,6 +203,7 @@ def same_class(labels: Sequence[str], label: str, number: int | None = None) -> 
     rules = (
         [i for i, other in enumerate(labels) if wordnet is not None and other.startswith(wordnet[0].strip())],
         [i for i, other in enumerate(labels) if _bare(other) and _bare(other) == _bare(label)],
+        [i for i, other in enumerate(labels) if _bare(other).casefold() == _bare(label).casefold() != ""],
         [i for i, other in enumerate(labels) if (_names(other) & _names(label)) - {""}],
     )
     alike = next((found for found in rules if found), [])
@@ -209,4 +211,4 @@ def same_class(labels: Sequence[str], label: str, number: int | None = None) -> 
 
 
 def _bare(label: str) -> str:
-    return _WORDNET.sub("", label.casefold()).replace("_", " ").strip()
+    return _WORDNET.sub("", label).replace("_", " ").strip()

@@ -58,7 +58,8 @@ def execute(
         Where images go, and what is resumed; the caller closes it. Batches of which no sample has a gradient are written once another
         has.
     callbacks : sequence of callable
-        Called with a `dreamopt.optimize.Progress` after each step of each batch.
+        Called with a `dreamopt.optimize.Progress` after each step of each batch; one that returns True ends the batch with its last
+        images, whose metadata say how many evaluations were made, so that they can be made again.
     stop : callable, optional
         Asked after each step; once it returns True, the running batch ends with the best it had and no other begins.
     memory : int, optional
@@ -128,15 +129,39 @@ def _saved(store: Store | None, batch: int, rendered: list[Rendered]) -> list[Re
 
 
 def execute_batch(
-    plan: Plan, network: Network, batch: int, *, store: Store | None = None, callbacks: Sequence[Callback] = (), stop: Stop = None
+    plan: Plan,
+    network: Network,
+    batch: int,
+    *,
+    store: Store | None = None,
+    callbacks: Sequence[Callback] = (),
+    stop: Stop = None,
+    begin: Callable[[Tensor, Mapping[int, str]], None] | None = None,
+    trial: Callback | None = None,
 ) -> list[Rendered]:
-    """Make the images of one batch of a plan, in the batch's order; parameters as those of `execute`, only checkpoints are written."""
+    """Make the images of one batch of a plan, in the batch's order.
+
+    Parameters
+    ----------
+    plan, network, callbacks, stop
+        As for `execute`.
+    batch : int
+        Its number.
+    store : Store, optional
+        Only checkpoints are written.
+    begin : callable, optional
+        Called with the images that the first run starts from, (N, C, H, W), and by place in the batch why samples have no gradient.
+    trial : callable, optional
+        As for `dreamopt.optimize.run`.
+    """
     callbacks = checked_callbacks(callbacks)
     if stop is not None and not callable(stop):
         raise UsageError(f"stop must be a function, not {shown(stop)}")
     places = plan.batches[batch]
     samples = [plan.samples[place] for place in places]
     start, problem, levels = _start(plan, network, samples)
+    if begin is not None:
+        begin(problem.images(start.params), start.dead)
     dead = _dead(plan, network, samples, start, problem, levels)
     rendered: dict[int, Rendered] = {}
     # Samples that are compared with each other are optimized all or none.
@@ -149,7 +174,7 @@ def execute_batch(
         result = run(alone, plan.stages[0].optimizer, 0, seed=plan.settings.seed, start=params)
         values = result.history[0] if len(result.history) else None
         images, row = (begun, index) if coupled else (begun[index : index + 1], 0)
-        outcome = _Outcome(values, result.redirected_at, result, images, 0, False, False)
+        outcome = _Outcome(values, result.redirected_at, result, images, 0, (), False, False)
         rendered[index] = _rendered(plan, network, places[index], outcome, row, start.restarted[index], dead[index])
     del begun
     if alive:
@@ -160,7 +185,8 @@ def execute_batch(
         checkpoint = None if store is None else lambda stage: store.checkpoint(batch, stage)
         restarted, starts = start.restarted, [start]
         del start
-        outcome = _run_stages(plan, network, [samples[index] for index in alive], problem, starts, levels, callbacks, stop, checkpoint)
+        these = [samples[index] for index in alive]
+        outcome = _run_stages(plan, network, these, problem, starts, levels, callbacks, stop, checkpoint, trial)
         for row, index in enumerate(alive):
             rendered[index] = _rendered(plan, network, places[index], outcome, row, restarted[row], dead.get(index))
     return [rendered[index] for index in range(len(samples))]
@@ -211,7 +237,8 @@ def _whole_start(plan: Plan, problem: Problem, start: Start, levels: list[Tensor
 class _Outcome:
     """What the runs of a batch gave: of the first what is written down, the last result, the images, all steps made.
 
-    ``cut`` says whether it was interrupted, ``best`` whether the images are then the best so far, and not the last.
+    ``evaluations`` are those of each run, a view counted as one; ``cut`` says whether it was interrupted, ``best`` whether the images are
+    then the best so far, and not the last.
     """
 
     first_values: NDArray[np.float64] | None
@@ -219,8 +246,11 @@ class _Outcome:
     last: Result
     images: Tensor
     steps: int
+    evaluations: tuple[int, ...]
     cut: bool
     best: bool
+    ended: bool = False
+    """Whether a callback ended the batch before its steps were made."""
 
     def opacity(self, row: int) -> NDArray[np.uint8] | None:
         """Return (H, W), 0 transparent to 255, of one sample's image; None where it has none."""
@@ -249,16 +279,25 @@ def _run_stages(
     callbacks: Sequence[Callback],
     stop: Stop,
     checkpoint: Callable[[int], Checkpoint | None] | None,
+    trial: Callback | None,
 ) -> _Outcome:
     """Make a batch's runs, one after the other, until the end or until ``stop`` says so."""
-    stopped, last, steps = False, None, 0
+    stopped, ended, searched, last, steps = False, False, False, None, 0
+    evaluations = [0] * len(plan.stages)
     first: tuple[NDArray[np.float64] | None, Mapping[str, Any]] | None = None
     images: Tensor | None = None
 
-    def asked(_: Progress) -> bool:
-        nonlocal stopped
+    def asked(progress: Progress) -> bool:
+        nonlocal stopped, ended
+        answers = [callback(progress) for callback in callbacks]
+        ended = any(answers)
         stopped = stop is not None and stop()
-        return stopped
+        return stopped or ended
+
+    def tried(progress: Progress) -> bool:
+        nonlocal searched
+        searched = trial is not None and bool(trial(progress))
+        return searched
 
     for number, stage in enumerate(plan.stages):
         final = number == len(plan.stages) - 1
@@ -279,14 +318,17 @@ def _run_stages(
             release_memory(reserves=True)  # which are for images of another size
         keep, handed = None if checkpoint is None else checkpoint(number), Handed(params)
         del params
+        most = None if not plan.evaluations else plan.evaluations[number] // stage.views
         try:
+            if most == 0:
+                raise _NoEvaluationsError
             result = run(
                 problem,
                 stage.optimizer,
                 stage.steps,
                 seed=plan.settings.seed,
                 start=handed,
-                callbacks=(*callbacks, asked),
+                callbacks=(asked,),
                 octave=number,
                 octaves=len(plan.stages),
                 checkpoint=keep,
@@ -294,30 +336,37 @@ def _run_stages(
                 transparency=plan.settings.transparency and final,
                 project_every_step=plan.project_every_step,
                 frugal=frugal,
+                evaluations=most,
+                trial=None if trial is None else tried,
             )
-        except DeadGradientError:
+        except (DeadGradientError, _NoEvaluationsError):
             if final and first is None:
                 raise
             # No gradient at this size: pass the start on to the next stage.
             begin = handed.take()
             images = problem.images(begin.params if isinstance(begin, Start) else begin)
             continue
-        last, steps = result, steps + result.steps
+        last, steps, evaluations[number] = result, steps + result.steps, result.evaluations * stage.views
         if first is None:
             first = result.history[0].copy() if len(result.history) else None, result.redirected_at
-        cut = result.interrupted or (stopped and (result.steps < stage.steps or not final))
+        short = result.steps < stage.steps or not final
+        cut, ended = result.interrupted or (stopped and short), ended and (short or searched)
         # A render's best; a dream's last, which is the furthest from the photograph.
         best = cut and plan.recipe == "render"
         images = result.best_images if best else result.images
         del result
-        if cut:
+        if cut or ended or (plan.evaluations and not any(plan.evaluations[number + 1 :])):
             if levels is not None and not final:
                 images = carry_over(images, (*plan.stages[: number + 1], plan.stages[-1]), number + 1, [*levels[: number + 1], levels[-1]])
             break
     assert images is not None
     assert first is not None
     assert last is not None
-    return _Outcome(*first, last, images, steps, cut, best)
+    return _Outcome(*first, last, images, steps, tuple(evaluations), cut, best, ended)
+
+
+class _NoEvaluationsError(Exception):
+    """Hands a run's start on, as where it has no gradient."""
 
 
 def _forget(levels: list[Tensor] | None, number: int) -> None:
@@ -343,6 +392,8 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
     value = float(result.best_values[row] if outcome.best else result.values[row])
     described = result.describe(row)
     facts = described["results"][0]
+    if outcome.ended:  # so that the image can be made again
+        plan = replace(plan, evaluations=outcome.evaluations)
     metadata = plan.describe(index) | {
         "dreamopt": __version__,
         "start": _described_start(plan, restarted),
@@ -351,6 +402,7 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: _Outcome, row: 
         "best_value": facts["best_value"],
         "best_step": facts["best_step"],
         "steps_made": outcome.steps,
+        "evaluations_made": sum(outcome.evaluations),
         "interrupted": cut,
         "stopped": facts["stopped"],
         "setback": facts["setback"],

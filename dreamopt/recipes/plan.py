@@ -137,6 +137,9 @@ class Plan:
         The command that makes it.
     original : InitImage or None
         What blending, colours and the outside of a mask are taken from, where it is another than the init image: a film's frame.
+    evaluations : tuple of int
+        How many evaluations each run may make of each sample, a view of it counted as one; a run without any hands its start on. ():
+        as many as its steps take.
     """
 
     samples: tuple[Sample, ...]
@@ -151,6 +154,7 @@ class Plan:
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     recipe: str = "render"
     original: InitImage | None = field(default=None, repr=False)
+    evaluations: tuple[int, ...] = ()
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -246,6 +250,7 @@ class Plan:
             "inputs": dict(sorted(self.inputs.items())),
             "net": dict(self.net),
         }
+        described |= {"evaluations": list(self.evaluations)} if self.evaluations else {}
         return described | ({"project_every_step": True} if self.project_every_step else {})
 
     @classmethod
@@ -335,11 +340,15 @@ def _fields(metadata: Mapping[str, Any], find: Callable[[str], str]) -> dict[str
     objectives = {text: parse(text) for text in metadata["batch"]}
     described = zip(metadata["batch"], metadata["items"], metadata["targets"], metadata["labels"], strict=True)
     samples = tuple(Sample(objectives[string], item, text, label) for string, item, text, label in described)
+    stages, evaluations = stages_of(settings, pair(settings)), tuple(metadata.get("evaluations", ()))
+    if evaluations and (len(evaluations) != len(stages) or not any(evaluations)):
+        raise UsageError(f"evaluations in the metadata must say a number for each of {len(stages)} runs, one of them above 0")
     return {
         "samples": samples,
         "batches": tuple(map(tuple, metadata.get("batches", [range(len(samples))]))),
         "settings": settings,
-        "stages": stages_of(settings, pair(settings)),
+        "stages": stages,
+        "evaluations": evaluations,
         "restarts": tuple(Restart(parse_parametrization(text), *rest) for text, *rest in metadata["restarts"]),
         "project_every_step": metadata.get("project_every_step", False),
         "recipe": metadata["recipe"],

@@ -41,7 +41,8 @@ def as_finished(
     size : int or (int, int), optional
         At which it is measured; its own by default. The image is scaled to cover it, and cut to its middle.
     image : Tensor, optional
-        (1, C, H', W') in the net's input space, where the colours do not tell all of its channels; of the size at which it is measured.
+        (1, C, H', W') in the net's input space, of the size at which it is measured, where the colours do not tell all of its channels;
+        or any other input of the net.
     others : mapping of str to Network, optional
         Other nets that images of classes are shown to.
     facts : mapping of str to float, optional
@@ -57,7 +58,7 @@ def as_finished(
     if image is None:
         pair = colours.shape[:2] if size is None else network.item_shape(size)[1:]
         image = network.from_rgb(covering(colours, pair))[None]
-    measured = (int(image.shape[-2]), int(image.shape[-1]))
+    measured = tuple(image.shape[2:]) or None  # a vector has no size
     objective = bind_target(network, read_targets(network, target, measured)[0], measured)
     unit = class_of(network, objective)
     number = None if unit is None else unit.number

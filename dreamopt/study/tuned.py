@@ -37,7 +37,7 @@ def tuned_settings(settings: Settings, trial: Mapping[str, Any]) -> Settings:
     Examples
     --------
     >>> print(tuned_settings(Settings(optimizer="adam(Linear(8, 1))"), {"optimizer.step_size": 4}).optimizer)
-    Adam(step_size=Linear(4, 0.5))
+    Adam(step_size=Linear(4.0, 0.5))
     """
     for name, value in trial.items():
         settings = _tuned(settings, name, value)

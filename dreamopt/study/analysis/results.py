@@ -155,6 +155,8 @@ class Scope:
         Without a winner: those that cannot be distinguished from the leader, the leader first.
     verdict : str
         One or two sentences.
+    lower : bool
+        Whether lower values of the criterion are better.
     """
 
     name: str
@@ -172,6 +174,7 @@ class Scope:
     winner: str | None
     alike: tuple[str, ...]
     verdict: str
+    lower: bool = False
 
     def standing(self, contestant: str) -> Standing:
         """Return a contestant's standing."""
@@ -183,9 +186,10 @@ class Scope:
 
     @property
     def ranking(self) -> tuple[str, ...]:
-        """Contestants without the reference, the highest interquartile mean of the criterion first."""
+        """Contestants without the reference, the best interquartile mean of the criterion first."""
+        sign = 1 if self.lower else -1
         contestants = [one for one in self.standings if not one.reference]
-        return tuple(one.contestant for one in sorted(contestants, key=lambda one: (one.iqm.value != one.iqm.value, -one.iqm.value)))
+        return tuple(one.contestant for one in sorted(contestants, key=lambda one: (one.iqm.value != one.iqm.value, sign * one.iqm.value)))
 
     def win_matrix(self, names: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
         """Return the shares of paired runs won, rows against columns; half on the diagonal."""

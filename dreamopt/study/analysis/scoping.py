@@ -141,6 +141,7 @@ class Scoping:
             verdict.winner,
             verdict.alike,
             verdict.sentence,
+            criterion.sign < 0,
         )
 
     def _states(self, table: Table) -> list[str]:
@@ -180,7 +181,7 @@ class Scoping:
         if any(self.ordered.tuning.values()):
             both = any(set(net.units) & set(net.tuning_units) for net in self.request.nets if net.name in nets)
             where += ", some of which were tuned on" if both else " that nobody was tuned on"
-        return Words(of, where, units, self.method.confidence)
+        return Words(of, where, units, self.method.confidence, facts.sign < 0)
 
 
 def _unit_means(values: Array, units: Sequence[str], sign: int) -> dict[str, float]:

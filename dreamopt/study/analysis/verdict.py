@@ -34,12 +34,20 @@ class Words:
         How many.
     confidence : float
         Of the intervals.
+    lower : bool
+        Whether lower values are better.
     """
 
     of: str
     where: str
     units: int
     confidence: float
+    lower: bool = False
+
+    @property
+    def best(self) -> str:
+        """What the best value is."""
+        return "lowest" if self.lower else "highest"
 
 
 def verdict_of(standings: Sequence[Standing], pairs: Sequence[Pair], words: Words) -> Verdict:
@@ -48,7 +56,10 @@ def verdict_of(standings: Sequence[Standing], pairs: Sequence[Pair], words: Word
     A winner is better than each other (`Pair.better`). One that was raced off is also beaten by whoever is better than a contestant that is
     better than it. Where runs are missing that racing has not saved, nobody has won yet.
     """
-    ranked = sorted((one for one in standings if one.runs), key=lambda one: (math.isnan(one.iqm.value), -one.iqm.value))
+    ranked = sorted(
+        (one for one in standings if one.runs),
+        key=lambda one: (math.isnan(one.iqm.value), one.iqm.value if words.lower else -one.iqm.value),
+    )
     if len(ranked) < 2 or len(ranked) < len(standings):
         missing = [one.contestant for one in standings if not one.runs]
         who = listed(missing) or "a second contestant"
@@ -90,9 +101,11 @@ def _no_winner(alike: tuple[str, ...], worse: list[str], pairs: dict[tuple[str, 
     needed = units_needed(rivals, 1 - words.confidence)
     if words.units < max(FEWEST_UNITS, needed):
         few = f"{words.units} unit{'s are' if words.units != 1 else ' is'} too few: at least {max(FEWEST_UNITS, needed)}"
-        return f"No winner: {few} are needed to name one of {rivals + 1} contestants. {alike[0]} has the highest value, on {words.where}."
+        return (
+            f"No winner: {few} are needed to name one of {rivals + 1} contestants. {alike[0]} has the {words.best} value, on {words.where}."
+        )
     if len(alike) == 1:
-        return f"No winner: {alike[0]} has the highest value and is not better than each other, on {words.where}."
+        return f"No winner: {alike[0]} has the {words.best} value and is not better than each other, on {words.where}."
     pair = pairs[alike[0], alike[1]]
     numbers = numbers_of(pair, words)
     text = f"No winner: {listed(alike)} cannot be distinguished ({pair.first} less {pair.second}: {numbers}), on {words.where}."

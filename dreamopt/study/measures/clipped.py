@@ -7,19 +7,25 @@ from typing import ClassVar
 
 import numpy as np
 
-from dreamopt.parts.checks import PERCENT
+from dreamopt.parts.checks import PERCENT, Fields, Range
 from dreamopt.study.measure import Better, Finished, Measure
 from dreamopt.study.scores import levels_of
 
 
 @dataclass(frozen=True)
 class Clipped(Measure):
-    r"""The part of the image's values that are 0 or 255, in percent.
+    r"""The part of the image's values that are black or white, or next to it, in percent.
 
-    .. math:: \frac{100}{3 H W} \sum_{y, x, c} [\, u_{y, x, c} \in \{0, 255\} \,]
+    .. math:: \frac{100}{3 H W} \sum_{y, x, c} [\, u_{y, x, c} \le \delta \ \text{or}\ u_{y, x, c} \ge 255 - \delta \,]
 
-    of the image u as it was written, at its own size. There the range ended what the optimization wanted; much of it looks burnt out.
-    Photographs mostly have less than 5.
+    of the image u as it was written, at its own size. There the range ended what the optimization wanted; much of it looks burnt out. The
+    margin δ is there for parametrizations that bend values towards the ends of the range and never reach them, so that they have none of
+    0 or 255 however burnt they look. Most photographs have up to 5, evenly distributed levels 4.7.
+
+    Parameters
+    ----------
+    margin : int
+        δ in grey levels, 0 to 127; 0 counts exact black and white alone.
 
     References
     ----------
@@ -35,12 +41,17 @@ class Clipped(Measure):
     25.0
     """
 
-    examples: ClassVar = ("clipped",)
+    examples: ClassVar = ("clipped", "clipped(margin=0)")
     unit: ClassVar = "%"
     better: ClassVar[Better] = "lower"
     range: ClassVar = PERCENT
 
+    margin: int = 5
+
+    def __post_init__(self) -> None:
+        Fields(self).whole("margin", Range(0, 127))
+
     def measure(self, finished: Finished) -> float | None:
         """Return the percentage."""
         levels = levels_of(finished)
-        return 100 * float(np.mean((levels <= 0) | (levels >= 255)))
+        return 100 * float(np.mean((levels <= self.margin) | (levels >= 255 - self.margin)))

@@ -76,7 +76,7 @@ class Diversity(SeedsMeasure):
 def compared_layer(finished: Finished) -> str | None:
     """Return the layer whose activations are compared; None for the image itself."""
     network, unit = finished.network, class_of(finished.network, finished.objective)
-    graph, size = network.graph, tuple(finished.image.shape[2:])
+    graph, size = network.graph, tuple(finished.image.shape[2:]) or None
     first = max(graph.value(layer) for layer in finished.objective.layers)
     first = first if unit is None else mixed_from(network, first)
     value = first

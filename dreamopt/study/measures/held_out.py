@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from dreamopt.parts.checks import DECAY, NOT_NEGATIVE, Fields, Range
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 from dreamopt.study.measure import Finished, Measure
-from dreamopt.study.scores import values_of
+from dreamopt.study.scores import TOGETHER, values_of
 
 SEED = 0x48454C44
 """Names the draws; with it and their own branch they are those of no run."""
@@ -92,18 +93,25 @@ class HeldOut(Measure):
         """Return the mean objective of the views."""
         if finished.image.dim() != 4 or finished.network.preprocessing is None:
             return None
-        values = values_of(finished.network, finished.objective, self.views_of(finished.network, finished.image))
-        return None if values is None else float(values.mean())
+        parts = []
+        for first in range(0, self.views, TOGETHER):
+            views = self.views_of(finished.network, finished.image, range(first, min(first + TOGETHER, self.views)))
+            values = values_of(finished.network, finished.objective, views)
+            if values is None:
+                return None
+            parts.append(values)
+        return float(np.concatenate(parts).mean())
 
-    def views_of(self, network: Network, image: Tensor) -> Tensor:
-        """Return the views, (V, C, H, W), of an image (1, C, H, W), both in the net's input space."""
+    def views_of(self, network: Network, image: Tensor, numbers: Sequence[int]) -> Tensor:
+        """Return the views of these numbers, (N, C, H, W), of an image (1, C, H, W), both in the net's input space."""
         space = network.image_space((image.shape[2], image.shape[3]))
-        streams, context = [Stream(SEED, view, 0, (0, 0, 0, 1)) for view in range(self.views)], StepContext(space=space)
-        moved = self._affine()(image.expand(self.views, -1, -1, -1), streams, context).clone()
-        moved[0::2] = Noise(self.noise)(moved[0::2], streams[0::2], context)
-        if self.views > 1:
-            moved[1::2] = packed(network, moved[1::2], self.quality)
-        return moved
+        streams, context = [Stream(SEED, number, 0, (0, 0, 0, 1)) for number in numbers], StepContext(space=space)
+        moved = self._affine()(image.expand(len(streams), -1, -1, -1), streams, context)
+        views = []
+        for view, stream in zip(torch.split(moved, 1), streams, strict=True):
+            noisy = stream.item % 2 == 0
+            views.append(Noise(self.noise)(view, [stream], context) if noisy else packed(network, view, self.quality))
+        return torch.cat(views)
 
     def _affine(self) -> Affine:
         return Affine(self.degrees, self.shift, self.factors)

@@ -14,7 +14,7 @@ from dreamopt.study.others import answers_of
 
 @dataclass(frozen=True)
 class Transfer(Measure):
-    r"""The mean probability of the image's class in the other nets of the study, those of ``--also``.
+    r"""The mean probability of the image's class in the other nets of the study, those of `--also`.
 
     .. math:: \frac{1}{M} \sum_{m=1}^{M} p^{(m)}_{c_m}(x)
 

@@ -15,7 +15,7 @@ from dreamopt.study.others import answers_of
 
 @dataclass(frozen=True)
 class TransferTop1(Measure):
-    r"""The share of the other nets of the study, those of ``--also``, whose most probable class is the image's.
+    r"""The share of the other nets of the study, those of `--also`, whose most probable class is the image's.
 
     .. math:: \frac{1}{M} \sum_{m=1}^{M} [\, p^{(m)}_{c_m}(x) > \max_{k \ne c_m} p^{(m)}_k(x) \,]
 

@@ -15,11 +15,15 @@ LIGHT = ("#0072b2", "#d55e00", "#009e73", "#b5569b", "#b07c00", "#3a9bd0", "#596
 DARK = ("#4aa8e8", "#ff8a3d", "#2ecfa0", "#e592cf", "#e8b33c", "#9bd5f7", "#aab4c0")
 INK, FAINT, LINE, PAPER = "#1b1f24", "#5c6570", "#d5dae0", "#fefefe"
 DASHES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "p")
+REFERENCE = -1
+"""The place of the reference, which takes no part."""
 SIZE = (4.6, 3.3)
 """Inches of a plot, whose text is then read at the width of a phone too."""
 LONGEST = 28
 """Characters of a name in a plot; of a longer one the beginning and the end."""
+LONGEST_LABEL = 44
+"""Likewise of what an axis shows."""
 _RC: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "dreamopt",
@@ -79,24 +83,24 @@ def new_figure(width: float = SIZE[0], height: float = SIZE[1]) -> Any:
 
 
 def colour(place: int) -> str:
-    """Return the colour of the contestant at a place."""
-    return LIGHT[place % len(LIGHT)]
+    """Return the colour of the contestant at a place; the reference's place is `REFERENCE`."""
+    return INK if place == REFERENCE else LIGHT[place % len(LIGHT)]
 
 
-def dash(place: int) -> str:
+def dash(place: int) -> Any:
     """Return its line style; colour and style together repeat after 28 contestants."""
-    return DASHES[place % len(DASHES)]
+    return (0, (1.2, 1.2)) if place == REFERENCE else DASHES[place % len(DASHES)]
 
 
 def marker(place: int) -> str:
     """Return its marker."""
-    return MARKERS[place % len(MARKERS)]
+    return "X" if place == REFERENCE else MARKERS[place % len(MARKERS)]
 
 
 def short(name: object, most: int = LONGEST) -> str:
     r"""Return a name from outside as a plot shows it.
 
     >>> short("optimizer=lbfgs, step_size=0.5..16\n")
-    'optimizer=lbf...ze=0.5..16\\n'
+    'optimizer=lbfgs, ....5..16\\n'
     """
     return printable(name, most)

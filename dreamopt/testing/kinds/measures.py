@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from math import prod
 from typing import get_args
 
 import numpy as np
@@ -41,6 +42,13 @@ def classifier(channels: int, labels: tuple[str, ...] | None = LABELS, softmax: 
     return Network(backend, preprocessing_of(channels, "BGR" if channels >= 3 else None, np.array(MEAN[:channels]), 0.5), labels)
 
 
+def other_input(shape: tuple[int, ...]) -> Network:
+    """Return a net of torch's functions for inputs of any shape: scores alone, of all numbers."""
+    weights = torch.randn(5, prod(shape), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    layers = [("tanh", "TanH", torch.tanh), ("scores", "InnerProduct", lambda x: x.flatten(1) @ weights.T)]
+    return Network(FunctionBackend(layers, shape, weights=(weights,), dtype=torch.float64), None, LABELS[:5])
+
+
 def image(size: tuple[int, int] = (24, 28), seed: int = 0, smooth: bool = False) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Return an image of noise, or of a gradient of grey."""
     if smooth:
@@ -65,6 +73,10 @@ def finished_runs() -> Iterator[tuple[str, Finished]]:
     yield "another size", as_finished(classifier(3), "conv:2@centre", image((37, 31)), (32, 26), others=other, facts=FACTS)
     yield "a tiny image", as_finished(classifier(3), "conv:0", image((5, 5)), facts=FACTS)
     yield "a grey image", as_finished(classifier(3), "scores:1", np.full((24, 28, 3), 119, np.uint8), others=other, facts=FACTS)
+    for shape in ((6,), (2, 7), (3, 4, 6, 5)):
+        given = torch.linspace(-1, 1, prod(shape), dtype=torch.float64).reshape(1, *shape)
+        yield f"an input {shape}", as_finished(other_input(shape), "scores:1", image(), image=given, others=other, facts=FACTS)
+    yield "an image that the classifier reads", as_finished(other_input((1, 24, 28)), "scores:1", image(), others=other, facts=FACTS)
     texts = ("conv:2 - 0.5*conv:1", "-scores:1", 'energy("relu")', 'conv:2 - 0.1*diversity("conv")', "2*scores:1", "channel('conv', (3,))")
     for text in texts:
         yield text, as_finished(classifier(3), parse(text), image(), others=other, facts=FACTS)

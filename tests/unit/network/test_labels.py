@@ -274,7 +274,7 @@ def test_the_net_warns_and_inspect_says_the_form(tmp_path: Path) -> None:
 
 
 def test_the_same_class_in_another_net() -> None:
-    plain = ("tench", "great_grey_owl", "Crane", "ruler", "crane", "")
+    plain = ("tench", "great_grey_owl", "crane", "ruler", "crane", "")
     assert same_class(plain, "n01440764 tench, Tinca tinca") == 0
     assert same_class(plain, "great grey owl, great gray owl, Strix nebulosa") == 1
     assert same_class(plain, "goldfish") is None
@@ -286,4 +286,5 @@ def test_the_same_class_in_another_net() -> None:
     assert same_class(numbered, "n03126707 crane") == 1
     assert same_class(numbered, "Tinca tinca") == 2
     assert same_class(("maillot", "maillot, tank suit"), "maillot") == 0
+    assert [same_class(("Cardigan", "cardigan"), label) for label in ("cardigan", "Cardigan", "CARDIGAN")] == [1, 0, None]
     assert same_class(("maillot", "maillot, tank suit"), "maillot, tank suit") == 1

@@ -64,14 +64,15 @@ def test_a_function_of_a_finished_run_is_recognized_by_name_or_annotation() -> N
 
 
 def test_an_entry_point_names_a_function_or_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "def sharp(image):\n    return abs(image[1:].astype(float) - image[:-1]).max()\nsharp.unit = 'grey levels'\n"
+    text = "def sharpness(image):\n    return abs(image[1:].astype(float) - image[:-1]).max()\nsharpness.unit = 'grey levels'\n"
     (tmp_path / "guest_measures.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(measures, "_points", lambda: (EntryPoint("sharp", "guest_measures:sharp", "dreamopt.measures"),))
+    monkeypatch.setattr(measures, "_points", lambda: (EntryPoint("sharp", "guest_measures:sharpness", "dreamopt.measures"),))
     monkeypatch.setattr(measures, "_found", {})
     finished = run()
     assert "sharp" in measures.names()
     assert take(["sharp"], finished)[0] == {"sharp": np.abs(np.diff(finished.rgb.astype(float), axis=0)).max()}
+    assert str(parse_measure("sharp")) == "sharp"
     assert measures.get("sharp").origin == str(tmp_path / "guest_measures.py")
 
 
