@@ -139,7 +139,7 @@ def interval_of(resampled: Array, confidence: float, units: int | None = None) -
 
     References
     ----------
-    T. C. Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69(4), 2015, section 5.2 (expanded percentiles).
+    T. C. Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69, 2015, section 5.2 (expanded percentiles).
 
     Examples
     --------
