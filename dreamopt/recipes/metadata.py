@@ -145,7 +145,11 @@ _PLAN: Mapping[str, Form] = {
     "inputs": mapped(_DIGEST),
     "net": _NET,
 }
-_OF_PLAN: Mapping[str, Form] = {"batches": listed(listed(whole(_NATURAL), least=1), least=1), "project_every_step": flag}
+_OF_PLAN: Mapping[str, Form] = {
+    "batches": listed(listed(whole(_NATURAL), least=1), least=1),
+    "project_every_step": flag,
+    "restarts_every_stage": flag,
+}
 _PLAN_1: Mapping[str, Form] = {
     "format": whole(Range(1, 1)),
     "recipe": choice("render"),
