@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all lint format bench fuzz docs proto clean
+.PHONY: demo test test-all lint format bench bench-all bench-compare fuzz docs proto clean
 
 # Render the embedded net's filters and classes, a dream and a three-second zoom into demo/, offline.
 demo: $(READY)
@@ -32,6 +32,14 @@ format: $(READY)
 # Time the hot path, beside real Caffe where DREAMOPT_CAFFE_ROOT names its root, and print the ratios.
 bench: $(READY)
 	$(BIN)/python -m benchmarks.ratios
+
+# Time everything that benchmarks/ has, some half an hour with the largest images, and save it in .benchmarks/; BENCH="-k startup" chooses.
+bench-all: $(READY)
+	$(BIN)/python -m pytest benchmarks -p no:cacheprovider --benchmark-autosave --benchmark-columns=median,iqr,rounds --benchmark-sort=name $(BENCH)
+
+# The same, held against the last saved run of this machine; COMPARE=--fail ends with an error where something became slower.
+bench-compare: $(READY)
+	$(BIN)/python -m benchmarks.compare $(COMPARE) -- $(BENCH)
 
 # Read 20,000 files that were damaged by a seed with every reader; what one does wrong is kept in fuzz-faults/ with its file.
 fuzz: $(READY)

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamopt.engine import Net
+from dreamopt.network import Network, load_net
+from dreamopt.testing import registries
 
 Array = npt.NDArray[np.float32]
 
@@ -43,6 +45,29 @@ def existing() -> list[Case]:
     return [case for case in CASES if (shared() / case.prototxt).is_file()]
 
 
+def required(name: str) -> Case:
+    """Return the case of a name; a test without its files is skipped."""
+    import pytest  # what calls this is a test; the other programs here need no pytest
+
+    case = next(case for case in CASES if case.name == name)
+    if not (shared() / case.prototxt).is_file():
+        pytest.skip(f"no {case.prototxt} at {shared()}: set DREAMOPT_SHARED")
+    return case
+
+
+def load_network(case: Case) -> Network:
+    """Return the net as `load_net` makes it, with its labels; only of one that brings its own weights."""
+    assert case.weights is not None, case.name
+    prototxt, weights = shared() / case.prototxt, shared() / case.weights
+    return load_net(prototxt, weights, labels=prototxt.parent / "labels.txt", device="cpu")
+
+
+def first_examples(kind: str) -> list[str]:
+    """Return the first example of each built-in part of a kind, ``"regularizers"`` for instance, with its places to fill."""
+    # One of each: scipy's dense Hessians alone would take minutes.
+    return [example for part in registries()[kind].built_in() for example in part.examples[:1]]
+
+
 def load(case: Case, device: str = "cpu") -> Net:
     """Return the net with its weights: the real ones, or Gaussians that keep the size of the signal (He et al. 2015)."""
     net = Net(shared() / case.prototxt, device=device)
@@ -65,10 +90,11 @@ def load(case: Case, device: str = "cpu") -> Net:
     return net
 
 
-def picture(net: Net, batch: int) -> Array:
-    """Return noise for the net's input, of the size that the file gives."""
-    shape = net.blobs[net.inputs[0]].shape
-    return (np.random.default_rng(1).normal(size=(batch, *shape[1:])) * 50).astype(np.float32)
+def random_image(net: Net, batch: int, size: int | None = None) -> Array:
+    """Return noise for the net's input, of the size that the file gives, or of a square's side."""
+    shape = tuple(net.blobs[net.inputs[0]].shape)[1:]
+    shape = shape if size is None else (shape[0], size, size)
+    return (np.random.default_rng(1).normal(size=(batch, *shape)) * 50).astype(np.float32)
 
 
 def seed_like(shape: tuple[int, ...]) -> Array:

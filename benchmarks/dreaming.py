@@ -5,21 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.cases import CASES, load, shared
+from benchmarks.children import answer
 from benchmarks.real_caffe import root, started, write_net
 
 GOOGLENET = CASES[0]
 
-_MEMORY = """
-def most():
-    return 1024 * int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
-"""
 # The step of the notebook that made DeepDream known, said again: rolled, forward, the values as their own gradient, a step of 1.5.
 _CAFFE = """
 import json, sys, time, os
@@ -44,20 +39,18 @@ for _ in range(steps):
 out.write(json.dumps(times) + "\\n"); out.flush()
 sys.stdin.read()
 """
-_DREAM = (
-    _MEMORY
-    + """
+_DREAM = """
 import json, sys, time
 import numpy as np, dreamopt
+from tests.support.resident import peak
 height, width, steps, memory = map(int, sys.argv[3:7])
 net = dreamopt.load_net(sys.argv[1], sys.argv[2], device="cpu")
 image = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
 times = [time.perf_counter()]
 settings = {"steps": steps, "octaves": int(sys.argv[8]), "memory": memory or None}
 dreamopt.dream(net, image, sys.argv[7], callbacks=[lambda _: times.append(time.perf_counter())], **settings)
-print(json.dumps({"times": [b - a for a, b in zip(times, times[1:])][-(steps - 1 or 1):], "bytes": most()}))
+print(json.dumps({"times": [b - a for a, b in zip(times, times[1:])][-(steps - 1 or 1):], "bytes": peak()}))
 """
-)
 
 
 class Measured(NamedTuple):
@@ -65,13 +58,13 @@ class Measured(NamedTuple):
 
     Parameters
     ----------
-    seconds : float
-        The shortest step.
+    times : list of float
+        Seconds of each step but the first, which packs weights; of one step alone, its own.
     bytes : int
         The most that was resident.
     """
 
-    seconds: float
+    times: list[float]
     bytes: int
 
 
@@ -81,9 +74,8 @@ def ours(size: tuple[int, int], steps: int, memory: int = 0, octaves: int = 1) -
         weights = Path(folder) / "net.caffemodel"
         load(GOOGLENET).save(weights)
         numbers = [*size, steps, memory, GOOGLENET.layer, octaves]
-        command = [sys.executable, "-c", _DREAM, str(shared() / GOOGLENET.prototxt), str(weights), *map(str, numbers)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return _read(done.stdout)
+        measured = answer(_DREAM, shared() / GOOGLENET.prototxt, weights, *numbers)
+    return Measured(measured["times"], measured["bytes"])
 
 
 def caffes(size: tuple[int, int], steps: int, core: str) -> Measured:
@@ -99,23 +91,18 @@ def caffes(size: tuple[int, int], steps: int, core: str) -> Measured:
         with (folder / "log.txt").open("w+") as log:
             child = started(where, core, _CAFFE, [*inside, *map(str, numbers)], log)
             assert child.stdout is not None
-            answer = child.stdout.readline()
-            status = Path(f"/proc/{child.pid}/status").read_text() if answer else ""
+            line = child.stdout.readline()
+            status = Path(f"/proc/{child.pid}/status").read_text() if line else ""
             child.communicate()
             log.seek(0)
-            if not answer:
+            if not line:
                 raise RuntimeError(f"real Caffe died: {log.read()[-2000:]}")
     finally:
         shutil.rmtree(folder)
-    return Measured(min(json.loads(answer)), 1024 * int(status.partition("VmHWM:")[2].split()[0]))
+    return Measured(json.loads(line)[1:], 1024 * int(status.partition("VmHWM:")[2].split()[0]))
 
 
 def processor() -> str:
     """Return the processor's name, and how many cores there are."""
     names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return f"{names[0] if names else 'unknown'}, {os.cpu_count()} cores"
-
-
-def _read(text: str) -> Measured:
-    answer = json.loads(text)
-    return Measured(min(answer["times"]), answer["bytes"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -42,7 +43,7 @@ def row(name: str, film: list[Frame], dreams: list[Frame], seconds: float) -> Fl
 
 
 def equally_strong(
-    network: dreamopt.Network, film: list[Frame], target: str, strength: float, **settings: object
+    network: dreamopt.Network, film: list[Frame], target: str, strength: float, **settings: Any
 ) -> tuple[list[Frame], float]:
     """Return dreams of frames by themselves, of a strength within 3 %, and how long they took, without the attempts."""
     size = 1.5

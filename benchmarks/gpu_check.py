@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.cases import BATCHES, Array, Case, error, existing, load, picture, seed_like
+from benchmarks.cases import BATCHES, Array, Case, error, existing, load, random_image, seed_like
 from benchmarks.contestants import Step, engine, layers, plain
 from benchmarks.gpu_dreams import check_dreams
 from benchmarks.gpu_parts import check_parts
@@ -36,7 +36,7 @@ _TINY = Case("tiny", str(Path(__file__).resolve().parents[1] / "dreamopt/data/ti
 
 def check(case: Case, batch: int, device: str, rounds: int) -> dict[str, Any]:
     """Compare and time one net at one batch size."""
-    x = picture(load(case), batch)
+    x = random_image(load(case), batch)
     here = engine(case)
     seed = seed_like(here(x, None)[0].shape)
     value, gradient = here(x, seed)

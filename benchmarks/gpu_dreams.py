@@ -27,7 +27,8 @@ def photo(shift: int = 0) -> NDArray[np.uint8]:
     """Return a smooth image of `SIZE`, shifted to the left by so many pixels."""
     y, x = np.mgrid[: SIZE[0], shift : SIZE[1] + shift]
     waves = [np.sin(y / 9) + np.cos(x / 7), np.sin((y + x) / 11), np.cos(y / 6 - x / 13)]
-    return np.rint(np.stack([127 + 50 * wave for wave in waves], axis=-1)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(np.stack([127 + 50 * wave for wave in waves], axis=-1)).astype(np.uint8)
+    return levels
 
 
 def dream_step(network: dreamopt.Network, _: Path) -> NDArray[Any]:
@@ -44,8 +45,8 @@ def film_frame(network: dreamopt.Network, folder: Path) -> NDArray[Any]:
     return np.asarray(read_written(out / "1.png"))
 
 
-def zoom_frame(network: dreamopt.Network, _: Path) -> NDArray[Any]:
-    """Return the second frame of a zoom."""
+def zoom_frame(network: dreamopt.Network, folder: Path) -> NDArray[Any]:
+    """Return the second frame of a zoom, which needs no folder."""
     *_, last = dreamopt.zoom(network, photo(), LAYER, seconds=0.5, fps=4, zoom=2, **QUICK)
     return np.asarray(last.image)
 

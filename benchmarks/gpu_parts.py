@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import dreamopt
+from benchmarks.cases import first_examples
 from dreamopt.objective import parse
 from dreamopt.optimize import run
 from dreamopt.optimize.optimizer import parse_optimizer
@@ -46,10 +47,8 @@ def problems(values: dict[str, str]) -> Iterator[tuple[str, Problem]]:
     """Yield for the first example of each part its string, and the arguments of a problem with its optimizer."""
     usual: Problem = {"objective": "conv2:3", "batch": 2, "parametrization": "pixels", "optimizer": "adam"}
     for kind, role in ROLES.items():
-        for part in registries()[kind].built_in():
-            # One of each: scipy's dense Hessians alone would take minutes.
-            for example in part.examples[:1]:
-                yield example, usual | role(fill(example, values))
+        for example in first_examples(kind):
+            yield example, usual | role(fill(example, values))
 
 
 def check_parts(device: str, folder: Path, only: str = "") -> list[tuple[str, float]]:
@@ -77,8 +76,8 @@ def check_parts(device: str, folder: Path, only: str = "") -> list[tuple[str, fl
         if only not in preset.name:
             continue
         target, settings = trial(preset, values, {"steps": 2, "views": 1})
-        pictures = [torch.from_numpy(dreamopt.render(net, target, settings)[0].image.astype("float32")) for net in nets]
-        differences.append((preset.name, float((pictures[0] - pictures[1]).abs().max())))
+        made = [torch.from_numpy(dreamopt.render(net, target, settings)[0].image.astype("float32")) for net in nets]
+        differences.append((preset.name, float((made[0] - made[1]).abs().max())))
     return differences
 
 

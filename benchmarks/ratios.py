@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases import BATCHES, CASES, Case, error, existing, load, picture, seed_like
+from benchmarks.cases import BATCHES, CASES, Case, error, existing, load, random_image, seed_like
 from benchmarks.contestants import engine, layers, plain
 from benchmarks.real_caffe import CORES, RealCaffe, fastest_core, root
 
@@ -30,7 +30,7 @@ _PAUSE = 0.08  # seconds; OpenBLAS's and OpenMP's idle threads no longer spin by
 
 def measure(case: Case, batch: int, rounds: int, core: str | None) -> dict[str, Any]:
     """Time one net at one batch size; ``core`` is OPENBLAS_CORETYPE, None without real Caffe."""
-    x = picture(load(case), batch)
+    x = random_image(load(case), batch)
     steps = {"engine": engine(case), "layers": layers(case), "torch": plain(case)}
     seed = seed_like(steps["engine"](x, None)[0].shape)
     run: dict[str, Callable[[int], list[float]]] = {name: _timer(step, x, seed) for name, step in steps.items()}
@@ -103,7 +103,7 @@ def main() -> None:
     if args.core is not None:
         core = "" if args.core == "unset" else args.core
     elif root() is not None:
-        x = picture(load(cases[0]), 1)
+        x = random_image(load(cases[0]), 1)
         core = fastest_core(cases[0], x, seed_like(engine(cases[0])(x, None)[0].shape))
     table = Table(title="f/grad, milliseconds: median (least)")
     for column in ("net, layer", "batch", "caffe", "torch, plain", "layers", "engine", "ratio", "of least", "gradient off by"):

@@ -24,7 +24,7 @@ for line in sys.stdin:
     ask = json.loads(line)
     if "net" in ask:
         net, layer = caffe.Net(ask["net"], ask["weights"], caffe.TEST), ask["layer"]
-        x, name = np.load(ask["picture"]), net.inputs[0] if net.inputs else next(iter(net.blobs))
+        x, name = np.load(ask["image"]), net.inputs[0] if net.inputs else next(iter(net.blobs))
         net.blobs[name].reshape(*x.shape)
         net.blobs[name].data[...] = x
         net.forward(end=layer)
@@ -103,17 +103,17 @@ class RealCaffe:
     def _inside(self, name: str) -> str:
         return "/" + str((self.folder / name).relative_to(self.where))
 
-    def load(self, case: Case, picture: Array, seed: Array | None) -> None:
+    def load(self, case: Case, image: Array, seed: Array | None) -> None:
         """Make the net, with the very weights that the engine has."""
         write_net(case, self.folder)
-        np.save(self.folder / "x.npy", picture)
+        np.save(self.folder / "x.npy", image)
         if seed is not None:
             np.save(self.folder / "seed.npy", seed)
         self._ask(
             net=self._inside("net.prototxt"),
             weights=self._inside("net.caffemodel"),
             layer=case.layer,
-            picture=self._inside("x.npy"),
+            image=self._inside("x.npy"),
             seed=self._inside("seed.npy") if seed is not None else "",
             times=1,
         )
@@ -138,7 +138,7 @@ class RealCaffe:
         shutil.rmtree(self.folder)
 
 
-def fastest_core(case: Case, picture: Array, seed: Array) -> str:
+def fastest_core(case: Case, image: Array, seed: Array) -> str:
     """Return what to tell OpenBLAS so that Caffe is fastest here; a processor that lacks the instructions is left out."""
     best, least = "", float("inf")
     flags = Path("/proc/cpuinfo").read_text()
@@ -147,7 +147,7 @@ def fastest_core(case: Case, picture: Array, seed: Array) -> str:
             continue
         caffe = RealCaffe(where=_required(), core=core)
         try:
-            caffe.load(case, picture, seed)
+            caffe.load(case, image, seed)
             took = min(caffe.times(3))
         finally:
             caffe.close()

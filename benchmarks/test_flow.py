@@ -53,11 +53,12 @@ def test_settings_of_the_flow(size: tuple[int, int], method: str, motion: str, b
     frames, true = pair(size, motion)
     first, second = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
     benchmark.group = f"flow {size[1]}x{size[0]}"
+    fresh: Any = None  # no flow to begin with, for which OpenCV's stubs have no type
     if method == "Farneback":  # with DeepDreamAnim's numbers
-        flow = benchmark(lambda: cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 3, 15, 3, 5, 1.2, 0))
+        flow = benchmark(lambda: cv2.calcOpticalFlowFarneback(first, second, fresh, 0.5, 3, 15, 3, 5, 1.2, 0))
     else:
         preset = getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{method}")
-        flow = benchmark(lambda: cv2.DISOpticalFlow.create(preset).calc(first, second, None))
+        flow = benchmark(lambda: cv2.DISOpticalFlow.create(preset).calc(first, second, fresh))
     errors = np.hypot(*np.moveaxis(flow - true, -1, 0))[16:-16, 16:-16]
     benchmark.extra_info["mean_end_point_error"] = float(errors.mean())
     benchmark.extra_info["median_end_point_error"] = float(np.median(errors))

@@ -11,15 +11,16 @@ import pytest
 import torch
 
 import dreamopt
+from benchmarks.cases import first_examples
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.network import Network
 from dreamopt.optimize import run
-from dreamopt.optimize.optimizer import optimizers, parse_optimizer
+from dreamopt.optimize.optimizer import parse_optimizer
 
 pytest.importorskip("pytest_benchmark")
 
 STEPS = 40
-FIRST = tuple(part.examples[0] for part in optimizers.built_in())
+FIRST = tuple(first_examples("optimizers"))
 NAMES = (*FIRST, "ascent(2, momentum=0.5)", 'lbfgs(line_search="none")', 'scipy("CG")', 'torch("Rprop")')
 """Every optimizer by its first example, and other settings of some."""
 
@@ -43,10 +44,10 @@ def test_run(name: str, jitter: int, benchmark: Any) -> None:
     assert (result.best_values > result.history[0]).all()
 
 
-@pytest.mark.parametrize("name", ["adam", "ascent", 'torch("Adam")'])
-def test_what_a_step_costs_beside_the_net(name: str, benchmark: Any) -> None:
-    """A net that computes next to nothing: what is left is the loop."""
-    net = Network(FunctionBackend([("same", "Power", lambda x: x)], (3, 17, 19), dtype=torch.float32))
-    problem = dreamopt.Problem(net, "same:0 | same:1 | same:2")
-    benchmark.group = "100 steps of the loop"
-    benchmark(run, problem, parse_optimizer(name), 100)
+@pytest.mark.parametrize("name", FIRST)
+def test_alone(name: str, benchmark: Any) -> None:
+    """A net that computes next to nothing, on one image of 224 x 224 pixels: what is left is the optimizer, with the loop."""
+    net = Network(FunctionBackend([("curved", "Power", lambda x: x - x * x / 500)], (3, 224, 224), dtype=torch.float32))
+    problem = dreamopt.Problem(net, "curved:0")
+    benchmark.group = f"{STEPS} steps of the optimizer and the loop alone"
+    benchmark.pedantic(run, (problem, parse_optimizer(name), STEPS), rounds=5, warmup_rounds=1)

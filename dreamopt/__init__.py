@@ -18,6 +18,7 @@ _HOME = {
     "Objective": "dreamopt.objective",
     "Problem": "dreamopt.problem",
     "Regularizer": "dreamopt.regularizer",
+    "bench": "dreamopt.study.bench",
     "dream": "dreamopt.recipes",
     "dream_film": "dreamopt.recipes.film",
     "explore": "dreamopt.recipes",
@@ -35,6 +36,7 @@ __all__ = [
     "Problem",
     "Regularizer",
     "__version__",
+    "bench",
     "dream",
     "dream_film",
     "explore",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from dreamopt.recipes.render import render
     from dreamopt.recipes.zoom import zoom
     from dreamopt.regularizer import Regularizer
+    from dreamopt.study.bench import bench
 
 
 def __getattr__(name: str) -> object:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import FRACTION, Fields, Number, Projection, StepContext, at
+from dreamopt.regularizer import FRACTION, Fields, Number, Projection, StepContext, Tuned, at
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Decay(Projection):
     """
 
     examples: ClassVar = ("decay(0.25)", "decay(Geometric(0.5, 0.01))")
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"rate": Tuned(1e-4, 0.3)}
 
     rate: Number
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import PIXELS, Fields, Number, Periodic, StepContext, at, gaussian, require_places
+from dreamopt.regularizer import PIXELS, Fields, Number, Periodic, StepContext, Tuned, at, gaussian, require_places
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class GaussianBlur(Periodic):
     examples: ClassVar = ("gaussian_blur(0.8)", "gaussian_blur(Linear(2.5, 0.5))", "gaussian_blur(1.3, every=2)")
     needs_start: ClassVar = False
     needs_gradient: ClassVar = False
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"sigma": Tuned(0.1, 4)}
 
     sigma: Number
     every: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dreamopt.errors import RegularizerError
-from dreamopt.regularizer import NOT_NEGATIVE, POSITIVE, Fields, Number, Penalty, Range, StepContext, at, require_places
+from dreamopt.regularizer import NOT_NEGATIVE, POSITIVE, Fields, Number, Penalty, Range, StepContext, Tuned, at, require_places
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class TotalVariation(Penalty):
         'total_variation(0.5, beta=1.5, floor=1e-3, edge="wrap", mean=True)',
         'total_variation(PerOctave((0.5, Linear(0.5, 0.1))), beta=1, anisotropic=True, edge="wrap")',
     )
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"weight": Tuned(1e-5, 1)}
 
     weight: Number
     beta: float = 2.0

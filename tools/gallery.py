@@ -18,11 +18,12 @@ from PIL import Image
 
 import dreamopt
 from benchmarks.cases import shared
-from benchmarks.quality import held_out, spectrum, variation
 from dreamopt.image.files import covering, write_image
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.image.spectrum import image_files
 from dreamopt.recipes.preset import preset, presets, resolve_settings
+from dreamopt.study.finished import as_finished
+from dreamopt.study.measures_registry import take
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "images" / "gallery"
@@ -37,6 +38,7 @@ UNITS = (
     "pool_final:flamingo",
     "pool_final:zebra",
 )
+MEASURES = ("held_out", "total_variation", "spectrum")
 TUNING = """
 ## How the default settings were chosen
 
@@ -137,8 +139,9 @@ def under_presets(network: dreamopt.Network, photo: str) -> None:
         fields = {"size": SIZE} | ({"init": photo} if name == "deepdream2015" else {})
         rendered = dreamopt.render(network, list(UNITS), resolve_settings(name, fields, CHANGES.get(name, [])))
         pictures = [covering(np.ascontiguousarray(made.image[..., :3]), (SIZE, SIZE)) for made in rendered]
-        scores = [held_out(network, made.sample.text, picture) for made, picture in zip(rendered, pictures, strict=True)]
-        measured = [*scores, float(np.mean([variation(p) for p in pictures])), float(np.mean([spectrum(p) for p in pictures]))]
+        finished = [as_finished(network, made.sample.text, picture) for made, picture in zip(rendered, pictures, strict=True)]
+        held_out, variation, spectrum = np.array([list(take(MEASURES, run)[0].values()) for run in finished], dtype=float).T
+        measured = [*held_out, variation.mean(), spectrum.mean()]
         saved(name, row(pictures, [made.sample.text for made in rendered]))
         (PICTURES / f"{name}.txt").write_text(" ".join(f"{value:.4g}" for value in measured) + "\n", encoding="utf-8")
         print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
@@ -192,10 +195,9 @@ def page() -> str:
         "",
         "## The same six units under every preset",
         "",
-        "Three numbers for each: **held out**, the units' values under turns, sizes, shifts and blur that no preset trains with, as a part",
-        "of the best that any preset reached; **variation**, the mean difference of neighbours in grey levels (photographs: 10 to 20);",
-        "**spectrum**, how far the logarithm of the strengths of frequencies is from photographs' (0: the same mixture). See",
-        "`benchmarks/quality.py`.",
+        "Three [measures](bench.md#measures) for each: `held_out`, the units' values under turns, sizes, shifts, noise and JPEG, as a part",
+        "of the best that any preset reached; `total_variation`, the mean difference of neighbours in grey levels (photographs: 10 to 20);",
+        "`spectrum`, how far the logarithm of the strengths of frequencies is from photographs' (0: the same mixture).",
         "",
         "| preset | held out | variation | spectrum |",
         "| --- | --- | --- | --- |",

@@ -2,7 +2,8 @@
 
 A page holds a table between ``<!-- parts:KIND -->`` and ``<!-- /parts -->``; KIND is a registry's name, perhaps with a base class
 (``regularizers:Penalty``), or ``presets``, or ``layers:caffe`` and ``layers:forks`` (`tools.layer_tables`). Of each part the table says its
-name, its first example as it prints, its docstring's first line, its first formula and its first reference.
+name, its first example as it prints, its docstring's first line, its first formula and its first reference; of a measure also its unit, and
+which of two numbers is the better one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from dreamopt.parts.lazy import LazyNames
 from dreamopt.recipes.preset import presets
+from dreamopt.study.measure import Measure
 from dreamopt.testing import fill, part_kinds, registries
 from tools.layer_tables import layer_table
 
@@ -62,6 +64,8 @@ def table(kind: str, page: str, folder: Path) -> str:
         registry.kind: [_link(part, page, folder) for part in parts],
         "as a string": [f"`{_text(name, part)}`" for part in parts],
         "what it does": [_sentence(part) for part in parts],
+        "unit": [part.unit if issubclass(part, Measure) else "" for part in parts],
+        "better": [part.better if issubclass(part, Measure) else "" for part in parts],
         "formula": [_formula(part) for part in parts],
         "from": [_reference(part) for part in parts],
     }

@@ -12,6 +12,7 @@ from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
 from dreamopt.version import __version__
 
 COMMANDS = {
+    "bench": "Compare settings: which are best for a net.",
     "demo": "Render the embedded net's filters and classes, and dream, offline.",
     "dream": "Strengthen in an image what a net's layers see in it.",
     "inspect": "Show a net's layers, shapes, parameters and input.",

@@ -1,15 +1,13 @@
 """The options that name a net, shared by the commands, and loading what they name."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dreamopt import models
 from dreamopt.backends.registry import backend_choices
-from dreamopt.errors import UsageError
-from dreamopt.parts.part import file_sha256
+from dreamopt.parts.net_words import NET_KEYS as NET_KEYS
+from dreamopt.parts.net_words import whole_number as whole_number
 
 if TYPE_CHECKING:
     from dreamopt.network import Network
@@ -19,7 +17,6 @@ else:
     NameType = click.ParamType  # which older versions of click do not parametrize
 
 Command = Callable[..., Any]
-_MOST_DIGITS = 400  # of a size; Python itself refuses to read more than 4,300 by an error of its own
 
 
 class BackendName(NameType):
@@ -92,11 +89,6 @@ NET_OPTIONS = (
         "--allow-python-layers", is_flag=True, help="Import and run the modules that Python layers name: only for nets that you trust."
     ),
 )
-# Without allow_python_layers, which no file may say.
-NET_KEYS = (
-    *("weights", "mean", "channel_order", "scale", "labels", "device", "backend", "python"),
-    *("input_shape", "input", "feed", "phase", "stage", "level", "cache"),
-)
 
 
 net_option = click.option(
@@ -123,105 +115,10 @@ def some_net_options(*names: str) -> Callable[[Command], Command]:
     return add
 
 
-def _mean(text: str | None) -> str | float | list[float] | None:
-    if text is None:
-        return None
-    try:
-        numbers = [float(part) for part in text.split(",")]
-        return numbers if len(numbers) > 1 else numbers[0]
-    except ValueError:
-        if os.path.exists(text):
-            return text
-        raise UsageError(f"--mean {text} is neither an existing file nor numbers with commas between them, as in 104,117,123") from None
-
-
-def whole_number(text: str) -> int:
-    """Return the number that decimal digits say; 0 for any other text, and for more digits than a size has."""
-    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
-
-
-def _input_shape(texts: Sequence[str]) -> tuple[int, ...] | dict[str, tuple[int, ...]] | None:
-    """Return `load_net`'s ``input_shape``; fewer than four numbers are one item's."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for text in texts:
-        blob, _, sizes = text.rpartition("=")
-        shape = tuple(whole_number(part) for part in sizes.lower().split("x"))
-        if not all(shape):
-            raise UsageError(f"--input-shape {text} is no shape; give CxHxW, as in 3x224x224, or BLOB=CxHxW")
-        if blob in shapes:
-            raise UsageError(f"--input-shape is given twice for {f'the blob {blob!r}' if blob else 'the first input'}")
-        shapes[blob] = shape if len(shape) > 3 else (1, *shape)
-    if "" in shapes and len(shapes) > 1:
-        raise UsageError("--input-shape is given for several inputs: say which is which, as in data=3x224x224")
-    return shapes.get("", shapes or None)
-
-
-def _feed(texts: Sequence[str]) -> dict[str, str]:
-    """Return `load_net`'s ``feed``; a blob's name may hold no equals sign, a file's may."""
-    feed: dict[str, str] = {}
-    for text in texts:
-        blob, equals, value = text.partition("=")
-        if not (blob and equals and value):
-            raise UsageError(f"--feed {text} must be BLOB=FILE or BLOB=VALUE, as in im_info=224,224,1")
-        if blob in feed:
-            raise UsageError(f"--feed is given twice for the blob {blob!r}")
-        feed[blob] = value
-    return feed
-
-
-def _file_hash(path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return file_sha256(path)
-    except UsageError:  # the net's reader says it better
-        return None
-
-
 def open_network(
     net: str | None, size: int | tuple[int, int] | None = None, **said: Any
 ) -> tuple["Network", dict[str, Any], dict[str, Any]]:
-    """Load the net that the options name; ``size`` (pixels, or height and width) is that of an input that its file leaves open.
+    """Load the net that the options name; as `dreamopt.network.opening.open_network`."""
+    from dreamopt.network import opening
 
-    Returns
-    -------
-    network : Network
-    options : dict
-        The options that load just this net again from these files, by parameter name; None where nothing needs to be said.
-    source : dict
-        Paths and hashes for the metadata.
-    """
-    from dreamopt.network import load_net
-
-    found = models.locate(net, said["cache"])
-    mean = _mean(said["mean"])
-    options: dict[str, Any] = {key: getattr(found, key) if said[key] is None else said[key] for key in ("weights", "labels")}
-    network = load_net(
-        found.prototxt,
-        options["weights"],
-        backend=said["backend"],
-        python=said["python"],
-        device=said["device"],
-        mean=mean,
-        channel_order=said["channel_order"],
-        scale=said["scale"],
-        labels=options["labels"],
-        input_shape=_input_shape(said["input_shape"] or ()),
-        input=said["input"],
-        feed=_feed(said["feed"] or ()),
-        phase=said["phase"] or "TEST",
-        level=0 if said["level"] is None else said["level"],
-        stages=said["stage"] or (),
-        default_input_size=(size, size) if isinstance(size, int) else size,
-        allow_python_layers=True if said.get("allow_python_layers") else None,
-        known={"mean": found.mean, "scale": found.scale, "channel_order": found.channel_order},
-    )
-    repeat = {key: said[key] for key in NET_KEYS}
-    source = {
-        "net": "tiny" if found.prototxt is None else net,
-        "prototxt": found.prototxt,
-        "prototxt_sha256": _file_hash(found.prototxt),
-        "weights": options["weights"],
-        "weights_file_sha256": _file_hash(options["weights"]),
-    }
-    return network, repeat, source
+    return opening.open_network(net, size, **said)

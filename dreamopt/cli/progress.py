@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dreamopt.cli.echo import echo
 from dreamopt.cli.output import console
+from dreamopt.errors import printable
 
 if TYPE_CHECKING:
     from dreamopt.optimize import Progress as RunProgress
+    from dreamopt.study.bench import Progress as StudyProgress
 
 EVERY = 10.0  # seconds between lines where stderr is no terminal
 SOON = 1.0  # seconds before the first: it shows that the run has started
@@ -187,6 +190,79 @@ def filming(quiet: bool, frames: int) -> Iterator[Callable[[], None]]:
             bar.update(task, completed=done, speed=f"{(time.monotonic() - started) / done:.3g}")
 
         yield count
+
+
+@contextlib.contextmanager
+def benching(quiet: bool) -> Iterator[Callable[["StudyProgress"], None] | None]:
+    """Show a study's runs done, what is run, evaluations per second and time left; yield what is called after each run."""
+    if quiet:
+        yield None
+        return
+    pace = StudyPace()
+    if not sys.stderr.isatty():
+        reported = time.monotonic() - EVERY + SOON
+
+        def line(progress: "StudyProgress") -> None:
+            nonlocal reported
+            pace.add(progress)
+            now = time.monotonic()
+            if now - reported >= EVERY or progress.runs == progress.most:
+                reported = now
+                echo(f"{progress.runs}/{progress.most} runs, {pace.what(progress)}, {pace.speed()}, {pace.left(progress)}", err=True)
+
+        yield line
+        return
+    columns = (
+        TextColumn("runs"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[what]}", markup=False),
+        TextColumn("{task.fields[speed]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
+    )
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, what="", speed="", left="")
+
+        def update(progress: "StudyProgress") -> None:
+            pace.add(progress)
+            what, speed, left = pace.what(progress), pace.speed(), pace.left(progress)
+            bar.update(task, completed=progress.runs, total=progress.most, what=what, speed=speed, left=left)
+
+        yield update
+
+
+class StudyPace:
+    """How fast a study's runs are made; those that were made before do not count."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._made = 0
+        self._evaluations = 0
+
+    def add(self, progress: "StudyProgress") -> None:
+        """Count a run."""
+        if not progress.done.read:
+            self._made += 1
+            self._evaluations += progress.done.row.evaluations
+
+    def what(self, progress: "StudyProgress") -> str:
+        """Return what is run: the phase, the contestant and the unit."""
+        row = progress.done.row
+        phase = {"reference": "reference", "tune": "tuning", "score": "scoring"}[row.phase]
+        who = "" if row.phase == "reference" else f" {row.contestant}"
+        return printable(f"{phase}{who} on {row.unit}")
+
+    def speed(self) -> str:
+        """Return evaluations per second."""
+        return f"{self._evaluations / max(time.monotonic() - self._began, 1e-9):.3g} evaluations/s"
+
+    def left(self, progress: "StudyProgress") -> str:
+        """Return the time that is left at the most, since losing trials are stopped early."""
+        if not self._made:
+            return ""
+        each = (time.monotonic() - self._began) / self._made
+        return f"at most {_clock(each * max(progress.most - progress.runs, 0))} left"
 
 
 class _Bar(Report):

@@ -28,6 +28,11 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
     return sides[0] if len(sides) == 1 else (sides[1], sides[0])
 
 
+def size_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option ``--size`` with a text of help; its value is a number or (height, width)."""
+    return click.option("--size", callback=_size, metavar="N|WxH", help=text)
+
+
 def _strength(_: click.Context, __: click.Parameter, text: str | None) -> float | str | None:
     try:
         return None if text is None else float(text)
@@ -103,12 +108,14 @@ def _targets(plan: "Plan") -> tuple[list[str], int]:
 
 
 SETTINGS_OPTIONS = (
-    click.option("--preset", metavar="NAME", help="A published recipe, see `dreamopt presets`; other options change it."),
+    click.option(
+        "--preset", metavar="NAME|FILE", help="A published recipe, see `dreamopt presets`, or a preset file; other options change it."
+    ),
     click.option(
         "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Repeatable. Any setting or number: steps=64, tv.weight=0.1."
     ),
     click.option("--init", metavar="FILE", help="An image to start from."),
-    click.option("--size", callback=_size, metavar="N|WxH", help="Pixels.  [default: of --init, else of the net's file]"),
+    size_option("Pixels.  [default: of --init, else of the net's file]"),
     click.option(
         "--default-size",
         "--usual-size",

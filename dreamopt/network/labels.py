@@ -175,3 +175,40 @@ def find_label(labels: Sequence[str] | None, wanted: str) -> int:
         raise TargetError(f"class '{wanted}' is ambiguous: " + ", ".join(f"{i} ({labels[i]})" for i in found) + "; give the number")
     hint = suggest(key, dict.fromkeys(name for label in labels for name in _names(label)))
     raise TargetError(f"no class is called '{wanted}' among the {len(labels)} labels" + (f"; {hint}" if hint else ""))
+
+
+def same_class(labels: Sequence[str], label: str, number: int | None = None) -> int | None:
+    """Return the number of the class that a label of another net names; None where none is, or several are.
+
+    Equal WordNet numbers decide, then equal names, at last a synonym in common. Capitals matter only where names are alike but for them
+    (ImageNet has a Cardigan and a cardigan); underscores are spaces.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Of this net.
+    label : str
+        Of the other.
+    number : int, optional
+        Of the class in the other net: where several labels are alike (ImageNet has two cranes), the one of that number is meant.
+
+    Examples
+    --------
+    >>> same_class(("great grey owl", "n01443537 goldfish, Carassius auratus"), "Goldfish")
+    1
+    >>> same_class(("crane", "ruler", "crane"), "crane"), same_class(("crane", "ruler", "crane"), "n03126707 crane", 2)
+    (None, 2)
+    """
+    wordnet = _WORDNET.match(label)
+    rules = (
+        [i for i, other in enumerate(labels) if wordnet is not None and other.startswith(wordnet[0].strip())],
+        [i for i, other in enumerate(labels) if _bare(other) and _bare(other) == _bare(label)],
+        [i for i, other in enumerate(labels) if _bare(other).casefold() == _bare(label).casefold() != ""],
+        [i for i, other in enumerate(labels) if (_names(other) & _names(label)) - {""}],
+    )
+    alike = next((found for found in rules if found), [])
+    return alike[0] if len(alike) == 1 else number if number in alike else None
+
+
+def _bare(label: str) -> str:
+    return _WORDNET.sub("", label).replace("_", " ").strip()

@@ -74,7 +74,8 @@ def checked_run(data: Any, fresh: Mapping[str, Any], what: str) -> dict[str, Any
             "history": history,
             "last_finite": optional(last),
             "start": optional(like),
-        }
+        },
+        {"evaluations": whole(_NATURAL)},
     )
     checked: dict[str, Any] = form(data, Key(what, error=OptimizeError))
     rows = {"measured": len(checked["history"]["measured"]), "measured_steps": len(checked["history"]["measured_steps"])}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
 from dreamopt.optimize.checkpoint import Checkpoint, CheckpointWriter, fingerprint
-from dreamopt.optimize.history import History, empty
+from dreamopt.optimize.history import History, empty, where_sample
 from dreamopt.optimize.optimizer import LineSearch, Optimizer, SearchContext, State, per_item
 from dreamopt.optimize.optimizers.adam import Adam
 from dreamopt.optimize.patience import Patience
@@ -47,6 +47,8 @@ def run(
     checkpoint: Checkpoint | None = None,
     resume: bool = False,
     frugal: bool = False,
+    evaluations: int | None = None,
+    trial: Callback | None = None,
 ) -> Result:
     """Optimize the samples of a problem by gradient ascent.
 
@@ -95,6 +97,13 @@ def run(
         Whether no parameters are kept beside the last ones, for images that fill the memory. The images are the same, but `Result` has
         the last parameters in the place of the best and of the first ones, and a sample whose value or gradient is not finite stops
         where it is, before the step.
+    evaluations : int, optional
+        The most times, at least 1, that the problem is evaluated with its gradient; the run ends before a step that would need more. A
+        line search that would is ended there, with the best of what it tried. The evaluation of the start counts, those of restarts do
+        not.
+    trial : callable, optional
+        Called after each evaluation of a line search, with a `Progress` of the best that it has tried; once it returns True, the search
+        ends with that.
 
     Returns
     -------
@@ -150,18 +159,21 @@ def run(
     project_every_step = check_flag("project_every_step", project_every_step)
     transparency = check_flag("transparency", transparency)
     frugal = check_flag("frugal", frugal)
+    evaluations = None if evaluations is None else check_whole("evaluations", evaluations)
+    [trial] = (trial,) if trial is None else checked_callbacks([trial])
     octaves = check_whole("octaves", octaves)
     octave = check_whole("octave", octave, Range(0, octaves - 1))
     if resume and checkpoint is None:
         raise UsageError("resume needs a checkpoint to resume from")
     optimizer = Adam() if optimizer is None else optimizer
-    this = _Run(problem, optimizer, steps, seed, octave, octaves, patience, transparency, project_every_step, frugal)
+    this = _Run(problem, optimizer, steps, seed, octave, octaves, patience, transparency, project_every_step, frugal, evaluations, trial)
     begin_time = time.perf_counter()
     params = checked_start(problem, start.params if isinstance(start, Start) else start, seed, copy=not frugal)
     state, writer = this.fresh(params), None
     if checkpoint is not None:
         checkpoint.check()
         settings = {"steps": steps, "seed": seed, "octave": (octave, octaves), "patience": str(patience)}
+        settings |= {} if evaluations is None else {"evaluations": evaluations}
         mark = fingerprint(problem, optimizer, params, **settings, restarts=[str(restart) for restart in restarts])
         writer = CheckpointWriter(checkpoint, mark, this.stride)
         state = writer.resume(optimizer, state) if resume else state
@@ -194,6 +206,10 @@ def run(
     return this.result(interrupted, resumed_at, time.perf_counter() - begin_time)
 
 
+class _Spent(BaseException):
+    """Ends a line search that has no evaluations left."""
+
+
 @dataclass(eq=False)
 class _Run:
     """One run: its settings, and its state, which is replaced whole, so that Ctrl-C finds it in order."""
@@ -208,9 +224,17 @@ class _Run:
     transparency: bool
     project_every_step: bool
     frugal: bool
+    most_evaluations: int | None
+    trial: Callback | None
     state: RunState = field(init=False)
     start_image: Tensor | None = None
     start_evaluation: Evaluation | None = None
+    evaluations: int = 0
+
+    @property
+    def left(self) -> int | None:
+        """How many evaluations may still be made; None for any number."""
+        return None if self.most_evaluations is None else self.most_evaluations - self.state.evaluations
 
     @property
     def stride(self) -> int:
@@ -242,12 +266,13 @@ class _Run:
 
     def run_steps(self, callbacks: Sequence[Callback], writer: CheckpointWriter | None) -> None:
         """Make the steps that are left."""
-        while self.state.step < self.steps and self.state.history.any_active:
+        while self.state.step < self.steps and self.state.history.any_active and self.left != 0:
             state, problem = self.state, self.problem
             context = self.context(state.step)
             evaluation, self.start_evaluation = self.start_evaluation, None
             if evaluation is None:
                 evaluation = problem.evaluate(state.params, context, self.seed)
+            self.evaluations = state.evaluations + 1
             finite = is_finite(evaluation)
             history = state.history.with_values(
                 state.step, state.params, evaluation.values, evaluation.is_argmax, self.patience, finite, self.frugal
@@ -256,14 +281,15 @@ class _Run:
             if writer is not None and writer.is_due(state.step):
                 writer.write(state, with_last_finite=not sure)
             if not history.any_active:
-                self.state = replace(state, params=last.params, history=history)
+                self.state = replace(state, params=last.params, history=history, evaluations=self.evaluations)
                 break
             values = evaluation.values
             moving = Handed((last, evaluation))  # so that nobody else holds them while the step is made
             del last, evaluation
             params, optimizer_state, history, last_finite = self.step(moving, history, context)
-            self.state = RunState(min(state.step + self.stride, self.steps), params, optimizer_state, history, last_finite, state.start)
-            progress = Progress(problem, self.state.step - 1, self.steps, values, history.best_values, params, self.octave)
+            step = min(state.step + self.stride, self.steps)
+            self.state = RunState(step, params, optimizer_state, history, last_finite, state.start, self.evaluations)
+            progress = Progress(problem, step - 1, self.steps, values, history.best_values, params, self.octave, self.evaluations)
             del state, params, history, last_finite
             answers = [callback(progress) for callback in callbacks]
             if any(answers):
@@ -303,19 +329,38 @@ class _Run:
         """Return the same after a line search; samples whose gradient is redirected take plain steps instead."""
         problem, gradient = self.problem, last.gradient
 
+        best_values, best_params = last.values, last.params
+
         def evaluate(params: Tensor) -> tuple[Tensor, Tensor]:
+            nonlocal best_values, best_params
+            if self.evaluations == self.most_evaluations:
+                raise _Spent
+            self.evaluations += 1
             trial = problem.evaluate(params, context, self.seed, redirect=False)
+            if self.most_evaluations is not None or self.trial is not None:
+                better = trial.values > best_values
+                best_values = torch.where(better, trial.values, best_values)
+                best_params = where_sample(better, params, best_params)
+            if self.trial is not None and self.trial(
+                Progress(problem, context.step, self.steps, best_values, best_values, best_params, self.octave, self.evaluations)
+            ):
+                raise _Spent
             return trial.values, trial.gradient
 
         if evaluation.redirected is not None:
             gradient = torch.where(per_item(evaluation.redirected, gradient), 0, gradient)
         search = SearchContext(evaluate, evaluated, problem.unit, problem.parametrization.bounds(problem.space))
-        moved, state = optimizer.search(last.params, gradient, last.state, search)
+        try:
+            moved, state = optimizer.search(last.params, gradient, last.state, search)
+        except _Spent:
+            moved, state = best_params, last.state
         if evaluation.redirected is not None:
             redirected = evaluation.redirected & history.active
             evaluation = replace(evaluation, gradient=last.gradient, redirected=redirected)
             count = min(self.stride, self.steps - context.step)
-            ascended, history = ascend_redirected(problem, last.params, evaluation, history, context, self.seed, count)
+            count = count if self.most_evaluations is None else min(count, self.most_evaluations - self.evaluations + 1)
+            ascended, history, more = ascend_redirected(problem, last.params, evaluation, history, context, self.seed, count)
+            self.evaluations += more
             moved = torch.where(per_item(redirected, moved), ascended, moved)
         return moved, state, history
 

@@ -19,8 +19,8 @@ _GREY_LEVELS = 1.5
 
 def ascend_redirected(
     problem: Problem, params: Tensor, evaluation: Evaluation, history: History, context: StepContext, seed: int, steps: int
-) -> tuple[Tensor, History]:
-    """Return the parameters after plain steps of the samples whose gradient is redirected, and the history of where it was.
+) -> tuple[Tensor, History, int]:
+    """Return parameters after plain steps of samples whose gradient is redirected, the history of where it was, and evaluations made.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def ascend_redirected(
     steps : int
         How many steps at most; a sample makes no more once its own gradient arrives.
     """
-    redirected, gradient = evaluation.redirected, evaluation.gradient
+    redirected, gradient, evaluations = evaluation.redirected, evaluation.gradient, 0
     for count in range(1, steps + 1):
         if redirected is None or not bool(redirected.any()):
             break
@@ -45,9 +45,10 @@ def ascend_redirected(
         params = torch.where(per_item(redirected, params), problem.clip(params + step), params)
         if count < steps:
             evaluation = problem.evaluate(params, replace(context, step=context.step + count), seed)
+            evaluations += 1
             redirected = None if evaluation.redirected is None else redirected & evaluation.redirected
             if redirected is not None:
                 at = {layer: samples & redirected for layer, samples in evaluation.redirected_at.items()}
                 history = history.with_redirected(redirected, at)
             gradient = evaluation.gradient
-    return params, history
+    return params, history, evaluations

@@ -31,15 +31,26 @@ class Progress:
         How many there will be.
     octave : int
         Of the run, from 0.
+    evaluations : int
+        How many times the problem has been evaluated with its gradient.
     """
 
     def __init__(
-        self, problem: Problem, step: int, steps: int, values: Tensor, best_values: Tensor, params: Tensor, octave: int = 0
+        self,
+        problem: Problem,
+        step: int,
+        steps: int,
+        values: Tensor,
+        best_values: Tensor,
+        params: Tensor,
+        octave: int = 0,
+        evaluations: int = 0,
     ) -> None:
         self.problem = problem
         self.step = step
         self.steps = steps
         self.octave = octave
+        self.evaluations = evaluations
         self._values = values
         self._best_values = best_values
         self._params = params
@@ -126,6 +137,8 @@ class Result:
         How many steps had been made when this run resumed; 0 for one from the start.
     seconds : float
         Wall time of this run.
+    evaluations : int
+        How many times the problem was evaluated with its gradient, restarts and the end left out.
     """
 
     problem: Problem
@@ -151,6 +164,7 @@ class Result:
     transparency: Tensor | None = None
     resumed_at: int = 0
     seconds: float = 0.0
+    evaluations: int = 0
 
     def _stopped_early(self) -> NDArray[np.bool_]:
         return np.array([self.interrupted or why is not None for why in self.stopped], dtype=bool)
@@ -246,4 +260,5 @@ def make_result(
         transparency=history.transparency,
         resumed_at=resumed_at,
         seconds=seconds,
+        evaluations=state.evaluations,
     )

@@ -56,6 +56,8 @@ class RunState:
         Where the last step was made from; None before the first.
     start : Tensor or None
         (N, ...) the parameters of the start, where restarts changed them.
+    evaluations : int
+        How many times the problem has been evaluated with its gradient.
     """
 
     step: int
@@ -64,6 +66,7 @@ class RunState:
     history: History
     last_finite: LastFinite | None = None
     start: Tensor | None = None
+    evaluations: int = 0
 
     def to_dict(self, with_last_finite: bool) -> dict[str, Any]:
         """Return it as plain values and tensors."""
@@ -75,6 +78,7 @@ class RunState:
             "history": self.history.to_dict(),
             "last_finite": None if rollback is None else {**rollback, "state": dict(rollback["state"])},
             "start": self.start,
+            "evaluations": self.evaluations,
         }
 
 
@@ -92,6 +96,7 @@ def from_checkpoint(data: Mapping[str, Any], optimizer: Optimizer, start: Tensor
         history=from_dict(data["history"], device),
         last_finite=last_finite,
         start=None if data["start"] is None else data["start"].to(device),
+        evaluations=data.get("evaluations", 0),
     )
 
 

@@ -9,10 +9,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from dreamopt.errors import UsageError
 from dreamopt.parts.reading import open_regular
+
+if TYPE_CHECKING:
+    from dreamopt.parts.tuned import Tuned  # which reads checks, which reads this
 
 INPUT_FILE: Mapping[str, Any] = MappingProxyType({"input_file": True})
 """Metadata of a field whose strings are paths of files that the part reads: ``field(metadata=INPUT_FILE)``."""
@@ -73,9 +76,21 @@ class Part:
     examples : tuple of str
         Strings that make the part, with places to fill, as ``"peak({layer}, 3)"`` (`dreamopt.testing.bench` lists the places). All
         checks of the part, the tables of the documents and the check of a GPU read them. The first one is the plainest use.
+    tuned : mapping of str to Tuned
+        The numbers that a study may tune, by the names of their fields, each with the range that it tries where nobody says another one.
+        Of an optimizer the first is its step size, or what stands for it. Where they depend on the part: `tuned_ranges`.
     """
 
     examples: ClassVar[tuple[str, ...]] = ()
+    tuned: ClassVar[Mapping[str, Tuned]] = {}
+
+    def tuned_ranges(self) -> Mapping[str, Tuned]:
+        """Return the ranges over which numbers of this part are tuned; those of its class by default."""
+        return self.tuned
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return the part with other values in some of its fields."""
+        return dataclasses.replace(cast(Any, self), **changes)  # type: ignore[no-any-return]  # parts are dataclasses
 
     def __str__(self) -> str:
         return call_string(self)

@@ -180,7 +180,9 @@ class Registry(Generic[P]):
             return self.check(self._class_in(key))
         for point in self._points():
             if point.name == key:
-                return dataclasses.replace(self.check(self._import(point)), name=key)
+                plugin = self._import(point)
+                # A function prints the name that it is made with, which has to be the one that is found.
+                return dataclasses.replace(self.check(plugin, key if inspect.isfunction(plugin) else None), name=key)
         hint = in_brackets(suggest(key, self.names(), 1))
         raise self.error(f"no {self.kind} is called '{name}'{hint}; there are {', '.join(self.names())}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,14 @@ class Schedule:
         """
         return None
 
+    def begins(self) -> float | None:
+        """Return the number that it is written to begin with; None where it is not written."""
+        return None
+
+    def times(self, factor: float) -> Schedule:
+        """Return the schedule with all its numbers multiplied."""
+        raise UsageError(f"the schedule {shown(self)} does not say how its numbers are multiplied, so that they cannot be tuned")
+
 
 @dataclass(frozen=True)
 class Constant(Schedule):
@@ -98,6 +106,14 @@ class Constant(Schedule):
     def value_range(self) -> tuple[float, float]:
         """Return the value twice."""
         return self.value, self.value
+
+    def begins(self) -> float:
+        """Return the value."""
+        return self.value
+
+    def times(self, factor: float) -> Constant:
+        """Return the schedule with its value multiplied."""
+        return Constant(_product(self.value, factor))
 
 
 @dataclass(frozen=True)
@@ -130,6 +146,14 @@ class Linear(Schedule):
         """Return both ends, the smaller first."""
         return min(self.start, self.end), max(self.start, self.end)
 
+    def begins(self) -> float:
+        """Return the start."""
+        return self.start
+
+    def times(self, factor: float) -> Linear:
+        """Return the schedule with both ends multiplied."""
+        return replace(self, start=_product(self.start, factor), end=_product(self.end, factor))
+
 
 @dataclass(frozen=True)
 class Geometric(Schedule):
@@ -158,6 +182,14 @@ class Geometric(Schedule):
         """Return both ends, the smaller first."""
         return min(self.start, self.end), max(self.start, self.end)
 
+    def begins(self) -> float:
+        """Return the start."""
+        return self.start
+
+    def times(self, factor: float) -> Geometric:
+        """Return the schedule with both ends multiplied."""
+        return replace(self, start=_product(self.start, factor), end=_product(self.end, factor))
+
 
 @dataclass(frozen=True)
 class PerOctave(Schedule):
@@ -185,6 +217,14 @@ class PerOctave(Schedule):
         known = [ends for ends in ranges if ends is not None]
         return (min(low for low, _ in known), max(high for _, high in known)) if len(known) == len(ranges) else None
 
+    def begins(self) -> float | None:
+        """Return the number that the first octave begins with."""
+        return begins(self.values[0])
+
+    def times(self, factor: float) -> PerOctave:
+        """Return the schedule with all values multiplied."""
+        return PerOctave(tuple(times(value, factor) for value in self.values))
+
 
 @dataclass(frozen=True)
 class Piecewise(Schedule):
@@ -210,6 +250,14 @@ class Piecewise(Schedule):
     def value_range(self) -> tuple[float, float]:
         """Return the smallest and the largest value."""
         return min(self.values), max(self.values)
+
+    def begins(self) -> float:
+        """Return the first value."""
+        return self.values[0]
+
+    def times(self, factor: float) -> Piecewise:
+        """Return the schedule with all values multiplied."""
+        return replace(self, values=tuple(_product(value, factor) for value in self.values))
 
 
 @dataclass(frozen=True)
@@ -237,6 +285,14 @@ class PerValue(Schedule):
         """Return the number's range times any count of values from 1 on."""
         ends = value_range(self.number)
         return None if ends is None else (min(ends[0], _endless(ends[0])), max(ends[1], _endless(ends[1])))
+
+    def begins(self) -> float | None:
+        """Return what the number begins with."""
+        return begins(self.number)
+
+    def times(self, factor: float) -> PerValue:
+        """Return the schedule with its number multiplied."""
+        return PerValue(times(self.number, factor))
 
 
 @dataclass(frozen=True)
@@ -270,6 +326,14 @@ class PerGreyLevel(Schedule):
         near = math.ulp(0.0)
         low, high = ends
         return (near if low > 0 else _endless(low)), (-near if high < 0 else _endless(high))
+
+    def begins(self) -> float | None:
+        """Return what the number begins with."""
+        return begins(self.number)
+
+    def times(self, factor: float) -> PerGreyLevel:
+        """Return the schedule with its number multiplied."""
+        return replace(self, number=times(self.number, factor))
 
 
 Number = float | Schedule | Callable[[StepContext], float]
@@ -306,6 +370,42 @@ def value_range(number: Number) -> tuple[float, float] | None:
     if callable(number):
         return number.value_range() if isinstance(number, Ranged) else None
     return float(number), float(number)
+
+
+def begins(number: Number) -> float | None:
+    """Return a number, or what a schedule is written to begin with; None of a plain function.
+
+    >>> begins(0.5), begins(PerOctave((Linear(3, 1), 2)))
+    (0.5, 3)
+    """
+    if isinstance(number, Schedule):
+        return number.begins()
+    return None if callable(number) else float(number)
+
+
+def times(number: Number, factor: float) -> Number:
+    """Return a number multiplied, or a schedule with all its numbers multiplied.
+
+    Raises
+    ------
+    UsageError
+        For a plain function, and a schedule that does not say how.
+
+    Examples
+    --------
+    >>> print(times(Linear(8, 1), 0.5))
+    Linear(start=4.0, end=0.5, inclusive=False)
+    """
+    if isinstance(number, Schedule):
+        return number.times(factor)
+    if callable(number):
+        raise UsageError(f"{shown(number)} is a function, so that its numbers cannot be multiplied to tune them; use a schedule")
+    return _product(number, factor)
+
+
+def _product(number: float, factor: float) -> float:
+    """Return a product without the last digits, in which only rounding is."""
+    return float(f"{number * factor:.12g}")
 
 
 def _endless(end: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from dreamopt.recipes.finish import finished, shows_init
 from dreamopt.recipes.memory import checked_memory, in_memory, with_hint
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, as_written, stretched
-from dreamopt.recipes.stage_runs import SampleOutcome, dead_everywhere, restarted_start, run_stages, whole_start
+from dreamopt.recipes.stage_runs import BatchEnd, SampleOutcome, dead_everywhere, restarted_start, run_stages, whole_start
 from dreamopt.recipes.stages import pyramid
 from dreamopt.recipes.store import FolderStore, Store
 from dreamopt.recipes.targets import Sample
@@ -56,7 +56,8 @@ def execute(
         Where images go, and what is resumed; the caller closes it. Batches of which no sample has a gradient are written once another
         has.
     callbacks : sequence of callable
-        Called with a `dreamopt.optimize.Progress` after each step of each batch.
+        Called with a `dreamopt.optimize.Progress` after each step of each batch; one that returns True ends the batch with its last
+        images, whose metadata say how many evaluations were made, so that they can be made again.
     stop : callable, optional
         Asked after each step; once it returns True, the running batch ends with the best it had and no other begins.
     memory : int, optional
@@ -126,15 +127,39 @@ def _saved(store: Store | None, batch: int, rendered: list[Rendered]) -> list[Re
 
 
 def execute_batch(
-    plan: Plan, network: Network, batch: int, *, store: Store | None = None, callbacks: Sequence[Callback] = (), stop: Stop = None
+    plan: Plan,
+    network: Network,
+    batch: int,
+    *,
+    store: Store | None = None,
+    callbacks: Sequence[Callback] = (),
+    stop: Stop = None,
+    begin: Callable[[Tensor, Mapping[int, str]], None] | None = None,
+    trial: Callback | None = None,
 ) -> list[Rendered]:
-    """Make the images of one batch of a plan, in the batch's order; parameters as those of `execute`, only checkpoints are written."""
+    """Make the images of one batch of a plan, in the batch's order.
+
+    Parameters
+    ----------
+    plan, network, callbacks, stop
+        As for `execute`.
+    batch : int
+        Its number.
+    store : Store, optional
+        Only checkpoints are written.
+    begin : callable, optional
+        Called with the images that the first run starts from, (N, C, H, W), and by place in the batch why samples have no gradient.
+    trial : callable, optional
+        As for `dreamopt.optimize.run`.
+    """
     callbacks = checked_callbacks(callbacks)
     if stop is not None and not callable(stop):
         raise UsageError(f"stop must be a function, not {shown(stop)}")
     places = plan.batches[batch]
     samples = [plan.samples[place] for place in places]
     start, problem, levels = _start(plan, network, samples)
+    if begin is not None:
+        begin(problem.images(start.params), start.dead)
     dead = dead_everywhere(plan, network, samples, start, problem, levels)
     rendered: dict[int, Rendered] = {}
     # Samples that are compared with each other are optimized all or none.
@@ -148,7 +173,7 @@ def execute_batch(
         images, row = (begun, index) if coupled else (begun[index : index + 1], 0)
         first = float(result.history[0][row]) if len(result.history) else None
         outcome = SampleOutcome(result, row, first, dead=dead[index])
-        rendered[index] = _rendered(plan, network, places[index], outcome, images[row : row + 1], False)
+        rendered[index] = _rendered(plan, network, places[index], outcome, images[row : row + 1], BatchEnd())
     del begun
     if alive:
         if len(alive) < len(samples):
@@ -158,12 +183,11 @@ def execute_batch(
         checkpoint = None if store is None else lambda stage: store.checkpoint(batch, stage)
         starts = [start]
         del start
-        outcomes, images, cut = run_stages(
-            plan, network, [samples[index] for index in alive], problem, starts, levels, callbacks, stop, checkpoint
-        )
+        these = [samples[index] for index in alive]
+        outcomes, images, end = run_stages(plan, network, these, problem, starts, levels, callbacks, stop, checkpoint, trial)
         for row, index in enumerate(alive):
             outcome = outcomes[row] if index not in dead else replace(outcomes[row], dead=dead[index])
-            rendered[index] = _rendered(plan, network, places[index], outcome, images[row : row + 1], cut)
+            rendered[index] = _rendered(plan, network, places[index], outcome, images[row : row + 1], end)
     return [rendered[index] for index in range(len(samples))]
 
 
@@ -189,7 +213,7 @@ def _start(plan: Plan, network: Network, samples: Sequence[Sample]) -> tuple[Sta
     return restarted_start(plan, problem, 0, params), problem, levels
 
 
-def _rendered(plan: Plan, network: Network, index: int, outcome: SampleOutcome, values: Tensor, cut: bool) -> Rendered:
+def _rendered(plan: Plan, network: Network, index: int, outcome: SampleOutcome, values: Tensor, end: BatchEnd) -> Rendered:
     """Return a sample's image, (1, C, H, W), and what is to be said of it."""
     result, row = outcome.result, outcome.row
     shown = stretched(values, network) if plan.settings.stretch else values
@@ -205,6 +229,8 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: SampleOutcome, 
     value = float(result.best_values[row] if outcome.best else result.values[row])
     described = result.describe(row)
     facts = described["results"][0]
+    if end.ended:  # so that the image can be made again
+        plan = replace(plan, evaluations=end.evaluations)
     metadata = plan.describe(index) | {
         "dreamopt": __version__,
         "start": _described_start(plan, outcome),
@@ -213,7 +239,8 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: SampleOutcome, 
         "best_value": facts["best_value"],
         "best_step": facts["best_step"],
         "steps_made": outcome.steps,
-        "interrupted": cut,
+        "evaluations_made": outcome.evaluations,
+        "interrupted": end.cut,
         "stopped": facts["stopped"],
         "setback": facts["setback"],
         "dead": outcome.dead,
@@ -230,7 +257,7 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: SampleOutcome, 
     }
     if channels is not None:
         metadata["channels_file"] = describe_channels(channels)
-    return Rendered(plan.samples[index], image, value, metadata, cut, outcome.dead, index, channels=channels, profile=profile)
+    return Rendered(plan.samples[index], image, value, metadata, end.cut, outcome.dead, index, channels=channels, profile=profile)
 
 
 def _described_start(plan: Plan, outcome: SampleOutcome) -> dict[str, Any]:

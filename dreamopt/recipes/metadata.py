@@ -77,19 +77,26 @@ _SHOWN: Mapping[str, Form] = {
     "blend": number(FRACTION),
     "contrast": optional(number(Range(0, 100, above=True))),
 }
-SETTINGS = record(
-    {
-        **_RUN,
-        "size": _PAIR,
-        "default_size": optional(whole(SIDE)),
-        **_BOTH,
-        "init_noise": number(NOT_NEGATIVE),
-        "parametrization": _PART,
-        "stages": listed(STAGE, most=1000),
-    },
-    {"channels": text(100), "depth": _depth, **_SHOWN},
-)
-"""`dreamopt.recipes.Settings` as `describe` writes it."""
+
+
+def settings_form(size: Form) -> Form:
+    """Return the form of `dreamopt.recipes.Settings` as `describe` writes it; ``size`` is that of its size."""
+    return record(
+        {
+            **_RUN,
+            "size": size,
+            "default_size": optional(whole(SIDE)),
+            **_BOTH,
+            "init_noise": number(NOT_NEGATIVE),
+            "parametrization": _PART,
+            "stages": listed(STAGE, most=1000),
+        },
+        {"channels": text(100), "depth": _depth, **_SHOWN},
+    )
+
+
+SETTINGS = settings_form(_PAIR)
+"""The settings of a plan."""
 _NUMBERS: Mapping[str, Form] = {
     **{name: optional(number(NOT_NEGATIVE)) for name in ("tv", "l2", "decay", "blur", "noise")},
     "lr": optional(number(POSITIVE)),
@@ -148,6 +155,7 @@ _PLAN: Mapping[str, Form] = {
 _OF_PLAN: Mapping[str, Form] = {
     "batches": listed(listed(whole(_NATURAL), least=1), least=1),
     "project_every_step": flag,
+    "evaluations": listed(whole(_NATURAL), most=1000),
     "restarts_every_stage": flag,
 }
 _PLAN_1: Mapping[str, Form] = {

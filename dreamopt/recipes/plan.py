@@ -140,6 +140,9 @@ class Plan:
         The command that makes it.
     original : InitImage or None
         What blending, colours and the outside of a mask are taken from, where it is another than the init image: a film's frame.
+    evaluations : tuple of int
+        How many evaluations each run may make of each sample, a view of it counted as one; a run without any hands its start on. ():
+        as many as its steps take.
     """
 
     samples: tuple[Sample, ...]
@@ -155,6 +158,7 @@ class Plan:
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     recipe: str = "render"
     original: InitImage | None = field(default=None, repr=False)
+    evaluations: tuple[int, ...] = ()
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -250,6 +254,7 @@ class Plan:
             "inputs": dict(sorted(self.inputs.items())),
             "net": dict(self.net),
         }
+        described |= {"evaluations": list(self.evaluations)} if self.evaluations else {}
         flags = {"project_every_step": self.project_every_step, "restarts_every_stage": self.restarts_every_stage}
         return described | {name: True for name, flag in flags.items() if flag}
 
@@ -340,11 +345,15 @@ def _fields(metadata: Mapping[str, Any], find: Callable[[str], str]) -> dict[str
     objectives = {text: parse(text) for text in metadata["batch"]}
     described = zip(metadata["batch"], metadata["items"], metadata["targets"], metadata["labels"], strict=True)
     samples = tuple(Sample(objectives[string], item, text, label) for string, item, text, label in described)
+    stages, evaluations = stages_of(settings, pair(settings)), tuple(metadata.get("evaluations", ()))
+    if evaluations and (len(evaluations) != len(stages) or not any(evaluations)):
+        raise UsageError(f"evaluations in the metadata must say a number for each of {len(stages)} runs, one of them above 0")
     return {
         "samples": samples,
         "batches": tuple(map(tuple, metadata.get("batches", [range(len(samples))]))),
         "settings": settings,
-        "stages": stages_of(settings, pair(settings)),
+        "stages": stages,
+        "evaluations": evaluations,
         "restarts": tuple(Restart(parse_parametrization(text), *rest) for text, *rest in metadata["restarts"]),
         "project_every_step": metadata.get("project_every_step", False),
         "restarts_every_stage": metadata.get("restarts_every_stage", False),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from dreamopt.errors import DreamoptError, UsageError, in_brackets, printable, suggest
@@ -15,7 +17,7 @@ from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
 from dreamopt.parts.calls import check_string, parse_value
-from dreamopt.parts.reading import parse_json, parse_toml
+from dreamopt.parts.reading import parse_json, parse_toml, read_text
 from dreamopt.parts.registry import snake
 from dreamopt.parts.trust import no_file, words_of_file
 from dreamopt.recipes.inputs import is_net_name
@@ -49,6 +51,8 @@ _FIELDS: Mapping[str, tuple[type, str]] = {
     "check": (dict, "a table"),
 }
 """What a preset's TOML holds."""
+_LARGEST = 2**20
+"""Bytes of the largest preset file."""
 _TEXTS = ("optimizer", "parametrization", "init", "mask")
 
 
@@ -110,23 +114,38 @@ def _names() -> tuple[str, ...]:
 
 
 def preset(name: str) -> Preset:
-    """Return the preset of a name.
+    """Return the preset of a name, or of a file: a name that ends with ``.toml``, or holds a separator of folders.
+
+    A file's words choose among built-in parts and numbers, and name no other file, as in an image's metadata. It need say nothing of
+    itself; ``[settings]`` and ``[[stages]]`` are as in the presets that there are.
 
     Raises
     ------
     UsageError
-        For an unknown one, with those that there are.
+        For an unknown one, with those that there are, and a file that cannot be read.
 
     Examples
     --------
     >>> preset("deepdream2015").settings.octaves
     4
     """
+    if is_preset_file(name):
+        table = _table(text := read_text(name, "the preset", UsageError, _LARGEST), name)
+        return Preset(Path(name).stem, size=table.get("size"), text=text, **{key: table.get(key, "") for key in _ABOUT})
     if name not in _names():
         hint = in_brackets(suggest(name, _names(), 1))
         raise UsageError(f"no preset is called '{name}'{hint}; there are {', '.join(_names())}")
     text = resources.files("dreamopt.recipes").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
     return read_preset(name, text)
+
+
+def is_preset_file(name: str) -> bool:
+    """Return whether a preset is named by its file.
+
+    >>> is_preset_file("lucid2017"), is_preset_file("winner.toml"), is_preset_file("./winner")
+    (False, True, True)
+    """
+    return name.lower().endswith(".toml") or any(sign is not None and sign in name for sign in (os.sep, os.altsep))
 
 
 def read_preset(name: str, text: str) -> Preset:
@@ -332,7 +351,7 @@ def _parts(settings: Settings) -> list[Any]:
 
 def _replaced(part: Any, parameter: str, value: Any) -> Any:
     _check_parameter(type(part), parameter)
-    return _with(lambda: dataclasses.replace(part, **{parameter: value}), type(part).__name__, parameter, value)
+    return _with(lambda: part.replaced(**{parameter: value}), type(part).__name__, parameter, value)
 
 
 def _with(make: Callable[[], Any], name: str, parameter: str, value: Any) -> Any:

@@ -103,7 +103,7 @@ def with_number(part: Any, field: str, value: float, option: str) -> Any:
     names = field_names(part)
     if field not in names:
         raise UsageError(f"{option} was given, but {part} has no {field}; it has {', '.join(names) or 'nothing'}")
-    return replace(part, **{field: value})
+    return part.replaced(**{field: value})
 
 
 def field_names(part: Any) -> list[str]:

@@ -39,8 +39,8 @@ class SampleOutcome:
         Its value before the first step.
     redirected : mapping of str to int
         Of the first run: at how many steps its gradient was redirected, by layer.
-    steps : int
-        Of all its runs.
+    steps, evaluations : int
+        Of all its runs; a view counts as one evaluation.
     best : bool
         Whether its image is the best of the last run, which was interrupted, and not the last.
     restart, restart_stage : int or None
@@ -54,6 +54,7 @@ class SampleOutcome:
     first_value: float | None = None
     redirected: Mapping[str, int] = field(default_factory=dict)
     steps: int = 0
+    evaluations: int = 0
     best: bool = False
     restart: int | None = None
     restart_stage: int | None = None
@@ -73,6 +74,29 @@ class SampleOutcome:
             return None
         alpha = resized(alpha, size, order=1).clamp(0, 1)  # larger than where a run was cut in an early octave
         return (alpha[0, 0] * 255).round().to(torch.uint8).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class BatchEnd:
+    """How a batch ended.
+
+    Parameters
+    ----------
+    cut : bool
+        Whether it was interrupted.
+    ended : bool
+        Whether a callback ended it before its steps were made.
+    evaluations : tuple of int
+        Of each run, a view counted as one.
+    """
+
+    cut: bool = False
+    ended: bool = False
+    evaluations: tuple[int, ...] = ()
+
+
+class _NoEvaluationsError(Exception):
+    """Hands a run's start on, as where it has no gradient."""
 
 
 def dead_everywhere(
@@ -124,7 +148,8 @@ def run_stages(
     callbacks: Sequence[Callback],
     stop: Stop,
     checkpoint: Callable[[int], Checkpoint | None] | None,
-) -> tuple[list[SampleOutcome], Tensor, bool]:
+    trial: Callback | None = None,
+) -> tuple[list[SampleOutcome], Tensor, BatchEnd]:
     """Make a batch's runs, one after the other, until the end or until ``stop`` says so.
 
     A sample that has no gradient where a stage starts waits for the next one as it is, so that it becomes what it would alone.
@@ -139,15 +164,16 @@ def run_stages(
         Where it starts; the one entry is taken out, so that it is freed once the run is past it.
     levels : list of Tensor or None
         For octaves the images that each starts with.
-    callbacks, stop, checkpoint
+    callbacks, stop, checkpoint, trial
         Of `dreamopt.recipes.execute.execute_batch`.
 
     Returns
     -------
-    list of SampleOutcome, Tensor, bool
-        What came of each sample, the images (N, C, H, W), and whether they were cut short.
+    list of SampleOutcome, Tensor, BatchEnd
+        What came of each sample, the images (N, C, H, W), and how the batch ended.
     """
-    stopped = cut = False
+    stopped = cut = ended = searched = False
+    evaluations = [0] * len(plan.stages)
     count, coupled = len(samples), samples[0].coupled
     # Without the results, which are as large as the images and are not kept through the next run.
     records: list[dict[str, Any]] = [{"steps": 0} for _ in samples]
@@ -155,10 +181,17 @@ def run_stages(
     images: Tensor | None = None
     previous: Result | None = None
 
-    def asked(_: Progress) -> bool:
-        nonlocal stopped
+    def asked(progress: Progress) -> bool:
+        nonlocal stopped, ended
+        answers = [callback(progress) for callback in callbacks]
+        ended = any(answers)
         stopped = stop is not None and stop()
-        return stopped
+        return stopped or ended
+
+    def tried(progress: Progress) -> bool:
+        nonlocal searched
+        searched = trial is not None and bool(trial(progress))
+        return searched
 
     for number, stage in enumerate(plan.stages):
         final = number == len(plan.stages) - 1
@@ -195,14 +228,17 @@ def run_stages(
             release_memory(reserves=True)  # which are for images of another size
         keep, handed = None if checkpoint is None else checkpoint(number), Handed(begin)
         del begin
+        most = None if not plan.evaluations else plan.evaluations[number] // stage.views
         try:
+            if most == 0:
+                raise _NoEvaluationsError
             result = run(
                 part,
                 stage.optimizer,
                 stage.steps,
                 seed=plan.settings.seed,
                 start=handed,
-                callbacks=(*callbacks, asked),
+                callbacks=(asked,),
                 octave=number,
                 octaves=len(plan.stages),
                 checkpoint=keep,
@@ -210,14 +246,18 @@ def run_stages(
                 transparency=plan.settings.transparency and final,
                 project_every_step=plan.project_every_step,
                 frugal=frugal,
+                evaluations=most,
+                trial=None if trial is None else tried,
             )
-        except DeadGradientError:
+        except (DeadGradientError, _NoEvaluationsError):
             if final and not any(record["steps"] for record in records):
                 raise
             begun = handed.take()
-            images = problem.images(begun.params if isinstance(begun, Start) else begun)
+            images = problem.images(begun.params if isinstance(begun, Start) else begun) if parked is None else parked
             continue
-        cut = result.interrupted or (stopped and (result.steps < stage.steps or not final))
+        evaluations[number] = result.evaluations * stage.views
+        short = result.steps < stage.steps or not final
+        cut, ended = result.interrupted or (stopped and short), ended and (short or searched)
         # A render's best; a dream's last, which is the furthest from the photograph.
         best = cut and plan.recipe == "render"
         images = result.best_images if best else result.images
@@ -229,7 +269,7 @@ def run_stages(
             results[row] = result, place
             _note(records[row], plan, number, result, place, best)
         del result
-        if cut:
+        if cut or ended or (plan.evaluations and not any(plan.evaluations[number + 1 :])):
             break
     assert images is not None
     for row in (row for row in range(count) if row not in results):
@@ -237,9 +277,9 @@ def run_stages(
         if not records[row]["steps"]:
             records[row]["dead"] = dead.get(row)
     outcomes = [SampleOutcome(*results[row], **record) for row, record in enumerate(records)]
-    if cut and levels is not None and number < len(plan.stages) - 1:
+    if levels is not None and number < len(plan.stages) - 1:
         images = carry_over(images, (*plan.stages[: number + 1], plan.stages[-1]), number + 1, [*levels[: number + 1], levels[-1]])
-    return outcomes, images, cut
+    return outcomes, images, BatchEnd(cut, ended, tuple(evaluations))
 
 
 def _restartable(stage: Stage, records: Sequence[dict[str, Any]]) -> list[int]:
@@ -256,6 +296,7 @@ def _note(record: dict[str, Any], plan: Plan, number: int, result: Result, place
         record["first_value"] = float(result.history[0][place]) if len(result.history) else None
         record["redirected"] = {layer: int(steps[place]) for layer, steps in result.redirected_at.items() if steps[place]}
     record["steps"] += result.steps
+    record["evaluations"] = record.get("evaluations", 0) + result.evaluations * plan.stages[number].views
     record["best"] = best
     if result.restarted[place] is not None:
         record["restart"] = result.restarted[place]

@@ -6,6 +6,7 @@ from dreamopt.parts.checks import FRACTION, LARGEST_SIDE, NOT_NEGATIVE, PERCENT,
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.schedule import Constant, Geometric, Linear, Number, Schedule, StepContext, at
+from dreamopt.parts.tuned import Tuned
 from dreamopt.regularizer.regularizer import (
     Penalty,
     Periodic,
@@ -48,6 +49,7 @@ __all__ = [
     "Schedule",
     "StepContext",
     "Total",
+    "Tuned",
     "apply_per_image",
     "as_regularizer",
     "at",

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image.writing import ImageArray
 from dreamopt.network import Network
 from dreamopt.objective import Objective
-from dreamopt.parts.part import Part
+from dreamopt.parts.checks import ANY, Range, shown
+from dreamopt.parts.part import Part, call_string, origin
+from dreamopt.parts.registry import snake
 
 Better = Literal["higher", "lower", "neither"]
+LONGEST_VECTOR = 1024
+"""The most numbers of an image's vector that a row holds for a measure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,21 +70,58 @@ class Measure(Part):
         Of the number: "grey levels", "1", "seconds".
     better : {"higher", "lower", "neither"}
         Which of two numbers is the better one.
+    range : Range
+        Where the number lies.
     """
 
     unit: ClassVar[str] = "1"
     better: ClassVar[Better] = "higher"
+    range: ClassVar[Range] = ANY
 
     def measure(self, finished: Finished) -> float | None:
         """Return the number; None where the measure does not apply, as a class's probability to a unit that is none."""
         raise AssertionError(f"{type(self).__name__} does not say how it measures")
+
+    def written_in(self) -> str:
+        """Return the file in which the measure was written, for errors."""
+        return origin(self)
+
+    def __call__(self, finished: Finished) -> float | None:
+        """Return `measure`, checked to be a finite number or None.
+
+        Raises
+        ------
+        UsageError
+            For anything else, naming the measure's file.
+        """
+        try:
+            value: Any = self.measure(finished)  # whatever a stranger's returns
+        except DreamoptError:
+            raise
+        except Exception as problem:
+            problem.add_note(f"in the measure {self}, written in {self.written_in()}")
+            raise
+        if value is None:
+            return None
+        try:
+            number = math.nan if isinstance(value, str | bytes) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise UsageError(f"{self.written_in()}: measure {self} must return a finite number, or None, not {shown(value)}")
+        return number
+
+    def __str__(self) -> str:
+        """Return the name in strings, with the parameters that are not at their default: held_out, held_out(views=32)."""
+        name, _, arguments = call_string(self).partition("(")
+        return snake(name) + ("" if arguments == ")" else f"({arguments}")
 
 
 class SeedsMeasure(Measure):
     """A number of the images of one unit from different starts; what it needs of each image is a vector that its row holds."""
 
     def features(self, finished: Finished) -> NDArray[np.float64]:
-        """Return the vector of an image, at most 1024 numbers."""
+        """Return the vector of an image, at most `LONGEST_VECTOR` numbers."""
         raise AssertionError(f"{type(self).__name__} does not say what it compares")
 
     def compare(self, vectors: Sequence[NDArray[np.float64]]) -> float:
@@ -88,3 +131,17 @@ class SeedsMeasure(Measure):
     def measure(self, finished: Finished) -> float | None:
         """Return None: one image alone has no such number."""
         return None
+
+    def vector(self, finished: Finished) -> tuple[float, ...]:
+        """Return `features`, checked to be a short vector of finite numbers.
+
+        Raises
+        ------
+        UsageError
+            For anything else, naming the measure's file.
+        """
+        vector = np.asarray(self.features(finished), dtype=np.float64)
+        if vector.ndim != 1 or not 0 < len(vector) <= LONGEST_VECTOR or not np.isfinite(vector).all():
+            wanted = f"a vector of 1 to {LONGEST_VECTOR} finite numbers"
+            raise UsageError(f"{self.written_in()}: the features of measure {self} must be {wanted}, not an array of shape {vector.shape}")
+        return tuple(vector.tolist())

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from dreamopt.recipes.preset import with_assignments
 from dreamopt.recipes.settings import Settings
 from dreamopt.study.axis import Axis, Value
 from dreamopt.study.budget import Budget
+from dreamopt.study.tuned import tuned_settings
 
 Trial = Mapping[str, Value]
 """What a trial sets: values by the names of axes."""
@@ -41,8 +41,8 @@ class Contestant:
     says: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def tuned(self, trial: Trial) -> Settings:
-        """Return the settings of a trial."""
-        return with_assignments(self.settings, [f"{name}={value}" for name, value in trial.items()])
+        """Return the settings of a trial; a schedule is multiplied so that it begins with the number tried."""
+        return tuned_settings(self.settings, trial)
 
     def describe(self) -> dict[str, Any]:
         """Return the contestant fit for JSON."""

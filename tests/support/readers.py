@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -232,6 +233,35 @@ def _read_preset(path: Path) -> object:
     return read_preset("deepdream2015", read_text(path, "the preset", UsageError)).settings
 
 
+def _read_preset_file(path: Path) -> object:
+    from dreamopt.recipes.preset import resolve_settings
+
+    return resolve_settings(str(path), {})
+
+
+def _study_file(folder: Path) -> Path:
+    path = folder / "STUDY.toml"
+    lines = ['net = "small.prototxt"', 'targets = "conv:0-1"', 'tune_on = ["conv:2", "conv:3"]', 'budget = "4evals"', "size = 12"]
+    more = [
+        'measures = ["total_variation"]',
+        "[set]",
+        "jitter = 2",
+        "[vary]",
+        'optimizer = ["adam", "ascent(1.5)"]',
+        'step_size = "0.5..8"',
+    ]
+    tables = ["[[contestant]]", 'name = "mine"', 'preset = "lucid2017"', 'tune = { "tv.weight" = [0.1, 1] }']
+    path.write_text("\n".join([*lines, *more, *tables, ""]), encoding="utf-8")
+    return path
+
+
+def _read_study_file(path: Path) -> object:
+    from dreamopt.study.words.resolve import resolve
+    from dreamopt.study.words.toml import read_study
+
+    return resolve(read_study(path)).request
+
+
 def _catalogue(folder: Path) -> Path:
     path = folder / "catalogue.toml"
     text = resources.files("dreamopt.models").joinpath("models.toml").read_text("utf-8")
@@ -411,6 +441,41 @@ def _resume_film(path: Path) -> object:
     return _dream_film(path.parents[1], folder, resume=True, frames=1)
 
 
+def _study(folder: Path) -> Path:
+    """Write the folder of a small study with one row."""
+    from dreamopt.study.execution import RunOutput
+    from dreamopt.study.folder import StudyFolder
+    from dreamopt.study.run import Row, Trace
+    from tests.support.study_runs import request_of, score_runs
+
+    request = request_of()
+    run = score_runs(request)[0]
+    trace, measures, features = Trace((0, 2, 6), (0.0, 0.1, 0.2), (0.5, 1.0, 1.5)), {"objective": 1.5}, {"diversity": (0.5, 2.0)}
+    row = Row(run.key, "score", "tiny", "adam", {"views": 2}, run.unit, 0, 100, "done", measures=measures, features=features, trace=trace)
+    with StudyFolder(folder / "study", request) as place:
+        place.save(RunOutput(row))
+    return folder / "study" / "study.json"
+
+
+def _row(folder: Path) -> Path:
+    return next((_study(folder).parent / "rows").iterdir())
+
+
+def _read_study(path: Path) -> object:
+    """Read a study's folder in a copy of it in which a changed file has the place of the folder's own."""
+    from dreamopt.errors import DreamoptWarning
+    from dreamopt.study.folder import read_folders
+
+    home = path.parent if path.parent.name == "study" else path.parents[1]
+    folder = Path(tempfile.mkdtemp(dir=home.parent)) / "copy"
+    shutil.copytree(home, folder)
+    rows = [row for row in (folder / "rows").iterdir() if len(row.stem) == 64]
+    shutil.copy(path, rows[0] if path.parent.name == "rows" else folder / "study.json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DreamoptWarning)  # a damaged row is one
+        return read_folders(folder)
+
+
 FILMS = () if find_spec("av") is None else (".mp4", ".mkv", ".webm", ".avi", ".gif")
 """Suffixes of the films that are read where the extra "video" is installed."""
 IMAGES = (
@@ -437,6 +502,7 @@ READERS: dict[str, Reader] = {
     "replay text": Reader(_metadata, _replay_text),
     "replay text of format 1": Reader(_metadata_of_format_1, _replay_text),
     "preset": Reader(_preset, _read_preset),
+    "preset file": Reader(_preset, _read_preset_file),
     "catalogue": Reader(_catalogue, _read_catalogue),
     "--set": Reader(_text('steps=64\ntv.weight=0.1\noptimizer=ascent(2, norm="mean")\nstages=[{"zoom": 1.5}]\n'), _assign),
     "target": Reader(_text('conv:1@3,4 - 0.5*fc:2\nconv:0-2\nDirection("conv", (1, 0, 2, 0))\n'), _targets),
@@ -446,6 +512,9 @@ READERS: dict[str, Reader] = {
     "upper": Reader(_text("2.5, 3\n4"), _read_part("upper")),
     "cached model": Reader(_cached, _read_cached),
     "job": Reader(_job, _resume),
+    "study file": Reader(_with_net(_study_file), _read_study_file),
+    "study": Reader(_study, _read_study),
+    "row of a study": Reader(_row, _read_study),
     "checkpoint": Reader(lambda folder: _job(folder).with_name("batch0-stage0"), _resume),
 }
 """All readers by name."""

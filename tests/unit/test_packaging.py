@@ -78,7 +78,7 @@ def test_the_wheel_holds_everything(wheel: Path) -> None:
             kept = (
                 path.is_file()
                 and "__pycache__" not in path.parts
-                and path.suffix in {".py", ".pyi", ".proto", ".toml", ".prototxt", ".caffemodel", ".txt", ".typed"}
+                and path.suffix in {".py", ".pyi", ".proto", ".toml", ".prototxt", ".caffemodel", ".txt", ".typed", ".html", ".css"}
             )
             if kept:
                 inner = path.relative_to(ROOT).as_posix()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar, Literal
@@ -20,6 +20,7 @@ from dreamopt.image.reference import as_image_value
 from dreamopt.parts.checks import NOT_NEGATIVE, Fields, Range
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
+from dreamopt.parts.tuned import Tuned
 
 _NOISE = 4.0
 _EPSILON = 1e-4
@@ -76,6 +77,8 @@ class Fourier(Parametrization):
         'fourier(decorrelate="lucid", sigmoid=False, centre=(122.4, 117.3, 104.55))',
         "fourier(power=1.5, decorrelate=False, standardize=True, values=(-2.5, 2.5))",
     )
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"noise": Tuned(0.25, 64)}
 
     noise: float | None = None
     power: float = 1.0

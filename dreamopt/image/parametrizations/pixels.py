@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from dreamopt.image.reference import as_image_value
 from dreamopt.parts.checks import NOT_NEGATIVE, Fields
 from dreamopt.parts.part import INPUT_FILE
 from dreamopt.parts.streams import Stream
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Pixels(Parametrization):
     takes_vectors: ClassVar[bool] = True
 
     init: Init = field(default=None, metadata=INPUT_FILE)
+    tuned: ClassVar[Mapping[str, Tuned]] = {"noise": Tuned(0.25, 64)}
+
     noise: float | None = None
     centre: Colour = "mean"
     uniform: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ from dreamopt.image.transform import Transform
 from dreamopt.parts.checks import PIXELS, Fields
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Jitter(Transform):
     examples: ClassVar[tuple[str, ...]] = ("jitter(3)",)
     random: ClassVar[bool] = True
     identity: ClassVar[str] = "jitter(0)"
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"pixels": Tuned(1, 64, whole=True)}
 
     pixels: int = 32
 

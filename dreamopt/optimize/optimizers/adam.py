@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from dreamopt.optimize.norms import each
 from dreamopt.optimize.optimizer import Optimizer, State
 from dreamopt.parts.checks import DECAY, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Adam(Optimizer):
         "adam(Linear(3, 1), beta1=0.5)",
         "adam(0.5, beta1=0, beta2=0.9, epsilon=1e-3)",
     )
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"step_size": Tuned(0.5, 32)}
 
     step_size: Number = 2.0
     beta1: float = 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from dreamopt.optimize.norms import NORMS, Norm, normalized
 from dreamopt.optimize.optimizer import Optimizer, State
 from dreamopt.parts.checks import DECAY, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,19 @@ class Ascent(Optimizer):
         'ascent(0.1, norm="none", momentum=0.5)',
     )
 
+    tuned: ClassVar[Mapping[str, Tuned]] = {"step_size": Tuned(0.125, 16)}
+
     step_size: Number = 1.5
     norm: Norm = "mean"
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
         Fields(self).scheduled("step_size", POSITIVE).choice("norm", NORMS).number("momentum", DECAY)
+
+    def tuned_ranges(self) -> Mapping[str, Tuned]:
+        """Return the range of the step size, which counts something else with other norms."""
+        others = {"l2": Tuned(1, 10_000), "none": Tuned(1, 10_000)}
+        return {"step_size": others[self.norm]} if self.norm in others else self.tuned
 
     def start(self, params: Tensor) -> State:
         """Return the momentum before the first step."""

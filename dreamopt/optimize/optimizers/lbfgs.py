@@ -14,6 +14,7 @@ from dreamopt.optimize.optimizer import LineSearch, SearchContext, State
 from dreamopt.optimize.options import copied
 from dreamopt.parts.checks import COUNT, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, at
+from dreamopt.parts.tuned import Tuned
 
 # The end of a line search is one of its last trials.
 _REMEMBERED = 8
@@ -48,6 +49,8 @@ class LBFGS(LineSearch):
         "lbfgs()",
         'lbfgs(0.5, 3, 2, "none")',
     )
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"step_size": Tuned(0.125, 8)}
 
     step_size: Number = 1.0
     resample_every: int = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from dreamopt.optimize.norms import NORMS, Norm, normalized
 from dreamopt.optimize.optimizer import Optimizer, State, per_item
 from dreamopt.parts.checks import DECAY, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Momentum(Optimizer):
         'momentum(Piecewise((0, 3), (1, 0.1)), 0.5, "mean", reset=True)',
     )
 
+    tuned: ClassVar[Mapping[str, Tuned]] = {"step_size": Tuned(0.1, 1000)}
+
     step_size: Number = 1.0
     momentum: float = 0.9
     norm: Norm = "none"
@@ -53,6 +57,11 @@ class Momentum(Optimizer):
 
     def __post_init__(self) -> None:
         Fields(self).scheduled("step_size", POSITIVE).number("momentum", DECAY).choice("norm", NORMS).flag("reset")
+
+    def tuned_ranges(self) -> Mapping[str, Tuned]:
+        """Return the range of the step size, which counts something else with other norms."""
+        others = {"none": self.tuned["step_size"], "l2": Tuned(0.1, 1000)}
+        return {"step_size": others.get(self.norm, Tuned(0.03, 4))}
 
     def start(self, params: Tensor) -> State:
         """Return an empty memory, and no learning rate yet."""

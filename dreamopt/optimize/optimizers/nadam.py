@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from dreamopt.optimize.norms import each
 from dreamopt.optimize.optimizer import Optimizer, State
 from dreamopt.parts.checks import DECAY, NOT_NEGATIVE, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class NAdam(Optimizer):
         "nadam()",
         "nadam(1, 0.8, 0.95, 1e-3, 0.1)",
     )
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"step_size": Tuned(0.5, 32)}
 
     step_size: Number = 2.0
     beta1: float = 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from dreamopt.optimize.optimizer import Optimizer, State
 from dreamopt.parts.checks import POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Plain(Optimizer):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("plain(0.1)",)
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"step_size": Tuned(1, 10_000)}
 
     step_size: Number = 100.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from dreamopt.optimize.norms import sizes
 from dreamopt.optimize.optimizer import Optimizer, State, per_item
 from dreamopt.parts.checks import POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Progressive(Optimizer):
         "progressive(2, 0.1)",
         "progressive(Linear(20, 1), 1e8)",
     )
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"desired": Tuned(0.1, 100)}
 
     desired: Number = 2.0
     max_step: Number = 100.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from dreamopt.errors import OptimizeError
 from dreamopt.optimize.optimizers.progressive import Progressive
 from dreamopt.parts.checks import POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Progressive01(Progressive):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("progressive01(0.5, 0.01, 0.2)",)
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"desired": Tuned(0.01, 1)}
 
     desired: Number = 0.1
     late: Number = 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from dreamopt.optimize.norms import NORMS, Norm, normalized
 from dreamopt.optimize.optimizer import Optimizer, State
 from dreamopt.parts.checks import DECAY, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class RMSprop(Optimizer):
         "rmsprop(2, 0.9, 1e-3, inside=False)",
         'rmsprop(norm="l2")',
     )
+
+    tuned: ClassVar[Mapping[str, Tuned]] = {"step_size": Tuned(0.125, 8)}
 
     step_size: Number = 1.0
     decay: float = 0.95

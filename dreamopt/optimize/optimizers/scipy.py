@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -101,6 +101,11 @@ class Scipy(LineSearch):
     def __str__(self) -> str:
         period = {} if self.resample_every == 20 else {"resample_every": self.resample_every}
         return call("Scipy", self.method, **period, **dict(self.options))
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return the part with other values in some of its fields; the options stay."""
+        own: dict[str, Any] = {"method": self.method, "resample_every": self.resample_every}
+        return type(self)(**own | dict(self.options) | changes)
 
     @property
     def stride(self) -> int:

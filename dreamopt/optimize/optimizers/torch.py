@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from dreamopt.optimize.options import Options, call, copied, frozen
 from dreamopt.parts.checks import POSITIVE, check_scheduled
 from dreamopt.parts.part import literal
 from dreamopt.parts.schedule import Number, StepContext, at
+from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True, init=False)
@@ -64,6 +65,8 @@ class Torch(Optimizer):
         'torch("SGD", Linear(0.2, 0.1), momentum=0.9, nesterov=True)',
     )
 
+    tuned: ClassVar[Mapping[str, Tuned]] = {"lr": Tuned(0.25, 16)}
+
     name: str
     lr: Number
     options: Options
@@ -92,6 +95,14 @@ class Torch(Optimizer):
             raise UsageError(f"{self} cannot optimize an image: {message}") from problem
         if not bool(torch.isfinite(leaf).all()):
             raise UsageError(f"{self} cannot optimize an image: its step is not finite")
+
+    def tuned_ranges(self) -> Mapping[str, Tuned]:
+        """Return the range of the learning rate, which counts something else where a class follows the gradient's length."""
+        return {"lr": Tuned(1, 10_000)} if self.name in ("SGD", "ASGD") else self.tuned
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return the part with other values in some of its fields; the options stay."""
+        return type(self)(**{"name": self.name, "lr": self.lr} | dict(self.options) | changes)
 
     @property
     def moves_without_gradient(self) -> bool:

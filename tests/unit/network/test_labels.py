@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from dreamopt.cli import cli
 from dreamopt.errors import DreamoptError, DreamoptWarning, TargetError, UsageError
 from dreamopt.network import load_net
-from dreamopt.network.labels import Labels, find_label, read_labels
+from dreamopt.network.labels import Labels, find_label, read_labels, same_class
 
 NAMES = ("tench, Tinca tinca", "goldfish", "great white shark", "crane")
 PYTHON = "{0: 'tench, Tinca tinca',\n 1: 'goldfish',\n 2: \"great white shark\",\n 3: 'crane'}"
@@ -271,3 +271,20 @@ def test_the_net_warns_and_inspect_says_the_form(tmp_path: Path) -> None:
     assert "\nlabels: 4, from numbered lines\n" in CliRunner().invoke(cli, words).stdout
     summary = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
     assert (summary["labels"], summary["labels_form"]) == (4, "numbered lines")
+
+
+def test_the_same_class_in_another_net() -> None:
+    plain = ("tench", "great_grey_owl", "crane", "ruler", "crane", "")
+    assert same_class(plain, "n01440764 tench, Tinca tinca") == 0
+    assert same_class(plain, "great grey owl, great gray owl, Strix nebulosa") == 1
+    assert same_class(plain, "goldfish") is None
+    assert same_class(plain, "crane") is None
+    assert same_class(plain, "crane", 4) == 4
+    assert same_class(plain, "crane", 3) is None
+    assert same_class(plain, "") is None
+    numbered = ("n02012849 crane", "n03126707 crane", "n01440764 tench, Tinca tinca")
+    assert same_class(numbered, "n03126707 crane") == 1
+    assert same_class(numbered, "Tinca tinca") == 2
+    assert same_class(("maillot", "maillot, tank suit"), "maillot") == 0
+    assert [same_class(("Cardigan", "cardigan"), label) for label in ("cardigan", "Cardigan", "CARDIGAN")] == [1, 0, None]
+    assert same_class(("maillot", "maillot, tank suit"), "maillot, tank suit") == 1

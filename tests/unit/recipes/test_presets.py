@@ -204,3 +204,52 @@ def test_a_preset_names_no_other_file(settings: str, said: str) -> None:
     changed = dataclasses.replace(preset("deepdream2015"), text=f"[settings]\n{settings}\n")
     with pytest.raises(TrustError, match=said):
         _ = changed.settings
+
+
+def test_a_preset_file(tmp_path: Path) -> None:
+    path = tmp_path / "winner.toml"
+    path.write_text('[settings]\noptimizer = "ascent(3)"\nblur = 0.0\n[[stages]]\nsteps = 7\n', encoding="utf-8")
+    settings = resolve_settings(str(path), {"views": 2}, ["optimizer.norm=std"])
+    assert (str(settings.optimizer), settings.stages[0].steps, settings.views) == ('Ascent(step_size=3, norm="std")', 7, 2)
+    named = preset(str(path))
+    assert (named.name, named.title, named.size) == ("winner", "", None)
+
+
+def test_a_preset_file_names_no_other_file(tmp_path: Path) -> None:
+    path = tmp_path / "strange.toml"
+    path.write_text('[settings]\ninit = "photo.jpg"\n', encoding="utf-8")
+    with pytest.raises(TrustError, match=r"the path 'photo\.jpg' comes from a file's words"):
+        resolve_settings(str(path), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[setings]\n", r"the preset '.*bad\.toml' has no field 'setings' \(did you mean settings\?\)"),
+        ("[settings\n", r"the preset '.*bad\.toml' is damaged"),
+        ("[settings]\noptimiser = 'adam'\n", "unexpected keyword argument 'optimiser'"),
+    ],
+)
+def test_a_damaged_preset_file(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        resolve_settings(str(path), {})
+    with pytest.raises(UsageError, match=r"the preset '.*none\.toml' cannot be read"):
+        preset(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("words", [["render", "--target=scores:0"], ["dream", "{image}"], ["zoom", "{image}", "--seconds=0.1"]])
+def test_commands_take_a_preset_file(words: list[str], tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (40, 32), (90, 120, 60)).save(tmp_path / "image.png")
+    (tmp_path / "mine.toml").write_text('[settings]\nsteps = 1\noptimizer = "ascent(0.75)"\n', encoding="utf-8")
+    out = tmp_path / ("out.gif" if words[0] == "zoom" else "out.png")
+    words = [word.replace("{image}", str(tmp_path / "image.png")) for word in words]
+    result = CliRunner().invoke(cli, [*words, f"--preset={tmp_path / 'mine.toml'}", "--size=32", "--device=cpu", "-q", f"--out={out}"])
+    assert result.exit_code == 0, result.output
+    if words[0] == "render":
+        from dreamopt.image.files import read_metadata
+
+        assert "Ascent(step_size=0.75)" in json.dumps(read_metadata(out)["settings"]).replace("\\", "")

@@ -1,0 +1,1 @@
+"""Who makes a study's runs: this process, several processes, and how many of them, which is measured."""
