@@ -151,3 +151,17 @@ def test_a_preset_of_a_stranger(tmp_path: Path) -> None:
 def test_a_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the study file '.*none\.toml' cannot be read: No such file"):
         read_study(tmp_path / "none.toml")
+
+
+def test_the_study_file_of_the_documents(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "bench.md").read_text(encoding="utf-8")
+    [text] = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)
+    (tmp_path / "STUDY.toml").write_text(text, encoding="utf-8")
+    request = resolve(read_study(tmp_path / "STUDY.toml")).request
+    assert [one.name for one in request.contestants] == ["adam", "ascent(1.5, norm='mean')", "lucid, softly"]
+    assert [axes_words(one.axes) for one in request.contestants] == [
+        "optimizer.step_size 0.5..32",
+        "optimizer.step_size 0.125..16",
+        "tv.weight 0.01..1",
+    ]
+    assert (len(request.nets[0].units), len(request.nets[0].tuning_units)) == (12, 6)
