@@ -24,7 +24,7 @@ def through_jpeg(levels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     Examples
     --------
     >>> stripes = np.tile(np.array([0, 255], np.uint8), (16, 8))
-    >>> 0 < np.abs(through_jpeg(stripes, 10).astype(float) - stripes).mean() < 60
+    >>> bool(np.abs(through_jpeg(stripes, 30).astype(float) - stripes).mean() > 1)
     True
     """
     stream = io.BytesIO()
