@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dreamopt.parts.lazy import LazyNames
+from dreamopt.parts.part import number_string
 from dreamopt.recipes.preset import presets
 from dreamopt.study.measure import Measure
 from dreamopt.testing import fill, part_kinds, registries
@@ -64,6 +65,7 @@ def table(kind: str, page: str, folder: Path) -> str:
         registry.kind: [_link(part, page, folder) for part in parts],
         "as a string": [f"`{_text(name, part)}`" for part in parts],
         "what it does": [_sentence(part) for part in parts],
+        "tuned over": [_tuned(part) if name == "optimizers" else "" for part in parts],
         "unit": [part.unit if issubclass(part, Measure) else "" for part in parts],
         "better": [part.better if issubclass(part, Measure) else "" for part in parts],
         "formula": [_formula(part) for part in parts],
@@ -72,6 +74,12 @@ def table(kind: str, page: str, folder: Path) -> str:
     shown = {head: cells for head, cells in columns.items() if any(cells)}
     lines = [list(shown), ["---"] * len(shown), *(list(row) for row in zip(*shown.values(), strict=True))]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _tuned(part: type) -> str:
+    """Return the ranges over which a part's numbers are tuned."""
+    ranges = getattr(part, "tuned", {})
+    return ", ".join(f"`{field}` {number_string(one.low)} to {number_string(one.high)}" for field, one in ranges.items())
 
 
 def _formula(part: type) -> str:

@@ -107,18 +107,27 @@ def command(words: tuple[str, ...], out: str | None, quiet: bool, as_json: bool,
         raise click.UsageError(f"one study file is read, and {words[1]!r} is given, too.")
     from dreamopt.study.bench import FOLDER, run_study
     from dreamopt.study.words.resolve import resolve
+    from dreamopt.study.words.write import study_text
 
     folder = FOLDER if out is None else out
     _check_folder(folder, options["resume"])
     allow: bool = options["allow_python_layers"]
-    resolved = resolve(_said(words[0] if words else None, options), allow)
+    said = _said(words[0] if words else None, options)
+    resolved = resolve(said, allow)
     if not quiet:
         for line in _plan(resolved.request):
             echo(line, err=True)
     say = None if quiet else lambda sentence: echo(f"dreamopt: {sentence}", err=True)
     with _interrupted(folder), interruptible() as stop, benching(quiet) as watch:
         study, outcome = run_study(
-            resolved, folder, processes=options["processes"], allow_python_layers=allow, watch=watch, say=say, stop=stop
+            resolved,
+            folder,
+            processes=options["processes"],
+            allow_python_layers=allow,
+            watch=watch,
+            say=say,
+            stop=stop,
+            text=study_text(said, folder),
         )
     _finish(study, outcome, as_json, quiet)
 

@@ -256,8 +256,8 @@ class _Run:
         if start is None or not start.serves(self.context(0), self.seed):
             # A start that was found for another run has had its restarts.
             restarted, more = (None, restarts) if start is None else (start.restarted, ())
-            numbers = {"seed": self.seed, "steps": self.steps, "octave": self.octave, "octaves": self.octaves}
-            start = find_start(problem, more, start=params, **numbers)
+            seed, steps, octave, octaves = self.seed, self.steps, self.octave, self.octaves
+            start = find_start(problem, more, seed=seed, start=params, steps=steps, octave=octave, octaves=octaves)
             start = start if restarted is None else replace(start, restarted=restarted)
         moved = not torch.equal(start.params, params)
         state = self.fresh(start.params) if moved else self.state

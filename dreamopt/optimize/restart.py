@@ -127,6 +127,7 @@ def find_start(
     steps: int = 1,
     octave: int = 0,
     octaves: int = 1,
+    places: Sequence[int] | None = None,
 ) -> Start:
     """Evaluate a problem's start; where the gradient of a sample is exactly zero, try the restarts in turn.
 
@@ -145,6 +146,8 @@ def find_start(
         (N, ...) parameters of the first start; by default the parametrization's own.
     steps, octave, octaves : int
         Of the run that begins here, for what is scheduled.
+    places : sequence of int, optional
+        Of the samples that may restart, by place in the batch; by default all.
 
     Returns
     -------
@@ -173,6 +176,8 @@ def find_start(
     evaluation = _evaluate(problem, params, context, seed)
     restarted: list[int | None] = [None] * problem.n
     dead = evaluation.dead()
+    fixed = [] if places is None else [place for place in dead if place not in places]
+    dead = [place for place in dead if place not in fixed]
     for number, restart in enumerate(() if problem.objective.coupled else restarts):
         if not dead:
             break
@@ -187,7 +192,8 @@ def find_start(
         dead = [place for index, place in enumerate(dead) if index in still_dead]
     if any(number is not None for number in restarted):
         evaluation = _evaluate(problem, params, context, seed)
-    return Start(params, evaluation, context, seed, tuple(restarted), {place: problem.explain(params, place, seed) for place in dead})
+    reasons = {place: problem.explain(params, place, seed) for place in sorted((*fixed, *dead))}
+    return Start(params, evaluation, context, seed, tuple(restarted), reasons)
 
 
 def checked_restarts(restarts: Sequence[Restart]) -> tuple[Restart, ...]:

@@ -156,6 +156,7 @@ _OF_PLAN: Mapping[str, Form] = {
     "batches": listed(listed(whole(_NATURAL), least=1), least=1),
     "project_every_step": flag,
     "evaluations": listed(whole(_NATURAL), most=1000),
+    "restarts_every_stage": flag,
 }
 _PLAN_1: Mapping[str, Form] = {
     "format": whole(Range(1, 1)),

@@ -131,6 +131,9 @@ class Plan:
         What the network says of itself, its weights' sha256 among it.
     project_every_step : bool
         Whether images are turned into parameters and back at every step, as format 1 did.
+    restarts_every_stage : bool
+        Whether the restarts serve the start of every stage, or of the first alone, as in images that were made before they did. False
+        where there is one stage, or no restart.
     provenance : mapping
         Where the job came from: source, load and command, fit for JSON. It decides nothing.
     recipe : {"render", "dream"}
@@ -151,6 +154,7 @@ class Plan:
     inputs: Mapping[str, str]
     net: Mapping[str, Any]
     project_every_step: bool = False
+    restarts_every_stage: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     recipe: str = "render"
     original: InitImage | None = field(default=None, repr=False)
@@ -251,7 +255,8 @@ class Plan:
             "net": dict(self.net),
         }
         described |= {"evaluations": list(self.evaluations)} if self.evaluations else {}
-        return described | ({"project_every_step": True} if self.project_every_step else {})
+        flags = {"project_every_step": self.project_every_step, "restarts_every_stage": self.restarts_every_stage}
+        return described | {name: True for name, flag in flags.items() if flag}
 
     @classmethod
     def read(
@@ -351,6 +356,7 @@ def _fields(metadata: Mapping[str, Any], find: Callable[[str], str]) -> dict[str
         "evaluations": evaluations,
         "restarts": tuple(Restart(parse_parametrization(text), *rest) for text, *rest in metadata["restarts"]),
         "project_every_step": metadata.get("project_every_step", False),
+        "restarts_every_stage": metadata.get("restarts_every_stage", False),
         "recipe": metadata["recipe"],
     }
 
@@ -435,12 +441,14 @@ def resolve(
     _check_targets(network, stages)
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)
+    restarts = () if init is not None else restarts_of(settings.parametrization)
     return Plan(
         samples=samples,
         batches=_batches(bound, settings.batch_size),
         settings=settings,
         stages=stages,
-        restarts=() if init is not None else restarts_of(settings.parametrization),
+        restarts=restarts,
+        restarts_every_stage=bool(restarts) and len(stages) > 1,
         init=init,
         inputs=_inputs(network, objectives, settings, stages, init),
         net=_plain(network.describe()),

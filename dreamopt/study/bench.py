@@ -12,7 +12,9 @@ from typing import Any
 from dreamopt.errors import UsageError
 from dreamopt.network import Network
 from dreamopt.parts.arguments import check_kind, check_path, check_texts
+from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.checks import several
+from dreamopt.recipes.preset import is_preset_file
 from dreamopt.study.execution import Stop
 from dreamopt.study.folder import StudyFolder
 from dreamopt.study.networks import StudyNetworks
@@ -24,10 +26,13 @@ from dreamopt.study.words.resolve import Resolved, resolve
 from dreamopt.study.words.said import Said, SaidNet
 from dreamopt.study.words.toml import read_study
 from dreamopt.study.words.values import Varied, value_text, varied
+from dreamopt.study.words.write import study_text
 from dreamopt.study.workers.choice import staffed
 
 FOLDER = "dreamopt-study"
 """Where a study goes when nothing else is said."""
+STUDY_FILE = "STUDY.toml"
+"""In the folder: what the user said of the study."""
 Nets = str | os.PathLike[str] | Network | Mapping[str, Any] | Sequence[Any] | None
 
 
@@ -168,7 +173,9 @@ def bench(
     }
     said = with_given(said, nets, given, own)
     resolved = resolve(said, allow_python_layers)
-    result, _ = run_study(resolved, out, processes=processes, allow_python_layers=allow_python_layers, watch=progress, stop=stop)
+    result, _ = run_study(
+        resolved, out, text=study_text(said, out), processes=processes, allow_python_layers=allow_python_layers, watch=progress, stop=stop
+    )
     return result
 
 
@@ -186,7 +193,11 @@ def with_given(said: Said, nets: Sequence[SaidNet], given: Mapping[str, Any], ow
     own : mapping
         Likewise fields of `SaidNet`, for each of the nets.
     """
-    said = replace(said, **{name: value for name, value in given.items() if value is not None and value != ()})
+    changes = {name: value for name, value in given.items() if value is not None and value != ()}
+    if said.folder is not None:  # to which the file's paths are relative; those given here are so to this folder
+        changes |= {name: _absolute(changes[name]) for name in ("preset", "reference") if name in changes}
+        changes |= {"vary": tuple(map(_with_absolute, changes["vary"]))} if "vary" in changes else {}
+    said = replace(said, **changes)
     changes = {name: value for name, value in own.items() if value is not None and value != ()}
     if "targets" in changes:
         changes["sample"], changes["layers"] = changes.get("sample"), changes.get("layers", ())
@@ -195,6 +206,14 @@ def with_given(said: Said, nets: Sequence[SaidNet], given: Mapping[str, Any], ow
     if nets:
         return replace(said, nets=tuple(replace(net, **_filled(net, changes)) for net in nets))
     return replace(said, nets=tuple(replace(net, **changes) for net in said.nets or (SaidNet(),)))
+
+
+def _absolute(name: str) -> str:
+    return os.path.abspath(name) if is_preset_file(name) else name
+
+
+def _with_absolute(one: Varied) -> Varied:
+    return replace(one, values=tuple(map(_absolute, one.values))) if one.name == "preset" else one
 
 
 def _filled(net: SaidNet, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,8 +231,24 @@ def run_study(
     watch: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] | None = None,
     stop: Stop = None,
+    text: str | None = None,
 ) -> tuple[Study, Outcome]:
     """Run a study into its folder; what is there already is not made again.
+
+    Parameters
+    ----------
+    resolved : Resolved
+        The study, and its nets where they are open.
+    out : path
+        The folder.
+    processes : int, optional
+        How many make runs; by default it is measured.
+    allow_python_layers : bool
+        Whether modules that Python layers name are imported.
+    watch, say, stop : callable, optional
+        Called with a `Progress` after each run; with a sentence on who makes runs; and asked after each step.
+    text : str, optional
+        The study file that says it, which is written into the folder.
 
     Returns
     -------
@@ -246,6 +281,9 @@ def run_study(
 
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(StudyFolder(Path(out), request))
+        if text is not None:
+            with atomic_write(folder.path / STUDY_FILE, folder.path / scratch_name(STUDY_FILE, "study")) as stream:
+                stream.write(text.encode())
         runs = next(rounds)
         staff = None
         while True:

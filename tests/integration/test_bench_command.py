@@ -38,7 +38,7 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dreamopt.study.study.Study.report", lambda study: study.folder / "report.html")
 
 
-def test_a_study_from_the_command_line(tmp_path: Path) -> None:
+def test_a_study_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "study"
     result = command(*BENCH, "-o", str(out))
     assert result.exit_code == 0, result.output
@@ -52,6 +52,8 @@ def test_a_study_from_the_command_line(tmp_path: Path) -> None:
     rows = rows_of(out)
     assert RUNS - 6 <= len(rows) <= RUNS
 
+    assert {path.name for path in out.iterdir()} >= {"report.html", "study.json", "STUDY.toml", "rows.csv", "rows.jsonl"}
+    monkeypatch.setattr("dreamopt.study.study.Study.report", lambda study: study.folder / "report.html")
     again = command(*BENCH, "-o", str(out), "--resume", "--json")
     assert again.exit_code == 0, again.output
     assert rows_of(out) == rows
@@ -59,6 +61,10 @@ def test_a_study_from_the_command_line(tmp_path: Path) -> None:
     assert (found["winner"], found["verdict"], found["report"]) == (None, verdict, str(out / "report.html"))
     assert {one["contestant"] for one in found["standings"]} == {"adam", "ascent", "reference"}
     assert set(found["outcome"]["chosen"]) == {"adam", "ascent"}
+
+    by_its_file = command("bench", str(out / "STUDY.toml"), "-o", str(out), "--resume", "--processes=1", "--json", "-q")
+    assert by_its_file.exit_code == 0, by_its_file.output
+    assert (rows_of(out), json.loads(by_its_file.stdout)["verdict"]) == (rows, verdict)
 
     report = command("bench", "report", str(out))
     assert (report.exit_code, report.stdout.splitlines()[0]) == (0, verdict)

@@ -133,7 +133,11 @@ def log_axis(axis: Any, values: Numbers) -> None:
     positive = values[np.isfinite(values) & (values > 0)]
     span = float(positive.max() / positive.min()) if positive.size else 1.0
     (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
-    base, subs = (10.0, (1.0,)) if span > 3000 else (10.0, (1.0, 3.0)) if span > 60 else (2.0, (1.0,))
+    base, subs = 10.0, [1.0]
+    if span <= 60:  # powers of 2 for counts and ratios, 0.1 0.2 0.5 for fractions
+        base, subs = (10.0, [1.0, 2.0, 5.0]) if positive.size and positive.min() < 0.3 else (2.0, [1.0])
+    elif span <= 3000:
+        subs = [1.0, 3.0]
     axis.set_major_locator(LogLocator(base=base, subs=subs, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -20,6 +20,8 @@ from dreamopt.recipes.replay import BUILT_IN, FROM_METADATA
 from dreamopt.study.words.said import Said, SaidContestant, SaidNet
 from dreamopt.study.words.values import Varied, value_text, varied
 
+DECLARED = "declared"
+"""Instead of a range: the one that the part declares."""
 LARGEST = 2**20
 """Bytes of the largest study file."""
 _WORDS = either(listed(text()), text())
@@ -171,7 +173,7 @@ def _contestant(said: Mapping[str, Any], number: int, what: str) -> SaidContesta
 
 
 def _varied(said: Mapping[str, Any], what: str) -> tuple[Varied, ...]:
-    return tuple(varied(name, value, what) for name, value in _dotted(said).items())
+    return tuple(Varied(name) if value == DECLARED else varied(name, value, what) for name, value in _dotted(said).items())
 
 
 def _assignments(said: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,14 +1,21 @@
 """Study files: all that options can say, and every fault a sentence with its file and key."""
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dreamopt.errors import DreamoptError, TrustError, UsageError
+from dreamopt.objectives import Channel
+from dreamopt.study.records import comparable
 from dreamopt.study.words.contestants import axes_words, contestants_of
 from dreamopt.study.words.resolve import resolve
+from dreamopt.study.words.said import Said, SaidContestant, SaidNet
 from dreamopt.study.words.toml import read_study
+from dreamopt.study.words.values import read_varied
+from dreamopt.study.words.write import study_text
 
 WHOLE = """
 title = "Two optimizers on two nets"
@@ -165,3 +172,37 @@ def test_the_study_file_of_the_documents(tmp_path: Path) -> None:
         "tv.weight 0.01..1",
     ]
     assert (len(request.nets[0].units), len(request.nets[0].tuning_units)) == (12, 6)
+
+
+@pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # random weights, on purpose
+def test_a_study_written_as_a_file_is_the_same_study(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    said = read_study("STUDY.toml")
+    out = folder / "runs" / "out"
+    out.mkdir(parents=True)
+    text = study_text(said, out)
+    assert text is not None
+    (out / "STUDY.toml").write_text(text, encoding="utf-8")
+    before, after = resolve(said).request, resolve(read_study(out / "STUDY.toml")).request
+    assert json.dumps(comparable(after.describe())) == json.dumps(comparable(before.describe()))
+    assert Path(str(after.nets[1].load["net"])).resolve() == (folder / "nets" / "small.prototxt").resolve()
+
+
+def test_options_written_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    vary = [read_varied(text, "--vary") for text in ('transforms=lucid,"jitter(8)"', "jitter=0..8 linear", "noise=1e-3..2")]
+    said = Said(
+        title='a "quoted" title \u00e9 \U0001f600',
+        nets=(SaidNet(targets=("conv2:1", 'scores:"bubbles"'), tune_on=("conv2:5-8",), options={"device": "cpu", "mean": "104,117,123"}),),
+        vary=tuple(vary),
+        tune=(read_varied("tv.weight", "--tune", bare=True),),
+        assignments=("regularizers=['decay(0.1)']", "views=2"),
+        contestants=(SaidContestant("as it is", tune=()),),
+        budget="30s",
+        race=False,
+    )
+    (tmp_path / "STUDY.toml").write_text(str(study_text(said, tmp_path)), encoding="utf-8")
+    again = read_study(tmp_path / "STUDY.toml")
+    assert again == replace(said, source=again.source, folder=str(tmp_path))
+    assert study_text(replace(said, nets=(SaidNet(options={"backend": "remote"}),)), tmp_path) is None
+    assert study_text(replace(said, nets=(SaidNet(targets=(Channel("conv2", 1),)),)), tmp_path) is None
