@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +25,8 @@ from dreamopt.study.statistics.numbers import Array
 
 FEWEST_UNITS = 6
 """With fewer, no two-sided signed-rank test can be below .05."""
+LOOKS = 4
+"""How often contestants are compared while they race; the p of one that was stopped early is multiplied by it (Bonferroni)."""
 
 
 class Comparison:
@@ -42,9 +44,14 @@ class Comparison:
         For these units.
     confidence : float
         Of the intervals; tests are at 1 - confidence.
+    stopped : collection of str
+        Contestants that were raced off: the moment at which they are judged was chosen because they were behind.
     """
 
-    def __init__(self, names: tuple[str, ...], units: Sequence[str], values: Array, draws: Draws, confidence: float) -> None:
+    def __init__(
+        self, names: tuple[str, ...], units: Sequence[str], values: Array, draws: Draws, confidence: float, stopped: Collection[str] = ()
+    ) -> None:
+        self.stopped = stopped
         self.names = names
         self.units = units
         self.values = values
@@ -62,12 +69,16 @@ class Comparison:
                 made[b, a] = _turned(made[a, b])
         for a in range(count):
             others = [b for b in range(count - 1) if b != a and made[a, b].units]
-            for b, p in zip(others, holm([made[a, b].p for b in others]), strict=True):
+            for b, p in zip(others, holm([self._chance(made[a, b]) for b in others]), strict=True):
                 made[a, b] = self._judged(replace(made[a, b], corrected=p))
         for a in range(count - 1):  # the reference against each is one family, in both directions
             if made[a, count - 1].units:
                 made[a, count - 1] = self._judged(replace(made[a, count - 1], corrected=made[count - 1, a].corrected))
         return tuple(made[a, b] for a in range(count) for b in range(count) if a != b)
+
+    def _chance(self, pair: Pair) -> float:
+        looks = LOOKS if pair.first in self.stopped or pair.second in self.stopped else 1
+        return min(1.0, looks * pair.p)
 
     def _judged(self, pair: Pair) -> Pair:
         better = pair.difference.low > 0 and pair.corrected < 1 - self.confidence and pair.units >= FEWEST_UNITS

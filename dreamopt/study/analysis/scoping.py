@@ -97,7 +97,8 @@ class Scoping:
         units = [unit if len(nets) == 1 else f"{net} {unit}" for net, unit in table.units]
         progress = Progress(table, objective_scales(table))
         states = self._states(table)
-        pairs = Comparison(table.names, units, values, draws, self.method.confidence).pairs()
+        stopped = [one for one, state in zip(table.names, states, strict=True) if state == "raced off"]
+        pairs = Comparison(table.names, units, values, draws, self.method.confidence, stopped).pairs()
         together = [one for one, state in zip(table.names, states, strict=True) if state not in ("raced off", "none")]
         profiles, scores = progress.profiles([one for one in together if one != table.names[-1]])
         ranks, friedmans = _ranks(values[:-1])
