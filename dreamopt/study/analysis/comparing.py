@@ -91,7 +91,7 @@ class Comparison:
             *names,
             len(units),
             int(both.sum()),
-            Estimate(float(iqm(differences)), *interval_of(resampled, self.confidence)),
+            Estimate(float(iqm(differences)), *interval_of(resampled, self.confidence, len(units))),
             signed_rank(differences).p,
             np.nan,
             win_share(first, second),
