@@ -340,3 +340,12 @@ def test_every_plot_of_odd_studies_is_drawn(tmp_path: Path) -> None:
         svg = inline_svg(study.plot(name), name, "title", "what it shows")
         assert svg.startswith("<svg")
         assert "nan" not in re.findall(r' d="([^"]*)"', svg)
+
+
+def test_curves_of_nothing_are_drawn_on_a_logarithmic_axis() -> None:
+    """Where machines are too uneven for seconds that all runs share, a band has no points."""
+    from dreamopt.study.report.drawing import Series, curves
+
+    figure = curves([Series("adam", 0, [], []), Series("ascent", 1, [], [])], "seconds", "value", log=True)
+    figure.canvas.draw()
+    assert [axes.get_xlabel() for axes in figure.axes] == ["seconds"]
