@@ -131,7 +131,9 @@ def log_axis(axis: Any, values: Numbers) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     positive = values[np.isfinite(values) & (values > 0)]
-    span = float(positive.max() / positive.min()) if positive.size else 1.0
+    if not positive.size:
+        return
+    span = float(positive.max() / positive.min())
     (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
     base, subs = 10.0, [1.0]
     if span <= 60:  # powers of 2 for counts and ratios, 0.1 0.2 0.5 for fractions

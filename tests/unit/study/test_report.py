@@ -347,6 +347,15 @@ def test_every_plot_of_odd_studies_is_drawn(tmp_path: Path) -> None:
         assert "nan" not in re.findall(r' d="([^"]*)"', svg)
 
 
+def test_curves_of_nothing_have_no_logarithmic_axis() -> None:
+    """Where machines are too uneven for seconds that all runs share, a band has no points."""
+    from dreamopt.study.report.drawing import Series, curves
+
+    figure = curves([Series("adam", 0, [], [], [], [])], "seconds", "value", log=True, level=1.0)
+    figure.canvas.draw()
+    assert [(axes.get_xlabel(), axes.get_xscale()) for axes in figure.axes] == [("seconds", "linear")]
+
+
 @pytest.mark.usefixtures("few_plots")
 def test_its_study_file_says_the_same_study(tmp_path: Path) -> None:
     network = dreamopt.load_net(device="cpu")
