@@ -118,7 +118,7 @@ def command(words: tuple[str, ...], out: str | None, quiet: bool, as_json: bool,
         for line in _plan(resolved.request):
             echo(line, err=True)
     say = None if quiet else lambda sentence: echo(f"dreamopt: {sentence}", err=True)
-    with _interrupted(folder), interruptible() as stop, benching(quiet) as watch:
+    with _interrupted(folder), interruptible("and what is done stays") as stop, benching(quiet) as watch:
         study, outcome = run_study(
             resolved,
             folder,
@@ -238,7 +238,7 @@ def _finish(study: "Study", outcome: "Outcome | None", as_json: bool, quiet: boo
                 "report": None if path is None else str(path),
                 "preset": str(preset) if preset.is_file() else None,
                 "outcome": None if outcome is None else outcome.describe(),
-                "standings": _lines(study),
+                "standings": [_plain(line) for line in _lines(study)],
             }
         )
         return
@@ -256,6 +256,13 @@ def _lines(study: "Study") -> list[dict[str, Any]]:
     from dreamopt.study.report.table import standing_records
 
     return [dict(line) for line in standing_records(study.analysis)]
+
+
+def _plain(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line fit for JSON: infinite numbers as words, what is no number as null."""
+    from dreamopt.study.statistics.numbers import json_number
+
+    return {name: json_number(value) if isinstance(value, float) else value for name, value in line.items()}
 
 
 def _table(study: "Study") -> Any:

@@ -25,8 +25,11 @@ SOON = 1.0  # seconds before the first: it shows that the run has started
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Make Ctrl-C a graceful interrupt: yield a function that tells whether it was pressed; a second one interrupts at once."""
+def interruptible(remains: str = "with the best so far") -> Iterator[Callable[[], bool]]:
+    """Make Ctrl-C a graceful interrupt: yield a function that tells whether it was pressed; a second one interrupts at once.
+
+    What ``remains`` is said.
+    """
     requested = False
 
     def request(number: int, frame: FrameType | None) -> None:
@@ -34,7 +37,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         if requested:
             raise KeyboardInterrupt
         requested = True
-        click.echo("\ndreamopt: stopping after this step, with the best so far (Ctrl-C again: at once).", err=True)
+        click.echo(f"\ndreamopt: stopping after this step, {remains} (Ctrl-C again: at once).", err=True)
 
     try:
         previous = signal.signal(signal.SIGINT, request)

@@ -131,7 +131,9 @@ def log_axis(axis: Any, values: Numbers) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     positive = values[np.isfinite(values) & (values > 0)]
-    span = float(positive.max() / positive.min()) if positive.size else 1.0
+    if not positive.size:
+        return
+    span = float(positive.max() / positive.min())
     (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
     base, subs = 10.0, [1.0]
     if span <= 60:  # powers of 2 for counts and ratios, 0.1 0.2 0.5 for fractions
@@ -189,7 +191,7 @@ def matrix(names: Sequence[str], values: ArrayLike, label: str, columns: Sequenc
     across = [short(name, 18) for name in (names if columns is None else columns)]
     away = float(np.nanmax(np.abs(cells - centre), initial=0.0)) if np.isfinite(cells).any() else 0.0
     reach = max(away, 0.5) if centre == 0.5 else min(max(away, 1e-9), 1.0)
-    figure = new_figure(min(max(3.6, 2.0 + 0.52 * len(across)), 9.4), max(2.2, 1.1 + 0.3 * len(names)))
+    figure = new_figure(min(max(SIZE[0], 2.0 + 0.52 * len(across)), 9.4), max(2.2, 1.1 + 0.3 * len(names)))
     axes = figure.subplots()
     shades = LinearSegmentedColormap.from_list("both", ["#c05a00", "#f6d7bb", "#f7f7f7", "#bcdcf0", "#00629b"]).with_extremes(bad=LINE)
     limits = {"vmin": centre - reach, "vmax": centre + reach}
@@ -197,7 +199,7 @@ def matrix(names: Sequence[str], values: ArrayLike, label: str, columns: Sequenc
     for row, column in np.ndindex(*cells.shape):
         value = cells[row, column]
         known = math.isfinite(value)
-        ink = "#ffffff" if known and abs(value - centre) > 0.66 * reach else "#111111"  # the cell's own colour is behind it
+        ink = "#ffffff" if known and abs(value - centre) > 0.8 * reach else "#111111"  # the cell's own colour is behind it
         axes.text(column + 0.5, row + 0.5, f"{value:.2f}" if known else "–", ha="center", va="center", fontsize=8, color=ink)
     axes.set_yticks(np.arange(len(names)) + 0.5, [short(name, 22) for name in names])
     turned = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if max(map(len, across), default=0) > 5 else {}

@@ -67,6 +67,7 @@ def pages(
     drawn: Mapping[str, str],
     chosen: Sequence[Chosen],
     files: Sequence[str],
+    study: Mapping[str, str],
 ) -> Pages:
     """Return the pages of a report.
 
@@ -82,6 +83,8 @@ def pages(
         Settings of contestants as they were scored.
     files : sequence of str
         That lie beside the page, for its end.
+    study : mapping of str to str
+        The study file, and the presets that it names.
     """
     columns = names_of(analysis)
     runs = scored_runs(request, rows)
@@ -104,8 +107,8 @@ def pages(
         "tuning_words": "Each contestant was tuned with the same number of trials, on units that it was not scored on. "
         "A trial that was behind beyond chance was stopped early.",
     } | _machines(rows)
-    words, commands = again(folder, request)
-    own |= {"again": words, "commands": commands}
+    words, commands = again(request, study)
+    own |= {"again": words, "commands": [_markup(escaped(text)) for text in commands]}
     sections = {plot.section for plot in plots.values()}
     own["has_section"] = sections.__contains__
     own["sections"] = _sections(sections, common["several_nets"], bool(analysis.tuning))
@@ -266,6 +269,13 @@ def _environment() -> Any:
 
 def _shown(value: Any) -> Any:
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def escaped(text: str) -> str:
+    """Return a text of several lines as HTML, each line shown without control characters."""
+    import markupsafe
+
+    return "\n".join(str(markupsafe.escape(printable(line))) for line in text.split("\n"))
 
 
 def _markup(text: str) -> Any:

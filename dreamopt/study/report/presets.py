@@ -153,16 +153,21 @@ def preset_text(settings: Settings, *, title: str, source: str, example: str, no
     >>> read_preset("soft", text).settings == Settings(steps=64, tv=0.1)
     True
     """
-    files = [name for name in _FILES if isinstance(getattr(settings, name), str)]
+    files = named_files(settings)
     if files:
         options = ", ".join(f"--{name} {getattr(settings, name)}" for name in files)
         notes = f"{notes} A preset names no file: give {options} as well.".strip()
     about = {"title": title, "source": source, "example": example, "notes": notes}
-    lines = [f"{name} = {_toml(value)}" for name, value in about.items()]
+    lines = [f"{name} = {toml_value(value)}" for name, value in about.items()]
     lines += ["", "[settings]", *_lines(_own(settings, files))]
     for stage in settings.stages:
         lines += ["", "[[stages]]", *_lines(_of_stage(stage))]
     return "\n".join(lines) + "\n"
+
+
+def named_files(settings: Settings) -> list[str]:
+    """Return which settings name a file."""
+    return [name for name in _FILES if isinstance(getattr(settings, name), str)]
 
 
 def _own(settings: Settings, files: list[str]) -> dict[str, Any]:
@@ -181,14 +186,19 @@ def _parts(run: Settings | StageSettings) -> dict[str, Any]:
 
 
 def _lines(table: Mapping[str, Any]) -> list[str]:
-    return [f"{name} = {_toml(value)}" for name, value in table.items() if value is not None and value != ()]
+    return [f"{name} = {toml_value(value)}" for name, value in table.items() if value is not None and value != ()]
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    r"""Return a value as TOML has it.
+
+    >>> toml_value(("conv4:7", True, 0.5, 'say "no"'))
+    '["conv4:7", true, 0.5, "say \\"no\\""]'
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, str):
         # JSON's escapes are TOML's, but for DEL, which TOML has escaped, and halves of characters, which no file in UTF-8 holds.
         text = value.encode("utf-8", "replace").decode("utf-8")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dreamopt.errors import UsageError
-from dreamopt.parts.reading import read_text
 from dreamopt.study.analysis import Analysis
 from dreamopt.study.report.numbers import number, seconds
 from dreamopt.study.request import Request
 from dreamopt.study.run import Row
 
-STUDY = "STUDY.toml"
+AGAIN = "again.toml"
 """The study file in a study's folder, from which it is run again."""
 
 
@@ -102,14 +99,10 @@ def facts(request: Request, analysis: Analysis, rows: Sequence[Row]) -> list[tup
     return parts
 
 
-def again(folder: Path, request: Request) -> tuple[str, list[str]]:
-    """Return how the study is run again, and the commands and files for it."""
-    commands = ["dreamopt bench report ."]
-    if (folder / STUDY).is_file():
-        try:
-            text = read_text(folder / STUDY, "the study file", UsageError)
-        except UsageError:
-            text = ""
-        commands = [f"dreamopt bench {STUDY}", text, *commands]
-    words = f"In this folder. The last command makes this page again from the rows, without the net. The study's key is {request.key[:16]}."
-    return words, [command for command in commands if command]
+def again(request: Request, files: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return how the study is run again, and the commands and the study file for it."""
+    words = f"In this folder; the study's key is {request.key[:16]}."
+    if AGAIN not in files:
+        return f"{words} Its settings name files, so it has no study file.", ["dreamopt bench report ."]
+    words += f" {AGAIN} says the whole study, units and settings as they were; the other command makes this page again, from the rows."
+    return words, [f"dreamopt bench {AGAIN} -o again", "dreamopt bench report .", files[AGAIN]]

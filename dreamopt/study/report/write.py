@@ -15,11 +15,17 @@ from dreamopt.study.report.page import pages
 from dreamopt.study.report.plot import Plot
 from dreamopt.study.report.plots import draw, plots_of
 from dreamopt.study.report.presets import chosen_settings, winner_text
+from dreamopt.study.report.study_file import study_files
 from dreamopt.study.report.svg import inline_svg, write_png
+from dreamopt.study.report.words import AGAIN
 from dreamopt.study.request import Request
 from dreamopt.study.run import Row
 
-_OWN = {".": re.compile(r"sheet-\d+\.html|winner\.toml"), "plots": re.compile(r"[a-z0-9_]+\.png"), "presets": re.compile(r".+\.toml")}
+_OWN = {
+    ".": re.compile(r"sheet-\d+\.html|winner\.toml|again\.toml"),
+    "plots": re.compile(r"[a-z0-9_]+\.png"),
+    "presets": re.compile(r".+\.toml"),
+}
 """Files of a report, by folder, which an earlier one may have left, and this one does not have."""
 
 
@@ -60,7 +66,12 @@ def write_report(folder: str | Path, request: Request, analysis: Analysis, rows:
     if winner is not None:
         written["winner.toml"] = winner
         files.insert(0, "winner.toml")
-    made = pages(folder, request, analysis, inside, plots, drawn, chosen, files)
+    study = study_files(request)
+    if study:
+        files.insert(0, AGAIN)
+        (folder / "presets" / "before").mkdir(exist_ok=True)
+    made = pages(folder, request, analysis, inside, plots, drawn, chosen, files, study)
+    written |= study
     for name, text in (written | dict(made.sheets)).items():
         _write(folder / name, text)
     _remove_others(folder, {*written, *made.sheets, *(f"plots/{name}.png" for name in plots)})

@@ -12,13 +12,18 @@ from xml.etree import ElementTree
 
 import pytest
 
+import dreamopt
 from dreamopt.recipes.preset import preset
+from dreamopt.recipes.settings import Settings
 from dreamopt.study.axis import Axis
+from dreamopt.study.budget import Budget
 from dreamopt.study.report.plots import plots_of
 from dreamopt.study.report.svg import inline_svg
-from dreamopt.study.request import Request
+from dreamopt.study.request import Contestant, Request, StudyNet
 from dreamopt.study.run import Row
 from dreamopt.study.study import Study
+from dreamopt.study.words.resolve import resolve
+from dreamopt.study.words.toml import read_study
 from tests.support.studies import request, rows
 
 HOSTILE = "<b>x</b> $x_{ \x1b[2J \u202e"
@@ -232,7 +237,7 @@ def test_the_winner_is_a_preset_with_the_settings_that_were_scored(written: Writ
     assert read.settings == dataclasses.replace(settings, steps=steps)
     assert "is better than each" in read.notes
     assert "optimizer.step_size = 2.0" in read.notes
-    files = sorted((written.folder / "presets").iterdir())
+    files = sorted((written.folder / "presets").glob("*.toml"))
     assert len(files) == len(NAMES) + 1
     steps = {path.stem: getattr(preset(str(path)).settings.optimizer, "step_size", None) for path in files}
     assert steps == {"adam": 2.0, "ascent": 2.0, "lbfgs": 1.0, "b-x-b-x_-2J": 2.0, "default": 4}
@@ -285,7 +290,7 @@ def test_each_net_has_its_table_and_a_contestant_settings_for_each(tmp_path: Pat
     made = write(tmp_path, asked, other)
     tables = {table.get("id") for table in made.page.all("table")}
     assert {"standings", "standings-net1", "standings-net2"} <= tables
-    names = {path.name for path in (tmp_path / "presets").iterdir()}
+    names = {path.name for path in (tmp_path / "presets").glob("*.toml")}
     assert names == {"adam-squeezenet.toml", "adam-net1.toml", "ascent.toml", "default.toml"}
     steps = [preset(str(tmp_path / "presets" / f"adam-{net}.toml")).settings.optimizer.step_size for net in ("squeezenet", "net1")]
     assert steps == [2.0, 4.0]
@@ -340,3 +345,55 @@ def test_every_plot_of_odd_studies_is_drawn(tmp_path: Path) -> None:
         svg = inline_svg(study.plot(name), name, "title", "what it shows")
         assert svg.startswith("<svg")
         assert "nan" not in re.findall(r' d="([^"]*)"', svg)
+
+
+def test_curves_of_nothing_have_no_logarithmic_axis() -> None:
+    """Where machines are too uneven for seconds that all runs share, a band has no points."""
+    from dreamopt.study.report.drawing import Series, curves
+
+    figure = curves([Series("adam", 0, [], [], [], [])], "seconds", "value", log=True, level=1.0)
+    figure.canvas.draw()
+    assert [(axes.get_xlabel(), axes.get_xscale()) for axes in figure.axes] == [("seconds", "linear")]
+
+
+@pytest.mark.usefixtures("few_plots")
+def test_its_study_file_says_the_same_study(tmp_path: Path) -> None:
+    network = dreamopt.load_net(device="cpu")
+    net = StudyNet("small", {"net": "tiny", "device": "cpu"}, network.describe(), ("conv2:1", "scores:3"), ("conv2:5",), (40, 36))
+    ranges = (Axis("optimizer.step_size", 0.5, 8), Axis("noise", 1, 9, log=False), Axis("views", 1, 4, whole=True))
+    contestants = (
+        Contestant('a "quoted" one', Settings(tv=0.25, size=(40, 36)), ranges),
+        Contestant("lists", Settings(optimizer="ascent", size=36), (Axis("transforms", values=("lucid", "[]")),)),
+        Contestant("as it is", preset("lucid2017").settings),
+    )
+    fields = {
+        "seeds": 2,
+        "trials": 3,
+        "seed": 7,
+        "search": "random",
+        "race": True,
+        "measures": ("held_out", "objective", "evaluations", "seconds"),
+    }
+    asked = Request("Which <b>", (net,), contestants, Contestant("reference", Settings(steps=64)), Budget(30, "seconds"), **fields)
+    write(tmp_path, asked, [])
+    again = resolve(read_study(tmp_path / "again.toml")).request
+
+    def plain(one: Request) -> dict[str, object]:
+        described = one.describe()
+        for contestant in (*described["contestants"], described["reference"]):
+            del contestant["says"]
+        for known in described["nets"]:
+            del known["load"]
+        return described
+
+    assert plain(again) == plain(asked)
+    assert again.nets[0].load["net"] == "tiny"
+
+
+@pytest.mark.usefixtures("few_plots")
+def test_settings_that_name_files_have_no_study_file(tmp_path: Path) -> None:
+    asked = request(("adam", "ascent"), units=2, seeds=1)
+    first = dataclasses.replace(asked.contestants[0], settings=Settings(init="cat.png"))
+    made = write(tmp_path, dataclasses.replace(asked, contestants=(first, asked.contestants[1])), [])
+    assert not (tmp_path / "again.toml").exists()
+    assert "so it has no study file" in made.page.text
