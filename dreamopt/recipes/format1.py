@@ -10,10 +10,12 @@ from dreamopt.objective import parse
 from dreamopt.parts.renamed import SETTINGS, renamed
 from dreamopt.recipes.restarts import make_restarts
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.shorthand import OPTIMIZERS, PARAMETRIZATIONS
+from dreamopt.recipes.shorthand import PARAMETRIZATIONS
 from dreamopt.recipes.stages import stages_of
 from dreamopt.recipes.targets import Sample
 
+_OPTIMIZERS = {"adam": 4, "ascent": 2}
+"""What plain names stood for: grey levels per step."""
 _TEXTS = ("optimizer", "parametrization", "regularizers", "transforms")
 
 
@@ -27,8 +29,9 @@ def fields_of_format1(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """
     described = _with_present_names(metadata["settings"])
     stages: Any = [_with_present_names(stage) for stage in described.pop("stages", ())]
-    if described["optimizer"] in OPTIMIZERS and described.get("lr") == OPTIMIZERS[described["optimizer"]]().step_size:  # type: ignore[attr-defined]  # both have one
+    if described.get("lr") == _OPTIMIZERS.get(metadata["settings"]["optimizer"]):
         described["lr"] = None  # the plain name's own, written down; it is not that of stages with another optimizer
+    described["decay"] = described.get("decay") or 0.0
     settings = Settings(**{name: value for name, value in described.items() if value is not None}, stages=stages)
     if settings.stages:
         # The size that was written is the first stage's, already enlarged.
@@ -53,6 +56,8 @@ def fields_of_format1(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_present_names(fields: Mapping[str, Any]) -> dict[str, Any]:
     new = {SETTINGS.get(name, name): value for name, value in fields.items()}
+    if new.get("optimizer") in _OPTIMIZERS:
+        new["optimizer"] = f"{new['optimizer']}({_OPTIMIZERS[new['optimizer']]})"
     for name in _TEXTS:
         if name in new:
             new[name] = renamed(new[name]) if isinstance(new[name], str) else [renamed(text) for text in new[name]]

@@ -44,7 +44,7 @@ TRANSFORMS: tuple[Transform, ...] = (Rotate(between=(-6, 6)), Scale(between=(0.9
 """The transforms after the jitter where nothing else is said; with the blur of 0.5 the clearest in views held out, and by eye."""
 SHOWN = ("mask", "strength", "original_colors", "blend", "contrast")
 """Settings of where an image may change, and of how it is shown beside the init image."""
-DEFAULTS: Mapping[str, float] = {"blur": 0.5, "jitter": 8}
+DEFAULTS: Mapping[str, float] = {"decay": 0.0005, "blur": 0.8, "jitter": 8}
 """The short options' numbers where they are not given."""
 
 

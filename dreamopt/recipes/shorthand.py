@@ -22,8 +22,8 @@ from dreamopt.parts.schedule import Linear
 from dreamopt.regularizer import Regularizer, parse_regularizer
 from dreamopt.regularizers import L2, Decay, GaussianBlur, TotalVariation
 
-OPTIMIZERS: Mapping[str, Callable[[], Optimizer]] = {"adam": lambda: Adam(4), "ascent": lambda: Ascent(2)}
-"""What these plain names stand for in settings; grey levels per step."""
+OPTIMIZERS: Mapping[str, Callable[[], Optimizer]] = {"adam": lambda: Adam(Linear(32, 1), beta1=0.5), "ascent": lambda: Ascent(2)}
+"""What these plain names stand for in settings; grey levels per step. How Adam's were chosen: docs/bench.md."""
 PARAMETRIZATIONS: Mapping[str, Callable[[], Parametrization]] = {"fourier": lambda: Fourier(noise=4), "pixels": lambda: Pixels(noise=10)}
 """What these plain names stand for in settings; grey levels of noise at the start."""
 RANGES: Mapping[str, Range] = {

@@ -47,7 +47,7 @@ class Adam(Optimizer):
         "adam(0.5, beta1=0, beta2=0.9, epsilon=1e-3)",
     )
 
-    tuned: ClassVar[Mapping[str, Tuned]] = {"step_size": Tuned(0.5, 32)}
+    tuned: ClassVar[Mapping[str, Tuned]] = {"step_size": Tuned(0.5, 128)}
 
     step_size: Number = 2.0
     beta1: float = 0.9
