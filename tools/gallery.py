@@ -39,27 +39,6 @@ UNITS = (
     "pool_final:zebra",
 )
 MEASURES = ("held_out", "total_variation", "spectrum")
-TUNING = """
-## How the default settings were chosen
-
-Five of the units, 128 pixels, one run each; held out values as a part of `lucid2017`'s, which is the highest by far and pays for it
-with grain: three times the variation of photographs. What is wanted is the highest value at a photograph's variation and spectrum.
-
-| settings | held out | variation | spectrum |
-| --- | --- | --- | --- |
-| `lucid2017` | 1.00 | 40.0 | 0.52 |
-| jitter 8, blur 1 (the default until then) | 0.51 | 10.5 | 0.32 |
-| and turns of 6 degrees, sizes 0.92 to 1.08 | 0.59 | 10.5 | 0.31 |
-| and blur 0.7 | 0.66 | 14.6 | 0.26 |
-| and blur 0.5 | 0.72 | 19.6 | 0.31 |
-| and blur 0.35 | 0.73 | 24.5 | 0.41 |
-| blur 0.5, lr 6 | 0.84 | 25.4 | 0.31 |
-| blur 0.5, 400 steps | 0.84 | 23.4 | 0.34 |
-| **blur 0.5, noise of 8 grey levels** | 0.68 | 20.4 | 0.34 |
-
-The last one was chosen by eye among those near it: one bird instead of pieces of several, and stripes that are the animal's. More
-steps and larger ones raise the value, and saturate.
-"""
 LEFT_OUT = {
     "nguyen2016-dgn": "needs a trained generator, and none is public in a form that could be fetched here",
     "mahendran2015": "inverts pictures and has no units; see Inversion below",
@@ -161,7 +140,7 @@ def of_objectives(network: dreamopt.Network, photo: str) -> None:
         for word, path in files.items():
             texts = [text.replace(word, f'"{path}"') for text in texts]
         more = {"variants": 2} if name in ("Diversity", "Alignment") else {}
-        fields = {"regularizers": ("total_variation(2e-9)",), "jitter": 0, "transforms": (), "blur": 0.0} if name == "Inversion" else {}
+        fields = {"regularizers": ("total_variation(2e-9)",), "jitter": 0, "transforms": (), "blur": 0.0, "decay": 0.0} if name == "Inversion" else {}
         made = dreamopt.render(network, texts, steps=160, size=SMALL, **fields, **more)
         pictures += [one.image for one in made]
         labels += [name if len(made) == 1 else f"{name} {number + 1}" for number in range(len(made))]
@@ -178,7 +157,7 @@ def of_regularizers(network: dreamopt.Network) -> None:
     write_image(circle, np.repeat(((np.hypot(down, across) < 0.8) * 255).astype(np.uint8)[..., None], 3, 2))
     for name in REGULARIZERS:
         text = name.replace("circle.png", str(circle))
-        settings = {"parametrization": "pixels", "optimizer": "ascent", "transforms": (), "blur": 0.0}
+        settings = {"parametrization": "pixels", "optimizer": "ascent", "transforms": (), "blur": 0.0, "decay": 0.0}
         settings |= {"regularizers": (text,) if text else ()}
         pictures.append(dreamopt.render(network, "pool_final:flamingo", steps=160, size=SMALL, **settings)[0].image)
         print(text or "none", flush=True)

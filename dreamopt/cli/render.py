@@ -125,7 +125,7 @@ SETTINGS_OPTIONS = (
     ),
     click.option("--steps", type=int, help="Steps of the optimizer, in each octave or stage.  [default: 256]"),
     click.option("--optimizer", metavar="TEXT", help="adam; ascent: DeepDream's normalised ascent; or another.  [default: adam]"),
-    click.option("--lr", "--step-size", "lr", type=float, help="Grey levels per step.  [default: 4 for adam, 2 for ascent]"),
+    click.option("--lr", "--step-size", "lr", type=float, help="Grey levels per step.  [default: 32 falling to 1 for adam, 2 for ascent]"),
     click.option("--seed", type=int, help="Of the start and the transforms.  [default: 0]"),
     click.option("--parametrization", metavar="TEXT", help="What is searched: fourier, pixels, or another.  [default: fourier]"),
     click.option("--noise", type=float, help="Noise at the start, in grey levels.  [default: 4 for fourier, 10 for pixels]"),
@@ -140,8 +140,8 @@ SETTINGS_OPTIONS = (
     click.option("--views", type=int, help="Differently transformed views that each step averages over.  [default: 1]"),
     click.option("--tv", type=float, help="Weight of the penalty on the sum of squared differences of neighbours.  [default: 0]"),
     click.option("--l2", type=float, help="Weight of the penalty on the sum of squares.  [default: 0]"),
-    click.option("--decay", type=float, help="Part of the distance to the mean colour that goes after each step.  [default: 0]"),
-    click.option("--blur", type=float, help="Gaussian blur after every fourth step, in pixels; falls to a fifth.  [default: 0.5]"),
+    click.option("--decay", type=float, help="Part of the distance to the mean colour that goes after each step.  [default: 0.0005]"),
+    click.option("--blur", type=float, help="Gaussian blur after every fourth step, in pixels; falls to a fifth.  [default: 0.8]"),
     click.option(
         "-r", "--regularizer", "regularizers", multiple=True, metavar="TEXT", help="Repeatable, as in 'gaussian_blur(Linear(2.5, 0.5))'."
     ),

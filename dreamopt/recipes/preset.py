@@ -254,7 +254,7 @@ def with_assignments(settings: Settings, assignments: Iterable[str]) -> Settings
     Examples
     --------
     >>> print(*with_assignments(Settings(), ["steps=64", "tv.weight=0.1"]).regularizers)
-    TotalVariation(0.1) GaussianBlur(Linear(0.5, 0.1), every=4)
+    TotalVariation(0.1) Decay(0.0005) GaussianBlur(Linear(0.8, 0.16), every=4)
     """
     for text in assignments:
         part, dot, parameter = text.partition("=")[0].strip().rpartition(".")

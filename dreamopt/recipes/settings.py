@@ -41,11 +41,11 @@ from dreamopt.recipes.stage_settings import (
 from dreamopt.regularizer import Regularizer, Rows
 
 TRANSFORMS: tuple[Transform, ...] = (Rotate(between=(-6, 6)), Scale(between=(0.92, 1.08)), Noise(8))
-"""The transforms after the jitter where nothing else is said; with the blur of 0.5 the clearest in views held out, and by eye."""
+"""The transforms after the jitter where nothing else is said."""
 SHOWN = ("mask", "strength", "original_colors", "blend", "contrast")
 """Settings of where an image may change, and of how it is shown beside the init image."""
 DEFAULTS: Mapping[str, float] = {"decay": 0.0005, "blur": 0.8, "jitter": 8}
-"""The short options' numbers where they are not given."""
+"""The short options' numbers where they are not given; how they were chosen: docs/bench.md."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Settings:
 
     Parts may be given as the strings that `dreamopt.parts.calls` reads (``"ascent(1.5, norm='mean')"``, ``"pixels(noise=20)"``,
     ``"total_variation(1e-5)"``, ``"lucid"``); they are read once. The short options make parts: ``tv``, ``l2`` and ``decay`` a
-    `TotalVariation`, `L2` and `Decay`; ``blur`` (0.5 where it is not given) a `GaussianBlur` every fourth step that falls evenly to
-    a fifth; ``jitter`` (8) the first transform; ``lr`` is the optimizer's step size, and ``noise`` the parametrization's, or with
+    `TotalVariation`, `L2` and `Decay` (0.0005 where it is not given); ``blur`` (0.8) a `GaussianBlur` every fourth step that falls evenly
+    to a fifth; ``jitter`` (8) the first transform; ``lr`` is the optimizer's step size, and ``noise`` the parametrization's, or with
     ``init`` is ``init_noise``.
 
     Parameters
@@ -67,7 +67,8 @@ class Settings:
     steps : int
         At least 1, of each octave or stage. More steps sharpen and saturate.
     optimizer : Optimizer or str
-        For instance "adam" (steps of 4 grey levels), or "ascent" (2) for steps of the gradient over its mean size (DeepDream's).
+        For instance "adam" (steps of 32 grey levels that fall to 1, beta1 0.5), or "ascent" (2) for steps of the gradient over its mean
+        size (DeepDream's).
     seed : int
         At least 0.
     parametrization : Parametrization or str
@@ -124,7 +125,7 @@ class Settings:
     Examples
     --------
     >>> print(*Settings(tv=0.25, jitter=0, transforms=()).regularizers)
-    TotalVariation(0.25) GaussianBlur(Linear(0.5, 0.1), every=4)
+    TotalVariation(0.25) Decay(0.0005) GaussianBlur(Linear(0.8, 0.16), every=4)
     """
 
     size: int | tuple[int, int] | None = None

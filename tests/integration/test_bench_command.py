@@ -43,7 +43,7 @@ def test_a_study_from_the_command_line(tmp_path: Path, monkeypatch: pytest.Monke
     result = command(*BENCH, "-o", str(out))
     assert result.exit_code == 0, result.output
     assert "2 contestants x 2 units x 1 seeds, 2 of them tuned by 2 trials (grid): at most 26 runs of 4evals" in result.stderr
-    assert "  adam: optimizer.step_size 0.5..32\n  ascent: optimizer.step_size 0.125..16\n" in result.stderr
+    assert "  adam: optimizer.step_size 0.5..128\n  ascent: optimizer.step_size 0.125..16\n" in result.stderr
     verdict, *table = result.stdout.splitlines()
     assert verdict.startswith("No winner: ")
     assert [line.split()[0] for line in table[:4]][:1] == ["contestant"]

@@ -56,9 +56,9 @@ def test_an_unknown_preset_names_the_nearest() -> None:
     [
         ("steps=64", "steps", 64),
         (" steps = 64", "steps", 64),
-        ("tv=1e-4", "regularizers", (TotalVariation(1e-4), GaussianBlur(Linear(0.5, 0.1), every=4))),
-        ("blur=0", "regularizers", ()),
-        ("lr=3", "optimizer", Adam(3)),
+        ("tv=1e-4", "regularizers", (TotalVariation(1e-4), Decay(0.0005), GaussianBlur(Linear(0.8, 0.16), every=4))),
+        ("blur=0", "regularizers", (Decay(0.0005),)),
+        ("lr=3", "optimizer", Adam(3, beta1=0.5)),
         ("noise=7.5", "parametrization", Fourier(noise=7.5)),
         ("size=[48, 40]", "size", (48, 40)),
         ("size=(48, 40)", "size", (48, 40)),
@@ -67,7 +67,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("optimizer=momentum(2.0, 0.5)", "optimizer", Momentum(2.0, 0.5)),
         ('transforms=["flip()", "pad(3)"]', "transforms", (Jitter(8), Flip(), Pad(3))),
         ("transforms='flip()'", "transforms", (Jitter(8), Flip())),
-        ('stages=[{"steps": 3}]', "stages", (StageSettings(3, Adam(4), Settings().transforms, Settings().regularizers),)),
+        ('stages=[{"steps": 3}]', "stages", (StageSettings(3, Settings().optimizer, Settings().transforms, Settings().regularizers),)),
     ],
 )
 def test_fields(assignment: str, field: str, value: Any) -> None:
@@ -101,9 +101,9 @@ def test_numbers_of_their_own_become_parts() -> None:
     settings_then = with_assignments(
         Settings(tv=0.5, transforms=()), ["tv.beta=1.5", "blur.every=8", "jitter.pixels=3", "optimizer.step_size=7"]
     )
-    assert settings_then.regularizers == (TotalVariation(0.5, beta=1.5), GaussianBlur(Linear(0.5, 0.1), every=8))
+    assert settings_then.regularizers == (TotalVariation(0.5, beta=1.5), Decay(0.0005), GaussianBlur(Linear(0.8, 0.16), every=8))
     assert settings_then.transforms == (Jitter(3),)
-    assert settings_then.optimizer == Adam(7)
+    assert settings_then.optimizer == Adam(7, beta1=0.5)
 
 
 def test_a_part_that_is_missing_is_added() -> None:
@@ -139,7 +139,7 @@ def test_a_part_is_changed_in_every_stage() -> None:
         ("steps=0", "steps must be a whole number of at least 1, not 0"),
         ("tv.wait=0.1", "has no parameter 'wait'; it has weight, beta"),
         ("adam.wait=0.1", "Adam has no parameter 'wait'; it has step_size"),
-        ("nothing.weight=0.1", "there is no part 'nothing' to set weight of; there are adam, fourier, gaussian_blur, jitter"),
+        ("nothing.weight=0.1", "there is no part 'nothing' to set weight of; there are adam, fourier, decay, gaussian_blur, jitter"),
         ("tv.weight=-1", "weight of TotalVariation must be at least 0, not -1"),
         ("optimizer=climb()", "climb"),
     ],

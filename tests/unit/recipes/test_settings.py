@@ -18,7 +18,8 @@ from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.settings import TRANSFORMS
 from dreamopt.regularizers import L1, L2, Decay, GaussianBlur, TotalVariation
 
-BLUR = GaussianBlur(Linear(0.5, 0.1), every=4)
+BLUR = GaussianBlur(Linear(0.8, 0.16), every=4)
+DECAY = Decay(0.0005)
 
 
 def test_short_options_are_parts() -> None:
@@ -30,7 +31,7 @@ def test_short_options_are_parts() -> None:
 
 
 def test_plain_names_have_steps_and_noise_of_their_own() -> None:
-    assert (Settings().optimizer, Settings().parametrization) == (Adam(4), Fourier(noise=4))
+    assert (Settings().optimizer, Settings().parametrization) == (Adam(Linear(32, 1), beta1=0.5), Fourier(noise=4))
     assert Settings(optimizer="adam()", parametrization="pixels()").optimizer == Adam()  # type: ignore[arg-type]  # strings are read
     assert Settings(parametrization="pixels").parametrization == Pixels(noise=10)  # type: ignore[arg-type]  # likewise
 
@@ -71,9 +72,9 @@ def test_options_and_assignments_say_the_same(options: dict[str, Any], assignmen
 
 def test_what_is_listed_stands_after_short_options() -> None:
     settings = Settings(tv=0.5, regularizers=["l1(2)"])  # type: ignore[arg-type]  # strings are read
-    assert settings.regularizers == (TotalVariation(0.5), BLUR, L1(2))
-    assert settings.with_changes({"regularizers": "l2(3)"}).regularizers == (TotalVariation(0.5), BLUR, L2(3))
-    assert settings.with_changes({"tv": 0, "blur": 0}).regularizers == (L1(2),)
+    assert settings.regularizers == (TotalVariation(0.5), DECAY, BLUR, L1(2))
+    assert settings.with_changes({"regularizers": "l2(3)"}).regularizers == (TotalVariation(0.5), DECAY, BLUR, L2(3))
+    assert settings.with_changes({"tv": 0, "decay": 0, "blur": 0}).regularizers == (L1(2),)
     assert settings.with_changes({"jitter": 0, "transforms": ()}).transforms == ()
 
 
@@ -86,8 +87,8 @@ def test_replace_keeps_what_was_made() -> None:
 def test_a_stage_has_what_the_settings_have_but_for_its_own() -> None:
     settings = Settings(steps=9, lr=3, tv=0.5, stages=[{"steps": 2, "tv": 0.25}, {"optimizer": "ascent", "regularizers": ["l1(2)"]}])  # type: ignore[arg-type]  # mappings are read
     first, second = settings.stages
-    assert (first.steps, first.optimizer, first.regularizers) == (2, Adam(3), (TotalVariation(0.25), BLUR))
-    assert (second.steps, second.optimizer, second.regularizers) == (9, Ascent(3), (TotalVariation(0.5), BLUR, L1(2)))
+    assert (first.steps, first.optimizer, first.regularizers) == (2, Adam(3, beta1=0.5), (TotalVariation(0.25), DECAY, BLUR))
+    assert (second.steps, second.optimizer, second.regularizers) == (9, Ascent(3), (TotalVariation(0.5), DECAY, BLUR, L1(2)))
     changed = settings.with_changes({"steps": 4, "tv": 1})
     assert [stage.steps for stage in changed.stages] == [4, 4]
     assert [stage.regularizers[0] for stage in changed.stages] == [TotalVariation(1), TotalVariation(1)]

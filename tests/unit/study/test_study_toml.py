@@ -96,7 +96,8 @@ def test_a_whole_study(folder: Path) -> None:
     assert str(mine.settings.optimizer) == "Adam(step_size=3, beta1=0.5)"
     assert [str(part) for part in mine.settings.regularizers] == [
         "TotalVariation(0.25)",
-        "GaussianBlur(Linear(0.5, 0.1), every=4)",
+        "Decay(0.0005)",
+        "GaussianBlur(Linear(0.8, 0.16), every=4)",
         "Decay(0.1)",
     ]
     assert str(request.reference.settings.optimizer) == "Adam(step_size=3)"
@@ -167,7 +168,7 @@ def test_the_study_file_of_the_documents(tmp_path: Path) -> None:
     request = resolve(read_study(tmp_path / "STUDY.toml")).request
     assert [one.name for one in request.contestants] == ["adam", "ascent(1.5, norm='mean')", "lucid, softly"]
     assert [axes_words(one.axes) for one in request.contestants] == [
-        "optimizer.step_size 0.5..32",
+        "optimizer.step_size 0.5..128",
         "optimizer.step_size 0.125..16",
         "tv.weight 0.01..1",
     ]

@@ -70,7 +70,7 @@ def test_stages_keep_their_ratios() -> None:
 
 
 def test_of_equal_parts_each_is_tuned() -> None:
-    settings = Settings(blur=0.0, regularizers=("gaussian_blur(Linear(2, 1))", "gaussian_blur(0.5, every=3)"))
+    settings = Settings(blur=0.0, decay=0.0, regularizers=("gaussian_blur(Linear(2, 1))", "gaussian_blur(0.5, every=3)"))
     tuned = tuned_settings(settings, {"blur.sigma": 1})
     assert [part.sigma for part in tuned.regularizers] == [Linear(1, 0.5), 0.25]  # type: ignore[attr-defined]  # of GaussianBlur
 
@@ -79,7 +79,7 @@ def test_numbers_that_have_no_ratio_are_refused() -> None:
     with pytest.raises(
         UsageError, match=r"blur\.sigma of these settings begins with no number that others can be in a ratio to, but Linear"
     ):
-        tuned_settings(Settings(blur=0.0, regularizers=("gaussian_blur(Linear(0, 1))",)), {"blur.sigma": 1})
+        tuned_settings(Settings(blur=0.0, decay=0.0, regularizers=("gaussian_blur(Linear(0, 1))",)), {"blur.sigma": 1})
 
 
 def test_own_number() -> None:
