@@ -26,7 +26,7 @@ from dreamopt.study.statistics.numbers import Array
 FEWEST_UNITS = 6
 """With fewer, no two-sided signed-rank test can be below .05."""
 LOOKS = 4
-"""How often contestants are compared while they race; the p of one that was stopped early is multiplied by it (Bonferroni)."""
+"""How often contestants are compared while they race; the corrected p of one that was stopped early is at least p times it (Bonferroni)."""
 
 
 class Comparison:
@@ -69,16 +69,21 @@ class Comparison:
                 made[b, a] = _turned(made[a, b])
         for a in range(count):
             others = [b for b in range(count - 1) if b != a and made[a, b].units]
-            for b, p in zip(others, holm([self._chance(made[a, b]) for b in others]), strict=True):
-                made[a, b] = self._judged(replace(made[a, b], corrected=p))
+            for b, p in zip(others, holm([made[a, b].p for b in others]), strict=True):
+                made[a, b] = self._judged(replace(made[a, b], corrected=self._looked_at(made[a, b], p)))
         for a in range(count - 1):  # the reference against each is one family, in both directions
             if made[a, count - 1].units:
                 made[a, count - 1] = self._judged(replace(made[a, count - 1], corrected=made[count - 1, a].corrected))
         return tuple(made[a, b] for a in range(count) for b in range(count) if a != b)
 
-    def _chance(self, pair: Pair) -> float:
+    def _looked_at(self, pair: Pair, p: float) -> float:
+        """Return the corrected probability, at least that of one of several looks.
+
+        A false winner must be better than one that is as good, at whichever look that one was stopped; the looks alone hold that, and
+        multiplying by rivals as well would be a correction for nothing.
+        """
         looks = LOOKS if pair.first in self.stopped or pair.second in self.stopped else 1
-        return min(1.0, looks * pair.p)
+        return max(p, min(1.0, looks * pair.p))
 
     def _judged(self, pair: Pair) -> Pair:
         better = pair.difference.low > 0 and pair.corrected < 1 - self.confidence and pair.units >= FEWEST_UNITS
