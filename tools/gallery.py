@@ -140,7 +140,8 @@ def of_objectives(network: dreamopt.Network, photo: str) -> None:
         for word, path in files.items():
             texts = [text.replace(word, f'"{path}"') for text in texts]
         more = {"variants": 2} if name in ("Diversity", "Alignment") else {}
-        fields = {"regularizers": ("total_variation(2e-9)",), "jitter": 0, "transforms": (), "blur": 0.0, "decay": 0.0} if name == "Inversion" else {}
+        plain = {"regularizers": ("total_variation(2e-9)",), "jitter": 0, "transforms": (), "blur": 0.0, "decay": 0.0}
+        fields = plain if name == "Inversion" else {}
         made = dreamopt.render(network, texts, steps=160, size=SMALL, **fields, **more)
         pictures += [one.image for one in made]
         labels += [name if len(made) == 1 else f"{name} {number + 1}" for number in range(len(made))]

@@ -184,7 +184,9 @@ def test_what_does_not_fit(vary: tuple[str, ...], more: dict[str, Any], message:
 
 
 def test_equal_contestants_take_part_once() -> None:
-    with pytest.warns(DreamoptWarning, match=r"the contestant 'adam\(Linear\(32, 1\), beta1=0.5\)' has the settings of 'adam', and is left out"):
+    with pytest.warns(
+        DreamoptWarning, match=r"the contestant 'adam\(Linear\(32, 1\), beta1=0.5\)' has the settings of 'adam', and is left out"
+    ):
         assert list(made("optimizer=adam,adam(Linear(32, 1), beta1=0.5),ascent")) == ["adam", "ascent"]
 
 
