@@ -104,15 +104,25 @@ def stop_trials(
 
 
 def stop_contestants(running: Sequence[Racer], blocks: Sequence[Block], scales: Mapping[tuple[str, str], Scale], looks: int) -> None:
-    """Stop contestants that are behind the best one, so seldom by chance that .05 holds for all looks and rivals together."""
+    """Stop contestants that are behind the best one, so seldom by chance that .05 holds for all looks and rivals together.
+
+    The level is halved, since who is the best is chosen by the same runs. The pairs are units, by their means: further runs of a unit tell
+    nothing of others.
+    """
     best = best_of(running, blocks, scales)
     rivals = len(running) - 1
     for one in running:
         if one is not best:
-            _stop(one, best, blocks, scales, bonferroni(0.05, looks, rivals))
+            _stop(one, best, blocks, scales, bonferroni(0.05, looks, rivals) / 2, by_unit=True)
 
 
-def _stop(one: Racer, best: Racer, blocks: Sequence[Block], scales: Mapping[tuple[str, str], Scale], p: float) -> None:
+def _stop(
+    one: Racer, best: Racer, blocks: Sequence[Block], scales: Mapping[tuple[str, str], Scale], p: float, by_unit: bool = False
+) -> None:
     both = [block for block in blocks if block in one.values and block in best.values]
-    if len(both) >= PAIRS and is_behind(one.scores(both, scales), best.scores(both, scales), p):
+    pairs = [[block for block in both if block[:2] == unit] for unit in dict.fromkeys(block[:2] for block in both)]
+    if not by_unit:
+        pairs = [[block] for block in both]
+    scores, others = ([sum(racer.scores(pair, scales)) / len(pair) for pair in pairs] for racer in (one, best))
+    if len(pairs) >= PAIRS and is_behind(scores, others, p):
         one.stopped = len(one.values)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamopt.parts.schedule import Linear
 from dreamopt.recipes.settings import Settings
 from dreamopt.study.axis import Axis
 from dreamopt.study.budget import Budget
@@ -91,7 +92,7 @@ def test_the_best_trial_of_each_contestant_is_scored() -> None:
     assert outcome.at_end == ()
     scored = [run for run in runs if run.phase == "score"]
     assert len(scored) == 2 * 6 * 2
-    assert {(run.contestant, run.settings.optimizer.step_size) for run in scored} == {("adam", 4), ("ascent", 1)}  # type: ignore[attr-defined]  # both have one
+    assert {(run.contestant, run.settings.optimizer.step_size) for run in scored} == {("adam", Linear(4, 0.125)), ("ascent", 1)}  # type: ignore[attr-defined]  # both have one
     chosen = [one for one in outcome.trials if one.chosen]
     # On the common scale: (10 - 1) / (11 - 1) without the noise of .1.
     assert [one.score for one in chosen] == pytest.approx([0.9, 0.9], abs=0.03)
