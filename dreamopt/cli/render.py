@@ -62,7 +62,7 @@ def settings_words(described: dict[str, Any]) -> list[str]:
     words, size = [], described.pop("size")
     if size is not None:
         words += ["--size", f"{size[1]}x{size[0]}" if isinstance(size, list) else str(size)]
-    words += ["--jitter", "0", "--blur", "0"]
+    words += ["--jitter", "0", "--decay", "0", "--blur", "0"]
     del described["default_size"]
     stages, init_noise = described.pop("stages"), described.pop("init_noise")
     for name, option in (("regularizers", "--regularizer"), ("transforms", "--transform")):

@@ -25,7 +25,7 @@ from dreamopt.recipes.store import FolderStore, Sheet
 FILTERS_PER_LAYER = 8
 LAYERS = 6
 MIXING = {"Convolution", "Concat", "Eltwise"}
-SETTINGS = Settings(size=128, steps=160, optimizer="ascent", parametrization="pixels", transforms=(), blur=0.5, batch_size=16)  # type: ignore[arg-type]  # strings are read
+SETTINGS = Settings(size=128, steps=160, optimizer="ascent", parametrization="pixels", transforms=(), blur=0.5, decay=0, batch_size=16)  # type: ignore[arg-type]  # strings are read
 """What shows the embedded net best, by eye: its gradients follow shapes, so plain pixels give bolder colours than a spectrum."""
 
 

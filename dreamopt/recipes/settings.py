@@ -54,9 +54,9 @@ class Settings:
 
     Parts may be given as the strings that `dreamopt.parts.calls` reads (``"ascent(1.5, norm='mean')"``, ``"pixels(noise=20)"``,
     ``"total_variation(1e-5)"``, ``"lucid"``); they are read once. The short options make parts: ``tv``, ``l2`` and ``decay`` a
-    `TotalVariation`, `L2` and `Decay` (0.0005 where it is not given); ``blur`` (0.8) a `GaussianBlur` every fourth step that falls evenly
-    to a fifth; ``jitter`` (8) the first transform; ``lr`` is the optimizer's step size, and ``noise`` the parametrization's, or with
-    ``init`` is ``init_noise``.
+    `TotalVariation`, `L2` and `Decay` (0.0005 where it is not given and the parametrization has an inverse); ``blur`` (0.8) a
+    `GaussianBlur` every fourth step that falls evenly to a fifth; ``jitter`` (8) the first transform; ``lr`` is the optimizer's step size,
+    and ``noise`` the parametrization's, or with ``init`` is ``init_noise``.
 
     Parameters
     ----------
@@ -186,11 +186,14 @@ class Settings:
             "regularizers": Listed(as_regularizers(self.regularizers), short[0]),
             "transforms": Listed(as_transforms(self.transforms), short[1]),
         }
-        run = changed(run, (dict(DEFAULTS) if fresh else {}) | numbers)
+        parametrization = as_parametrization(self.parametrization)
+        defaults = dict(DEFAULTS) if fresh else {}
+        if fresh and not parametrization.invertible:  # it takes no projection, and nobody has asked for this one
+            del defaults["decay"]
+        run = changed(run, defaults | numbers)
         if not isinstance(self.stages, Sequence) or not all(isinstance(stage, StageSettings | Mapping) for stage in self.stages):
             raise UsageError(f"stages must be a list of mappings, one for each stage, not {self.stages!r}")
         stages = tuple(as_stage(stage, number, run, numbers) for number, stage in enumerate(self.stages))
-        parametrization = as_parametrization(self.parametrization)
         if noise is not None and self.init is not None:
             object.__setattr__(self, "init_noise", noise)
         elif noise is not None:

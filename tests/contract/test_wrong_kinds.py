@@ -144,7 +144,7 @@ def test_numbers_of_numpy_and_torch_are_taken_as_pythons() -> None:
     )  # type: ignore[arg-type]  # on purpose
     assert (settings.size, settings.steps, settings.seed, settings.octave_scale, settings.stretch) == (32, 3, 7, 1.5, True)
     assert type(settings.size) is type(settings.steps) is type(settings.seed) is int
-    assert settings.optimizer == Adam(2)
+    assert settings.optimizer == Adam(2, beta1=0.5)
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_a_photograph_to_start_from(net: Path, planes: str, tmp_path: Path) -> N
     named = dict(zip("rgb", np.moveaxis(colours.astype(np.float64), -1, 0), strict=True))
     named["y"] = 0.299 * named["r"] + 0.587 * named["g"] + 0.114 * named["b"]
     expected = np.stack([named[name] for name in planes])
-    still = {"lr": 1e-6, "blur": 0, "jitter": 0, "transforms": (), "steps": 1, "parametrization": "pixels()"}
+    still = {"lr": 1e-6, "decay": 0, "blur": 0, "jitter": 0, "transforms": (), "steps": 1, "parametrization": "pixels()"}
     [one] = dreamopt.render(load(net), "conv:1", init=str(tmp_path / "photo.png"), channels="auto", **still)
     if one.channels is not None:
         np.testing.assert_allclose(one.channels + 128, expected, atol=1e-3)

@@ -121,7 +121,7 @@ def test_the_metadata_tells_how_it_was_made(toy, tmp_path) -> None:
     metadata = read_metadata(out)
     assert metadata["dreamopt"] == dreamopt.__version__
     assert (metadata["target"], metadata["label"], metadata["item"]) == ("scores:2", "tabby cat", 0)
-    parts = {"steps": 4, "optimizer": "Adam(step_size=4)", "parametrization": "Fourier(noise=4)"}
+    parts = {"steps": 4, "optimizer": "Adam(step_size=Linear(32, 1), beta1=0.5)", "parametrization": "Fourier(noise=4)"}
     assert metadata["settings"] | parts == metadata["settings"]
     assert len(metadata["net"]["weights_sha256"]) == 64
     assert len(metadata["source"]["prototxt_sha256"]) == 64

@@ -173,7 +173,7 @@ def named_files(settings: Settings) -> list[str]:
 def _own(settings: Settings, files: list[str]) -> dict[str, Any]:
     """Return arguments of `Settings`; without the short options' defaults, whose parts are among those that are listed."""
     plain = {name: value for name, value in settings.describe().items() if name != "stages" and name not in files}
-    return plain | _parts(settings) | {"blur": 0, "jitter": 0}
+    return plain | _parts(settings) | {"decay": 0, "blur": 0, "jitter": 0}
 
 
 def _of_stage(stage: StageSettings) -> dict[str, Any]:

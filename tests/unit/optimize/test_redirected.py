@@ -262,9 +262,9 @@ def test_dead_units_of_the_embedded_net_get_a_gradient() -> None:
 
 def test_metadata_name_the_layers_that_were_redirected() -> None:
     net = load_net(device="cpu")
-    calls = {}
+    calls, short = {}, {"steps": 24, "transforms": (), "optimizer": "adam(4)", "blur": 0.5}
     for redirected in (0, 16):
-        made = render(net, ["mixed4/1x1/relu:3@6,6", "mixed4/1x1/relu:0@6,6"], steps=24, redirected=redirected, transforms=())
+        made = render(net, ["mixed4/1x1/relu:3@6,6", "mixed4/1x1/relu:0@6,6"], redirected=redirected, **short)
         calls[redirected] = [(one.dead is None, one.value > 0, list(one.metadata["redirected"])) for one in made]
     assert calls[0] == [(False, False, []), (True, True, [])], "no restart helps"
     assert calls[16] == [(True, True, ["mixed4/1x1/relu"]), (True, True, [])]

@@ -143,3 +143,9 @@ def test_names_of_format_1_are_those_of_today() -> None:
     assert renamed("blur_difference(0.1, follow=True)") == "blur_difference(0.1, differentiate_blur=True)"
     assert renamed("window(BlurDifference(0.1, follow=True)) + L1(2)") == "window(BlurDifference(0.1, differentiate_blur=True)) + L1(2)"
     assert renamed("adam(PerValue(Pieces((0, 2), (4, 2))))") == "adam(PerValue(Piecewise((0, 2), (4, 2))))"
+
+
+def test_what_takes_no_projection_has_no_decay_that_nobody_asked_for() -> None:
+    assert Settings(parametrization="cppn()", blur=0).regularizers == ()  # type: ignore[arg-type]  # strings are read
+    assert Settings(parametrization="cppn()", blur=0, decay=0.1).regularizers == (Decay(0.1),)  # type: ignore[arg-type]  # likewise
+    assert Settings(blur=0).regularizers == (DECAY,)

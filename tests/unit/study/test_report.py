@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 import dreamopt
+from dreamopt.parts.schedule import Linear
 from dreamopt.recipes.preset import preset
 from dreamopt.recipes.settings import Settings
 from dreamopt.study.axis import Axis
@@ -26,6 +27,8 @@ from dreamopt.study.words.resolve import resolve
 from dreamopt.study.words.toml import read_study
 from tests.support.studies import request, rows
 
+TUNED = Linear(2, 0.0625)
+"""The step size of Adam that begins with 2: its schedule is multiplied."""
 HOSTILE = "<b>x</b> $x_{ \x1b[2J \u202e"
 NAMES = ("adam", "ascent", "lbfgs", HOSTILE)
 QUALITY = {"adam": 1.0, "ascent": 0.7, "lbfgs": 0.8, HOSTILE: 1.3, "lucid": 1.2}
@@ -240,7 +243,7 @@ def test_the_winner_is_a_preset_with_the_settings_that_were_scored(written: Writ
     files = sorted((written.folder / "presets").glob("*.toml"))
     assert len(files) == len(NAMES) + 1
     steps = {path.stem: getattr(preset(str(path)).settings.optimizer, "step_size", None) for path in files}
-    assert steps == {"adam": 2.0, "ascent": 2.0, "lbfgs": 1.0, "b-x-b-x_-2J": 2.0, "default": 4}
+    assert steps == {"adam": TUNED, "ascent": 2.0, "lbfgs": 1.0, "b-x-b-x_-2J": TUNED, "default": Linear(32, 1)}
 
 
 @pytest.mark.usefixtures("few_plots")
@@ -293,7 +296,7 @@ def test_each_net_has_its_table_and_a_contestant_settings_for_each(tmp_path: Pat
     names = {path.name for path in (tmp_path / "presets").glob("*.toml")}
     assert names == {"adam-squeezenet.toml", "adam-net1.toml", "ascent.toml", "default.toml"}
     steps = [preset(str(tmp_path / "presets" / f"adam-{net}.toml")).settings.optimizer.step_size for net in ("squeezenet", "net1")]
-    assert steps == [2.0, 4.0]
+    assert steps == [TUNED, Linear(4, 0.125)]
 
 
 @pytest.mark.usefixtures("few_plots")
