@@ -64,9 +64,9 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: object, **__: object) -> None:
         pytest.fail("the optimization has begun")
 
-    execute = importlib.import_module("dreamopt.recipes.execute")  # the package gives the function of that name
-    monkeypatch.setattr(execute, "run", run)
-    monkeypatch.setattr(execute, "find_start", run)
+    for name in ("execute", "stage_runs"):
+        monkeypatch.setattr(importlib.import_module(f"dreamopt.recipes.{name}"), "run", run)
+    monkeypatch.setattr(importlib.import_module("dreamopt.recipes.stage_runs"), "find_start", run)
 
 
 @pytest.mark.usefixtures("never")
