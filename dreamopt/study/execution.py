@@ -174,7 +174,12 @@ class RunMaker:
         machine = self._describe(network, batch)
         reason = rendered.dead if rendered.dead is not None else _why_not_finite(rendered, trace)
         metadata = rendered.metadata
-        spent = {"evaluations": metadata["evaluations_made"], "steps": metadata["steps_made"], "seconds": facts["seconds"], "trace": trace}
+        spent: dict[str, Any] = {
+            "evaluations": metadata["evaluations_made"],
+            "steps": metadata["steps_made"],
+            "seconds": facts["seconds"],
+            "trace": trace,
+        }
         if reason is not None:
             return RunOutput(replace(failed(run, reason, machine), **spent, label=rendered.sample.label))
         path = f"{IMAGES}/{run.key}.png"
@@ -190,9 +195,8 @@ class RunMaker:
             file = write_rendered(rendered, Path(folder) / f"{run.key}.png")
             beside = channels_path(file)
             files = file.read_bytes(), beside.read_bytes() if rendered.channels is not None else None
-        row = row_of(run, machine)
-        row = replace(row, reason=metadata["stopped"] or "", measures=measures, features=features, image=path, label=rendered.sample.label)
-        return RunOutput(replace(row, **spent), *files)
+        taken: dict[str, Any] = {"measures": measures, "features": features, "image": path, "label": rendered.sample.label}
+        return RunOutput(Row.of(run, reason=metadata["stopped"] or "", machine=machine, **taken, **spent), *files)
 
     def _describe(self, network: Network, batch: int) -> dict[str, Any]:
         return {**describe_machine(network.device), **self.machine, "batch": batch}
@@ -204,15 +208,9 @@ def can_share(run: Run) -> bool:
     return run.budget.kind == "evals" and not searches
 
 
-def row_of(run: Run, machine: Mapping[str, Any] | None = None) -> Row:
-    """Return a row that says of whom it is, and nothing else yet."""
-    named = {name: getattr(run, name) for name in ("phase", "net", "contestant", "trial", "unit", "number")}
-    return Row(run.key, **named, seed=run.settings.seed, status="done", machine=dict(machine or {}))
-
-
 def failed(run: Run, reason: str, machine: Mapping[str, Any] | None = None) -> Row:
     """Return the row of a run that failed."""
-    return replace(row_of(run, machine), status="failed", reason=reason, measures=dict.fromkeys(run.measures))
+    return Row.of(run, "failed", reason=reason, measures=dict.fromkeys(run.measures), machine=dict(machine or {}))
 
 
 def _objective(plan: Plan, network: Network, place: int, size: tuple[int, int]) -> Objective:

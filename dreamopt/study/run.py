@@ -169,6 +169,12 @@ class Row:
     image: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, run: Run, status: Literal["done", "failed"] = "done", **measured: Any) -> Self:
+        """Return the row of a run: of whom it is, and what was measured."""
+        named = {name: getattr(run, name) for name in ("key", "phase", "net", "contestant", "trial", "unit", "number")}
+        return cls(**named, seed=run.settings.seed, status=status, **measured)
+
     def describe(self) -> dict[str, Any]:
         """Return the row fit for JSON."""
         plain = {known.name: getattr(self, known.name) for known in fields(self)}

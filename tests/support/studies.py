@@ -126,16 +126,9 @@ def rows(
             path = folder / image
             path.parent.mkdir(parents=True, exist_ok=True)
             write_image(path, pattern(run, value), {"study": run.key})
-        return Row(
-            key=run.key,
-            phase=run.phase,
-            net=run.net,
-            contestant=run.contestant,
-            trial=run.trial,
-            unit=run.unit,
-            number=run.number,
-            seed=run.settings.seed,
-            status="failed" if reason else "done",
+        return Row.of(
+            run,
+            "failed" if reason else "done",
             reason=reason,
             evaluations=trace.evaluations[-1],
             seconds=trace.seconds[-1],

@@ -50,16 +50,9 @@ def row_of(run: Run, value: Value) -> Row:
     noise = np.random.default_rng([run.number, int(run.unit.rpartition(":")[2]), len(run.contestant)]).normal(0, 0.1)
     number = value(run, float(noise)) if run.phase != "reference" else 11.0
     done = number > -math.inf
-    return Row(
-        key=run.key,
-        phase=run.phase,
-        net=run.net,
-        contestant=run.contestant,
-        trial=run.trial,
-        unit=run.unit,
-        number=run.number,
-        seed=run.settings.seed,
-        status="done" if done else "failed",
+    return Row.of(
+        run,
+        "done" if done else "failed",
         evaluations=64,
         measures={"held_out": number if done else None},
         trace=Trace((0, 64), (0.0, 1.0), (1.0, number if done else 1.0)),
