@@ -59,10 +59,12 @@ def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], 
 
 def settings_words(described: dict[str, Any]) -> list[str]:
     """Return settings, as `Settings.describe` describes them, as the words that say them."""
+    from dreamopt.recipes.settings import NO_DEFAULTS
+
     words, size = [], described.pop("size")
     if size is not None:
         words += ["--size", f"{size[1]}x{size[0]}" if isinstance(size, list) else str(size)]
-    words += ["--jitter", "0", "--decay", "0", "--blur", "0"]
+    words += [word for name, number in NO_DEFAULTS.items() for word in (f"--{name}", str(number))]
     del described["default_size"]
     stages, init_noise = described.pop("stages"), described.pop("init_noise")
     for name, option in (("regularizers", "--regularizer"), ("transforms", "--transform")):

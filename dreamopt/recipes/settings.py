@@ -46,6 +46,8 @@ SHOWN = ("mask", "strength", "original_colors", "blend", "contrast")
 """Settings of where an image may change, and of how it is shown beside the init image."""
 DEFAULTS: Mapping[str, float] = {"decay": 0.0005, "blur": 0.8, "jitter": 8}
 """The short options' numbers where they are not given; how they were chosen: docs/bench.md."""
+NO_DEFAULTS: Mapping[str, int] = dict.fromkeys(DEFAULTS, 0)
+"""What settings say whose regularizers and transforms are all listed."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,8 @@ import numpy as np
 
 from dreamopt.errors import DreamoptError
 from dreamopt.parts.atomic import bounded
-from dreamopt.recipes.settings import Settings
+from dreamopt.parts.toml import toml_value
+from dreamopt.recipes.settings import NO_DEFAULTS, Settings
 from dreamopt.recipes.stage_settings import StageSettings
 from dreamopt.study.analysis import Analysis, Standing
 from dreamopt.study.axis import Axis
@@ -173,7 +173,7 @@ def named_files(settings: Settings) -> list[str]:
 def _own(settings: Settings, files: list[str]) -> dict[str, Any]:
     """Return arguments of `Settings`; without the short options' defaults, whose parts are among those that are listed."""
     plain = {name: value for name, value in settings.describe().items() if name != "stages" and name not in files}
-    return plain | _parts(settings) | {"decay": 0, "blur": 0, "jitter": 0}
+    return plain | _parts(settings) | dict(NO_DEFAULTS)
 
 
 def _of_stage(stage: StageSettings) -> dict[str, Any]:
@@ -187,20 +187,3 @@ def _parts(run: Settings | StageSettings) -> dict[str, Any]:
 
 def _lines(table: Mapping[str, Any]) -> list[str]:
     return [f"{name} = {toml_value(value)}" for name, value in table.items() if value is not None and value != ()]
-
-
-def toml_value(value: Any) -> str:
-    r"""Return a value as TOML has it.
-
-    >>> toml_value(("conv4:7", True, 0.5, 'say "no"'))
-    '["conv4:7", true, 0.5, "say \\"no\\""]'
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(toml_value, value))}]"
-    if isinstance(value, str):
-        # JSON's escapes are TOML's, but for DEL, which TOML has escaped, and halves of characters, which no file in UTF-8 holds.
-        text = value.encode("utf-8", "replace").decode("utf-8")
-        return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return repr(value)

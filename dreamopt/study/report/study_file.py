@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from dreamopt.parts.toml import toml_key, toml_value
 from dreamopt.recipes.inputs import is_net_name
 from dreamopt.recipes.replay import BUILT_IN
 from dreamopt.study.axis import Axis
-from dreamopt.study.report.presets import file_stem, named_files, preset_text, toml_value
+from dreamopt.study.report.presets import file_stem, named_files, preset_text
 from dreamopt.study.report.words import AGAIN
 from dreamopt.study.request import Contestant, Request
 
@@ -35,7 +36,7 @@ def study_files(request: Request) -> dict[str, str]:
         lines += ["", "[[nets]]", *(_line(name, value) for name, value in own.items() if value != ())]
     for one in request.contestants:
         lines += ["", "[[contestants]]", _line("name", one.name), _line("preset", presets[one.name])]
-        lines += ["", "[contestants.tune]", *(f"{toml_value(axis.name)} = {toml_value(_said(axis))}" for axis in one.axes)]
+        lines += ["", "[contestants.tune]", *(f"{toml_key(axis.name)} = {toml_value(_said(axis))}" for axis in one.axes)]
     for other in request.also:
         lines += ["", "[[also]]", _line("name", other["name"]), *(_line(name, value) for name, value in _loaded(other["load"]).items())]
     files = {presets[one.name]: _before(request, one) for one in (request.reference, *request.contestants)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dreamopt.parts.toml import toml_key, toml_value
 from dreamopt.recipes.inputs import is_net_name
 from dreamopt.recipes.preset import is_preset_file
 from dreamopt.study.words.said import Said, SaidContestant, SaidNet
@@ -111,16 +111,4 @@ def _varied(said: tuple[Varied, ...], paths: _Paths) -> dict[str, Any]:
 
 
 def _lines(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_key(name)} = {_value(value)}" for name, value in table.items()]
-
-
-def _key(name: str) -> str:
-    return name if name.isidentifier() and name.isascii() else json.dumps(name, ensure_ascii=False)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(name)} = {_value(entry)}" for name, entry in value.items()) + " }" if value else "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return [f"{toml_key(name)} = {toml_value(value)}" for name, value in table.items()]
