@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 
 
-def started(folder: Path, log: Path, processes: int, **more: Any) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "tests.support.study_program", str(folder), str(log), str(processes)]
+def started(folder: Path, log: Path, processes: int, *words: str, **more: Any) -> subprocess.Popen[bytes]:
+    words = (sys.executable, "-m", "tests.support.study_program", str(folder), str(log), str(processes), *words)
     return subprocess.Popen(words, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, **more)
 
 
@@ -72,7 +72,7 @@ def test_a_killed_study_goes_on(tmp_path: Path, processes: int, kills: tuple[tup
     folder, log = tmp_path / "out", tmp_path / "log"
     before: dict[str, tuple[int, int]] = {}
     for more, delay in kills:
-        program = started(folder, log, processes)
+        program = started(folder, log, processes, "held")
         wait_for_rows(program, folder, len(before) + more)
         time.sleep(delay)  # into the middle of the next run
         children = children_of(program.pid)
@@ -107,7 +107,7 @@ def test_a_killed_study_goes_on(tmp_path: Path, processes: int, kills: tuple[tup
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     folder, log = tmp_path / "out", tmp_path / "log"
-    program = started(folder, log, 2, start_new_session=True)
+    program = started(folder, log, 2, "held", start_new_session=True)
     wait_for_rows(program, folder, 2)
     children = children_of(program.pid)
     assert len(children) == 2
