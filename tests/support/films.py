@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import data
 
+from dreamopt.film.frames import at_8_bits
 from dreamopt.film.temporal import Apart, Moment, Temporal
 
 Frame = NDArray[np.uint8]
@@ -82,7 +83,7 @@ def dreamed(
         begin = temporal.start(moment)
         optimizer = f"ascent({step_size}, norm='mean')"
         made = dream(network, begin.image, target, steps=begin.of(steps), optimizer=optimizer, **settings).image
-        dreams.append(temporal.finish(moment, made))
+        dreams.append(temporal.finish(moment, at_8_bits(made)))
     return dreams
 
 
