@@ -18,6 +18,7 @@ _HOME = {
     "Objective": "dreamopt.objective",
     "Problem": "dreamopt.problem",
     "Regularizer": "dreamopt.regularizer",
+    "attribute": "dreamopt.attribution.attribute",
     "bench": "dreamopt.study.bench",
     "dream": "dreamopt.recipes",
     "dream_film": "dreamopt.recipes.film",
@@ -36,6 +37,7 @@ __all__ = [
     "Problem",
     "Regularizer",
     "__version__",
+    "attribute",
     "bench",
     "dream",
     "dream_film",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from dreamopt.attribution.attribute import attribute
     from dreamopt.network import Network, load_net
     from dreamopt.objective import Objective
     from dreamopt.objectives import Channel, ClassScore, Neuron

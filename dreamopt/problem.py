@@ -31,6 +31,7 @@ from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
 from dreamopt.network.network import Redirected
 from dreamopt.objective import Objective, as_objective, each
+from dreamopt.objective.views import values_of_views
 from dreamopt.parts.arguments import check_flag, check_kind, check_seed, check_several
 from dreamopt.parts.checks import NOT_NEGATIVE, check_whole, shown
 from dreamopt.parts.evaluation import Evaluation as Evaluation
@@ -412,13 +413,9 @@ class Problem:
                 )
             if len(activation) != len(seen):
                 raise ShapeError(f"layer '{layer}' writes {len(activation)} rows for {len(seen)} samples, and has no value of each sample")
-        by_view = (
-            [{name: a[view :: self.views] for name, a in activations.items()} for view in range(self.views)]
-            if self.views > 1
-            else [activations]
-        )
-        score = self.objective(by_view[0]) if self.views == 1 else torch.stack([self.objective(view) for view in by_view]).mean(0)
-        is_argmax = self.objective.is_argmax(by_view[0])
+        score = values_of_views(self.objective, activations, self.views)
+        score = score[0] if self.views == 1 else score.mean(0)
+        is_argmax = self.objective.is_argmax({name: value[:: self.views] for name, value in activations.items()})
         return score if alpha is None else self.parametrization.score_with_opacity(score, alpha), is_argmax
 
     def _penalty(self, image: Tensor, context: StepContext) -> Tensor:

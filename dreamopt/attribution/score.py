@@ -1,0 +1,155 @@
+"""An objective's values and gradients for images: all that an attribution method asks of a net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from dreamopt.backends.base import BackwardRule
+from dreamopt.errors import ShapeError, UsageError
+from dreamopt.network import Network
+from dreamopt.objective import Objective
+from dreamopt.objective.views import values_of_views
+from dreamopt.parts.checks import check_whole
+from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.streams import Stream
+
+Rule = str | BackwardRule | Sequence[str | BackwardRule]
+
+
+class ScoreFunction:
+    """An objective of a network as a function of images, with its gradients at the input and at layers.
+
+    Several versions of each image (masked, noisy, between two images) are *copies*: a batch (N copies, C, H, W) in which all copies of
+    one image lie side by side.
+
+    Parameters
+    ----------
+    network : Network
+        The net.
+    objective : Objective
+        Bound to the network for the images' size; the score. It does not compare the images of a batch.
+    size : tuple of int, optional
+        Height and width of the images in pixels; None for an input that has none.
+    batch : int
+        The most images that pass through the net at once, where a method makes copies.
+    seed : int
+        For the methods' random draws.
+    progress : callable, optional
+        Called after each pass with the number of images that passed through the net since the call before; what it raises ends the work.
+
+    Raises
+    ------
+    UsageError
+        For an objective that compares the images of a batch.
+
+    Attributes
+    ----------
+    space : ImageSpace
+        The images' space: their shape, black and white, the length of a grey level.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        objective: Objective,
+        size: tuple[int, ...] | None = None,
+        *,
+        batch: int = 16,
+        seed: int = 0,
+        progress: Callable[[int], object] | None = None,
+    ) -> None:
+        network.require_optimizable()
+        if objective.coupled:
+            raise UsageError(f"objective {objective} compares the images of a batch, so that no single image has a score to explain")
+        self.network, self.objective = network, objective
+        self.batch = check_whole("the number of images in a pass", batch)
+        self.seed = seed
+        self.space: ImageSpace = network.image_space(size)
+        self._progress = progress
+
+    @property
+    def stream(self) -> Stream:
+        """The random draws: the same for every image, so that a map does not depend on what else is in the batch."""
+        return Stream(self.seed, 0)
+
+    def parts(self, images: int, copies: int) -> Iterator[range]:
+        """Yield the numbers of the copies, 0 to ``copies`` - 1, in parts that pass through the net at once for so many images."""
+        together = max(1, self.batch // max(1, images))
+        for first in range(0, copies, together):
+            yield range(first, min(first + together, copies))
+
+    def values(self, images: Tensor, copies: int = 1) -> Tensor:
+        """Return the score of each copy of each image, (N, copies), without a gradient."""
+        with torch.no_grad():
+            return self._values(self._activations(images, self.objective.layers, None), copies)
+
+    def gradients(self, images: Tensor, copies: int = 1, *, rule: Rule | None = None) -> tuple[Tensor, Tensor]:
+        """Return the scores, (N, copies), and the gradient of each at its image, (N copies, C, H, W).
+
+        With ``rule``, what the backward pass gives with these backward rules in the place of the derivative; it begins with the
+        objective's own gradient at its layers.
+        """
+        with torch.enable_grad():
+            leaf = images.detach().requires_grad_()
+            values = self._values(self._activations(leaf, self.objective.layers, rule), copies)
+            return values.detach(), _gradient(values.sum(), leaf)
+
+    def layer_gradients(self, images: Tensor, layer: str, copies: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the scores, (N, copies), what a layer wrote, (N copies, ...), and the scores' gradient there, of the same shape."""
+        with torch.enable_grad():
+            layers = list(dict.fromkeys([layer, *self.objective.layers]))
+            activations = self._activations(images.detach().requires_grad_(), layers, None, between_layers=True)
+            written = activations[layer]
+            values = self._values({name: activations[name] for name in self.objective.layers}, copies)
+            return values.detach(), written.detach(), _gradient(values.sum(), written)
+
+    def relevances(self, images: Tensor, rule: Rule, *, by_value: bool = True) -> tuple[Tensor, Tensor]:
+        r"""Return the scores, (N,), and what rules that share out relevance leave at the images, (N, C, H, W).
+
+        .. math:: R = a \, \frac{\partial s}{\partial a}
+
+        at the objective's layers, a being what they wrote: of a neuron, its value there and 0 elsewhere. Without ``by_value``,
+        :math:`\partial s / \partial a` alone: 1 for a neuron.
+        """
+        with torch.enable_grad():
+            leaf = images.detach().requires_grad_()
+            activations = self._activations(leaf, self.objective.layers, rule)
+            cut = {name: value.detach().requires_grad_() for name, value in activations.items()}
+            values = self._values(cut, 1)[:, 0]
+            seeds = [_gradient(values.sum(), value) for value in cut.values()]
+            if by_value:
+                seeds = [value.detach() * seed for value, seed in zip(cut.values(), seeds, strict=True)]
+            with_gradient = [(value, seed) for value, seed in zip(activations.values(), seeds, strict=True) if value.requires_grad]
+            if not with_gradient:
+                return values.detach(), torch.zeros_like(leaf)
+            tops, grads = zip(*with_gradient, strict=True)
+            (relevance,) = torch.autograd.grad(tops, leaf, grads, allow_unused=True)
+            return values.detach(), torch.zeros_like(leaf) if relevance is None else relevance
+
+    def activations(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Return what layers wrote, (N, ...) by name, without a gradient."""
+        with torch.no_grad():
+            return self._activations(images, layers, None)
+
+    def _activations(self, images: Tensor, layers: Sequence[str], rule: Rule | None, between_layers: bool = False) -> dict[str, Tensor]:
+        activations = self.network.activations(images, layers, between_layers=between_layers, rule=rule)
+        for layer, activation in activations.items():
+            if activation.dim() == 0 or len(activation) != len(images):
+                rows = "one number" if activation.dim() == 0 else f"{len(activation)} rows"
+                raise ShapeError(f"layer '{layer}' writes {rows} for {len(images)} images, and has no value of each image")
+        if self._progress is not None:
+            self._progress(len(images))
+        return activations
+
+    def _values(self, activations: dict[str, Tensor], copies: int) -> Tensor:
+        return values_of_views(self.objective, activations, copies).T
+
+
+def _gradient(total: Tensor, leaf: Tensor) -> Tensor:
+    if not total.requires_grad:
+        return torch.zeros_like(leaf)
+    (gradient,) = torch.autograd.grad(total, leaf, allow_unused=True)
+    return torch.zeros_like(leaf) if gradient is None else gradient.detach()
