@@ -21,7 +21,6 @@ from dreamopt.network import Network, Size
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_seed
 
-
 Target = Objective | str | Sequence[Objective | str] | None
 """What is explained: an objective, one for each image, or None for each image's highest class."""
 
