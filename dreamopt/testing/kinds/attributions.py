@@ -51,7 +51,7 @@ def network() -> Network:
     """Return the net of the checks."""
     # A BatchNorm without statistics divides by the root of its epsilon, and its values of thousands leave nothing of a gradient in LRN.
     mean, variance = np.linspace(-9, 16, 6, dtype=np.float32), np.linspace(400, 900, 6, dtype=np.float32)
-    statistics = LayerWeights("norm", "BatchNorm", (mean, variance, np.ones(1, np.float32)))
+    statistics = LayerWeights("norm", "BatchNorm", [mean, variance, np.ones(1, np.float32)])
     return Network(EngineBackend(Net(parse_net(NET, "attributions"), weights=[statistics], seed=7)), preprocessing_of(3))
 
 
