@@ -13,6 +13,7 @@ from dreamopt.attribution.map_layer import check_map_layer, map_layer
 from dreamopt.attribution.method import AttributionMethod, Maps
 from dreamopt.attribution.score import ScoreFunction
 from dreamopt.errors import UsageError
+from dreamopt.objective import Objective
 from dreamopt.parts.checks import Fields, several, shown
 
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -64,7 +65,9 @@ class Cam(AttributionMethod):
 
     def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
         """Return the weighted sums of the layer's maps, scaled to the images' size."""
-        layers = [self._layers(score, i) for i in range(len(images))]
+        objectives = [score.objective_of(i) for i in range(len(images))]
+        known = {one.layers: self._layers(score, one) for one in {one.layers: one for one in objectives}.values()}
+        layers = [known[one.layers] for one in objectives]
         values = images.new_zeros(len(images), 1, *images.shape[2:])
         for layer in dict.fromkeys(name for names in layers for name in names):
             maps = self.layer_maps(score, images, layer)
@@ -78,9 +81,9 @@ class Cam(AttributionMethod):
                     values[i : i + 1] += upsampled(own, images.shape[2:])
         return Maps(values, {"layer": [", ".join(names) for names in layers]})
 
-    def _layers(self, score: ScoreFunction, index: int) -> tuple[str, ...]:
-        """Return the layers of one image's map."""
-        objective, size = score.objective.item(index), score.space.shape[1:]
+    def _layers(self, score: ScoreFunction, objective: Objective) -> tuple[str, ...]:
+        """Return the layers of an image's map."""
+        size = score.space.shape[1:]
         if self.layer is None:
             return (map_layer(score.network, objective, size),)
         names = (self.layer,) if isinstance(self.layer, str) else self.layer
