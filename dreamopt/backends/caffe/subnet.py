@@ -92,6 +92,8 @@ class Subnet:
         Which of them depend on ``sources``.
     ruled : list of RuledLayer
         The layers in whose stead a rule runs backward, in the order of the net.
+    with_weights : bool
+        Whether Caffe computes the gradients of the layers' weights too.
     """
 
     sources: list[Value]
@@ -104,6 +106,7 @@ class Subnet:
     moved: list[bool] = field(default_factory=list)
     ruled: list[RuledLayer] = field(default_factory=list)
     layers: list[LayerParameter] = field(default_factory=list)
+    with_weights: bool = False
 
 
 class SubnetBuilder:
@@ -233,6 +236,7 @@ class SubnetBuilder:
         weights: Mapping[str, int],
         ruled: Mapping[int, LayerTraits] | None = None,
         behind: Mapping[int, tuple[int, ...]] | None = None,
+        with_weights: bool = False,
     ) -> Subnet:
         """Return the subnet from the values ``sources`` to the values ``targets``.
 
@@ -246,8 +250,10 @@ class SubnetBuilder:
             The layers, by their place, that a backward rule applies to: what they read and write is not overwritten.
         behind : mapping of int to tuple of int, optional
             The layers that are folded into each of them.
+        with_weights : bool
+            Whether the gradients of the weights are wanted too.
         """
-        subnet, ruled = Subnet(list(sources), list(targets)), {} if ruled is None else ruled
+        subnet, ruled = Subnet(list(sources), list(targets), with_weights=with_weights), {} if ruled is None else ruled
         behind = {} if behind is None else behind
         needed = self._needed(subnet)
         names = self._inputs(subnet, needed)
@@ -348,8 +354,8 @@ class SubnetBuilder:
             layer.loss_weight.extend([0.0] * len(layer.top))
         while len(layer.param) < weights:
             layer.param.add()
-        for param in layer.param:
-            param.lr_mult = 0
+        for param in layer.param:  # Caffe refuses another one for the statistics of a BatchNorm
+            param.lr_mult = 1 if subnet.with_weights and layer.type != "BatchNorm" else 0
         taken = set(names.values())
         layer.bottom[:] = [names[value] for value in self.reads[i]]
         kind = self.kind(i)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dreamopt.study.statistics.curves import Curve, ecdf
-from dreamopt.study.statistics.numbers import Array
+from dreamopt.statistics.curves import Curve, ecdf
+from dreamopt.statistics.numbers import Array
 
 
 def performance_ratios(times: ArrayLike) -> Array:

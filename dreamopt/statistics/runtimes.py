@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dreamopt.study.statistics.numbers import Array, json_number, median
+from dreamopt.statistics.numbers import Array, json_number, median
 
 Points = tuple[ArrayLike, ArrayLike]
 """A run's trace: what it had spent at some points, rising, and its values there."""

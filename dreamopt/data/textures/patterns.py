@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tools.textures import motifs
-from tools.textures.fields import Field, Lattice, band_noise, cover, f32, fold, turbulence
-from tools.textures.sketch import Sketch
+from dreamopt.data.textures import motifs
+from dreamopt.data.textures.fields import Field, Lattice, band_noise, cover, f32, fold, turbulence
+from dreamopt.data.textures.sketch import Sketch
 
 RED, ORANGE, YELLOW, GREEN, BLUE, PINK = (
     (0.0, 0.9, 0.85),

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from skimage import data
 
-from tools.textures.fields import Field, f32
+from dreamopt.data.textures.fields import Field, f32
 
 # Only files of the wheel itself: the others of skimage.data would be downloaded.
 NAMES = ("astronaut", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field", "moon", "rocket")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from dreamopt.study.statistics.numbers import NO_ESTIMATE, Array, Estimate, mean, quantile
+from dreamopt.statistics.numbers import NO_ESTIMATE, Array, Estimate, mean, quantile
 
 Statistic = Callable[[Array], Array]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dreamopt.study import statistics as st
+from dreamopt import statistics as st
 
 INF = math.inf
 

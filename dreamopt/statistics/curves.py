@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dreamopt.study.statistics.numbers import Array, json_number, median, quantile
-from dreamopt.study.statistics.runtimes import Points
+from dreamopt.statistics.numbers import Array, json_number, median, quantile
+from dreamopt.statistics.runtimes import Points
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,24 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tools.textures.fields import Field, f32
+from dreamopt.data.textures.fields import Field, f32
 
 Layers = list[tuple[Field, str]]
 Motif = Callable[[np.random.Generator, Field, Field], Layers]
 
 
 def disc(u: Field, v: Field, x: float = 0.0, y: float = 0.0, r: float = 1.0) -> Field:
+    """Return the signed distance to a disc."""
     return f32(np.hypot(u - np.float32(x), v - np.float32(y)) - np.float32(r))
 
 
 def box(u: Field, v: Field, a: float, b: float) -> Field:
+    """Return the signed distance to a rectangle of half sides a and b, nearly."""
     return np.maximum(np.abs(u) - np.float32(a), np.abs(v) - np.float32(b))
 
 
 def segment(u: Field, v: Field, ends: tuple[float, float, float, float]) -> Field:
+    """Return the distance to a straight line between two points."""
     ax, ay, bx, by = (np.float32(e) for e in ends)
     dx, dy = bx - ax, by - ay
     t = np.clip(((u - ax) * dx + (v - ay) * dy) / (dx * dx + dy * dy), 0, 1)
@@ -32,6 +35,7 @@ def segment(u: Field, v: Field, ends: tuple[float, float, float, float]) -> Fiel
 
 
 def star(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a star of five points."""
     n, k = 5, rng.uniform(0.38, 0.5)
     rho, half = np.hypot(u, v), np.pi / n
     a = np.abs((np.arctan2(u, -v) + half) % (2 * half) - half)
@@ -42,6 +46,7 @@ def star(rng: np.random.Generator, u: Field, v: Field) -> Layers:
 
 
 def heart(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a heart."""
     h = np.float32(0.78)
     square = (np.abs(u) + np.abs(v - np.float32(0.18)) - h) * np.float32(0.7071)
     lobes = np.hypot(np.abs(u) - h / 2, v - np.float32(0.18) + h / 2) - h * np.float32(0.7071)
@@ -49,15 +54,18 @@ def heart(rng: np.random.Generator, u: Field, v: Field) -> Layers:
 
 
 def cross(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a cross of four equal arms."""
     w = rng.uniform(0.24, 0.32)
     return [(np.minimum(box(u, v, 0.95, w), box(u, v, w, 0.95)), "main")]
 
 
 def triangle(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a triangle that stands on a side."""
     return [(np.maximum(np.float32(0.866) * np.abs(u) - np.float32(0.5) * v - np.float32(0.5), v - np.float32(0.5)), "main")]
 
 
 def leaf(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a pointed leaf with its vein."""
     a = np.float32(rng.uniform(0.45, 0.9))
     blade = np.hypot(np.abs(u) + a, v) - np.sqrt(1 + a * a)
     rib = np.abs(u) - np.float32(0.05)
@@ -68,6 +76,7 @@ def leaf(rng: np.random.Generator, u: Field, v: Field) -> Layers:
 
 
 def eye(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw an eye: white, iris and pupil."""
     a = np.float32(rng.uniform(0.45, 0.65))
     lids = np.hypot(u, np.abs(v) + a) - np.sqrt(1 + a * a)
     iris = rng.uniform(0.36, 0.44)
@@ -83,6 +92,7 @@ def eye(rng: np.random.Generator, u: Field, v: Field) -> Layers:
 
 
 def flower(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a flower of five to seven petals."""
     n = int(rng.integers(5, 8))
     half = np.pi / n
     a = (np.arctan2(u, -v) + half) % (2 * half) - half
@@ -94,10 +104,12 @@ def flower(rng: np.random.Generator, u: Field, v: Field) -> Layers:
 
 
 def moon(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a crescent."""
     return [(np.maximum(disc(u, v, r=0.95), -disc(u, v, rng.uniform(0.42, 0.52), 0, 0.8)), "main")]
 
 
 def arrow(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw an arrow that points to the right."""
     w = rng.uniform(0.2, 0.26)
     shaft = box(u + np.float32(0.42), v, 0.53, w)
     head = np.maximum(np.float32(0.7071) * (np.abs(v) + u - 0.95), -u)
@@ -105,6 +117,7 @@ def arrow(rng: np.random.Generator, u: Field, v: Field) -> Layers:
 
 
 def bubble(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a ring with a glint."""
     rim = disc(u, v, r=0.97)
     ring = np.abs(rim + np.float32(0.1)) - np.float32(0.09)
     glint = np.maximum(np.abs(np.hypot(u, v) - np.float32(0.62)) - np.float32(0.09), np.maximum(u + np.float32(0.12), v + np.float32(0.12)))
@@ -112,6 +125,7 @@ def bubble(rng: np.random.Generator, u: Field, v: Field) -> Layers:
 
 
 def face(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a round face that smiles."""
     x, r = rng.uniform(0.32, 0.4), rng.uniform(0.12, 0.16)
     smile = np.maximum(np.abs(np.hypot(u, v + np.float32(0.05)) - np.float32(0.58)) - np.float32(0.09), np.float32(0.18) - v)
     return [
@@ -124,6 +138,7 @@ def face(rng: np.random.Generator, u: Field, v: Field) -> Layers:
 
 
 def fish(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a fish from the side."""
     body = np.hypot(u + np.float32(0.2), np.abs(v) + np.float32(0.45)) - np.float32(0.9)
     tail = np.maximum(np.abs(v) - np.float32(0.95) * (u - np.float32(0.33)), u - np.float32(0.95))
     fin = np.maximum(np.abs(u + np.float32(0.05)) - np.float32(0.03), np.abs(v) - np.float32(0.3))
@@ -136,6 +151,7 @@ def fish(rng: np.random.Generator, u: Field, v: Field) -> Layers:
 
 
 def sun(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a disc with rays."""
     half = np.pi / int(rng.integers(8, 11))
     a, rho = np.abs(np.arctan2(v, u) % (2 * half) - half), np.hypot(u, v)
     # Rays that taper from the disc's rim to a point at the unit circle.
@@ -144,6 +160,7 @@ def sun(rng: np.random.Generator, u: Field, v: Field) -> Layers:
 
 
 def dot(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw a disc."""
     return [(disc(u, v, r=0.85), "main")]
 
 
@@ -160,6 +177,7 @@ _STROKES: dict[str, list[tuple[float, float, float, float]]] = {
 
 
 def letter(rng: np.random.Generator, u: Field, v: Field) -> Layers:
+    """Draw the strokes of a capital letter."""
     strokes = _STROKES[list(_STROKES)[int(rng.integers(len(_STROKES)))]]
     near = segment(u, v, strokes[0])
     for ends in strokes[1:]:

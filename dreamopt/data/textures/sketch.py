@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tools.textures import photos
-from tools.textures.fields import Field, Lattice, blur, cover, f32, turbulence, wander
-from tools.textures.motifs import Motif
+from dreamopt.data.textures import photos
+from dreamopt.data.textures.fields import Field, Lattice, blur, cover, f32, turbulence, wander
+from dreamopt.data.textures.motifs import Motif
 
 Colour = tuple[float, float, float]  # hue, saturation, value, each 0..1
 
@@ -107,7 +107,7 @@ class Sketch:
         Parameters
         ----------
         motif : callable
-            One of `tools.textures.motifs`.
+            One of `dreamopt.data.textures.motifs`.
         low, high : float
             The cell's size in pixels is drawn between these.
         spin : float

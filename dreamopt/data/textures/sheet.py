@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.textures import patterns
-from tools.textures.sketch import Pattern, Sketch
+from dreamopt.data.textures import patterns
+from dreamopt.data.textures.sketch import Pattern, Sketch
 
 _PATTERNS: dict[str, Pattern] = {
     name: function

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from dreamopt.study.statistics.numbers import Array, difference
+from dreamopt.statistics.numbers import Array, difference
 
 EXACT_PAIRS = 300
 """The most pairs whose exact distribution is computed; beyond, the normal one is as good."""

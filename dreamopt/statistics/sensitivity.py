@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dreamopt.study.statistics.numbers import json_number, median, quantile
+from dreamopt.statistics.numbers import json_number, median, quantile
 
 Value = float | int | str
 

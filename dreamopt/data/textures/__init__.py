@@ -3,6 +3,6 @@
 ``texture_image(name, index, seed)`` is a pure function of its arguments: the same image on every machine and in every order of calls.
 """
 
-from tools.textures.sheet import CLASSES, batch, texture_image
+from dreamopt.data.textures.sheet import CLASSES, batch, texture_image
 
 __all__ = ["CLASSES", "batch", "texture_image"]

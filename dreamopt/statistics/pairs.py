@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from dreamopt.study.statistics.numbers import Array, mean
+from dreamopt.statistics.numbers import Array, mean
 
 
 def win_share(first: ArrayLike, second: ArrayLike) -> float:
