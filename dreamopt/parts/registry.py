@@ -66,7 +66,7 @@ class Registry(Generic[P]):
     Parameters
     ----------
     kind : str
-        What one of them is called; with an "s" and after "dreamopt." it is the entry-point group.
+        What one of them is called; with an "s", underscores for spaces, and after "dreamopt." it is the entry-point group.
     package : str
         The package whose files are the built-in ones.
     base : type
@@ -89,7 +89,7 @@ class Registry(Generic[P]):
         adapt: Callable[[Callable[..., Any], str], Callable[..., P]] | None = None,
     ) -> None:
         self.kind = kind
-        self.group = f"dreamopt.{kind}s"
+        self.group = f"dreamopt.{kind.replace(' ', '_')}s"
         self.package = package
         self.base = base
         self.error = error
