@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -69,11 +70,24 @@ class ScoreFunction:
         self.seed = seed
         self.space: ImageSpace = network.image_space(size)
         self._progress = progress
+        self._views = 1
+        self._depth = 0
 
     @property
     def stream(self) -> Stream:
         """The random draws: the same for every image, so that a map does not depend on what else is in the batch."""
-        return Stream(self.seed, 0)
+        return Stream(self.seed, 0).fold_in(self._depth)
+
+    def of_copies(self, copies: int) -> ScoreFunction:
+        """Return the score of a batch that holds so many copies of each image, each of which counts as an image of its own.
+
+        For a method that attributes copies by another method: the objectives of images go with their copies, and the random draws have
+        nothing to do with those of this score.
+        """
+        score = copy.copy(self)
+        score._views *= copies
+        score._depth += 1
+        return score
 
     def parts(self, images: int, copies: int) -> Iterator[range]:
         """Yield the numbers of the copies, 0 to ``copies`` - 1, in parts that pass through the net at once for so many images."""
@@ -145,7 +159,7 @@ class ScoreFunction:
         return activations
 
     def _values(self, activations: dict[str, Tensor], copies: int) -> Tensor:
-        return values_of_views(self.objective, activations, copies).T
+        return values_of_views(self.objective, activations, self._views * copies).T.reshape(-1, copies)
 
 
 def _gradient(total: Tensor, leaf: Tensor) -> Tensor:

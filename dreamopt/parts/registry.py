@@ -54,10 +54,10 @@ class Plugin(Generic[P]):
 def snake(name: str) -> str:
     """Return a class name as its file is called.
 
-    >>> snake("ClassScore"), snake("L2"), snake("total_variation")
-    ('class_score', 'l2', 'total_variation')
+    >>> snake("ClassScore"), snake("L2"), snake("total_variation"), snake("GradientXInput")
+    ('class_score', 'l2', 'total_variation', 'gradient_x_input')
     """
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[a-z][A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 class Registry(Generic[P]):
