@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 
 from dreamopt.attribution.baselines import Baseline, checked_baseline
 from dreamopt.attribution.patches import Patches
@@ -38,7 +39,7 @@ class Curve:
         >>> Curve(np.array([0, 0.5, 1]), np.array([1, 0.4, 0])).area
         0.45
         """
-        return float(np.trapezoid(self.values, self.removed))
+        return float(trapezoid(self.values, self.removed))
 
 
 def flipping_curve(

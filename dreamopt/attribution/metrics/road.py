@@ -68,9 +68,8 @@ class Road(AttributionMetric):
         filled = []
         for pixels in (order, order[::-1]):
             for percent in self.percents:
-                removed = np.zeros(len(order), np.bool_)
-                removed[pixels[: min(max(round(percent / 100 * len(order)), 1), len(order) - 1)]] = True
-                removed = removed.reshape(heat_map.shape)
+                removed = np.zeros(heat_map.shape, np.bool_)
+                removed.flat[pixels[: min(max(round(percent / 100 * len(order)), 1), len(order) - 1)]] = True
                 filled.append(imputed(image, removed) + noise * removed)
         images = torch.from_numpy(np.stack(filled)).to(subject.image)
         most, least = subject.values(images).reshape(2, -1)
