@@ -88,6 +88,7 @@ metrics: Registry[AttributionMetric] = Registry(
     AttributionMetric,
     UsageError,
     {AttributionMetric: {"measure": ("self", "subject", "heat_map")}},
+    group="dreamopt.attribution_metrics",
 )
 """All metrics by name: those of ``dreamopt/attribution/metrics/``, and those of other packages' entry points."""
 
