@@ -241,14 +241,14 @@ class Net:
                 loss += node.loss(self.device)
         return loss
 
-    def _backward(self, first: int, last: int, rule: BackwardRule | None = None) -> None:
+    def _backward(self, first: int, last: int, rule: BackwardRule | None = None, from_blobs: bool = False) -> None:
         of_pass = None if rule is None else self._pass_traits(first)
         for i in range(first, last - 1, -1):
             traits = None if of_pass is None else of_pass.traits.get(i)
             with memory_errors(partial(_pass_of, "backward", self.nodes[i]), str(self.device)):
                 if rule is not None and of_pass is not None and traits is not None and rule.applies_to(traits):
                     behind = [self.nodes[j] for j in of_pass.behind.get(i, ())]
-                    backward_with_rule(self.nodes[i], rule, traits, self._samples, self.device, behind=behind)
+                    backward_with_rule(self.nodes[i], rule, traits, self._samples, self.device, behind=behind, from_blobs=from_blobs)
                 else:
                     self.nodes[i].backward(self.device)
 
