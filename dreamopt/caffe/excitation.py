@@ -44,8 +44,8 @@ class ForkExcitation(Excitation):
         kind = (layer.type, layer.traits.operation)
         if kind in _REFUSED:
             raise UsageError(
-                f"layer '{layer.name}' ({' '.join(kind)}): excitation backprop has no rule for it, as in its fork; caffe.set_mode_cpu() ends"
-                " the mode"
+                f"layer '{layer.name}' ({' '.join(kind)}): excitation backprop has no rule for it, as in its fork;"
+                " caffe.set_mode_cpu() ends the mode"
             )
         if layer.type in _COPIES:
             return [grad[0], *[None] * (len(x) - 1)]

@@ -79,7 +79,9 @@ class RelevanceNet(engine.Net):
         places = [i for i, node in enumerate(self.nodes) if node.layer.type != "Input"]
         first, last = options.firstlayerindex, self._last_layer(options, places)
         if first >= last:
-            raise UsageError(f"firstlayerindex {first} must be below the layer where relevance starts, {last} ('{self._name(places, last)}')")
+            raise UsageError(
+                f"firstlayerindex {first} must be below the layer where relevance starts, {last} ('{self._name(places, last)}')"
+            )
         for i in places[first : last + 1]:
             for top in self.nodes[i].tops:
                 top.diff[...] = 0
@@ -99,7 +101,9 @@ class RelevanceNet(engine.Net):
         last = check_whole("lastlayerindex", options.lastlayerindex, Range(low=-2))
         if last == -1:
             if "Softmax" not in types:
-                raise UsageError("lastlayerindex -1 is the layer below the lowest Softmax, and the net has none; give a layer's number, or -2")
+                raise UsageError(
+                    "lastlayerindex -1 is the layer below the lowest Softmax, and the net has none; give a layer's number, or -2"
+                )
             return types.index("Softmax") - 1
         if last == -2:
             if "InnerProduct" not in types:

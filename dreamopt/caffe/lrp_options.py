@@ -34,11 +34,8 @@ BOUNDED = (6, 8, 18)
 """The formulas with zB, which need ``imagemeancopy``."""
 
 # Fields of the toolbox's version for residual nets: scripts set them, and the version that was published does not look at them.
-_UNREAD = tuple(
-    f"{what}_{where}"
-    for what in ("lrptype", "epsstab", "epscap", "alphabeta")
-    for where in ("batchnormscale", "pool", "eltwise")
-) + ("classinds", "curlayerindex")
+_WHAT, _WHERE = ("lrptype", "epsstab", "epscap", "alphabeta"), ("batchnormscale", "pool", "eltwise")
+_UNREAD = ("classinds", "curlayerindex", *(f"{what}_{where}" for what in _WHAT for where in _WHERE))
 
 
 class RelPropOpts:
@@ -126,8 +123,8 @@ class RelPropOpts:
             check_whole(_SWITCH, getattr(self, _SWITCH), NOT_NEGATIVE)
         if self.relpropformulatype in BOUNDED and self.imagemeancopy is None:
             raise UsageError(
-                f"formula {self.relpropformulatype} has zB at the lowest layer, which needs imagemeancopy, the mean of the images as the net"
-                " subtracts it: (C, H, W) or (C,)"
+                f"formula {self.relpropformulatype} has zB at the lowest layer, which needs imagemeancopy, the mean of the images that was"
+                " subtracted: (C, H, W) or (C,)"
             )
 
 

@@ -72,7 +72,8 @@ class ToolboxRule(BackwardRule):
             return [grad[0]]
         where = f" under formula {formula}" if layer.type in _NEURONS else ""
         raise UsageError(
-            f"layer '{layer.name}' ({layer.type}): the LRP toolbox has no relevance for it{where}; dreamopt.attribute(..., method=\"lrp\") has"
+            f"layer '{layer.name}' ({layer.type}): the LRP toolbox has no relevance for it{where};"
+            ' dreamopt.attribute(..., method="lrp") has'
         )
 
     # ---- layers with weights
@@ -197,4 +198,6 @@ def mean_like(mean: Any, x: Tensor) -> Tensor:
             values = values.reshape(-1, *[1] * (x.dim() - 2))
         return values.expand(x.shape).contiguous()
     except (RuntimeError, ValueError, TypeError):
-        raise ShapeError(f"imagemeancopy of shape {np.shape(mean)} is no mean of images {tuple(x.shape[1:])}; allowed is that, or (C,)") from None
+        raise ShapeError(
+            f"imagemeancopy of shape {np.shape(mean)} is no mean of images {tuple(x.shape[1:])}; allowed is that, or (C,)"
+        ) from None
