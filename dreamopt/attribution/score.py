@@ -95,6 +95,10 @@ class ScoreFunction:
         score._given = score._of_given = None
         return score
 
+    def objective_of(self, index: int) -> Objective:
+        """Return the objective of one image of the batch."""
+        return self.objective.item(index // self._views)
+
     def parts(self, images: int, copies: int) -> Iterator[range]:
         """Yield the numbers of the copies, 0 to ``copies`` - 1, in parts that pass through the net at once for so many images."""
         together = max(1, self.batch // max(1, images))
