@@ -142,7 +142,7 @@ class ToolboxRule(BackwardRule):
             return grad
         p = kind.param.lrn_param
         if p.norm_region != p.ACROSS_CHANNELS:
-            kind.fail("lrn_backward_type 1 is for LRN across channels; allowed is 0 or -1, which copy", UsageError)
+            raise UsageError(f"layer '{kind.name}' (LRN): lrn_backward_type 1 is for LRN across channels; allowed is 0 or -1, which copy")
         a = p.alpha / p.local_size
         squares = x * x
         scale = p.k + a * _around(squares, p.local_size)

@@ -109,7 +109,7 @@ def same(found: Array, wanted: Array | list[Array]) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * float(np.abs(wanted).max()))
 
 
-SEED = np.float64([[0.0, 1.0, 0.25], [2.0, 0.0, 0.5]])
+SEED = np.array([[0.0, 1.0, 0.25], [2.0, 0.0, 0.5]], np.float64)
 FORK_BLOBS = ("mean", "both", "norm1", "pool1", "conv1", "data")
 
 
@@ -152,7 +152,7 @@ def test_the_notebooks_contrast(net: caffe.Net) -> None:
     net.backward(start="relu_fc", end="both")
     net.backward(start="relu_sum", end="norm1")
     found = np.maximum(net.blobs["pool1"].diff[0].sum(0), 0)
-    seed = np.float64([0, 1, 0])
+    seed = np.array([0, 1, 0])
     matrix, below = weights(net, "out"), net.blobs["relu_fc"].data[0].astype(np.float64)
     contrast = linear(matrix, below, seed) - linear(-matrix, below, seed)
     assert (contrast > 0).any()

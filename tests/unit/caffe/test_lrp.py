@@ -32,7 +32,7 @@ layer { name: "drop" type: "Dropout" bottom: "fc1" top: "fc1" }
 layer { name: "fc2" type: "InnerProduct" bottom: "fc1" top: "fc2" inner_product_param { num_output: 4 } }
 layer { name: "prob" type: "Softmax" bottom: "fc2" top: "prob" }
 """
-MEAN = np.float64([104, 117, 123])
+MEAN = np.array([104, 117, 123])
 
 
 @pytest.fixture(autouse=True)
@@ -223,7 +223,7 @@ def same(found: Array, wanted: Array | list[Array]) -> None:
 def test_a_formula(net: caffe.Net, formula: int, settings: dict[str, Any], formulas: dict[str, str]) -> None:
     chosen = options(formula, **settings)
     caffe.set_mode_dc_cpu()  # relevance has nothing to do with the other fork's modes
-    found = net.lrp(np.int64([2, 1]), chosen)
+    found = net.lrp(np.array([2, 1]), chosen)
     assert found.shape == net.blobs["data"].shape
     assert found.dtype == np.float64
     wanted = [Dense(net, n, chosen).run(formulas, [c]) for n, c in enumerate([2, 1])]
