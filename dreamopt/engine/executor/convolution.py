@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.executor.masks import SMALL, mask_size, masked, passed
+from dreamopt.engine.executor.masks import SMALL, mask_size, masked, passed, passed_back
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
 from dreamopt.engine.layers.batch_norm import BatchNorm
@@ -199,16 +199,25 @@ class Convolve(Kernel):
         Whether ReLUs follow.
     mask : bool
         Whether the gradient is masked where they cut; not if a `MaxPool` behind has done it.
+    positive : bool
+        Whether only the positive part of the gradient passes the ReLUs.
     """
 
     owns_gradient = True
     adds = True
 
     def __init__(
-        self, branches: Sequence[Branch], geometry: Geometry, reads: Sequence[Value], writes: Sequence[Value], relu: bool, mask: bool
+        self,
+        branches: Sequence[Branch],
+        geometry: Geometry,
+        reads: Sequence[Value],
+        writes: Sequence[Value],
+        relu: bool,
+        mask: bool,
+        positive: bool = False,
     ) -> None:
         super().__init__(reads, writes)
-        self.branches, self.geometry, self.relu, self.mask = branches, geometry, relu, mask and relu
+        self.branches, self.geometry, self.relu, self.mask, self.positive = branches, geometry, relu, mask and relu, positive and relu
         self.least = [d * (k - 1) + 1 - 2 * p for k, _, p, d in zip(*geometry[:4], strict=True)]
         self.blobs = [blob for branch in branches for node in (branch.node, *branch.folded) for blob in node.weights]
         self.sizes = [branch.node.weights[0].shape[0] for branch in branches]
@@ -268,7 +277,7 @@ class Convolve(Kernel):
         """Return the gradient of all the branches, before their ReLUs."""
         if len(self.sizes) == 1:
             assert grads[0] is not None
-            return grads[0] if mask is None else masked(grads[0], mask, grads[0] if mine[0] else None)
+            return passed_back(grads[0], mask, self.positive, mine[0])
         like = next(g for g in grads if g is not None)
         n, _, height, width = like.shape
         joined = _empty((n, sum(self.sizes), height, width), like)
@@ -280,7 +289,7 @@ class Convolve(Kernel):
                 part.copy_(g)
             else:
                 masked(g, passed_there, part)
-        return joined
+        return joined.clamp_(min=0) if self.positive else joined
 
 
 def folded(branch: Branch, device: torch.device) -> tuple[Tensor, Tensor | None]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits
+from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits, ReLUPass
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Deconvnet(BackwardRule):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("deconvnet()",)
+
+    @property
+    def at_relu(self) -> ReLUPass:
+        """What `apply` does there."""
+        return ReLUPass(positive=True, masked=False)
 
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it is a ReLU of some kind."""
