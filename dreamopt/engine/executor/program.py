@@ -11,15 +11,16 @@ Caffe's numbers also where a layer in place has written over what another one's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import traits_of
+from dreamopt.engine.backward_rule import Affine, traits_of
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
+from dreamopt.engine.executor.convolution import Convolution2d, geometry_of
 from dreamopt.engine.executor.footprint import footprint, likely_footprint
 from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
@@ -27,7 +28,9 @@ from dreamopt.engine.executor.step import Step
 from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
 from dreamopt.engine.layer import count
 from dreamopt.engine.layers._axes import text
+from dreamopt.engine.layers.convolution import Convolution
 from dreamopt.engine.node import Node, check_blob
+from dreamopt.engine.pass_traits import PassTraits, pass_traits
 from dreamopt.engine.propagation import StopGradient, with_zero_gradient
 from dreamopt.engine.rule_list import RuleList
 from dreamopt.errors import UsageError
@@ -158,14 +161,20 @@ class Program:
 
     def _rule_at(self, rule: BackwardRule, step: Step) -> BackwardRule | None:
         """Return the rule that stands in for a layer's backward pass, of a list the one of its entries."""
-        if step.index < 0 or step.node.layer.type == "Input" or not rule.applies_to(self._traits[step.index]):
+        traits = self._of_pass.traits.get(step.index)
+        if traits is None or not rule.applies_to(traits):
             return None
-        return rule.rule_for(self._traits[step.index]) if type(rule) is RuleList else rule
+        return rule.rule_for(traits) if type(rule) is RuleList else rule
 
-    def _pass_of(self, step: Step, weights: Sequence[Tensor] | None, samples: int, acted: dict[str, Tensor] | None) -> AutogradPass:
-        """Return a layer in a backward pass, with other weights than its own where they are given."""
-        own = [blob._data.read(blob.shape, self.device) for blob in step.node.weights] if weights is None else weights
-        return AutogradPass(self._traits[step.index], step.node.compute, own, samples, acted)
+    def _pass_of(
+        self, step: Step, weights: Mapping[str, Sequence[Tensor]] | None, samples: int, acted: dict[str, Tensor] | None
+    ) -> AutogradPass:
+        """Return a layer in a backward pass, with other weights than the net's where they are given."""
+        behind = [self._affine(i, weights) for i in self._of_pass.behind.get(step.index, ())]
+        own = self._weights_of(step.node, weights)
+        geometry = geometry_of(step.node.layer) if type(step.node.layer) is Convolution else None
+        compute = step.node.compute if geometry is None else Convolution2d(step.node, geometry)
+        return AutogradPass(self._of_pass.traits[step.index], compute, own, samples, acted, step.node.layer, behind)
 
     def _run(
         self,
@@ -180,18 +189,32 @@ class Program:
             layer = step.node.layer
             if layer.type == "Input":
                 continue
-            own = weights.get(layer.name)
-            if own is None:
-                own = [blob._data.read(blob.shape, self.device) for blob in step.node.weights]
             bottoms = [values[v] for v in step.reads]
             rule_at = None if rule is None else self._rule_at(rule, step)
             if rule_at is not None:
-                tops = compute_with_rule(rule_at, self._pass_of(step, own, samples, acted), bottoms)
+                tops = compute_with_rule(rule_at, self._pass_of(step, weights, samples, acted), bottoms)
             else:
-                tops = step.node.compute(bottoms, own)
+                tops = step.node.compute(bottoms, self._weights_of(step.node, weights))
             for j, out in enumerate(tops):
                 values[step.index, j] = out
         return {name: values[v] for name, v in self.wanted.items()}
+
+    def _weights_of(self, node: Node, given: Mapping[str, Sequence[Tensor]] | None) -> Sequence[Tensor]:
+        own = None if given is None else given.get(node.layer.name)
+        return [blob._data.read(blob.shape, self.device) for blob in node.weights] if own is None else own
+
+    @cached_property
+    def _of_pass(self) -> PassTraits:
+        """What backward rules may ask of the layers in passes of this program."""
+        steps = {step.index: step for step in self.steps if step.index >= 0 and step.node.layer.type not in ("Input", "Split")}
+        layers = {i: step.node.layer for i, step in steps.items()}
+        reads = {step.index: step.reads for step in self.steps}
+        return pass_traits(self._traits, layers, reads, self.wanted.values())
+
+    def _affine(self, index: int, given: Mapping[str, Sequence[Tensor]] | None) -> Affine:
+        node = next(step.node for step in self.steps if step.index == index)
+        weights = [weight.detach() for weight in self._weights_of(node, given)]
+        return lambda bottom: node.layer.affine(bottom, weights)
 
     def shapes(self, inputs: Mapping[str, Shape]) -> dict[str, Shape]:
         """Return the wanted values' shapes for inputs of these shapes, without computing them.
