@@ -66,7 +66,7 @@ class Registry(Generic[P]):
     Parameters
     ----------
     kind : str
-        What one of them is called; with an "s" and after "dreamopt." it is the entry-point group.
+        What one of them is called.
     package : str
         The package whose files are the built-in ones.
     base : type
@@ -77,6 +77,8 @@ class Registry(Generic[P]):
         For each kind of base class the methods that a plugin must define, with their parameters (none: a property).
     adapt : callable, optional
         Turns a plain function and its name into a maker, for kinds that take plain functions.
+    group : str, optional
+        The group of entry points; by default ``dreamopt.``, the kind and an s.
     """
 
     def __init__(
@@ -87,9 +89,10 @@ class Registry(Generic[P]):
         error: type[DreamoptError],
         methods: Contract,
         adapt: Callable[[Callable[..., Any], str], Callable[..., P]] | None = None,
+        group: str | None = None,
     ) -> None:
         self.kind = kind
-        self.group = f"dreamopt.{kind}s"
+        self.group = f"dreamopt.{kind}s" if group is None else group
         self.package = package
         self.base = base
         self.error = error

@@ -51,7 +51,7 @@ DOORS = {
     "tifffile": {"dreamopt/image", "dreamopt/caffe/images.py"},
     "imageio": {"dreamopt/caffe/images.py"},
     "dask": set(),
-    "matplotlib": {"dreamopt/study/report"},
+    "matplotlib": {"dreamopt/study/report", "dreamopt/image/colour_maps.py"},
     "jinja2": {"dreamopt/study/report"},
     "pandas": {"dreamopt/study/report"},
     "pyarrow": {"dreamopt/study/report"},

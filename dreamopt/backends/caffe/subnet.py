@@ -88,6 +88,8 @@ class Subnet:
         Which of them depend on ``sources``.
     ruled : list of RuledLayer
         The layers in whose stead a rule runs backward, in the order of the net.
+    with_weights : bool
+        Whether Caffe computes the gradients of the layers' weights too.
     """
 
     sources: list[Value]
@@ -100,6 +102,7 @@ class Subnet:
     moved: list[bool] = field(default_factory=list)
     ruled: list[RuledLayer] = field(default_factory=list)
     layers: list[LayerParameter] = field(default_factory=list)
+    with_weights: bool = False
 
 
 class SubnetBuilder:
@@ -218,7 +221,12 @@ class SubnetBuilder:
         return net_text(net)
 
     def cut(
-        self, sources: Sequence[Value], targets: Sequence[Value], weights: Mapping[str, int], ruled: Mapping[int, LayerTraits] | None = None
+        self,
+        sources: Sequence[Value],
+        targets: Sequence[Value],
+        weights: Mapping[str, int],
+        ruled: Mapping[int, LayerTraits] | None = None,
+        with_weights: bool = False,
     ) -> Subnet:
         """Return the subnet from the values ``sources`` to the values ``targets``.
 
@@ -230,8 +238,10 @@ class SubnetBuilder:
             How many weights each layer has.
         ruled : mapping of int to LayerTraits, optional
             The layers, by their place, that a backward rule applies to: what they read and write is not overwritten.
+        with_weights : bool
+            Whether the gradients of the weights are wanted too.
         """
-        subnet, ruled = Subnet(list(sources), list(targets)), {} if ruled is None else ruled
+        subnet, ruled = Subnet(list(sources), list(targets), with_weights=with_weights), {} if ruled is None else ruled
         needed = self._needed(subnet)
         names = self._inputs(subnet, needed)
         readers = Counter(value for i in needed for value in self.reads[i])
@@ -327,8 +337,8 @@ class SubnetBuilder:
             layer.loss_weight.extend([0.0] * len(layer.top))
         while len(layer.param) < weights:
             layer.param.add()
-        for param in layer.param:
-            param.lr_mult = 0
+        for param in layer.param:  # Caffe refuses another one for the statistics of a BatchNorm
+            param.lr_mult = 1 if subnet.with_weights and layer.type != "BatchNorm" else 0
         taken = set(names.values())
         layer.bottom[:] = [names[value] for value in self.reads[i]]
         kind = self.kind(i)

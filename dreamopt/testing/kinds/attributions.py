@@ -86,7 +86,7 @@ def gives_maps_of_the_images_shape(method: AttributionMethod, bench: Bench) -> N
 
 def says_something_of_the_image(method: AttributionMethod, bench: Bench) -> None:
     """Require a map that is not zero everywhere, and differs from image to image."""
-    maps = maps_of(method, "fc:2", images()).values
+    maps = maps_of(method, "fc:3", images()).values
     require(bool(maps[0].any()), "the map is zero everywhere")
     require(not torch.equal(maps[0], maps[1]), "two images have the same map")
 
