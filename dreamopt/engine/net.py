@@ -239,11 +239,11 @@ class Net:
                 loss += node.loss(self.device)
         return loss
 
-    def _backward(self, first: int, last: int, rule: BackwardRule | None = None) -> None:
+    def _backward(self, first: int, last: int, rule: BackwardRule | None = None, from_blobs: bool = False) -> None:
         for i in range(first, last - 1, -1):
             with memory_errors(partial(_pass_of, "backward", self.nodes[i]), str(self.device)):
                 if rule is not None and rule.applies_to(self._traits[i]):
-                    backward_with_rule(self.nodes[i], rule, self._traits[i], self._samples, self.device)
+                    backward_with_rule(self.nodes[i], rule, self._traits[i], self._samples, self.device, from_blobs=from_blobs)
                 else:
                     self.nodes[i].backward(self.device)
 

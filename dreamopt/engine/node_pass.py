@@ -40,12 +40,21 @@ def backward_with_rule(
     samples: int,
     device: torch.device,
     acted: dict[str, Tensor] | None = None,
+    from_blobs: bool = False,
 ) -> None:
-    """Write the bottoms' diffs as ``rule`` makes them; a bottom that is stopped, or gets none, keeps its diff. Weights' diffs stay."""
+    """Write the bottoms' diffs as ``rule`` makes them; a bottom that is stopped, or gets none, keeps its diff. Weights' diffs stay.
+
+    With ``from_blobs`` the rule is given what stands in the bottoms and tops now, as a backward pass of a fork of Caffe finds it, and
+    not what the layer read and wrote.
+    """
     if not node.bottoms or node.skipped:
         return
-    x = LazyTensors(len(node.bottoms), lambda k: node.recorded(device).bottoms[k].detach())
-    y = LazyTensors(len(node.tops), lambda k: node.recorded(device).tops[k].detach())
+    if from_blobs:
+        x = LazyTensors(len(node.bottoms), lambda k: node.bottoms[k]._data.read(node.bottoms[k].shape, device))
+        y = LazyTensors(len(node.tops), lambda k: node.tops[k]._data.read(node.tops[k].shape, device))
+    else:
+        x = LazyTensors(len(node.bottoms), lambda k: node.recorded(device).bottoms[k].detach())
+        y = LazyTensors(len(node.tops), lambda k: node.recorded(device).tops[k].detach())
     grad = [top._diff.read(top.shape, device) for top in node.tops]
     found = apply_rule(rule, NodePass(node, traits, samples, device, acted), x, y, grad, [blob.shape for blob in node.bottoms])
     node.write_bottom_diffs(found)
