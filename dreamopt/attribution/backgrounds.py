@@ -68,4 +68,4 @@ def _arrays(path: str, space: ImageSpace) -> list[Tensor]:
     if not np.isfinite(array).all():
         raise UsageError(f"the file of backgrounds '{path}' has values that are not finite")
     images = torch.from_numpy(np.ascontiguousarray(array.reshape(-1, *shape))).to(dtype=space.like.dtype, device=space.like.device)
-    return list(images.split(1))
+    return list(torch.split(images, 1))

@@ -31,6 +31,11 @@ def batches_of_copies(
         yield numbers, torch.stack([make(k) for k in numbers], 1).flatten(0, 1)
 
 
+def by_image(values: Tensor, copies: int) -> tuple[Tensor, ...]:
+    """Return each copy's values, (N, ...), of a batch (N copies, ...) with all copies of an image side by side."""
+    return values.reshape(-1, copies, *values.shape[1:]).unbind(1)
+
+
 class Moments:
     """The mean and the variance of the copies of each image, of which no more than a pass is held at once (Welford 1962)."""
 
@@ -40,7 +45,7 @@ class Moments:
 
     def add(self, values: Tensor, copies: int) -> None:
         """Take in the values of so many copies of each image, (N copies, ...), side by side."""
-        for value in values.unflatten(0, (-1, copies)).unbind(1):
+        for value in by_image(values, copies):
             if not self.count:
                 self._mean, self._squares = torch.zeros_like(value), torch.zeros_like(value)
             self.count += 1

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.attribution.backgrounds import Backgrounds, background_images
-from dreamopt.attribution.copies import batches_of_copies
+from dreamopt.attribution.copies import batches_of_copies, by_image
 from dreamopt.attribution.integration import completeness
 from dreamopt.attribution.method import AttributionMethod, Maps, Summary
 from dreamopt.attribution.score import ScoreFunction
@@ -81,8 +81,8 @@ class ExpectedGradients(AttributionMethod):
 
         maps = torch.zeros_like(images)
         for numbers, batch in batches_of_copies(score, images, samples, between):
-            gradients = score.gradients(batch, len(numbers))[1].unflatten(0, (-1, len(numbers)))
-            for k, gradient in zip(numbers, gradients.unbind(1), strict=True):
+            _, gradients = score.gradients(batch, len(numbers))
+            for k, gradient in zip(numbers, by_image(gradients, len(numbers)), strict=True):
                 maps += (images - start(k)) * gradient / samples
         at_backgrounds = torch.zeros(len(images), dtype=images.dtype, device=images.device)
         for numbers, batch in batches_of_copies(score, images, len(order), lambda k: start(k).expand_as(images)):

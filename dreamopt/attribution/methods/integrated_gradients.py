@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.attribution.baselines import Baselines, baseline_images, checked_baselines, each_baseline
-from dreamopt.attribution.copies import batches_of_copies
+from dreamopt.attribution.copies import batches_of_copies, by_image
 from dreamopt.attribution.integration import RULES, STEPS, completeness, nodes
 from dreamopt.attribution.method import AttributionMethod, Maps, Summary
 from dreamopt.attribution.score import ScoreFunction
@@ -55,7 +55,7 @@ class IntegratedGradients(AttributionMethod):
     """
 
     examples: ClassVar[tuple[str, ...]] = (
-        "integrated_gradients(steps=9)",
+        "integrated_gradients()",
         'integrated_gradients(steps=4, baseline=("black", "blur"), rule="right")',
     )
     summary: ClassVar[Summary] = "sum"
@@ -83,8 +83,8 @@ class IntegratedGradients(AttributionMethod):
         places, weights = nodes(self.rule, self.steps)
         total = torch.zeros_like(images)
         for numbers, batch in batches_of_copies(score, images, self.steps, lambda k: torch.lerp(start, images, places[k])):
-            gradients = score.gradients(batch, len(numbers))[1].unflatten(0, (-1, len(numbers)))
-            for k, gradient in zip(numbers, gradients.unbind(1), strict=True):
+            _, gradients = score.gradients(batch, len(numbers))
+            for k, gradient in zip(numbers, by_image(gradients, len(numbers)), strict=True):
                 total += weights[k] * gradient
         return total
 

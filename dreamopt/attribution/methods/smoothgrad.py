@@ -48,7 +48,7 @@ class Smoothgrad(OfNoisyImages):
     """
 
     examples: ClassVar[tuple[str, ...]] = (
-        "smoothgrad(samples=4)",
+        "smoothgrad()",
         "smoothgrad(saliency, samples=3, noise=0.1)",
         'smoothgrad("guided_backprop", samples=2)',
         "smoothgrad(of=smoothgrad(integrated_gradients(steps=2), samples=2), samples=2)",

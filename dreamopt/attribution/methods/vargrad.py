@@ -45,7 +45,7 @@ class Vargrad(OfNoisyImages):
     vargrad(noise=0.1)
     """
 
-    examples: ClassVar[tuple[str, ...]] = ("vargrad(samples=4)", "vargrad(saliency, samples=3, noise=0.1)")
+    examples: ClassVar[tuple[str, ...]] = ("vargrad()", "vargrad(saliency, samples=3, noise=0.1)")
     signed: ClassVar[bool] = False
     summary: ClassVar[Summary] = "sum"
 
