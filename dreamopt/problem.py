@@ -254,6 +254,62 @@ class Problem:
         params, redirect = self._checked(params), check_flag("redirect", redirect)
         return self._within_memory(lambda: self._evaluate(params, context, seed, redirect))
 
+    def weight_gradients(
+        self, params: Tensor | FloatVector, *, sample: int | None = None, context: StepContext | None = None, seed: int = 0
+    ) -> dict[str, list[Tensor]]:
+        r"""Return the gradient of the objective with respect to every weight of the net.
+
+        .. math:: G = \frac{\partial}{\partial w} \sum_n O_n\bigl(a(T(x_n); w)\bigr)
+
+        summed over the batch, as Caffe sums it; of what is **maximised**. Penalties do not depend on weights. A large image is computed
+        at once, even by a network in tiles.
+
+        Parameters
+        ----------
+        params : Tensor or ndarray
+            (N, ...), or scipy's flat vector.
+        sample : int, optional
+            The place in the batch of the one sample that is meant, instead of the sum.
+        context : StepContext, optional
+            The step, for transforms; step 0 by default.
+        seed : int
+            For the transforms.
+
+        Returns
+        -------
+        dict of str to list of Tensor
+            By layer in the order of the net, the gradients of its weights in Caffe's order and of their shapes. Zeros where the objective
+            does not depend on them, as on the statistics of a BatchNorm. Layers that share a weight have its whole gradient each.
+
+        Raises
+        ------
+        UsageError
+            For a backend that does not know its weights, or a place that the batch does not have.
+
+        Examples
+        --------
+        >>> from dreamopt import load_net
+        >>> problem = Problem(load_net(), "conv2:3")
+        >>> gradients = problem.weight_gradients(problem.start())
+        >>> [tuple(gradient.shape) for gradient in gradients["conv1"]]
+        [(24, 3, 7, 7)]
+        """
+        if sample is not None and not 0 <= check_whole("sample", sample, NOT_NEGATIVE) < self.n:
+            raise UsageError(f"sample must be a place in the batch, 0 to {self.n - 1}, not {sample}")
+        context, params = self._with_image_space(context), self._tensor(params)
+        with torch.no_grad():
+            image, alpha = self.parametrization.image(params, self.space), self.parametrization.alpha(params, self.space)
+            if alpha is not None:
+                image = self.parametrization.composite(image, alpha, self.streams(seed, context.step), self.space)
+            seen = self._transformed(image, context, seed)
+
+        def total(activations: dict[str, Tensor]) -> Tensor:
+            score = values_of_views(self.objective, activations, self.views).mean(0)
+            score = score if alpha is None else self.parametrization.score_with_opacity(score, alpha)
+            return score.sum() if sample is None else score[sample]
+
+        return self._within_memory(lambda: self.network.untiled().weight_gradients(seen, self.objective.layers, total))
+
     def _within_memory(self, work: Callable[[], T]) -> T:
         """Return what some work returns; where it runs out of memory, a network in tiles makes them smaller, and it is done again."""
         while True:

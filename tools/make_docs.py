@@ -2,8 +2,8 @@
 
 A page holds a table between ``<!-- parts:KIND -->`` and ``<!-- /parts -->``; KIND is a registry's name, perhaps with a base class
 (``regularizers:Penalty``), or ``presets``, or ``layers:caffe`` and ``layers:forks`` (`tools.layer_tables`). Of each part the table says its
-name, its first example as it prints, its docstring's first line, its first formula and its first reference; of a measure also its unit, and
-which of two numbers is the better one.
+name, its first example as it prints, its docstring's first line, its first formula and its first reference; of a measure or metric also its
+unit, and which of two numbers is the better one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dreamopt.attribution.metric import AttributionMetric
 from dreamopt.parts.lazy import LazyNames
 from dreamopt.parts.part import number_string
 from dreamopt.recipes.preset import presets
@@ -66,8 +67,8 @@ def table(kind: str, page: str, folder: Path) -> str:
         "as a string": [f"`{_text(name, part)}`" for part in parts],
         "what it does": [_sentence(part) for part in parts],
         "tuned over": [_tuned(part) if name == "optimizers" else "" for part in parts],
-        "unit": [part.unit if issubclass(part, Measure) else "" for part in parts],
-        "better": [part.better if issubclass(part, Measure) else "" for part in parts],
+        "unit": [part.unit if issubclass(part, Measure | AttributionMetric) else "" for part in parts],
+        "better": [part.better if issubclass(part, Measure | AttributionMetric) else "" for part in parts],
         "formula": [_formula(part) for part in parts],
         "from": [_reference(part) for part in parts],
     }

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dreamopt.data.textures import CLASSES, batch
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.net import TEST, TRAIN, Net
-from tools.textures import CLASSES, batch
 
 MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)
 BATCH, REPLAYS, SIZE, CROP = 32, 3, 96, 64

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.attribution.attribution import Attribution
-from dreamopt.attribution.explained import bound_objective, explains, label_of
+from dreamopt.attribution.explained import bound_objective, class_objective, class_scores, explains, label_of
 from dreamopt.attribution.method import AttributionMethod, parse_method
 from dreamopt.attribution.score import ScoreFunction
 from dreamopt.errors import UsageError
@@ -19,44 +20,142 @@ from dreamopt.image.init import given_images
 from dreamopt.image.reference import as_image_value
 from dreamopt.network import Network, Size
 from dreamopt.objective import Objective
-from dreamopt.parts.arguments import check_seed
+from dreamopt.parts.arguments import check_kind, check_seed
 
 Target = Objective | str | Sequence[Objective | str] | None
 """What is explained: an objective, one for each image, or None for each image's highest class."""
+Method = AttributionMethod | str
+
+
+@dataclass
+class Explained:
+    """Images, and what is explained of each: what `attribute` is made of, for several methods one after the other.
+
+    Parameters
+    ----------
+    network : Network
+        The net.
+    images : Tensor
+        (N, C, H, W), in the net's input space.
+    objective : Objective
+        Bound for their size.
+    size : int or (int, int), optional
+        As it was asked for.
+    class_scores : Tensor, optional
+        (N, K), where each image's highest class is explained.
+    """
+
+    network: Network
+    images: Tensor
+    objective: Objective
+    size: Size = None
+    class_scores: Tensor | None = None
+    _scores: Tensor | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, network: Network, images: Sequence[Any], objective: Target = None, size: Size = None) -> Explained:
+        """Return images as `attribute` takes them, with what is explained of each."""
+        check_kind("network", network, Network, "a network of dreamopt.load_net")
+        space = network.image_space(size)
+        given = [as_image_value(one) for one in images]
+        if not given or any(one is None for one in given):
+            raise UsageError("give at least one image: a file's path, an array (H, W, 3) RGB 0-255, or a tensor of the input space")
+        network.require_optimizable()
+        planes = torch.cat([given_images(one, space, 1) for one in given if one is not None])
+        scores = class_scores(network, planes) if objective is None else None
+        objective = class_objective(network, scores) if scores is not None else objective
+        return cls(network, planes, bound_objective(network, objective, planes, size), size, scores)
+
+    def attribute(
+        self, method: Method, *, batch: int = 16, seed: int = 0, progress: Callable[[int], object] | None = None
+    ) -> list[Attribution]:
+        """Return each image's attribution by a method; parameters as of `attribute` and `ScoreFunction`."""
+        part, network, images = parse_method(method), self.network, self.images
+        size = tuple(images.shape[2:]) or None
+        seed = check_seed("seed", seed)
+        score = ScoreFunction(network, self.objective, size, batch=batch, seed=seed, progress=progress, given=images)
+        maps = part.attribute(score, images)
+        self._scores = score.values(images) if self._scores is None else self._scores
+        found = []
+        for i, value in enumerate(self._scores[:, 0].tolist()):
+            own = self.objective.item(i)
+            found.append(
+                Attribution(
+                    array=_array(network, maps.values[i]),
+                    image=_seen(network, images[i]),
+                    score=value,
+                    objective=str(own),
+                    method=str(part),
+                    explains=explains(network, own),
+                    label=label_of(network, own),
+                    summary=part.summary,
+                    signed=part.signed,
+                    facts={name: facts[i] for name, facts in maps.facts.items()},
+                    settings={"network": network.describe_input(), "size": list(images.shape[2:]), "seed": seed},
+                )
+            )
+        return found
 
 
 @overload
 def attribute(
     network: Network,
     image: list[Any],
-    objective: Target = ...,
-    method: AttributionMethod | str = ...,
+    objective: Target,
+    method: list[Method] | list[str],
     *,
     size: Size = ...,
     seed: int = ...,
     batch: int = ...,
+    progress: Callable[[int], object] | None = ...,
+) -> list[list[Attribution]]: ...
+@overload
+def attribute(
+    network: Network,
+    image: list[Any],
+    objective: Target = ...,
+    method: Method = ...,
+    *,
+    size: Size = ...,
+    seed: int = ...,
+    batch: int = ...,
+    progress: Callable[[int], object] | None = ...,
+) -> list[Attribution]: ...
+@overload
+def attribute(
+    network: Network,
+    image: Any,
+    objective: Target,
+    method: list[Method] | list[str],
+    *,
+    size: Size = ...,
+    seed: int = ...,
+    batch: int = ...,
+    progress: Callable[[int], object] | None = ...,
 ) -> list[Attribution]: ...
 @overload
 def attribute(
     network: Network,
     image: Any,
     objective: Target = ...,
-    method: AttributionMethod | str = ...,
+    method: Method = ...,
     *,
     size: Size = ...,
     seed: int = ...,
     batch: int = ...,
+    progress: Callable[[int], object] | None = ...,
 ) -> Attribution: ...
 def attribute(
     network: Network,
     image: Any,
     objective: Target = None,
-    method: AttributionMethod | str = "saliency",
+    method: Method | list[Method] | list[str] = "saliency",
     *,
     size: Size = None,
     seed: int = 0,
     batch: int = 16,
-) -> Attribution | list[Attribution]:
+    progress: Callable[[int], object] | None = None,
+) -> Attribution | list[Attribution] | list[list[Attribution]]:
     """Return which parts of an image an objective answers to.
 
     Parameters
@@ -68,18 +167,20 @@ def attribute(
         the net's input and cut to its middle. Of a list, all pass through the net together; each gets the attribution that it gets alone.
     objective : Objective, str, or a sequence of these, optional
         What is explained, as ``"fc8:281"``; a sequence gives each image its own. By default each image's highest class.
-    method : AttributionMethod or str
-        As ``"saliency"``, ``"integrated_gradients(steps=100)"``.
+    method : AttributionMethod or str, or a list of these
+        As ``"saliency"``, ``"integrated_gradients(steps=100)"``; of a list, each image gets a list with one attribution for each.
     size : int or (int, int), optional
         The input's size in pixels; the one in the net's file by default.
     seed : int
         For the method's random draws, which are the same for every image.
     batch : int
         The most images that pass through the net at once where the method makes many versions of each.
+    progress : callable, optional
+        Called after each pass with the number of images that passed through the net; what it raises ends the work.
 
     Returns
     -------
-    Attribution, or a list of them for a list of images
+    Attribution, or a list of them for a list of images or methods, a list of lists for both
 
     Raises
     ------
@@ -89,37 +190,24 @@ def attribute(
         For an image that cannot be read or does not fit.
     UsageError
         For an unknown method, an objective that compares images, or an empty list.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dreamopt import attribute, load_net
+    >>> ramp = np.tile(np.arange(96, dtype=np.uint8)[:, None, None], (1, 96, 3))
+    >>> one = attribute(load_net(), ramp, "scores:0", "saliency")
+    >>> one.heat_map.shape, one.explains
+    ((96, 96), "a logit (layer 'scores', before the Softmax 'prob')")
     """
     several = isinstance(image, list)
-    part = parse_method(method)
-    space = network.image_space(size)
-    given = [as_image_value(one) for one in (image if several else [image])]
-    if not given or any(one is None for one in given):
-        raise UsageError("give at least one image: a file's path, an array (H, W, 3) RGB 0-255, or a tensor of the input space")
-    images = torch.cat([given_images(one, space, 1) for one in given if one is not None])
-    objectives = bound_objective(network, objective, images, size)
-    score = ScoreFunction(network, objectives, space.shape[1:] or None, batch=batch, seed=check_seed("seed", seed))
-    maps = part.attribute(score, images)
-    scores = score.values(images)[:, 0].tolist()
-    found = []
-    for i, value in enumerate(scores):
-        own = objectives.item(i)
-        found.append(
-            Attribution(
-                array=_array(network, maps.values[i]),
-                image=_seen(network, images[i]),
-                score=value,
-                objective=str(own),
-                method=str(part),
-                explains=explains(network, own),
-                label=label_of(network, own),
-                summary=part.summary,
-                signed=part.signed,
-                facts={name: facts[i] for name, facts in maps.facts.items()},
-                settings={"network": network.describe_input(), "size": list(space.shape[1:]), "seed": seed},
-            )
-        )
-    return found if several else found[0]
+    parts = [parse_method(one) for one in (method if isinstance(method, list) else [method])]
+    explained = Explained.of(network, image if several else [image], objective, size)
+    by_method = [explained.attribute(part, batch=batch, seed=seed, progress=progress) for part in parts]
+    if not isinstance(method, list):
+        return by_method[0] if several else by_method[0][0]
+    by_image = [list(row) for row in zip(*by_method, strict=True)] if by_method else [[] for _ in explained.images]
+    return by_image if several else by_image[0]
 
 
 def _array(network: Network, values: Tensor) -> NDArray[np.float32]:

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from dreamopt.attribution.method import Summary
+from dreamopt.attribution.shown import (
+    CLIP,
+    OPACITY,
+    ShownAs,
+    channel_colours,
+    check_shown_as,
+    heat_colours,
+    levels_of,
+    limit_of,
+    over_image,
+)
+from dreamopt.errors import UsageError
+from dreamopt.image.colour_maps import SIGNED, UNSIGNED
+from dreamopt.image.modes import RGBImage
+from dreamopt.version import __version__
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
     """One image's attribution.
 
@@ -42,7 +60,7 @@ class Attribution:
     """
 
     array: NDArray[np.float32]
-    image: NDArray[np.uint8] | None
+    image: RGBImage | None
     score: float
     objective: str
     method: str
@@ -55,8 +73,153 @@ class Attribution:
 
     @property
     def heat_map(self) -> NDArray[np.float32]:
-        """The array summed up over its channels, (H, W)."""
-        return heat_map_of(self.array, self.summary) if self.array.ndim == 3 else self.array
+        """One value for each place, (H, W): the array summed up over its channels."""
+        return self.heat()
+
+    def heat(self, summary: Summary | None = None) -> NDArray[np.float32]:
+        """Return one value for each place, (H, W), of the array's channels; as the method does by default.
+
+        Raises
+        ------
+        UsageError
+            For a net whose input is no image, and an unknown summary.
+        """
+        self._require_image("heat map")
+        summary = self.summary if summary is None else summary
+        check_shown_as(summary)
+        return heat_map_of(self.array if self.array.ndim == 3 else self.array[..., None], summary)
+
+    def shown(self, summary: ShownAs | None = None, *, colors: str | None = None, clip: float = CLIP) -> RGBImage:
+        """Return the attribution as an image, (H, W, 3), uint8, RGB.
+
+        Parameters
+        ----------
+        summary : str, optional
+            How channels become one value, or ``"rgb"``: the channels' own values as red, green and blue about middle grey, of methods
+            that give a value for each. By default as the method says.
+        colors : str, optional
+            A colour map's name. By default ``RdBu_r`` for values of both signs (blue below 0, white at 0, red above), ``inferno`` for
+            others.
+        clip : float
+            Percentile of the absolute values, above 0 and up to 100, that has the strongest colour; what is larger has it, too.
+
+        Raises
+        ------
+        UsageError
+            For a net whose input is no image, an unknown summary or colour map, or a percentile that is none.
+        """
+        if self.is_shown_as_channels(summary):
+            return channel_colours(self.array, clip)
+        return heat_colours(self.heat(_heat(summary)), self.is_signed(summary), colours=colors, clip=clip)
+
+    def overlay(
+        self, summary: Summary | None = None, *, colors: str | None = None, clip: float = CLIP, opacity: float = OPACITY
+    ) -> RGBImage:
+        """Return the heat map's colours over the image in grey, (H, W, 3), uint8.
+
+        Parameters
+        ----------
+        summary, colors, clip
+            As for `shown`.
+        opacity : float
+            0 to 1, of the strongest colours; where the map is 0 the image is seen as it is.
+        """
+        heat = self.heat(summary)
+        assert self.image is not None
+        colours = heat_colours(heat, self.is_signed(summary), colours=colors, clip=clip)
+        return over_image(self.image, colours, levels_of(heat, clip), opacity)
+
+    def save(
+        self,
+        path: str | Path,
+        summary: ShownAs | None = None,
+        *,
+        colors: str | None = None,
+        clip: float = CLIP,
+        opacity: float = OPACITY,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> list[Path]:
+        """Write what `shown` gives, the overlay and the array, each whole or not at all; return the files.
+
+        Parameters
+        ----------
+        path : str or Path
+            The heat map, .png or .tif; ``cat.png`` has ``cat-overlay.png`` and ``cat.npy`` beside it. Existing files are replaced. Of a net
+            whose input is no image there is the array alone.
+        summary, colors, clip, opacity
+            As for `shown` and `overlay`.
+        metadata : mapping, optional
+            To be written into the images beside `describe`.
+
+        Raises
+        ------
+        UsageError
+            For another suffix, and as by `shown`.
+        ImageError
+            Where a file cannot be written.
+        """
+        from dreamopt.attribution.saving import save
+
+        return save(self, path, summary, colors=colors, clip=clip, opacity=opacity, metadata=metadata)
+
+    def describe(self, summary: ShownAs | None = None, *, colors: str | None = None, clip: float = CLIP) -> dict[str, Any]:
+        """Return all that is known of it but the values, fit for JSON."""
+        described: dict[str, Any] = {
+            "recipe": "attribution",
+            "dreamopt": __version__,
+            "method": self.method,
+            "objective": self.objective,
+            "label": self.label,
+            "explains": self.explains,
+            "score": self.score,
+            "shape": list(self.array.shape),
+            "signed": self.signed,
+            "facts": dict(self.facts),
+            "settings": dict(self.settings),
+        }
+        if self.image is None:
+            return described
+        values = self.array if self.is_shown_as_channels(summary) else self.heat(_heat(summary))
+        own_map = SIGNED if self.is_signed(summary) else UNSIGNED
+        as_channels = self.is_shown_as_channels(summary)
+        return described | {
+            "summary": "rgb" if as_channels else _heat(summary) or self.summary,
+            "colors": None if as_channels else own_map if colors is None else colors,
+            "clip": clip,
+            "limit": limit_of(values, clip),
+        }
+
+    def is_signed(self, summary: ShownAs | None = None) -> bool:
+        """Return whether the heat map has values of both signs that mean something."""
+        return self.signed and (_heat(summary) or self.summary) == "sum"
+
+    def is_shown_as_channels(self, summary: ShownAs | None) -> bool:
+        """Return whether `shown` gives the channels' own values: where that is asked for, and there are red, green and blue."""
+        return summary == "rgb" and self.array.ndim == 3 and self.array.shape[2] == 3
+
+    def _require_image(self, what: str) -> None:
+        if self.image is None:
+            shape = "x".join(map(str, self.array.shape))
+            raise UsageError(f"the net's input is no image, and its attribution has no {what}: its array, {shape}, is all there is")
+
+    def __repr__(self) -> str:
+        """Return one line: method, objective, score and what that is."""
+        label = "" if self.label is None else f" ({self.label})"
+        shape = "x".join(map(str, self.array.shape))
+        return f"<Attribution {self.method} of {self.objective}{label}: {self.score:.4g}, {self.explains}; {shape}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """Return image, map and overlay side by side, for notebooks; None for an input that is no image."""
+        if self.image is None:
+            return None
+        content = io.BytesIO()
+        gap = np.full((len(self.image), 4, 3), 255, np.uint8)
+        Image.fromarray(np.concatenate([self.image, gap, self.shown(), gap, self.overlay()], axis=1)).save(content, format="PNG")
+        return content.getvalue()
+
+
+def _heat(summary: ShownAs | None) -> Summary | None:
+    return None if summary == "rgb" else summary
 
 
 def heat_map_of(array: NDArray[np.float32], summary: Summary) -> NDArray[np.float32]:

@@ -10,9 +10,15 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.network import Network, Size
 from dreamopt.objective import Objective, as_objective, each
-from dreamopt.objectives import Channel, ClassScore
+from dreamopt.objectives import Channel, ClassScore, Neuron
 
-_OUTPUTS = ("Softmax", "Sigmoid")
+Value = tuple[int, int]
+"""What a layer writes, as in `dreamopt.network.NetGraph`: (place of the layer, place of the top)."""
+_OUTPUTS = ("Softmax", "Sigmoid", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss")
+_PASSED = ("Dropout", "Flatten", "Reshape", "Split", "Squeeze")
+"""Types between a classifier's last layer and its Softmax, or the net's end, that change no class's number; Pooling takes its mean."""
+_NO_SCORES = ("ArgMax", "Accuracy", "Silence", "DetectionOutput", "Proposal", "PriorBox", "Data", "Input", "Split")
+_COLOURS = 3
 
 
 def bound_objective(
@@ -29,42 +35,86 @@ def bound_objective(
     """
     at = network.item_shape(size)[1:] or None
     if objective is None:
-        return each([ClassScore(class_layer(network), unit).bind(network, at) for unit in top_classes(network, images)])
+        objective = class_objective(network, class_scores(network, images))
     return as_objective(objective).bind(network, at)
 
 
+def class_objective(network: Network, scores: Tensor) -> Objective:
+    """Return the highest class of each image as an objective, by the images' class scores, (N, K)."""
+    layer = class_layer(network)
+    return each([ClassScore(layer, int(unit)) for unit in scores.argmax(1)])
+
+
 def class_layer(network: Network) -> str:
-    """Return the layer of the class scores: the value, of one number for each class, that the net's last Softmax reads, or its output.
+    """Return the layer of the class scores: what the net's last Softmax or Sigmoid reads, or where there is none its last output.
+
+    Of outputs that are no such, those with as many numbers as there are labels come first. Positions of boxes and outputs that look like
+    an image are no class scores.
 
     Raises
     ------
     UsageError
         For a net without classes.
     """
-    graph = network.graph
+    graph, labels = network.graph, network.labels
     read = {value for values in graph.reads for value in values}
-    for i, info in reversed(list(enumerate(network.layers))):
-        if not info.shapes or (i, 0) in read or not info.bottoms:
-            continue
-        while network.layers[i].type in _OUTPUTS and graph.reads[i]:
-            i = graph.reads[i][0][0]
-        shape = network.layers[i].shapes[0]
-        if len(shape) in (1, 3) and shape[0] > 1:
-            return graph.name(i)
-    raise UsageError("the net has no class scores; name what is to be explained with -t (objective=), as conv4:7")
+    best: tuple[tuple[bool, bool, int], str] | None = None
+    for i, info in enumerate(network.layers):
+        for top, shape in enumerate(info.shapes):
+            if (i, top) in read or not info.bottoms or info.type in _NO_SCORES:
+                continue
+            scores = _below_output(network, (i, top))
+            value = (i, top) if scores is None else scores
+            shape = network.layers[value[0]].shapes[value[1]]
+            is_map = len(shape) == 3 and shape[1] * shape[2] > 1
+            if len(shape) not in (1, 3) or shape[0] < 2 or (scores is None and is_map and shape[0] <= _COLOURS):
+                continue
+            rank = (scores is not None, labels is not None and shape[0] == len(labels), i)
+            if best is None or rank > best[0]:
+                best = rank, graph.name(*value)
+    if best is None:
+        raise UsageError("the net has no class scores; name what is to be explained with -t (objective=), as conv4:7")
+    return best[1]
+
+
+def _below_output(network: Network, value: Value) -> Value | None:
+    """Return what the Softmax or Sigmoid reads that makes an output, perhaps through layers that only shape it; None without one."""
+    while network.graph.reads[value[0]]:
+        kind = network.layers[value[0]].type
+        below = network.graph.reads[value[0]][0]
+        if kind in _OUTPUTS:
+            return below
+        if kind not in _PASSED:
+            return None
+        value = below
+    return None
+
+
+def class_scores(network: Network, images: Tensor) -> Tensor:
+    """Return the class scores of images, (N, K); the mean over space where they are maps.
+
+    Raises
+    ------
+    UsageError
+        For a net without classes, or one whose classes are of boxes and not of images.
+    """
+    layer = class_layer(network)
+    with torch.no_grad():
+        scores = network.activations(images, [layer])[layer]
+    if scores.dim() < 2 or len(scores) != len(images):
+        raise UsageError(f"layer '{layer}' has no class scores of a whole image; name what is to be explained with -t (objective=)")
+    return scores.flatten(2).mean(2) if scores.dim() > 2 else scores
 
 
 def top_classes(network: Network, images: Tensor) -> list[int]:
     """Return each image's highest class."""
-    with torch.no_grad():
-        layer = class_layer(network)
-        scores = network.activations(images, [layer])[layer]
-    return [int(unit) for unit in scores.flatten(2).mean(2).argmax(1)] if scores.dim() > 2 else [int(u) for u in scores.argmax(1)]
+    return [int(unit) for unit in class_scores(network, images).argmax(1)]
 
 
 def explains(network: Network, objective: Objective) -> str:
     """Return in words what kind of number an objective is: a logit, a probability, another activation."""
-    return ", ".join(dict.fromkeys(_kind(network, layer) for layer in objective.layers))
+    words = ", ".join(dict.fromkeys(_kind(network, layer) for layer in objective.layers))
+    return words if isinstance(objective, Channel | ClassScore | Neuron) else f"{type(objective).__name__} of {words}"
 
 
 def _kind(network: Network, layer: str) -> str:
@@ -73,10 +123,37 @@ def _kind(network: Network, layer: str) -> str:
     info = network.layers[value[0]]
     if info.type in _OUTPUTS:
         return f"a probability (layer '{layer}', {info.type}); its gradient also falls with what speaks for other classes"
-    reader = next((network.layers[i] for i in graph.readers.get(value, ()) if network.layers[i].type == "Softmax"), None)
-    if reader is not None:
-        return f"a logit (layer '{layer}', before the Softmax '{reader.name}')"
-    return f"an activation (layer '{layer}', {info.type})"
+    if info.type in _PASSED and _below_output(network, value) is not None:
+        return f"a probability (layer '{layer}'); its gradient also falls with what speaks for other classes"
+    end = _class_end(network, value)
+    if end is None:
+        return f"an activation (layer '{layer}', {info.type})"
+    if network.layers[end].type in _OUTPUTS:
+        return f"a logit (layer '{layer}', before the {network.layers[end].type} '{network.layers[end].name}')"
+    shape, labels = info.shapes[value[1]], network.labels
+    if shape[1:] in ((), (1, 1)) or (labels is not None and len(labels) == shape[0]):
+        return f"a class score (layer '{layer}', the net's output; no Softmax follows)"
+    return f"an activation (layer '{layer}', {info.type}, an output of the net)"
+
+
+def _class_end(network: Network, value: Value) -> int | None:
+    """Return the Softmax or Sigmoid that reads a value, perhaps through layers that change no class's number, or the last of these.
+
+    None where it is an inner layer's value: something else reads it.
+    """
+    while True:
+        readers = [i for i in network.graph.readers.get(value, ()) if network.layers[i].type not in _NO_SCORES]
+        output = next((i for i in readers if network.layers[i].type in _OUTPUTS), None)
+        if output is not None or not readers:
+            return value[0] if output is None else output
+        further = next((i for i in readers if network.layers[i].type in _PASSED or _is_global_mean(network, i)), None)
+        if further is None:
+            return None
+        value = (further, 0)
+
+
+def _is_global_mean(network: Network, i: int) -> bool:
+    return network.layers[i].type == "Pooling" and network.layers[i].shapes[0][1:] in ((1, 1), ())
 
 
 def label_of(network: Network, objective: Objective) -> str | None:

@@ -82,6 +82,7 @@ methods: Registry[AttributionMethod] = Registry(
     AttributionMethod,
     UsageError,
     {AttributionMethod: {"attribute": ("self", "score", "images")}},
+    group="dreamopt.attributions",
 )
 """All attribution methods by name: those of ``dreamopt/attribution/methods/``, and those of other packages' entry points."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -39,6 +40,8 @@ class ScoreFunction:
         For the methods' random draws.
     progress : callable, optional
         Called after each pass with the number of images that passed through the net since the call before; what it raises ends the work.
+    given : Tensor, optional
+        The images whose scores are asked for in the end: what a pass gives of them is kept, so that `values` needs none of its own.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class ScoreFunction:
         batch: int = 16,
         seed: int = 0,
         progress: Callable[[int], object] | None = None,
+        given: Tensor | None = None,
     ) -> None:
         network.require_optimizable()
         if objective.coupled:
@@ -69,11 +73,31 @@ class ScoreFunction:
         self.seed = seed
         self.space: ImageSpace = network.image_space(size)
         self._progress = progress
+        self._given = given
+        self._of_given: Tensor | None = None
+        self._views = 1
+        self._depth = 0
 
     @property
     def stream(self) -> Stream:
         """The random draws: the same for every image, so that a map does not depend on what else is in the batch."""
-        return Stream(self.seed, 0)
+        return Stream(self.seed, 0).fold_in(self._depth)
+
+    def of_copies(self, copies: int) -> ScoreFunction:
+        """Return the score of a batch that holds so many copies of each image, each of which counts as an image of its own.
+
+        For a method that attributes copies by another method: the objectives of images go with their copies, and the random draws have
+        nothing to do with those of this score.
+        """
+        score = copy.copy(self)
+        score._views *= copies
+        score._depth += 1
+        score._given = score._of_given = None
+        return score
+
+    def objective_of(self, index: int) -> Objective:
+        """Return the objective of one image of the batch."""
+        return self.objective.item(index // self._views)
 
     def parts(self, images: int, copies: int) -> Iterator[range]:
         """Yield the numbers of the copies, 0 to ``copies`` - 1, in parts that pass through the net at once for so many images."""
@@ -83,8 +107,10 @@ class ScoreFunction:
 
     def values(self, images: Tensor, copies: int = 1) -> Tensor:
         """Return the score of each copy of each image, (N, copies), without a gradient."""
+        if images is self._given and self._of_given is not None:
+            return self._of_given
         with torch.no_grad():
-            return self._values(self._activations(images, self.objective.layers, None), copies)
+            return self._kept(images, self._values(self._activations(images, self.objective.layers, None), copies))
 
     def gradients(self, images: Tensor, copies: int = 1, *, rule: Rule | None = None) -> tuple[Tensor, Tensor]:
         """Return the scores, (N, copies), and the gradient of each at its image, (N copies, C, H, W).
@@ -95,7 +121,7 @@ class ScoreFunction:
         with torch.enable_grad():
             leaf = images.detach().requires_grad_()
             values = self._values(self._activations(leaf, self.objective.layers, rule), copies)
-            return values.detach(), _gradient(values.sum(), leaf)
+            return self._kept(images, values), _gradient(values.sum(), leaf)
 
     def layer_gradients(self, images: Tensor, layer: str, copies: int = 1) -> tuple[Tensor, Tensor, Tensor]:
         """Return the scores, (N, copies), what a layer wrote, (N copies, ...), and the scores' gradient there, of the same shape."""
@@ -104,7 +130,7 @@ class ScoreFunction:
             activations = self._activations(images.detach().requires_grad_(), layers, None, between_layers=True)
             written = activations[layer]
             values = self._values({name: activations[name] for name in self.objective.layers}, copies)
-            return values.detach(), written.detach(), _gradient(values.sum(), written)
+            return self._kept(images, values), written.detach(), _gradient(values.sum(), written)
 
     def relevances(self, images: Tensor, rule: Rule, *, by_value: bool = True) -> tuple[Tensor, Tensor]:
         r"""Return the scores, (N,), and what rules that share out relevance leave at the images, (N, C, H, W).
@@ -119,6 +145,7 @@ class ScoreFunction:
             activations = self._activations(leaf, self.objective.layers, rule)
             cut = {name: value.detach().requires_grad_() for name, value in activations.items()}
             values = self._values(cut, 1)[:, 0]
+            self._kept(images, values[:, None])
             seeds = [_gradient(values.sum(), value) for value in cut.values()]
             if by_value:
                 seeds = [value.detach() * seed for value, seed in zip(cut.values(), seeds, strict=True)]
@@ -144,8 +171,15 @@ class ScoreFunction:
             self._progress(len(images))
         return activations
 
+    def _kept(self, images: Tensor, values: Tensor) -> Tensor:
+        """Return scores without their gradient, and remember those of the images that were given."""
+        scores = values.detach()
+        if images is self._given and scores.shape[1] == 1:
+            self._of_given = scores
+        return scores
+
     def _values(self, activations: dict[str, Tensor], copies: int) -> Tensor:
-        return values_of_views(self.objective, activations, copies).T
+        return values_of_views(self.objective, activations, self._views * copies).T.reshape(-1, copies)
 
 
 def _gradient(total: Tensor, leaf: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,6 +20,10 @@ from dreamopt.engine.rules.redirected import Redirected as Redirected
 from dreamopt.errors import BackendError, UsageError
 
 Shape = tuple[int, ...]
+WeightGradients = dict[str, list[Tensor]]
+"""A gradient for each weight, of its shape, by layer in the order of the net."""
+TotalOf = Callable[[dict[str, Tensor]], Tensor]
+"""One number, differentiable, of layers' values."""
 TIMEOUT = 600.0
 """Seconds for which another Python with Caffe is waited for."""
 START_TIMEOUT = 60.0

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.backends.base import FeedValue, LayerInfo, OpenOptions, Shape, WeightsReport, pick_device
+from dreamopt.backends.base import FeedValue, LayerInfo, OpenOptions, Shape, TotalOf, WeightGradients, WeightsReport, pick_device
 from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.caffe import alias
 from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.computable import computable
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.net import Net
+from dreamopt.engine.weight_gradients import weight_gradients
 from dreamopt.errors import NetError
 from dreamopt.schema import NetDef
 
@@ -134,6 +135,14 @@ class EngineBackend:
     def activations_from(self, start: str, x: Tensor, layers: Sequence[str], *, rule: BackwardRule | None = None) -> dict[str, Tensor]:
         """Return the named values, which depend on the value ``start`` alone, where that is ``x`` (N, ...)."""
         return self._program(layers, start)({start: x}, None, rule)
+
+    def weight_gradients(self, x: Tensor, layers: Sequence[str], total: TotalOf) -> WeightGradients:
+        """Return the gradient of a number that depends on the named values; layers that share a weight have its whole gradient each."""
+        program = self._program(layers)
+        fed = {name: self._fed_tensor(name, x) for name in program.inputs if name != self.input_name}
+        return weight_gradients(
+            self.net.nodes, x, lambda image, weights: total(program({self.input_name: image} | fed, weights)), self.device
+        )
 
     def _fed_tensor(self, name: str, x: Tensor) -> Tensor:
         """Return what an input is fed in a pass of ``x``; the last few passes' are remembered."""

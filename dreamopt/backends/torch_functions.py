@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dreamopt.backends.base import LayerInfo, Shape, WeightsReport
+from dreamopt.backends.base import LayerInfo, Shape, TotalOf, WeightGradients, WeightsReport
 from dreamopt.engine.backward_rule import LINEAR, BackwardRule, LayerTraits
 from dreamopt.engine.executor.rules import AutogradPass, Compute, compute_with_rule
+from dreamopt.errors import UsageError
 
 Layer = tuple[str, str, Callable[[Tensor], Tensor]]
 """Name, type (for messages), and what it computes from the layer before it."""
@@ -30,8 +32,8 @@ class FunctionBackend:
         Each function takes the value of the layer before it, (N, ...), the first one the input.
     input_shape : tuple of int
         One item's input, (C, H, W) or (K,).
-    weights : iterable of Tensor
-        What the functions compute with; only for `weights_hash` and the counts.
+    weights : iterable of Tensor, or mapping of str to sequence of Tensor
+        What the functions compute with, for `weights_hash`; by layer, for `weight_gradients` too.
     dtype, device
         Of the input and all values.
 
@@ -57,7 +59,7 @@ class FunctionBackend:
         layers: Sequence[Layer],
         input_shape: Shape,
         *,
-        weights: Iterable[Tensor] = (),
+        weights: Iterable[Tensor] | Mapping[str, Sequence[Tensor]] = (),
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> None:
@@ -67,7 +69,10 @@ class FunctionBackend:
         self.input_shape = input_shape
         self.dtype = dtype
         self.device = torch.device(device)
-        self._weights = list(weights)
+        self._by_layer = {name: list(own) for name, own in weights.items()} if isinstance(weights, Mapping) else {}
+        self._weights = [weight for own in self._by_layer.values() for weight in own]
+        if not isinstance(weights, Mapping):
+            self._weights = list(weights)
         names = [self.input_name, *self._functions]
         shapes = self.shapes(list(self._functions), input_shape)
         self.layers = [LayerInfo(self.input_name, "Input", (), (self.input_name,), (input_shape,))] + [
@@ -90,6 +95,33 @@ class FunctionBackend:
         """Return the named values where the value ``start`` is ``x`` (N, ...)."""
         return self._run(start, x, layers, rule, None)
 
+    def weight_gradients(self, x: Tensor, layers: Sequence[str], total: TotalOf) -> WeightGradients:
+        """Return the gradient of a number that depends on the named values, for the weights given by layer.
+
+        Raises
+        ------
+        UsageError
+            Where none were.
+        """
+        if not self._by_layer:
+            raise UsageError(
+                "a net of torch functions does not know the weights that they compute with; give them by layer, as in"
+                " FunctionBackend(..., weights={'fc': [w, b]})"
+            )
+        asked = [weight.requires_grad for weight in self._weights]
+        try:
+            for weight in self._weights:
+                weight.requires_grad_()
+            with torch.enable_grad():
+                value = total(self.activations(x.detach(), layers))
+            leaves = list(dict.fromkeys(self._weights))
+            found = torch.autograd.grad(value, leaves, allow_unused=True) if value.requires_grad else [None] * len(leaves)
+        finally:
+            for weight, wanted in zip(self._weights, asked, strict=True):
+                weight.requires_grad_(wanted)
+        gradients = {leaf: torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)}
+        return {name: [gradients[weight] for weight in own] for name, own in self._by_layer.items()}
+
     def _run(
         self, start: str, x: Tensor, layers: Sequence[str], rule: BackwardRule | None, acted: dict[str, Tensor] | None
     ) -> dict[str, Tensor]:
@@ -97,12 +129,15 @@ class FunctionBackend:
         found = {start: x} if start in left else {}
         left.discard(start)
         names = [self.input_name, *self._functions]
+        last = max((names.index(name) for name in left), default=0)
+        topmost = next((name for name in reversed(names[1 : last + 1]) if self._traits[name].is_linear), None)
         for name in names[names.index(start) + 1 :]:
             function = self._functions[name]
             if not left:
                 break
-            if rule is not None and rule.applies_to(self._traits[name]):
-                layer = AutogradPass(self._traits[name], _computing(function), (), x.shape[0], acted)
+            traits = replace(self._traits[name], is_topmost=name == topmost)
+            if rule is not None and rule.applies_to(traits):
+                layer = AutogradPass(traits, _computing(function), (), x.shape[0], acted)
                 (x,) = compute_with_rule(rule, layer, [x])
             else:
                 x = function(x)

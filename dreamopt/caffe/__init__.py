@@ -12,7 +12,15 @@ from dreamopt.caffe import draw, io, proto
 from dreamopt.caffe.classifier import Classifier
 from dreamopt.caffe.detector import Detector
 from dreamopt.caffe.log import init_log, log
-from dreamopt.caffe.mode import allow_python_layers, set_device, set_mode_cpu, set_mode_gpu, set_random_seed
+from dreamopt.caffe.mode import (
+    allow_python_layers,
+    set_device,
+    set_mode_cpu,
+    set_mode_dc_cpu,
+    set_mode_dc_gpu,
+    set_mode_gpu,
+    set_random_seed,
+)
 from dreamopt.caffe.net import Net
 from dreamopt.caffe.net_spec import NetSpec, layers, params, to_proto
 from dreamopt.caffe.timer import Timer
@@ -70,6 +78,8 @@ __all__ = [
     "proto",
     "set_device",
     "set_mode_cpu",
+    "set_mode_dc_cpu",
+    "set_mode_dc_gpu",
     "set_mode_gpu",
     "set_multiprocess",
     "set_random_seed",

@@ -1,4 +1,11 @@
-"""Caffe's global mode: CPU or GPU, which GPU, which seed; as there, it counts for every net from the next pass on."""
+"""Caffe's global mode: CPU or GPU, which GPU, which seed; as there, it counts for every net from the next pass on.
+
+The fork of excitation backprop has two more modes, in which the backward pass is another one.
+
+References
+----------
+J. Zhang et al., Top-down Neural Attention by Excitation Backprop, 2016; Caffe-ExcitationBP, ``include/caffe/layer.hpp``.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +14,45 @@ import warnings
 
 import torch
 
+from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.python_layer import PERMISSION
+from dreamopt.engine.rule_list import parse_rules
 from dreamopt.errors import BackendError, DreamoptWarning
 
 _gpu = False
 _index = 0
 _seed = 0
+_backward_rule: BackwardRule | None = None
+_GUIDED = "ReLU: guided"  # that fork's deconv; it leaves PReLU, ELU and the like as they are
 
 
 def set_mode_cpu() -> None:
-    """Compute on the CPU from now on."""
-    global _gpu
-    _gpu = False
+    """Compute on the CPU from now on, with the ordinary backward pass."""
+    _set(False, None, "")
 
 
 def set_mode_gpu() -> None:
-    """Compute on the GPU from now on; with no GPU that torch can use, warn and stay on the CPU."""
-    global _gpu
-    if not torch.cuda.is_available():
-        warnings.warn("torch finds no GPU here, so set_mode_gpu() changes nothing: nets run on the CPU", DreamoptWarning, stacklevel=2)
+    """Compute on the GPU from now on, with the ordinary backward pass; with no GPU that torch can use, warn and stay on the CPU."""
+    _set(True, None, "set_mode_gpu")
+
+
+def set_mode_dc_cpu() -> None:
+    """Compute on the CPU from now on; the backward pass is what that fork calls deconv: guided backpropagation at ReLU layers."""
+    _set(False, parse_rules(_GUIDED), "")
+
+
+def set_mode_dc_gpu() -> None:
+    """Do as `set_mode_dc_cpu`, on the GPU; with no GPU that torch can use, warn and stay on the CPU."""
+    _set(True, parse_rules(_GUIDED), "set_mode_dc_gpu")
+
+
+def _set(gpu: bool, rule: BackwardRule | None, call: str) -> None:
+    global _gpu, _backward_rule
+    _backward_rule = rule
+    if gpu and not torch.cuda.is_available():
+        warnings.warn(f"torch finds no GPU here, so {call}() leaves nets on the CPU", DreamoptWarning, stacklevel=3)
         return
-    _gpu = True
+    _gpu = gpu
 
 
 def set_device(index: int) -> None:
@@ -63,6 +88,11 @@ def allow_python_layers(allow: bool = True) -> None:
 def device() -> torch.device:
     """Return where nets compute now."""
     return torch.device("cuda", _index) if _gpu else torch.device("cpu")
+
+
+def backward_rule() -> BackwardRule | None:
+    """Return what stands in for the ordinary backward pass; None where it is that."""
+    return _backward_rule
 
 
 def seed() -> int:

@@ -8,22 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
 from dreamopt.caffe import mode
+from dreamopt.caffe.forks import ForkNet
 from dreamopt.engine import Blob
-from dreamopt.engine import net as engine
 from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.loading import weights_of
 from dreamopt.engine.python_layer import python_layers_allowed
-from dreamopt.engine.rule_list import parse_rules
-from dreamopt.errors import ShapeError, UsageError
+from dreamopt.errors import UsageError
 from dreamopt.schema import write_weights
 
 
-class Net(engine.Net):
+class Net(ForkNet):
     """`dreamopt.engine.Net` under the global mode of `set_mode_cpu` and `set_mode_gpu`.
 
     Parameters
@@ -119,61 +117,13 @@ class Net(engine.Net):
             self._run_callbacks("after_forward", i)
         return loss
 
-    def _backward(self, first: int, last: int, rule: BackwardRule | None = None) -> None:
+    def _backward(self, first: int, last: int, rule: BackwardRule | None = None, from_blobs: bool = False) -> None:
+        if rule is None:
+            rule, from_blobs = mode.backward_rule(), True
         if not self._callbacks:
-            super()._backward(first, last, rule)
+            super()._backward(first, last, rule, from_blobs)
             return
         for i in range(first, last - 1, -1):
             self._run_callbacks("before_backward", i)
-            super()._backward(i, i, rule)
+            super()._backward(i, i, rule, from_blobs)
             self._run_callbacks("after_backward", i)
-
-    # The two calls that the deep visualization toolbox's fork of Caffe adds.
-
-    def backward_from_layer(self, layer_name: str, diffs: npt.NDArray[Any], zero_higher: bool = True) -> dict[str, Any]:
-        """Write ``diffs`` into the blob of this name and run the backward pass from the layer of this name to the data.
-
-        Parameters
-        ----------
-        layer_name : str
-            A layer whose top has its name.
-        diffs : ndarray
-            Of the blob's shape.
-        zero_higher : bool
-            Zero the diffs of all blobs behind it first.
-
-        Returns
-        -------
-        dict
-            The inputs' diffs by name.
-
-        Raises
-        ------
-        TargetError, ShapeError
-            For an unknown layer, or diffs of another shape than the blob's.
-        """
-        return self._from_layer(layer_name, diffs, zero_higher, None)
-
-    def deconv_from_layer(self, layer_name: str, diffs: npt.NDArray[Any], zero_higher: bool = True) -> dict[str, Any]:
-        """Do as `backward_from_layer`, by the rule of Zeiler and Fergus: a ReLU passes on what is positive from above.
-
-        Every other layer passes its gradient on, LRN too.
-
-        References
-        ----------
-        M. Zeiler, R. Fergus, Visualizing and Understanding Convolutional Networks, 2014, section 2.1.
-        """
-        return self._from_layer(layer_name, diffs, zero_higher, parse_rules("ReLU: deconvnet"))
-
-    def _from_layer(self, name: str, diffs: npt.NDArray[Any], zero_higher: bool, rule: BackwardRule | None) -> dict[str, Any]:
-        first, last = self._range(name, None, 0, 0)
-        blob = self._blob(name)
-        if np.shape(diffs) != blob.shape:
-            raise ShapeError(f"the diffs have shape {np.shape(diffs)}, but blob '{name}' has {blob.shape}")
-        if zero_higher:
-            for node in self.nodes[first + 1 :]:
-                for top in node.tops:
-                    top.diff[...] = 0
-        blob.diff[...] = diffs
-        self._backward(first, last, rule)
-        return {name: self.blobs[name].diff for name in self.inputs}

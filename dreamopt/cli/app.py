@@ -12,6 +12,7 @@ from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
 from dreamopt.version import __version__
 
 COMMANDS = {
+    "attribute": "Show what in an image a unit answers to.",
     "bench": "Compare settings: which are best for a net.",
     "demo": "Render the embedded net's filters and classes, and dream, offline.",
     "dream": "Strengthen in an image what a net's layers see in it.",

@@ -260,7 +260,7 @@ def _lines(study: "Study") -> list[dict[str, Any]]:
 
 def _plain(line: dict[str, Any]) -> dict[str, Any]:
     """Return a line fit for JSON: infinite numbers as words, what is no number as null."""
-    from dreamopt.study.statistics.numbers import json_number
+    from dreamopt.statistics.numbers import json_number
 
     return {name: json_number(value) if isinstance(value, float) else value for name, value in line.items()}
 

@@ -383,3 +383,92 @@ def _clock(seconds: float) -> str:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+class Attributing:
+    """Progress of attributions: nothing is shown."""
+
+    def begin(self, what: str, passes: int | None) -> None:
+        """Go on to a method of an image, which passes so many images through the net, where that is known."""
+
+    def add(self, passes: int) -> None:
+        """Count images that passed through the net."""
+
+    def note(self, line: str) -> None:
+        """Print a line."""
+        echo(line, err=True)
+
+
+class _AttributingLines(Attributing):
+    """A line every few seconds, where stderr is no terminal."""
+
+    def __init__(self, passes: int) -> None:
+        self.what, self.total, self.done, self.reported = "", passes, 0, time.monotonic()
+        self.started = self.reported
+        self.ends: int | None = None
+
+    def begin(self, what: str, passes: int | None) -> None:
+        """Go on to a method."""
+        self.what, self.ends = what, None if passes is None else self.done + passes
+
+    def add(self, passes: int) -> None:
+        """Count passes, and print a line now and then."""
+        self.done += passes
+        self.total = max(self.total, self.done)
+        if self.ends is None or self.done > self.ends:  # more than were known
+            self.total += passes if self.ends is None else 0
+        now = time.monotonic()
+        if now - self.reported >= EVERY:
+            self.reported = now
+            left = (now - self.started) / self.done * (self.total - self.done)
+            echo(f"{self.what}: {self.done}/{self.total} passes, about {_clock(left)} left", err=True)
+
+
+class _AttributingBar(_AttributingLines):
+    """A bar."""
+
+    def __init__(self, passes: int, bar: Progress) -> None:
+        super().__init__(passes)
+        self.bar, self.task = bar, bar.add_task("", total=passes, what="")
+
+    def add(self, passes: int) -> None:
+        """Move the bar."""
+        self.done += passes
+        self.total = max(self.total, self.done)
+        self.bar.update(self.task, completed=self.done, total=self.total)
+
+    def begin(self, what: str, passes: int | None) -> None:
+        """Name the method."""
+        self.bar.update(self.task, what=printable(what))
+
+    def note(self, line: str) -> None:
+        """Print a line above the bar."""
+        self.bar.console.print(printable(line), markup=False, highlight=False)
+
+
+@contextlib.contextmanager
+def attributing(quiet: bool, passes: int) -> Iterator[Attributing]:
+    """Show how many of the known passes through the net are done, and the time left; yield what is called.
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether nothing is shown but notes.
+    passes : int
+        Images that will pass through the net, as far as is known.
+    """
+    if quiet:
+        yield Attributing()
+        return
+    if not sys.stderr.isatty():
+        yield _AttributingLines(passes)
+        return
+    columns = (
+        TextColumn("{task.fields[what]}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        yield _AttributingBar(passes, bar)

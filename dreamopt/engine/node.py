@@ -130,9 +130,8 @@ class Node:
 
     def _record(self, device: torch.device) -> AutogradRecord:
         bottoms = [blob._data.read(blob.shape, device) for blob in self.bottoms]
-        if (
-            self.in_place or self.layer.caffe_traits.saves_forward_state or self.layer.caffe_traits.backward_reads_blobs
-        ):  # what comes to stand in the blobs must not change this
+        # What comes to stand in the blobs must not change this, nor the weights' diffs, which are computed when somebody reads them.
+        if self.in_place or self.weights or self.layer.caffe_traits.saves_forward_state or self.layer.caffe_traits.backward_reads_blobs:
             bottoms = [x.clone() if blob._data.aliases(x) else x for x, blob in zip(bottoms, self.bottoms, strict=True)]
         bottoms = [x.detach().requires_grad_() for x in bottoms]
         weights = [blob._data.read(blob.shape, device).detach().requires_grad_() for blob in self.weights]
@@ -220,7 +219,7 @@ class Node:
             self.weight_diffs_lost = True
         kept = [s.clone() if top._diff.aliases(s) else s for s, top in zip(seeds, self.tops, strict=True)]
         self._unread = (graph, kept)
-        if self.weight_diffs_read:
+        if self.weight_diffs_read or self.carried:  # a recurrent layer's depend on its weights, which a script may change first
             self.flush_weight_gradients()
 
     def flush_weight_gradients(self) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 COARSEST = 32
 """Pixels from place to place. Coarser maps, such as the last ones of detectors, have too few places."""
-_NONLINEAR = frozenset({"ReLU", "ReLU6", "PReLU", "ELU", "Sigmoid", "TanH", "Swish", "HSwish", "Mish", "BNLL", "Clip"})
-_BEHIND = frozenset({"Pooling", "LRN", "MVN", "Normalize", "Dropout", "SpatialDropout", "Softmax", "Threshold"})
+NONLINEAR = frozenset({"ReLU", "ReLU6", "PReLU", "ELU", "Sigmoid", "TanH", "Swish", "HSwish", "Mish", "BNLL", "Clip"})
+BEHIND = frozenset({"Pooling", "LRN", "MVN", "Normalize", "Dropout", "SpatialDropout", "Softmax", "Threshold"})
 
 Value = tuple[int, int]
 """(place of the layer in the net, place of its top)."""
@@ -100,18 +100,18 @@ def trunk(network: Network, maps: Mapping[Value, Map], end: Value) -> list[Value
         chain.append(value)
         value = above[value]
     chain = [value for value in reversed(chain) if value in maps and maps[value].depth > 0]
-    counting = [_of_one_depth(network, list(group)) for _, group in groupby(chain, lambda value: maps[value].depth)]
+    counting = [of_one_depth(network, list(group)) for _, group in groupby(chain, lambda value: maps[value].depth)]
     channels = [_shape(network, value)[0] for value in counting]
     return [value for i, value in enumerate(counting) if i == 0 or 2 * channels[i] >= channels[i - 1]]
 
 
-def _of_one_depth(network: Network, values: Sequence[Value]) -> Value:
-    """Return which of the trunk's values of one depth, lowest first, counts."""
+def of_one_depth(network: Network, values: Sequence[Value]) -> Value:
+    """Return which of several values of one depth, lowest first, counts: after the nonlinearity, before pooling and normalization."""
     types = [network.layers[i].type for i, _ in values]
     for value, type_ in zip(values, types, strict=True):
-        if type_ in _NONLINEAR:
+        if type_ in NONLINEAR:
             return value
-    behind = next((k for k, type_ in enumerate(types) if type_ in _BEHIND and k > 0), len(values))
+    behind = next((k for k, type_ in enumerate(types) if type_ in BEHIND and k > 0), len(values))
     return values[behind - 1]
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, parse_rules
+from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, TotalOf, WeightGradients, parse_rules
 from dreamopt.backends.base import NetGraph as NetGraph
 from dreamopt.backends.base import Redirected as Redirected
 from dreamopt.errors import ImageError, OutOfMemoryError, ShapeError, TargetError, UsageError, suggest
@@ -279,7 +279,7 @@ class Network:
             Whether gradients of one of these values with respect to another are wanted too, which may be slower.
         rule : str, BackwardRule or a sequence of them, optional
             Another backward pass for some layers, which may be slower too: ``"guided"``, ``"deconvnet"``, ``"redirected"``,
-            ``"conv*: lrp_epsilon(0.25), InnerProduct: lrp_epsilon"``; see `dreamopt.engine.rule_list.RuleList`.
+            ``"conv*: epsilon(0.25), InnerProduct: epsilon"``; see `dreamopt.engine.rule_list.RuleList`.
         acted : dict, optional
             Filled by the backward pass: for which samples, (N,) bool, by layer, a rule that tells it (``redirected``) changed the gradient.
 
@@ -314,6 +314,36 @@ class Network:
             values = self.backend.activations(x, unique, between_layers=between_layers, rule=self._parsed(rule), acted=acted)
             # What is derived with respect to a value has to be that value, and no view of it.
             return values if between_layers else self._by_sample(values, x)
+
+    def weight_gradients(self, x: Tensor, layers: Sequence[str], total: TotalOf) -> WeightGradients:
+        """Return the gradient of a number with respect to every weight; `dreamopt.problem.Problem.weight_gradients` is for objectives.
+
+        Parameters
+        ----------
+        x : Tensor
+            (N, C, H, W) in the input space.
+        layers : sequence of str
+            The layers that the number depends on.
+        total : callable
+            From their values, as `activations` returns them, to one number.
+
+        Returns
+        -------
+        dict of str to list of Tensor
+            By layer in the order of the net, the gradients of its weights in Caffe's order and shapes.
+
+        Raises
+        ------
+        UsageError
+            For a backend that does not know its weights.
+        """
+        ask = getattr(self.backend, "weight_gradients", None)  # which a backend need not have
+        if ask is None:
+            raise UsageError(f"backend '{self.backend.name}' does not compute gradients of weights; engine, pycaffe and remote do")
+        unique = self._distinct(check_texts("layers", layers, "names"))
+        with memory_errors(lambda: f"the weights' gradients for an input of shape {tuple(x.shape)}", str(self.device)):
+            found: WeightGradients = ask(x, unique, lambda values: total(self._by_sample(values, x)))
+            return found
 
     def _parsed(self, rule: str | BackwardRule | Sequence[str | BackwardRule]) -> BackwardRule:
         parsed = parse_rules(rule)

@@ -54,10 +54,10 @@ class Plugin(Generic[P]):
 def snake(name: str) -> str:
     """Return a class name as its file is called.
 
-    >>> snake("ClassScore"), snake("L2"), snake("total_variation")
-    ('class_score', 'l2', 'total_variation')
+    >>> snake("ClassScore"), snake("L2"), snake("total_variation"), snake("GradientXInput")
+    ('class_score', 'l2', 'total_variation', 'gradient_x_input')
     """
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[a-z][A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 class Registry(Generic[P]):
@@ -66,7 +66,7 @@ class Registry(Generic[P]):
     Parameters
     ----------
     kind : str
-        What one of them is called; with an "s" and after "dreamopt." it is the entry-point group.
+        What one of them is called.
     package : str
         The package whose files are the built-in ones.
     base : type
@@ -77,6 +77,8 @@ class Registry(Generic[P]):
         For each kind of base class the methods that a plugin must define, with their parameters (none: a property).
     adapt : callable, optional
         Turns a plain function and its name into a maker, for kinds that take plain functions.
+    group : str, optional
+        The group of entry points; by default ``dreamopt.``, the kind and an s.
     """
 
     def __init__(
@@ -87,9 +89,10 @@ class Registry(Generic[P]):
         error: type[DreamoptError],
         methods: Contract,
         adapt: Callable[[Callable[..., Any], str], Callable[..., P]] | None = None,
+        group: str | None = None,
     ) -> None:
         self.kind = kind
-        self.group = f"dreamopt.{kind}s"
+        self.group = f"dreamopt.{kind}s" if group is None else group
         self.package = package
         self.base = base
         self.error = error
@@ -177,7 +180,7 @@ class Registry(Generic[P]):
 
     def _load(self, key: str, name: str) -> Plugin[P]:
         if key in _stems(self.package):
-            return self.check(self._class_in(key))
+            return dataclasses.replace(self.check(self._class_in(key)), name=key)
         for point in self._points():
             if point.name == key:
                 plugin = self._import(point)
@@ -189,7 +192,8 @@ class Registry(Generic[P]):
     def _class_in(self, stem: str) -> type[P]:
         module = importlib.import_module(f"{self.package}.{stem}")
         for value in vars(module).values():
-            if isinstance(value, type) and value.__module__ == module.__name__ and snake(value.__name__) == stem:
+            # ZPlus is z_plus, RMSprop rmsprop: where the underscores stand, the file says.
+            if isinstance(value, type) and value.__module__ == module.__name__ and value.__name__.lower() == stem.replace("_", ""):
                 return value
         raise self.error(f"{module.__file__}: the file must hold a class named as the file, in capitals")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dreamopt.statistics.numbers import json_number
 from dreamopt.study.request import Trial
-from dreamopt.study.statistics.numbers import json_number
 
 
 @dataclass(frozen=True)

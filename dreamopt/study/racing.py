@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dreamopt.statistics.numbers import median
+from dreamopt.statistics.signed_rank import bonferroni, is_behind
 from dreamopt.study.analysis.facts import OBJECTIVE, MeasureFacts
 from dreamopt.study.analysis.scale import Scale, scale_of, starts_of
 from dreamopt.study.analysis.tuning import criterion_of
 from dreamopt.study.request import Request, Trial
 from dreamopt.study.run import Row
-from dreamopt.study.statistics.numbers import median
-from dreamopt.study.statistics.signed_rank import bonferroni, is_behind
 
 PAIRS = 4
 """Blocks before a first look: with fewer no signed-rank test reaches .1."""

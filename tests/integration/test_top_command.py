@@ -18,10 +18,10 @@ from PIL import Image
 
 import dreamopt
 from dreamopt.cli import cli
+from dreamopt.data.textures import CLASSES, texture_image
 from dreamopt.dataset.stream import Progress
 from dreamopt.errors import DreamoptWarning, ImageError, UsageError
 from dreamopt.image.files import read_metadata
-from tools.textures import CLASSES, texture_image
 
 SHAPES = ("hearts", "spirals", "bricks", "waves", "suns")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import dreamopt.data
+from dreamopt.data.textures import CLASSES, batch
 from dreamopt.engine.net import Net
 from tests.support.oracle.compare import TOLERANCE, note
 from tests.support.oracle.harness import Oracle, relative_error
-from tools.textures import CLASSES, batch
 from tools.train_tiny import to_input
 
 DATA = Path(dreamopt.data.__file__).parent

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamopt.backends.base import FeedValue, OpenOptions, Shape
+from dreamopt.backends.base import FeedValue, OpenOptions, Shape, TotalOf, WeightGradients
 from dreamopt.backends.caffe.connection import PART, Answer, Array, CaffeAbortedError, CaffeConnection, WorkerLostError, as_float32
 from dreamopt.backends.caffe.description import describe_layers, refuse_foreign, report_weights
 from dreamopt.backends.caffe.python_layers import Source, find_source, import_error, is_installed, wanted_sources
@@ -28,6 +28,7 @@ from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
 from dreamopt.engine.computable import without_python_layers
 from dreamopt.engine.graph import Value
 from dreamopt.engine.loading import form_of
+from dreamopt.engine.pass_traits import PassTraits
 from dreamopt.errors import BackendError, NetError, ShapeError, WeightsError, printable
 from dreamopt.parts.reading import open_regular
 from dreamopt.schema import NetDef, read_weights
@@ -115,7 +116,7 @@ class CaffeBackend:
         self._loaded = 0
         self._known: set[str] = set()
         self._tickets = itertools.count()
-        self._subnets: dict[tuple[tuple[Value, ...], tuple[Value, ...], tuple[int, ...]], Subnet] = {}
+        self._subnets: dict[tuple[object, ...], Subnet] = {}
         self._shapes: dict[tuple[tuple[str, ...], Shape], dict[str, Shape]] = {}
         self._hash: str | None = None
         answer = self._run(lambda: self._base)
@@ -190,10 +191,11 @@ class CaffeBackend:
         targets = [value for value in dict.fromkeys(values.values()) if value != source]
         if between_layers:
             # A rule needs all of the gradient from above, which comes in parts where several subnets hold its layer.
-            cuts = set() if rule is None else self._builder.ruled(targets, rule, self._traits) - {source}
+            of_pass = None if rule is None else self._builder.pass_traits([source], targets, self._traits)
+            cuts = set() if rule is None or of_pass is None else self._builder.ruled(targets, rule, of_pass) - {source}
             for value in sorted({*targets, *cuts}):
                 sources = self._builder.frontier(value, tensors)
-                self._pass(tensors, sources, [value], x, rule, acted)
+                self._pass(tensors, sources, [value], x, rule, acted, of_pass)
         elif targets:
             self._pass(tensors, [source], targets, x, rule, acted)
         return {name: tensors[value] for name, value in values.items()}
@@ -207,6 +209,52 @@ class CaffeBackend:
         if targets:
             self._pass(tensors, [source], targets, x, rule, None)
         return {name: tensors[value] for name, value in values.items()}
+
+    def weight_gradients(self, x: Tensor, layers: Sequence[str], total: TotalOf) -> WeightGradients:
+        """Return the gradient of a number that depends on the named values; layers that share a weight have its whole gradient each.
+
+        Caffe computes it, whatever a layer's ``lr_mult`` is.
+        """
+        self._sizes.check(layers, tuple(x.shape))
+        source = self._builder.source(self.input_name)
+        values = {name: self._builder.graph.value(name) for name in layers}
+        targets = [value for value in dict.fromkeys(values.values()) if value != source]
+        found: dict[str, Sequence[Array]] = {}
+        if targets:
+            subnet = self._subnet([source], targets, weights=True)
+            found = self._run(lambda: self._weight_diffs(subnet, values, x.detach(), total))
+        gradients = {
+            name: [torch.from_numpy(array) for array in found[name]] if name in found else [torch.zeros(shape) for shape in shapes]
+            for name, shapes in self._base["params"]
+        }
+        # A layer that is not computed has the gradient of a weight that it shares with one that is.
+        shared: dict[str, Tensor] = {}
+        for computed in (True, False):
+            for step in self._builder.layers:
+                own = gradients.get(step.param.name, [])
+                for k, spec in enumerate(step.param.param[: len(own)]):
+                    if spec.name and computed and step.param.name in found:
+                        shared.setdefault(spec.name, own[k])
+                    elif spec.name in shared and not computed:
+                        own[k] = shared[spec.name].reshape(own[k].shape)
+        return gradients
+
+    def _weight_diffs(self, subnet: Subnet, values: dict[str, Value], x: Tensor, total: TotalOf) -> dict[str, Sequence[Array]]:
+        arrays = [as_float32(x.cpu().numpy())]
+        for _ in range(2):
+            ticket, computed = self._forward(subnet, arrays, tuple(x.shape))
+            leaves = dict(zip(subnet.targets, (torch.from_numpy(value).requires_grad_() for value in computed), strict=True))
+            with torch.enable_grad():
+                number = total({name: leaves.get(value, x) for name, value in values.items()})
+            given = list(leaves.values())
+            seeds = torch.autograd.grad(number, given, allow_unused=True) if number.requires_grad else [None] * len(given)
+            named = {tap: as_float32(seed.numpy()) for tap, seed in zip(subnet.taps, seeds, strict=True) if seed is not None}
+            request = {"op": "weight_diffs", "id": _id(subnet), "ticket": ticket, "outputs": subnet.taps, "seeds": list(named)}
+            answer, blobs = self.connection.ask(request, list(named.values()))
+            if "stale" not in answer:
+                left = iter(array.copy() for array in blobs)
+                return {name: list(itertools.islice(left, count)) for name, count in answer["params"]}
+        raise BackendError(f"{self.connection.where} forgets its forward passes; end what else uses it")
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
         """Return the named values' shapes for one item of that shape."""
@@ -259,16 +307,30 @@ class CaffeBackend:
         x: Tensor,
         rule: BackwardRule | None,
         acted: dict[str, Tensor] | None,
+        of_pass: PassTraits | None = None,
     ) -> None:
-        subnet = self._subnet(sources, targets, rule)
+        subnet = self._subnet(sources, targets, rule, of_pass)
         outputs = _Pass.apply(self, subnet, tuple(x.shape), rule, acted, *(tensors[value] for value in sources))  # type: ignore[no-untyped-call]
         tensors.update(zip(targets, outputs, strict=True))
 
-    def _subnet(self, sources: Sequence[Value], targets: Sequence[Value], rule: BackwardRule | None = None) -> Subnet:
-        ruled = {} if rule is None else {i: traits for i, traits in enumerate(self._traits) if rule.applies_to(traits)}
-        key = (tuple(sources), tuple(targets), tuple(ruled))
+    def _subnet(
+        self,
+        sources: Sequence[Value],
+        targets: Sequence[Value],
+        rule: BackwardRule | None = None,
+        of_pass: PassTraits | None = None,
+        weights: bool = False,
+    ) -> Subnet:
+        """Return the subnet; ``of_pass`` are the traits of the whole pass, where the subnet is a part of it."""
+        ruled: dict[int, LayerTraits] = {}
+        behind: Mapping[int, tuple[int, ...]] = {}
+        if rule is not None:
+            of_pass = self._builder.pass_traits(sources, targets, self._traits) if of_pass is None else of_pass
+            ruled = {i: traits for i, traits in of_pass.traits.items() if rule.applies_to(traits)}
+            behind = of_pass.behind
+        key = (tuple(sources), tuple(targets), tuple(ruled.items()), tuple(behind.items()), weights)
         if key not in self._subnets:
-            self._subnets[key] = self._builder.cut(sources, targets, self._counts, ruled)
+            self._subnets[key] = self._builder.cut(sources, targets, self._counts, ruled, behind, weights)
         return self._subnets[key]
 
     def forward(self, subnet: Subnet, arrays: Sequence[Array], whole: Shape) -> tuple[int, list[Array]]:
@@ -475,4 +537,4 @@ class _Pass(torch.autograd.Function):
 
 
 def _id(subnet: Subnet) -> str:
-    return f"{subnet.sources}{subnet.targets}{[layer.index for layer in subnet.ruled]}"
+    return f"{subnet.sources}{subnet.targets}{[layer.index for layer in subnet.ruled]}{'weights' if subnet.with_weights else ''}"

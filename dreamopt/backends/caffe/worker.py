@@ -290,6 +290,23 @@ class Worker:
             net._backward(at, at)
         return {}, [getattr(_blob(net, layer, side, k), what) for layer, side, k, what in header["reads"]]
 
+    def do_weight_diffs(self, header, arrays):
+        """Run the whole backward pass, and return the diffs of all weights; stale if another forward pass came between."""
+        subnet = self._subnet(header["id"])
+        if subnet is None or subnet["ticket"] != header["ticket"]:
+            return {"stale": True}, []
+        net = subnet["net"]
+        for name in header["outputs"]:
+            net.blobs[name].diff[...] = 0
+        for blobs in net.params.values():
+            for blob in blobs:
+                blob.diff[...] = 0
+        for name, array in zip(header["seeds"], arrays):
+            net.blobs[name].diff[...] = array
+        net._backward(len(net._layer_names) - 1, 0)
+        known = [(name, blobs) for name, blobs in net.params.items() if name in self.base.params]
+        return {"params": [[name, len(blobs)] for name, blobs in known]}, [blob.diff for _, blobs in known for blob in blobs]
+
     def do_weights(self, header, arrays):
         """Return a layer's weights."""
         return {}, [blob.data for blob in self.base.params[header["layer"]]]

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dreamopt.study.analysis.results import Pair
-from dreamopt.study.statistics import (
+from dreamopt.statistics import (
     NO_ESTIMATE,
     Draws,
     Estimate,
@@ -21,7 +20,8 @@ from dreamopt.study.statistics import (
     signed_rank,
     win_share,
 )
-from dreamopt.study.statistics.numbers import Array
+from dreamopt.statistics.numbers import Array
+from dreamopt.study.analysis.results import Pair
 
 FEWEST_UNITS = 6
 """With fewer, no two-sided signed-rank test can be below .05."""

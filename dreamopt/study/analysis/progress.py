@@ -7,9 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dreamopt.study.analysis.scale import Scale
-from dreamopt.study.analysis.table import Place, Table
-from dreamopt.study.statistics import (
+from dreamopt.statistics import (
     Band,
     Curve,
     Ert,
@@ -25,8 +23,10 @@ from dreamopt.study.statistics import (
     targets_of,
     values_at,
 )
-from dreamopt.study.statistics.numbers import Array
-from dreamopt.study.statistics.runtimes import running_best
+from dreamopt.statistics.numbers import Array
+from dreamopt.statistics.runtimes import running_best
+from dreamopt.study.analysis.scale import Scale
+from dreamopt.study.analysis.table import Place, Table
 
 AXES = ("evaluations", "seconds")
 TOLERANCES = (0.5, 0.25, 0.1)

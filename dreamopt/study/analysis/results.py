@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from dreamopt.study.statistics import Band, Curve, Ert, Estimate, Sensitivity, json_number
+from dreamopt.statistics import Band, Curve, Ert, Estimate, Sensitivity, json_number
 
 Axes = Mapping[str, Mapping[str, Curve]]
 """Curves by axis ("evaluations", "seconds"), then by contestant."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dreamopt.study.statistics.numbers import Array, median
+from dreamopt.statistics.numbers import Array, median
 
 if TYPE_CHECKING:
     from dreamopt.study.run import Row

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dreamopt.statistics import Draws, Estimate, estimate, friedman, iqm, mean, mean_ranks, median
+from dreamopt.statistics.numbers import Array
 from dreamopt.study.analysis.comparing import Comparison
 from dreamopt.study.analysis.facts import OBJECTIVE, MeasureFacts
 from dreamopt.study.analysis.progress import Progress
@@ -16,8 +18,6 @@ from dreamopt.study.analysis.results import MeasureSummary, Scope, Standing
 from dreamopt.study.analysis.scale import Scale, scale_of, starts_of
 from dreamopt.study.analysis.table import Sorted, Table
 from dreamopt.study.analysis.verdict import Words, verdict_of
-from dreamopt.study.statistics import Draws, Estimate, estimate, friedman, iqm, mean, mean_ranks, median
-from dreamopt.study.statistics.numbers import Array
 
 if TYPE_CHECKING:
     from dreamopt.study.request import Request

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamopt.statistics.numbers import Array
 from dreamopt.study.analysis.facts import MeasureFacts
-from dreamopt.study.statistics.numbers import Array
 
 if TYPE_CHECKING:
     from dreamopt.study.request import Request

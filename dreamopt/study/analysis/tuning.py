@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dreamopt.statistics import median, sensitivity
 from dreamopt.study.analysis.facts import OBJECTIVE, MeasureFacts
 from dreamopt.study.analysis.results import Saved, Standing, TrialResult, Tuning
 from dreamopt.study.analysis.scale import Scale, scale_of, starts_of
 from dreamopt.study.analysis.table import Sorted, trial_text
-from dreamopt.study.statistics import median, sensitivity
 
 if TYPE_CHECKING:
     from dreamopt.study.request import Contestant, Request

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dreamopt.statistics import units_needed
 from dreamopt.study.analysis.comparing import FEWEST_UNITS
 from dreamopt.study.analysis.results import Pair, Standing
-from dreamopt.study.statistics import units_needed
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dreamopt.study.statistics import Estimate
+from dreamopt.statistics import Estimate
 
 NONE = "–"
 _SMALLEST = 0.001

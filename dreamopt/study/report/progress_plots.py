@@ -7,11 +7,11 @@ from functools import partial
 from itertools import combinations
 from typing import Any
 
+from dreamopt.statistics import Band, Curve
 from dreamopt.study.analysis import Analysis
 from dreamopt.study.report.drawing import Series, curves, panels
 from dreamopt.study.report.plot import Plot, names_of, place_of
 from dreamopt.study.report.style import short
-from dreamopt.study.statistics import Band, Curve
 
 _MOST_PAIRED = 4
 """Contestants whose pairs are drawn, the best ones: six pairs."""

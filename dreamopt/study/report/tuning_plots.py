@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from dreamopt.statistics import Sensitivity
 from dreamopt.study.analysis import Analysis, Tuning
 from dreamopt.study.report.drawing import Series, draw_line, finite, legend, log_axis
 from dreamopt.study.report.plot import Plot, place_of
 from dreamopt.study.report.style import INK, LONGEST_LABEL, colour, marker, new_figure, short
-from dreamopt.study.statistics import Sensitivity
 
 
 def tuning_plots(analysis: Analysis) -> list[Plot]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tools.textures import CLASSES, batch, patterns, texture_image
+from dreamopt.data.textures import CLASSES, batch, patterns, texture_image
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import dreamopt.data
+from dreamopt.data.textures import CLASSES, batch
 from dreamopt.engine.net import Net
 from dreamopt.schema import read_net, read_weights
-from tools.textures import CLASSES, batch
 from tools.train_tiny import HELD_OUT_SEED, to_input
 
 DATA = Path(dreamopt.data.__file__).parent

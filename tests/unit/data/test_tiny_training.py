@@ -9,8 +9,8 @@ import torch
 
 import dreamopt.data
 import tools.train_tiny
+from dreamopt.data.textures import CLASSES, batch
 from dreamopt.engine.net import Net
-from tools.textures import CLASSES, batch
 from tools.train_tiny import SIZE, Training
 
 PROTOTXT = Path(dreamopt.data.__file__).parent / "tiny.prototxt"

@@ -1,0 +1,40 @@
+"""Deconvnet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from dreamopt.attribution.method import AttributionMethod, Maps, Summary
+from dreamopt.attribution.score import ScoreFunction
+
+
+@dataclass(frozen=True)
+class Deconvnet(AttributionMethod):
+    r"""What a unit's value looks like when it is projected down through the net: the backward pass with ReLUs that look at it alone.
+
+    .. math:: g_x = \max(g_y, 0)
+
+    at every ReLU, of any kind, whatever it read; every other layer passes its gradient on, max pooling to the place that won. Positive
+    and negative values are kept. The image has a say through the switches of max pooling alone (and through LRN): a net without
+    max pooling has the same map for every image. It does not depend much on the layers above, nor on the class (Adebayo 2018, Sixt
+    2020). The signal's strength grows from ReLU to ReLU, so that only the map's pattern says something, not its scale.
+
+    References
+    ----------
+    .. [1] M. Zeiler, R. Fergus, "Visualizing and Understanding Convolutional Networks", 2014, section 2.1.
+
+    Examples
+    --------
+    >>> print(Deconvnet())
+    deconvnet
+    """
+
+    examples: ClassVar[tuple[str, ...]] = ("deconvnet()",)
+    summary: ClassVar[Summary] = "abs_max"
+
+    def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
+        """Return what the rule's backward pass leaves at the images."""
+        return Maps(score.gradients(images, rule="deconvnet")[1])

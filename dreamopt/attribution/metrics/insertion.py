@@ -1,0 +1,65 @@
+"""How fast the score rises where the most relevant patches are put into a blurred image first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamopt.attribution.baselines import Baseline
+from dreamopt.attribution.flipping import check_curve, flipping_curve
+from dreamopt.attribution.metric import AttributionMetric, Better
+from dreamopt.attribution.subject import Subject
+from dreamopt.parts.checks import Range
+
+
+@dataclass(frozen=True)
+class Insertion(AttributionMetric):
+    r"""The area below the curve of the score where the image's patches are put into its baseline, most relevant first.
+
+    .. math:: \mathrm{insertion} = \int_0^1 c(q) \, dq, \quad c(q) = \frac{s(\tilde x_q) - s(x_1)}{s(x) - s(x_1)}
+
+    :math:`\tilde x_q` is the baseline :math:`x_1`, by default the blurred image as in the publication, with a part q of the image's patches
+    in it. The publication takes probabilities; see `Deletion` for the scale here. About 1/2 for a map that says nothing, if the net were
+    linear. None where the baseline's score is not below the image's.
+
+    Parameters
+    ----------
+    patch : int
+        Side of the square patches, in pixels; a patch's relevance is the sum of the map over it.
+    baseline : Baseline
+        What stands in the place of patches that are not there yet: "blur", "mean", "black", "white", "grey", a grey level or a colour.
+    steps : int
+        How many groups of patches are put in.
+
+    References
+    ----------
+    .. [1] V. Petsiuk et al., "RISE: Randomized Input Sampling for Explanation of Black-box Models", 2018, section 4.2.
+
+    Examples
+    --------
+    >>> print(Insertion(patch=16))
+    insertion(patch=16)
+    """
+
+    examples: ClassVar[tuple[str, ...]] = ("insertion", 'insertion(patch=3, baseline="mean", steps=5)')
+    better: ClassVar[Better] = "higher"
+    range: ClassVar = Range()
+
+    patch: int = 8
+    baseline: Baseline = "blur"
+    steps: int = 32
+
+    def __post_init__(self) -> None:
+        check_curve(self)
+
+    def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float | None:
+        """Return the area."""
+        curve = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps, least_first=True)
+        return None if curve is None else curve.area  # least relevant out first is, read backwards, most relevant in first
+
+    def evaluations(self, subject: Subject) -> int:
+        """Return the points of the curve."""
+        return self.steps

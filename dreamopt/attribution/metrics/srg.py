@@ -1,0 +1,68 @@
+"""How much longer the score lasts where the least relevant patches are removed first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamopt.attribution.baselines import Baseline
+from dreamopt.attribution.flipping import check_curve, flipping_curve
+from dreamopt.attribution.metric import AttributionMetric, Better
+from dreamopt.attribution.subject import Subject
+from dreamopt.parts.checks import Range
+
+
+@dataclass(frozen=True)
+class Srg(AttributionMetric):
+    r"""The area between the curves of the score where patches are removed least relevant first and most relevant first.
+
+    .. math:: \mathrm{SRG} = \int_0^1 c_{\mathrm{least}}(q) \, dq - \int_0^1 c_{\mathrm{most}}(q) \, dq, \quad
+        c(q) = \frac{s(x_q) - s(x_1)}{s(x) - s(x_1)}
+
+    :math:`x_q` is the image with a part q of its patches replaced by a baseline: :math:`x_1` is the baseline alone. What the baseline does
+    to the score whatever is removed (it is no image that the net knows) is in both curves and cancels, so that methods keep their order
+    where single curves do not: of the metrics that remove patches, the one to rank by. 0 for a map that says nothing; at most about 1
+    unless the score rises above the image's own. None where the baseline's score is not below the image's.
+
+    Parameters
+    ----------
+    patch : int
+        Side of the square patches, in pixels; a patch's relevance is the sum of the map over it.
+    baseline : Baseline
+        What stands in the place of removed patches: "mean", "blur", "black", "white", "grey", a grey level or a colour.
+    steps : int
+        How many groups of patches are removed.
+
+    References
+    ----------
+    .. [1] S. Bluecher et al., "Decoupling Pixel Flipping and Occlusion Strategy for Consistent XAI Benchmarks", 2024, section 3.
+
+    Examples
+    --------
+    >>> print(Srg(patch=16))
+    srg(patch=16)
+    """
+
+    examples: ClassVar[tuple[str, ...]] = ("srg", 'srg(patch=3, baseline="blur", steps=5)')
+    better: ClassVar[Better] = "higher"
+    range: ClassVar = Range()
+
+    patch: int = 8
+    baseline: Baseline = "mean"
+    steps: int = 32
+
+    def __post_init__(self) -> None:
+        check_curve(self)
+
+    def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float | None:
+        """Return the area."""
+        most = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps)
+        least = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps, least_first=True)
+        return None if most is None or least is None else least.area - most.area
+
+    def evaluations(self, subject: Subject) -> int:
+        """Return the points of both curves."""
+        return 2 * self.steps

@@ -1,0 +1,123 @@
+"""One image and its score, as metrics of its maps see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamopt.attribution.baselines import Baseline, baseline_images
+from dreamopt.attribution.patches import Patches
+from dreamopt.attribution.score import ScoreFunction
+from dreamopt.errors import UsageError
+
+T = TypeVar("T")
+
+
+class Subject:
+    """One image, its score, and what metrics have computed of it already: much of that does not depend on the map.
+
+    Parameters
+    ----------
+    score : ScoreFunction
+        Of one image.
+    image : Tensor, (1, C, H, W)
+        In the net's input space.
+    mask : ndarray, (H, W), bool, optional
+        Where in the image lies what the score is about.
+
+    Raises
+    ------
+    UsageError
+        For an input that has no places.
+    """
+
+    def __init__(self, score: ScoreFunction, image: Tensor, mask: NDArray[np.bool_] | None = None) -> None:
+        if image.dim() != 4 or len(image) != 1:
+            raise UsageError(f"metrics of attribution are of images (C, H, W), not of an input of shape {tuple(image.shape[1:])}")
+        self.score = score
+        self.image = image
+        self.mask = mask
+        self._memory: dict[Hashable, Any] = {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return int(self.image.shape[2]), int(self.image.shape[3])
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return what was computed under this name, or compute it."""
+        if key not in self._memory:
+            self._memory[key] = compute()
+        value: T = self._memory[key]
+        return value
+
+    @property
+    def value(self) -> float:
+        """The image's score."""
+        return self.once("value", lambda: float(self.values(self.image)[0]))
+
+    def baseline(self, baseline: Baseline) -> Tensor:
+        """Return the baseline of the image, (1, C, H, W)."""
+        return self.once(("baseline", baseline), lambda: baseline_images(baseline, self.image, self.score.space))
+
+    def baseline_value(self, baseline: Baseline) -> float:
+        """Return the score of the image's baseline."""
+        return self.once(("baseline value", baseline), lambda: float(self.values(self.baseline(baseline))[0]))
+
+    def values(self, images: Tensor) -> NDArray[np.float64]:
+        """Return the scores of other images of the same shape, (K, C, H, W), passed through the net in parts."""
+        parts = [self.score.values(images[part.start : part.stop], len(part)) for part in self.score.parts(1, len(images))]
+        return np.asarray(torch.cat(parts, 1)[0].double().cpu().numpy())
+
+    def masked_values(self, removed: NDArray[np.bool_], patches: Patches, baseline: Baseline) -> NDArray[np.float64]:
+        """Return the scores of the image with patches replaced by the baseline.
+
+        Parameters
+        ----------
+        removed : ndarray, (K, patches), bool
+            Which are replaced, in each of K copies.
+        patches : Patches
+            The grid.
+        baseline : Baseline
+            What stands in their place.
+        """
+        instead = self.baseline(baseline)
+        found = []
+        for part in self.score.parts(1, len(removed)):
+            masks = torch.from_numpy(patches.pixels(removed[part.start : part.stop])[:, None]).to(self.image.device)
+            found.append(self.score.values(torch.where(masks, instead, self.image), len(part))[0])
+        return np.asarray(torch.cat(found).double().cpu().numpy())
+
+    def order(self, values: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Return the places of numbers from the largest to the smallest; among equal ones chance decides, alike for all maps.
+
+        Without that, a map that says nothing would be read from left to right, and images have a side where things are.
+        """
+        chance = self.score.stream.generator("order of equal values").permutation(len(values))
+        return np.asarray(np.lexsort((chance, -values)))
+
+
+def normalized(values: NDArray[np.float64] | Sequence[float], low: float, high: float) -> NDArray[np.float64] | None:
+    r"""Return scores as parts of what the image has above its baseline; None where that is nothing.
+
+    .. math:: c = \frac{s - s(x_0)}{s(x) - s(x_0)}
+
+    Logits have no scale of their own, so that curves of different images are only comparable, and may only be averaged, in such parts.
+
+    References
+    ----------
+    .. [1] K. Schulz et al., "Restricting the Flow: Information Bottlenecks for Attribution", 2020, section 4.4.
+
+    Examples
+    --------
+    >>> normalized([5.0, 3.0, 1.0], 1.0, 5.0)
+    array([1. , 0.5, 0. ])
+    """
+    if not high - low > 1e-6 * (abs(high) + abs(low)):
+        return None
+    return (np.asarray(values, np.float64) - low) / (high - low)
