@@ -345,6 +345,20 @@ def _read_vector(path: Path) -> object:
     return expand(_network(path.parent / "small.prototxt"), f'Direction("conv", {json.dumps(str(path))})', 12)
 
 
+def _backgrounds(folder: Path) -> Path:
+    np.save(folder / "backgrounds.npy", np.linspace(-50, 90, 2 * 3 * 12 * 14).reshape(2, 3, 12, 14))
+    return folder / "backgrounds.npy"
+
+
+def _read_backgrounds(path: Path) -> object:
+    """Read what expected gradients compare an image with: an array, or an image."""
+    from dreamopt.attribution.backgrounds import background_images
+    from dreamopt.parts.streams import Stream
+    from dreamopt.testing.bench import image_space
+
+    return background_images(str(path), image_space(3, 12, 14), 3, Stream(0, 0))
+
+
 def _read_part(name: str) -> Callable[[Path], object]:
     """Return what reads the file of a part that makes images or changes them, by its string up to the path."""
 
@@ -508,6 +522,7 @@ READERS: dict[str, Reader] = {
     "target": Reader(_text('conv:1@3,4 - 0.5*fc:2\nconv:0-2\nDirection("conv", (1, 0, 2, 0))\n'), _targets),
     "vector": Reader(_with_net(_vector), _read_vector),
     "mask": Reader(_image(".png"), _read_part("mask")),
+    "backgrounds": Reader(_backgrounds, _read_backgrounds),
     "strengths": Reader(_strengths, _read_part("strengths")),
     "upper": Reader(_text("2.5, 3\n4"), _read_part("upper")),
     "cached model": Reader(_cached, _read_cached),
