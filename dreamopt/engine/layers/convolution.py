@@ -91,7 +91,7 @@ class Convolution(Layer):
         w = self.windows
         if self.axis != 1 or len(w.kernel) != 2:
             return None
-        return Reach((w.extent(0), w.extent(1)), (w.stride[0], w.stride[1]), (w.pad[0], w.pad[1]))
+        return w.reach()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Convolve each bottom."""
