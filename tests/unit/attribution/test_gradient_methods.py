@@ -108,3 +108,38 @@ def test_baselines_that_do_not_fit() -> None:
         parse_method('gradient_x_input("zero")')
     with pytest.raises(UsageError, match="needs a net that takes images"):
         maps_of(two_layers(True), 'gradient_x_input("black")', IMAGES, "b:0")
+
+
+def dying(second: list[float], slope: float = 0.0) -> Network:
+    """Return the net of two layers whose only unit has these weights."""
+    network = two_layers(True, slope)
+    network.backend.net.params["b"][0].data[...] = np.array([second, second], np.float32)  # type: ignore[attr-defined]  # the engine's
+    return network
+
+
+def test_a_map_of_zeros_says_where_the_backward_pass_ends() -> None:
+    closed = [float(value <= 0) for value in hidden_of(IMAGES[0])]
+    assert 0 < sum(closed) < 4
+    facts = maps_of(dying([-1.0, -2.0, -3.0, -4.0]), "deconvnet", IMAGES[:1], "b:0").facts
+    assert "layer 'open' (ReLU" in facts["zero"][0]
+    assert "all 4 gradients that it gets are negative, and the rule passes on positive ones alone" in facts["zero"][0]
+    negative_where_open = [closed_ or -1.0 for closed_ in closed]
+    facts = maps_of(dying(negative_where_open), "guided_backprop", IMAGES[:1], "b:0").facts
+    assert "of the 4 gradients that it gets 1 are positive, all of them where its input is negative" in facts["zero"][0]
+    for method in ("gradient", "saliency", "gradient_x_input"):
+        maps = maps_of(dying(closed), method, IMAGES[:1], "b:0")
+        assert not maps.values.any()
+        assert "the gradient of b:0 is exactly zero: layer 'open'" in maps.facts["zero"][0], method
+        assert "lets nothing through, since" in maps.facts["zero"][0]
+        assert "noise" not in maps.facts["zero"][0]  # which is advice for an optimization
+
+
+def test_only_the_image_whose_map_is_zero_is_said_to_be() -> None:
+    images = torch.stack([IMAGES[0], -IMAGES[0]])
+    closed = [float(value <= 0) for value in hidden_of(images[0])]
+    assert any(value > 0 for value, shut in zip(hidden_of(images[1]), closed, strict=True) if shut)
+    first, second = maps_of(dying(closed), "gradient", images, "b:0").facts["zero"]
+    assert first is not None
+    assert second is None
+    assert maps_of(two_layers(True), "gradient", images, "b:0").facts == {}
+    assert maps_of(dying(closed), "smoothgrad(samples=2, noise=0)", images, "b:0").facts == {}
