@@ -95,6 +95,11 @@ class ScoreFunction:
         score._given = score._of_given = None
         return score
 
+    @property
+    def is_of_copies(self) -> bool:
+        """Whether another method asks, for copies of its images."""
+        return self._depth > 0
+
     def objective_of(self, index: int) -> Objective:
         """Return the objective of one image of the batch."""
         return self.objective.item(index // self._views)
