@@ -1,7 +1,7 @@
 """Attribution methods beside f/grad, and beside Captum on the same net as a torch module with the same weights.
 
-``python -m benchmarks.attributions [--rounds N] [--batch N]`` prints medians, the contestants in turns; `test_attribution.py` is the same through
-pytest-benchmark.
+``python -m benchmarks.attributions [--rounds N] [--batch N]`` prints medians, the contestants in turns; `test_attribution.py` is the same
+through pytest-benchmark.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Attribution methods, and the same ones by Captum where it is installed; `benchmarks.attributions` sets them against each other in turns."""
+"""Attribution methods, and the same ones by Captum where it is installed.
+
+`benchmarks.attributions` sets them against each other in turns.
+"""
 
 from __future__ import annotations
 
