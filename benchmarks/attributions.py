@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -171,7 +172,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--batch", type=int, default=1)
     arguments = parser.parse_args()
-    found = measure(arguments.rounds, arguments.batch)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting backward hooks", UserWarning)  # Captum's guided backpropagation and deconvnet
+        found = measure(arguments.rounds, arguments.batch)
     unit = found["f/grad"]["dreamopt"]
     table = Table("", "dreamopt, ms", "of f/grad", "Captum, ms", "Captum / dreamopt")
     for method, ms in found.items():

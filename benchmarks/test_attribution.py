@@ -23,6 +23,7 @@ def test_attribution(method: str, squeezenet: Network, benchmark: Any) -> None:
     benchmark(f_grad(squeezenet, images) if method == "f/grad" else of_dreamopt(squeezenet, method, images))
 
 
+@pytest.mark.filterwarnings("ignore:Setting backward hooks:UserWarning")
 @pytest.mark.parametrize("method", METHODS)
 def test_captum(method: str, squeezenet: Network, benchmark: Any) -> None:
     """Time it by Captum."""
