@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -128,12 +129,15 @@ class FunctionBackend:
         found = {start: x} if start in left else {}
         left.discard(start)
         names = [self.input_name, *self._functions]
+        last = max((names.index(name) for name in left), default=0)
+        topmost = next((name for name in reversed(names[1 : last + 1]) if self._traits[name].is_linear), None)
         for name in names[names.index(start) + 1 :]:
             function = self._functions[name]
             if not left:
                 break
-            if rule is not None and rule.applies_to(self._traits[name]):
-                layer = AutogradPass(self._traits[name], _computing(function), (), x.shape[0], acted)
+            traits = replace(self._traits[name], is_topmost=name == topmost)
+            if rule is not None and rule.applies_to(traits):
+                layer = AutogradPass(traits, _computing(function), (), x.shape[0], acted)
                 (x,) = compute_with_rule(rule, layer, [x])
             else:
                 x = function(x)

@@ -143,7 +143,7 @@ def command(
     else:
         for path in [*job.written, *([] if sheet is None else [sheet])]:
             echo_path(path)
-    if stop():
+    if job.interrupted:
         echo(f"dreamopt: interrupted; {len(job.results)} of {len(job.rows) * len(parts)} maps are done.", err=True)
         click.get_current_context().exit(130)
     if job.unread:
@@ -196,6 +196,7 @@ class Job:
     written: list[Path] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     unread: int = 0
+    interrupted: bool = False
 
     def plan(self, files: Sequence[str], targets: Sequence[str]) -> None:
         """Name the files of each image, target and method, and refuse what cannot be written."""
@@ -221,7 +222,8 @@ class Job:
     def run(self, size: Any, progress: "Attributing", stop: Callable[[], bool], quiet: bool) -> None:
         """Attribute, and write the files of each map when it is done."""
         for number, (file, target) in enumerate(self.rows):
-            if stop():
+            if stop() or self.interrupted:
+                self.interrupted = True
                 return
             try:
                 explained = _explained(self.network, file, target, size)
@@ -242,12 +244,14 @@ class Job:
         first: Attribution | None = None
         for i, part in enumerate(self.parts):
             if stop():
+                self.interrupted = True
                 break
             progress.begin(f"{Path(file).name}: {part}", part.evaluations())
             start = time.monotonic()
             try:
                 [found] = explained.attribute(part, batch=self.batch, seed=self.seed, progress=_pass(progress, stop))
             except KeyboardInterrupt:
+                self.interrupted = True
                 break
             except DreamoptError as problem:
                 if len(self.parts) == 1:
@@ -262,10 +266,14 @@ class Job:
                 if not quiet:
                     progress.note(_sentence(file, found, explained))
             self._write(file, found, self.paths[number * len(self.parts) + i], seconds)
+            remarks = ["zero everywhere"] if not found.array.any() else []
             if found.image is not None:
-                cells.append(Cell(str(part), self.look.image(found), f"{seconds:.2g} s"))
-            elif not quiet:
-                progress.note(_largest(found))
+                cells.append(Cell(str(part), self.look.image(found), "; ".join([f"{seconds:.2g} s", *remarks])))
+            if not quiet:
+                remarks += [f"{name} {_short(value)}" for name, value in found.facts.items()]
+                remarks += [_largest(found)] if found.image is None else []
+                for remark in remarks:
+                    progress.note(f"{found.method}: {remark}")
         if first is not None and first.image is not None:
             self.shown.append(Row(_sentence(Path(file).name, first, explained, short=True), first.image, cells))
 
@@ -372,7 +380,11 @@ def _largest(found: "Attribution", most: int = 8) -> str:
     order = np.argsort(-np.abs(found.array), axis=None, kind="stable")[:most]
     places = zip(*np.unravel_index(order, found.array.shape), strict=True)
     values = ", ".join(f"[{','.join(map(str, map(int, place)))}] {float(found.array[place]):.4g}" for place in places)
-    return f"{found.method}: the strongest are {values}"
+    return f"the strongest are {values}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _words(

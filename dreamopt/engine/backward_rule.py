@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, overload
 
+import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
@@ -20,8 +21,8 @@ from dreamopt.parts.registry import Registry
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer
 
-LINEAR = ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "Deconvolution", "InnerProduct", "Embed")
-"""Layer types that are linear in their bottom, with weights."""
+LINEAR = ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "Deconvolution", "InnerProduct")
+"""Layer types that are linear in their bottoms, with weights: the kernels, and a bias where there is one."""
 RECTIFIERS = ("ReLU", "ReLU6", "PReLU", "ELU")
 
 
@@ -40,7 +41,16 @@ class LayerTraits:
     is_first : bool
         Whether it is linear with weights, and no other such layer lies between it and the inputs.
     operation : str
-        MAX, AVE or STOCHASTIC of a Pooling, PROD, SUM or MAX of an Eltwise; else empty.
+        MAX, AVE or STOCHASTIC of a Pooling, PROD, SUM or MAX of an Eltwise, SUM, ASUM, SUMSQ or MEAN of a Reduction; else empty.
+    bottoms : int
+        How many it has.
+    is_affine : bool
+        Whether it multiplies each channel by a number and adds one (`dreamopt.engine.layer.Layer.is_affine`).
+    is_folded : bool
+        Whether, in this pass, it is such a layer behind a linear one whose weights can take both numbers, and nothing else reads what lies
+        in between; see `LayerPass.linear`.
+    is_topmost : bool
+        Whether, in this pass, it is linear with weights, and no other such layer lies between it and the values asked for.
     """
 
     name: str
@@ -49,6 +59,15 @@ class LayerTraits:
     has_weights: bool = False
     is_first: bool = False
     operation: str = ""
+    bottoms: int = 1
+    is_affine: bool = False
+    is_folded: bool = False
+    is_topmost: bool = False
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is one of `LINEAR`."""
+        return self.type in LINEAR
 
     @property
     def is_rectifier(self) -> bool:
@@ -70,8 +89,30 @@ def traits_of(layers: Sequence[Layer], weights: Sequence[int]) -> list[LayerTrai
             operation = param.pooling_param.PoolMethod.Name(param.pooling_param.pool)
         elif param.type == "Eltwise":
             operation = param.eltwise_param.EltwiseOp.Name(param.eltwise_param.operation)
-        found.append(LayerTraits(param.name, param.type, layer.caffe_traits.active_range, count > 0, linear and not below, operation))
+        elif param.type == "Reduction":
+            operation = param.reduction_param.ReductionOp.Name(param.reduction_param.operation)
+        found.append(
+            LayerTraits(
+                param.name,
+                param.type,
+                layer.caffe_traits.active_range,
+                count > 0,
+                linear and not below,
+                operation,
+                len(param.bottom),
+                layer.is_affine,
+            )
+        )
     return found
+
+
+Affine = Callable[[Callable[[], Tensor]], tuple[Tensor, Tensor]]
+"""From what a layer reads, asked for if need be, to the factor and the shift of each channel (axis 1); see `Layer.affine`."""
+
+
+Box = Callable[[str], "tuple[Tensor, Tensor] | None"]
+"""From the name of a layer that is linear and nearest to the image to the lowest and the highest values that it can read, which broadcast
+over them; None where no range is known."""
 
 
 class LayerPass(ABC):
@@ -84,12 +125,25 @@ class LayerPass(ABC):
     samples : int
         How many samples the batch has. A layer's first axis holds that number, or a multiple (several rows for each sample, one
         sample's after the other's); if it is neither, the axis is not one of samples.
+    kind : Layer or None
+        The engine's layer of this type, set up; None where it has none.
+    behind : sequence of Affine
+        What the layers multiply by and add that are folded into this one, in their order.
     """
 
-    def __init__(self, traits: LayerTraits, samples: int, acted: dict[str, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        traits: LayerTraits,
+        samples: int,
+        acted: dict[str, Tensor] | None = None,
+        kind: Layer | None = None,
+        behind: Sequence[Affine] = (),
+    ) -> None:
         self.traits = traits
         self.samples = samples
         self._acted = acted
+        self.kind = kind
+        self.behind = behind
 
     @property
     def name(self) -> str:
@@ -114,8 +168,19 @@ class LayerPass(ABC):
         """
 
     @abstractmethod
+    def compute(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the tops for any bottoms and weights, recorded where torch records gradients."""
+
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor] | None = None) -> Sequence[Tensor]:
         """Return the tops for other bottoms, and other weights where given."""
+        with torch.no_grad():
+            return self.compute(bottoms, self.weights if weights is None else weights)
+
+    @property
+    def own_affine(self) -> Affine | None:
+        """What the layer itself multiplies by and adds, if it does no more than that."""
+        kind = self.kind
+        return None if kind is None or not kind.is_affine else lambda bottom: kind.affine(bottom, self.weights)
 
     def record(self, acted: Tensor) -> None:
         """Note for which samples, (N,) bool, the rule changed the gradient; the caller of the pass may read it."""
@@ -140,6 +205,15 @@ class BackwardRule:
         Then it works in tiles too, whose gradients are added up.
         """
         return False
+
+    @property
+    def others(self) -> BackwardRule | None:
+        """What layers follow that no entry of a list with this rule names; None where they keep their own backward pass."""
+        return None
+
+    def bound(self, box: Box) -> BackwardRule:
+        """Return the rule as it runs in a network whose images have bounds; this one where it does not ask for them."""
+        return self
 
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether the rule stands in for this layer's backward pass."""

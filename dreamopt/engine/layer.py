@@ -211,6 +211,40 @@ class Layer:
         """
         raise AssertionError(f"layer type {self.type} does not read its blobs again")
 
+    @property
+    def is_affine(self) -> bool:
+        """Whether the top is ``factor x + shift`` with one number each for every channel (axis 1), or one for all; see `affine`."""
+        return False
+
+    def affine(self, bottom: Callable[[], Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the factor and the shift, (C,) each, or of no axes, of a layer that `is_affine`.
+
+        Parameters
+        ----------
+        bottom : callable
+            Returns what the layer reads, (N, C, ...), for one that takes its statistics from there; they count as constants.
+        weights : sequence of Tensor
+            As asked for in `setup`.
+        """
+        raise AssertionError(f"layer type {self.type} does not say by what it multiplies")
+
+    @property
+    def takes_factors(self) -> bool:
+        """Whether the layer is linear, with weights to which a factor and a shift for each of its top's channels can go; see `scaled`."""
+        return False
+
+    def scaled(self, weights: Sequence[Tensor], factor: Tensor, shift: Tensor) -> list[Tensor]:
+        """Return the weights with which the layer computes ``factor y + shift`` in the place of y.
+
+        Parameters
+        ----------
+        weights : sequence of Tensor
+            As asked for in `setup`.
+        factor, shift : Tensor
+            (C,) each, or of no axes.
+        """
+        raise AssertionError(f"layer type {self.type} does not say how its top is multiplied")
+
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds of one forward pass; default: one for each value written."""
         return sum(count(top) for top in tops)

@@ -19,10 +19,12 @@ from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobNode
 from dreamopt.engine.build import build
 from dreamopt.engine.executor.program import Program
+from dreamopt.engine.graph import LayerDef, NetGraph
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
 from dreamopt.engine.memory import FloatArray
 from dreamopt.engine.node import Node
 from dreamopt.engine.node_pass import backward_with_rule
+from dreamopt.engine.pass_traits import PassTraits, pass_traits
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
 from dreamopt.parts.memory import memory_errors
@@ -240,12 +242,21 @@ class Net:
         return loss
 
     def _backward(self, first: int, last: int, rule: BackwardRule | None = None, from_blobs: bool = False) -> None:
+        of_pass = None if rule is None else self._pass_traits(first)
         for i in range(first, last - 1, -1):
+            traits = None if of_pass is None else of_pass.traits.get(i)
             with memory_errors(partial(_pass_of, "backward", self.nodes[i]), str(self.device)):
-                if rule is not None and rule.applies_to(self._traits[i]):
-                    backward_with_rule(self.nodes[i], rule, self._traits[i], self._samples, self.device, from_blobs=from_blobs)
+                if rule is not None and of_pass is not None and traits is not None and rule.applies_to(traits):
+                    behind = [self.nodes[j] for j in of_pass.behind.get(i, ())]
+                    backward_with_rule(self.nodes[i], rule, traits, self._samples, self.device, behind=behind, from_blobs=from_blobs)
                 else:
                     self.nodes[i].backward(self.device)
+
+    def _pass_traits(self, first: int) -> PassTraits:
+        """Return what backward rules may ask of the layers in a pass that begins at the layer ``first``."""
+        layers = {i: node.layer for i, node in enumerate(self.nodes[: first + 1]) if node.layer.type not in ("Input", "Split")}
+        graph = NetGraph([LayerDef(node.layer.param, node.layer.where, node.added, node.stopped) for node in self.nodes])
+        return pass_traits(self._traits, layers, dict(enumerate(graph.reads)), ())
 
     @cached_property
     def _traits(self) -> list[LayerTraits]:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits, backward_rules
+from dreamopt.engine.backward_rule import BackwardRule, Box, LayerPass, LayerTraits, backward_rules
 from dreamopt.errors import UsageError
 from dreamopt.parts.arguments import check_several, check_text
 from dreamopt.parts.calls import parse_part
@@ -26,15 +26,16 @@ class RuleList(BackwardRule):
     entries : tuple of (str, BackwardRule)
         A pattern and its rule. ``first`` means the linear layers with weights that are nearest to the inputs, and counts before all
         other patterns; then come patterns of layer names (``conv1``, ``conv*``), then those of layer types (``InnerProduct``), then
-        ``*``, which means every layer. Among equals the earlier entry counts. A rule acts only at layers that it applies to.
+        ``*``, which means every layer. Among equals the earlier entry counts. A rule acts only at layers that it applies to. Where a rule
+        shares out relevance, so does every layer that no entry names: by the epsilon rule, with excitation among the entries by that.
 
     Examples
     --------
-    >>> rules = parse_rules("InnerProduct: lrp_epsilon, conv*: lrp_epsilon(0.25), *: guided")
+    >>> rules = parse_rules("InnerProduct: epsilon, conv*: epsilon(0.25), *: guided")
     >>> str(rules)
-    'InnerProduct: LrpEpsilon(), conv*: LrpEpsilon(epsilon=0.25), *: Guided()'
+    'InnerProduct: Epsilon(), conv*: Epsilon(epsilon=0.25), *: Guided()'
     >>> str(rules.rule_for(LayerTraits("conv4", "Convolution")))
-    'LrpEpsilon(epsilon=0.25)'
+    'Epsilon(epsilon=0.25)'
     """
 
     entries: tuple[tuple[str, BackwardRule], ...]
@@ -51,7 +52,19 @@ class RuleList(BackwardRule):
             for i, (pattern, rule) in enumerate(self.entries)
             if (rank := _rank(pattern, layer)) is not None and rule.applies_to(layer)
         ]
-        return min(found, key=lambda entry: entry[:2])[2] if found else None
+        if found:
+            return min(found, key=lambda entry: entry[:2])[2]
+        others = self.others
+        return others if others is not None and others.applies_to(layer) else None
+
+    @property
+    def others(self) -> BackwardRule | None:
+        """What the first of its rules says that says anything."""
+        return next((others for _, rule in self.entries if (others := rule.others) is not None), None)
+
+    def bound(self, box: Box) -> BackwardRule:
+        """Return the list with each of its rules bound."""
+        return RuleList(tuple((pattern, rule.bound(box)) for pattern, rule in self.entries))
 
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether any entry names it."""
@@ -91,7 +104,7 @@ def parse_rules(rules: str | BackwardRule | Sequence[str | BackwardRule]) -> Bac
     ----------
     rules : str, BackwardRule, or a sequence of them
         ``RULE`` for all layers that it applies to, or ``PATTERN: RULE``, several with commas between them, as in
-        ``"conv*: lrp_epsilon(0.25), InnerProduct: lrp_epsilon"``; see `RuleList` for the patterns.
+        ``"conv*: epsilon(0.25), InnerProduct: epsilon"``; see `RuleList` for the patterns.
 
     Raises
     ------
@@ -114,7 +127,7 @@ def parse_rules(rules: str | BackwardRule | Sequence[str | BackwardRule]) -> Bac
             *patterns, rule = _split(entry, ":")
             pattern = ":".join(patterns).strip() if patterns else ALL
             if not pattern or not rule.strip():
-                raise UsageError(f"rule '{entry.strip()}' must be RULE or PATTERN: RULE, as 'guided' or 'conv*: lrp_epsilon(0.25)'")
+                raise UsageError(f"rule '{entry.strip()}' must be RULE or PATTERN: RULE, as 'guided' or 'conv*: epsilon(0.25)'")
             entries.append((pattern, parse_part(rule, backward_rules)))
     if not entries:
         raise UsageError(f"there is no rule in {rules!r}; name one of {', '.join(backward_rules.names())}")

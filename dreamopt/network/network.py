@@ -279,7 +279,7 @@ class Network:
             Whether gradients of one of these values with respect to another are wanted too, which may be slower.
         rule : str, BackwardRule or a sequence of them, optional
             Another backward pass for some layers, which may be slower too: ``"guided"``, ``"deconvnet"``, ``"redirected"``,
-            ``"conv*: lrp_epsilon(0.25), InnerProduct: lrp_epsilon"``; see `dreamopt.engine.rule_list.RuleList`.
+            ``"conv*: epsilon(0.25), InnerProduct: epsilon"``; see `dreamopt.engine.rule_list.RuleList`.
         acted : dict, optional
             Filled by the backward pass: for which samples, (N,) bool, by layer, a rule that tells it (``redirected``) changed the gradient.
 

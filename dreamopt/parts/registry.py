@@ -180,7 +180,7 @@ class Registry(Generic[P]):
 
     def _load(self, key: str, name: str) -> Plugin[P]:
         if key in _stems(self.package):
-            return self.check(self._class_in(key))
+            return dataclasses.replace(self.check(self._class_in(key)), name=key)
         for point in self._points():
             if point.name == key:
                 plugin = self._import(point)
@@ -192,7 +192,8 @@ class Registry(Generic[P]):
     def _class_in(self, stem: str) -> type[P]:
         module = importlib.import_module(f"{self.package}.{stem}")
         for value in vars(module).values():
-            if isinstance(value, type) and value.__module__ == module.__name__ and snake(value.__name__) == stem:
+            # ZPlus is z_plus, RMSprop rmsprop: where the underscores stand, the file says.
+            if isinstance(value, type) and value.__module__ == module.__name__ and value.__name__.lower() == stem.replace("_", ""):
                 return value
         raise self.error(f"{module.__file__}: the file must hold a class named as the file, in capitals")
 

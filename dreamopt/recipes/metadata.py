@@ -235,6 +235,8 @@ def checked_image(metadata: Any, what: str = "the image") -> dict[str, Any]:
         raise UsageError(f"{what} is a contact sheet; replay one of the images in the folder beside it, or run its command again")
     if recipe == "film":
         raise UsageError(f"{what} is a frame of a film; run the film's command again, which is in its metadata")
+    if recipe == "attribution":
+        raise UsageError(f"{what} is an attribution; run the command in its metadata again")
     if recipe not in RECIPES or "batch" not in metadata or "settings" not in metadata:
         raise UsageError(f"{what} was not made by dreamopt render, or by a version that did not write down enough to make it again")
     if isinstance(number_of, int) and not isinstance(number_of, bool) and number_of > FORMAT:

@@ -20,8 +20,8 @@ from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits, backward_rules
 from dreamopt.engine.net import Net
 from dreamopt.engine.rule_list import RuleList, parse_rules
+from dreamopt.engine.rules.epsilon import Epsilon
 from dreamopt.engine.rules.guided import Guided
-from dreamopt.engine.rules.lrp_epsilon import LrpEpsilon
 from dreamopt.errors import BackendError, UsageError
 from dreamopt.network import Network, load_net
 from dreamopt.schema import read_net
@@ -187,13 +187,13 @@ def test_functions_follow_rules_too() -> None:
 
 
 def test_names_and_strings() -> None:
-    assert {"deconvnet", "guided", "lrp_epsilon", "redirected"} <= set(backward_rules.names())
+    assert {"deconvnet", "guided", "epsilon", "redirected"} <= set(backward_rules.names())
     assert parse_rules("guided") == Guided()
     assert parse_rules(Guided()) == Guided()
-    assert parse_rules("a:b: guided, fc: lrp_epsilon(epsilon=0.5)") == RuleList((("a:b", Guided()), ("fc", LrpEpsilon(0.5))))
-    assert parse_rules(["conv*: guided", LrpEpsilon()]) == RuleList((("conv*", Guided()), ("*", LrpEpsilon())))
-    several = parse_rules("first: lrp_epsilon, conv*: lrp_epsilon(0.25), *: guided")
-    assert str(several) == "first: LrpEpsilon(), conv*: LrpEpsilon(epsilon=0.25), *: Guided()"
+    assert parse_rules("a:b: guided, fc: epsilon(epsilon=0.5)") == RuleList((("a:b", Guided()), ("fc", Epsilon(0.5))))
+    assert parse_rules(["conv*: guided", Epsilon()]) == RuleList((("conv*", Guided()), ("*", Epsilon())))
+    several = parse_rules("first: epsilon, conv*: epsilon(0.25), *: guided")
+    assert str(several) == "first: Epsilon(), conv*: Epsilon(epsilon=0.25), *: Guided()"
     assert parse_rules(str(several)) == several
     assert hash(several) == hash(parse_rules(str(several)))
 
@@ -205,8 +205,8 @@ def test_names_and_strings() -> None:
         ("conv1:", "must be RULE or PATTERN: RULE"),
         (": guided", "must be RULE or PATTERN: RULE"),
         ("guide", r"no rule is called 'guide' \(did you mean guided\?\)"),
-        ("lrp_epsilon(0)", "epsilon of LrpEpsilon must be above 0, not 0"),
-        ("lrp_epsilon(-1.0)", "epsilon of LrpEpsilon must be above 0, not -1.0"),
+        ("epsilon(0)", "epsilon of Epsilon must be above 0, not 0"),
+        ("epsilon(-1.0)", "epsilon of Epsilon must be above 0, not -1.0"),
     ],
 )
 def test_what_is_no_rule(text: str, sentence: str) -> None:
@@ -217,13 +217,11 @@ def test_what_is_no_rule(text: str, sentence: str) -> None:
 def test_epsilon_is_a_number() -> None:
     for wrong in (math.nan, math.inf):
         with pytest.raises(UsageError, match="must be a finite number above 0"):
-            LrpEpsilon(wrong)
+            Epsilon(wrong)
 
 
 def test_the_closest_pattern_counts() -> None:
-    rules = parse_rules(
-        "*: lrp_epsilon(1.0), Convolution: lrp_epsilon(2.0), conv*: lrp_epsilon(3.0), con*: lrp_epsilon(4.0), first: lrp_epsilon(5.0)"
-    )
+    rules = parse_rules("*: epsilon(1.0), Convolution: epsilon(2.0), conv*: epsilon(3.0), con*: epsilon(4.0), first: epsilon(5.0)")
     assert isinstance(rules, RuleList)
     for traits, epsilon in (
         (LayerTraits("conv1", "Convolution", is_first=True), 5.0),
@@ -231,7 +229,7 @@ def test_the_closest_pattern_counts() -> None:
         (LayerTraits("side", "Convolution"), 2.0),
         (LayerTraits("fc", "InnerProduct"), 1.0),
     ):
-        assert rules.rule_for(traits) == LrpEpsilon(epsilon)
+        assert rules.rule_for(traits) == Epsilon(epsilon)
     assert rules.rule_for(LayerTraits("cat", "Concat")) is None
 
 
@@ -243,7 +241,7 @@ def test_relevance_is_conserved(files: tuple[Path, Path]) -> None:
             blobs[1].data[...] = 0
     program = net.program(["fc"])
     x = images().requires_grad_()
-    value = program({"data": x}, rule=LrpEpsilon(1e-6))["fc"]
+    value = program({"data": x}, rule=Epsilon(1e-6))["fc"]
     (relevance,) = torch.autograd.grad((value * value.detach().clamp(min=0.1)).sum(), x)
     seeds = value.detach().clamp(min=0.1).flatten(1).sum(1)
     assert torch.allclose(relevance.flatten(1).sum(1), seeds, rtol=1e-2)

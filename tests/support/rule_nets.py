@@ -144,11 +144,9 @@ CASES: dict[str, Rule] = {
     "guided": guided,
     "deconvnet": deconvnet,
     "redirected": redirected,
-    "lrp_epsilon(1.0)": lrp(1.0),
+    "epsilon(1.0)": lrp(1.0),
     "relu*: guided, ReLU: deconvnet": only(("relu1", "relu_fc"), guided, only(("leaky", "again"), deconvnet)),
-    "first: lrp_epsilon(0.5), *: lrp_epsilon(2.0), conv*: guided, PReLU: guided": only(
-        ("conv1",), lrp(0.5), only(("prelu",), guided, lrp(2.0))
-    ),
+    "first: epsilon(0.5), *: epsilon(2.0), conv*: guided, PReLU: guided": only(("conv1",), lrp(0.5), only(("prelu",), guided, lrp(2.0))),
 }
 """Rules as strings, and what they do in plain torch."""
 

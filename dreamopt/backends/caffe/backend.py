@@ -28,6 +28,7 @@ from dreamopt.engine.backward_rule import BackwardRule, LayerTraits
 from dreamopt.engine.computable import without_python_layers
 from dreamopt.engine.graph import Value
 from dreamopt.engine.loading import form_of
+from dreamopt.engine.pass_traits import PassTraits
 from dreamopt.errors import BackendError, NetError, ShapeError, WeightsError, printable
 from dreamopt.parts.reading import open_regular
 from dreamopt.schema import NetDef, read_weights
@@ -115,7 +116,7 @@ class CaffeBackend:
         self._loaded = 0
         self._known: set[str] = set()
         self._tickets = itertools.count()
-        self._subnets: dict[tuple[tuple[Value, ...], tuple[Value, ...], tuple[int, ...], bool], Subnet] = {}
+        self._subnets: dict[tuple[object, ...], Subnet] = {}
         self._shapes: dict[tuple[tuple[str, ...], Shape], dict[str, Shape]] = {}
         self._hash: str | None = None
         answer = self._run(lambda: self._base)
@@ -190,10 +191,11 @@ class CaffeBackend:
         targets = [value for value in dict.fromkeys(values.values()) if value != source]
         if between_layers:
             # A rule needs all of the gradient from above, which comes in parts where several subnets hold its layer.
-            cuts = set() if rule is None else self._builder.ruled(targets, rule, self._traits) - {source}
+            of_pass = None if rule is None else self._builder.pass_traits([source], targets, self._traits)
+            cuts = set() if rule is None or of_pass is None else self._builder.ruled(targets, rule, of_pass) - {source}
             for value in sorted({*targets, *cuts}):
                 sources = self._builder.frontier(value, tensors)
-                self._pass(tensors, sources, [value], x, rule, acted)
+                self._pass(tensors, sources, [value], x, rule, acted, of_pass)
         elif targets:
             self._pass(tensors, [source], targets, x, rule, acted)
         return {name: tensors[value] for name, value in values.items()}
@@ -305,18 +307,30 @@ class CaffeBackend:
         x: Tensor,
         rule: BackwardRule | None,
         acted: dict[str, Tensor] | None,
+        of_pass: PassTraits | None = None,
     ) -> None:
-        subnet = self._subnet(sources, targets, rule)
+        subnet = self._subnet(sources, targets, rule, of_pass)
         outputs = _Pass.apply(self, subnet, tuple(x.shape), rule, acted, *(tensors[value] for value in sources))  # type: ignore[no-untyped-call]
         tensors.update(zip(targets, outputs, strict=True))
 
     def _subnet(
-        self, sources: Sequence[Value], targets: Sequence[Value], rule: BackwardRule | None = None, weights: bool = False
+        self,
+        sources: Sequence[Value],
+        targets: Sequence[Value],
+        rule: BackwardRule | None = None,
+        of_pass: PassTraits | None = None,
+        weights: bool = False,
     ) -> Subnet:
-        ruled = {} if rule is None else {i: traits for i, traits in enumerate(self._traits) if rule.applies_to(traits)}
-        key = (tuple(sources), tuple(targets), tuple(ruled), weights)
+        """Return the subnet; ``of_pass`` are the traits of the whole pass, where the subnet is a part of it."""
+        ruled: dict[int, LayerTraits] = {}
+        behind: Mapping[int, tuple[int, ...]] = {}
+        if rule is not None:
+            of_pass = self._builder.pass_traits(sources, targets, self._traits) if of_pass is None else of_pass
+            ruled = {i: traits for i, traits in of_pass.traits.items() if rule.applies_to(traits)}
+            behind = of_pass.behind
+        key = (tuple(sources), tuple(targets), tuple(ruled.items()), tuple(behind.items()), weights)
         if key not in self._subnets:
-            self._subnets[key] = self._builder.cut(sources, targets, self._counts, ruled, weights)
+            self._subnets[key] = self._builder.cut(sources, targets, self._counts, ruled, behind, weights)
         return self._subnets[key]
 
     def forward(self, subnet: Subnet, arrays: Sequence[Array], whole: Shape) -> tuple[int, list[Array]]:

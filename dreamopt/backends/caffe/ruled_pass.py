@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dreamopt.backends.caffe.connection import Array, as_float32
 from dreamopt.backends.caffe.subnet import RuledLayer, Subnet
-from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LazyTensors, apply_rule
+from dreamopt.engine.backward_rule import Affine, BackwardRule, LayerPass, LazyTensors, apply_rule
 from dreamopt.engine.layer import Layer
 from dreamopt.errors import BackendError
 
@@ -73,11 +73,18 @@ class CaffePass(LayerPass):
     """A layer that Caffe runs backward."""
 
     def __init__(
-        self, ruled: RuledLayer, kind: Layer, steps: BackwardSteps, read_weights: Callable[[str], Sequence[Array]], samples: int,
+        self,
+        ruled: RuledLayer,
+        kinds: Callable[[int], Layer],
+        steps: BackwardSteps,
+        read_weights: Callable[[str], Sequence[Array]],
+        samples: int,
         acted: dict[str, Tensor] | None,
-    ) -> None:  # fmt: skip
-        super().__init__(ruled.traits, samples, acted)
-        self._ruled, self._kind, self._steps, self._read_weights = ruled, kind, steps, read_weights
+    ) -> None:
+        self._read_weights = read_weights
+        kind = kinds(ruled.index)
+        super().__init__(ruled.traits, samples, acted, kind, [self._affine(kinds(i)) for i in ruled.behind])
+        self._ruled, self._kind, self._steps = ruled, kind, steps
         self.grad = LazyTensors(ruled.tops, self._read_grad)
         self.x = LazyTensors(len(ruled.moved), lambda k: self._tensor("bottom", k))
         self.y = LazyTensors(ruled.tops, lambda k: self._tensor("top", k))
@@ -93,7 +100,22 @@ class CaffePass(LayerPass):
     @property
     def weights(self) -> Sequence[Tensor]:
         """The layer's weights, fetched."""
-        return [torch.from_numpy(array) for array in self._read_weights(self.name)]
+        return self._weights_of(self.name)
+
+    def _weights_of(self, name: str) -> list[Tensor]:
+        return [torch.from_numpy(array) for array in self._read_weights(name)]
+
+    @property
+    def own_affine(self) -> Affine | None:
+        """What the layer itself multiplies by and adds, if it does no more than that."""
+        return self._affine(self._kind) if self._kind.is_affine else None
+
+    def _affine(self, kind: Layer) -> Affine:
+        def affine(bottom: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+            kind.setup([tuple(bottom().shape)])
+            return kind.affine(bottom, self._weights_of(kind.name))
+
+        return affine
 
     def gradient(self, grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Return what Caffe's backward pass of this layer gives."""
@@ -107,15 +129,14 @@ class CaffePass(LayerPass):
         self.own = [torch.from_numpy(next(arrays)) if moves else None for moves in self._ruled.moved]
         return self.own
 
-    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor] | None = None) -> Sequence[Tensor]:
-        """Return the tops that the built-in engine computes, with Caffe's weights or others."""
+    def compute(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the tops that the built-in engine computes."""
         if type(self._kind) is Layer:
             raise BackendError(
                 f"layer '{self.name}' ({self.type}): only Caffe has this type, so no rule can ask what it computes otherwise"
             )
         self._kind.setup([tuple(x.shape) for x in bottoms])
-        with torch.no_grad():
-            return self._kind.forward(bottoms, self.weights if weights is None else weights)
+        return self._kind.forward(bottoms, weights)
 
     def run(self, rule: BackwardRule) -> None:
         """Let the rule stand in for this layer's backward pass."""
@@ -145,5 +166,5 @@ def run_with_rule(
 ) -> list[Array]:
     """Return the gradients of the subnet's given values, with the rule at each of its ruled layers."""
     for ruled in reversed(subnet.ruled):
-        CaffePass(ruled, kinds(ruled.index), steps, read_weights, samples, acted).run(rule)
+        CaffePass(ruled, kinds, steps, read_weights, samples, acted).run(rule)
     return run_plain(subnet, steps)

@@ -33,6 +33,7 @@ from dreamopt.engine.backward_rule import BackwardRule, LayerTraits, traits_of
 from dreamopt.engine.graph import AUTOMATIC, LayerDef, NetGraph, Value, constant, insert_splits
 from dreamopt.engine.layer import Layer
 from dreamopt.engine.layer_types import layer_class
+from dreamopt.engine.pass_traits import PassTraits, pass_traits
 from dreamopt.errors import BackendError, UnknownLayerError
 from dreamopt.schema import NetDef, clear_cudnn, clear_fillers, clear_unknown, net_text
 from dreamopt.schema.caffe_pb2 import LayerParameter, NetParameter
@@ -56,12 +57,15 @@ class RuledLayer:
         Which of its bottoms depend on the values given.
     tops : int
         How many it has.
+    behind : tuple of int
+        The places of the layers that are folded into it.
     """
 
     index: int
     traits: LayerTraits
     moved: tuple[bool, ...]
     tops: int
+    behind: tuple[int, ...] = ()
 
 
 @dataclass
@@ -169,14 +173,19 @@ class SubnetBuilder:
         """Return what backward rules may ask of the layers, given how many weights each has by name."""
         return traits_of([self.kind(i) for i in range(len(self.layers))], [weights.get(step.param.name, 0) for step in self.layers])
 
-    def ruled(self, targets: Collection[Value], rule: BackwardRule, traits: Sequence[LayerTraits]) -> set[Value]:
-        """Return what the layers that a rule applies to write, at and below some values."""
+    def pass_traits(self, sources: Collection[Value], targets: Collection[Value], traits: Sequence[LayerTraits]) -> PassTraits:
+        """Return what backward rules may ask of the layers between some values and others."""
+        layers = {i: self.kind(i) for i in self._between(sources, targets) if self.layers[i].type not in ("Input", "Split")}
+        return pass_traits(traits, layers, dict(enumerate(self.reads)), targets)
+
+    def ruled(self, targets: Collection[Value], rule: BackwardRule, of_pass: PassTraits) -> set[Value]:
+        """Return what the layers that a rule applies to write, at and below some values, but for values within folded layers."""
         waiting, seen = list(targets), set(targets)
         while waiting:
             below = [value for value in self.reads[waiting.pop()[0]] if value not in seen]
             waiting += below
             seen.update(below)
-        return {value for value in seen if rule.applies_to(traits[value[0]])}
+        return {value for value in seen if value[0] in of_pass.traits and rule.applies_to(of_pass.traits[value[0]])} - of_pass.within
 
     def source(self, name: str) -> Value:
         """Return the value that an Input layer gives to a blob, which layers in place may overwrite later."""
@@ -226,6 +235,7 @@ class SubnetBuilder:
         targets: Sequence[Value],
         weights: Mapping[str, int],
         ruled: Mapping[int, LayerTraits] | None = None,
+        behind: Mapping[int, tuple[int, ...]] | None = None,
         with_weights: bool = False,
     ) -> Subnet:
         """Return the subnet from the values ``sources`` to the values ``targets``.
@@ -238,10 +248,13 @@ class SubnetBuilder:
             How many weights each layer has.
         ruled : mapping of int to LayerTraits, optional
             The layers, by their place, that a backward rule applies to: what they read and write is not overwritten.
+        behind : mapping of int to tuple of int, optional
+            The layers that are folded into each of them.
         with_weights : bool
             Whether the gradients of the weights are wanted too.
         """
         subnet, ruled = Subnet(list(sources), list(targets), with_weights=with_weights), {} if ruled is None else ruled
+        behind = {} if behind is None else behind
         needed = self._needed(subnet)
         names = self._inputs(subnet, needed)
         readers = Counter(value for i in needed for value in self.reads[i])
@@ -257,7 +270,7 @@ class SubnetBuilder:
                 if any(moves):
                     moved |= {(i, j) for j in range(len(layer.top))}
                     if i in ruled:
-                        subnet.ruled.append(RuledLayer(i, ruled[i], moves, len(layer.top)))
+                        subnet.ruled.append(RuledLayer(i, ruled[i], moves, len(layer.top), behind.get(i, ())))
             for value in subnet.targets:
                 if value[0] == i:
                     tap = f"{_PREFIX}tap_{value[0]}_{value[1]}"
@@ -284,15 +297,19 @@ class SubnetBuilder:
 
     def _needed(self, subnet: Subnet) -> list[int]:
         """Return the layers between the values given and wanted, in order, Splits left out."""
-        waiting, needed = list(subnet.targets), set()
-        while waiting:
-            value = waiting.pop()
-            if value not in subnet.sources and value[0] not in needed:
-                needed.add(value[0])
-                waiting += self.reads[value[0]]
-        refused = [self.unsupported[i] for i in sorted(needed) if i in self.unsupported]
+        needed = self._between(subnet.sources, subnet.targets)
+        refused = [self.unsupported[i] for i in needed if i in self.unsupported]
         if refused:
             raise BackendError(f"{refused[0]}; the backend 'engine' may have it, and targets that do not need this layer work")
+        return needed
+
+    def _between(self, sources: Collection[Value], targets: Collection[Value]) -> list[int]:
+        waiting, needed = list(targets), set()
+        while waiting:
+            value = waiting.pop()
+            if value not in sources and value[0] not in needed:
+                needed.add(value[0])
+                waiting += self.reads[value[0]]
         return sorted(needed)
 
     def _inputs(self, subnet: Subnet, needed: Sequence[int]) -> dict[Value, str]:

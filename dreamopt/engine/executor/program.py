@@ -11,12 +11,13 @@ Caffe's numbers also where a layer in place has written over what another one's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import traits_of
+from dreamopt.engine.backward_rule import Affine, traits_of
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
 from dreamopt.engine.executor.footprint import footprint, likely_footprint
@@ -27,6 +28,7 @@ from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
 from dreamopt.engine.layer import count
 from dreamopt.engine.layers._axes import text
 from dreamopt.engine.node import Node, check_blob
+from dreamopt.engine.pass_traits import PassTraits, pass_traits
 from dreamopt.engine.propagation import StopGradient, with_zero_gradient
 from dreamopt.errors import UsageError
 from dreamopt.parts.memory import memory_errors, readable, require_memory
@@ -145,18 +147,35 @@ class Program:
             layer = step.node.layer
             if layer.type == "Input":
                 continue
-            own = None if weights is None else weights.get(layer.name)
-            if own is None:
-                own = [blob._data.read(blob.shape, self.device) for blob in step.node.weights]
+            own = self._weights_of(step.node, weights)
             bottoms = [values[v] for v in step.reads]
-            traits = self._traits[step.index] if rule is not None and step.index >= 0 else None
+            traits = self._of_pass.traits.get(step.index) if rule is not None else None
             if rule is not None and traits is not None and rule.applies_to(traits):
-                tops = compute_with_rule(rule, AutogradPass(traits, step.node.compute, own, samples, acted), bottoms)
+                behind = [self._affine(i, weights) for i in self._of_pass.behind.get(step.index, ())]
+                layer_pass = AutogradPass(traits, step.node.compute, own, samples, acted, layer, behind)
+                tops = compute_with_rule(rule, layer_pass, bottoms)
             else:
                 tops = step.node.compute(bottoms, own)
             for j, out in enumerate(tops):
                 values[step.index, j] = out
         return {name: values[v] for name, v in self.wanted.items()}
+
+    def _weights_of(self, node: Node, given: Mapping[str, Sequence[Tensor]] | None) -> Sequence[Tensor]:
+        own = None if given is None else given.get(node.layer.name)
+        return [blob._data.read(blob.shape, self.device) for blob in node.weights] if own is None else own
+
+    @cached_property
+    def _of_pass(self) -> PassTraits:
+        """What backward rules may ask of the layers in passes of this program."""
+        steps = {step.index: step for step in self.steps if step.index >= 0 and step.node.layer.type not in ("Input", "Split")}
+        layers = {i: step.node.layer for i, step in steps.items()}
+        reads = {step.index: step.reads for step in self.steps}
+        return pass_traits(self._traits, layers, reads, self.wanted.values())
+
+    def _affine(self, index: int, given: Mapping[str, Sequence[Tensor]] | None) -> Affine:
+        node = next(step.node for step in self.steps if step.index == index)
+        weights = [weight.detach() for weight in self._weights_of(node, given)]
+        return lambda bottom: node.layer.affine(bottom, weights)
 
     def shapes(self, inputs: Mapping[str, Shape]) -> dict[str, Shape]:
         """Return the wanted values' shapes for inputs of these shapes, without computing them.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits, apply_rule
+from dreamopt.engine.backward_rule import Affine, BackwardRule, LayerPass, LayerTraits, apply_rule
 from dreamopt.engine.node import gradients
+
+if TYPE_CHECKING:
+    from dreamopt.engine.layer import Layer
 
 Compute = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]]
 
@@ -18,9 +21,16 @@ class AutogradPass(LayerPass):
     """A layer whose own backward pass is autograd's."""
 
     def __init__(
-        self, traits: LayerTraits, compute: Compute, weights: Sequence[Tensor], samples: int, acted: dict[str, Tensor] | None
+        self,
+        traits: LayerTraits,
+        compute: Compute,
+        weights: Sequence[Tensor],
+        samples: int,
+        acted: dict[str, Tensor] | None,
+        kind: Layer | None = None,
+        behind: Sequence[Affine] = (),
     ) -> None:
-        super().__init__(traits, samples, acted)
+        super().__init__(traits, samples, acted, kind, behind)
         self._compute, self._weights = compute, [weight.detach() for weight in weights]
         self._bottoms: list[Tensor] = []
         self._tops: list[Tensor] = []
@@ -53,10 +63,9 @@ class AutogradPass(LayerPass):
         found = iter(gradients(self._tops, needed, grad))
         return [next(found) if x.requires_grad else None for x in self._bottoms]
 
-    def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor] | None = None) -> Sequence[Tensor]:
-        """Return the tops for other bottoms or weights."""
-        with torch.no_grad():
-            return self._compute(bottoms, self._weights if weights is None else weights)
+    def compute(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the tops for any bottoms and weights."""
+        return self._compute(bottoms, weights)
 
 
 def compute_with_rule(rule: BackwardRule, layer: AutogradPass, bottoms: Sequence[Tensor]) -> list[Tensor]:

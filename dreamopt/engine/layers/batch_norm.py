@@ -1,6 +1,6 @@
 """BatchNorm."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -105,6 +105,25 @@ class BatchNorm(Layer):
             for w, new in ((means, mean), (variances, var), (times, 1)):
                 w.mul_(p.moving_average_fraction).add_(new)
         return _laid_out(y, x)
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether no ReLU follows inside."""
+        return not self.relu
+
+    def affine(self, bottom: Callable[[], Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what it multiplies by and adds; with the batch's statistics, those of this batch."""
+        if self.stored:
+            means, variances, times = weights[:3]
+            part = torch.where(times == 0, 0, 1 / times)
+            mean, variance = means * part, variances * part
+        else:
+            x = bottom()
+            variance, mean = torch.var_mean(x, [axis for axis in range(x.dim()) if axis != 1], correction=0)
+        factor = torch.rsqrt(variance + self.param.batch_norm_param.eps)
+        if len(weights) > 3:
+            factor = factor * weights[3]
+        return factor, weights[4] - mean * factor if len(weights) > 4 else -mean * factor
 
     def caffe(self) -> CaffeTraits:
         """Say that Caffe keeps the normalised values, and does not look at ``propagate_down``."""

@@ -1,6 +1,6 @@
 """BN."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -88,6 +88,30 @@ class BN(Layer):
         """Say that with stored statistics each place depends on the one at its place."""
         return POINTWISE if self._is_stored else None
 
+    @property
+    def is_affine(self) -> bool:
+        """Say that it is."""
+        return True
+
+    def affine(self, bottom: Callable[[], Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return what it multiplies by and adds; with the batch's statistics, those of this batch."""
+        p = self.param.bn_param
+        scale, shift, *stored = (w.reshape(-1) for w in weights)
+        if self.segnet and p.bn_mode == p.INFERENCE:
+            return scale, shift
+        if self._is_stored:
+            mean, variance = stored
+        else:
+            x = bottom()
+            variance, mean = torch.var_mean(x, [axis for axis in range(x.dim()) if axis != 1], correction=0)
+        factor = scale * torch.rsqrt(variance + self._eps)
+        return factor, shift - mean * factor
+
+    @property
+    def _eps(self) -> float:
+        p = self.param.bn_param
+        return float(p.var_eps if self.moving else 1e-9 if self.segnet else p.eps)
+
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Normalise, scale and shift."""
         p, x = self.param.bn_param, bottoms[0]
@@ -99,5 +123,4 @@ class BN(Layer):
             var, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
         else:
             mean, var = (w.detach() for w in stored)
-        eps = p.var_eps if self.moving else 1e-9 if self.segnet else p.eps
-        return [(x - mean) / (var + eps).sqrt() * scale + shift]
+        return [(x - mean) / (var + self._eps).sqrt() * scale + shift]

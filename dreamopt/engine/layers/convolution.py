@@ -118,6 +118,21 @@ class Convolution(Layer):
     def _torch_windows(self) -> Windows:
         return self.windows if self.windows.kernel else Windows((1,), (1,), (0,), (1,))
 
+    @property
+    def takes_factors(self) -> bool:
+        """Whether its top's channels are on axis 1, and it has one top."""
+        return self.param.convolution_param.axis == 1 and self.n_tops == 1
+
+    def scaled(self, weights: Sequence[Tensor], factor: Tensor, shift: Tensor) -> list[Tensor]:
+        """Multiply the kernels of each output; a bias comes to those that have none."""
+        factor, shift = factor.expand(self.n_out), shift.expand(self.n_out)
+        bias = shift if len(weights) < 2 else weights[1] * factor + shift
+        return [self.multiplied(weights[0], factor), bias]
+
+    def multiplied(self, kernels: Tensor, factor: Tensor) -> Tensor:
+        """Return the kernels, multiplied by a factor (out,) for each output."""
+        return kernels * factor.reshape(-1, *[1] * (kernels.dim() - 1))
+
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds: every kernel at every place."""
         return sum(count(t) for t in tops) * (self.n_in // self.groups) * count(self.windows.kernel)

@@ -44,6 +44,11 @@ class Deconvolution(Convolution):
         _, stride, pad, dilation = self._torch_windows()
         return _BY_AXES[x.dim() - 2](x, w, bias, stride, pad, 0, self.groups, dilation)
 
+    def multiplied(self, kernels: Tensor, factor: Tensor) -> Tensor:
+        """Return the kernels, multiplied by a factor (out,) for each output."""
+        by_group = kernels.reshape(self.groups, -1, *kernels.shape[1:])
+        return (by_group * factor.reshape(self.groups, 1, -1, *[1] * (kernels.dim() - 2))).reshape(kernels.shape)
+
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds: a kernel for every value of the bottom."""
         return sum(count(b) for b in bottoms) * (self.n_out // self.groups) * count(self.windows.kernel)

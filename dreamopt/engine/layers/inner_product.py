@@ -52,6 +52,17 @@ class InnerProduct(Layer):
         matrix = weights[0].t() if self.transpose else weights[0]
         return [torch.nn.functional.linear(x, matrix, weights[1] if len(weights) > 1 else None)]
 
+    @property
+    def takes_factors(self) -> bool:
+        """Whether its outputs are on axis 1."""
+        return self.param.inner_product_param.axis == 1
+
+    def scaled(self, weights: Sequence[Tensor], factor: Tensor, shift: Tensor) -> list[Tensor]:
+        """Multiply the row of each output; a bias comes to those that have none."""
+        factor, shift = factor.expand(self.n_out), shift.expand(self.n_out)
+        bias = shift if len(weights) < 2 else weights[1] * factor + shift
+        return [weights[0] * (factor if self.transpose else factor[:, None]), bias]
+
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds of the product."""
         return count(tops[0]) * self.n_in

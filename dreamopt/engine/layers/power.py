@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -35,6 +35,16 @@ class Power(Elementwise):
         if p.power in (1, 2):
             return inner if p.power == 1 else inner * inner
         return torch.pow(inner, p.power)
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether the power is 1."""
+        return self.param.power_param.power == 1
+
+    def affine(self, bottom: Callable[[], Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the scale and the shift."""
+        x = bottom()
+        return x.new_tensor(self.param.power_param.scale), x.new_tensor(self.param.power_param.shift)
 
     def caffe(self) -> CaffeTraits:
         """Say that the derivative is taken at the bottom."""

@@ -1,7 +1,8 @@
 """Scale."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from dreamopt.engine.layer import MAP, POINTWISE, Example, Layer, Reach, Shape, Weight
@@ -41,6 +42,16 @@ class Scale(Layer):
     def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
         """Say that each place depends on the one at its place, where each channel has its factor."""
         return POINTWISE if len(bottoms) == 1 and self.param.scale_param.axis in (1, -3) and len(self.span) <= 1 else None
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether the factor is a weight for each channel, or one for all."""
+        p = self.param.scale_param
+        return len(self.param.bottom) == 1 and (p.num_axes == 0 or (p.axis, p.num_axes) == (1, 1))
+
+    def affine(self, bottom: Callable[[], Tensor], weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the weights."""
+        return weights[0], weights[1] if len(weights) > 1 else torch.zeros_like(weights[0])
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Multiply, and add."""

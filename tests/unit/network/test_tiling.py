@@ -135,13 +135,13 @@ def test_a_window_in_the_padding_alone() -> None:
         assert_same(network, ["next"], images(network, (31, 23)), TilePlan(side))
 
 
-@pytest.mark.parametrize("rule", ["lrp_epsilon", "conv1: lrp_epsilon(0.25)"])
+@pytest.mark.parametrize("rule", ["epsilon", "conv1: epsilon(0.25)"])
 def test_rules_that_add_up(rule: str) -> None:
     network = load_net(device="cpu")
     assert_same(network, ["mixed4"], 50 * images(network, (90, 110)), TilePlan(None, ("pool1",), (24, 12)), rule=rule)
 
 
-@pytest.mark.parametrize("rule", ["redirected", "guided", "deconvnet", "conv2/relu: redirected, *: lrp_epsilon"])
+@pytest.mark.parametrize("rule", ["redirected", "guided", "deconvnet", "conv2/relu: redirected, *: epsilon"])
 def test_rules_that_do_not_add_up_are_refused(rule: str) -> None:
     """Guided backpropagation cuts the sum of what comes from above, which may lie in several tiles."""
     network = planned(load_net(device="cpu"), TilePlan(32))

@@ -1,0 +1,191 @@
+"""What rules that share out relevance have in common: which layers copy it, which share it out as sums, and what a linear layer's is.
+
+Relevance is no gradient: what comes from above is how much of the value explained belongs to each number of a top, and each layer deals
+it out to its bottoms. A rule says how a linear layer does that; what the others do is the same for all rules of layer-wise relevance
+propagation:
+
+- activations, LRN, Dropout, Softmax and other normalisations copy it;
+- BatchNorm, Scale, Bias and the like behind a linear layer are folded into it (`dreamopt.engine.linear_map`), and copy it. Elsewhere they
+  are linear layers of their own under the epsilon rule, their shift a bias;
+- average pooling, sums of an Eltwise (coefficients of either sign), of a Reduction and of a Bias with two bottoms, and interpolation
+  share it out in proportion to what each value contributes: the epsilon rule with 1e-6, as zennit's ``Norm``;
+- a product of an Eltwise gives each factor the same part (R. Achtibat et al., AttnLRP, 2024, section 3.3); where one factor is a gate
+  (Scale with two bottoms, Axpy), the signal takes all and the gate nothing (L. Arras et al., Explaining Recurrent Neural Network
+  Predictions in Sentiment Analysis, 2017, section 2.2);
+- every other layer keeps its own backward pass, which moves relevance or adds it up: Concat, Split, Slice, Reshape, Flatten, Crop, Tile,
+  max pooling and the maximum of an Eltwise, to the winner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.backward_rule import RECTIFIERS, BackwardRule, LayerPass, LayerTraits
+from dreamopt.engine.linear_map import Back, LinearMap
+
+EPSILON = 1e-6
+"""What keeps denominators from 0, as zennit's default."""
+ACTIVATIONS = (*RECTIFIERS, "Clip", "BNLL", "Sigmoid", "TanH", "Swish", "HSwish", "Mish", "Power", "Exp", "Log", "AbsVal")
+NORMALIZERS = ("LRN", "MVN", "Normalize", "NormalizeBBox", "Softmax", "Dropout", "SpatialDropout")
+_AFFINE = ("BatchNorm", "BN", "Scale", "Bias")
+_SUMS = {("Pooling", "AVE"), ("Pooling3D", "AVE"), ("Eltwise", "SUM"), ("Reduction", "SUM"), ("Reduction", "MEAN"), ("Interp", "")}
+
+
+def is_affine(layer: LayerTraits) -> bool:
+    """Return whether a layer multiplies and adds by its weights, or its settings, value by value."""
+    return layer.is_affine or (layer.type in _AFFINE and layer.bottoms == 1)
+
+
+def is_copy(layer: LayerTraits) -> bool:
+    """Return whether a layer copies relevance: an activation, a normalisation."""
+    return layer.type in (*ACTIVATIONS, *NORMALIZERS) and not layer.is_affine
+
+
+def is_sum(layer: LayerTraits) -> bool:
+    """Return whether a layer sums up what it reads, without weights."""
+    return (layer.type, layer.operation) in _SUMS or (layer.type == "Bias" and layer.bottoms == 2)
+
+
+def gated(layer: LayerTraits) -> int | None:
+    """Return which bottom of a product is a gate, that the others are multiplied by; None where the layer has none."""
+    if layer.type == "Scale" and layer.bottoms == 2:
+        return 1
+    return 0 if layer.type == "Axpy" else None
+
+
+def is_product(layer: LayerTraits) -> bool:
+    """Return whether a layer multiplies values of equal rank."""
+    return (layer.type, layer.operation) == ("Eltwise", "PROD")
+
+
+def damped(z: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """Return ``z + epsilon sign(z)``, with 1 for the sign of 0."""
+    return z + torch.where(z < 0, -epsilon, epsilon)
+
+
+def has_negative(x: Tensor) -> bool:
+    """Return whether any value is below 0; behind a ReLU none is, and half of a formula falls away."""
+    return bool((x < 0).any())
+
+
+Term = tuple[Tensor, Tensor, Tensor | None]
+"""A part of a linear layer's sums: the bottom, the kernels, and the bias or none."""
+
+
+def share(layer: LinearMap, terms: Sequence[Term], divide: Callable[[Tensor], Tensor]) -> Tensor:
+    r"""Return :math:`\sum_t x_t W_t^T d(\sum_t W_t x_t + b_t)`: what a divided relevance gives to the bottom.
+
+    Parameters
+    ----------
+    layer : LinearMap
+        The layer.
+    terms : sequence of Term
+        The parts t of its sums.
+    divide : callable
+        From the sums of all parts to the relevance, divided.
+    """
+    total: Tensor | None = None
+    backs: list[tuple[Tensor, Back]] = []
+    for x, kernel, bias in terms:
+        y, back = layer.run(x, kernel, bias)
+        total = y if total is None else total.add_(y)
+        backs.append((x, back))
+    assert total is not None
+    divided = divide(total)
+    parts = [x * back(divided) for x, back in backs]
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+
+
+def signed_terms(x: Tensor, kernel: Tensor, bias: Tensor | None, negative: bool, gain: float | None = None) -> list[Term]:
+    """Return the parts of a linear layer's sums that are positive, or negative, bottom by weight, the bias by its own sign.
+
+    Parameters
+    ----------
+    x, kernel, bias
+        The bottom, the kernels, the bias or None.
+    negative : bool
+        Whether the negative parts are asked for.
+    gain : float, optional
+        The whole sums, with those parts as many times more; else these parts alone.
+    """
+
+    def chosen(weights: Tensor, below: bool) -> Tensor:
+        part = weights.clamp(max=0) if below else weights.clamp(min=0)
+        return part if gain is None else weights + gain * part
+
+    own = None if bias is None else chosen(bias, negative)
+    if not has_negative(x):
+        return [(x, chosen(kernel, negative), own)]
+    return [(x.clamp(min=0), chosen(kernel, negative), own), (x.clamp(max=0), chosen(kernel, not negative), None)]
+
+
+@dataclass(frozen=True)
+class RelevanceRule(BackwardRule):
+    """A rule that shares out relevance; a subclass says how a linear layer does it, in `share_linear`."""
+
+    folds: ClassVar[bool] = True
+    """Whether BatchNorm, Scale and the like behind a linear layer are a part of it."""
+
+    @property
+    def additive(self) -> bool:
+        """It shares out what comes from above, each place by itself."""
+        return True
+
+    @property
+    def damping(self) -> float:
+        """What keeps the sums of layers without weights, and of those that are not folded, from 0."""
+        return EPSILON
+
+    @property
+    def others(self) -> BackwardRule | None:
+        """What layers follow that no entry of a list names: sums, copies and so on do as under any such rule."""
+        from dreamopt.engine.rules.epsilon import Epsilon
+
+        return Epsilon()
+
+    def applies_to(self, layer: LayerTraits) -> bool:
+        """Return whether it does anything else than moving relevance, or adding it up."""
+        return layer.is_linear or is_affine(layer) or is_copy(layer) or is_sum(layer) or gated(layer) is not None or is_product(layer)
+
+    def apply(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Return the relevance of each bottom."""
+        traits = layer.traits
+        if traits.is_linear:
+            return [self._linear(layer, x, y, grad, k) for k in range(len(grad))]
+        if is_product(traits):
+            return [grad[0] / traits.bottoms] * traits.bottoms
+        if traits.is_folded or is_copy(traits) or (traits.type == "Scale" and traits.bottoms == 2):
+            return [grad[0], *[None] * (traits.bottoms - 1)]
+        if is_affine(traits):
+            return self.share_affine(layer, x, y, grad)
+        gate = gated(traits)
+        return [None if k == gate else part for k, part in enumerate(self.share_sum(layer, x, y, grad))]
+
+    def _linear(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor], k: int) -> Tensor:
+        return self.share_linear(LinearMap(layer, y, k, self.folds), x[k], grad[k])
+
+    def share_linear(self, layer: LinearMap, x: Tensor, grad: Tensor) -> Tensor:
+        """Return the relevance of a linear layer's bottom ``x``, given that of its top.
+
+        BatchNorm, Scale and the like behind the layer are a part of ``layer``.
+        """
+        raise AssertionError(f"{type(self).__name__} does not say how a linear layer shares relevance out")
+
+    def share_affine(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Return the relevance of what a layer reads that multiplies and adds, behind no linear one: by the epsilon rule."""
+        affine = layer.own_affine
+        if affine is None:
+            return self.share_sum(layer, x, y, grad)
+        # The statistics of a batch count as constants; the layer's own gradient would spread relevance over the batch.
+        factor, _ = affine(lambda: x[0])
+        factor = factor.reshape(-1, *[1] * (x[0].dim() - 2)) if factor.dim() else factor
+        return [x[0] * factor * (grad[0] / damped(y[0], self.damping))]
+
+    def share_sum(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Return each bottom's relevance in proportion to what it contributes to a sum."""
+        return [None if part is None else x[k] * part for k, part in enumerate(layer.gradient([grad[0] / damped(y[0], self.damping)]))]

@@ -1,0 +1,237 @@
+"""``dreamopt attribute``: its files, what it prints, several images and methods, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from torch import Tensor
+
+import dreamopt
+from dreamopt.attribution.method import AttributionMethod, Maps, methods
+from dreamopt.attribution.score import ScoreFunction
+from dreamopt.cli import cli
+from dreamopt.errors import UsageError
+from dreamopt.image.files import read_image, read_metadata
+
+VECTOR = """name: "vector" input: "code" input_shape { dim: 1 dim: 5 }
+layer { name: "fc" type: "InnerProduct" bottom: "code" top: "fc"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }"""
+
+
+@dataclass(frozen=True)
+class Refuses(AttributionMethod):
+    """It cannot be applied."""
+
+    def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
+        """Raise."""
+        raise UsageError("this net has no layer of maps")
+
+
+@dataclass(frozen=True)
+class Halts(AttributionMethod):
+    """Ctrl-C is pressed while it works."""
+
+    signed: ClassVar[bool] = False
+
+    def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
+        """Raise."""
+        raise KeyboardInterrupt
+
+    def evaluations(self) -> int | None:
+        """Nobody knows."""
+        return None
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "cat.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (101, 123, 3), np.uint8)).save(path)
+    return path
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(cli, ["attribute", *map(str, words), "--device", "cpu"])
+
+
+def test_it_writes_map_overlay_and_numbers(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out.png"
+    result = call(photo, "-t", "scores:7", "-m", "gradient", "-o", out)
+    assert result.exit_code == 0, result.output
+    files = [out, out.with_name("out-overlay.png"), out.with_suffix(".npy")]
+    assert result.stdout.splitlines() == [str(file) for file in files]
+    assert sorted(out.parent.iterdir()) == sorted(files)
+    one = dreamopt.attribute(dreamopt.load_net(device="cpu"), str(photo), "scores:7", "gradient")
+    assert result.stderr == f"{photo}: scores:7 (eyes) {one.score:.4g}: a logit (layer 'scores', before the Softmax 'prob')\n"
+    np.testing.assert_allclose(np.load(files[2]), one.array, rtol=1e-5)
+    np.testing.assert_array_equal(read_image(out), one.shown())
+    np.testing.assert_array_equal(read_image(files[1]), one.overlay())
+
+
+def test_the_metadata_say_what_it_is_and_how_to_make_it_again(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    words = ("-t", "scores:7", "--method", "saliency", "--clip", "90", "--colors", "jet", "--size", "80x112", "--seed", "5", "-o", out)
+    assert call(photo, *words, "-q").stderr == ""
+    found = read_metadata(out)
+    one = dreamopt.attribute(dreamopt.load_net(device="cpu"), str(photo), "scores:7", size=(112, 80))
+    assert (found["method"], found["objective"], found["label"]) == ("saliency", "scores:7", "eyes")
+    assert "logit" in found["explains"]
+    assert (found["clip"], found["colors"], found["settings"]["size"], found["settings"]["seed"]) == (90.0, "jet", [112, 80], 5)
+    assert found["limit"] == pytest.approx(np.percentile(one.heat_map, 90), rel=1e-5)
+    assert found["score"] == pytest.approx(one.score, rel=1e-5)
+    assert {"torch", "python", "device", "threads"} <= set(found["made_with"])
+    before = read_image(out)
+    out.unlink()
+    again = shlex.split(found["command"])
+    assert again[:2] == ["dreamopt", "attribute"]
+    assert CliRunner().invoke(cli, again[1:]).exit_code == 0
+    np.testing.assert_array_equal(read_image(out), before)
+    assert read_metadata(out)["settings"] == found["settings"]
+    replayed = CliRunner().invoke(cli, ["replay", str(out)])
+    assert replayed.exit_code == 2
+    assert "is an attribution; run the command in its metadata again" in replayed.stderr
+
+
+def test_without_a_target_the_highest_class_and_those_that_come_next(photo: Path, tmp_path: Path) -> None:
+    network = dreamopt.load_net(device="cpu")
+    scores = network.activations_of(str(photo), ["scores"])["scores"].flatten()
+    order = scores.argsort(descending=True).tolist()
+    result = call(photo, "-o", tmp_path / "out.png")
+    assert network.labels is not None
+    runners = ", ".join(f"{i} {network.labels[i]} {float(scores[i]):.4g}" for i in order[1:5])
+    expected = f"{photo}: scores:{order[0]} ({network.labels[order[0]]}) {float(scores[order[0]]):.4g} (then {runners}): a logit"
+    assert result.stderr.startswith(expected)
+
+
+def test_several_images_and_methods_are_on_a_sheet(photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg"):
+        Image.open(photo).rotate(180).save(folder / name)
+    (folder / "notes.txt").write_text("no image")
+    out = tmp_path / "out.png"
+    result = call(photo, folder, "-t", "scores:1", "-m", "gradient", "-m", "saliency", "-o", out, "--json", "-q")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    names = [Path(file).name for one in found["attributions"] for file in one["files"]]
+    stems = [f"{image}-{method}" for image in ("cat", "a", "b") for method in ("gradient", "saliency")]
+    assert names == [f"{stem}{end}" for stem in stems for end in (".png", "-overlay.png", ".npy")]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
+    assert found["sheet"] == str(out)
+    assert all(one["seconds"] > 0 for one in found["attributions"])
+    sheet = read_image(out)
+    cell = read_image(tmp_path / "out" / "cat-saliency.png")
+    large = np.repeat(np.repeat(cell, 2, 0), 2, 1)  # 96 pixels are enlarged
+    top = next(y for y in range(sheet.shape[0] - 192) if np.array_equal(sheet[y : y + 192, 8 + 2 * 200 :][:, :192], large))
+    assert top > 20  # below the titles
+    assert read_metadata(out)["recipe"] == "sheet"
+
+
+def test_a_method_that_cannot_be_applied_says_why_and_the_others_go_on(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    with methods.registered(Refuses):
+        result = call(photo, "-m", "saliency", "-m", "refuses", "-m", "gradient", "-o", out, "--json", "-q")
+        assert result.exit_code == 0, result.output
+        assert result.stderr == "dreamopt: warning: refuses: this net has no layer of maps\n"
+        found = json.loads(result.stdout)
+        assert [one["method"] for one in found["attributions"]] == ["saliency", "gradient"]
+        assert found["failed"] == [{"image": str(photo), "method": "refuses", "reason": "this net has no layer of maps"}]
+        assert out.is_file()
+        alone = call(photo, "-m", "refuses", "-o", out)
+        assert (alone.exit_code, alone.stdout) == (2, "")
+        assert alone.stderr.endswith("dreamopt: error: this net has no layer of maps\n")
+
+
+def test_all_has_every_method(photo: Path, tmp_path: Path) -> None:
+    result = call(photo, "-m", "all", "-o", tmp_path / "out.png", "--size", "64", "-t", "mixed3:2", "--json", "-q")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    tried = [one["method"] for one in found["attributions"]] + [one["method"] for one in found["failed"]]
+    assert sorted(tried) == methods.names()
+
+
+def test_an_interrupt_leaves_what_is_done(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    with methods.registered(Halts):
+        result = call(photo, "-m", "saliency", "-m", "halts", "-m", "gradient", "-o", out)
+    assert result.exit_code == 130
+    assert result.stderr.endswith("dreamopt: interrupted; 1 of 3 maps are done.\n")
+    assert (tmp_path / "out" / "cat-saliency.npy").is_file()
+    assert not (tmp_path / "out" / "cat-gradient.npy").exists()
+    assert out.is_file()
+
+
+def test_an_image_that_cannot_be_read_stops_it_or_is_left_out(photo: Path, tmp_path: Path) -> None:
+    missing, out = tmp_path / "missing.png", tmp_path / "out.png"
+    alone = call(missing, "-o", out)
+    assert (alone.exit_code, alone.stdout) == (1, "")
+    assert alone.stderr == f"dreamopt: error: the image '{missing}' cannot be read: No such file or directory\n"
+    several = call(missing, photo, "-o", out, "-q")
+    assert several.exit_code == 1
+    assert several.stderr == f"dreamopt: warning: the image '{missing}' cannot be read: No such file or directory\n"
+    assert (tmp_path / "out" / "cat-saliency.npy").is_file()
+
+
+def test_files_of_the_same_name_are_replaced(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    for target in ("scores:1", "scores:2"):
+        assert call(photo, "-t", target, "-o", out).exit_code == 0
+    assert read_metadata(out)["objective"] == "scores:2"
+    assert len(list(tmp_path.iterdir())) == 4  # with the photo; nothing temporary
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("-m", "salency"), 2, "no attribution method is called 'salency' (did you mean saliency?)"),
+        (("-m", "saliency(3)"), 2, "saliency"),
+        (("-t", "scores:99"), 1, "99"),
+        (("-t", "conv99:1"), 1, "no layer 'conv99'"),
+        (("-t", "scores:tabby cat"), 1, "tabby cat"),
+        (("-o", "out.jpg"), 2, "the output out.jpg must end in .png, .tif or .tiff"),
+        (("-o", "."), 2, "must end in"),
+        (("--clip", "0"), 2, "clip must be above 0 and at most 100, not 0"),
+        (("--opacity", "2"), 2, "opacity must be"),
+        (("--colors", "jett"), 2, "no colour map 'jett' (did you mean jet"),
+        (("--summary", "mean"), 2, "summary must be one of sum, abs_max, positive_sum, norm, rgb, not 'mean'"),
+    ],
+)
+def test_refused_before_anything_is_written(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call(photo, *words)
+    assert (result.exit_code, result.stdout) == (code, ""), result.output
+    assert result.stderr.startswith("dreamopt: error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [photo]
+
+
+def test_no_image_is_wrong_usage_but_the_list_needs_none() -> None:
+    assert call().exit_code == 2
+    listed = call("--list")
+    assert [line.split()[0] for line in listed.stdout.splitlines()[1:]] == methods.names()
+    assert json.loads(call("--list", "--json").stdout)[0]["name"] == methods.names()[0]
+
+
+def test_a_net_whose_input_is_no_image_takes_and_gives_numbers(tmp_path: Path) -> None:
+    net, code, out = tmp_path / "vector.prototxt", tmp_path / "code.npy", tmp_path / "out.png"
+    net.write_text(VECTOR)
+    np.save(code, np.array([3, 0, -1, 2, 0.5], np.float32))
+    result = call(code, "--net", net, "-t", "fc:1", "-m", "gradient_x_input", "-o", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out.with_suffix('.npy')}\n"
+    assert not out.exists()
+    values = np.load(out.with_suffix(".npy"))
+    strongest = int(np.abs(values).argmax())
+    assert f"gradient_x_input: the strongest are [{strongest}] {values[strongest]:.4g}, " in result.stderr
+    refused = call(tmp_path / "cat.png", "--net", net, "-t", "fc:1", "-o", out)
+    assert "the net's input 'code' is a vector of (5,): give a .npy file of it" in refused.stderr
