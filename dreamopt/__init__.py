@@ -26,6 +26,7 @@ _HOME = {
     "explore": "dreamopt.recipes",
     "load_net": "dreamopt.network",
     "render": "dreamopt.recipes",
+    "top": "dreamopt.recipes.top",
     "zoom": "dreamopt.recipes",
 }
 
@@ -46,6 +47,7 @@ __all__ = [
     "explore",
     "load_net",
     "render",
+    "top",
     "zoom",
 ]
 
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from dreamopt.recipes.explore import explore
     from dreamopt.recipes.film import dream_film
     from dreamopt.recipes.render import render
+    from dreamopt.recipes.top import top
     from dreamopt.recipes.zoom import zoom
     from dreamopt.regularizer import Regularizer
     from dreamopt.study.bench import bench

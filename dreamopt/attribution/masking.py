@@ -34,8 +34,8 @@ def blended(images: Tensor, hidden: Tensor, visible: Tensor) -> Tensor:
             [0., 2.]])
     """
     weight = visible[:, :, None] if images.dim() > 2 else visible
-    behind = hidden[:, None]
-    return (behind + weight * (images[:, None] - behind)).flatten(0, 1)
+    # lerp is exact at both ends, as a sum would not be.
+    return torch.lerp(hidden[:, None], images[:, None], weight).flatten(0, 1)
 
 
 class Masked:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from dreamopt.backends.inputs.feeds import FeedValue as FeedValue
+from dreamopt.engine.backward_rule import LINEAR as LINEAR
+from dreamopt.engine.backward_rule import RECTIFIERS as RECTIFIERS
 from dreamopt.engine.backward_rule import BackwardRule as BackwardRule  # re-exported for network/, which does not import engine/
 from dreamopt.engine.graph import NetGraph as NetGraph
 from dreamopt.engine.loading import WeightsReport as WeightsReport

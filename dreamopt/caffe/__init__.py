@@ -12,12 +12,15 @@ from dreamopt.caffe import draw, io, proto
 from dreamopt.caffe.classifier import Classifier
 from dreamopt.caffe.detector import Detector
 from dreamopt.caffe.log import init_log, log
+from dreamopt.caffe.lrp_options import RelPropOpts
 from dreamopt.caffe.mode import (
     allow_python_layers,
     set_device,
     set_mode_cpu,
     set_mode_dc_cpu,
     set_mode_dc_gpu,
+    set_mode_eb_cpu,
+    set_mode_eb_gpu,
     set_mode_gpu,
     set_random_seed,
 )
@@ -63,6 +66,7 @@ __all__ = [
     "Net",
     "NetSpec",
     "RMSPropSolver",
+    "RelPropOpts",
     "SGDSolver",
     "Timer",
     "allow_python_layers",
@@ -80,6 +84,8 @@ __all__ = [
     "set_mode_cpu",
     "set_mode_dc_cpu",
     "set_mode_dc_gpu",
+    "set_mode_eb_cpu",
+    "set_mode_eb_gpu",
     "set_mode_gpu",
     "set_multiprocess",
     "set_random_seed",

@@ -1,4 +1,4 @@
-"""Calls that forks of Caffe added to the net: the deep visualization toolbox's."""
+"""Calls that forks of Caffe added to the net: the deep visualization toolbox's, and the LRP toolbox's (`dreamopt.caffe.lrp`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamopt.engine import net as engine
+from dreamopt.caffe.lrp import RelevanceNet
 from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.rule_list import parse_rules
 from dreamopt.errors import ShapeError, UsageError
@@ -17,7 +17,7 @@ DECONV_TYPES = {"Zeiler & Fergus": "deconvnet", "Guided Backprop": "guided"}
 """What later versions of the toolbox call a pass, and the rule of it."""
 
 
-class ForkNet(engine.Net):
+class ForkNet(RelevanceNet):
     """`dreamopt.engine.Net` with those calls."""
 
     def backward_from_layer(

@@ -14,6 +14,7 @@ import warnings
 
 import torch
 
+from dreamopt.caffe.excitation import ForkExcitation
 from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.python_layer import PERMISSION
 from dreamopt.engine.rule_list import parse_rules
@@ -23,7 +24,7 @@ _gpu = False
 _index = 0
 _seed = 0
 _backward_rule: BackwardRule | None = None
-_GUIDED = "ReLU: guided"  # that fork's deconv; it leaves PReLU, ELU and the like as they are
+_GUIDED = "ReLU: guided"  # what the fork calls deconv; it leaves PReLU, ELU and the like as they are
 
 
 def set_mode_cpu() -> None:
@@ -34,6 +35,16 @@ def set_mode_cpu() -> None:
 def set_mode_gpu() -> None:
     """Compute on the GPU from now on, with the ordinary backward pass; with no GPU that torch can use, warn and stay on the CPU."""
     _set(True, None, "set_mode_gpu")
+
+
+def set_mode_eb_cpu() -> None:
+    """Compute on the CPU from now on; the backward pass is excitation backprop, see `dreamopt.caffe.excitation`."""
+    _set(False, ForkExcitation(), "")
+
+
+def set_mode_eb_gpu() -> None:
+    """Do as `set_mode_eb_cpu`, on the GPU; with no GPU that torch can use, warn and stay on the CPU."""
+    _set(True, ForkExcitation(), "set_mode_eb_gpu")
 
 
 def set_mode_dc_cpu() -> None:

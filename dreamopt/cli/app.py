@@ -21,6 +21,7 @@ COMMANDS = {
     "presets": "List the published recipes that render knows.",
     "render": "Make the images that filters, neurons and classes respond to most.",
     "replay": "Make an image again from its metadata.",
+    "top": "Show the images and crops of a set that drive units most.",
     "zoom": "Zoom into an image without an end, dreaming.",
 }
 

@@ -17,6 +17,8 @@ from dreamopt.cli.output import console
 from dreamopt.errors import printable
 
 if TYPE_CHECKING:
+    from dreamopt.dataset.listing import Listing
+    from dreamopt.dataset.stream import Progress as PassProgress
     from dreamopt.optimize import Progress as RunProgress
     from dreamopt.study.bench import Progress as StudyProgress
 
@@ -193,6 +195,58 @@ def filming(quiet: bool, frames: int) -> Iterator[Callable[[], None]]:
             bar.update(task, completed=done, speed=f"{(time.monotonic() - started) / done:.3g}")
 
         yield count
+
+
+@contextlib.contextmanager
+def ranking(quiet: bool, listing: "Listing") -> Iterator[Callable[["PassProgress"], None] | None]:
+    """Show how many of a set's images are done, images per second and time left; yield what is called after each batch."""
+    if quiet:
+        yield None
+        return
+    total, begun = listing.count(), list[tuple[float, int]]()
+
+    def pace(progress: "PassProgress") -> tuple[str, float]:
+        now = time.monotonic()
+        if not begun:  # what was done before, and the first batch, for which the net is prepared, are no measure
+            begun.append((now, progress.done))
+        speed = (progress.done - begun[0][1]) / max(now - begun[0][0], 1e-9)
+        return (f"{speed:.3g} images/s" if speed else ""), max(total - progress.done, 0) / speed if speed else 0.0
+
+    if not sys.stderr.isatty():
+        reported = time.monotonic() - EVERY + SOON
+
+        def line(progress: "PassProgress") -> None:
+            nonlocal reported
+            speed, left = pace(progress)
+            now = time.monotonic()
+            if now - reported >= EVERY or progress.complete:
+                reported = now
+                parts = [
+                    f"{progress.done}/{total} images",
+                    speed,
+                    f"{left:.0f} s left",
+                    f"{progress.skipped} skipped" * (progress.skipped > 0),
+                ]
+                echo(", ".join(filter(None, parts)), err=True)
+
+        yield line
+        return
+    columns = (
+        TextColumn("images"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
+    )
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        task = bar.add_task("", total=total, speed="", left="")
+
+        def update(progress: "PassProgress") -> None:
+            speed, left = pace(progress)
+            bar.update(task, completed=progress.done, total=max(total, progress.done), speed=speed, left=f"{left:.0f} s left")
+
+        yield update
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, overload
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -188,6 +188,21 @@ class LayerPass(ABC):
             self._acted[self.name] = self._acted[self.name] | acted if self.name in self._acted else acted
 
 
+class ReLUPass(NamedTuple):
+    """A backward pass through a ReLU without a slope; the ordinary one by default.
+
+    Parameters
+    ----------
+    positive : bool
+        Whether only what is positive from above gets through.
+    masked : bool
+        Whether nothing gets through where the ReLU cut its bottom off.
+    """
+
+    positive: bool = False
+    masked: bool = True
+
+
 @dataclass(frozen=True)
 class BackwardRule:
     """Another backward pass for the layers that it applies to; every other layer keeps its own.
@@ -207,9 +222,22 @@ class BackwardRule:
         return False
 
     @property
+    def at_relu(self) -> ReLUPass | None:
+        """What it does at a ReLU without a slope, for kernels that do so in passing; None where that is more than a `ReLUPass` can say.
+
+        It holds for the class that defines it alone, and not for one that inherits it and has an `apply` of its own.
+        """
+        return None
+
+    @property
     def others(self) -> BackwardRule | None:
         """What layers follow that no entry of a list with this rule names; None where they keep their own backward pass."""
         return None
+
+    @property
+    def asks_for_box(self) -> bool:
+        """Whether it needs the lowest and the highest values of an image, which `bound` gives it."""
+        return False
 
     def bound(self, box: Box) -> BackwardRule:
         """Return the rule as it runs in a network whose images have bounds; this one where it does not ask for them."""

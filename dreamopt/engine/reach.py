@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 Pair = tuple[int, int]
@@ -24,6 +25,8 @@ class Reach:
         Places before the map's first that the first window takes in.
     up : (int, int)
         Places of the top from one place of the bottom to the next; 1 where ``stride`` is above 1.
+    dilation : (int, int)
+        Places from one that the window reads to the next; between them are holes.
 
     Examples
     --------
@@ -37,6 +40,7 @@ class Reach:
     stride: Pair = (1, 1)
     pad: Pair = (0, 0)
     up: Pair = (1, 1)
+    dilation: Pair = (1, 1)
 
     def needed(self, axis: int, first: int, last: int) -> Pair:
         """Return which places of the bottom the places from ``first`` to before ``last`` of the top depend on, in the same form.
@@ -47,6 +51,18 @@ class Reach:
         if up == 1:
             return first * stride - pad, (last - 1) * stride - pad + extent
         return -((extent - 1 - first - pad) // up), (last - 1 + pad) // up + 1
+
+    def read(self, axis: int, places: Iterable[int]) -> set[int]:
+        """Return which places of the bottom some places of the top read, one by one: those of `needed` without the holes between them.
+
+        >>> sorted(Reach((5, 5), (2, 2), (1, 1), dilation=(2, 2)).read(0, [0, 3]))
+        [-1, 1, 3, 5, 7, 9]
+        """
+        stride, pad, up = self.stride[axis], self.pad[axis], self.up[axis]
+        taps = range(0, self.extent[axis], self.dilation[axis])
+        if up == 1:
+            return {place * stride - pad + tap for place in places for tap in taps}
+        return {(place + pad - tap) // up for place in places for tap in taps if (place + pad - tap) % up == 0}
 
 
 POINTWISE = Reach()

@@ -25,7 +25,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import RECTIFIERS, BackwardRule, LayerPass, LayerTraits
+from dreamopt.engine.backward_rule import RECTIFIERS, BackwardRule, LayerPass, LayerTraits, ReLUPass
 from dreamopt.engine.linear_map import Back, LinearMap
 
 EPSILON = 1e-6
@@ -70,7 +70,7 @@ def damped(z: Tensor, epsilon: float = EPSILON) -> Tensor:
 
 def has_negative(x: Tensor) -> bool:
     """Return whether any value is below 0; behind a ReLU none is, and half of a formula falls away."""
-    return bool((x < 0).any())
+    return x.numel() > 0 and bool(x.amin() < 0)
 
 
 Term = tuple[Tensor, Tensor, Tensor | None]
@@ -151,6 +151,11 @@ class RelevanceRule(BackwardRule):
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it does anything else than moving relevance, or adding it up."""
         return layer.is_linear or is_affine(layer) or is_copy(layer) or is_sum(layer) or gated(layer) is not None or is_product(layer)
+
+    @property
+    def at_relu(self) -> ReLUPass:
+        """A ReLU copies relevance."""
+        return ReLUPass(masked=False)
 
     def apply(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Return the relevance of each bottom."""

@@ -62,7 +62,12 @@ class RuleList(BackwardRule):
         """What the first of its rules says that says anything."""
         return next((others for _, rule in self.entries if (others := rule.others) is not None), None)
 
-    def bound(self, box: Box) -> BackwardRule:
+    @property
+    def asks_for_box(self) -> bool:
+        """Whether any of its rules does."""
+        return any(rule.asks_for_box for _, rule in self.entries)
+
+    def bound(self, box: Box) -> RuleList:
         """Return the list with each of its rules bound."""
         return RuleList(tuple((pattern, rule.bound(box)) for pattern, rule in self.entries))
 

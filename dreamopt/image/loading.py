@@ -73,7 +73,7 @@ def load_image(path: str | Path, size: Sequence[int] | None = None, what: str = 
     if state and image.colours.nbytes <= _MOST_REMEMBERED:
         _remembered[state, sides if reduced else None] = image
         while len(_remembered) > _REMEMBERED:
-            _remembered.pop(next(iter(_remembered)), None)
+            _remembered.pop(next(iter(list(_remembered))), None)  # a copy: other threads read images too
     return image
 
 

@@ -139,9 +139,11 @@ def _parameters(call: ast.Call, registries: Sequence[Registry[Any]]) -> tuple[li
 
 
 def _value(node: ast.expr, registries: Sequence[Registry[Any]]) -> Any:
-    """Return a parameter: a Python literal, a schedule, or a part within a part, as in ``alpha(fourier(noise=2))``."""
+    """Return a parameter: a Python literal, a schedule, or a part within a part, as in ``alpha(fourier(noise=2))`` or ``alpha(pixels)``."""
     if isinstance(node, ast.Tuple | ast.List):
         return tuple(_value(element, registries) for element in node.elts)
+    if isinstance(node, ast.Name) and any(snake(node.id) in registry.names() for registry in registries):
+        node = ast.Call(node, [], [])
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         return _literal(node)
     name, schedules = node.func.id, {schedule.__name__: schedule for schedule in SCHEDULES}

@@ -13,7 +13,8 @@ from tests.support.old_programs import PROGRAMS, ROOT, files, run, run_script
 from tests.support.warm import Warm
 
 
-@pytest.mark.parametrize("program", [pytest.param(p, id=p.stem) for p in PROGRAMS])
+# Those of docs/questions.md run in test_questions.py.
+@pytest.mark.parametrize("program", [pytest.param(p, id=p.stem) for p in PROGRAMS if not p.stem.startswith("question_")])
 def test_a_program_runs(program: Path, tmp_path: Path) -> None:
     found = run(program, tmp_path)
     for name, array in found.items():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
 
 
 def conv_matrix(kernels: Array, shape: Sequence[int], pad: int = 0, stride: int = 1, group: int = 1) -> Array:

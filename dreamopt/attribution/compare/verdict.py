@@ -52,7 +52,8 @@ def _best(comparison: Comparison) -> Iterator[str]:
     over = "1 image" if standing.images == 1 else f"{standing.images} images"
     yield f"The {most} mean {metric} is that of {first}: {standing.value.value:.3f} over {over}."
     if standing.images < len(comparison.images):
-        yield f"{metric} has no value for {len(comparison.images) - standing.images} of {len(comparison.images)} images, which are left out."
+        missing, count = len(comparison.images) - standing.images, len(comparison.images)
+        yield f"{metric} has no value for {missing} of {count} images, which are left out."
     if not rivals:
         return
     if standing.images == 1:

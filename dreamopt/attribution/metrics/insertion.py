@@ -21,8 +21,8 @@ class Insertion(AttributionMetric):
 
     .. math:: \mathrm{insertion} = \int_0^1 s(\tilde x_q) \, dq
 
-    :math:`\tilde x_q` is the baseline, by default the blurred image as in the publication, with a part q of the image's patches in it. In the
-    score's own units: of a logit by default, of a probability, as in the publication, where one is explained.
+    :math:`\tilde x_q` is the baseline, by default the blurred image as in the publication, with a part q of the image's patches in it.
+    In the score's own units: of a logit by default, of a probability, as in the publication, where one is explained.
 
     Parameters
     ----------

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.executor.masks import SMALL, mask_size, masked, passed
+from dreamopt.engine.executor.masks import SMALL, mask_size, masked, passed, passed_back
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
+from dreamopt.engine.layers._axes import channels_last
 from dreamopt.engine.layers.batch_norm import BatchNorm
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Packed:
         self.packable = w.device.type == "cpu" and w.dtype == torch.float32 and _can_pack()
         self._by_shape: dict[torch.Size | None, Tensor] = {}
 
-    def __call__(self, x: Tensor, relu: bool = False, into: Tensor | None = None) -> Tensor:
-        """Convolve; then cut off below 0, or add to ``into``."""
+    def __call__(self, x: Tensor, relu: bool = False, into: Tensor | None = None, in_heap: bool = False) -> Tensor:
+        """Convolve; then cut off below 0, or add to ``into``; ``in_heap`` makes a large result no view of other memory."""
         _, stride, pad, dilation, groups = self.geometry
         if not self.packable:
             y = torch.nn.functional.conv2d(x, self.w, self.bias, stride, pad, dilation, groups)
@@ -79,7 +80,7 @@ class Packed:
             add = torch.ops.mkldnn._convolution_pointwise_.binary
             total: Tensor = add(into, x, w, self.bias, pad, stride, dilation, groups, "add", 1.0, None, [], None)
             return total
-        if into is None and (out := self._large(x)) is not None:
+        if into is None and not in_heap and (out := self._large(x)) is not None:
             # To be written where we want it, it is added to zeros.
             add = torch.ops.mkldnn._convolution_pointwise_.binary
             added: Tensor = add(out, x, w, self.bias, pad, stride, dilation, groups, "add", 1.0, "relu" if relu else None, [], None)
@@ -179,6 +180,49 @@ class _Phases:
         return y[:, :, :height, :width]
 
 
+class Convolution2d:
+    """A convolution as autograd sees it, with the kernels of `Convolve`: any weights, gradients for the bottom alone.
+
+    Parameters
+    ----------
+    node : Node
+        A `Convolution` whose windows move over images.
+    geometry : Geometry
+        How they move.
+    """
+
+    def __init__(self, node: Node, geometry: Geometry) -> None:
+        self._node, self._geometry = node, geometry
+        self._least = _least(geometry)
+
+    def __call__(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
+        """Compute the tops."""
+        x = bottoms[0]
+        large_enough = x.dim() == 4 and x.numel() > 0 and all(size >= least for size, least in zip(x.shape[2:], self._least, strict=True))
+        if len(bottoms) > 1 or not large_enough or any(weight.requires_grad for weight in weights):
+            return self._node.compute(bottoms, weights)
+        rest = (weights[0], weights[1] if len(weights) > 1 else None, self._geometry)
+        top: Tensor = _Convolved.apply(channels_last(x), *rest)  # type: ignore[no-untyped-call]
+        return [top]
+
+
+class _Convolved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+        ctx.w, ctx.geometry, ctx.shape = w, geometry, tuple(x.shape)
+        return Packed(w, bias, geometry)(x, in_heap=True)  # autograd guards views
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        return Backward(ctx.w, ctx.geometry)(channels_last(grads[0]), ctx.shape, None), None, None, None
+
+
+def _least(geometry: Geometry) -> list[int]:
+    """Return the smallest bottom that a window fits into, with the padding."""
+    return [d * (k - 1) + 1 - 2 * p for k, _, p, d in zip(*geometry[:4], strict=True)]
+
+
 class Branch(NamedTuple):
     """One convolution, and the layers folded into it (BatchNorm, Scale), in order."""
 
@@ -199,17 +243,26 @@ class Convolve(Kernel):
         Whether ReLUs follow.
     mask : bool
         Whether the gradient is masked where they cut; not if a `MaxPool` behind has done it.
+    positive : bool
+        Whether only the positive part of the gradient passes the ReLUs.
     """
 
     owns_gradient = True
     adds = True
 
     def __init__(
-        self, branches: Sequence[Branch], geometry: Geometry, reads: Sequence[Value], writes: Sequence[Value], relu: bool, mask: bool
+        self,
+        branches: Sequence[Branch],
+        geometry: Geometry,
+        reads: Sequence[Value],
+        writes: Sequence[Value],
+        relu: bool,
+        mask: bool,
+        positive: bool = False,
     ) -> None:
         super().__init__(reads, writes)
-        self.branches, self.geometry, self.relu, self.mask = branches, geometry, relu, mask and relu
-        self.least = [d * (k - 1) + 1 - 2 * p for k, _, p, d in zip(*geometry[:4], strict=True)]
+        self.branches, self.geometry, self.relu, self.mask, self.positive = branches, geometry, relu, mask and relu, positive and relu
+        self.least = _least(geometry)
         self.blobs = [blob for branch in branches for node in (branch.node, *branch.folded) for blob in node.weights]
         self.sizes = [branch.node.weights[0].shape[0] for branch in branches]
         self._stamp: list[tuple[Memory, int]] = []
@@ -268,7 +321,7 @@ class Convolve(Kernel):
         """Return the gradient of all the branches, before their ReLUs."""
         if len(self.sizes) == 1:
             assert grads[0] is not None
-            return grads[0] if mask is None else masked(grads[0], mask, grads[0] if mine[0] else None)
+            return passed_back(grads[0], mask, self.positive, mine[0])
         like = next(g for g in grads if g is not None)
         n, _, height, width = like.shape
         joined = _empty((n, sum(self.sizes), height, width), like)
@@ -280,7 +333,7 @@ class Convolve(Kernel):
                 part.copy_(g)
             else:
                 masked(g, passed_there, part)
-        return joined
+        return joined.clamp_(min=0) if self.positive else joined
 
 
 def folded(branch: Branch, device: torch.device) -> tuple[Tensor, Tensor | None]:

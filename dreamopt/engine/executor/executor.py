@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -19,6 +20,25 @@ from dreamopt.engine.graph import Value
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
+
+
+@dataclass
+class Call:
+    """What kernels may ask of one call of an executor.
+
+    Parameters
+    ----------
+    moved : set of Value
+        What depends on an input whose gradient is wanted.
+    samples : int
+        How many samples the batch has.
+    acted : dict, optional
+        Where backward rules record for which samples, by layer, they changed the gradient.
+    """
+
+    moved: set[Value]
+    samples: int = 1
+    acted: dict[str, Tensor] | None = None
 
 
 class Kernel:
@@ -44,6 +64,10 @@ class Kernel:
     def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Return the values written, and what `backward` is to be given: as little as it needs; None without ``keep``."""
         raise AssertionError(f"{type(self).__name__} does not say how it computes")
+
+    def run(self, call: Call, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+        """Do as `forward`, in a call that a kernel may look at; most do not."""
+        return self.forward(xs, keep)
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Return the gradients of the values read, from those of the values written (at least one is not None).
@@ -90,18 +114,26 @@ class Executor:
             if v not in self.wanted:
                 self.dies[i].append(v)
 
-    def __call__(self, inputs: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
-        """Compute the wanted values, differentiably where an input requires its gradient."""
+    def __call__(self, inputs: Mapping[Value, Tensor], samples: int = 1, acted: dict[str, Tensor] | None = None) -> dict[Value, Tensor]:
+        """Compute the wanted values, differentiably where an input requires its gradient; for ``samples`` and ``acted`` see `Call`."""
         if torch.is_grad_enabled() and any(x.requires_grad for x in inputs.values()):
-            outs = _Run.apply(self, list(inputs), *inputs.values())  # type: ignore[no-untyped-call]
+            call = Call(self._moved(inputs), samples, acted)
+            outs = _Run.apply(self, call, list(inputs), *inputs.values())  # type: ignore[no-untyped-call]
         else:
             with torch.no_grad():
-                outs = self._forward(dict(inputs), None)
+                outs = self._forward(Call(set()), dict(inputs), None)
         return dict(zip(self.wanted, outs, strict=True))
 
-    def _forward(self, values: dict[Value, Tensor], kept: list[Any] | None) -> list[Tensor]:
+    def _moved(self, inputs: Mapping[Value, Tensor]) -> set[Value]:
+        moved = {v for v, x in inputs.items() if x.requires_grad}
+        for kernel in self.kernels:
+            if not moved.isdisjoint(kernel.reads):
+                moved.update(kernel.writes)
+        return moved
+
+    def _forward(self, call: Call, values: dict[Value, Tensor], kept: list[Any] | None) -> list[Tensor]:
         for kernel, dies in zip(self.kernels, self.dies, strict=True):
-            outs, keep = kernel.forward([values[v] for v in kernel.reads], kept is not None)
+            outs, keep = kernel.run(call, [values[v] for v in kernel.reads], kept is not None)
             values.update(zip(kernel.writes, outs, strict=True))
             if kept is not None:
                 kept.append(keep)
@@ -141,11 +173,11 @@ class Executor:
 
 class _Run(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, executor: Executor, names: list[Value], *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, executor: Executor, call: Call, names: list[Value], *inputs: Tensor) -> tuple[Tensor, ...]:
         ctx.executor, ctx.names, ctx.kept = executor, names, []
         ctx.set_materialize_grads(False)
         # detached: a kernel may keep what it wrote, and that must not hold the graph that holds it
-        return tuple(y.detach() for y in executor._forward(dict(zip(names, inputs, strict=True)), ctx.kept))
+        return tuple(y.detach() for y in executor._forward(call, dict(zip(names, inputs, strict=True)), ctx.kept))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -154,7 +186,7 @@ class _Run(torch.autograd.Function):
             raise RuntimeError("the backward pass has been made, and what it needs is freed; ask for the first with retain_graph=True")
         with torch.no_grad():
             sums = ctx.executor._backward(ctx.kept, seeds, _keeps_graph())
-        return (None, None, *(sums.get(v) for v in ctx.names))
+        return (None, None, None, *(sums.get(v) for v in ctx.names))
 
 
 def _keeps_graph() -> bool:

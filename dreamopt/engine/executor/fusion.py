@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dreamopt.engine.backward_rule import BackwardRule, ReLUPass
 from dreamopt.engine.executor.convolution import Branch, Convolve, Geometry, geometry_of
 from dreamopt.engine.executor.executor import Executor, Kernel
 from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKernel, ReLUKernel, Sum
+from dreamopt.engine.executor.masks import ORDINARY
 from dreamopt.engine.executor.pooling import MaxPool
+from dreamopt.engine.executor.ruled import MakePass, RuledKernel, relu_pass
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.batch_norm import BatchNorm
 from dreamopt.engine.layers.concat import Concat
@@ -34,12 +37,19 @@ class _FusedConvolution:
     read: Value
     write: Value
     relu: bool
+    back: ReLUPass = ORDINARY
+    """The ReLU's backward pass."""
 
 
-def plan(steps: Sequence[Step], wanted: Collection[Value]) -> Executor:
+Ruled = tuple[BackwardRule, MakePass]
+"""A rule, and what makes the layer that it applies to."""
+
+
+def plan(steps: Sequence[Step], wanted: Collection[Value], ruled: Mapping[int, Ruled] | None = None) -> Executor:
     """Return the executor that computes the ``wanted`` values.
 
-    Layers are taken together only where nobody else reads the values between them.
+    Layers are taken together only where nobody else reads the values between them, and no rule stands in for the backward pass of one, but
+    for a ReLU's where the rule says what it does.
 
     Parameters
     ----------
@@ -47,12 +57,15 @@ def plan(steps: Sequence[Step], wanted: Collection[Value]) -> Executor:
         The layers to run, in order; Input layers among them are left out.
     wanted : collection of Value
         What is asked for.
+    ruled : mapping of int to Ruled, optional
+        The layers, by their place, that a backward rule applies to.
     """
-    return _Plan(steps, wanted).executor()
+    return _Plan(steps, wanted, {} if ruled is None else ruled).executor()
 
 
 class _Plan:
-    def __init__(self, steps: Sequence[Step], wanted: Collection[Value]) -> None:
+    def __init__(self, steps: Sequence[Step], wanted: Collection[Value], ruled: Mapping[int, Ruled]) -> None:
+        self.ruled = ruled
         self.steps, self.wanted = [s for s in steps if s.node.layer.type != "Input"], wanted
         self.readers: dict[Value, list[Step]] = {}
         for step in self.steps:
@@ -69,25 +82,35 @@ class _Plan:
 
     def _chain(self, step: Step) -> _FusedConvolution | None:
         layer = step.node.layer
-        if type(layer) is not Convolution or len(step.reads) != 1:
+        if type(layer) is not Convolution or len(step.reads) != 1 or step.index in self.ruled:
             return None
         geometry = geometry_of(layer)
         if geometry is None:
             return None
         folded, write = [], (step.index, 0)
         after = self._only_reader(write)
-        while after is not None and _is_affine(after.node.layer):
+        while after is not None and _is_affine(after.node.layer) and after.index not in self.ruled:
             folded.append(after.node)
             write = (after.index, 0)
             after = self._only_reader(write)
-        if after is not None and _is_relu(after.node.layer):
-            return _FusedConvolution(Branch(step.node, tuple(folded)), geometry, step.reads[0], (after.index, 0), True)
+        if after is not None and (back := self._relu(after)) is not None:
+            return _FusedConvolution(Branch(step.node, tuple(folded)), geometry, step.reads[0], (after.index, 0), True, back)
         return _FusedConvolution(Branch(step.node, tuple(folded)), geometry, step.reads[0], write, False)
+
+    def _relu(self, step: Step) -> ReLUPass | None:
+        """Return the backward pass of a layer that is a ReLU, as far as kernels know it."""
+        layer = step.node.layer
+        if type(layer) is not ReLU or layer.param.relu_param.negative_slope != 0:
+            return None
+        return relu_pass(self.ruled[step.index][0] if step.index in self.ruled else None)
 
     def executor(self) -> Executor:
         for chain in self.chains.values():
             after = self._only_reader(chain.write)
-            if chain.relu and after is not None and type(after.node.layer) is Pooling and _is_max(after.node.layer):
+            is_pool = (
+                after is not None and type(after.node.layer) is Pooling and _is_max(after.node.layer) and after.index not in self.ruled
+            )
+            if chain.relu and chain.back.masked and is_pool:
                 self.masked_in_pool.add(chain.write)
         made: set[Value] = set()
         kernels: list[Kernel] = []
@@ -108,6 +131,11 @@ class _Plan:
         writes = [(step.index, j) for j in range(len(node.tops))]
         if step.index in self.chains:
             return self._convolve(step)
+        back = self._relu(step)
+        if back is not None:
+            return ReLUKernel(step.reads, writes, back)
+        if step.index in self.ruled:
+            return RuledKernel(*self.ruled[step.index], step.reads, writes)
         if type(layer) is Pooling and _is_max(layer):
             return MaxPool(node, layer, step.reads, writes, step.reads[0] in self.masked_in_pool)
         if type(layer) is LRN and layer.param.lrn_param.norm_region == layer.param.lrn_param.ACROSS_CHANNELS:
@@ -116,12 +144,10 @@ class _Plan:
             return ConcatKernel(layer.axis, step.reads, writes)
         if type(layer) is Eltwise and _is_sum(layer):
             after = self._only_reader(writes[0])
-            if after is not None and _is_relu(after.node.layer):
+            if after is not None and (back := self._relu(after)) is not None:
                 self.taken.add(after.index)
-                return Sum(step.reads, [(after.index, 0)], True)
+                return Sum(step.reads, [(after.index, 0)], True, back)
             return Sum(step.reads, writes, False)
-        if _is_relu(layer):
-            return ReLUKernel(step.reads, writes)
         return AutogradKernel(node, step.reads, writes)
 
     def _convolve(self, step: Step) -> Convolve:
@@ -132,7 +158,7 @@ class _Plan:
                 (s.index, other)
                 for s in self.readers[mine.read]
                 if (other := self.chains.get(s.index)) is not None
-                and (other.geometry, other.relu) == (mine.geometry, mine.relu)
+                and (other.geometry, other.relu, other.back) == (mine.geometry, mine.relu, mine.back)
                 and (other is mine or other.write not in self.masked_in_pool)
             ]
             if mine.write in self.masked_in_pool:
@@ -141,8 +167,9 @@ class _Plan:
             self.taken.add(index)
             self.taken.update(self._between(index, chain))
         chains = [chain for _, chain in group]
-        mask = mine.write not in self.masked_in_pool
-        return Convolve([c.branch for c in chains], mine.geometry, [mine.read], [c.write for c in chains], mine.relu, mask)
+        mask = mine.back.masked and mine.write not in self.masked_in_pool
+        writes = [c.write for c in chains]
+        return Convolve([c.branch for c in chains], mine.geometry, [mine.read], writes, mine.relu, mask, mine.back.positive)
 
     def _between(self, index: int, chain: _FusedConvolution) -> list[int]:
         """Return the layers after the convolution up to the last in the chain."""
@@ -152,10 +179,6 @@ class _Plan:
             index = after.index
             found.append(index)
         return found
-
-
-def _is_relu(layer: Layer) -> bool:
-    return type(layer) is ReLU and layer.param.relu_param.negative_slope == 0
 
 
 def _is_affine(layer: Layer) -> bool:

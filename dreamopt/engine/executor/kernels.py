@@ -11,11 +11,12 @@ from torch import Tensor
 
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.executor.masks import mask_size, masked, passed
+from dreamopt.engine.executor.masks import ORDINARY, mask_size, passed, passed_back
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.lrn import in_strips, lrn_backward, lrn_forward, lrn_keeps
 
 if TYPE_CHECKING:
+    from dreamopt.engine.backward_rule import ReLUPass
     from dreamopt.engine.layer import Shape
     from dreamopt.engine.layers.lrn import LRN
     from dreamopt.engine.node import Node
@@ -57,31 +58,37 @@ class AutogradKernel(Kernel):
 
 
 class ReLUKernel(Kernel):
-    """ReLU on its own."""
+    """ReLU on its own, whose backward pass a rule may have changed."""
 
     owns_gradient = True
+
+    def __init__(self, reads: Sequence[Value], writes: Sequence[Value], back: ReLUPass = ORDINARY) -> None:
+        super().__init__(reads, writes)
+        self.back = back
+        self.owns_gradient = back.positive or back.masked
 
     def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Cut off what is below 0."""
         y = torch.relu(xs[0])
-        return [y], passed(y) if keep else None
+        return [y], passed(y) if keep and self.back.masked else None
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Cut off the gradient there."""
         assert grads[0] is not None
-        return [masked(grads[0], kept, grads[0] if mine[0] else None)]
+        return [passed_back(grads[0], kept, self.back.positive, mine[0])]
 
     def keeps(self, shapes: Mapping[Value, Shape]) -> int:
         """Return the size of the mask."""
-        return mask_size(shapes[self.writes[0]])
+        return mask_size(shapes[self.writes[0]]) if self.back.masked else 0
 
 
 class Sum(Kernel):
     """``y = x1 + x2``, with ``relu`` cut off below 0."""
 
-    def __init__(self, reads: Sequence[Value], writes: Sequence[Value], relu: bool) -> None:
+    def __init__(self, reads: Sequence[Value], writes: Sequence[Value], relu: bool, back: ReLUPass = ORDINARY) -> None:
         super().__init__(reads, writes)
-        self.relu = self.owns_gradient = relu
+        self.relu, self.back = relu, back
+        self.owns_gradient = relu and (back.positive or back.masked)
 
     def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Add."""
@@ -89,17 +96,17 @@ class Sum(Kernel):
         if not self.relu:
             return [y], None
         y.relu_()
-        return [y], passed(y) if keep else None
+        return [y], passed(y) if keep and self.back.masked else None
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Give both the same gradient."""
         assert grads[0] is not None
-        g = masked(grads[0], kept, grads[0] if mine[0] else None) if self.relu else grads[0]
+        g = passed_back(grads[0], kept, self.back.positive, mine[0]) if self.relu else grads[0]
         return [g, g]
 
     def keeps(self, shapes: Mapping[Value, Shape]) -> int:
         """Return the size of the mask."""
-        return mask_size(shapes[self.writes[0]]) if self.relu else 0
+        return mask_size(shapes[self.writes[0]]) if self.relu and self.back.masked else 0
 
 
 class LRNKernel(Kernel):

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from dreamopt.engine.backward_rule import ReLUPass
 from dreamopt.engine.executor.blocks import kept as kept_blocks
 from dreamopt.engine.executor.blocks import passing
 
@@ -15,6 +16,9 @@ SMALL = 1 << 20
 
 _PART = 1 << 19  # values that are masked at a time
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+ORDINARY = ReLUPass()
 
 
 def passed(y: Tensor) -> Tensor:
@@ -55,6 +59,25 @@ def masked(grad: Tensor, kept: Tensor, out: Tensor | None = None) -> Tensor:
         for numbers, mask, result in zip(*(torch.split(x[n], step) for x in rows), strict=True):
             torch.mul(numbers, mask, out=result)
     return out
+
+
+def passed_back(grad: Tensor, kept: Tensor | None, positive: bool, mine: bool) -> Tensor:
+    """Return a ReLU's backward pass, as a rule may have it.
+
+    Parameters
+    ----------
+    grad : Tensor
+        The result's gradient.
+    kept : Tensor, optional
+        From `passed`; None where the gradient gets through everywhere.
+    positive : bool
+        Whether only its positive part gets through.
+    mine : bool
+        Whether ``grad`` may be written to.
+    """
+    if positive:
+        grad, mine = torch.clamp(grad, min=0, out=grad if mine else None), True
+    return grad if kept is None else masked(grad, kept, grad if mine else None)
 
 
 def _threshold(grad: Tensor, y: Tensor, out: Tensor | None) -> Tensor:

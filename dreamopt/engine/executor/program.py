@@ -11,7 +11,7 @@ Caffe's numbers also where a layer in place has written over what another one's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from dreamopt.engine.backward_rule import Affine, traits_of
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
+from dreamopt.engine.executor.convolution import Convolution2d, geometry_of
 from dreamopt.engine.executor.footprint import footprint, likely_footprint
 from dreamopt.engine.executor.fusion import plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
@@ -27,16 +28,20 @@ from dreamopt.engine.executor.step import Step
 from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
 from dreamopt.engine.layer import count
 from dreamopt.engine.layers._axes import text
+from dreamopt.engine.layers.convolution import Convolution
 from dreamopt.engine.node import Node, check_blob
 from dreamopt.engine.pass_traits import PassTraits, pass_traits
 from dreamopt.engine.propagation import StopGradient, with_zero_gradient
+from dreamopt.engine.rule_list import RuleList
 from dreamopt.errors import UsageError
 from dreamopt.parts.memory import memory_errors, readable, require_memory
 
 if TYPE_CHECKING:
     from dreamopt.engine.backward_rule import BackwardRule
+    from dreamopt.engine.executor.executor import Executor
     from dreamopt.engine.layer import Shape
 
+_REMEMBERED = 4  # executors of rules
 _KEPT = 0.5  # of the values: masks, and two-byte places of maxima, of large maps; measured on GoogLeNet 0.27 to 0.42
 _FUSED = ("ReLU", "BatchNorm", "Scale", "Split")
 
@@ -80,6 +85,7 @@ class Program:
         }
         self._executor = plan(self.steps, list(self.wanted.values()))
         self._stops = any(isinstance(step.node.layer, StopGradient) for step in self.steps)
+        self._with_rule: dict[BackwardRule, Executor] = {}
         self._checked: dict[tuple[Shape, ...], bool] = {}
         self._traits = traits_of([node.layer for node in nodes], [len(node.weights) for node in nodes])
 
@@ -102,7 +108,7 @@ class Program:
             out. Given, even empty, they make autograd go from layer to layer, so that the gradient between any two wanted
             values, and the gradient's own gradient, can be asked for. Without them an executor runs, which is faster.
         rule : BackwardRule, optional
-            Another backward pass for the layers that it applies to; autograd goes from layer to layer with it too. Gradients of these
+            Another backward pass for the layers that it applies to; the others keep their kernels. Gradients of these
             layers' weights, and the gradient's own gradient, are not to be had then.
         acted : dict, optional
             Filled by the backward pass: for which samples, (N,) bool, by layer, a rule that tells it changed the gradient.
@@ -127,35 +133,68 @@ class Program:
             x = with_zero_gradient(x) if self._stops else x
             values[at] = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
         gradient = torch.is_grad_enabled() and any(x.requires_grad for x in values.values())
-        self._check({at: tuple(x.shape) for at, x in values.items()}, gradient)
+        executor = self._executor if rule is None or weights is not None else self._ruled(rule)
+        self._check({at: tuple(x.shape) for at, x in values.items()}, gradient, executor)
         what = f"a pass up to {', '.join(self.wanted)}"
         with memory_errors(lambda: what, str(self.device)):
-            return self._run(values, weights, rule, acted)
+            samples = next((x.shape[0] for x in values.values() if x.dim()), 1)
+            if weights is not None:
+                return self._run(values, weights, rule, samples, acted)
+            found = executor(values, samples, acted)
+            return {name: found[v] for name, v in self.wanted.items()}
+
+    def _ruled(self, rule: BackwardRule) -> Executor:
+        """Return the executor of passes with a rule; the last few are remembered, of rules that can be hashed."""
+        try:
+            remembered = self._with_rule.get(rule)
+        except TypeError:
+            return self._plan(rule)
+        if remembered is None:
+            if len(self._with_rule) >= _REMEMBERED:
+                self._with_rule.clear()
+            remembered = self._with_rule[rule] = self._plan(rule)
+        return remembered
+
+    def _plan(self, rule: BackwardRule) -> Executor:
+        ruled = {step.index: (rule_at, partial(self._pass_of, step, None)) for step in self.steps if (rule_at := self._rule_at(rule, step))}
+        return plan(self.steps, list(self.wanted.values()), ruled)
+
+    def _rule_at(self, rule: BackwardRule, step: Step) -> BackwardRule | None:
+        """Return the rule that stands in for a layer's backward pass, of a list the one of its entries."""
+        traits = self._of_pass.traits.get(step.index)
+        if traits is None or not rule.applies_to(traits):
+            return None
+        return rule.rule_for(traits) if type(rule) is RuleList else rule
+
+    def _pass_of(
+        self, step: Step, weights: Mapping[str, Sequence[Tensor]] | None, samples: int, acted: dict[str, Tensor] | None
+    ) -> AutogradPass:
+        """Return a layer in a backward pass, with other weights than the net's where they are given."""
+        behind = [self._affine(i, weights) for i in self._of_pass.behind.get(step.index, ())]
+        own = self._weights_of(step.node, weights)
+        geometry = geometry_of(step.node.layer) if type(step.node.layer) is Convolution else None
+        compute = step.node.compute if geometry is None else Convolution2d(step.node, geometry)
+        return AutogradPass(self._of_pass.traits[step.index], compute, own, samples, acted, step.node.layer, behind)
 
     def _run(
         self,
         values: dict[Value, Tensor],
-        weights: Mapping[str, Sequence[Tensor]] | None,
+        weights: Mapping[str, Sequence[Tensor]],
         rule: BackwardRule | None,
+        samples: int,
         acted: dict[str, Tensor] | None,
     ) -> dict[str, Tensor]:
-        if weights is None and rule is None:
-            found = self._executor(values)
-            return {name: found[v] for name, v in self.wanted.items()}
-        samples = next((x.shape[0] for x in values.values() if x.dim()), 1)
+        """Compute the wanted values from layer to layer."""
         for step in self.steps:
             layer = step.node.layer
             if layer.type == "Input":
                 continue
-            own = self._weights_of(step.node, weights)
             bottoms = [values[v] for v in step.reads]
-            traits = self._of_pass.traits.get(step.index) if rule is not None else None
-            if rule is not None and traits is not None and rule.applies_to(traits):
-                behind = [self._affine(i, weights) for i in self._of_pass.behind.get(step.index, ())]
-                layer_pass = AutogradPass(traits, step.node.compute, own, samples, acted, layer, behind)
-                tops = compute_with_rule(rule, layer_pass, bottoms)
+            rule_at = None if rule is None else self._rule_at(rule, step)
+            if rule_at is not None:
+                tops = compute_with_rule(rule_at, self._pass_of(step, weights, samples, acted), bottoms)
             else:
-                tops = step.node.compute(bottoms, own)
+                tops = step.node.compute(bottoms, self._weights_of(step.node, weights))
             for j, out in enumerate(tops):
                 values[step.index, j] = out
         return {name: values[v] for name, v in self.wanted.items()}
@@ -227,8 +266,8 @@ class Program:
         sizes = ([count(shapes[step.index, j]) for j in range(len(step.node.tops))] for step in self.steps)
         return [0 if _fused(step) else 4 * sum(size) for step, size in zip(self.steps, sizes, strict=True)]
 
-    def _check(self, shapes: dict[Value, Shape], gradient: bool) -> None:
-        key = (*shapes.values(), (int(gradient),))
+    def _check(self, shapes: dict[Value, Shape], gradient: bool, executor: Executor) -> None:
+        key = (*shapes.values(), (int(gradient), int(executor is self._executor)))
         if key not in self._checked:
             inputs = ", ".join(text(shape) for shape in shapes.values())
             known = self._propagate(dict(shapes))
@@ -237,7 +276,7 @@ class Program:
             layer = self.steps[place].node.layer
             what = f"a pass of an input of shape {inputs} up to {', '.join(self.wanted)}"
             what += f", most of it layer '{layer.name}' at {layer.where} with {readable(each[place])},"
-            require_memory(footprint(self._executor, known, self.inputs.values(), gradient), what, str(self.device))
+            require_memory(footprint(executor, known, self.inputs.values(), gradient), what, str(self.device))
             self._checked[key] = True
 
     def _propagate(self, shapes: dict[Value, Shape]) -> dict[Value, Shape]:

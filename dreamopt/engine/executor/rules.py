@@ -52,6 +52,10 @@ class AutogradPass(LayerPass):
         bottoms = [x.detach() for x in self._bottoms]
         return apply_rule(rule, self, bottoms, [y.detach() for y in self._tops], grad, [x.shape for x in bottoms])
 
+    def filled(self, grad: Sequence[Tensor | None]) -> list[Tensor]:
+        """Return gradients at the tops with zeros where there are none."""
+        return [torch.zeros_like(y) if g is None else g for y, g in zip(self._tops, grad, strict=True)]
+
     @property
     def differentiable(self) -> list[bool]:
         """Which tops depend on the bottoms."""

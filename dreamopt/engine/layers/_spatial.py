@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from dreamopt.engine.layer import Layer, Shape, count
+from dreamopt.engine.layer import Layer, Reach, Shape, count
 from dreamopt.engine.layers._axes import text
 from dreamopt.errors import TooLargeError
 from dreamopt.parts.limits import MOST_VALUES, MOST_WINDOW
@@ -25,6 +25,11 @@ class Windows(NamedTuple):
     def extent(self, i: int) -> int:
         """Return what the kernel spans on axis ``i``, holes included."""
         return self.dilation[i] * (self.kernel[i] - 1) + 1
+
+    def reach(self) -> Reach:
+        """Return how windows of two axes move."""
+        pairs = [(values[0], values[1]) for values in (self.stride, self.pad, self.dilation)]
+        return Reach((self.extent(0), self.extent(1)), pairs[0], pairs[1], dilation=pairs[2])
 
 
 def read_windows(layer: Layer, p: ConvolutionParameter, n: int) -> Windows:

@@ -91,7 +91,7 @@ class Convolution(Layer):
         w = self.windows
         if self.axis != 1 or len(w.kernel) != 2:
             return None
-        return Reach((w.extent(0), w.extent(1)), (w.stride[0], w.stride[1]), (w.pad[0], w.pad[1]))
+        return w.reach()
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Convolve each bottom."""
@@ -125,7 +125,8 @@ class Convolution(Layer):
 
     def scaled(self, weights: Sequence[Tensor], factor: Tensor, shift: Tensor) -> list[Tensor]:
         """Multiply the kernels of each output; a bias comes to those that have none."""
-        factor, shift = factor.expand(self.n_out), shift.expand(self.n_out)
+        outputs = self.param.convolution_param.num_output
+        factor, shift = factor.expand(outputs), shift.expand(outputs)
         bias = shift if len(weights) < 2 else weights[1] * factor + shift
         return [self.multiplied(weights[0], factor), bias]
 

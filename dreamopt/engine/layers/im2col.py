@@ -50,7 +50,7 @@ class Im2col(Layer):
     def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
         """Say how the windows move."""
         w = self.windows
-        return Reach((w.extent(0), w.extent(1)), (w.stride[0], w.stride[1]), (w.pad[0], w.pad[1])) if self.axis == 1 else None
+        return w.reach() if self.axis == 1 else None
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Cut the windows out."""

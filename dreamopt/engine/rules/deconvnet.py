@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits
+from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits, ReLUPass
 from dreamopt.parts.checks import Fields
 
 
@@ -39,6 +39,11 @@ class Deconvnet(BackwardRule):
 
     def __post_init__(self) -> None:
         Fields(self).choice("lrn", ("gradient", "copy", "normalize"))
+
+    @property
+    def at_relu(self) -> ReLUPass:
+        """What `apply` does there."""
+        return ReLUPass(positive=True, masked=False)
 
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it is a ReLU of some kind, or an LRN that is not to pass its gradient on."""

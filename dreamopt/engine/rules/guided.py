@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits
+from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits, ReLUPass
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Guided(BackwardRule):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("guided()",)
+
+    @property
+    def at_relu(self) -> ReLUPass:
+        """What `apply` does there."""
+        return ReLUPass(positive=True)
 
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it is a ReLU of some kind."""

@@ -86,7 +86,7 @@ def expected(net: caffe.Net, item: int, seed: Array, relu: str, lrn: str = "grad
     return (conv_matrix(weights(net, "conv"), data.shape, pad=1).T @ grad.ravel()).reshape(data.shape)
 
 
-SEED = np.float64([[1.5, -2.0, 0.5], [-1.0, 0.25, 3.0]])
+SEED = np.array([[1.5, -2.0, 0.5], [-1.0, 0.25, 3.0]], np.float64)
 
 
 def back(net: caffe.Net) -> Array:
