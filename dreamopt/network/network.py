@@ -13,9 +13,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, TotalOf, WeightGradients, parse_rules
+from dreamopt.backends.base import Backend, LayerInfo, RuleList, Shape, TotalOf, WeightGradients, parse_rules
+from dreamopt.backends.base import BackwardRule as BackwardRule
 from dreamopt.backends.base import NetGraph as NetGraph
 from dreamopt.backends.base import Redirected as Redirected
+from dreamopt.backends.base import followed_by as followed_by
 from dreamopt.errors import ImageError, OutOfMemoryError, ShapeError, TargetError, UsageError, suggest
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.box import box_of
@@ -395,10 +397,21 @@ class Network:
             new._tiler = Tiler(new.backend, new.graph, self._tiler.memory, self._tiler.progress)
         return new
 
-    def _parsed(self, rule: str | BackwardRule | Sequence[str | BackwardRule], x: Tensor) -> BackwardRule:
+    def checked_rule(self, rule: str | BackwardRule | Sequence[str | BackwardRule]) -> BackwardRule:
+        """Return the backward rule that strings describe.
+
+        Raises
+        ------
+        UsageError
+            For no rule, or a pattern that names no layer of the net.
+        """
         parsed = parse_rules(rule)
         if isinstance(parsed, RuleList):
             parsed.require_matches((info.name, info.type) for info in self.layers)
+        return parsed
+
+    def _parsed(self, rule: str | BackwardRule | Sequence[str | BackwardRule], x: Tensor) -> BackwardRule:
+        parsed = self.checked_rule(rule)
         if not parsed.asks_for_box or not self.has_image_input or self.preprocessing is None:
             return parsed
         return parsed.bound(box_of(self, (x.shape[2], x.shape[3])).get)

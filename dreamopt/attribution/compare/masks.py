@@ -37,8 +37,8 @@ def mask_at(mask: Any, image: Any, size: tuple[int, int]) -> Mask:
 
     Examples
     --------
-    >>> mask_at(np.eye(4, 8), np.zeros((4, 8, 3)), (2, 2)).tolist()
-    [[False, False], [True, False]]
+    >>> mask_at(np.eye(2, 3), np.zeros((2, 3, 3)), (2, 3)).tolist()
+    [[True, False, False], [False, True, False]]
     """
     if isinstance(mask, str | os.PathLike):
         what = os.fspath(mask)
