@@ -95,7 +95,7 @@ def compare(
             progress=progress,
             stop=stop,
         )
-    found.settings.update(about)  # type: ignore[attr-defined]  # a dictionary here
+    found.settings.update(about)
     written = [] if out is None else found.write(out)
     if as_json:
         echo_json(found.describe())
@@ -114,7 +114,9 @@ def print_comparison(found: "Comparison") -> None:
     from dreamopt.cli.output import cell, console
 
     head, rows = found.table()
-    table = Table(*map(cell, head), box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in head:
+        table.add_column(cell(name))
     for row in rows:
         table.add_row(*map(cell, row))
     console().print(table)

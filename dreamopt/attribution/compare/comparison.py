@@ -75,7 +75,7 @@ class Comparison:
         Cascading randomization.
     failed : mapping of str to str
         Methods that do not go with this net or objective, and why.
-    settings : mapping
+    settings : dict
         All that decides the numbers, fit for JSON.
     interrupted : bool
         Whether it was stopped before its end.
@@ -90,7 +90,7 @@ class Comparison:
     seconds: NDArray[np.float64]
     sanity: Sanity
     failed: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
 
     @property
