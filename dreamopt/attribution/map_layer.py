@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import log, prod
 
 from dreamopt.backends.base import NetGraph
 from dreamopt.errors import UsageError
@@ -55,6 +55,34 @@ def map_layer(network: Network, objective: Objective, size: tuple[int, ...] | No
     while _keeps(network, above, group[-1]) and above[group[-1]] in chain:
         group.append(_below(above, group[-1]))
     return graph.name(*of_one_depth(network, group[::-1]))
+
+
+def middle_layer(network: Network, objective: Objective, size: tuple[int, ...] | None, side: float = 1 / 8) -> str | None:
+    """Return the lowest of the layers below an objective whose map's sides come nearest to a part of the image's; None if there is none.
+
+    With an eighth, pool3 of VGG16, pool1 of CaffeNet, pool2 of GoogLeNet. All that the objective reads depends on that layer.
+
+    Parameters
+    ----------
+    network, objective, size
+        As in `map_layer`.
+    side : float
+        The part.
+    """
+    if len(network.input_shape) < 2:
+        return None
+    graph, above = network.graph, above_image(network)
+    ends = [graph.value(layer) for layer in objective.layers]
+    chain = [value for value in _maps(network, above, _common(above, ends), size) if value not in ends]
+    if not chain:
+        return None
+    names = [graph.name(*value) for value in chain]
+    shapes = network.backend.shapes(names, network.item_shape(size))
+    image = prod(network.item_shape(size)[1:])
+    axes = len(network.input_shape) - 1
+    distances = [abs(log((prod(shapes[name][1:]) / image) ** (1 / axes) / side)) for name in names]
+    nearest = min(distances)
+    return [name for name, distance in zip(names, distances, strict=True) if distance <= nearest + 1e-9][-1]
 
 
 def check_map_layer(network: Network, layer: str, objective: Objective, size: tuple[int, ...] | None) -> str:

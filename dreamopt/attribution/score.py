@@ -11,7 +11,7 @@ from torch import Tensor
 from dreamopt.backends.base import BackwardRule
 from dreamopt.errors import ShapeError, UsageError
 from dreamopt.network import Network
-from dreamopt.objective import Objective
+from dreamopt.objective import Objective, each
 from dreamopt.objective.views import values_of_views
 from dreamopt.parts.checks import check_whole
 from dreamopt.parts.image_space import ImageSpace
@@ -95,6 +95,11 @@ class ScoreFunction:
         score._given = score._of_given = None
         return score
 
+    @property
+    def is_of_copies(self) -> bool:
+        """Whether another method asks, for copies of its images."""
+        return self._depth > 0
+
     def objective_of(self, index: int) -> Objective:
         """Return the objective of one image of the batch."""
         return self.objective.item(index // self._views)
@@ -132,29 +137,56 @@ class ScoreFunction:
             values = self._values({name: activations[name] for name in self.objective.layers}, copies)
             return self._kept(images, values), written.detach(), _gradient(values.sum(), written)
 
-    def relevances(self, images: Tensor, rule: Rule, *, by_value: bool = True) -> tuple[Tensor, Tensor]:
-        r"""Return the scores, (N,), and what rules that share out relevance leave at the images, (N, C, H, W).
+    def relevances(self, images: Tensor, rule: Rule, layer: str | None = None, *, by_value: bool = True) -> tuple[Tensor, Tensor]:
+        r"""Return the scores, (N,), and what rules that share out relevance leave at the images, (N, C, H, W), or at a layer, (N, ...).
 
         .. math:: R = a \, \frac{\partial s}{\partial a}
 
         at the objective's layers, a being what they wrote: of a neuron, its value there and 0 elsewhere. Without ``by_value``,
         :math:`\partial s / \partial a` alone: 1 for a neuron.
+
+        Which layer is topmost, and what is folded into what, depends on where relevance comes from: so images whose objectives read other
+        layers pass by themselves.
         """
+        objectives = [self.objective_of(i) for i in range(len(images))]
+        if len({one.layers for one in objectives}) < 2:
+            return self._relevances(images, rule, layer, by_value)
+        values: list[Tensor | None] = [None] * len(images)
+        found = list(values)
+        for layers in dict.fromkeys(one.layers for one in objectives):
+            places = [i for i, one in enumerate(objectives) if one.layers == layers]
+            score = self.of_images(places)
+            some, relevance = score._relevances(images[places], rule, layer, by_value)
+            for i, value, own in zip(places, some, relevance, strict=True):
+                values[i], found[i] = value, own
+        return torch.stack([value for value in values if value is not None]), torch.stack([own for own in found if own is not None])
+
+    def of_images(self, places: Sequence[int]) -> ScoreFunction:
+        """Return the score of some images of the batch, each with its own objective."""
+        score = copy.copy(self)
+        score.objective = each([self.objective_of(i) for i in places])
+        score._views = 1
+        score._given = score._of_given = None
+        return score
+
+    def _relevances(self, images: Tensor, rule: Rule, layer: str | None, by_value: bool) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             leaf = images.detach().requires_grad_()
-            activations = self._activations(leaf, self.objective.layers, rule)
-            cut = {name: value.detach().requires_grad_() for name, value in activations.items()}
+            layers = list(dict.fromkeys(self.objective.layers if layer is None else [layer, *self.objective.layers]))
+            activations = self._activations(leaf, layers, rule, between_layers=layer is not None)
+            end = leaf if layer is None else activations[layer]
+            cut = {name: activations[name].detach().requires_grad_() for name in self.objective.layers}
             values = self._values(cut, 1)[:, 0]
             self._kept(images, values[:, None])
             seeds = [_gradient(values.sum(), value) for value in cut.values()]
             if by_value:
                 seeds = [value.detach() * seed for value, seed in zip(cut.values(), seeds, strict=True)]
-            with_gradient = [(value, seed) for value, seed in zip(activations.values(), seeds, strict=True) if value.requires_grad]
-            if not with_gradient:
-                return values.detach(), torch.zeros_like(leaf)
+            with_gradient = [(activations[name], seed) for name, seed in zip(cut, seeds, strict=True) if activations[name].requires_grad]
+            if not with_gradient or not end.requires_grad:
+                return values.detach(), torch.zeros_like(end)
             tops, grads = zip(*with_gradient, strict=True)
-            (relevance,) = torch.autograd.grad(tops, leaf, grads, allow_unused=True)
-            return values.detach(), torch.zeros_like(leaf) if relevance is None else relevance
+            (relevance,) = torch.autograd.grad(tops, end, grads, allow_unused=True)
+            return values.detach(), (torch.zeros_like(end) if relevance is None else relevance).detach()
 
     def activations(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Return what layers wrote, (N, ...) by name, without a gradient."""

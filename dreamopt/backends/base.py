@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from dreamopt.backends.inputs.feeds import FeedValue as FeedValue
+from dreamopt.engine.backward_rule import LINEAR as LINEAR
+from dreamopt.engine.backward_rule import RECTIFIERS as RECTIFIERS
 from dreamopt.engine.backward_rule import BackwardRule as BackwardRule  # re-exported for network/, which does not import engine/
 from dreamopt.engine.graph import NetGraph as NetGraph
 from dreamopt.engine.loading import WeightsReport as WeightsReport
 from dreamopt.engine.reach import Reach as Reach
 from dreamopt.engine.rule_list import RuleList as RuleList
+from dreamopt.engine.rule_list import followed_by as followed_by
 from dreamopt.engine.rule_list import parse_rules as parse_rules
 from dreamopt.engine.rules.redirected import Redirected as Redirected
 from dreamopt.errors import BackendError, UsageError

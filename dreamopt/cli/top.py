@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import net_option, net_options, open_network
+from dreamopt.cli.render import size_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,17 +26,6 @@ if TYPE_CHECKING:
 NAMED = 5
 """Images that could not be read and are named at the end; ranking.json has more."""
 SYNTHESIZED = "synthesized.png"
-
-
-def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tuple[int, int] | None:
-    from dreamopt.errors import UsageError
-
-    if text is None:
-        return None
-    sides = re.fullmatch(r"([0-9]{1,6})(?:x([0-9]{1,6}))?", text.strip().lower())
-    if sides is None:
-        raise UsageError(f"--size must be a number of pixels or HEIGHTxWIDTH, not {text!r}")
-    return int(sides[1]) if sides[2] is None else (int(sides[1]), int(sides[2]))
 
 
 @click.command("top")
@@ -59,12 +49,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
     type=click.Choice(["max", "mean", "value"]),
     help="An image's value: that of its strongest place, which gives the crop; the mean over places; or the target's own.",
 )
-@click.option(
-    "--size",
-    callback=_size,
-    metavar="PIXELS|HxW",
-    help="Images are scaled to cover this size and cut to the middle.  [default: the net's]",
-)
+@size_option("Images are scaled to cover so many pixels and cut to the middle.  [default: the size in the net's file]")
 @click.option(
     "--longest", type=click.IntRange(min=1), metavar="PIXELS", help="Instead, take images as they are, or smaller where a side is longer."
 )
@@ -74,6 +59,11 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
 @click.option("--render/--no-render", default=True, show_default=True, help="Synthesize each target's image and show it beside.")
 @click.option("--steps", default=128, show_default=True, type=click.IntRange(min=1), help="Of that.")
 @click.option("--beside", metavar="FILE|FOLDER", help="Show this image instead; of several targets, those of this folder by their names.")
+@click.option(
+    "--method",
+    metavar="METHOD",
+    help="Show what in each crop the target answers to: guided_backprop, or another method of `dreamopt attribute`.",
+)
 @click.option("--whole", is_flag=True, help="Write the whole images too, with the crops' rectangles drawn.")
 @click.option("--resume", is_flag=True, help="Resume an interrupted job, with the same options.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
@@ -94,6 +84,7 @@ def command(
     render: bool,
     steps: int,
     beside: str | None,
+    method: str | None,
     whole: bool,
     resume: bool,
     quiet: bool,
@@ -115,6 +106,10 @@ def command(
 
     if beside is not None and not os.path.exists(beside):
         raise UsageError(f"the image '{beside}' to show beside is not there")
+    if method is not None:
+        from dreamopt.attribution.method import parse_method
+
+        parse_method(method)  # a name that is unknown is said before the work
     network, _, _ = open_network(net, size, **options)
     plan = plan_top(
         network, list(images), targets, k, by=by, size=size, longest=longest, batch=batch, per_image=per_image, distinct=distinct
@@ -124,7 +119,8 @@ def command(
             found = run_top(plan, folder, progress=report, stop=stop)
         complete = all(one.complete for one in found)
         shown = _beside(plan, folder, beside, steps if render and complete else 0, resume, quiet)
-        sheets = folder.write(found, [sample.slug for sample in plan.samples], shown, marked=whole)
+        maps = {} if method is None else _maps(found, method)
+        sheets = folder.write(found, [sample.slug for sample in plan.samples], shown, marked=whole, maps=maps)
     if as_json:
         echo_json({"targets": [one.describe() for one in found], "sheets": [str(path) for path in sheets]})
     else:
@@ -134,6 +130,32 @@ def command(
     if not complete:
         echo("dreamopt: interrupted; the sheets show what was done. --resume goes on.", err=True)
         click.get_current_context().exit(130)
+
+
+def _maps(found: Sequence[TopImages], method: str) -> dict[tuple[int, int], RGBImage]:
+    """Return by the number of a target and a rank what in its crop it answers to, of the crop's size."""
+    import numpy as np
+
+    from dreamopt.attribution.attribute import attribute
+    from dreamopt.errors import DreamoptError, DreamoptWarning
+
+    maps = {}
+    for number, target in enumerate(found):
+        for rank, one in enumerate(target.images):
+            (top, bottom), (left, right) = one.rectangle
+            if top == bottom or left == right:
+                continue
+            try:
+                image = one.image()
+                map_ = attribute(one.network, image, one.objective, method, size=one.size)
+                # The colours are those of the crop's own values: around it there are none.
+                inside = replace(map_, array=map_.array[top:bottom, left:right], image=image[top:bottom, left:right])
+                shown = np.zeros_like(image)
+                shown[top:bottom, left:right] = inside.shown("rgb" if map_.signed and map_.array.ndim == 3 else None)
+                maps[number, rank] = one.cut(shown)
+            except DreamoptError as problem:
+                warnings.warn(f"no {method} of {target.target} in '{one.path}': {problem}", DreamoptWarning, stacklevel=2)
+    return maps
 
 
 def _beside(plan: TopPlan, folder: TopFolder, beside: str | None, steps: int, resume: bool, quiet: bool) -> dict[str, RGBImage]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from dreamopt.network import Network
 from dreamopt.objective import Objective
-from dreamopt.objective.objective import Scaled, Sum
+from dreamopt.objective.objective import Layers, Scaled, Sum
 from dreamopt.objectives import Channel, ClassScore, DirectionNeuron, Neuron, Places
 
 Activations = Mapping[str, Tensor]
@@ -127,6 +127,45 @@ def strongest(maps: Tensor) -> tuple[Tensor, Tensor]:
     places = torch.arange(flat.shape[-1], device=flat.device)
     first = torch.where(flat == values[..., None], places, flat.shape[-1]).amin(-1)
     return values, first
+
+
+@dataclass(frozen=True)
+class AtPlace(Objective):
+    """An objective's value of one place of its layers' maps, as if there were no other; see `is_placewise`."""
+
+    term: Objective
+    row: int
+    column: int
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """As the term."""
+        return self.term.layers
+
+    def value(self, activations: Activations) -> Tensor:
+        """Return the term's value of the place."""
+        rows, columns = slice(self.row, self.row + 1), slice(self.column, self.column + 1)
+        return self.term({name: a[:, :, rows, columns] for name, a in activations.items()})
+
+    def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> AtPlace:
+        """Bind the term."""
+        return replace(self, term=self.term.bind(network, size))
+
+    def __str__(self) -> str:
+        return f"({self.term}) at {self.row},{self.column}"
+
+
+def at_place(objective: Objective, place: Pair) -> Objective:
+    """Return the objective that a bound one is at one place: of a channel, the neuron.
+
+    >>> print(at_place(2 * Channel("conv4", 7), (3, 5)))
+    2*conv4:7@3,5
+    """
+    if isinstance(objective, Scaled):
+        return objective.factor * at_place(objective.term, place)
+    if type(objective) in (Channel, ClassScore) and isinstance(unit := getattr(objective, "unit", None), int):
+        return Neuron(objective.layers[0], unit, *place)
+    return AtPlace(objective, *place)
 
 
 def own_places(objective: Objective) -> list[Pair] | None:

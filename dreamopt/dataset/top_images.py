@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from dreamopt.dataset.frames import Fit, Pair, photo_rectangle, read_frame
 from dreamopt.dataset.listing import Entry
-from dreamopt.dataset.place_values import own_places
+from dreamopt.dataset.place_values import at_place, own_places
 from dreamopt.dataset.stream import Progress
 from dreamopt.dataset.top_k import TopK, joined
 from dreamopt.errors import ImageError
@@ -23,6 +23,7 @@ from dreamopt.image.modes import Levels
 from dreamopt.image.sheet import INK, PAPER, Section, contact_sheet, fit, label_font
 from dreamopt.network import Network
 from dreamopt.network.tiling.geometry import Rectangle
+from dreamopt.objective import Objective
 
 SIDE = 160
 """Pixels of a crop's longer side on a sheet."""
@@ -52,6 +53,8 @@ class TopImage:
         The same with what the layers pad outside of the image.
     size, photo : (int, int)
         (H, W) of what the net sees, and of the whole image.
+    objective : Objective
+        What its value is: of a channel, the neuron at the place; for `dreamopt.attribute(network, top.image(), top.objective)`.
     """
 
     path: str
@@ -65,6 +68,7 @@ class TopImage:
     entry: Entry
     fit: Fit
     network: Network
+    objective: Objective
 
     @property
     def photo_rectangle(self) -> Rectangle:
@@ -81,7 +85,7 @@ class TopImage:
         What a layer pads outside of the image is grey, so that the crops of a map's places are of one size; along an axis where the window
         is larger than the image, all of the image is shown.
         """
-        return self._cut(self.image())
+        return self.cut(self.image())
 
     def shown(self) -> Rectangle:
         """Return which rows and columns `crop` shows; outside of the image where they are negative, or behind its last."""
@@ -90,7 +94,8 @@ class TopImage:
         )
         return rows, columns
 
-    def _cut(self, image: RGBImage) -> RGBImage:
+    def cut(self, image: RGBImage) -> RGBImage:
+        """Return the same part of another image of the same size: of an attribution."""
         (top, bottom), (left, right) = self.shown()
         (first, end), (begin, stop) = self.rectangle
         crop = np.full((bottom - top, right - left, 3), OUTSIDE, np.uint8)
@@ -270,6 +275,7 @@ def top_images(reducer: TopK, progress: Progress, fit: Fit, labels: Sequence[str
                     entry=entry,
                     fit=fit,
                     network=reducer.network,
+                    objective=own if row < 0 else at_place(own, (row, column)),
                 )
             )
         unranked = int(reducer.unranked[t])

@@ -234,6 +234,11 @@ class BackwardRule:
         """What layers follow that no entry of a list with this rule names; None where they keep their own backward pass."""
         return None
 
+    @property
+    def asks_for_box(self) -> bool:
+        """Whether it needs the lowest and the highest values of an image, which `bound` gives it."""
+        return False
+
     def bound(self, box: Box) -> BackwardRule:
         """Return the rule as it runs in a network whose images have bounds; this one where it does not ask for them."""
         return self

@@ -234,7 +234,7 @@ class Layer:
         return False
 
     def scaled(self, weights: Sequence[Tensor], factor: Tensor, shift: Tensor) -> list[Tensor]:
-        """Return the weights with which the layer computes ``factor y + shift`` in the place of y.
+        """Return the weights with which the layer computes ``factor y + shift`` in the place of y; it need not be set up.
 
         Parameters
         ----------

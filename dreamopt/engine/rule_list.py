@@ -62,7 +62,12 @@ class RuleList(BackwardRule):
         """What the first of its rules says that says anything."""
         return next((others for _, rule in self.entries if (others := rule.others) is not None), None)
 
-    def bound(self, box: Box) -> BackwardRule:
+    @property
+    def asks_for_box(self) -> bool:
+        """Whether any of its rules does."""
+        return any(rule.asks_for_box for _, rule in self.entries)
+
+    def bound(self, box: Box) -> RuleList:
         """Return the list with each of its rules bound."""
         return RuleList(tuple((pattern, rule.bound(box)) for pattern, rule in self.entries))
 
@@ -132,6 +137,16 @@ def parse_rules(rules: str | BackwardRule | Sequence[str | BackwardRule]) -> Bac
     if not entries:
         raise UsageError(f"there is no rule in {rules!r}; name one of {', '.join(backward_rules.names())}")
     return entries[0][1] if len(entries) == 1 and entries[0][0] == ALL else RuleList(tuple(entries))
+
+
+def followed_by(rule: BackwardRule, other: BackwardRule) -> RuleList:
+    """Return a rule, and another one at the layers that it does not apply to.
+
+    >>> print(followed_by(parse_rules("conv*: epsilon, ReLU: guided"), parse_rules("redirected")))
+    conv*: Epsilon(), ReLU: Guided(), *: Redirected()
+    """
+    entries = rule.entries if isinstance(rule, RuleList) else ((ALL, rule),)
+    return RuleList((*entries, (ALL, other)))
 
 
 def _split(text: str, sign: str) -> list[str]:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from dreamopt.backends.base import RECTIFIERS
 from dreamopt.objective.units import with_units
 
 if TYPE_CHECKING:
-    from dreamopt.backends.base import LayerInfo
+    from dreamopt.backends.base import BackwardRule, LayerInfo
     from dreamopt.network import Network
     from dreamopt.objective import Objective
+
+    Rule = str | BackwardRule | Sequence[str | BackwardRule]
 
 # What they do to a gradient depends on their weights alone.
 _PADDING = ", since all that counts of what it wrote lies where it saw nothing but its own padding"
 _LINEAR = ("Convolution", "Deconvolution", "InnerProduct", "Scale")
 
 
-def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
+def explain_dead(network: Network, objective: Objective, image: Tensor, rule: Rule | None = None, *, advice: bool = True) -> str:
     """Return one sentence on why an objective's gradient at an image is exactly zero.
 
     The layers below the objective are looked at from the top down: the first one whose output still gets a gradient, and
@@ -34,13 +37,17 @@ def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
         Of the one item, bound to the network.
     image : Tensor
         (1, C, H, W), the input as the net saw it.
+    rule : str, BackwardRule or a sequence of them, optional
+        Of the backward pass that gave zeros.
+    advice : bool
+        Whether the sentence ends with what to do about it in an optimization.
     """
     what = f"the gradient of {objective} is exactly zero"
     below = _below(network, objective)
     x = image.detach().requires_grad_()
     names = list(dict.fromkeys([*objective.layers, *(key for reads in below.values() for _, key in reads)]))
     with torch.enable_grad():
-        activations = network.activations(x, names, between_layers=True)
+        activations = network.activations(x, names, between_layers=True, rule=rule)
         value = objective({layer: with_units(activations[layer]) for layer in objective.layers}).sum()
         attached = {name: act for name, act in activations.items() if act.requires_grad}
         if not value.requires_grad:
@@ -58,8 +65,10 @@ def explain_dead(network: Network, objective: Objective, image: Tensor) -> str:
     for info, reads in below.items():
         top = next((key for key in _value_names(info) if _has_gradient(grads.get(key))), None)
         if top is not None and reads and not any(_has_gradient(grads.get(key)) for _, key in reads):
-            why = _reason(info, reads, activations, grads, top)
-            return f"{what}: {info} lets nothing through{why}; {_advice(info, reads, why)}"
+            why = (rule is not None and _reason_of_rule(info, reads, activations, grads, top)) or _reason(
+                info, reads, activations, grads, top
+            )
+            return f"{what}: {info} lets nothing through{why}" + (f"; {_advice(info, reads, why)}" if advice else "")
     return f"{what}: it vanishes on its way down from {', '.join(objective.layers)}; start from another seed or with more noise"
 
 
@@ -153,6 +162,20 @@ def _reason(
     if not bool(torch.isfinite(read).all()):
         return f", and what it reads from '{reads[0][1]}' is not finite"
     return ""
+
+
+def _reason_of_rule(
+    info: LayerInfo, reads: list[tuple[LayerInfo, str]], activations: Mapping[str, Tensor], grads: Mapping[str, Tensor | None], top: str
+) -> str:
+    """Return why a rule for ReLUs, which pass on what is positive alone, lets nothing through; empty where it is something else."""
+    grad, read = grads[top], activations[reads[0][1]]
+    if info.type not in RECTIFIERS or grad is None or grad.shape != read.shape:
+        return ""
+    count = int((grad != 0).sum())
+    if not bool((grad > 0).any()):
+        return f", since all {count} gradients that it gets are negative, and the rule passes on positive ones alone"
+    positive = int((grad > 0).sum())
+    return f", since of the {count} gradients that it gets {positive} are positive, all of them where its input is negative"
 
 
 def _weights_are_zero(grad: Tensor | None, made: Tensor, read: Tensor) -> bool:

@@ -13,11 +13,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, TotalOf, WeightGradients, parse_rules
+from dreamopt.backends.base import Backend, LayerInfo, RuleList, Shape, TotalOf, WeightGradients, parse_rules
+from dreamopt.backends.base import BackwardRule as BackwardRule
 from dreamopt.backends.base import NetGraph as NetGraph
 from dreamopt.backends.base import Redirected as Redirected
+from dreamopt.backends.base import followed_by as followed_by
 from dreamopt.errors import ImageError, OutOfMemoryError, ShapeError, TargetError, UsageError, suggest
 from dreamopt.image.files import covering, read_image
+from dreamopt.network.box import box_of
 from dreamopt.network.labels import find_label
 from dreamopt.network.maps import nearest_layer
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
@@ -300,7 +303,7 @@ class Network:
         if self._tiler is not None and not between_layers:
             size = (x.shape[2], x.shape[3])
             if not self._tiler.is_whole(unique, size, len(x)):
-                return self._tiler.activations(x, unique, None if rule is None else self._parsed(rule))
+                return self._tiler.activations(x, unique, None if rule is None else self._parsed(rule, x))
             try:
                 return self.untiled().activations(x, unique, rule=rule, acted=acted)
             except OutOfMemoryError:
@@ -311,7 +314,7 @@ class Network:
             if rule is None:  # which a backend of somebody's own need not know
                 values = self.backend.activations(x, unique, between_layers=between_layers)
                 return values if between_layers else self._by_sample(values, x)
-            values = self.backend.activations(x, unique, between_layers=between_layers, rule=self._parsed(rule), acted=acted)
+            values = self.backend.activations(x, unique, between_layers=between_layers, rule=self._parsed(rule, x), acted=acted)
             # What is derived with respect to a value has to be that value, and no view of it.
             return values if between_layers else self._by_sample(values, x)
 
@@ -345,11 +348,24 @@ class Network:
             found: WeightGradients = ask(x, unique, lambda values: total(self._by_sample(values, x)))
             return found
 
-    def _parsed(self, rule: str | BackwardRule | Sequence[str | BackwardRule]) -> BackwardRule:
+    def checked_rule(self, rule: str | BackwardRule | Sequence[str | BackwardRule]) -> BackwardRule:
+        """Return the backward rule that strings describe.
+
+        Raises
+        ------
+        UsageError
+            For no rule, or a pattern that names no layer of the net.
+        """
         parsed = parse_rules(rule)
         if isinstance(parsed, RuleList):
             parsed.require_matches((info.name, info.type) for info in self.layers)
         return parsed
+
+    def _parsed(self, rule: str | BackwardRule | Sequence[str | BackwardRule], x: Tensor) -> BackwardRule:
+        parsed = self.checked_rule(rule)
+        if not parsed.asks_for_box or not self.has_image_input or self.preprocessing is None:
+            return parsed
+        return parsed.bound(box_of(self, (x.shape[2], x.shape[3])).get)
 
     def tiled(self, memory: int | None = None, progress: Progress | None = None) -> Network:
         """Return this network, computing large images in tiles: the same values and gradients, up to rounding, in bounded memory.

@@ -143,6 +143,25 @@ def test_the_synthesized_image_stands_beside(shapes: Path, tmp_path: Path) -> No
     assert pixels(out / "conv2-1.png").shape == alone
 
 
+def test_a_method_shows_what_in_a_crop_a_target_answers_to(shapes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "top"
+    words = (str(shapes / "suns"), "-t", "mixed3:7", "-t", "scores:suns", "-k", "2", "-o", str(out), "--no-render")
+    assert command(*words).exit_code == 0
+    plain = pixels(out / "mixed3-7.png")
+    assert command(*words, "--method", "guided_backprop").exit_code == 0
+    sheet = pixels(out / "mixed3-7.png")
+    assert sheet.shape[1] == 2 * plain.shape[1]
+    np.testing.assert_array_equal(sheet[30:, plain.shape[1] :], plain[30:])
+    network = dreamopt.load_net(device="cpu")
+    [one] = dreamopt.top(network, shapes / "suns", "2*mixed3:7", 1)
+    (top, bottom), (left, right) = one.images[0].rectangle
+    found = dreamopt.attribute(network, one.images[0].image(), one.images[0].objective, "gradient")
+    outside = found.array.copy()
+    outside[top:bottom, left:right] = 0
+    assert found.score == pytest.approx(one.values[0], rel=1e-5)
+    assert abs(outside).max() == 0 < abs(found.array).max()
+
+
 KILLED = """
 import os, signal, sys
 import dreamopt.recipes.top
@@ -228,7 +247,8 @@ def test_a_changed_set_begins_anew(tmp_path: Path) -> None:
         (("{empty}", "-t", "conv2:999"), "layer 'conv2' has no channel 999"),
         (("{empty}", "-t", 'Diversity("conv2")'), "compares images with each other"),
         (("{empty}", "-t", "scores:1", "--longest", "200", "--size", "90"), "exclude each other"),
-        (("{empty}", "-t", "conv2:1", "--size", "12x"), "--size must be a number of pixels or HEIGHTxWIDTH"),
+        (("{empty}", "-t", "conv2:1", "--size", "12x"), "--size"),
+        (("{empty}", "-t", "conv2:1", "--method", "guide"), "attribution method"),
         (("{empty}", "-t", "conv2:1", "--beside", "{missing}"), "is not there"),
         (("{empty}", "-t", "conv2:1", "-o", "{empty}/top.png"), "must be a folder"),
     ],

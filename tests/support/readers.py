@@ -328,6 +328,31 @@ def _resume(path: Path) -> object:
     return _render_job(folder, path.parents[1] / "small.prototxt", resume=True)
 
 
+def _top_state(folder: Path) -> Path:
+    """Write the state of a job of top images, one image of three done."""
+    source = folder / "in"
+    source.mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((12, 14, 3), 40 * number + 20, np.uint8)).save(source / f"{number}.png")
+    _net(folder)
+    _top(folder, folder / "top", resume=False)
+    return folder / "top" / "state.json"
+
+
+def _top(home: Path, out: Path, resume: bool) -> object:
+    import dreamopt
+
+    network = _network(home / "small.prototxt")
+    return dreamopt.top(network, home / "in", "conv:1", 2, batch=1, out=out, resume=resume, stop=lambda: not resume)
+
+
+def _resume_top(path: Path) -> object:
+    """Go on with a job of top images in a folder of its own in which a changed file has the place of the state."""
+    folder = Path(tempfile.mkdtemp(dir=path.parents[1]))
+    shutil.copy(path, folder / "state.json")
+    return _top(path.parents[1], folder, resume=True)
+
+
 def _vector(folder: Path) -> Path:
     np.save(folder / "vector.npy", np.array([1.0, -2.0, 0.5, 3.0]))
     return folder / "vector.npy"
@@ -529,6 +554,7 @@ READERS: dict[str, Reader] = {
     "job": Reader(_job, _resume),
     "study file": Reader(_with_net(_study_file), _read_study_file),
     "study": Reader(_study, _read_study),
+    "state of top images": Reader(_top_state, _resume_top),
     "row of a study": Reader(_row, _read_study),
     "checkpoint": Reader(lambda folder: _job(folder).with_name("batch0-stage0"), _resume),
 }

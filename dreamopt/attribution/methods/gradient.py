@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dreamopt.attribution.method import AttributionMethod, Maps, Summary
 from dreamopt.attribution.score import ScoreFunction
+from dreamopt.attribution.zeros import zero_facts
 
 
 @dataclass(frozen=True)
@@ -36,4 +37,5 @@ class Gradient(AttributionMethod):
 
     def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
         """Return the gradients."""
-        return Maps(score.gradients(images)[1])
+        _, gradient = score.gradients(images)
+        return Maps(gradient, zero_facts(score, images, gradient))

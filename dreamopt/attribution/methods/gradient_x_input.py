@@ -10,6 +10,7 @@ from torch import Tensor
 from dreamopt.attribution.baselines import Baseline, baseline_images, checked_baseline
 from dreamopt.attribution.method import AttributionMethod, Maps, Summary
 from dreamopt.attribution.score import ScoreFunction
+from dreamopt.attribution.zeros import zero_facts
 
 
 @dataclass(frozen=True)
@@ -49,4 +50,5 @@ class GradientXInput(AttributionMethod):
     def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
         """Return the gradients times the images' distance from the baseline."""
         _, gradient = score.gradients(images)
-        return Maps((images - baseline_images(self.baseline, images, score.space)) * gradient)
+        away = images - baseline_images(self.baseline, images, score.space)
+        return Maps(away * gradient, zero_facts(score, images, gradient))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dreamopt.attribution.method import AttributionMethod, Maps, Summary
 from dreamopt.attribution.score import ScoreFunction
+from dreamopt.attribution.zeros import zero_facts
 
 
 @dataclass(frozen=True)
@@ -37,4 +38,5 @@ class GuidedBackprop(AttributionMethod):
 
     def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
         """Return what the rule's backward pass leaves at the images."""
-        return Maps(score.gradients(images, rule="guided")[1])
+        _, gradient = score.gradients(images, rule="guided")
+        return Maps(gradient, zero_facts(score, images, gradient, "guided"))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dreamopt.attribution.method import AttributionMethod, Maps, Summary
 from dreamopt.attribution.score import ScoreFunction
+from dreamopt.attribution.zeros import zero_facts
 
 
 @dataclass(frozen=True)
@@ -36,4 +37,4 @@ class Saliency(AttributionMethod):
     def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
         """Return the largest absolute gradient of each place's channels."""
         _, gradient = score.gradients(images)
-        return Maps(gradient.abs().amax(1, keepdim=True))
+        return Maps(gradient.abs().amax(1, keepdim=True), zero_facts(score, images, gradient))

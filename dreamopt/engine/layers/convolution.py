@@ -125,7 +125,8 @@ class Convolution(Layer):
 
     def scaled(self, weights: Sequence[Tensor], factor: Tensor, shift: Tensor) -> list[Tensor]:
         """Multiply the kernels of each output; a bias comes to those that have none."""
-        factor, shift = factor.expand(self.n_out), shift.expand(self.n_out)
+        outputs = self.param.convolution_param.num_output
+        factor, shift = factor.expand(outputs), shift.expand(outputs)
         bias = shift if len(weights) < 2 else weights[1] * factor + shift
         return [self.multiplied(weights[0], factor), bias]
 

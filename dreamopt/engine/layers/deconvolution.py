@@ -46,8 +46,9 @@ class Deconvolution(Convolution):
 
     def multiplied(self, kernels: Tensor, factor: Tensor) -> Tensor:
         """Return the kernels, multiplied by a factor (out,) for each output."""
-        by_group = kernels.reshape(self.groups, -1, *kernels.shape[1:])
-        return (by_group * factor.reshape(self.groups, 1, -1, *[1] * (kernels.dim() - 2))).reshape(kernels.shape)
+        groups = self.param.convolution_param.group
+        by_group = kernels.reshape(groups, -1, *kernels.shape[1:])
+        return (by_group * factor.reshape(groups, 1, -1, *[1] * (kernels.dim() - 2))).reshape(kernels.shape)
 
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds: a kernel for every value of the bottom."""

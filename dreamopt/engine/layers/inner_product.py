@@ -59,9 +59,10 @@ class InnerProduct(Layer):
 
     def scaled(self, weights: Sequence[Tensor], factor: Tensor, shift: Tensor) -> list[Tensor]:
         """Multiply the row of each output; a bias comes to those that have none."""
-        factor, shift = factor.expand(self.n_out), shift.expand(self.n_out)
+        p = self.param.inner_product_param
+        factor, shift = factor.expand(p.num_output), shift.expand(p.num_output)
         bias = shift if len(weights) < 2 else weights[1] * factor + shift
-        return [weights[0] * (factor if self.transpose else factor[:, None]), bias]
+        return [weights[0] * (factor if p.transpose else factor[:, None]), bias]
 
     def flops(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds of the product."""

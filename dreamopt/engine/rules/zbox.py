@@ -55,9 +55,14 @@ class Zbox(RelevanceRule):
         """What lies beyond an image's border takes no part, and a tile does not know where that is."""
         return False
 
+    @property
+    def asks_for_box(self) -> bool:
+        """Whether it was given no numbers."""
+        return self.low is None
+
     def bound(self, box: Box) -> BackwardRule:
         """Return the rule with the bounds of a network's images."""
-        return self if self.low is not None else replace(self, box=box)
+        return replace(self, box=box) if self.asks_for_box else self
 
     def _bounds(self, layer: LinearMap, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.low is not None and self.high is not None:

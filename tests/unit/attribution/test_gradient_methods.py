@@ -108,3 +108,70 @@ def test_baselines_that_do_not_fit() -> None:
         parse_method('gradient_x_input("zero")')
     with pytest.raises(UsageError, match="needs a net that takes images"):
         maps_of(two_layers(True), 'gradient_x_input("black")', IMAGES, "b:0")
+
+
+def dying(second: list[float], slope: float = 0.0) -> Network:
+    """Return the net of two layers whose only unit has these weights."""
+    network = two_layers(True, slope)
+    network.backend.net.params["b"][0].data[...] = np.array([second, second], np.float32)  # type: ignore[attr-defined]  # the engine's
+    return network
+
+
+def test_a_map_of_zeros_says_where_the_backward_pass_ends() -> None:
+    closed = [float(value <= 0) for value in hidden_of(IMAGES[0])]
+    assert 0 < sum(closed) < 4
+    facts = maps_of(dying([-1.0, -2.0, -3.0, -4.0]), "deconvnet", IMAGES[:1], "b:0").facts
+    assert "layer 'open' (ReLU" in facts["zero"][0]
+    assert "all 4 gradients that it gets are negative, and the rule passes on positive ones alone" in facts["zero"][0]
+    negative_where_open = [closed_ or -1.0 for closed_ in closed]
+    facts = maps_of(dying(negative_where_open), "guided_backprop", IMAGES[:1], "b:0").facts
+    assert "of the 4 gradients that it gets 1 are positive, all of them where its input is negative" in facts["zero"][0]
+    for method in ("gradient", "saliency", "gradient_x_input"):
+        maps = maps_of(dying(closed), method, IMAGES[:1], "b:0")
+        assert not maps.values.any()
+        assert "the gradient of b:0 is exactly zero: layer 'open'" in maps.facts["zero"][0], method
+        assert "lets nothing through, since" in maps.facts["zero"][0]
+        assert "noise" not in maps.facts["zero"][0]  # which is advice for an optimization
+
+
+def test_only_the_image_whose_map_is_zero_is_said_to_be() -> None:
+    images = torch.stack([IMAGES[0], -IMAGES[0]])
+    closed = [float(value <= 0) for value in hidden_of(images[0])]
+    assert any(value > 0 for value, shut in zip(hidden_of(images[1]), closed, strict=True) if shut)
+    first, second = maps_of(dying(closed), "gradient", images, "b:0").facts["zero"]
+    assert first is not None
+    assert second is None
+    assert maps_of(two_layers(True), "gradient", images, "b:0").facts == {}
+    assert maps_of(dying(closed), "smoothgrad(samples=2, noise=0)", images, "b:0").facts == {}
+
+
+def test_three_ways_through_lrn() -> None:
+    # y_c = x_c (1 + alpha / 3 sum of the three squares around c)^-beta, with channels as the only axis that counts.
+    alpha, beta, size = 0.5, 0.75, 3
+    text = layer("data", "Input", more="input_param { shape { dim: 1 dim: 4 dim: 1 dim: 2 } }")
+    text += layer("lrn", "LRN", "data", more=f"lrn_param {{ local_size: {size} alpha: {alpha} beta: {beta} }}")
+    text += layer("open", "ReLU", "lrn")
+    network = Network(EngineBackend(Net(parse_net(text))))
+    x = torch.tensor([1.0, -2.0, 3.0, 0.5]).reshape(1, 4, 1, 1).expand(1, 4, 1, 2).clone()
+    objective = "open:0@0,1 - 2*open:2@0,1"
+    seed = np.array([1.0, 0, -2, 0], np.float32)
+    positive = np.maximum(seed, 0)
+
+    def normalized(values: np.ndarray) -> np.ndarray:
+        sums = np.convolve(values**2, np.ones(size), "same")
+        found: np.ndarray = values * (1 + alpha / size * sums) ** -beta
+        return found
+
+    def derivative(values: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        scale = 1 + alpha / size * np.convolve(values**2, np.ones(size), "same")
+        crossed = np.convolve(grad * values * scale ** (-beta - 1), np.ones(size), "same")
+        found: np.ndarray = grad * scale**-beta - 2 * alpha * beta / size * values * crossed
+        return found
+
+    at = x[0, :, 0, 1].numpy()
+    for lrn, expected in (("gradient", derivative(at, positive)), ("copy", positive), ("normalize", normalized(positive))):
+        maps = maps_of(network, f'deconvnet(lrn="{lrn}")', x, objective).values
+        np.testing.assert_allclose(maps[0, :, 0, 1].numpy(), expected, rtol=1e-5, atol=1e-7, err_msg=lrn)
+        assert not maps[..., 0].any()
+    with pytest.raises(UsageError, match="lrn of Deconvnet must be gradient, copy or normalize"):
+        parse_method('deconvnet("drop")')
