@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
-from dreamopt.errors import ImageError, UsageError
+from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
     from dreamopt.attribution.compare.comparison import Comparison
@@ -139,4 +139,4 @@ def check_compare(
         if net not in (None, "tiny"):
             raise UsageError("--pointing-set is of the embedded net's classes; leave out --net")
     elif any(image.endswith(".npy") for image in images):
-        raise ImageError("--compare takes images, not .npy files")
+        raise UsageError("--compare takes images, not .npy files")

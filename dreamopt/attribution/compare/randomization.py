@@ -106,8 +106,9 @@ def cuts(count: int) -> list[tuple[str, int]]:
     >>> cuts(26), cuts(2), cuts(1)
     ([('top', 1), ('half', 13), ('all', 26)], [('top', 1), ('all', 2)], [('all', 1)])
     """
-    numbers = {"top": 1, "half": count // 2, "all": count}
-    return [(name, number) for i, (name, number) in enumerate(numbers.items()) if number and number not in list(numbers.values())[i + 1 :]]
+    stages = [("top", 1), ("half", count // 2)]
+    found = {number: name for name, number in reversed(stages) if 0 < number < count}
+    return [*((name, number) for number, name in sorted(found.items())), *([("all", count)] if count else [])]
 
 
 def redrawn(network: Network, layers: Sequence[str], seed: int, draw: int) -> Network:
