@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dreamopt.cli.compare import COMPARE_OPTIONS, check_compare
 from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import size_option
@@ -84,7 +85,7 @@ OPTIONS = (
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(OPTIONS):
+    for option in reversed((*OPTIONS, *COMPARE_OPTIONS)):
         command = option(command)
     return command
 
@@ -111,6 +112,11 @@ def command(
     listed: bool,
     quiet: bool,
     as_json: bool,
+    compare: bool,
+    metrics: tuple[str, ...],
+    masks: str | None,
+    pointing: int | None,
+    sanity: bool,
     **options: Any,
 ) -> None:
     """Show what in images a unit of a net answers to: a heat map, the same over the image, and the numbers.
@@ -124,8 +130,33 @@ def command(
     if listed:
         _list_methods(as_json)
         return
-    if not images:
+    check_compare(compare, images, metrics, masks, pointing, net)
+    if not images and pointing is None:
         raise click.UsageError("Missing argument 'IMAGE...'; --list lists the methods.")
+    if compare:
+        from dreamopt.cli.compare import compare as run
+
+        network, repeat, source = open_network(net, size, **{key: options[key] for key in (*NET_KEYS, "allow_python_layers")})
+        chosen = click.get_current_context().get_parameter_source("out") is not click.core.ParameterSource.DEFAULT
+        about = {"source": source, "load": {"net": net} | repeat, "made_with": _made_with(network)}
+        run(
+            network,
+            _files(images),
+            targets,
+            methods,
+            metrics=metrics,
+            masks=masks,
+            pointing=pointing,
+            sanity=sanity,
+            size=size,
+            seed=seed,
+            batch=batch,
+            out=out if chosen else None,
+            quiet=quiet,
+            as_json=as_json,
+            about=about,
+        )
+        return
     from dreamopt.attribution.shown import CLIP, OPACITY
     from dreamopt.cli.progress import attributing, interruptible
     from dreamopt.recipes.output import check_output

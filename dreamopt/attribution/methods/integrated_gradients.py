@@ -27,7 +27,7 @@ class IntegratedGradients(AttributionMethod):
     to the baseline's count nothing: with a black baseline black things do not show. Several baselines are averaged.
 
     Captum takes 50 nodes of Gauss and Legendre, which is the default here; the paper and zennit the right ends of 20 to 300 even steps;
-    UTKFace's flashtorch leaves the factor :math:`x - x_0` out, so that its values add up to nothing in particular.
+    utkuozbulak's pytorch-cnn-visualizations leaves the factor :math:`x - x_0` out, so that its values add up to nothing in particular.
 
     Parameters
     ----------

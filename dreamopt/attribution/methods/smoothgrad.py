@@ -24,8 +24,8 @@ class Smoothgrad(OfNoisyImages):
     over all values of the image in the net's input space; each image has its own σ. Noise of 10 to 20 % is what the paper advises.
 
     The libraries differ: Captum's NoiseTunnel takes 5 samples and σ = 1 whatever the range is; Xplique's noise is 0.2 in the input's
-    own units; tf-keras-vis takes 0.2 of the range; zennit 0.1 of the range and 20 samples; UTKFace's flashtorch divides by the range
-    where the paper multiplies, and takes σ² for σ.
+    own units; tf-keras-vis takes 0.2 of the range; zennit 0.1 of the range and 20 samples; utkuozbulak's pytorch-cnn-visualizations
+    divides by the range where the paper multiplies, and takes σ² for σ.
 
     Parameters
     ----------

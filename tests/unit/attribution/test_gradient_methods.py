@@ -143,3 +143,35 @@ def test_only_the_image_whose_map_is_zero_is_said_to_be() -> None:
     assert second is None
     assert maps_of(two_layers(True), "gradient", images, "b:0").facts == {}
     assert maps_of(dying(closed), "smoothgrad(samples=2, noise=0)", images, "b:0").facts == {}
+
+
+def test_three_ways_through_lrn() -> None:
+    # y_c = x_c (1 + alpha / 3 sum of the three squares around c)^-beta, with channels as the only axis that counts.
+    alpha, beta, size = 0.5, 0.75, 3
+    text = layer("data", "Input", more="input_param { shape { dim: 1 dim: 4 dim: 1 dim: 2 } }")
+    text += layer("lrn", "LRN", "data", more=f"lrn_param {{ local_size: {size} alpha: {alpha} beta: {beta} }}")
+    text += layer("open", "ReLU", "lrn")
+    network = Network(EngineBackend(Net(parse_net(text))))
+    x = torch.tensor([1.0, -2.0, 3.0, 0.5]).reshape(1, 4, 1, 1).expand(1, 4, 1, 2).clone()
+    objective = "open:0@0,1 - 2*open:2@0,1"
+    seed = np.array([1.0, 0, -2, 0], np.float32)
+    positive = np.maximum(seed, 0)
+
+    def normalized(values: np.ndarray) -> np.ndarray:
+        sums = np.convolve(values**2, np.ones(size), "same")
+        found: np.ndarray = values * (1 + alpha / size * sums) ** -beta
+        return found
+
+    def derivative(values: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        scale = 1 + alpha / size * np.convolve(values**2, np.ones(size), "same")
+        crossed = np.convolve(grad * values * scale ** (-beta - 1), np.ones(size), "same")
+        found: np.ndarray = grad * scale**-beta - 2 * alpha * beta / size * values * crossed
+        return found
+
+    at = x[0, :, 0, 1].numpy()
+    for lrn, expected in (("gradient", derivative(at, positive)), ("copy", positive), ("normalize", normalized(positive))):
+        maps = maps_of(network, f'deconvnet(lrn="{lrn}")', x, objective).values
+        np.testing.assert_allclose(maps[0, :, 0, 1].numpy(), expected, rtol=1e-5, atol=1e-7, err_msg=lrn)
+        assert not maps[..., 0].any()
+    with pytest.raises(UsageError, match="lrn of Deconvnet must be gradient, copy or normalize"):
+        parse_method('deconvnet("drop")')
