@@ -70,6 +70,9 @@ OPTIONS = (
         "any of matplotlib's where it is installed.  [default: RdBu_r for values of both signs, 0 in the middle, else inferno]",
     ),
     click.option("--opacity", type=float, help="Of the overlay's strongest colours, 0 to 1.  [default: 0.7]"),
+    click.option(
+        "--sheet", "on_sheet", type=click.Choice(["map", "overlay"]), default="map", show_default=True, help="What a sheet shows of each."
+    ),
     size_option("Pixels.  [default: of the net's file]"),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of methods that draw random numbers."),
     click.option(
@@ -102,6 +105,7 @@ def command(
     clip: float | None,
     colors: str | None,
     opacity: float | None,
+    on_sheet: str,
     size: int | tuple[int, int] | None,
     seed: int,
     batch: int,
@@ -157,7 +161,7 @@ def command(
     from dreamopt.cli.progress import attributing, interruptible
     from dreamopt.recipes.output import check_output
 
-    look = Look(summary, CLIP if clip is None else clip, colors, OPACITY if opacity is None else opacity)
+    look = Look(summary, CLIP if clip is None else clip, colors, OPACITY if opacity is None else opacity, on_sheet)
     look.check()
     check_output(out)
     parts = _parts(methods)
@@ -189,6 +193,7 @@ class Look:
     clip: float
     colors: str | None
     opacity: float
+    on_sheet: str = "map"
 
     def check(self) -> None:
         """Refuse what cannot be shown, before anything is computed."""
@@ -205,6 +210,9 @@ class Look:
 
     def image(self, found: "Attribution") -> "RGBImage":
         """Return what a sheet shows of an attribution."""
+        if self.on_sheet == "overlay":
+            summary = None if self.summary == "rgb" else self.summary
+            return found.overlay(summary, colors=self.colors, clip=self.clip, opacity=self.opacity)  # type: ignore[arg-type]  # checked
         return found.shown(self.summary, colors=self.colors, clip=self.clip)  # type: ignore[arg-type]  # checked
 
 
@@ -297,14 +305,14 @@ class Job:
                 if not quiet:
                     progress.note(_sentence(file, found, explained))
             self._write(file, found, self.paths[number * len(self.parts) + i], seconds)
-            remarks = ["zero everywhere"] if not found.array.any() else []
+            remarks = [] if found.array.any() else ["zero everywhere"]
             if found.image is not None:
                 cells.append(Cell(str(part), self.look.image(found), "; ".join([f"{seconds:.2g} s", *remarks])))
             if not quiet:
-                remarks += [f"{name} {_short(value)}" for name, value in found.facts.items()]
+                remarks += [f"{name.replace('_', ' ')} {_short(value)}" for name, value in found.facts.items() if value is not None]
                 remarks += [_largest(found)] if found.image is None else []
-                for remark in remarks:
-                    progress.note(f"{found.method}: {remark}")
+                if remarks:
+                    progress.note(f"{found.method}: {'; '.join(remarks)}")
         if first is not None and first.image is not None:
             self.shown.append(Row(_sentence(Path(file).name, first, explained, short=True), first.image, cells))
 
