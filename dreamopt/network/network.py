@@ -348,6 +348,55 @@ class Network:
             found: WeightGradients = ask(x, unique, lambda values: total(self._by_sample(values, x)))
             return found
 
+    def weights(self) -> dict[str, list[NDArray[np.float32]]]:
+        """Return copies of every layer's weights in Caffe's order and shapes, by layer in the order of the net.
+
+        Raises
+        ------
+        UsageError
+            For a backend that does not give them; the engine does.
+        """
+        ask = getattr(self.backend, "weights", None)  # which a backend need not have
+        if ask is None:
+            raise UsageError(f"backend '{self.backend.name}' does not give a net's weights; engine does")
+        found: dict[str, list[NDArray[np.float32]]] = ask()
+        return found
+
+    def with_weights(self, weights: Mapping[str, Sequence[NDArray[np.float32]]]) -> Network:
+        """Return a copy of this network in which some layers have other weights; this one stays as it is.
+
+        Parameters
+        ----------
+        weights : mapping of str to sequence of ndarray
+            By layer, all its weights, as `weights` gives them.
+
+        Raises
+        ------
+        UsageError
+            For a backend that cannot copy a net; the engine can.
+        WeightsError
+            For weights of another number or shape.
+
+        Examples
+        --------
+        >>> from dreamopt import load_net
+        >>> network = load_net()
+        >>> [kernels] = network.weights()["conv1"]
+        >>> network.with_weights({"conv1": [0 * kernels]}).weights()["conv1"][0].any()
+        np.False_
+        """
+        make = getattr(self.backend, "with_weights", None)  # which a backend need not have
+        if make is None:
+            raise UsageError(f"backend '{self.backend.name}' cannot copy a net with other weights; engine can")
+        new = copy.copy(self)
+        new.backend = make(weights)
+        new._hash = None
+        new.__dict__.pop("graph", None)
+        new.__dict__.pop("left_out", None)
+        if self._tiler is not None:
+            new._tiler = Tiler(new.backend, new.graph, self._tiler.memory, self._tiler.progress)
+        return new
+
     def checked_rule(self, rule: str | BackwardRule | Sequence[str | BackwardRule]) -> BackwardRule:
         """Return the backward rule that strings describe.
 
