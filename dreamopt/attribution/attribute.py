@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -15,10 +16,11 @@ from dreamopt.attribution.attribution import Attribution
 from dreamopt.attribution.explained import bound_objective, class_objective, class_pass, explains, label_of, scores_of
 from dreamopt.attribution.method import AttributionMethod, parse_method
 from dreamopt.attribution.score import MadePass, ScoreFunction
-from dreamopt.errors import UsageError
+from dreamopt.errors import ObjectiveError, UsageError
 from dreamopt.image.init import given_images
 from dreamopt.image.reference import as_image_value
 from dreamopt.network import Network, Size
+from dreamopt.network.diagnosis import explain_nonfinite
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_kind, check_seed
 
@@ -86,6 +88,9 @@ class Explained:
         found = []
         for i, value in enumerate(self._scores[:, 0].tolist()):
             own = self.objective.item(i)
+            if not (math.isfinite(value) and bool(torch.isfinite(maps.values[i]).all())):
+                why = explain_nonfinite(network, own, images[i : i + 1])
+                raise ObjectiveError(f"{part} of {own} gives numbers that are not finite: {why}")
             found.append(
                 Attribution(
                     array=_array(network, maps.values[i]),
@@ -195,6 +200,8 @@ def attribute(
         For a layer, unit or class that the network does not have.
     ImageError
         For an image that cannot be read or does not fit.
+    ObjectiveError
+        Where the score or the map is not finite, with the layer at which that begins.
     UsageError
         For an unknown method, an objective that compares images, or an empty list.
 

@@ -10,8 +10,9 @@ from dreamopt import attribute
 from dreamopt.attribution.attribute import Explained
 from dreamopt.attribution.explained import class_layer, class_scores, explains, top_classes
 from dreamopt.backends.engine import EngineBackend
+from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.engine.net import Net
-from dreamopt.errors import UsageError
+from dreamopt.errors import ObjectiveError, UsageError
 from dreamopt.network import Network
 from dreamopt.network.preprocessing import preprocessing_of
 from dreamopt.objective import as_objective
@@ -151,3 +152,10 @@ def test_one_pass_gives_map_and_score(monkeypatch: pytest.MonkeyPatch) -> None:
     passed: list[int] = []
     attribute(net, [np.zeros((11, 9, 3))] * 2, "fc:1", "saliency", progress=passed.append)
     assert passed == [2]
+
+
+def test_a_score_that_is_not_finite_is_refused_with_the_layer_where_that_begins() -> None:
+    functions = [("low", "Power", lambda x: x - 1000), ("log", "Log", torch.log), ("mean", "Pooling", lambda x: x.mean((2, 3)))]
+    net = Network(FunctionBackend(functions, (3, 5, 4)))
+    with pytest.raises(ObjectiveError, match=r"^saliency of mean:1 gives numbers that are not finite: layer 'log' \(Log\) is the first"):
+        attribute(net, np.full((5, 4, 3), 90), "mean:1")
