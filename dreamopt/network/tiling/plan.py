@@ -133,7 +133,7 @@ def bottlenecks(graph: NetGraph, source: str, targets: Sequence[str]) -> list[st
                     reaches = reaches or bool(above & wanted)
             # A value in the midst of layers in place would keep them from being computed together.
             readers = graph.readers.get((i, j), [])
-            if alone and reaches and not (len(readers) == 1 and graph.layers[readers[0]].type in ("ReLU", "BatchNorm", "Scale", "LRN")):
+            if alone and reaches and not (len(readers) == 1 and graph.layers[readers[0]].type in ("ReLU", "BatchNorm", "BN", "Scale", "Bias", "Power", "LRN")):
                 name = graph.name(i, j)
                 if graph.value(name) == (i, j):
                     names.append(name)
