@@ -20,6 +20,7 @@ _HOME = {
     "Regularizer": "dreamopt.regularizer",
     "attribute": "dreamopt.attribution.attribute",
     "bench": "dreamopt.study.bench",
+    "compare_attributions": "dreamopt.attribution.compare.compare",
     "dream": "dreamopt.recipes",
     "dream_film": "dreamopt.recipes.film",
     "explore": "dreamopt.recipes",
@@ -40,6 +41,7 @@ __all__ = [
     "__version__",
     "attribute",
     "bench",
+    "compare_attributions",
     "dream",
     "dream_film",
     "explore",
@@ -51,6 +53,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from dreamopt.attribution.attribute import attribute
+    from dreamopt.attribution.compare.compare import compare_attributions
     from dreamopt.network import Network, load_net
     from dreamopt.objective import Objective
     from dreamopt.objectives import Channel, ClassScore, Neuron

@@ -29,7 +29,7 @@ from dreamopt.image.sizes import seen_size
 from dreamopt.image.transform import Transform, as_transforms
 from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
-from dreamopt.network.network import Redirected
+from dreamopt.network.network import BackwardRule, Redirected, followed_by
 from dreamopt.objective import Objective, as_objective, each
 from dreamopt.objective.views import values_of_views
 from dreamopt.parts.arguments import check_flag, check_kind, check_seed, check_several
@@ -76,7 +76,12 @@ class Problem:
     redirected : int
         For so many steps at the start, at least 0, the gradient of a sample passes a ReLU that would stop all of it (Lucid's rule
         against dead ReLUs; Lucid's number is 16). The step is the loop's: `evaluate` takes it from its context, and calling the
-        problem, which knows no steps, always gives the derivative. 0 by default.
+        problem, which knows no steps, always gives the gradient without it. 0 by default.
+    rule : BackwardRule, str, or a sequence of these, optional
+        Backward rules by which gradients go back through the net, as ``"guided"`` or ``"ReLU: guided, LRN: deconvnet(lrn='copy')"``
+        (`dreamopt.engine.rule_list.RuleList`). What is evaluated as the gradient is then what the rules make of it, and no derivative:
+        values are the same, and a line search (scipy's, L-BFGS) may find that they do not rise along it. Penalties keep their
+        derivative. Where gradients are ``redirected`` too, that counts at the layers that no rule here applies to.
 
     Attributes
     ----------
@@ -118,9 +123,11 @@ class Problem:
         views: int = 1,
         items: Sequence[int] | None = None,
         redirected: int = 0,
+        rule: BackwardRule | str | Sequence[BackwardRule | str] | None = None,
     ) -> None:
         network.require_optimizable()
         self.network = network
+        self.rule = None if rule is None else network.checked_rule(rule)
         self.space = network.image_space(size)
         self.size = self.space.shape[1:] or None
         self.views = check_whole("views", views)
@@ -249,7 +256,7 @@ class Problem:
     def evaluate(self, params: Tensor, context: StepContext | None = None, seed: int = 0, *, redirect: bool = True) -> Evaluation:
         """Return values and gradients; parameters as in `value`.
 
-        The gradient is the derivative, unless ReLUs are `redirected` at this step and ``redirect`` is left at True.
+        The gradient is the derivative, unless there is a `rule`, or ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
         params, redirect = self._checked(params), check_flag("redirect", redirect)
         return self._within_memory(lambda: self._evaluate(params, context, seed, redirect))
@@ -261,8 +268,8 @@ class Problem:
 
         .. math:: G = \frac{\partial}{\partial w} \sum_n O_n\bigl(a(T(x_n); w)\bigr)
 
-        summed over the batch, as Caffe sums it; of what is **maximised**. Penalties do not depend on weights. A large image is computed
-        at once, even by a network in tiles.
+        summed over the batch, as Caffe sums it; of what is **maximised**: the derivative, whatever the `rule`. Penalties do not depend on
+        weights. A large image is computed at once, even by a network in tiles.
 
         Parameters
         ----------
@@ -367,6 +374,7 @@ class Problem:
         if dead:
             more = f" (and {len(dead) - 1} more of {self.n} items)" if len(dead) > 1 else ""
             also = "; redirected ReLUs do not let it through either" if self.redirected else ""
+            also += f"; the gradient goes back by the rule {self.rule}, which may stop it too" if self.rule is not None else ""
             raise DeadGradientError(self.explain(params, dead[0], seed) + also + more)
 
     def explain(self, params: Tensor, index: int, seed: int = 0) -> str:
@@ -394,7 +402,9 @@ class Problem:
     @overload
     def __call__(self, params: FloatVector) -> tuple[float, FloatVector]: ...
     def __call__(self, params: Tensor | FloatVector) -> Tensor | tuple[float, FloatVector]:
-        """Evaluate the problem, in scipy's way or in torch's: step 0, seed 0, and always the derivative, whatever `redirected` says.
+        """Evaluate the problem, in scipy's way or in torch's: step 0, seed 0, and the derivative, whatever `redirected` says.
+
+        With a `rule`, the gradient is what the rule makes of it, and not the derivative of f: a minimiser's line search may give up early.
 
         It is a function of the parameters alone. A sample whose gradient is exactly zero, as behind a dead ReLU, gets zeros, and a
         minimiser started there stops at once: `x0` refuses such a start, and `check_start` one of your own.
@@ -456,9 +466,11 @@ class Problem:
     ) -> tuple[Tensor, Tensor | None]:
         if alpha is not None:
             image = self.parametrization.composite(image, alpha, self.streams(seed, context.step), self.space)
-        rule = None if acted is None else Redirected()
+        rule = self.rule
+        if acted is not None:
+            rule = Redirected() if rule is None else followed_by(rule, Redirected())
         seen = self._transformed(image, context, seed)
-        in_tiles = self.network.score(seen, self.objective, self.views) if acted is None else None
+        in_tiles = self.network.score(seen, self.objective, self.views) if rule is None else None
         if in_tiles is not None:
             return in_tiles if alpha is None else self.parametrization.score_with_opacity(in_tiles, alpha), None
         activations = self.network.activations(seen, self.objective.layers, rule=rule, acted=acted)
@@ -491,6 +503,7 @@ class Problem:
             "transforms": [str(t) for t in self.transforms],
             "views": self.views,
             "redirected": self.redirected,
+            **({} if self.rule is None else {"rule": str(self.rule)}),
         }
 
 

@@ -11,7 +11,7 @@ from scipy.integrate import trapezoid
 
 from dreamopt.attribution.baselines import Baseline, checked_baseline
 from dreamopt.attribution.patches import Patches
-from dreamopt.attribution.subject import Subject, normalized
+from dreamopt.attribution.subject import Subject
 from dreamopt.parts.checks import COUNT, SIDE, Fields
 
 F = TypeVar("F")
@@ -26,7 +26,7 @@ class Curve:
     removed : ndarray, (K,)
         The part of the image's patches that are removed, from 0 to 1.
     values : ndarray, (K,)
-        The score, as a part of what the image has above its baseline: from 1 to 0.
+        The score.
     """
 
     removed: NDArray[np.float64]
@@ -44,8 +44,8 @@ class Curve:
 
 def flipping_curve(
     subject: Subject, heat_map: NDArray[np.float64], patch: int, baseline: Baseline, steps: int, *, least_first: bool = False
-) -> Curve | None:
-    """Return the score while patches are replaced by the baseline, most relevant first; None where nothing can be lost.
+) -> Curve:
+    """Return the score while patches are replaced by the baseline, most relevant first.
 
     A patch's relevance is the sum of the map over it.
 
@@ -68,9 +68,6 @@ def flipping_curve(
     order = subject.order(patches.sums(heat_map))
     if least_first:
         order = order[::-1]
-    ends = subject.baseline_value(baseline), subject.value
-    if normalized([], *ends) is None:
-        return None
     counts = np.unique(np.rint(np.linspace(0, patches.count, min(steps, patches.count) + 1)).astype(np.intp))
 
     def between() -> NDArray[np.float64]:
@@ -79,9 +76,7 @@ def flipping_curve(
         return subject.masked_values(place < counts[1:-1, None], patches, baseline)
 
     values = subject.once(("curve", patch, baseline, steps, order.tobytes()), between)
-    curve = normalized([ends[1], *values, ends[0]], *ends)
-    assert curve is not None
-    return Curve(counts / patches.count, curve)
+    return Curve(counts / patches.count, np.array([subject.value, *values, subject.baseline_value(baseline)]))
 
 
 def check_curve(part: Any) -> None:

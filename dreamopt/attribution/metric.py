@@ -47,7 +47,7 @@ class AttributionMetric(Part):
         """
         raise AssertionError(f"{type(self).__name__} does not say how it measures")
 
-    def evaluations(self, subject: Subject) -> int:
+    def evaluations(self) -> int:
         """Return about how many images it passes through the net for each map, for progress."""
         return 0
 

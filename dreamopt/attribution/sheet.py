@@ -76,9 +76,15 @@ def method_sheet(rows: Sequence[Row], title: str = "") -> RGBImage:
     sections = []
     for row in rows[:MOST_ROWS]:
         images = [row.image, *(_words(cell.reason, row.image.shape[:2]) if cell.image is None else cell.image for cell in row.cells)]
-        labels = ["image\n", *(f"{cell.method}\n{cell.note}" for cell in row.cells)]
+        labels = ["image\n", *(f"{_name(cell.method, width)}\n{cell.note}" for cell in row.cells)]
         sections.append(Section([_fitted(image, (height, width)) for image in images], labels, row.title))
     return contact_sheet(sections, columns=columns, title=title)
+
+
+def _name(method: str, width: int) -> str:
+    """Return a method's name in at most two lines."""
+    first, _, rest = wrapped(method, width).partition("\n")
+    return f"{first}\n{rest.replace(chr(10), '')}" if rest else first
 
 
 def _side(size: Sequence[int]) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -100,24 +100,3 @@ class Subject:
         """
         chance = self.score.stream.generator("order of equal values").permutation(len(values))
         return np.asarray(np.lexsort((chance, -values)))
-
-
-def normalized(values: NDArray[np.float64] | Sequence[float], low: float, high: float) -> NDArray[np.float64] | None:
-    r"""Return scores as parts of what the image has above its baseline; None where that is nothing.
-
-    .. math:: c = \frac{s - s(x_0)}{s(x) - s(x_0)}
-
-    Logits have no scale of their own, so that curves of different images are only comparable, and may only be averaged, in such parts.
-
-    References
-    ----------
-    .. [1] K. Schulz et al., "Restricting the Flow: Information Bottlenecks for Attribution", 2020, section 4.4.
-
-    Examples
-    --------
-    >>> normalized([5.0, 3.0, 1.0], 1.0, 5.0)
-    array([1. , 0.5, 0. ])
-    """
-    if not high - low > 1e-6 * (abs(high) + abs(low)):
-        return None
-    return (np.asarray(values, np.float64) - low) / (high - low)

@@ -17,6 +17,7 @@ from dreamopt.engine.graph import NetGraph as NetGraph
 from dreamopt.engine.loading import WeightsReport as WeightsReport
 from dreamopt.engine.reach import Reach as Reach
 from dreamopt.engine.rule_list import RuleList as RuleList
+from dreamopt.engine.rule_list import followed_by as followed_by
 from dreamopt.engine.rule_list import parse_rules as parse_rules
 from dreamopt.engine.rules.redirected import Redirected as Redirected
 from dreamopt.errors import BackendError, UsageError

@@ -9,7 +9,9 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.backends.base import FeedValue, LayerInfo, OpenOptions, Shape, TotalOf, WeightGradients, WeightsReport, pick_device
@@ -18,10 +20,11 @@ from dreamopt.caffe import alias
 from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.computable import computable
 from dreamopt.engine.executor.program import Program
+from dreamopt.engine.loading import load_weights, weights_of
 from dreamopt.engine.net import Net
 from dreamopt.engine.weight_gradients import weight_gradients
 from dreamopt.errors import NetError
-from dreamopt.schema import NetDef
+from dreamopt.schema import LayerWeights, NetDef
 
 _REMEMBERED = 16
 
@@ -49,6 +52,7 @@ class EngineBackend:
         if not net.inputs:
             raise NetError(f"net '{net.name}' has no input: nothing can be optimized")
         self.net = net
+        self._opened = optimized, feed
         self._feeds = Feeds(net.definition, optimized, feed)
         self.input_name = self._feeds.optimized
         self.input_shape: Shape = self._feeds.shape[1:]
@@ -135,6 +139,21 @@ class EngineBackend:
     def activations_from(self, start: str, x: Tensor, layers: Sequence[str], *, rule: BackwardRule | None = None) -> dict[str, Tensor]:
         """Return the named values, which depend on the value ``start`` alone, where that is ``x`` (N, ...)."""
         return self._program(layers, start)({start: x}, None, rule)
+
+    def weights(self) -> dict[str, list[NDArray[np.float32]]]:
+        """Return copies of every layer's weights, in the order of the net; layers that share one have it each."""
+        return {layer.name: layer.blobs for layer in weights_of(self.net.nodes)}
+
+    def with_weights(self, weights: Mapping[str, Sequence[NDArray[np.float32]]]) -> EngineBackend:
+        """Return a copy of the net in which some layers have other weights; this one stays as it is."""
+        net = self.net
+        allow = any(node.layer.type == "Python" for node in net.nodes)  # which somebody allowed when the net was opened
+        with alias.temporary_caffe_module() if allow else nullcontext():
+            new = Net(net.definition, phase=net.phase, device=net.device, allow_python_layers=allow)
+        load_weights(new.nodes, weights_of(net.nodes))
+        load_weights(new.nodes, [LayerWeights(name, "", list(blobs)) for name, blobs in weights.items()])
+        new.weights_report = net.weights_report
+        return EngineBackend(new, self._opened[0], self._opened[1])
 
     def weight_gradients(self, x: Tensor, layers: Sequence[str], total: TotalOf) -> WeightGradients:
         """Return the gradient of a number that depends on the named values; layers that share a weight have its whole gradient each."""

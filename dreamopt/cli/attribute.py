@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dreamopt.cli.compare import COMPARE_OPTIONS, check_compare
 from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import size_option
@@ -69,6 +70,9 @@ OPTIONS = (
         "any of matplotlib's where it is installed.  [default: RdBu_r for values of both signs, 0 in the middle, else inferno]",
     ),
     click.option("--opacity", type=float, help="Of the overlay's strongest colours, 0 to 1.  [default: 0.7]"),
+    click.option(
+        "--sheet", "on_sheet", type=click.Choice(["map", "overlay"]), default="map", show_default=True, help="What a sheet shows of each."
+    ),
     size_option("Pixels.  [default: of the net's file]"),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of methods that draw random numbers."),
     click.option(
@@ -81,7 +85,7 @@ OPTIONS = (
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(OPTIONS):
+    for option in reversed((*OPTIONS, *COMPARE_OPTIONS)):
         command = option(command)
     return command
 
@@ -101,12 +105,18 @@ def command(
     clip: float | None,
     colors: str | None,
     opacity: float | None,
+    on_sheet: str,
     size: int | tuple[int, int] | None,
     seed: int,
     batch: int,
     listed: bool,
     quiet: bool,
     as_json: bool,
+    compare: bool,
+    metrics: tuple[str, ...],
+    masks: str | None,
+    pointing: int | None,
+    sanity: bool,
     **options: Any,
 ) -> None:
     """Show what in images a unit of a net answers to: a heat map, the same over the image, and the numbers.
@@ -120,13 +130,38 @@ def command(
     if listed:
         _list_methods(as_json)
         return
-    if not images:
+    check_compare(compare, images, metrics, masks, pointing, net)
+    if not images and pointing is None:
         raise click.UsageError("Missing argument 'IMAGE...'; --list lists the methods.")
+    if compare:
+        from dreamopt.cli.compare import compare as run
+
+        network, repeat, source = open_network(net, size, **{key: options[key] for key in (*NET_KEYS, "allow_python_layers")})
+        chosen = click.get_current_context().get_parameter_source("out") is not click.core.ParameterSource.DEFAULT
+        about = {"source": source, "load": {"net": net} | repeat, "made_with": _made_with(network)}
+        run(
+            network,
+            _files(images),
+            targets,
+            methods,
+            metrics=metrics,
+            masks=masks,
+            pointing=pointing,
+            sanity=sanity,
+            size=size,
+            seed=seed,
+            batch=batch,
+            out=out if chosen else None,
+            quiet=quiet,
+            as_json=as_json,
+            about=about,
+        )
+        return
     from dreamopt.attribution.shown import CLIP, OPACITY
     from dreamopt.cli.progress import attributing, interruptible
     from dreamopt.recipes.output import check_output
 
-    look = Look(summary, CLIP if clip is None else clip, colors, OPACITY if opacity is None else opacity)
+    look = Look(summary, CLIP if clip is None else clip, colors, OPACITY if opacity is None else opacity, on_sheet)
     look.check()
     check_output(out)
     parts = _parts(methods)
@@ -158,6 +193,7 @@ class Look:
     clip: float
     colors: str | None
     opacity: float
+    on_sheet: str = "map"
 
     def check(self) -> None:
         """Refuse what cannot be shown, before anything is computed."""
@@ -174,6 +210,9 @@ class Look:
 
     def image(self, found: "Attribution") -> "RGBImage":
         """Return what a sheet shows of an attribution."""
+        if self.on_sheet == "overlay":
+            summary = None if self.summary == "rgb" else self.summary
+            return found.overlay(summary, colors=self.colors, clip=self.clip, opacity=self.opacity)  # type: ignore[arg-type]  # checked
         return found.shown(self.summary, colors=self.colors, clip=self.clip)  # type: ignore[arg-type]  # checked
 
 
@@ -266,14 +305,14 @@ class Job:
                 if not quiet:
                     progress.note(_sentence(file, found, explained))
             self._write(file, found, self.paths[number * len(self.parts) + i], seconds)
-            remarks = ["zero everywhere"] if not found.array.any() else []
+            remarks = [] if found.array.any() else ["zero everywhere"]
             if found.image is not None:
                 cells.append(Cell(str(part), self.look.image(found), "; ".join([f"{seconds:.2g} s", *remarks])))
             if not quiet:
-                remarks += [f"{name} {_short(value)}" for name, value in found.facts.items()]
+                remarks += [f"{name.replace('_', ' ')} {_short(value)}" for name, value in found.facts.items() if value is not None]
                 remarks += [_largest(found)] if found.image is None else []
-                for remark in remarks:
-                    progress.note(f"{found.method}: {remark}")
+                if remarks:
+                    progress.note(f"{found.method}: {'; '.join(remarks)}")
         if first is not None and first.image is not None:
             self.shown.append(Row(_sentence(Path(file).name, first, explained, short=True), first.image, cells))
 

@@ -17,6 +17,7 @@ from dreamopt.cli.output import console
 from dreamopt.errors import printable
 
 if TYPE_CHECKING:
+    from dreamopt.attribution.compare.compare import Progress as Compared
     from dreamopt.dataset.listing import Listing
     from dreamopt.dataset.stream import Progress as PassProgress
     from dreamopt.optimize import Progress as RunProgress
@@ -472,3 +473,39 @@ def attributing(quiet: bool, passes: int) -> Iterator[Attributing]:
     )
     with Progress(*columns, console=console(stderr=True)) as bar:
         yield _AttributingBar(passes, bar)
+
+
+@contextlib.contextmanager
+def comparing(quiet: bool) -> Iterator[Callable[["Compared"], None] | None]:
+    """Show how many of a comparison's passes through the net are done, what is computed, and the time left; yield what is called."""
+    if quiet:
+        yield None
+        return
+    started = time.monotonic()
+    if not sys.stderr.isatty():
+        reported = started - EVERY + SOON
+
+        def line(progress: "Compared") -> None:
+            nonlocal reported
+            now = time.monotonic()
+            if now - reported >= EVERY:
+                reported = now
+                left = (now - started) / max(progress.done, 1) * (progress.total - progress.done)
+                echo(f"{progress.what}: {progress.done}/{progress.total} passes, about {_clock(left)} left", err=True)
+
+        yield line
+        return
+    columns = (
+        TextColumn("{task.fields[what]}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, what="")
+
+        def update(progress: "Compared") -> None:
+            bar.update(task, completed=progress.done, total=progress.total, what=printable(progress.what))
+
+        yield update

@@ -148,6 +148,9 @@ SETTINGS_OPTIONS = (
         "-r", "--regularizer", "regularizers", multiple=True, metavar="TEXT", help="Repeatable, as in 'gaussian_blur(Linear(2.5, 0.5))'."
     ),
     click.option("--redirected", type=int, help="Steps at the start with redirected ReLUs, against dead ReLUs.  [default: 0]"),
+    click.option(
+        "--rule", metavar="TEXT", help="Backward rules of the gradient: guided, deconvnet, 'ReLU: guided, conv1: z_plus'.  [default: none]"
+    ),
     click.option("--octaves", type=int, help="From small to large in so many sizes.  [default: 1]"),
     click.option("--octave-scale", type=float, help="Ratio of their sizes.  [default: 1.4]"),
     click.option("--stretch", is_flag=True, default=None, help="Show the image with its contrast stretched."),

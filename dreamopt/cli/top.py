@@ -163,7 +163,7 @@ def _beside(plan: TopPlan, folder: TopFolder, beside: str | None, steps: int, re
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.dataset.top_images import rounded
     from dreamopt.errors import DreamoptError, DreamoptWarning
-    from dreamopt.image.files import read_image, write_image
+    from dreamopt.image.files import read_image
     from dreamopt.recipes.settings import Settings
     from dreamopt.recipes.top import synthesized
 
@@ -183,7 +183,7 @@ def _beside(plan: TopPlan, folder: TopFolder, beside: str | None, steps: int, re
         warnings.warn(f"no image was synthesized: {problem}", DreamoptWarning, stacklevel=2)
         made = {}
     for text, image in made.items():
-        write_image(files[text], image, {"target": text, "steps": steps})
+        folder.write_image(files[text], image, {"target": text, "steps": steps})
     return shown | made
 
 
@@ -215,6 +215,8 @@ def _report(found: Sequence[TopImages], quiet: bool) -> None:
             echo(f"  {reason if path in reason else f'{path}: {reason}'}", err=True)
         if first.skipped > NAMED:
             echo(f"  and {first.skipped - NAMED} more (ranking.json)", err=True)
+    if first.noted and not quiet:
+        echo(f"dreamopt: {first.noted} images were read with something left out: further frames, bits, a damaged profile", err=True)
     for one in found:
         if one.unranked and not quiet:
             echo(f"dreamopt: {one.target} had no finite value for {one.unranked} images, which are not ranked", err=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from dreamopt.errors import UsageError
 from dreamopt.image.reference import ImageValue, as_image_value
-from dreamopt.parts.checks import several
+from dreamopt.parts.checks import several, shown
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".tga", ".jp2", ".avif", ".gif"),
@@ -87,6 +87,8 @@ class Listing:
             source = as_image_value(one)
             if source is None or (isinstance(source, ImageValue) and source.is_tensor):
                 raise UsageError("an image of a set is a file's path or an array (H, W, 3), RGB, 0-255, not a tensor, nor None")
+            if isinstance(source, str) and "\0" in source:
+                raise UsageError(f"no file has a zero byte in its name, as {shown(source)} has")
             if isinstance(source, str) and not os.path.lexists(source) and glob.has_magic(source):
                 matches = sorted(glob.glob(source, recursive=True))
                 if not matches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dreamopt.dataset.frames import READERS, Fit, Frame, Loaded, Pair, loaded
 from dreamopt.dataset.listing import START, Entry, Listing
-from dreamopt.errors import DreamoptWarning, ShapeError
+from dreamopt.errors import DreamoptWarning, ShapeError, TargetError
 from dreamopt.network import Network
 
 MOST_NAMED = 100
@@ -122,7 +122,7 @@ def stream(
     batch: int = 16,
     start: Progress | None = None,
     readers: int = READERS,
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Pass the images of a set through the net, for all reducers at once; yield how far it is after each ``batch`` images.
 
     Images are read in threads beside the net. At any time the memory holds at most three batches of images. What cannot be read is skipped
@@ -199,7 +199,7 @@ def _pass_on(network: Network, layers: list[str], reducers: Sequence[Reducer], i
                 activations = network.activations(images, layers)
             for reducer in reducers:
                 reducer.add(Batch(frames, activations, size))
-        except ShapeError as problem:
+        except (ShapeError, TargetError) as problem:  # of this size: a map is too small, or a place is not in it
             refused += [(frame.entry.path, str(problem)) for frame in frames]
     return refused
 

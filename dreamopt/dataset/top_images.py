@@ -17,7 +17,7 @@ from dreamopt.dataset.listing import Entry
 from dreamopt.dataset.place_values import at_place, own_places
 from dreamopt.dataset.stream import Progress
 from dreamopt.dataset.top_k import TopK, joined
-from dreamopt.errors import ImageError
+from dreamopt.errors import ImageError, printable
 from dreamopt.image.files import RGBImage
 from dreamopt.image.modes import Levels
 from dreamopt.image.sheet import INK, PAPER, Section, contact_sheet, fit, label_font
@@ -145,6 +145,8 @@ class TopImages:
         How many could not be read.
     unranked : int
         How many had a value that is not finite.
+    noted : int
+        How many were read with something left out: further frames, an unknown profile.
     reasons : tuple of (str, str)
         Paths and reasons of the first images that could not be read.
     complete : bool
@@ -158,6 +160,7 @@ class TopImages:
     seen: int
     skipped: int = 0
     unranked: int = 0
+    noted: int = 0
     reasons: tuple[tuple[str, str], ...] = ()
     complete: bool = True
 
@@ -177,7 +180,8 @@ class TopImages:
         of = {"max": "strongest places", "mean": "mean over places", "value": "value"}[self.by]
         if self.by == "max" and all(one.place is None for one in self.images):
             of = "value"
-        return f"{self.target}{'' if self.label is None or self.label in self.target else f' ({self.label})'}: {of} of {self.seen} images"
+        label = "" if self.label is None or self.label in self.target else f" ({self.label})"
+        return printable(f"{self.target}{label}: {of} of {self.seen} images")
 
     def sheet(self, beside: RGBImage | None = None, maps: Mapping[int, RGBImage] | None = None, side: int = SIDE) -> RGBImage:
         """Return a contact sheet, (H, W, 3), uint8: the crops with their values and files.
@@ -209,7 +213,7 @@ class TopImages:
         """Return the crops, all in squares of one size, and their labels; where a file is gone, an empty one that says so."""
         cells, labels = [], []
         for one in self.images:
-            name = os.path.basename(one.path)
+            name = printable(os.path.basename(one.path))
             try:
                 cells.append(fitted(one.crop(), side))
             except ImageError:
@@ -228,6 +232,7 @@ class TopImages:
             "seen": self.seen,
             "skipped": self.skipped,
             "not_finite": self.unranked,
+            "noted": self.noted,
             "complete": self.complete,
         }
 
@@ -288,6 +293,7 @@ def top_images(reducer: TopK, progress: Progress, fit: Fit, labels: Sequence[str
                 seen=progress.images,
                 skipped=progress.skipped,
                 unranked=unranked,
+                noted=progress.noted,
                 reasons=progress.reasons,
                 complete=progress.complete,
             )

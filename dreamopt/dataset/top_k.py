@@ -100,12 +100,12 @@ class TopK:
         self._by_size: dict[Pair, PlaceValues] = {}
         self._fields: dict[tuple[str, Pair], ReceptiveFields] = {}
         file_size = network.item_shape()[1:]
-        self.layers = self.at((file_size[0], file_size[1]), anyway=True).layers
+        self.layers = self.at((file_size[0], file_size[1])).layers
 
-    def at(self, size: Pair, anyway: bool = False) -> PlaceValues:
+    def at(self, size: Pair) -> PlaceValues:
         """Return the targets bound for images of a size."""
         if size not in self._by_size:
-            if len(self._by_size) >= 64 and not anyway:  # a set may have images of very many sizes
+            if len(self._by_size) >= 64:  # a set may have images of very many sizes
                 self._by_size.pop(next(iter(self._by_size)))
             bound = [objective.bind(self.network, size) for objective in self.objectives]
             self._by_size[size] = PlaceValues(self.network, bound, size, self.by)

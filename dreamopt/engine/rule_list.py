@@ -139,6 +139,16 @@ def parse_rules(rules: str | BackwardRule | Sequence[str | BackwardRule]) -> Bac
     return entries[0][1] if len(entries) == 1 and entries[0][0] == ALL else RuleList(tuple(entries))
 
 
+def followed_by(rule: BackwardRule, other: BackwardRule) -> RuleList:
+    """Return a rule, and another one at the layers that it does not apply to.
+
+    >>> print(followed_by(parse_rules("conv*: epsilon, ReLU: guided"), parse_rules("redirected")))
+    conv*: Epsilon(), ReLU: Guided(), *: Redirected()
+    """
+    entries = rule.entries if isinstance(rule, RuleList) else ((ALL, rule),)
+    return RuleList((*entries, (ALL, other)))
+
+
 def _split(text: str, sign: str) -> list[str]:
     """Split at a sign that stands in no brackets."""
     parts, depth = [""], 0

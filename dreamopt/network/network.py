@@ -13,9 +13,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from dreamopt.backends.base import Backend, BackwardRule, LayerInfo, RuleList, Shape, TotalOf, WeightGradients, parse_rules
+from dreamopt.backends.base import Backend, LayerInfo, RuleList, Shape, TotalOf, WeightGradients, parse_rules
+from dreamopt.backends.base import BackwardRule as BackwardRule
 from dreamopt.backends.base import NetGraph as NetGraph
 from dreamopt.backends.base import Redirected as Redirected
+from dreamopt.backends.base import followed_by as followed_by
 from dreamopt.errors import ImageError, OutOfMemoryError, ShapeError, TargetError, UsageError, suggest
 from dreamopt.image.files import covering, read_image
 from dreamopt.network.box import box_of
@@ -346,10 +348,70 @@ class Network:
             found: WeightGradients = ask(x, unique, lambda values: total(self._by_sample(values, x)))
             return found
 
-    def _parsed(self, rule: str | BackwardRule | Sequence[str | BackwardRule], x: Tensor) -> BackwardRule:
+    def weights(self) -> dict[str, list[NDArray[np.float32]]]:
+        """Return copies of every layer's weights in Caffe's order and shapes, by layer in the order of the net.
+
+        Raises
+        ------
+        UsageError
+            For a backend that does not give them; the engine does.
+        """
+        ask = getattr(self.backend, "weights", None)  # which a backend need not have
+        if ask is None:
+            raise UsageError(f"backend '{self.backend.name}' does not give a net's weights; engine does")
+        found: dict[str, list[NDArray[np.float32]]] = ask()
+        return found
+
+    def with_weights(self, weights: Mapping[str, Sequence[NDArray[np.float32]]]) -> Network:
+        """Return a copy of this network in which some layers have other weights; this one stays as it is.
+
+        Parameters
+        ----------
+        weights : mapping of str to sequence of ndarray
+            By layer, all its weights, as `weights` gives them.
+
+        Raises
+        ------
+        UsageError
+            For a backend that cannot copy a net; the engine can.
+        WeightsError
+            For weights of another number or shape.
+
+        Examples
+        --------
+        >>> from dreamopt import load_net
+        >>> network = load_net()
+        >>> [kernels] = network.weights()["conv1"]
+        >>> network.with_weights({"conv1": [0 * kernels]}).weights()["conv1"][0].any()
+        np.False_
+        """
+        make = getattr(self.backend, "with_weights", None)  # which a backend need not have
+        if make is None:
+            raise UsageError(f"backend '{self.backend.name}' cannot copy a net with other weights; engine can")
+        new = copy.copy(self)
+        new.backend = make(weights)
+        new._hash = None
+        new.__dict__.pop("graph", None)
+        new.__dict__.pop("left_out", None)
+        if self._tiler is not None:
+            new._tiler = Tiler(new.backend, new.graph, self._tiler.memory, self._tiler.progress)
+        return new
+
+    def checked_rule(self, rule: str | BackwardRule | Sequence[str | BackwardRule]) -> BackwardRule:
+        """Return the backward rule that strings describe.
+
+        Raises
+        ------
+        UsageError
+            For no rule, or a pattern that names no layer of the net.
+        """
         parsed = parse_rules(rule)
         if isinstance(parsed, RuleList):
             parsed.require_matches((info.name, info.type) for info in self.layers)
+        return parsed
+
+    def _parsed(self, rule: str | BackwardRule | Sequence[str | BackwardRule], x: Tensor) -> BackwardRule:
+        parsed = self.checked_rule(rule)
         if not parsed.asks_for_box or not self.has_image_input or self.preprocessing is None:
             return parsed
         return parsed.bound(box_of(self, (x.shape[2], x.shape[3])).get)

@@ -91,7 +91,7 @@ def settings_form(size: Form) -> Form:
             "parametrization": _PART,
             "stages": listed(STAGE, most=1000),
         },
-        {"channels": text(100), "depth": _depth, **_SHOWN},
+        {"channels": text(100), "depth": _depth, "rule": _PART, **_SHOWN},
     )
 
 

@@ -33,7 +33,7 @@ from dreamopt.recipes.inputs import RecordedInputs, hashes
 from dreamopt.recipes.metadata import FORMAT, checked_metadata
 from dreamopt.recipes.restarts import restarts_of
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.shorthand import as_optimizer, as_parametrization, as_regularizers, as_transforms, field_names
+from dreamopt.recipes.shorthand import as_optimizer, as_parametrization, as_regularizers, as_rule, as_transforms, field_names
 from dreamopt.recipes.stages import Stage, choose_size, seen_by, stages_of
 from dreamopt.recipes.targets import Sample, batch_objective, bind_target, bound_samples, read_targets
 from dreamopt.regularizer import mask_at
@@ -221,6 +221,7 @@ class Plan:
             views=stage.views,
             items=[sample.item for sample in samples],
             redirected=self.settings.redirected,
+            rule=self.settings.rule,
         )
 
     def batch(self, number: int) -> Plan:
@@ -326,7 +327,7 @@ def _read_each(metadata: Mapping[str, Any]) -> None:
     """Read each part's string by itself, whatever is wrong in it."""
     parts: list[tuple[Callable[[str], object], str]] = [(parse, text) for text in metadata["batch"]]
     parts += [(parse_parametrization, text) for text, *_ in metadata.get("restarts", ())]
-    of_one: dict[str, Callable[[str], object]] = {"optimizer": as_optimizer, "parametrization": as_parametrization}
+    of_one: dict[str, Callable[[str], object]] = {"optimizer": as_optimizer, "parametrization": as_parametrization, "rule": as_rule}
     of_many: dict[str, Callable[[str], object]] = {"regularizers": as_regularizers, "transforms": as_transforms}
     for run in (metadata["settings"], *metadata["settings"].get("stages", ())):
         parts += [(read, run[name]) for name, read in of_one.items() if name in run]
@@ -438,6 +439,8 @@ def resolve(
     check_finish(settings, init is not None, (network.input_shape[0], *size))
     for mask in settings.masks:  # read before anything is made
         mask_at(mask, size, size)
+    if settings.rule is not None:
+        network.checked_rule(settings.rule)
     _check_targets(network, stages)
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)

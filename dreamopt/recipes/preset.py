@@ -27,6 +27,7 @@ from dreamopt.recipes.shorthand import (
     as_optimizer,
     as_parametrization,
     as_regularizers,
+    as_rule,
     as_transforms,
     field_names,
     with_added,
@@ -39,6 +40,7 @@ ALIASES = {"tv": "total_variation", "blur": "gaussian_blur"}
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "optimizer": as_optimizer,
     "parametrization": as_parametrization,
+    "rule": as_rule,
     "regularizers": as_regularizers,
     "transforms": as_transforms,
 }
@@ -53,7 +55,7 @@ _FIELDS: Mapping[str, tuple[type, str]] = {
 """What a preset's TOML holds."""
 _LARGEST = 2**20
 """Bytes of the largest preset file."""
-_TEXTS = ("optimizer", "parametrization", "init", "mask")
+_TEXTS = ("optimizer", "parametrization", "rule", "init", "mask")
 
 
 @dataclass(frozen=True)

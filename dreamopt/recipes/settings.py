@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
+from dreamopt.backends.base import BackwardRule
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.image import Noise, Rotate, Scale
 from dreamopt.image.channels import checked_channels
@@ -22,6 +23,7 @@ from dreamopt.recipes.shorthand import (
     as_optimizer,
     as_parametrization,
     as_regularizers,
+    as_rule,
     as_transforms,
     checked_numbers,
     with_number,
@@ -88,6 +90,9 @@ class Settings:
         Beside those of the short options. As a field, all regularizers.
     redirected : int
         For so many steps at the start, gradients that ReLUs stop for a whole sample are redirected (Lucid's rule); 0: not at all.
+    rule : BackwardRule, str, a sequence of these, or None
+        Backward rules by which gradients go back through the net in all stages, as "guided", "deconvnet" or "ReLU: guided, conv1: z_plus";
+        "none" or None: the derivative. Where ``redirected`` is above 0 too, it counts at the layers to which no rule here applies.
     octaves : int
         At least 1: the image is made from small to large, each octave ``octave_scale`` times the one before, the last of ``size``.
     octave_scale : float
@@ -142,6 +147,7 @@ class Settings:
     views: int = 1
     regularizers: tuple[Regularizer, ...] = ()
     redirected: int = 0
+    rule: BackwardRule | None = None
     octaves: int = 1
     octave_scale: float = 1.4
     stages: tuple[StageSettings, ...] = ()
@@ -220,6 +226,7 @@ class Settings:
         for name, low in {"steps": 1, "batch_size": 1, "views": 1, "octaves": 1, "redirected": 0}.items():
             object.__setattr__(self, name, check_whole(name, getattr(self, name), Range(low=low)))
         object.__setattr__(self, "seed", check_seed("seed", self.seed))
+        object.__setattr__(self, "rule", as_rule(self.rule))
         object.__setattr__(self, "octave_scale", check_number("octave_scale", self.octave_scale, Range(low=1, above=True)))
         object.__setattr__(self, "init_noise", check_number("init_noise", self.init_noise, NOT_NEGATIVE))
         for name in ("init", "mask"):
@@ -305,6 +312,7 @@ class Settings:
         if isinstance(self.size, tuple):
             described["size"] = list(self.size)
         described |= described_run(self) | {"parametrization": str(self.parametrization)}
+        described |= {} if self.rule is None else {"rule": str(self.rule)}
         return described | {"stages": [stage.describe() for stage in self.stages]}
 
     @classmethod

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
+from dreamopt.backends.base import BackwardRule, parse_rules
 from dreamopt.errors import UsageError
 from dreamopt.image import Jitter
 from dreamopt.image.parametrization import Parametrization, parse_parametrization
@@ -26,6 +27,8 @@ OPTIMIZERS: Mapping[str, Callable[[], Optimizer]] = {"adam": lambda: Adam(Linear
 """What these plain names stand for in settings; grey levels per step. How Adam's were chosen: docs/bench.md."""
 PARAMETRIZATIONS: Mapping[str, Callable[[], Parametrization]] = {"fourier": lambda: Fourier(noise=4), "pixels": lambda: Pixels(noise=10)}
 """What these plain names stand for in settings; grey levels of noise at the start."""
+NO_RULE = "none"
+"""What stands for no backward rule."""
 RANGES: Mapping[str, Range] = {
     "tv": NOT_NEGATIVE,
     "l2": NOT_NEGATIVE,
@@ -135,6 +138,13 @@ def as_parametrization(value: Parametrization | str) -> Parametrization:
         value = PARAMETRIZATIONS[name]() if name in PARAMETRIZATIONS else parse_parametrization(value)
     parametrization: Parametrization = _of(Parametrization, value, "parametrization")
     return parametrization
+
+
+def as_rule(value: BackwardRule | str | Sequence[BackwardRule | str] | None) -> BackwardRule | None:
+    """Return backward rules, or those that strings name; None for "none"."""
+    if value is None or (isinstance(value, str) and value.strip() == NO_RULE):
+        return None
+    return parse_rules(value)
 
 
 def as_transforms(values: Any) -> tuple[Transform, ...]:

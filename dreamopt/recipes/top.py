@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +18,8 @@ from dreamopt.errors import ImageError, ShapeError, UsageError
 from dreamopt.image.files import RGBImage
 from dreamopt.network import Network, Size
 from dreamopt.objective import Objective
-from dreamopt.parts.arguments import check_flag
-from dreamopt.parts.checks import Range, check_whole
+from dreamopt.parts.arguments import check_flag, check_path
+from dreamopt.parts.checks import Range, check_whole, shown
 from dreamopt.recipes.rendered import eight_bits
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.targets import Sample, bound_samples, read_targets
@@ -90,8 +91,8 @@ def plan_top(
     """Resolve a job: read the targets, look up the images; parameters and errors as of `top`."""
     if not network.has_image_input:
         raise UsageError(f"the net's input '{network.input_name}' is no image, so that no images can be ranked")
-    if by not in BY:
-        raise UsageError(f"by must be one of {', '.join(BY)}, not {by!r}")
+    if not isinstance(by, str) or by not in BY:
+        raise UsageError(f"by must be one of {', '.join(BY)}, not {shown(by)}")
     if size is not None and longest is not None:
         raise UsageError("size and longest exclude each other: images are cut to a size, or taken as they are")
     objectives = read_targets(network, targets, size)
@@ -195,7 +196,7 @@ def top(
         if resume:
             raise UsageError("resume needs the folder that holds the state: give out as well")
         return run_top(plan, progress=progress, stop=stop)
-    with TopFolder(out, plan.request(), resume=resume) as folder:
+    with TopFolder(check_path("out", out, ImageError), plan.request(), resume=resume) as folder:
         found = run_top(plan, folder, progress=progress, stop=stop)
         folder.write(found, [sample.slug for sample in plan.samples])
     return found
@@ -212,15 +213,16 @@ def run_top(
     """Pass the set through the net and return the rankings; the state is written into the folder every so many seconds, and at the end."""
     start = None if folder is None else folder.restored(plan.listing, [plan.reducer])
     now, saved = start or Progress(), time.monotonic()
-    for now in stream(plan.network, plan.listing, [plan.reducer], plan.fit, batch=plan.batch, start=start):
-        if progress is not None:
-            progress(now)
-        stopped = not now.complete and stop is not None and stop()
-        if folder is not None and (stopped or now.complete or time.monotonic() - saved >= every):
-            folder.save(now, [plan.reducer])
-            saved = time.monotonic()
-        if stopped:
-            break
+    with contextlib.closing(stream(plan.network, plan.listing, [plan.reducer], plan.fit, batch=plan.batch, start=start)) as steps:
+        for now in steps:
+            if progress is not None:
+                progress(now)
+            stopped = not now.complete and stop is not None and stop()
+            if folder is not None and (stopped or now.complete or time.monotonic() - saved >= every):
+                folder.save(now, [plan.reducer])
+                saved = time.monotonic()
+            if stopped:
+                break
     if now.complete and not now.images:
         if not now.skipped:
             where = ", ".join(f"'{source}'" for source in plan.listing.sources[:3] if isinstance(source, str))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -60,13 +61,13 @@ class TopFolder:
         ImageError
             Where it cannot be written.
         """
-        if self.path.suffix.lower() in SUFFIXES or (self.path.exists() and not self.path.is_dir()):
-            raise UsageError(f"the output {self.path} must be a folder: sheets, crops and rankings go into it")
         try:
+            if self.path.suffix.lower() in SUFFIXES or (self.path.exists() and not self.path.is_dir()):
+                raise UsageError(f"the output {self.path} must be a folder: sheets, crops and rankings go into it")
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._lock.acquire():
                 raise UsageError(f"another job is being written to {self.path}; wait until it has ended, or give another folder")
-            for left in self.path.glob(f".*.{MARK}.tmp"):  # by a process that was killed
+            for left in self.path.rglob(f".*.{MARK}.tmp"):  # by a process that was killed
                 left.unlink(missing_ok=True)
         except OSError as error:
             self._lock.release()
@@ -165,7 +166,7 @@ class TopFolder:
             own = {rank: image for (target, rank), image in maps.items() if target == number}
             synthesized = beside.get(one.target)
             sheet = one.sheet(synthesized, maps=own)
-            sheets.append(write_image(Path(f"{folder}.png"), sheet, one.describe()))
+            sheets.append(self.write_image(Path(f"{folder}.png"), sheet, one.describe()))
             if len(found) <= MOST_ROWS:
                 cells, labels = one.cells()
                 if synthesized is not None:
@@ -176,8 +177,12 @@ class TopFolder:
         if len(found) > 1 and rows:
             widest = max(len(row.pictures) for row in rows)
             everything = contact_sheet(rows, columns=min(widest, 16))
-            sheets.insert(0, write_image(self.path / SHEET, everything, {"targets": [one.target for one in found]}))
+            sheets.insert(0, self.write_image(self.path / SHEET, everything, {"targets": [one.target for one in found]}))
         return sheets
+
+    def write_image(self, path: Path, image: RGBImage, metadata: Mapping[str, Any]) -> Path:
+        """Write an image of the folder, by way of a name that is cleared where the process was killed."""
+        return write_image(path, image, metadata, scratch=path.with_name(scratch_name(path.name, MARK)))
 
     def _write_crops(self, one: TopImages, folder: Path, marked: bool) -> None:
         written = set[str]()
@@ -190,9 +195,9 @@ class TopFolder:
                 continue
             for name, crop in crops.items():
                 if crop.size:
-                    write_image(folder / name, crop, about)
+                    self.write_image(folder / name, crop, about)
                     written.add(name)
-        if folder.is_dir():  # of an earlier ranking
+        with contextlib.suppress(OSError):  # what is left of an earlier ranking does no harm
             for path in folder.iterdir():
                 if _CROP.fullmatch(path.name) and path.name not in written:
                     path.unlink(missing_ok=True)

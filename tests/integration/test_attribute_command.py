@@ -134,6 +134,14 @@ def test_several_images_and_methods_are_on_a_sheet(photo: Path, tmp_path: Path) 
     assert read_metadata(out)["recipe"] == "sheet"
 
 
+def test_a_sheet_of_overlays(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    assert call(photo, "-t", "scores:1", "-m", "gradient", "-m", "saliency", "--sheet", "overlay", "-o", out, "-q").exit_code == 0
+    sheet, cell = read_image(out), read_image(tmp_path / "out" / "cat-saliency-overlay.png")
+    large = np.repeat(np.repeat(cell, 2, 0), 2, 1)
+    assert any(np.array_equal(sheet[y : y + 192, 8 + 2 * 200 :][:, :192], large) for y in range(sheet.shape[0] - 192))
+
+
 def test_a_method_that_cannot_be_applied_says_why_and_the_others_go_on(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     with methods.registered(Refuses):

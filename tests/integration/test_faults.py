@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+
+from dreamopt.data.textures import texture_image
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--size", "24", "--steps", "2", "--parametrization", "pixels()", "--checkpoint", "1", "--device", "cpu", "-q", "-o", "a.png")
@@ -45,3 +48,25 @@ def check(line: dict[str, Any], expected: list[str], fault: str) -> None:
     # The same bytes: pixels and metadata, the sheet's too; nothing is left over; and an image that was there was not written again.
     assert (line["resumed"], line["same"], line["after"]) == (0, True, expected), line
     assert line["rewritten"] == [], line
+
+
+@pytest.mark.parametrize("fault", ["error", "full", "kill", "interrupt"])
+def test_after_every_fault_top_images_are_there_or_resume_gives_them(tmp_path: Path, fault: str) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(3):
+        Image.fromarray(texture_image("dots", number)).save(images / f"{number}.png")
+    words = ["top", str(images), "-t", "conv2:3", "-k", "1", "--batch", "2", "-o", "top", "--steps", "1", "--device", "cpu", "-q"]
+    command = [sys.executable, "-m", "tests.support.faults", str(tmp_path), fault, *words]
+    ran = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    first, *faults = [json.loads(line) for line in ran.stdout.splitlines()]
+    names = ["conv2-3", "conv2-3.png", "conv2-3/01.png", "conv2-3/synthesized.png", "lock", "ranking.csv", "ranking.json", "state.json"]
+    assert first["files"] == ["top", *(f"top/{name}" for name in names)]
+    assert len(faults) == first["changes"] > 25
+    for line in faults:
+        assert line["code"] in EXIT[fault], line
+        assert "Traceback" not in line["printed"], line
+        # A state is of how far it was, and after Ctrl-C so are the rest; all else that stands under its name is whole.
+        assert fault == "interrupt" or set(line["other"]) <= {"top/state.json"}, line
+        assert (line["resumed"], line["same"], line["after"]) == (0, True, first["files"]), line

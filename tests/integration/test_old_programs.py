@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.old_programs import PROGRAMS, ROOT, files, run, run_script
+from tests.support.old_programs import FOR_FORKS, PROGRAMS, ROOT, files, run, run_script
 from tests.support.warm import Warm
 
 
 # Those of docs/questions.md run in test_questions.py.
-@pytest.mark.parametrize("program", [pytest.param(p, id=p.stem) for p in PROGRAMS if not p.stem.startswith("question_")])
+@pytest.mark.parametrize("program", [pytest.param(p, id=p.stem) for p in [*PROGRAMS, *FOR_FORKS] if not p.stem.startswith("question_")])
 def test_a_program_runs(program: Path, tmp_path: Path) -> None:
     found = run(program, tmp_path)
     for name, array in found.items():
@@ -23,6 +23,8 @@ def test_a_program_runs(program: Path, tmp_path: Path) -> None:
             assert array.std() > 0 or array.size == 1, name
     if program.stem == "surgery":
         np.testing.assert_allclose(found["score"].ravel(), found["full"], rtol=1e-4)
+    if program.stem == "excitation":  # the probabilities stay 1 in sum, all the way down
+        np.testing.assert_allclose([found[name].sum() for name in ("pro", "con", "attention", "everything")], 1, rtol=1e-4)
 
 
 def test_every_import_means_dreamopt(tmp_path: Path) -> None:

@@ -152,6 +152,8 @@ COMMANDS: list[tuple[int, list[str]]] = [
     (1, ["inspect", "net.prototxt", "--weights", f"missing{HOSTILE}", "--device", "cpu"]),
     (0, ["render", "-t", f"{LAYER}:1", "-t", "fc:3", "-o", "out.png", *SMALL]),
     (0, ["render", "-t", "fc:2", "-o", "one.png", "--json", *SMALL]),
+    (0, ["top", ".", "-t", f"{LAYER}:1", "-t", "fc:3", "-o", f"top{HOSTILE}".replace("/", ""), "--no-render", *SMALL]),
+    (2, ["top", f"missing{HOSTILE}", "-t", "fc:3", "-o", "top", *SMALL]),
     (1, ["render", "-t", f"cnv{HOSTILE}:1", "-o", "bad.png", *SMALL]),
     (1, ["render", "-t", "fc:class 9", "-o", "bad.png", *SMALL]),
     (2, ["render", "-t", "fc:2", "--set", f"steps={HOSTILE}", "-o", "bad.png", *SMALL]),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,8 +22,9 @@ import dreamopt
 from dreamopt.cli import cli
 from dreamopt.data.textures import CLASSES, texture_image
 from dreamopt.dataset.stream import Progress
-from dreamopt.errors import DreamoptWarning, ImageError, UsageError
+from dreamopt.errors import DreamoptError, DreamoptWarning, ImageError, UsageError
 from dreamopt.image.files import read_metadata
+from tests.support.readers import NET
 
 SHAPES = ("hearts", "spirals", "bricks", "waves", "suns")
 
@@ -263,6 +266,57 @@ def test_errors_are_one_sentence(tmp_path: Path, words: tuple[str, ...], sentenc
     assert "Traceback" not in result.output
 
 
+def test_names_of_any_bytes_are_shown_as_text(tmp_path: Path) -> None:
+    folder, out = tmp_path / "images", tmp_path / "top"
+    folder.mkdir()
+    names = ["line\nend.png", "\x1b[2J.png", os.fsdecode(b"\xff\xfe.png"), "plain.png"]
+    for number, name in enumerate(names):
+        Image.fromarray(texture_image("dots", number)).save(tmp_path / "one.png")
+        (tmp_path / "one.png").rename(folder / name)
+    (folder / "\x1b[31mbroken.png").write_bytes(b"")
+    words = (str(folder), "-t", "conv2:3", "-k", "4", "-o", str(out), "--no-render", "--device=cpu")
+    for more in ((), ("--resume",)):
+        result = CliRunner().invoke(cli, ["top", *words, *more])
+        assert result.exit_code == 0
+        assert "\x1b" not in result.output
+        assert "1 of 5 images were skipped" in result.stderr
+        ranking = json.loads((out / "ranking.json").read_text())
+        assert sorted(Path(one["path"]).name for one in ranking["targets"][0]["images"]) == sorted(names)
+
+
+def test_what_is_left_out_of_images_is_counted(tmp_path: Path) -> None:
+    frames = [Image.fromarray(texture_image("dots", number)) for number in range(2)]
+    for number in range(3):
+        frames[0].save(tmp_path / f"{number}.gif", save_all=True, append_images=frames[1:])
+    result = CliRunner().invoke(cli, ["top", str(tmp_path), "-t", "conv2:3", "-o", str(tmp_path / "top"), "--no-render", "--device=cpu"])
+    assert (result.exit_code, "3 images were read with something left out" in result.stderr) == (0, True)
+
+
+@pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # random weights, on purpose
+def test_images_at_their_own_sizes_need_layers_that_take_them(tmp_path: Path) -> None:
+    for number, size in enumerate([(96, 96), (40, 140), (5, 7), (200, 90)]):
+        Image.fromarray(texture_image("dots", number)).resize((size[1], size[0])).save(tmp_path / f"{number}.png")
+    small = tmp_path / "small.prototxt"
+    small.write_text(NET)
+    network = dreamopt.load_net(device="cpu")
+    [one] = dreamopt.top(network, tmp_path, "conv2:3", longest=150)
+    assert {image.size for image in one.images} == {(96, 96), (40, 140), (150, 68), (5, 7)}
+    [one] = dreamopt.top(network, tmp_path, "conv2:3@20,15", longest=150)  # a map of 24 x 24 places, 10 x 35, 38 x 17, 1 x 2
+    assert {image.size for image in one.images} == {(96, 96), (150, 68)}
+    assert [(Path(path).name, "no row y = 20" in reason) for path, reason in one.reasons] == [("1.png", True), ("2.png", True)]
+    with pytest.raises(UsageError, match=r"images at their own sizes do not fit: .*give a size instead of longest"):
+        dreamopt.top(dreamopt.load_net(small, device="cpu"), tmp_path, "fc:3", longest=150)
+
+
+@pytest.mark.parametrize("name", ["images", "targets", "k", "by", "size", "longest", "batch", "per_image", "distinct"])
+def test_arguments_of_the_wrong_kind_are_refused_by_one_sentence(name: str) -> None:
+    network = dreamopt.load_net(device="cpu")
+    right: dict[str, Any] = {"images": [texture_image("dots", 0)], "targets": "conv2:3"}
+    for value in (math.nan, -1, 0, 2.5, 10**30, "text", "", "\x00", b"x", (), {}, [None], object(), int, np.zeros(3), 1j):
+        with contextlib.suppress(DreamoptError):  # some are right for some parameters
+            dreamopt.top(network, **(right | {name: value}))
+
+
 def test_in_python_images_may_be_arrays(tmp_path: Path) -> None:
     network = dreamopt.load_net(device="cpu")
     arrays = [texture_image(name, 0) for name in SHAPES]
@@ -282,7 +336,7 @@ import sys
 import dreamopt
 from tests.support.resident import peak, reset_peak
 network = dreamopt.load_net(device="cpu")
-dreamopt.top(network, sys.argv[1] + "/00*.png", "mixed3:0-3", 5)
+dreamopt.top(network, sys.argv[1] + "/000*.jpg", "mixed3:0-3", 5)
 before = reset_peak()
 [one, *_] = dreamopt.top(network, sys.argv[1], "mixed3:0-3", 5)
 print(one.seen, peak() - before)
@@ -295,8 +349,10 @@ def test_a_large_set_takes_no_more_memory(tmp_path: Path) -> None:
     folder.mkdir()
     levels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     large = np.asarray(Image.fromarray(levels).resize((800, 600)))
-    for number in range(300):
-        Image.fromarray(np.roll(large, number, 1)).save(folder / f"{number:04d}.png", compress_level=1)
+    for number in range(10):
+        Image.fromarray(np.roll(large, number, 1)).save(folder / f"{number:04d}.jpg")
+    for number in range(10, 300):
+        os.link(folder / f"{number % 10:04d}.jpg", folder / f"{number:04d}.jpg")
     done = subprocess.run([sys.executable, "-c", MEMORY, str(folder)], capture_output=True, text=True, timeout=600, check=True)
     seen, grown = map(int, done.stdout.split())
     assert seen == 300

@@ -12,6 +12,7 @@ from dreamopt.attribution.method import parse_method
 from dreamopt.attribution.score import ScoreFunction
 from dreamopt.network import Network, load_net
 from dreamopt.objective.strings import as_objective
+from tests.oracle.conftest import caffe_root
 from tests.oracle.test_problem_gradients import caffes, close
 from tests.oracle.test_problem_gradients import small as small
 from tests.support.oracle.harness import Oracle
@@ -77,3 +78,30 @@ def test_a_class_of_squeezenet(oracle: Oracle, shared: Path) -> None:
             break
     assert max(errors) < 0.05, errors
     assert min(errors) <= 1e-5, errors
+
+
+METHODS = (
+    "gradient",
+    "saliency",
+    "gradient_x_input",
+    "deconvnet",
+    "guided_backprop",
+    "integrated_gradients(steps=3, baseline=30)",
+    "smoothgrad(samples=3)",
+    "vargrad(guided_backprop, samples=3)",
+    "expected_gradients(samples=3)",
+)
+
+
+def test_every_method_on_real_caffe_in_another_process(oracle: Oracle, small: tuple[Path, Path]) -> None:
+    mine = load_net(*small, device="cpu")
+    theirs = load_net(*small, backend="remote", python=f"chroot {caffe_root()} python3", timeout=60)
+    x = np.random.default_rng(5).normal(0, 40, (2, *mine.input_shape)).astype(np.float32)
+    try:
+        for method in METHODS:
+            close(maps(mine, method, "fc:6", x), maps(theirs, method, "fc:6", x))
+        score = ScoreFunction(theirs, as_objective("low:1").bind(theirs), batch=5)
+        zero = parse_method("guided_backprop").attribute(score, torch.from_numpy(x)).facts["zero"]
+        assert all("lets nothing through" in why for why in zero)
+    finally:
+        theirs.backend.close()  # type: ignore[attr-defined]  # the remote one's

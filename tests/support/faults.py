@@ -161,10 +161,11 @@ def main(root: Path, fault: str, words: list[str]) -> None:
     """Print what becomes of every k."""
     import torch
 
-    from dreamopt.cli import cli, render
+    from dreamopt.cli import cli, render, top
 
     torch.set_num_threads(1)
-    render.open_network = functools.cache(render.open_network)  # loaded once; what it reads is not what is tested here
+    # Loaded once; what it reads is not what is tested here.
+    render.open_network = top.open_network = functools.cache(render.open_network)
     warm = root / "warm"
     warm.mkdir()
     os.chdir(warm)

@@ -18,6 +18,8 @@ from dreamopt.data import PROTOTXT, WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = sorted(p for p in (ROOT / "tests/programs").glob("*.py") if p.name != "__init__.py")
+# For forks of Caffe: Caffe itself cannot run these.
+FOR_FORKS = sorted((ROOT / "tests/programs/forks").glob("[!_]*.py"))
 Arrays = dict[str, npt.NDArray[Any]]
 
 

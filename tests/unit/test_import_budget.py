@@ -18,6 +18,7 @@ def run(code: str) -> str:
         "import dreamopt, dreamopt.errors",
         "from click.testing import CliRunner; from dreamopt.cli import main; assert CliRunner().invoke(main, ['--help']).exit_code == 0",
         "from click.testing import CliRunner; from dreamopt.cli import main; assert CliRunner().invoke(main, ['render', '--help']).exit_code == 0",
+        "from click.testing import CliRunner; from dreamopt.cli import main; assert CliRunner().invoke(main, ['attribute', '--help']).exit_code == 0",
     ],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:

@@ -19,12 +19,10 @@ from dreamopt.parts.checks import Range
 class Deletion(AttributionMetric):
     r"""The area below the curve of the score where patches are removed, most relevant first.
 
-    .. math:: \mathrm{deletion} = \int_0^1 c_{\mathrm{most}}(q) \, dq, \quad c(q) = \frac{s(x_q) - s(x_1)}{s(x) - s(x_1)}
+    .. math:: \mathrm{deletion} = \int_0^1 s(x^{\mathrm{most}}_q) \, dq
 
-    :math:`x_q` is the image with a part q of its patches replaced by the baseline. The first publication takes probabilities, which lie
-    between 0 and 1 as they are; here the score is what is explained, by default a logit, in parts of what the image has above its
-    baseline. The area depends much on the baseline: see `Srg`. About 1/2 for a map that says nothing, if the net were linear. None where
-    the baseline's score is not below the image's.
+    :math:`x_q` is the image with a part q of its patches replaced by the baseline. In the score's own units: of a logit by default, of a
+    probability, as in the publication, where one is explained. The area depends much on the baseline: see `Srg`.
 
     Parameters
     ----------
@@ -46,21 +44,22 @@ class Deletion(AttributionMetric):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("deletion", "deletion(patch=3, baseline=(20, 200, 90), steps=5)")
+    unit: ClassVar[str] = "scores"
     better: ClassVar[Better] = "lower"
     range: ClassVar = Range()
 
     patch: int = 8
     baseline: Baseline = "mean"
-    steps: int = 32
+    steps: int = 24
 
     def __post_init__(self) -> None:
         check_curve(self)
 
-    def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float | None:
+    def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float:
         """Return the area."""
         curve = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps)
-        return None if curve is None else curve.area
+        return curve.area
 
-    def evaluations(self, subject: Subject) -> int:
+    def evaluations(self) -> int:
         """Return the points of the curve."""
         return self.steps

@@ -19,11 +19,10 @@ from dreamopt.parts.checks import Range
 class Insertion(AttributionMetric):
     r"""The area below the curve of the score where the image's patches are put into its baseline, most relevant first.
 
-    .. math:: \mathrm{insertion} = \int_0^1 c(q) \, dq, \quad c(q) = \frac{s(\tilde x_q) - s(x_1)}{s(x) - s(x_1)}
+    .. math:: \mathrm{insertion} = \int_0^1 s(\tilde x_q) \, dq
 
-    :math:`\tilde x_q` is the baseline :math:`x_1`, by default the blurred image as in the publication, with a part q of the image's patches
-    in it. The publication takes probabilities; see `Deletion` for the scale here. About 1/2 for a map that says nothing, if the net were
-    linear. None where the baseline's score is not below the image's.
+    :math:`\tilde x_q` is the baseline, by default the blurred image as in the publication, with a part q of the image's patches in it.
+    In the score's own units: of a logit by default, of a probability, as in the publication, where one is explained.
 
     Parameters
     ----------
@@ -45,21 +44,22 @@ class Insertion(AttributionMetric):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("insertion", 'insertion(patch=3, baseline="mean", steps=5)')
+    unit: ClassVar[str] = "scores"
     better: ClassVar[Better] = "higher"
     range: ClassVar = Range()
 
     patch: int = 8
     baseline: Baseline = "blur"
-    steps: int = 32
+    steps: int = 24
 
     def __post_init__(self) -> None:
         check_curve(self)
 
-    def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float | None:
+    def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float:
         """Return the area."""
         curve = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps, least_first=True)
-        return None if curve is None else curve.area  # least relevant out first is, read backwards, most relevant in first
+        return curve.area  # least relevant out first is, read backwards, most relevant in first
 
-    def evaluations(self, subject: Subject) -> int:
+    def evaluations(self) -> int:
         """Return the points of the curve."""
         return self.steps

@@ -75,6 +75,6 @@ class Road(AttributionMetric):
         most, least = subject.values(images).reshape(2, -1)
         return float((least - most).mean() / 2)
 
-    def evaluations(self, subject: Subject) -> int:
+    def evaluations(self) -> int:
         """Return the images that are filled in."""
         return 2 * len(self.percents)

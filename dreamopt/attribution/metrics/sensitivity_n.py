@@ -77,7 +77,7 @@ class SensitivityN(AttributionMetric):
         removed = random.random((self.sets, patches.count)).argsort(1).argsort(1) < n
         return removed, subject.masked_values(removed, patches, self.baseline)
 
-    def evaluations(self, subject: Subject) -> int:
+    def evaluations(self) -> int:
         """Return 0: the sets are removed once for all maps of an image."""
         return 0
 

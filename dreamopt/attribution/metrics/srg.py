@@ -19,13 +19,12 @@ from dreamopt.parts.checks import Range
 class Srg(AttributionMetric):
     r"""The area between the curves of the score where patches are removed least relevant first and most relevant first.
 
-    .. math:: \mathrm{SRG} = \int_0^1 c_{\mathrm{least}}(q) \, dq - \int_0^1 c_{\mathrm{most}}(q) \, dq, \quad
-        c(q) = \frac{s(x_q) - s(x_1)}{s(x) - s(x_1)}
+    .. math:: \mathrm{SRG} = \int_0^1 s(x^{\mathrm{least}}_q) \, dq - \int_0^1 s(x^{\mathrm{most}}_q) \, dq
 
-    :math:`x_q` is the image with a part q of its patches replaced by a baseline: :math:`x_1` is the baseline alone. What the baseline does
-    to the score whatever is removed (it is no image that the net knows) is in both curves and cancels, so that methods keep their order
-    where single curves do not: of the metrics that remove patches, the one to rank by. 0 for a map that says nothing; at most about 1
-    unless the score rises above the image's own. None where the baseline's score is not below the image's.
+    :math:`x_q` is the image with a part q of its patches replaced by a baseline. What the baseline does to the score whatever is removed
+    (it is no image that the net knows) is in both curves and cancels, so that methods keep their order where single curves do not: of the
+    metrics that remove patches, the one to rank by. In the score's own units, logits or probabilities, since the score can be the same
+    with and without all patches; 0 for a map that says nothing.
 
     Parameters
     ----------
@@ -47,22 +46,23 @@ class Srg(AttributionMetric):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("srg", 'srg(patch=3, baseline="blur", steps=5)')
+    unit: ClassVar[str] = "scores"
     better: ClassVar[Better] = "higher"
     range: ClassVar = Range()
 
     patch: int = 8
     baseline: Baseline = "mean"
-    steps: int = 32
+    steps: int = 24
 
     def __post_init__(self) -> None:
         check_curve(self)
 
-    def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float | None:
+    def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float:
         """Return the area."""
         most = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps)
         least = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps, least_first=True)
-        return None if most is None or least is None else least.area - most.area
+        return least.area - most.area
 
-    def evaluations(self, subject: Subject) -> int:
+    def evaluations(self) -> int:
         """Return the points of both curves."""
         return 2 * self.steps
