@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.attribution.attribution import Attribution
-from dreamopt.attribution.explained import bound_objective, class_objective, class_scores, explains, label_of
+from dreamopt.attribution.explained import bound_objective, class_objective, class_pass, explains, label_of, scores_of
 from dreamopt.attribution.method import AttributionMethod, parse_method
-from dreamopt.attribution.score import ScoreFunction
+from dreamopt.attribution.score import MadePass, ScoreFunction
 from dreamopt.errors import UsageError
 from dreamopt.image.init import given_images
 from dreamopt.image.reference import as_image_value
@@ -51,6 +51,7 @@ class Explained:
     size: Size = None
     class_scores: Tensor | None = None
     _scores: Tensor | None = field(default=None, repr=False)
+    _made: MadePass | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, network: Network, images: Sequence[Any], objective: Target = None, size: Size = None) -> Explained:
@@ -62,9 +63,13 @@ class Explained:
             raise UsageError("give at least one image: a file's path, an array (H, W, 3) RGB 0-255, or a tensor of the input space")
         network.require_optimizable()
         planes = torch.cat([given_images(one, space, 1) for one in given if one is not None])
-        scores = class_scores(network, planes) if objective is None else None
-        objective = class_objective(network, scores) if scores is not None else objective
-        return cls(network, planes, bound_objective(network, objective, planes, size), size, scores)
+        if objective is not None:
+            return cls(network, planes, bound_objective(network, objective, planes, size), size)
+        # The pass that finds the classes serves the first gradient too; in tiles, it would keep what tiles are there to let go.
+        made = class_pass(network, planes, backward=network.tile_memory is None)
+        scores = scores_of(made)
+        bound = bound_objective(network, class_objective(network, scores), planes, size)
+        return cls(network, planes, bound, size, scores, _made=made if network.tile_memory is None else None)
 
     def attribute(
         self, method: Method, *, batch: int = 16, seed: int = 0, progress: Callable[[int], object] | None = None
@@ -73,7 +78,9 @@ class Explained:
         part, network, images = parse_method(method), self.network, self.images
         size = tuple(images.shape[2:]) or None
         seed = check_seed("seed", seed)
-        score = ScoreFunction(network, self.objective, size, batch=batch, seed=seed, progress=progress, given=images)
+        made, self._made = self._made, None
+        score = ScoreFunction(network, self.objective, size, batch=batch, seed=seed, progress=progress, given=images, made=made)
+        del made
         maps = part.attribute(score, images)
         self._scores = score.values(images) if self._scores is None else self._scores
         found = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dreamopt.attribution.score import MadePass
 from dreamopt.errors import UsageError
 from dreamopt.network import Network, Size
 from dreamopt.objective import Objective, as_objective, each
@@ -98,9 +99,21 @@ def class_scores(network: Network, images: Tensor) -> Tensor:
     UsageError
         For a net without classes, or one whose classes are of boxes and not of images.
     """
+    return scores_of(class_pass(network, images, backward=False))
+
+
+def class_pass(network: Network, images: Tensor, backward: bool = True) -> MadePass:
+    """Return a pass of images up to the class scores; without ``backward``, one whose gradient nobody can ask for."""
     layer = class_layer(network)
-    with torch.no_grad():
-        scores = network.activations(images, [layer])[layer]
+    with torch.set_grad_enabled(backward):
+        leaf = images.detach().requires_grad_(backward)
+        return MadePass(leaf, network.activations(leaf, [layer]))
+
+
+def scores_of(made: MadePass) -> Tensor:
+    """Return the class scores, (N, K), of a pass up to them; raises as `class_scores`."""
+    ((layer, scores),) = made.activations.items()
+    scores, images = scores.detach(), made.images
     if scores.dim() < 2 or len(scores) != len(images):
         raise UsageError(f"layer '{layer}' has no class scores of a whole image; name what is to be explained with -t (objective=)")
     return scores.flatten(2).mean(2) if scores.dim() > 2 else scores

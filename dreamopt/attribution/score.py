@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,6 +19,22 @@ from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.streams import Stream
 
 Rule = str | BackwardRule | Sequence[str | BackwardRule]
+
+
+@dataclass(frozen=True, eq=False)
+class MadePass:
+    """A forward pass that was made already, whose backward pass may follow.
+
+    Parameters
+    ----------
+    images : Tensor
+        What passed, (N, C, H, W), whose gradient can be asked for.
+    activations : mapping of str to Tensor
+        What layers wrote.
+    """
+
+    images: Tensor
+    activations: Mapping[str, Tensor]
 
 
 class ScoreFunction:
@@ -42,6 +59,8 @@ class ScoreFunction:
         Called after each pass with the number of images that passed through the net since the call before; what it raises ends the work.
     given : Tensor, optional
         The images whose scores are asked for in the end: what a pass gives of them is kept, so that `values` needs none of its own.
+    made : MadePass, optional
+        A pass of ``given``: the first gradient of a score that reads the same layers needs no pass of its own.
 
     Raises
     ------
@@ -64,6 +83,7 @@ class ScoreFunction:
         seed: int = 0,
         progress: Callable[[int], object] | None = None,
         given: Tensor | None = None,
+        made: MadePass | None = None,
     ) -> None:
         network.require_optimizable()
         if objective.coupled:
@@ -73,7 +93,7 @@ class ScoreFunction:
         self.seed = seed
         self.space: ImageSpace = network.image_space(size)
         self._progress = progress
-        self._given = given
+        self._given, self._made = given, made
         self._of_given: Tensor | None = None
         self._views = 1
         self._depth = 0
@@ -92,7 +112,7 @@ class ScoreFunction:
         score = copy.copy(self)
         score._views *= copies
         score._depth += 1
-        score._given = score._of_given = None
+        score._given = score._of_given = score._made = None
         return score
 
     @property
@@ -124,8 +144,16 @@ class ScoreFunction:
         objective's own gradient at its layers.
         """
         with torch.enable_grad():
-            leaf = images.detach().requires_grad_()
-            values = self._values(self._activations(leaf, self.objective.layers, rule), copies)
+            made, self._made = self._made, None
+            if made is not None and images is self._given and rule is None and list(made.activations) == list(self.objective.layers):
+                leaf, activations = made.images, dict(made.activations)
+                if self._progress is not None:
+                    self._progress(len(images))
+            else:
+                made = None  # what it keeps for its backward pass would lie there for nothing
+                leaf = images.detach().requires_grad_()
+                activations = self._activations(leaf, self.objective.layers, rule)
+            values = self._values(activations, copies)
             return self._kept(images, values), _gradient(values.sum(), leaf)
 
     def layer_gradients(self, images: Tensor, layer: str, copies: int = 1) -> tuple[Tensor, Tensor, Tensor]:

@@ -27,6 +27,7 @@ from dreamopt.errors import NetError
 from dreamopt.schema import LayerWeights, NetDef
 
 _REMEMBERED = 16
+_SHAPES = 256
 
 
 class EngineBackend:
@@ -57,6 +58,7 @@ class EngineBackend:
         self.input_name = self._feeds.optimized
         self.input_shape: Shape = self._feeds.shape[1:]
         self._programs: dict[tuple[tuple[str, ...], str | None], Program] = {}
+        self._shapes: dict[tuple[tuple[str, ...], Shape], dict[str, Shape]] = {}
         self._fed: dict[tuple[str, int, Shape, torch.device], Tensor] = {}
         self.not_computed = list(net.definition.not_computed)
         self.changes = [*net.definition.changes, *self._feeds.changes, *self._feeds.notes]
@@ -175,9 +177,14 @@ class EngineBackend:
 
     def shapes(self, layers: Sequence[str], item: Shape) -> dict[str, Shape]:
         """Return the named values' shapes for one item of that shape."""
-        program = self._program(layers)
-        found = program.shapes(self._input_shapes(program, item))
-        return {name: tuple(shape[1:]) for name, shape in found.items()}
+        key = (tuple(layers), tuple(item))
+        if key not in self._shapes:
+            program = self._program(layers)
+            found = program.shapes(self._input_shapes(program, item))
+            if len(self._shapes) >= _SHAPES:
+                self._shapes.clear()
+            self._shapes[key] = {name: tuple(shape[1:]) for name, shape in found.items()}
+        return dict(self._shapes[key])
 
     def memory(self, layers: Sequence[str], item: Shape) -> int:
         """Return the bytes that a forward and a backward pass of a sample of this shape take, nearly."""

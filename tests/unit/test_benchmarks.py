@@ -21,7 +21,7 @@ from benchmarks.cases import first_examples
 from dreamopt.testing import registries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ALLOWED = ("set DREAMOPT_SHARED", "needs the extra 'video'")
+ALLOWED = ("set DREAMOPT_SHARED", "needs the extra 'video'", "could not import 'captum'")
 
 
 def test_each_benchmark_runs_once_on_its_smallest_case() -> None:

@@ -230,8 +230,8 @@ class Branch(NamedTuple):
     folded: tuple[Node, ...]
 
 
-class Convolve(Kernel):
-    """One convolution, or several 1x1 of the same bottom side by side, each with what is folded into it.
+class ConvolveWeights:
+    """The weights of a `Convolve` as its convolutions take them, which executors of the same layers share.
 
     Parameters
     ----------
@@ -239,6 +239,44 @@ class Convolve(Kernel):
         Of the same geometry.
     geometry : Geometry
         Of all of them.
+    """
+
+    def __init__(self, branches: Sequence[Branch], geometry: Geometry) -> None:
+        self.branches, self.geometry = branches, geometry
+        self.blobs = [blob for branch in branches for node in (branch.node, *branch.folded) for blob in node.weights]
+        self._stamp: list[tuple[Memory, int]] = []
+        self._device = torch.device("cpu")
+        self.there: Packed
+        self._back: Backward | None = None
+
+    def prepare(self, device: torch.device) -> None:
+        """Make the weights, unless nobody has touched the net's since."""
+        stamps = zip(self.blobs, self._stamp, strict=False)
+        if self._stamp and device == self._device and all(b._data is m and not m.touched_since(v) for b, (m, v) in stamps):
+            return
+        pairs = [folded(branch, device) for branch in self.branches]
+        w = torch.cat([w for w, _ in pairs])
+        bias = None if any(b is None for _, b in pairs) else torch.cat([b for _, b in pairs if b is not None])
+        if bias is None and len(pairs) > 1:
+            bias = torch.cat([w.new_zeros(w.shape[0]) if b is None else b for w, b in pairs])
+        self.there, self._back, self._device = Packed(w, bias, self.geometry), None, device
+        self._stamp = [(blob._data, blob._data.version) for blob in self.blobs]
+
+    @property
+    def back(self) -> Backward:
+        """What convolves gradients back, with the weights of the last pass forward."""
+        if self._back is None:
+            self._back = Backward(self.there.w, self.geometry)
+        return self._back
+
+
+class Convolve(Kernel):
+    """One convolution, or several 1x1 of the same bottom side by side, each with what is folded into it.
+
+    Parameters
+    ----------
+    weights : ConvolveWeights
+        Of the convolutions and what is folded into them.
     relu : bool
         Whether ReLUs follow.
     mask : bool
@@ -251,46 +289,22 @@ class Convolve(Kernel):
     adds = True
 
     def __init__(
-        self,
-        branches: Sequence[Branch],
-        geometry: Geometry,
-        reads: Sequence[Value],
-        writes: Sequence[Value],
-        relu: bool,
-        mask: bool,
-        positive: bool = False,
+        self, weights: ConvolveWeights, reads: Sequence[Value], writes: Sequence[Value], relu: bool, mask: bool, positive: bool = False
     ) -> None:
         super().__init__(reads, writes)
-        self.branches, self.geometry, self.relu, self.mask, self.positive = branches, geometry, relu, mask and relu, positive and relu
-        self.least = _least(geometry)
-        self.blobs = [blob for branch in branches for node in (branch.node, *branch.folded) for blob in node.weights]
-        self.sizes = [branch.node.weights[0].shape[0] for branch in branches]
-        self._stamp: list[tuple[Memory, int]] = []
-        self._device = torch.device("cpu")
-        self._there: Packed
-        self._back: Backward | None = None
-
-    def _prepare(self, device: torch.device) -> None:
-        """Make the weights, unless nobody has touched the net's since."""
-        stamps = zip(self.blobs, self._stamp, strict=False)
-        if self._stamp and device == self._device and all(b._data is m and not m.touched_since(v) for b, (m, v) in stamps):
-            return
-        pairs = [folded(branch, device) for branch in self.branches]
-        w = torch.cat([w for w, _ in pairs])
-        bias = None if any(b is None for _, b in pairs) else torch.cat([b for _, b in pairs if b is not None])
-        if bias is None and len(pairs) > 1:
-            bias = torch.cat([w.new_zeros(w.shape[0]) if b is None else b for w, b in pairs])
-        self._there, self._back, self._device = Packed(w, bias, self.geometry), None, device
-        self._stamp = [(blob._data, blob._data.version) for blob in self.blobs]
+        self.weights, self.geometry, self.branches = weights, weights.geometry, weights.branches
+        self.relu, self.mask, self.positive = relu, mask and relu, positive and relu
+        self.least = _least(self.geometry)
+        self.sizes = [branch.node.weights[0].shape[0] for branch in self.branches]
 
     def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
         """Convolve."""
         (x,) = xs
-        self._prepare(x.device)
+        self.weights.prepare(x.device)
         height, width = x.shape[2:]
         if height < self.least[0] or width < self.least[1]:  # Caffe makes one window of a bottom that is a little too small
             x = torch.nn.functional.pad(x, (0, max(self.least[1] - width, 0), 0, max(self.least[0] - height, 0)))
-        y = self._there(x, self.relu)
+        y = self.weights.there(x, self.relu)
         ys = [y] if len(self.sizes) == 1 else torch.split(y, self.sizes, 1)
         if not keep:
             return ys, None
@@ -299,12 +313,11 @@ class Convolve(Kernel):
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Convolve back."""
         shape, padded, mask = kept
-        if self._back is None:
-            self._back = Backward(self._there.w, self.geometry)
+        back = self.weights.back
         grad = self._joined(mask, grads, mine)
         if padded == shape:
-            return [self._back(grad, shape, into)]
-        g = self._back(grad, padded, None)[:, :, : shape[2], : shape[3]]
+            return [back(grad, shape, into)]
+        g = back(grad, padded, None)[:, :, : shape[2], : shape[3]]
         return [g if into is None else into.add_(g)]
 
     def keeps(self, shapes: Mapping[Value, Shape]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dreamopt.engine.backward_rule import BackwardRule, ReLUPass
-from dreamopt.engine.executor.convolution import Branch, Convolve, Geometry, geometry_of
+from dreamopt.engine.executor.convolution import Branch, Convolve, ConvolveWeights, Geometry, geometry_of
 from dreamopt.engine.executor.executor import Executor, Kernel
 from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKernel, ReLUKernel, Sum
 from dreamopt.engine.executor.masks import ORDINARY
@@ -41,11 +41,15 @@ class _FusedConvolution:
     """The ReLU's backward pass."""
 
 
+Weights = dict[tuple[tuple[int, int], ...], ConvolveWeights]
+"""By the places of convolutions, and how many layers are folded into each."""
 Ruled = tuple[BackwardRule, MakePass]
 """A rule, and what makes the layer that it applies to."""
 
 
-def plan(steps: Sequence[Step], wanted: Collection[Value], ruled: Mapping[int, Ruled] | None = None) -> Executor:
+def plan(
+    steps: Sequence[Step], wanted: Collection[Value], ruled: Mapping[int, Ruled] | None = None, weights: Weights | None = None
+) -> Executor:
     """Return the executor that computes the ``wanted`` values.
 
     Layers are taken together only where nobody else reads the values between them, and no rule stands in for the backward pass of one, but
@@ -59,13 +63,15 @@ def plan(steps: Sequence[Step], wanted: Collection[Value], ruled: Mapping[int, R
         What is asked for.
     ruled : mapping of int to Ruled, optional
         The layers, by their place, that a backward rule applies to.
+    weights : dict, optional
+        Where the kernels' weights are looked for and left, for executors of the same steps.
     """
-    return _Plan(steps, wanted, {} if ruled is None else ruled).executor()
+    return _Plan(steps, wanted, {} if ruled is None else ruled, {} if weights is None else weights).executor()
 
 
 class _Plan:
-    def __init__(self, steps: Sequence[Step], wanted: Collection[Value], ruled: Mapping[int, Ruled]) -> None:
-        self.ruled = ruled
+    def __init__(self, steps: Sequence[Step], wanted: Collection[Value], ruled: Mapping[int, Ruled], weights: Weights) -> None:
+        self.ruled, self.weights = ruled, weights
         self.steps, self.wanted = [s for s in steps if s.node.layer.type != "Input"], wanted
         self.readers: dict[Value, list[Step]] = {}
         for step in self.steps:
@@ -169,7 +175,10 @@ class _Plan:
         chains = [chain for _, chain in group]
         mask = mine.back.masked and mine.write not in self.masked_in_pool
         writes = [c.write for c in chains]
-        return Convolve([c.branch for c in chains], mine.geometry, [mine.read], writes, mine.relu, mask, mine.back.positive)
+        key = tuple((index, len(chain.branch.folded)) for index, chain in group)
+        if key not in self.weights:
+            self.weights[key] = ConvolveWeights([c.branch for c in chains], mine.geometry)
+        return Convolve(self.weights[key], [mine.read], writes, mine.relu, mask, mine.back.positive)
 
     def _between(self, index: int, chain: _FusedConvolution) -> list[int]:
         """Return the layers after the convolution up to the last in the chain."""

@@ -22,7 +22,7 @@ from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
 from dreamopt.engine.executor.convolution import Convolution2d, geometry_of
 from dreamopt.engine.executor.footprint import footprint, likely_footprint
-from dreamopt.engine.executor.fusion import plan
+from dreamopt.engine.executor.fusion import Weights, plan
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
 from dreamopt.engine.executor.step import Step
 from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
@@ -83,7 +83,8 @@ class Program:
             if step.node.layer.type == "Input"
             for j, name in enumerate(step.node.layer.param.top)
         }
-        self._executor = plan(self.steps, list(self.wanted.values()))
+        self._convolve_weights: Weights = {}
+        self._executor = plan(self.steps, list(self.wanted.values()), None, self._convolve_weights)
         self._stops = any(isinstance(step.node.layer, StopGradient) for step in self.steps)
         self._with_rule: dict[BackwardRule, Executor] = {}
         self._checked: dict[tuple[Shape, ...], bool] = {}
@@ -157,7 +158,7 @@ class Program:
 
     def _plan(self, rule: BackwardRule) -> Executor:
         ruled = {step.index: (rule_at, partial(self._pass_of, step, None)) for step in self.steps if (rule_at := self._rule_at(rule, step))}
-        return plan(self.steps, list(self.wanted.values()), ruled)
+        return plan(self.steps, list(self.wanted.values()), ruled, self._convolve_weights)
 
     def _rule_at(self, rule: BackwardRule, step: Step) -> BackwardRule | None:
         """Return the rule that stands in for a layer's backward pass, of a list the one of its entries."""
