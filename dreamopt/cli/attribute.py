@@ -307,7 +307,7 @@ class Job:
             self._write(file, found, self.paths[number * len(self.parts) + i], seconds)
             remarks = [] if found.array.any() else ["zero everywhere"]
             if found.image is not None:
-                cells.append(Cell(str(part), self.look.image(found), "; ".join([f"{seconds:.2g} s", *remarks])))
+                cells.append(Cell(str(part), self.look.image(found), "; ".join([f"{float(f'{seconds:.2g}'):g} s", *remarks])))
             if not quiet:
                 remarks += [f"{name.replace('_', ' ')} {_short(value)}" for name, value in found.facts.items() if value is not None]
                 remarks += [_largest(found)] if found.image is None else []

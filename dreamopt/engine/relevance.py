@@ -65,7 +65,24 @@ def is_product(layer: LayerTraits) -> bool:
 
 def damped(z: Tensor, epsilon: float = EPSILON) -> Tensor:
     """Return ``z + epsilon sign(z)``, with 1 for the sign of 0."""
-    return z + torch.where(z < 0, -epsilon, epsilon)
+    # By torch.where this takes ten times as long. -0.0 is the sum of nothing but 0, of which nobody has a share.
+    return torch.copysign(z.abs().add_(epsilon), z)
+
+
+def over_sum(relevance: Tensor, z: Tensor, sign: int = 1) -> Tensor:
+    """Return relevance by sums of which none is below 0, or with ``sign`` -1 above, damped; they are overwritten."""
+    return torch.div(relevance, z.add_(EPSILON, alpha=sign), out=z)
+
+
+def where_positive(values: Tensor, z: Tensor) -> Tensor:
+    """Return values where ``z`` is above 0, and 0 elsewhere."""
+    found: Tensor = torch.ops.aten.threshold_backward(values, z, 0)  # torch.where takes ten times as long
+    return found
+
+
+def is_zero(values: Tensor) -> bool:
+    """Return whether all values are 0."""
+    return values.numel() == 0 or not bool(values.amin() != 0 or values.amax() != 0)
 
 
 def has_negative(x: Tensor) -> bool:
@@ -87,7 +104,7 @@ def share(layer: LinearMap, terms: Sequence[Term], divide: Callable[[Tensor], Te
     terms : sequence of Term
         The parts t of its sums.
     divide : callable
-        From the sums of all parts to the relevance, divided.
+        From the sums of all parts, which it may overwrite, to the relevance, divided.
     """
     total: Tensor | None = None
     backs: list[tuple[Tensor, Back]] = []
@@ -97,8 +114,11 @@ def share(layer: LinearMap, terms: Sequence[Term], divide: Callable[[Tensor], Te
         backs.append((x, back))
     assert total is not None
     divided = divide(total)
-    parts = [x * back(divided) for x, back in backs]
-    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+    found: Tensor | None = None
+    for x, back in backs:
+        found = back(divided).mul_(x) if found is None else found.addcmul_(x, back(divided))
+    assert found is not None
+    return found
 
 
 def signed_terms(x: Tensor, kernel: Tensor, bias: Tensor | None, negative: bool, gain: float | None = None) -> list[Term]:

@@ -50,7 +50,7 @@ def _best(comparison: Comparison) -> Iterator[str]:
     standing = comparison.standings[str(metric)][first]
     most = "highest" if metric.better == "higher" else "lowest"
     over = "1 image" if standing.images == 1 else f"{standing.images} images"
-    yield f"The {most} mean {metric} is that of {first}: {standing.value.value:.3f} over {over}."
+    yield f"Of the methods, the {most} mean {metric} is that of {first}: {standing.value.value:.3f} over {over}."
     if standing.images < len(comparison.images):
         missing, count = len(comparison.images) - standing.images, len(comparison.images)
         yield f"{metric} has no value for {missing} of {count} images, which are left out."

@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import RelevanceRule, damped, share, signed_terms
+from dreamopt.engine.relevance import RelevanceRule, over_sum, share, signed_terms
 from dreamopt.errors import UsageError
 from dreamopt.parts.checks import Fields, Range
 
@@ -48,7 +48,8 @@ class AlphaBeta(RelevanceRule):
 
     def share_linear(self, layer: LinearMap, x: Tensor, grad: Tensor) -> Tensor:
         """Return the bottom's relevance."""
-        raising = share(layer, signed_terms(x, layer.kernel, layer.bias, False), lambda z: self.alpha * grad / damped(z))
+        raising = share(layer, signed_terms(x, layer.kernel, layer.bias, False), lambda z: over_sum(grad, z)).mul_(self.alpha)
         if self.beta == 0:
             return raising
-        return raising - share(layer, signed_terms(x, layer.kernel, layer.bias, True), lambda z: self.beta * grad / damped(z))
+        lowering = share(layer, signed_terms(x, layer.kernel, layer.bias, True), lambda z: over_sum(grad, z, -1))
+        return raising.sub_(lowering, alpha=self.beta)

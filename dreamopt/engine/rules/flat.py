@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import RelevanceRule, damped, share
+from dreamopt.engine.relevance import RelevanceRule, over_sum, share
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,4 @@ class Flat(RelevanceRule):
 
     def share_linear(self, layer: LinearMap, x: Tensor, grad: Tensor) -> Tensor:
         """Return the bottom's relevance."""
-        return share(layer, [(torch.ones_like(x), torch.ones_like(layer.kernel), None)], lambda z: grad / damped(z))
+        return share(layer, [(torch.ones_like(x), torch.ones_like(layer.kernel), None)], lambda z: over_sum(grad, z))

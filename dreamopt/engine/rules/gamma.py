@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import RelevanceRule, damped, share, signed_terms
+from dreamopt.engine.relevance import RelevanceRule, damped, is_zero, share, signed_terms, where_positive
 from dreamopt.parts.checks import Fields, Range
 
 
@@ -49,16 +48,12 @@ class Gamma(RelevanceRule):
     def share_linear(self, layer: LinearMap, x: Tensor, grad: Tensor) -> Tensor:
         """Return the bottom's relevance."""
         top = layer.top
-        found: Tensor | None = None
-        for negative in (False, True):
-            relevance = torch.where(top < 0 if negative else top > 0, grad, 0)
-            if negative and not bool(relevance.any()):  # a ReLU above gives none to what it cuts off
-                continue
-            part = share(
-                layer,
-                signed_terms(x, layer.kernel, layer.bias, negative, self.gamma),
-                lambda z, relevance=relevance: relevance / damped(z),  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-            )
-            found = part if found is None else found + part
-        assert found is not None
-        return found
+        upper = where_positive(grad, top)
+        lower = where_positive(grad - upper, -top) if not is_zero(grad - upper) else None
+
+        def part(relevance: Tensor, negative: bool) -> Tensor:
+            terms = signed_terms(x, layer.kernel, layer.bias, negative, self.gamma)
+            return share(layer, terms, lambda z: relevance / damped(z))
+
+        # A ReLU above gives nothing to what it cuts off.
+        return part(upper, False) if lower is None else part(upper, False).add_(part(lower, True))

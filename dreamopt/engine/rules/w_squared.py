@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import RelevanceRule, damped, share
+from dreamopt.engine.relevance import RelevanceRule, over_sum, share
 
 
 @dataclass(frozen=True)
@@ -39,4 +39,4 @@ class WSquared(RelevanceRule):
     def share_linear(self, layer: LinearMap, x: Tensor, grad: Tensor) -> Tensor:
         """Return the bottom's relevance."""
         bias = layer.bias
-        return share(layer, [(torch.ones_like(x), layer.kernel**2, None if bias is None else bias**2)], lambda z: grad / damped(z))
+        return share(layer, [(torch.ones_like(x), layer.kernel**2, None if bias is None else bias**2)], lambda z: over_sum(grad, z))

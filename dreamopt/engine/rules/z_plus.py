@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import RelevanceRule, damped, share, signed_terms
+from dreamopt.engine.relevance import RelevanceRule, over_sum, share, signed_terms
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,4 @@ class ZPlus(RelevanceRule):
 
     def share_linear(self, layer: LinearMap, x: Tensor, grad: Tensor) -> Tensor:
         """Return the bottom's relevance."""
-        return share(layer, signed_terms(x, layer.kernel, layer.bias, False), lambda z: grad / damped(z))
+        return share(layer, signed_terms(x, layer.kernel, layer.bias, False), lambda z: over_sum(grad, z))

@@ -19,8 +19,8 @@ class Zbox(RelevanceRule):
     .. math:: R_i = \sum_j \frac{x_i w_{ij} - l_i w_{ij}^+ - h_i w_{ij}^-}{\sum_k x_k w_{kj} - l_k w_{kj}^+ - h_k w_{kj}^-} R_j
 
     with l and h the lowest and the highest value, of black and white in the net's input space. The bias takes no part: it falls out, as
-    in zennit. The denominator, which is 0 or more, is damped as in `epsilon`, by 1e-6. What layers without weights do is said in
-    `dreamopt.engine.relevance`.
+    in zennit. The denominator, which is 0 or more within the range, is damped as in `epsilon`, by 1e-6. What layers without weights do
+    is said in `dreamopt.engine.relevance`.
 
     Parameters
     ----------

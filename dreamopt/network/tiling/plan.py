@@ -9,6 +9,9 @@ from fractions import Fraction
 from dreamopt.backends.base import Backend, NetGraph
 from dreamopt.network.tiling.geometry import Geometry, Interval, Rectangle, Tile
 
+_TOGETHER = ("ReLU", "BatchNorm", "BN", "Scale", "Bias", "Power", "LRN")
+"""Types that are computed together with what they read, or count as one layer with it in a backward rule."""
+
 
 @dataclass(frozen=True)
 class TilePlan:
@@ -133,7 +136,7 @@ def bottlenecks(graph: NetGraph, source: str, targets: Sequence[str]) -> list[st
                     reaches = reaches or bool(above & wanted)
             # A value in the midst of layers in place would keep them from being computed together.
             readers = graph.readers.get((i, j), [])
-            if alone and reaches and not (len(readers) == 1 and graph.layers[readers[0]].type in ("ReLU", "BatchNorm", "Scale", "LRN")):
+            if alone and reaches and not (len(readers) == 1 and graph.layers[readers[0]].type in _TOGETHER):
                 name = graph.name(i, j)
                 if graph.value(name) == (i, j):
                     names.append(name)

@@ -175,7 +175,7 @@ FLAT = [0.1, -0.1, 0.2, -0.2, 0.1, -0.1, 0.0, 0.0]
 def test_a_method_that_is_better_on_every_image_is_called_better() -> None:
     found = made({"grad_cam": [3, 4, 5, 3, 4, 5, 4, 3], "saliency": [1, 2, 3, 1, 2, 1, 2, 1], "random": FLAT, "sobel": FLAT})
     assert found.ranking[:2] == ["grad_cam", "saliency"]
-    assert "The highest mean srg is that of grad_cam: 3.875 over 8 images." in found.verdict
+    assert "Of the methods, the highest mean srg is that of grad_cam: 3.875 over 8 images." in found.verdict
     assert any(line.startswith("It is better than each other one") for line in found.verdict)
     assert "All methods are better than a map of noise (random) by srg." in found.verdict
     standing = found.standings["srg"]["grad_cam"]
@@ -350,7 +350,7 @@ def test_the_command(tmp_path: Path) -> None:
         "saliency",
         "random (control)",
         "sobel (control)",
-        "The highest mean srg",
+        "the highest mean srg",
         "A metric is not the truth",
         "seed 0",
         "baseline mean",

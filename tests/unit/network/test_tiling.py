@@ -135,7 +135,7 @@ def test_a_window_in_the_padding_alone() -> None:
         assert_same(network, ["next"], images(network, (31, 23)), TilePlan(side))
 
 
-@pytest.mark.parametrize("rule", ["epsilon", "conv1: epsilon(0.25)"])
+@pytest.mark.parametrize("rule", ["epsilon", "conv1: epsilon(0.25)", "gamma", "alpha_beta", "epsilon_plus", "excitation"])
 def test_rules_that_add_up(rule: str) -> None:
     network = load_net(device="cpu")
     assert_same(network, ["mixed4"], 50 * images(network, (90, 110)), TilePlan(None, ("pool1",), (24, 12)), rule=rule)
