@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from dreamopt.errors import OutOfMemoryError, UsageError
 from dreamopt.image.channels import all_shown, describe_channels, opacity_of, shown_as
 from dreamopt.image.files import covering
 from dreamopt.network import Network
+from dreamopt.network.made_with import made_with
 from dreamopt.optimize import Callback, Progress, Start, run
 from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.checks import shown
@@ -246,14 +246,7 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: SampleOutcome, 
         "dead": outcome.dead,
         "redirected": outcome.redirected,
         "problem": {key: described[key] for key in ("regularizers", "parametrization", "transforms", "optimizer")},
-        "made_with": {
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "device": str(network.device),
-            "threads": torch.get_num_threads(),
-            "machine": platform.machine(),
-            **({} if network.tile_memory is None else {"tile_memory": network.tile_memory}),
-        },
+        "made_with": made_with(network) | ({} if network.tile_memory is None else {"tile_memory": network.tile_memory}),
     }
     if channels is not None:
         metadata["channels_file"] = describe_channels(channels)

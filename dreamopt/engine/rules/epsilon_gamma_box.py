@@ -46,7 +46,7 @@ class EpsilonGammaBox(Composite):
     high: float | None = None
 
     def __post_init__(self) -> None:
-        Fields(self).number("epsilon", POSITIVE).number("gamma", Range(low=0))
+        Fields(self).number("epsilon", POSITIVE).number("gamma", Range(low=0)).number("low", optional=True).number("high", optional=True)
         Zbox(self.low, self.high)
 
     def entries(self) -> RuleList:

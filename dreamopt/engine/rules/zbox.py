@@ -41,7 +41,7 @@ class Zbox(RelevanceRule):
 
     low: float | None = None
     high: float | None = None
-    box: Box | None = field(default=None, repr=False, compare=False)
+    box: Box | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         Fields(self).number("low", optional=True).number("high", optional=True)
@@ -62,7 +62,11 @@ class Zbox(RelevanceRule):
 
     def bound(self, box: Box) -> BackwardRule:
         """Return the rule with the bounds of a network's images."""
-        return replace(self, box=box) if self.asks_for_box else self
+        if not self.asks_for_box:
+            return self
+        new = replace(self)
+        object.__setattr__(new, "box", box)  # frozen for everybody else
+        return new
 
     def _bounds(self, layer: LinearMap, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.low is not None and self.high is not None:
