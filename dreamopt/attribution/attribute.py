@@ -102,7 +102,7 @@ class Explained:
                     label=label_of(network, own),
                     summary=part.summary,
                     signed=part.signed,
-                    facts={name: facts[i] for name, facts in maps.facts.items()},
+                    facts={name: facts[i] for name, facts in maps.facts.items() if facts[i] is not None},
                     settings={"network": network.describe_input(), "size": list(images.shape[2:]), "seed": seed},
                 )
             )

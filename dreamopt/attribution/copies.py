@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 from dreamopt.attribution.score import ScoreFunction
+from dreamopt.parts.checks import Range
+
+MOST_COPIES = 1_000_000
+"""The most copies of an image for each of which a method has numbers from the beginning to the end."""
+COPIES = Range(1, MOST_COPIES)
 
 
 def batches_of_copies(

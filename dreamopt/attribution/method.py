@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.parts.calls import check_string, parse_part
-from dreamopt.parts.part import Part, call_string
-from dreamopt.parts.registry import Registry, snake
+from dreamopt.parts.part import Part
+from dreamopt.parts.registry import Registry, name_string
 
 if TYPE_CHECKING:
     from dreamopt.attribution.score import ScoreFunction
@@ -30,7 +30,8 @@ class Maps:
     values : Tensor
         (N, C, H, W), of the images' shape, in the net's channel order; or (N, 1, H, W), a value for each place.
     facts : mapping of str to sequence
-        By name, a plain value for each image: what the method checked of itself (``completeness_error``), the layer that it read.
+        By name, a plain value for each image: what the method checked of itself (``completeness_error``), the layer that it read. None
+        where there is nothing to say of an image: its attribution leaves the fact out, whatever else is in the batch.
     """
 
     values: Tensor
@@ -72,8 +73,7 @@ class AttributionMethod(Part):
 
     def __str__(self) -> str:
         """Return the name in strings, with the parameters that are not at their default: saliency, smoothgrad(samples=50)."""
-        name, _, arguments = call_string(self).partition("(")
-        return snake(name) + ("" if arguments == ")" else f"({arguments}")
+        return name_string(self)
 
 
 methods: Registry[AttributionMethod] = Registry(

@@ -12,8 +12,8 @@ from dreamopt.attribution.subject import Subject
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.parts.calls import check_string, parse_part
 from dreamopt.parts.checks import ANY, Range, shown
-from dreamopt.parts.part import Part, call_string, origin
-from dreamopt.parts.registry import Registry, snake
+from dreamopt.parts.part import Part, origin
+from dreamopt.parts.registry import Registry, name_string
 
 Better = Literal["higher", "lower"]
 
@@ -78,8 +78,7 @@ class AttributionMetric(Part):
 
     def __str__(self) -> str:
         """Return the name in strings, with the parameters that are not at their default: srg, srg(patch=16)."""
-        name, _, arguments = call_string(self).partition("(")
-        return snake(name) + ("" if arguments == ")" else f"({arguments}")
+        return name_string(self)
 
 
 metrics: Registry[AttributionMetric] = Registry(

@@ -161,7 +161,7 @@ def command(
     network, repeat, source = open_network(net, size, **{key: options[key] for key in (*NET_KEYS, "allow_python_layers")})
     words = words_of(net, repeat, look, size, seed, batch)
     job = Job(network, look, parts, Path(out), {"source": source, "load": {"net": net} | repeat}, words, seed, batch)
-    job.plan(files, targets)
+    job.plan(files, targets, size)
     with interruptible("and what is done stays") as stop, attributing(quiet, job.passes()) as progress:
         job.run(size, progress, stop, quiet)
     sheet = job.write_sheet()

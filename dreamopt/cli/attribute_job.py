@@ -1,5 +1,6 @@
 """The work of ``dreamopt attribute``: the maps of images, targets and methods, and their files."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -73,11 +74,14 @@ class Job:
     unread: int = 0
     interrupted: bool = False
 
-    def plan(self, files: Sequence[str], targets: Sequence[str]) -> None:
-        """Name the files of each image, target and method, and refuse what cannot be written."""
+    def plan(self, files: Sequence[str], targets: Sequence[str], size: Any = None) -> None:
+        """Name the files of each image, target and method, and refuse targets that the net has not and what cannot be written."""
         from dreamopt.attribution.saving import paths_of
+        from dreamopt.objective import as_objective
         from dreamopt.recipes.output import check_images, check_writable, image_paths
 
+        for target in targets:
+            as_objective(target).bind(self.network, self.network.item_shape(size)[1:] or None)
         self.rows = [(file, target) for file in files for target in (targets or (None,))]
         slugs = []
         for file, target in self.rows:
@@ -86,9 +90,10 @@ class Job:
                 slugs.append(_slug("-".join(words)))
         self.paths = image_paths(slugs, self.out)
         check_images(self.paths, self.out)
-        for path in self.paths:
-            for one in paths_of(path):
-                check_writable(one)
+        written = [one for path in self.paths for one in paths_of(path)]
+        for path in written:
+            check_writable(path)
+        _check_inputs_stay(files, [self.out, *written], None if len(self.paths) == 1 else self.out.with_suffix(""))
 
     def passes(self) -> int:
         """Return how many passes are known to come."""
@@ -186,6 +191,18 @@ class Job:
             "pictures": [{"files": one["files"]} for one in self.results],
         }
         return write_image(self.out, method_sheet(self.shown, printable(network_title(self.provenance["source"]))), about)
+
+
+def _check_inputs_stay(files: Sequence[str], written: Sequence[Path], folder: Path | None) -> None:
+    """Refuse to write over an image that is given, or into the folder that holds it: the maps would be its images the next time."""
+    inputs = {os.path.realpath(file): file for file in files}
+    for path in written:
+        if os.path.realpath(path) in inputs:
+            raise UsageError(f"{path} is an image that is given, and would be written over; name another output with -o")
+    if folder is not None:
+        inside = next((file for file in files if os.path.realpath(Path(file).parent) == os.path.realpath(folder)), None)
+        if inside is not None:
+            raise UsageError(f"the maps would go into {folder}, among the images that are given ({inside}); name another output with -o")
 
 
 def _explained(network: "Network", file: str, target: str | None, size: Any) -> "Explained":

@@ -24,7 +24,7 @@ def echo(line: object, err: bool = False) -> None:
 
 def echo_path(path: str | Path) -> None:
     """Print a path on a line of stdout; into a pipe or a file byte for byte, for not every path is UTF-8."""
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():  # None: closed by who started the command
         echo(os.fsencode(path).decode("utf-8", "backslashreplace"))
     else:
         click.echo(os.fsencode(path))

@@ -26,6 +26,7 @@ from typing import Any, Generic, TypeVar
 
 from dreamopt.errors import DreamoptError, in_brackets, suggest
 from dreamopt.parts.importing import foreign_import, package_of
+from dreamopt.parts.part import call_string
 from dreamopt.parts.trust import check_plugin
 
 P = TypeVar("P")
@@ -58,6 +59,12 @@ def snake(name: str) -> str:
     ('class_score', 'l2', 'total_variation', 'gradient_x_input')
     """
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[a-z][A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def name_string(part: object) -> str:
+    """Return a part as its name in strings, with the parameters that are not at their default: saliency, smoothgrad(samples=50)."""
+    name, _, arguments = call_string(part).partition("(")
+    return snake(name) + ("" if arguments == ")" else f"({arguments}")
 
 
 class Registry(Generic[P]):

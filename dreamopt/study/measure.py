@@ -16,8 +16,8 @@ from dreamopt.image.writing import ImageArray
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.parts.checks import ANY, Range, shown
-from dreamopt.parts.part import Part, call_string, origin
-from dreamopt.parts.registry import snake
+from dreamopt.parts.part import Part, origin
+from dreamopt.parts.registry import name_string
 
 Better = Literal["higher", "lower", "neither"]
 LONGEST_VECTOR = 1024
@@ -113,8 +113,7 @@ class Measure(Part):
 
     def __str__(self) -> str:
         """Return the name in strings, with the parameters that are not at their default: held_out, held_out(views=32)."""
-        name, _, arguments = call_string(self).partition("(")
-        return snake(name) + ("" if arguments == ")" else f"({arguments}")
+        return name_string(self)
 
 
 class SeedsMeasure(Measure):

@@ -200,7 +200,12 @@ def test_files_of_the_same_name_are_replaced(photo: Path, tmp_path: Path) -> Non
     [
         (("-m", "salency"), 2, "no attribution method is called 'salency' (did you mean saliency?)"),
         (("-m", "saliency(3)"), 2, "saliency"),
+        (("-m", "rise(masks=1e9)"), 2, "masks of Rise must be a whole number from 1 to 1000000, not"),
+        (("-m", "expected_gradients(samples=1e9)"), 2, "samples of ExpectedGradients must be a whole number from 1 to 1000000, not"),
         (("-t", "scores:99"), 1, "99"),
+        (("-t", "scores:3", "-t", "scores:99"), 1, "99"),
+        (("-o", "cat.png"), 2, "cat.png is an image that is given, and would be written over"),
+        (("-t", "scores:1", "-t", "scores:2", "-o", "cat.png"), 2, "cat.png is an image that is given"),
         (("-t", "conv99:1"), 1, "no layer 'conv99'"),
         (("-t", "scores:tabby cat"), 1, "tabby cat"),
         (("-o", "out.jpg"), 2, "the output out.jpg must end in .png, .tif or .tiff"),
@@ -221,6 +226,20 @@ def test_refused_before_anything_is_written(
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == [photo]
+
+
+def test_maps_do_not_go_among_the_images_that_are_given(photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("one.png", "two.png", "one-overlay.png"):
+        (folder / name).write_bytes(photo.read_bytes())
+    result = call(folder, "-o", tmp_path / "photos.png")
+    assert result.exit_code == 2
+    assert f"the maps would go into {folder}, among the images that are given" in result.stderr
+    over = call(folder / "one.png", "-q", "-o", folder / "map.png")  # beside it is as good as anywhere
+    assert over.exit_code == 0, over.output
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["map-overlay.png", "map.npy", "map.png", "one-overlay.png", "one.png", "two.png"]
 
 
 def test_no_image_is_wrong_usage_but_the_list_needs_none() -> None:

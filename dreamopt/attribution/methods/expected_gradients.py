@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from dreamopt.attribution.backgrounds import Backgrounds, background_images
-from dreamopt.attribution.copies import batches_of_copies, by_image
+from dreamopt.attribution.copies import COPIES, batches_of_copies, by_image
 from dreamopt.attribution.integration import completeness
 from dreamopt.attribution.method import AttributionMethod, Maps, Summary
 from dreamopt.attribution.score import ScoreFunction
 from dreamopt.errors import UsageError
-from dreamopt.parts.checks import COUNT, Fields, several, shown
+from dreamopt.parts.checks import Fields, several, shown
 from dreamopt.parts.part import INPUT_FILE
 
 
@@ -39,7 +39,7 @@ class ExpectedGradients(AttributionMethod):
         Images, folders or patterns of them, or ``.npy`` files of arrays in the net's input space, (C, H, W) or (B, C, H, W); of more
         than there are samples, so many are drawn. By default the photographs of scikit-image; for an input that is no image, zeros.
     samples : int
-        How many gradients.
+        How many gradients, 1 to 1,000,000.
 
     References
     ----------
@@ -59,7 +59,7 @@ class ExpectedGradients(AttributionMethod):
     samples: int = 200
 
     def __post_init__(self) -> None:
-        Fields(self).whole("samples", COUNT)
+        Fields(self).whole("samples", COPIES)
         paths = several(self.backgrounds)
         if self.backgrounds is not None and not all(isinstance(path, str) and path for path in paths or [self.backgrounds]):
             raise UsageError(f"backgrounds of ExpectedGradients must be paths of images or .npy files, not {shown(self.backgrounds)}")

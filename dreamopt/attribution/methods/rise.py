@@ -12,10 +12,11 @@ from torch import Tensor
 
 from dreamopt.attribution.baselines import Baseline, baseline_images, checked_baseline
 from dreamopt.attribution.cam import upsampled
+from dreamopt.attribution.copies import COPIES
 from dreamopt.attribution.masking import Masked
 from dreamopt.attribution.method import AttributionMethod, Maps
 from dreamopt.attribution.score import ScoreFunction
-from dreamopt.parts.checks import COUNT, SIDE, Fields, Range
+from dreamopt.parts.checks import SIDE, Fields, Range
 
 _LIKELY = Range(0, 1, above=True, below=True)
 
@@ -36,7 +37,7 @@ class Rise(AttributionMethod):
     Parameters
     ----------
     masks : int
-        n, at least 1: the image passes through the net so often. The paper takes 4,000 to 8,000; the noise falls with the root.
+        n, 1 to 1,000,000: the image passes through the net so often. The paper takes 4,000 to 8,000; the noise falls with the root.
     cells : int
         Along each side of the grid, at least 1.
     p : float
@@ -63,7 +64,7 @@ class Rise(AttributionMethod):
     baseline: Baseline = "mean"
 
     def __post_init__(self) -> None:
-        Fields(self).whole("masks", COUNT).whole("cells", SIDE).number("p", _LIKELY)
+        Fields(self).whole("masks", COPIES).whole("cells", SIDE).number("p", _LIKELY)
         object.__setattr__(self, "baseline", checked_baseline(self.baseline))
 
     def evaluations(self) -> int | None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dreamopt import attribute
 from dreamopt.attribution.method import parse_method
 from dreamopt.attribution.score import ScoreFunction
 from dreamopt.backends.engine import EngineBackend
@@ -141,6 +142,9 @@ def test_only_the_image_whose_map_is_zero_is_said_to_be() -> None:
     first, second = maps_of(dying(closed), "gradient", images, "b:0").facts["zero"]
     assert first is not None
     assert second is None
+    found = attribute(dying(closed), list(images), "b:0", "gradient")
+    assert found[0].facts == {"zero": first}
+    assert found[1].facts == attribute(dying(closed), images[1], "b:0", "gradient").facts == {}  # in a batch as alone
     assert maps_of(two_layers(True), "gradient", images, "b:0").facts == {}
     assert maps_of(dying(closed), "smoothgrad(samples=2, noise=0)", images, "b:0").facts == {}
 

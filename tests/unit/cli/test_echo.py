@@ -26,6 +26,12 @@ def test_paths_go_into_a_pipe_byte_for_byte(capfdbinary: pytest.CaptureFixture[b
     assert capfdbinary.readouterr().out == b"caf\xe9\n.png\n"
 
 
+def test_a_path_without_a_stdout_goes_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)  # as Python has it where the command's was closed: dreamopt ... >&-
+    echo_path("cat.png")
+    echo("cat.png")
+
+
 def test_paths_are_escaped_on_a_terminal(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     echo_path(os.fsdecode(b"caf\xe9\x1b.png"))
