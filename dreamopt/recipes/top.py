@@ -198,7 +198,7 @@ def top(
         return run_top(plan, progress=progress, stop=stop)
     with TopFolder(check_path("out", out, ImageError), plan.request(), resume=resume) as folder:
         found = run_top(plan, folder, progress=progress, stop=stop)
-        folder.write(found, [sample.slug for sample in plan.samples])
+        folder.write_sheets(found, [sample.slug for sample in plan.samples])
     return found
 
 
