@@ -240,5 +240,8 @@ def _array(network: Network, values: Tensor) -> NDArray[np.float32]:
 def _seen(network: Network, image: Tensor) -> NDArray[np.uint8] | None:
     if not network.has_image_input:
         return None
-    rgb: NDArray[np.uint8] = np.rint(network.to_rgb(image[None])[0].cpu().numpy()).astype(np.uint8)
+    # Of another number of channels than 1 or 3 a net shows each beside the others; a map lies over one image, their mean.
+    each = ["auto"] if len(image) in (1, 3) else [str(channel) for channel in range(len(image))]
+    shown = torch.stack([network.to_rgb(image[None], channels)[0] for channels in each]).mean(0)
+    rgb: NDArray[np.uint8] = np.rint(shown.cpu().numpy()).astype(np.uint8)
     return rgb

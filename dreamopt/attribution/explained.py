@@ -19,6 +19,8 @@ _OUTPUTS = ("Softmax", "Sigmoid", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss")
 _PASSED = ("Dropout", "Flatten", "Reshape", "Split", "Squeeze")
 """Types between a classifier's last layer and its Softmax, or the net's end, that change no class's number; Pooling takes its mean."""
 _NO_SCORES = ("ArgMax", "Accuracy", "Silence", "DetectionOutput", "Proposal", "PriorBox", "Data", "Input", "Split")
+_ASIDE = ("ArgMax", "Accuracy", "Silence")
+"""Types that read class scores and write none: what they read is an output all the same."""
 _COLOURS = 3
 
 
@@ -58,7 +60,7 @@ def class_layer(network: Network) -> str:
         For a net without classes.
     """
     graph, labels = network.graph, network.labels
-    read = {value for values in graph.reads for value in values}
+    read = {value for i, values in enumerate(graph.reads) if network.layers[i].type not in _ASIDE for value in values}
     best: tuple[tuple[bool, bool, int], str] | None = None
     for i, info in enumerate(network.layers):
         for top, shape in enumerate(info.shapes):

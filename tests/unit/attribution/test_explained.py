@@ -63,6 +63,11 @@ CASES = {
         "fc",
         "a logit (layer 'fc', before the Softmax 'prob')",
     ),
+    "an ArgMax": (
+        CLASSIFIER + layer("best", "ArgMax", "fc"),
+        "fc",
+        "a class score (layer 'fc', the net's output; no Softmax follows)",
+    ),
     "maps of classes": (CONV1, "conv1", "an activation (layer 'conv1', Convolution, an output of the net)"),
     "maps with a Softmax": (CONV1 + layer("prob", "Softmax", "conv1"), "conv1", "a logit (layer 'conv1', before the Softmax 'prob')"),
 }
@@ -145,6 +150,20 @@ def test_the_array_is_red_green_blue(order: str) -> None:
     expected = np.zeros((11, 9, 3))
     expected[4:7, 3:6, 0 if order == "RGB" else 2] = 1
     np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_a_map_lies_over_the_mean_of_other_numbers_of_channels(channels: int) -> None:
+    net = network(layer("conv1", "Convolution", "data", parameters=CONV % 2), channels=channels)
+    levels = np.random.default_rng(0).integers(0, 256, (channels, 11, 9))
+    found = attribute(net, torch.from_numpy(levels.astype(np.float32)), "conv1:1", "gradient")
+    assert found.array.shape == (11, 9, channels)
+    assert found.image is not None
+    assert found.image.shape == found.overlay().shape == (11, 9, 3)
+    grey = np.rint(net.to_rgb(torch.from_numpy(levels.astype(np.float32))[None], "0")[0].numpy())
+    assert np.abs(grey[..., 0] - levels[0]).max() <= 1  # its input space is grey levels
+    np.testing.assert_allclose(found.image, np.repeat(levels.mean(0)[..., None], 3, axis=2), atol=1)
+    assert found._repr_png_().startswith(b"\x89PNG")
 
 
 def test_one_pass_gives_map_and_score(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,7 @@ def test_of_a_vector_single_values_are_hidden() -> None:
         ("occlusion(window=2, stride=3)", r"a stride of \(3, 3\) leaves gaps between windows of \(2, 2\)"),
         ("occlusion(window=(2, 3, 4))", r"window of Occlusion has 3 numbers, \(2, 3, 4\), but the input has 2 sides, \(9, 7\)"),
         ("rise(p=1)", r"p of Rise must be above 0 and below 1"),
-        ("rise(masks=0)", r"masks of Rise must be a whole number of at least 1"),
+        ("rise(masks=0)", r"masks of Rise must be a whole number from 1 to 1000000, not 0"),
         ("score_cam(channels=0)", r"channels of ScoreCam must be a whole number of at least 1"),
         ('rise(baseline="red")', r"a baseline is mean, black"),
     ],
