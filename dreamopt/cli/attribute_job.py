@@ -80,8 +80,8 @@ class Job:
         from dreamopt.objective import as_objective
         from dreamopt.recipes.output import check_images, check_writable, image_paths
 
-        for target in targets:
-            as_objective(target).bind(self.network, self.network.item_shape(size)[1:] or None)
+        for aim in targets:
+            as_objective(aim).bind(self.network, self.network.item_shape(size)[1:] or None)
         self.rows = [(file, target) for file in files for target in (targets or (None,))]
         slugs = []
         for file, target in self.rows:
