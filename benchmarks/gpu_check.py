@@ -6,7 +6,8 @@ For each net and batch size: the layer's value and the image's gradient on the d
 median time of the engine's program, of its layers one by one, and of plain torch. Without the reference nets the
 embedded net is used, so that a machine with nothing but the package can run it. ``--device cpu`` works too. Then every
 objective, regularizer, parametrization, transform, optimizer and preset makes three steps on both (`benchmarks.gpu_parts`), and dreams
-are compared: a still, a frame of a film and of a zoom, and a pass in tiles with the whole image's (`benchmarks.gpu_dreams`).
+are compared: a still, a frame of a film and of a zoom, and a pass in tiles with the whole image's (`benchmarks.gpu_dreams`). Every
+attribution method and backward rule makes its map on both (`benchmarks.gpu_attributions`).
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ import torch
 
 from benchmarks.cases import BATCHES, Array, Case, error, existing, load, random_image, seed_like
 from benchmarks.contestants import Step, engine, layers, plain
+from benchmarks.gpu_attributions import check_attributions
 from benchmarks.gpu_dreams import check_dreams
 from benchmarks.gpu_parts import check_parts
 
 _WORST_VALUE = 1e-4
 _WORST_TILES = 1e-5
+_WORST_MAP = 0.02  # of a map's length: a kink or a tie of max pooling may fall to the other side
 _FARTHEST = 2.0  # grey levels after three steps: a kink may fall to the other side
 _TINY = Case("tiny", str(Path(__file__).resolve().parents[1] / "dreamopt/data/tiny.prototxt"), "")
 
@@ -87,6 +90,10 @@ def main() -> int:
     parts = check_parts(args.device, Path(tempfile.mkdtemp()), args.part or "")
     far = [f"{part} by {levels:.2g} grey levels" for part, levels in parts if not levels <= _FARTHEST]
     print(f"{len(parts)} parts and presets, three steps of each" + (": " + "; ".join(far) if far else ": as on the CPU"))
+    maps = check_attributions(args.device, Path(tempfile.mkdtemp()), args.part or "")
+    far_maps = [f"{name} by {part:.1e}" for name, part in maps if not part <= _WORST_MAP]
+    print(f"{len(maps)} attribution methods and backward rules" + (": " + "; ".join(far_maps) if far_maps else ": as on the CPU"))
+    far += far_maps
     if not args.part:
         dreams, tiles = check_dreams(args.device, Path(tempfile.mkdtemp()))
         far += [f"{name} by {levels:.2g} grey levels" for name, levels in dreams if not levels <= _FARTHEST]
@@ -95,7 +102,7 @@ def main() -> int:
     wrong = [r["net"] for r in results if r["engine"]["value_error"] > _WORST_VALUE]
     if results:
         print(f"WRONG: {', '.join(wrong)}" if wrong else "all values agree")
-    return 1 if wrong or far or not parts else 0
+    return 1 if wrong or far or not (parts or maps) else 0
 
 
 def _last_convolution() -> str:

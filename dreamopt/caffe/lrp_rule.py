@@ -89,10 +89,10 @@ class ToolboxRule(BackwardRule):
             beta = float(self.options.alphabeta_beta)
             if self.options.relpropformulatype in (18, 22) or (layer.type == "InnerProduct" and self.options.relpropformulatype in (6, 8)):
                 beta = 0.0 if number > _HIGHEST_BELOW_FC6 else 1.0
-            raising = share(linear, signed_terms(x, linear.kernel, linear.bias, False), lambda z: (1 + beta) * _quotient(grad, z))
+            raising = share(linear, signed_terms(linear, x, False), lambda z: (1 + beta) * _quotient(grad, z))
             if beta == 0:
                 return raising
-            return raising - share(linear, signed_terms(x, linear.kernel, linear.bias, True), lambda z: beta * _quotient(grad, z))
+            return raising - share(linear, signed_terms(linear, x, True), lambda z: beta * _quotient(grad, z))
         if kind == "zbox":
             return self._zbox(linear, x, grad)
         kernel = linear.kernel

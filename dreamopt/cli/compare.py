@@ -96,7 +96,7 @@ def compare(
             stop=stop,
         )
     found.settings.update(about)
-    written = [] if out is None else found.write(out)
+    written = [] if out is None else found.save(out)
     if as_json:
         echo_json(found.describe())
     else:

@@ -121,7 +121,7 @@ def command(
         complete = all(one.complete for one in found)
         shown = _beside(plan, folder, beside, steps if render and complete else 0, resume, quiet)
         maps = {} if method is None else _maps(found, method)
-        sheets = folder.write(found, [sample.slug for sample in plan.samples], shown, marked=whole, maps=maps)
+        sheets = folder.write_sheets(found, [sample.slug for sample in plan.samples], shown, marked=whole, maps=maps)
     if as_json:
         echo_json({"targets": [one.describe() for one in found], "sheets": [str(path) for path in sheets]})
     else:

@@ -176,6 +176,10 @@ class LayerPass(ABC):
         with torch.no_grad():
             return self.compute(bottoms, self.weights if weights is None else weights)
 
+    def part(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """Return what a rule makes of the layer's weights alone, by a name that says all about it; a backend may keep it."""
+        return make()
+
     @property
     def own_affine(self) -> Affine | None:
         """What the layer itself multiplies by and adds, if it does no more than that."""
@@ -186,6 +190,21 @@ class LayerPass(ABC):
         """Note for which samples, (N,) bool, the rule changed the gradient; the caller of the pass may read it."""
         if self._acted is not None:
             self._acted[self.name] = self._acted[self.name] | acted if self.name in self._acted else acted
+
+
+class RuledPass(NamedTuple):
+    """A forward pass of a layer that leaves what a rule needs.
+
+    Parameters
+    ----------
+    tops : list of Tensor
+        What the layer writes.
+    backward : callable
+        From the gradients at the tops to those at the bottoms.
+    """
+
+    tops: list[Tensor]
+    backward: Callable[[Sequence[Tensor]], Sequence[Tensor | None]]
 
 
 class ReLUPass(NamedTuple):
@@ -262,6 +281,13 @@ class BackwardRule:
         """
         raise AssertionError(f"{type(self).__name__} does not say what it does")
 
+    def run(self, layer: LayerPass, x: Sequence[Tensor]) -> RuledPass | None:
+        """Compute a layer forward in parts of which the rule needs each, so that they need not be computed again; None where `apply` does.
+
+        Only a backend that computes here asks; what comes of it equals what `apply` returns.
+        """
+        return None
+
     def __str__(self) -> str:
         return call_string(self)
 
@@ -291,15 +317,22 @@ def apply_rule(
     UsageError
         For another number of gradients than bottoms, or, where the bottoms' ``shapes`` are given, one of another shape.
     """
-    found = list(rule.apply(layer, x, y, grad))
+    return check_gradients(rule, layer, rule.apply(layer, x, y, grad), len(x), shapes)
+
+
+def check_gradients(
+    rule: BackwardRule, layer: LayerPass, gradients: Sequence[Tensor | None], bottoms: int, shapes: Sequence[Sequence[int]] | None = None
+) -> list[Tensor | None]:
+    """Return the gradients that a rule made for a layer's bottoms, if they are as many as those and of their ``shapes``."""
+    found = list(gradients)
     for k, (gradient, shape) in enumerate(zip(found, shapes or (), strict=False)):
         if gradient is not None and tuple(gradient.shape) != tuple(shape):
             raise UsageError(
                 f"rule {rule} returned a gradient of shape {tuple(gradient.shape)} at layer '{layer.name}' ({layer.type}), but its"
                 f" bottom {k} has {tuple(shape)}"
             )
-    if len(found) != len(x):
-        raise UsageError(f"rule {rule} returned {len(found)} gradients at layer '{layer.name}' ({layer.type}), which has {len(x)} bottoms")
+    if len(found) != bottoms:
+        raise UsageError(f"rule {rule} returned {len(found)} gradients at layer '{layer.name}' ({layer.type}), which has {bottoms} bottoms")
     return found
 
 

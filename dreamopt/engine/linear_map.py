@@ -79,6 +79,10 @@ class LinearMap:
         weights = self._read()
         return weights[1] if len(weights) > 1 else None
 
+    def part(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """Return what a rule makes of kernel or bias, by a name that says all about it; it may be kept from pass to pass."""
+        return make() if self._factor is not None else self._layer.part(name, make)
+
     def back(self, gradient: Tensor) -> Tensor:
         """Return the gradient at the bottom from that at the top: the layer's own backward pass."""
         if self._factor is not None:
@@ -95,6 +99,6 @@ class LinearMap:
             (top,) = self._layer.compute([leaf], [kernel] if bias is None else [kernel, bias])
 
         def back(gradient: Tensor) -> Tensor:
-            return torch.autograd.grad(top, leaf, gradient)[0]
+            return torch.autograd.grad(top, leaf, gradient, retain_graph=True)[0]
 
         return top.detach(), back

@@ -106,6 +106,12 @@ def share(layer: LinearMap, terms: Sequence[Term], divide: Callable[[Tensor], Te
     divide : callable
         From the sums of all parts, which it may overwrite, to the relevance, divided.
     """
+    total, back = sums(layer, terms)
+    return back(divide(total))
+
+
+def sums(layer: LinearMap, terms: Sequence[Term]) -> tuple[Tensor, Back]:
+    r"""Return :math:`\sum_t W_t x_t + b_t`, and from a divided relevance d to :math:`\sum_t x_t W_t^T d`."""
     total: Tensor | None = None
     backs: list[tuple[Tensor, Back]] = []
     for x, kernel, bias in terms:
@@ -113,35 +119,47 @@ def share(layer: LinearMap, terms: Sequence[Term], divide: Callable[[Tensor], Te
         total = y if total is None else total.add_(y)
         backs.append((x, back))
     assert total is not None
-    divided = divide(total)
-    found: Tensor | None = None
-    for x, back in backs:
-        found = back(divided).mul_(x) if found is None else found.addcmul_(x, back(divided))
-    assert found is not None
-    return found
+
+    def shared(divided: Tensor) -> Tensor:
+        found: Tensor | None = None
+        for x, back in backs:
+            found = back(divided).mul_(x) if found is None else found.addcmul_(x, back(divided))
+        assert found is not None
+        return found
+
+    return total, shared
 
 
-def signed_terms(x: Tensor, kernel: Tensor, bias: Tensor | None, negative: bool, gain: float | None = None) -> list[Term]:
+def signed_part(layer: LinearMap, negative: bool, gain: float | None = None) -> tuple[Tensor, Tensor | None]:
+    """Return the positive or the negative parts of kernels and bias; with ``gain`` the whole, those parts as many times more."""
+
+    def of(weights: Tensor) -> Tensor:
+        part = weights.clamp(max=0) if negative else weights.clamp(min=0)
+        return part if gain is None else weights + gain * part
+
+    name, bias = f"{'negative' if negative else 'positive'} {gain}", layer.bias
+    kernel = layer.part(f"kernel {name}", lambda: of(layer.kernel))
+    return kernel, None if bias is None else layer.part(f"bias {name}", lambda: of(bias))
+
+
+def signed_terms(layer: LinearMap, x: Tensor, negative: bool, gain: float | None = None) -> list[Term]:
     """Return the parts of a linear layer's sums that are positive, or negative, bottom by weight, the bias by its own sign.
 
     Parameters
     ----------
-    x, kernel, bias
-        The bottom, the kernels, the bias or None.
+    layer : LinearMap
+        The layer.
+    x : Tensor
+        The bottom.
     negative : bool
         Whether the negative parts are asked for.
     gain : float, optional
         The whole sums, with those parts as many times more; else these parts alone.
     """
-
-    def chosen(weights: Tensor, below: bool) -> Tensor:
-        part = weights.clamp(max=0) if below else weights.clamp(min=0)
-        return part if gain is None else weights + gain * part
-
-    own = None if bias is None else chosen(bias, negative)
+    kernel, bias = signed_part(layer, negative, gain)
     if not has_negative(x):
-        return [(x, chosen(kernel, negative), own)]
-    return [(x.clamp(min=0), chosen(kernel, negative), own), (x.clamp(max=0), chosen(kernel, not negative), None)]
+        return [(x, kernel, bias)]
+    return [(x.clamp(min=0), kernel, bias), (x.clamp(max=0), signed_part(layer, not negative, gain)[0], None)]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import BackwardRule, Box, LayerPass, LayerTraits, backward_rules
+from dreamopt.engine.backward_rule import BackwardRule, Box, LayerPass, LayerTraits, RuledPass, backward_rules
 from dreamopt.errors import UsageError
 from dreamopt.parts.arguments import check_several, check_text
 from dreamopt.parts.calls import parse_part
@@ -80,6 +80,11 @@ class RuleList(BackwardRule):
         rule = self.rule_for(layer.traits)
         assert rule is not None
         return rule.apply(layer, x, y, grad)
+
+    def run(self, layer: LayerPass, x: Sequence[Tensor]) -> RuledPass | None:
+        """Return what the layer's rule returns."""
+        rule = self.rule_for(layer.traits)
+        return None if rule is None else rule.run(layer, x)
 
     def require_matches(self, layers: Iterable[tuple[str, str]]) -> None:
         """Raise a UsageError for a pattern that names none of the layers, given as (name, type)."""

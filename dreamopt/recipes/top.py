@@ -200,7 +200,7 @@ def top(
     plan.listing.leave_out(path)
     with TopFolder(path, plan.request(), resume=resume) as folder:
         found = run_top(plan, folder, progress=progress, stop=stop)
-        folder.write(found, [sample.slug for sample in plan.samples])
+        folder.write_sheets(found, [sample.slug for sample in plan.samples])
     return found
 
 

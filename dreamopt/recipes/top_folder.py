@@ -127,7 +127,7 @@ class TopFolder:
         taken = [Path(SHEET).stem, LOCK]
         return [self.path / path.stem for path in image_paths([*taken, *slugs], Path("top.png"))[len(taken) :]]
 
-    def write(
+    def write_sheets(
         self,
         found: Sequence[TopImages],
         slugs: Sequence[str],

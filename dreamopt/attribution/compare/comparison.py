@@ -171,7 +171,7 @@ class Comparison:
             "images": rows,
         }
 
-    def write(self, path: str | Path) -> list[Path]:
+    def save(self, path: str | Path) -> list[Path]:
         """Write ``NAME.json``, all of it, and ``NAME.csv``, a row for each image and contestant; return the files.
 
         Parameters

@@ -12,7 +12,7 @@ What the layer does by `torch.nn.functional.conv2d` is done here with
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -101,7 +101,13 @@ class Backward:
 
     def __init__(self, w: Tensor, geometry: Geometry) -> None:
         self.w, self.geometry = w, geometry
-        kernel, stride, pad, dilation, groups = geometry
+        self._ready = False
+
+    def _prepare(self) -> None:
+        """Make the weights when they are first wanted: some passes only go forward."""
+        self._ready = True
+        w = self.w
+        kernel, stride, pad, dilation, groups = geometry = self.geometry
         span = [d * (k - 1) - p for k, p, d in zip(kernel, pad, dilation, strict=True)]
         self._cut = [max(-s, 0) for s in span]  # results that lie wholly in the padding
         self._turned = self._phased = None
@@ -116,6 +122,8 @@ class Backward:
 
     def __call__(self, grad: Tensor, shape: Shape, into: Tensor | None) -> Tensor:
         """Return the gradient of an input of this shape from that of the result, added to ``into``."""
+        if not self._ready:
+            self._prepare()
         if self._thinned and self._turned is not None:
             height, width = self.geometry.stride
             total = _empty(shape, grad).zero_() if into is None else into
@@ -180,6 +188,10 @@ class _Phases:
         return y[:, :, :height, :width]
 
 
+MakeConvolutions = Callable[[Tensor, "Tensor | None", Geometry], tuple[Packed, Backward]]
+"""From weights, a bias and how windows move to the convolutions forward and backward."""
+
+
 class Convolution2d:
     """A convolution as autograd sees it, with the kernels of `Convolve`: any weights, gradients for the bottom alone.
 
@@ -189,10 +201,12 @@ class Convolution2d:
         A `Convolution` whose windows move over images.
     geometry : Geometry
         How they move.
+    make : callable
+        Makes the convolutions forward and backward with weights.
     """
 
-    def __init__(self, node: Node, geometry: Geometry) -> None:
-        self._node, self._geometry = node, geometry
+    def __init__(self, node: Node, geometry: Geometry, make: MakeConvolutions) -> None:
+        self._node, self._geometry, self._make = node, geometry, make
         self._least = _least(geometry)
 
     def __call__(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
@@ -201,21 +215,21 @@ class Convolution2d:
         large_enough = x.dim() == 4 and x.numel() > 0 and all(size >= least for size, least in zip(x.shape[2:], self._least, strict=True))
         if len(bottoms) > 1 or not large_enough or any(weight.requires_grad for weight in weights):
             return self._node.compute(bottoms, weights)
-        rest = (weights[0], weights[1] if len(weights) > 1 else None, self._geometry)
-        top: Tensor = _Convolved.apply(channels_last(x), *rest)  # type: ignore[no-untyped-call]
+        there, back = self._make(weights[0], weights[1] if len(weights) > 1 else None, self._geometry)
+        top: Tensor = _Convolved.apply(channels_last(x), there, back)  # type: ignore[no-untyped-call]
         return [top]
 
 
 class _Convolved(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
-        ctx.w, ctx.geometry, ctx.shape = w, geometry, tuple(x.shape)
-        return Packed(w, bias, geometry)(x, in_heap=True)  # autograd guards views
+    def forward(ctx: Any, x: Tensor, there: Packed, back: Backward) -> Tensor:
+        ctx.back, ctx.shape = back, tuple(x.shape)
+        return there(x, in_heap=True)  # autograd guards views
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        return Backward(ctx.w, ctx.geometry)(channels_last(grads[0]), ctx.shape, None), None, None, None
+        return ctx.back(channels_last(grads[0]), ctx.shape, None), None, None
 
 
 def _least(geometry: Geometry) -> list[int]:

@@ -23,6 +23,7 @@ from dreamopt.engine.executor.allocator import keep_memory
 from dreamopt.engine.executor.convolution import Convolution2d, geometry_of
 from dreamopt.engine.executor.footprint import footprint, likely_footprint
 from dreamopt.engine.executor.fusion import Weights, plan
+from dreamopt.engine.executor.kept_weights import KeptWeights
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
 from dreamopt.engine.executor.step import Step
 from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
@@ -84,6 +85,7 @@ class Program:
             for j, name in enumerate(step.node.layer.param.top)
         }
         self._convolve_weights: Weights = {}
+        self._kept: dict[int, KeptWeights] = {}
         self._executor = plan(self.steps, list(self.wanted.values()), None, self._convolve_weights)
         self._stops = any(isinstance(step.node.layer, StopGradient) for step in self.steps)
         self._with_rule: dict[BackwardRule, Executor] = {}
@@ -174,8 +176,11 @@ class Program:
         behind = [self._affine(i, weights) for i in self._of_pass.behind.get(step.index, ())]
         own = self._weights_of(step.node, weights)
         geometry = geometry_of(step.node.layer) if type(step.node.layer) is Convolution else None
-        compute = step.node.compute if geometry is None else Convolution2d(step.node, geometry)
-        return AutogradPass(self._of_pass.traits[step.index], compute, own, samples, acted, step.node.layer, behind)
+        kept = KeptWeights(step.node) if weights is not None else self._kept.setdefault(step.index, KeptWeights(step.node))
+        kept.check(self.device)
+        own = [kept.part(f"own {i}", weight.detach) for i, weight in enumerate(own)]
+        compute = step.node.compute if geometry is None else Convolution2d(step.node, geometry, kept.convolutions)
+        return AutogradPass(self._of_pass.traits[step.index], compute, own, samples, acted, step.node.layer, behind, kept.part)
 
     def _run(
         self,

@@ -15,6 +15,7 @@ from dreamopt.engine.backward_rule import BackwardRule, ReLUPass
 from dreamopt.engine.executor.executor import Call, Kernel
 from dreamopt.engine.executor.rules import AutogradPass
 from dreamopt.engine.graph import Value
+from dreamopt.engine.layer import count
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
@@ -44,13 +45,18 @@ class RuledKernel(Kernel):
         needed = [v in call.moved for v in self.reads]
         if not keep or not any(needed):
             return list(layer.forward(xs)), None
-        return layer.run(xs, needed), layer
+        return layer.run(xs, needed, self.rule), layer
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Ask the rule."""
         if kept is None:
             return [None] * len(self.reads)
         return list(kept.run_back(self.rule, kept.filled(grads)))
+
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return the size of what is read and written, or, where a rule computes in parts, of two parts of what is written."""
+        written = sum(4 * count(shapes[v]) for v in self.writes)
+        return super().keeps(shapes) + (written if type(self.rule).run is not BackwardRule.run else 0)
 
     def works_in(self, shapes: Mapping[Value, Shape]) -> int:
         """Return what a rule takes for itself, about as much as the layer reads and writes."""

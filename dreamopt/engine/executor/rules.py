@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import Affine, BackwardRule, LayerPass, LayerTraits, apply_rule
+from dreamopt.engine.backward_rule import Affine, BackwardRule, LayerPass, LayerTraits, RuledPass, apply_rule, check_gradients
 from dreamopt.engine.node import gradients
 
 if TYPE_CHECKING:
@@ -29,19 +29,30 @@ class AutogradPass(LayerPass):
         acted: dict[str, Tensor] | None,
         kind: Layer | None = None,
         behind: Sequence[Affine] = (),
+        part: Callable[[str, Callable[[], Tensor]], Tensor] | None = None,
     ) -> None:
         super().__init__(traits, samples, acted, kind, behind)
+        self._part = part
         self._compute, self._weights = compute, [weight.detach() for weight in weights]
         self._bottoms: list[Tensor] = []
         self._tops: list[Tensor] = []
+        self._ruled: RuledPass | None = None
 
     @property
     def weights(self) -> Sequence[Tensor]:
         """The layer's weights."""
         return self._weights
 
-    def run(self, bottoms: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor]:
-        """Compute the tops, and keep what the backward pass needs."""
+    def part(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """Return what a rule makes of the weights, kept between passes where that is wanted."""
+        return make() if self._part is None else self._part(name, make)
+
+    def run(self, bottoms: Sequence[Tensor], needed: Sequence[bool], rule: BackwardRule | None = None) -> list[Tensor]:
+        """Compute the tops, and keep what the rule needs for the backward pass."""
+        self._ruled = None if rule is None else rule.run(self, [x.detach() for x in bottoms])
+        if self._ruled is not None:
+            self._bottoms, self._tops = list(bottoms), self._ruled.tops
+            return self._tops
         with torch.enable_grad():
             self._bottoms = [x.detach().requires_grad_(need) for x, need in zip(bottoms, needed, strict=True)]
             self._tops = list(self._compute(self._bottoms, self._weights))
@@ -50,6 +61,8 @@ class AutogradPass(LayerPass):
     def run_back(self, rule: BackwardRule, grad: Sequence[Tensor]) -> list[Tensor | None]:
         """Return the gradients that the rule makes."""
         bottoms = [x.detach() for x in self._bottoms]
+        if self._ruled is not None:
+            return check_gradients(rule, self, self._ruled.backward(grad), len(bottoms), [x.shape for x in bottoms])
         return apply_rule(rule, self, bottoms, [y.detach() for y in self._tops], grad, [x.shape for x in bottoms])
 
     def filled(self, grad: Sequence[Tensor | None]) -> list[Tensor]:
@@ -59,7 +72,7 @@ class AutogradPass(LayerPass):
     @property
     def differentiable(self) -> list[bool]:
         """Which tops depend on the bottoms."""
-        return [y.requires_grad for y in self._tops]
+        return [self._ruled is not None or y.requires_grad for y in self._tops]
 
     def gradient(self, grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Return autograd's gradients."""
@@ -83,7 +96,7 @@ class _Ruled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rule: BackwardRule, layer: AutogradPass, *bottoms: Tensor) -> tuple[Tensor, ...]:
         ctx.rule, ctx.layer = rule, layer
-        tops = layer.run(bottoms, ctx.needs_input_grad[2:])
+        tops = layer.run(bottoms, ctx.needs_input_grad[2:], rule)
         ctx.mark_non_differentiable(*(y for y, differentiable in zip(tops, layer.differentiable, strict=True) if not differentiable))
         return tuple(tops)
 

@@ -52,7 +52,7 @@ class Gamma(RelevanceRule):
         lower = where_positive(grad - upper, -top) if not is_zero(grad - upper) else None
 
         def part(relevance: Tensor, negative: bool) -> Tensor:
-            terms = signed_terms(x, layer.kernel, layer.bias, negative, self.gamma)
+            terms = signed_terms(layer, x, negative, self.gamma)
             return share(layer, terms, lambda z: relevance / damped(z))
 
         # A ReLU above gives nothing to what it cuts off.

@@ -32,4 +32,4 @@ class ZPlus(RelevanceRule):
 
     def share_linear(self, layer: LinearMap, x: Tensor, grad: Tensor) -> Tensor:
         """Return the bottom's relevance."""
-        return share(layer, signed_terms(x, layer.kernel, layer.bias, False), lambda z: over_sum(grad, z))
+        return share(layer, signed_terms(layer, x, False), lambda z: over_sum(grad, z))

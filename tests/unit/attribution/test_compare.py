@@ -279,7 +279,7 @@ def test_table_json_and_csv(tmp_path: Path) -> None:
     assert [row[0] for row in rows[2:]] == ["sobel (control)", "random (control)"]
     assert any("cannot be compared: saliency." in line for line in found.verdict)
     assert "grad_cam" in str(found)
-    files = found.write(tmp_path / "all.png")
+    files = found.save(tmp_path / "all.png")
     assert [file.name for file in files] == ["all.json", "all.csv"]
     described = json.loads(files[0].read_text())
     assert described["images"][1]["contestants"]["saliency"]["srg"] is None
