@@ -260,8 +260,8 @@ class _Job:
             return
         try:
             redrawn(network, self.layers[:1], self.seed, 0)
-            images = self.explained.images[:SANITY_IMAGES]
-            self.layers = layers_of_score(network, self.explained.objective, images, self.layers)
+            samples = self.explained.images[:SANITY_IMAGES]
+            self.layers = layers_of_score(network, self.explained.objective, samples, self.layers)
         except DreamoptError as problem:
             self.reason = str(problem)
             return
