@@ -41,7 +41,8 @@ class LayerTraits:
     is_first : bool
         Whether it is linear with weights, and no other such layer lies between it and the inputs.
     operation : str
-        MAX, AVE or STOCHASTIC of a Pooling, PROD, SUM or MAX of an Eltwise, SUM, ASUM, SUMSQ or MEAN of a Reduction; else empty.
+        MAX, AVE or STOCHASTIC of a Pooling, Pooling3D or SPP, PROD, SUM or MAX of an Eltwise, SUM, ASUM, SUMSQ or MEAN of a Reduction;
+        else empty.
     bottoms : int
         How many it has.
     is_affine : bool
@@ -87,6 +88,11 @@ def traits_of(layers: Sequence[Layer], weights: Sequence[int]) -> list[LayerTrai
         operation = ""
         if param.type == "Pooling":
             operation = param.pooling_param.PoolMethod.Name(param.pooling_param.pool)
+        elif param.type == "Pooling3D":
+            pooling = param.pooling3d_param if param.HasField("pooling3d_param") else param.pooling_param
+            operation = pooling.PoolMethod.Name(pooling.pool)
+        elif param.type == "SPP":
+            operation = param.spp_param.PoolMethod.Name(param.spp_param.pool)
         elif param.type == "Eltwise":
             operation = param.eltwise_param.EltwiseOp.Name(param.eltwise_param.operation)
         elif param.type == "Reduction":

@@ -7,13 +7,15 @@ propagation:
 - activations, LRN, Dropout, Softmax and other normalisations copy it;
 - BatchNorm, Scale, Bias and the like behind a linear layer are folded into it (`dreamopt.engine.linear_map`), and copy it. Elsewhere they
   are linear layers of their own under the epsilon rule, their shift a bias;
-- average pooling, sums of an Eltwise (coefficients of either sign), of a Reduction and of a Bias with two bottoms, and interpolation
-  share it out in proportion to what each value contributes: the epsilon rule with 1e-6, as zennit's ``Norm``;
+- average and stochastic pooling, sums of an Eltwise (coefficients of either sign), of a Reduction (of absolute values and squares too) and
+  of a Bias with two bottoms, and interpolation share it out in proportion to what each value contributes: the epsilon rule with 1e-6, as
+  zennit's ``Norm``;
 - a product of an Eltwise gives each factor the same part (R. Achtibat et al., AttnLRP, 2024, section 3.3); where one factor is a gate
   (Scale with two bottoms, Axpy), the signal takes all and the gate nothing (L. Arras et al., Explaining Recurrent Neural Network
   Predictions in Sentiment Analysis, 2017, section 2.2);
 - every other layer keeps its own backward pass, which moves relevance or adds it up: Concat, Split, Slice, Reshape, Flatten, Crop, Tile,
-  max pooling and the maximum of an Eltwise, to the winner.
+  max pooling and the maximum of an Eltwise, to the winner;
+- recurrent layers and losses are refused: their own backward pass does neither.
 """
 
 from __future__ import annotations
@@ -27,13 +29,22 @@ from torch import Tensor
 
 from dreamopt.engine.backward_rule import RECTIFIERS, BackwardRule, LayerPass, LayerTraits, ReLUPass
 from dreamopt.engine.linear_map import Back, LinearMap
+from dreamopt.errors import UsageError
 
 EPSILON = 1e-6
 """What keeps denominators from 0, as zennit's default."""
 ACTIVATIONS = (*RECTIFIERS, "Clip", "BNLL", "Sigmoid", "TanH", "Swish", "HSwish", "Mish", "Power", "Exp", "Log", "AbsVal")
 NORMALIZERS = ("LRN", "MVN", "Normalize", "NormalizeBBox", "Softmax", "Dropout", "SpatialDropout")
 _AFFINE = ("BatchNorm", "BN", "Scale", "Bias")
-_SUMS = {("Pooling", "AVE"), ("Pooling3D", "AVE"), ("Eltwise", "SUM"), ("Reduction", "SUM"), ("Reduction", "MEAN"), ("Interp", "")}
+_SUMS = {
+    *((pooling, operation) for pooling in ("Pooling", "Pooling3D", "SPP") for operation in ("AVE", "STOCHASTIC")),
+    ("Eltwise", "SUM"),
+    *(("Reduction", operation) for operation in ("SUM", "MEAN", "ASUM", "SUMSQ")),
+    ("Interp", ""),
+    ("PSROIPooling", ""),
+}
+_UNSHARED = ("LSTM", "LSTMUnit", "RNN")
+"""Types whose own backward pass neither moves relevance nor adds it up, and for which there is no rule."""
 
 
 def is_affine(layer: LayerTraits) -> bool:
@@ -51,6 +62,11 @@ def is_sum(layer: LayerTraits) -> bool:
     return (layer.type, layer.operation) in _SUMS or (layer.type == "Bias" and layer.bottoms == 2)
 
 
+def is_unshared(layer: LayerTraits) -> bool:
+    """Return whether there is no rule for a layer, nor for what its own backward pass would make of relevance."""
+    return layer.type in _UNSHARED or layer.type.endswith("Loss")
+
+
 def gated(layer: LayerTraits) -> int | None:
     """Return which bottom of a product is a gate, that the others are multiplied by; None where the layer has none."""
     if layer.type == "Scale" and layer.bottoms == 2:
@@ -61,6 +77,11 @@ def gated(layer: LayerTraits) -> int | None:
 def is_product(layer: LayerTraits) -> bool:
     """Return whether a layer multiplies values of equal rank."""
     return (layer.type, layer.operation) == ("Eltwise", "PROD")
+
+
+def degree(layer: LayerTraits) -> int:
+    """Return how many times over a sum's values times their derivatives add up to it: twice for a sum of squares."""
+    return 2 if layer.operation == "SUMSQ" else 1
 
 
 def damped(z: Tensor, epsilon: float = EPSILON) -> Tensor:
@@ -188,7 +209,15 @@ class RelevanceRule(BackwardRule):
 
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it does anything else than moving relevance, or adding it up."""
-        return layer.is_linear or is_affine(layer) or is_copy(layer) or is_sum(layer) or gated(layer) is not None or is_product(layer)
+        return (
+            layer.is_linear
+            or is_affine(layer)
+            or is_copy(layer)
+            or is_sum(layer)
+            or gated(layer) is not None
+            or is_product(layer)
+            or is_unshared(layer)
+        )
 
     @property
     def at_relu(self) -> ReLUPass:
@@ -196,8 +225,19 @@ class RelevanceRule(BackwardRule):
         return ReLUPass(masked=False)
 
     def apply(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
-        """Return the relevance of each bottom."""
+        """Return the relevance of each bottom.
+
+        Raises
+        ------
+        UsageError
+            At a recurrent layer or a loss, which relevance cannot pass.
+        """
         traits = layer.traits
+        if is_unshared(traits):
+            raise UsageError(
+                f"layer '{layer.name}' ({layer.type}): rule {self} cannot share relevance out there; explain a layer below it, or take a"
+                " method by gradients, as gradient_x_input or integrated_gradients"
+            )
         if traits.is_linear:
             return [self._linear(layer, x, y, grad, k) for k in range(len(grad))]
         if is_product(traits):
@@ -231,4 +271,5 @@ class RelevanceRule(BackwardRule):
 
     def share_sum(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Return each bottom's relevance in proportion to what it contributes to a sum."""
-        return [None if part is None else x[k] * part for k, part in enumerate(layer.gradient([grad[0] / damped(y[0], self.damping)]))]
+        parts = layer.gradient([grad[0] / (damped(y[0], self.damping) * degree(layer.traits))])
+        return [None if part is None else x[k] * part for k, part in enumerate(parts)]

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from torch import Tensor
 
 from dreamopt.engine.backward_rule import BackwardRule, Box, LayerPass, LayerTraits, RuledPass, backward_rules
-from dreamopt.errors import UsageError
+from dreamopt.errors import UsageError, suggest
 from dreamopt.parts.arguments import check_several, check_text
 from dreamopt.parts.calls import parse_part
 
@@ -89,9 +89,11 @@ class RuleList(BackwardRule):
     def require_matches(self, layers: Iterable[tuple[str, str]]) -> None:
         """Raise a UsageError for a pattern that names none of the layers, given as (name, type)."""
         known = [LayerTraits(name, type_, is_first=True) for name, type_ in layers]
+        names = [FIRST, *dict.fromkeys(layer.type for layer in known), *(layer.name for layer in known)]
         for pattern, rule in self.entries:
             if all(_rank(pattern, layer) is None for layer in known):
-                raise UsageError(f"'{pattern}: {rule}' names no layer: the net has none of this name or type (dreamopt inspect lists them)")
+                hint = suggest(pattern, names) or "dreamopt inspect lists them"
+                raise UsageError(f"'{pattern}: {rule}' names no layer: the net has none of this name or type ({hint})")
 
     def __str__(self) -> str:
         return ", ".join(f"{pattern}: {rule}" for pattern, rule in self.entries)
@@ -114,7 +116,8 @@ def parse_rules(rules: str | BackwardRule | Sequence[str | BackwardRule]) -> Bac
     ----------
     rules : str, BackwardRule, or a sequence of them
         ``RULE`` for all layers that it applies to, or ``PATTERN: RULE``, several with commas between them, as in
-        ``"conv*: epsilon(0.25), InnerProduct: epsilon"``; see `RuleList` for the patterns.
+        ``"conv*: epsilon(0.25), InnerProduct: epsilon"``; see `RuleList` for the patterns. For a comma or a bracket in a layer's name write
+        ``?``, which stands for any character.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamopt.engine.backward_rule import RECTIFIERS, BackwardRule, LayerPass, LayerTraits
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import RelevanceRule, share
+from dreamopt.engine.relevance import RelevanceRule, degree, share
 
 
 def quotient(grad: Tensor, z: Tensor) -> Tensor:
@@ -65,4 +65,6 @@ class Excitation(RelevanceRule):
     def share_sum(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Return each bottom's part in proportion; none of a mean that is 0 or less."""
         z = y[0].clamp(min=0) if layer.traits.operation in ("AVE", "MEAN") else y[0]
-        return [None if part is None else x[k] * part for k, part in enumerate(layer.gradient([quotient(grad[0], z)]))]
+        return [
+            None if part is None else x[k] * part for k, part in enumerate(layer.gradient([quotient(grad[0], z * degree(layer.traits))]))
+        ]
