@@ -85,7 +85,11 @@ def _controls(comparison: Comparison) -> Iterator[str]:
             subject = "" if len(comparison.images) == 1 else "the interval of the difference "
             yield f"Not better than {what} ({control}) by {metric}, {subject}{how}: {listed(behind)}."
         else:
-            yield f"All methods are better than {what} ({control}) by {metric}."
+            count, needed = comparison.standings[str(metric)][methods[0]].images, units_needed(1)
+            few = (
+                "" if count >= needed else f" on {'this one image' if count == 1 else f'these {count} images'}, too few to say so of others"
+            )
+            yield f"All methods are better than {what} ({control}) by {metric}{few}."
 
 
 def _beats(comparison: Comparison, name: str, control: str) -> bool:
