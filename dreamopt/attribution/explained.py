@@ -42,6 +42,12 @@ def bound_objective(
     return as_objective(objective).bind(network, at)
 
 
+def check_targets(network: Network, targets: Sequence[str], size: Size = None) -> None:
+    """Raise TargetError for the first objective with a layer, unit or class that the network does not have at this size."""
+    for target in targets:
+        as_objective(target).bind(network, network.item_shape(size)[1:] or None)
+
+
 def class_objective(network: Network, scores: Tensor) -> Objective:
     """Return the highest class of each image as an objective, by the images' class scores, (N, K)."""
     layer = class_layer(network)
