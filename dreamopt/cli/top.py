@@ -114,6 +114,7 @@ def command(
     plan = plan_top(
         network, list(images), targets, k, by=by, size=size, longest=longest, batch=batch, per_image=per_image, distinct=distinct
     )
+    plan.listing.leave_out(out)
     with TopFolder(out, plan.request(), resume=resume) as folder:
         with interruptible("and writing the sheets of what was done") as stop, ranking(quiet, plan.listing) as report:
             found = run_top(plan, folder, progress=report, stop=stop)

@@ -83,6 +83,8 @@ class Listing:
         if not given:
             raise UsageError("give at least one image: a file, a folder, a pattern as 'photos/*.jpg', or an array (H, W, 3)")
         self.sources: list[str | ImageValue] = []
+        self._matched = set[str]()
+        self._left_out: str | None = None
         for one in given:
             source = as_image_value(one)
             if source is None or (isinstance(source, ImageValue) and source.is_tensor):
@@ -94,6 +96,7 @@ class Listing:
                 if not matches:
                     raise UsageError(f"no file fits the pattern '{source}'")
                 self.sources += matches
+                self._matched.update(matches)
             else:
                 self.sources.append(source)
         self._own = _outermost([source for source in self.sources if isinstance(source, str)])
@@ -114,6 +117,26 @@ class Listing:
                 entry = Entry(index, path, value=value)
             yield entry
 
+    def leave_out(self, folder: str | os.PathLike[str]) -> None:
+        """Leave out a folder below others, and what patterns match in it: that of results, which are images too.
+
+        Raises
+        ------
+        UsageError
+            For one of the folders of the set itself.
+        """
+        real = os.path.realpath(folder)
+        for source in self.sources:
+            if isinstance(source, str) and source not in self._matched and os.path.isdir(source) and os.path.realpath(source) == real:
+                raise UsageError(f"the output {os.fspath(folder)} is a folder of the images themselves; give another one")
+        self._left_out = real
+
+    def _is_left_out(self, path: str) -> bool:
+        if self._left_out is None:
+            return False
+        real = os.path.realpath(path)
+        return real == self._left_out or real.startswith(os.path.join(self._left_out, ""))
+
     def count(self) -> int:
         """Return how many images there are now."""
         return sum(1 for _ in self._paths())
@@ -125,6 +148,8 @@ class Listing:
                 yield f"image {number} {source.sha256[:8]}", source
             elif source in self._own and source not in seen:
                 seen.add(source)
+                if source in self._matched and self._is_left_out(source):
+                    continue
                 if os.path.isdir(source):
                     yield from ((path, None) for path in self._walk(source, ()))
                 else:
@@ -135,11 +160,11 @@ class Listing:
         try:
             here = os.stat(folder)
             with os.scandir(folder) as entries:
-                names = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+                names = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
         except OSError as problem:
             self.unread.append((folder, problem.strerror or str(problem)))
             return
-        if (here.st_dev, here.st_ino) in above:
+        if (here.st_dev, here.st_ino) in above or self._is_left_out(folder):
             return
         for name, is_folder in names:
             path = os.path.join(folder, name)
@@ -147,6 +172,14 @@ class Listing:
                 yield from self._walk(path, (*above, (here.st_dev, here.st_ino)))
             elif os.path.splitext(name)[1].lower() in SUFFIXES:
                 yield path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder; a link that leads nowhere, or to itself, is none: reading it says what is wrong."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _outermost(sources: Sequence[str]) -> set[str]:

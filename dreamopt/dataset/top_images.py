@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from dreamopt.dataset.listing import Entry
 from dreamopt.dataset.place_values import at_place, own_places
 from dreamopt.dataset.stream import Progress
 from dreamopt.dataset.top_k import TopK, joined
-from dreamopt.errors import ImageError, printable
+from dreamopt.errors import DreamoptWarning, ImageError, printable
 from dreamopt.image.files import RGBImage
 from dreamopt.image.modes import Levels
 from dreamopt.image.sheet import INK, PAPER, Section, contact_sheet, fit, label_font
@@ -77,7 +78,9 @@ class TopImage:
 
     def image(self) -> RGBImage:
         """Return what the net sees of the image, (H, W, 3), uint8; ImageError where the file has changed since, or is gone."""
-        return rounded(read_frame(self.entry, self.fit, self.network).image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DreamoptWarning)  # the pass noted it
+            return rounded(read_frame(self.entry, self.fit, self.network).image)
 
     def crop(self) -> RGBImage:
         """Return what the value depends on, as the net sees it, (h, w, 3), uint8: pixel for pixel.

@@ -42,6 +42,16 @@ class Reach:
     up: Pair = (1, 1)
     dilation: Pair = (1, 1)
 
+    @classmethod
+    def spread(cls, extent: Pair, stride: Pair, pad: Pair = (0, 0), dilation: Pair = (1, 1)) -> Reach:
+        """Return the reach of windows that are laid down over the top, as a Deconvolution does, in which the windows are mirrored.
+
+        >>> Reach.spread((2, 2), (1, 1)).needed(0, 5, 6), Reach.spread((2, 2), (2, 2)).needed(0, 5, 6)
+        ((4, 6), (2, 3))
+        """
+        before = (extent[0] - 1 - pad[0] if stride[0] == 1 else pad[0], extent[1] - 1 - pad[1] if stride[1] == 1 else pad[1])
+        return cls(extent, pad=before, up=stride, dilation=dilation)
+
     def needed(self, axis: int, first: int, last: int) -> Pair:
         """Return which places of the bottom the places from ``first`` to before ``last`` of the top depend on, in the same form.
 

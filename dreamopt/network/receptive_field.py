@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dreamopt.backends.base import Reach, Shape
@@ -112,12 +112,19 @@ class ReceptiveFields:
         """Yield each top of the layers below, topmost first, with each value that its layer reads."""
         for i in self._below:
             for j in range(len(self._layers[i].tops)):
-                yield from ((i, j, value) for value in self._graph.reads[i])
+                yield from ((i, j, value) for value in self._reads(i))
+
+    def _reads(self, i: int) -> Sequence[Value]:
+        """Return what a layer's values depend on; of what a Crop reads besides, only the size counts."""
+        return self._graph.reads[i][:1] if self._layers[i].type == "Crop" else self._graph.reads[i]
 
     def _reach(self, i: int, axis: int, top: Value, bottom: Value) -> Reach | None:
         """Return which places of a layer's bottom each place of its top depends on; None for all of them."""
         reach, lengths = self._layers[i].reach, [self._length(value, axis) for value in (top, bottom)]
         if reach is None or None in lengths:
             return None
+        if self._layers[i].type == "Crop":  # its reach spans the places of both bottoms; values come from the first alone
+            down, right = reach.extent
+            return Reach((1, 1), pad=(1 - down, 1 - right))
         moves = reach.stride[axis] > 1 or reach.up[axis] > 1 or reach.extent[axis] > 1 or reach.pad[axis] != 0
         return reach if moves or lengths[0] == lengths[1] else None  # a bottom that is repeated over all places

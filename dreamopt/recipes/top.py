@@ -196,7 +196,9 @@ def top(
         if resume:
             raise UsageError("resume needs the folder that holds the state: give out as well")
         return run_top(plan, progress=progress, stop=stop)
-    with TopFolder(check_path("out", out, ImageError), plan.request(), resume=resume) as folder:
+    path = check_path("out", out, ImageError)
+    plan.listing.leave_out(path)
+    with TopFolder(path, plan.request(), resume=resume) as folder:
         found = run_top(plan, folder, progress=progress, stop=stop)
         folder.write_sheets(found, [sample.slug for sample in plan.samples])
     return found

@@ -21,6 +21,7 @@ from dreamopt.image.files import RGBImage
 from dreamopt.image.sheet import Section, contact_sheet
 from dreamopt.image.writing import SUFFIXES, write_image
 from dreamopt.parts.atomic import atomic_write, scratch_name
+from dreamopt.parts.cells import path_cell, text_cell
 from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.output import described_differences, image_paths, unwritable
 
@@ -213,7 +214,8 @@ class TopFolder:
                 about = image.describe()
                 place = about["place"] or ["", ""]
                 edges = [*about["rectangle"], *about["photo_rectangle"]]
-                writer.writerow([one.target, one.label or "", rank, repr(image.value), image.path, *place, *edges])
+                named = [text_cell(one.target), text_cell(one.label or ""), rank, repr(image.value), path_cell(image.path)]
+                writer.writerow([*named, *place, *edges])
         self._write(f"{RANKING}.json", json.dumps(ranking, indent=1).encode())
         self._write(f"{RANKING}.csv", table.getvalue().encode("utf-8", "surrogateescape"))
 

@@ -91,6 +91,27 @@ def test_a_painted_grating_is_found_where_it_was_painted(tmp_path: Path) -> None
         assert min(right, 80) > max(left, 50)
 
 
+def test_results_within_the_set_are_no_images_of_it(shapes: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in sorted((shapes / "hearts").iterdir())[:3]:
+        (folder / ("=" + path.name)).write_bytes(path.read_bytes())
+    for _ in range(2):
+        [found] = dreamopt.top(dreamopt.load_net(), folder, "mixed3:7", out=folder / "top")
+        assert found.seen == 3
+
+
+def test_names_in_the_table_are_no_formulas(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "=1.png").write_bytes(sorted((shapes / "hearts").iterdir())[0].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    dreamopt.top(dreamopt.load_net(), "=1.png", "-mixed3:7", out="top")
+    with open("top/ranking.csv", newline="") as stream:
+        [row] = csv.DictReader(stream)
+    assert (row["path"], row["target"]) == ("./=1.png", "'-mixed3:7")
+    [target] = json.loads(Path("top/ranking.json").read_text())["targets"]
+    assert (target["images"][0]["path"], target["target"]) == ("=1.png", "-mixed3:7")
+
+
 def test_crops_are_what_the_place_sees(shapes: Path, tmp_path: Path) -> None:
     out = tmp_path / "top"
     assert command(str(shapes), "-t", "mixed3:7", "-k", "4", "-o", str(out), "--no-render", "--whole").exit_code == 0

@@ -14,7 +14,15 @@ from dreamopt.attribution.attribute import Explained, Target
 from dreamopt.attribution.compare.comparison import Comparison, Sanity
 from dreamopt.attribution.compare.contestants import Contestant, HeatMap, contestants_of
 from dreamopt.attribution.compare.masks import Mask, mask_at
-from dreamopt.attribution.compare.randomization import Similarity, cuts, layers_from_the_top, mean_similarity, redrawn, similarity
+from dreamopt.attribution.compare.randomization import (
+    Similarity,
+    cuts,
+    layers_from_the_top,
+    layers_of_score,
+    mean_similarity,
+    redrawn,
+    similarity,
+)
 from dreamopt.attribution.explained import explains
 from dreamopt.attribution.method import AttributionMethod
 from dreamopt.attribution.metric import AttributionMetric, parse_metric
@@ -147,6 +155,8 @@ def compare_attributions(
 
 def _metrics(given: Sequence[AttributionMetric | str] | None, masked: bool) -> list[AttributionMetric]:
     if given is not None:
+        if not given:
+            raise UsageError("name at least one metric to compare by")
         return list(dict.fromkeys(parse_metric(one) for one in given))
     others = [name for name in all_metrics.names() if name != FIRST and (masked or name != "pointing_game")]
     return [parse_metric(name) for name in (FIRST, *others)]
@@ -188,6 +198,8 @@ class _Job:
         try:
             if sanity:
                 self._plan_sanity()
+            # The first passes of a net take longer than the others: no method's seconds should hold them.
+            self._score(self.explained.network, 0).gradients(self.explained.images[:1])
             for i in range(len(self.explained.images)):
                 self._measure_image(i)
                 self.complete = i + 1
@@ -248,6 +260,8 @@ class _Job:
             return
         try:
             redrawn(network, self.layers[:1], self.seed, 0)
+            samples = self.explained.images[:SANITY_IMAGES]
+            self.layers = layers_of_score(network, self.explained.objective, samples, self.layers)
         except DreamoptError as problem:
             self.reason = str(problem)
             return
@@ -273,8 +287,12 @@ class _Job:
                         continue
                     self.what = f"{stage} re-drawn, {one.name}"
                     for i in range(images):
-                        heat_map = one.heat_map(self._score(network, i), self.explained.images[i : i + 1], i)
-                        alike = similarity(self.maps[one.name][i], heat_map) if np.isfinite(heat_map).all() else None
+                        try:
+                            heat_map = one.heat_map(self._score(network, i), self.explained.images[i : i + 1], i)
+                        except DreamoptError:  # as where the score of random weights is not finite
+                            alike = None
+                        else:
+                            alike = similarity(self.maps[one.name][i], heat_map) if np.isfinite(heat_map).all() else None
                         found.setdefault(one.name, {}).setdefault(stage, []).append(alike)
             self.similarities = {
                 name: {key: mean_similarity(all_of) for key, all_of in by_stage.items()} for name, by_stage in found.items()

@@ -20,6 +20,7 @@ from dreamopt.attribution.compare.randomization import Similarity
 from dreamopt.attribution.compare.standing import Difference, Standing, differences, standings
 from dreamopt.attribution.metric import AttributionMetric
 from dreamopt.parts.atomic import atomic_write
+from dreamopt.parts.cells import path_cell, text_cell
 from dreamopt.statistics import json_number
 
 
@@ -194,7 +195,7 @@ class Comparison:
             for c, one in enumerate(self.contestants):
                 numbers = [self.seconds[c, i], *self.values[c, :, i]]
                 cells = ["" if math.isnan(number) else repr(float(number)) for number in numbers]
-                writer.writerow([image, self.objectives[i], one.name, int(one.is_control), *cells])
+                writer.writerow([path_cell(image), text_cell(self.objectives[i]), text_cell(one.name), int(one.is_control), *cells])
         return text.getvalue()
 
     def table(self) -> tuple[list[str], list[list[str]]]:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 from skimage.metrics import structural_similarity
+from torch import Tensor
 
 from dreamopt.network import Network
+from dreamopt.objective import Objective
 from dreamopt.parts.streams import Stream
 from dreamopt.statistics import json_number
 
@@ -98,6 +100,22 @@ def layers_from_the_top(network: Network, layers: Sequence[str]) -> list[str]:
     return [
         info.name for i, info in reversed(list(enumerate(network.layers))) if i in needed and info.params and info.type not in _STATISTICS
     ]
+
+
+def layers_of_score(network: Network, objective: Objective, images: Tensor, layers: Sequence[str]) -> list[str]:
+    """Return those of some layers whose weights a score of images (N, C, H, W) depends on; all of them where it depends on none.
+
+    Below a Concat, a channel depends on one branch: to draw the weights of the others anew would say nothing of any method.
+    """
+    found = set[str]()
+    for i in range(len(images)):
+        gradients = _weight_gradients(network, objective.item(i), images[i : i + 1])
+        found |= {layer for layer in layers if any(bool((one != 0).any()) for one in gradients.get(layer, ()))}
+    return [layer for layer in layers if layer in found] or list(layers)
+
+
+def _weight_gradients(network: Network, objective: Objective, image: Tensor) -> dict[str, list[Tensor]]:
+    return network.weight_gradients(image, objective.layers, lambda values: objective(values).sum())
 
 
 def cuts(count: int) -> list[tuple[str, int]]:

@@ -85,7 +85,11 @@ def _controls(comparison: Comparison) -> Iterator[str]:
             subject = "" if len(comparison.images) == 1 else "the interval of the difference "
             yield f"Not better than {what} ({control}) by {metric}, {subject}{how}: {listed(behind)}."
         else:
-            yield f"All methods are better than {what} ({control}) by {metric}."
+            count, needed = comparison.standings[str(metric)][methods[0]].images, units_needed(1)
+            few = (
+                "" if count >= needed else f" on {'this one image' if count == 1 else f'these {count} images'}, too few to say so of others"
+            )
+            yield f"All methods are better than {what} ({control}) by {metric}{few}."
 
 
 def _beats(comparison: Comparison, name: str, control: str) -> bool:
@@ -112,8 +116,9 @@ def _sanity(comparison: Comparison) -> Iterator[str]:
             "all": f"Hardly depend on what was learned: when the weights of all {count} layers are drawn anew",
         }[stage]
         yield f"{what}, the maps' absolute values keep a rank correlation of at least {THRESHOLD} with what they were: {listed(same)}."
-    if any(by_stage.get("top") is None for by_stage in sanity.similarities.values()):
-        unknown = [name for name, by_stage in sanity.similarities.items() if by_stage.get("top") is None]
+    first = next(iter(sanity.stages))  # of one layer there is no stage "top"
+    unknown = [name for name, by_stage in sanity.similarities.items() if by_stage.get(first) is None]
+    if unknown:
         yield f"Maps that are the same everywhere, with the weights as they are or drawn anew, cannot be compared: {listed(unknown)}."
 
 

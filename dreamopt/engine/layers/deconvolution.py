@@ -1,7 +1,6 @@
 """Deconvolution."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -37,7 +36,7 @@ class Deconvolution(Convolution):
     def reach(self, bottoms: Sequence[Shape]) -> Reach | None:
         """Say how the windows move, on maps."""
         moves = super().reach(bottoms)
-        return None if moves is None else replace(moves, stride=(1, 1), up=moves.stride)
+        return None if moves is None else Reach.spread(moves.extent, moves.stride, moves.pad, moves.dilation)
 
     def convolve(self, x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
         """Spread x of shape (N, C, ...)."""

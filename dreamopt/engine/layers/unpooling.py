@@ -85,7 +85,7 @@ class Unpooling(Layer):
         if len(bottoms) == 2 or p.HasField("unpool_size") or p.HasField("unpool_h"):
             return None
         stride = (self.stride[0], self.stride[1])
-        return Reach((1, 1) if p.unpool == p.MAX else (self.kernel[0], self.kernel[1]), up=stride)
+        return Reach.spread((1, 1) if p.unpool == p.MAX else (self.kernel[0], self.kernel[1]), stride)
 
     def forward(self, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Put the values where they belong."""

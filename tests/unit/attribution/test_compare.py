@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -17,15 +21,16 @@ from dreamopt.attribution.compare.comparison import Comparison, Sanity
 from dreamopt.attribution.compare.contestants import CONTROLS, Contestant, contestants_of, edges, noise
 from dreamopt.attribution.compare.masks import mask_at, masks_of
 from dreamopt.attribution.compare.pointing import pointing_set
-from dreamopt.attribution.compare.randomization import Similarity, cuts, layers_from_the_top, redrawn, similarity
+from dreamopt.attribution.compare.randomization import Similarity, cuts, layers_from_the_top, layers_of_score, redrawn, similarity
 from dreamopt.attribution.compare.standing import differences, standings
 from dreamopt.attribution.metric import parse_metric
 from dreamopt.backends.engine import EngineBackend
 from dreamopt.cli import main
-from dreamopt.data.textures import CLASSES
+from dreamopt.data.textures import CLASSES, texture_image
 from dreamopt.engine.net import Net
-from dreamopt.errors import ImageError, UsageError
+from dreamopt.errors import ImageError, ObjectiveError, UsageError
 from dreamopt.network import Network
+from dreamopt.objectives import Channel
 from dreamopt.schema import parse_net
 
 TWO = """name: "two"
@@ -85,6 +90,61 @@ def test_layers_are_redrawn_from_the_top_of_what_the_score_reads() -> None:
     assert layers_from_the_top(network, ["two"]) == ["two", "one"]
     assert layers_from_the_top(network, ["aside"]) == ["aside", "one"]
     assert layers_from_the_top(network, ["one"]) == ["one"]
+
+
+def test_layers_that_a_channel_does_not_depend_on_are_not_redrawn() -> None:
+    network = load_net()
+    image = torch.from_numpy(np.random.default_rng(3).normal(0, 60, (2, 3, 96, 96)).astype(np.float32))
+    layers = layers_from_the_top(network, ["mixed3"])
+    assert layers[0] == "mixed3/pool_proj/scale"
+    first = Channel("mixed3", 7).bind(network)  # the Concat's first branch
+    assert layers_of_score(network, first, image, layers) == [
+        "mixed3/1x1/scale",
+        "mixed3/1x1",
+        "conv2/scale",
+        "conv2",
+        "conv1/scale",
+        "conv1",
+    ]
+    assert layers_of_score(network, first, 0 * image[:0], layers) == layers
+
+
+def test_the_top_layer_of_a_comparison_is_one_of_the_score() -> None:
+    found = compare_attributions(load_net(), [texture_image("dots", 1)], "mixed3:7", ["saliency"], metrics=["srg"])
+    assert found.sanity.layers[0] == "mixed3/1x1/scale"
+
+
+def test_a_method_that_fails_with_random_weights_fails_there_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, whole = load_net(), Contestant.heat_map
+
+    def heat_map(self: Contestant, score: Any, image: Any, number: int) -> Any:
+        if score.network is not network:
+            raise ObjectiveError("not finite")
+        return whole(self, score, image, number)
+
+    monkeypatch.setattr(Contestant, "heat_map", heat_map)
+    found = compare_attributions(network, [texture_image("dots", 1)], "mixed3:7", ["saliency"], metrics=["srg"])
+    assert set(found.sanity.similarities["saliency"].values()) == {None}
+    assert not found.failed
+
+
+def test_of_a_single_layer_maps_are_compared() -> None:
+    found = compare_attributions(load_net(), [texture_image("dots", 1)], "conv1:7", ["lrp"], metrics=["srg"])
+    assert list(found.sanity.stages) == ["all"]
+    assert found.sanity.similarities["lrp"]["all"] is not None
+    assert not any("cannot be compared" in line for line in found.verdict)
+
+
+def test_no_metric_is_refused() -> None:
+    with pytest.raises(UsageError, match="name at least one metric to compare by"):
+        compare_attributions(load_net(), [texture_image("dots", 1)], None, ["saliency"], metrics=[])
+
+
+def test_names_in_the_table_are_no_formulas(tmp_path: Path) -> None:
+    found = made({"saliency": [1, 2]})
+    found = replace(found, images=('=HYPERLINK("a,b").png', "b.png"), objectives=("-conv4:7", "conv4:7"))
+    rows = list(csv.reader(io.StringIO(found.csv())))
+    assert [row[:2] for row in rows[1:]] == [['./=HYPERLINK("a,b").png', "'-conv4:7"], ["b.png", "conv4:7"]]
 
 
 def test_redrawn_weights_have_the_size_of_what_was_there_and_the_net_stays() -> None:
@@ -193,6 +253,7 @@ def test_nobody_is_called_best_of_too_few_images() -> None:
     one = made({"grad_cam": [3], "saliency": [1], "random": [0], "sobel": [2]})
     assert "One image says nothing of others: no method is called best." in one.verdict
     assert "Not better than an edge detector (sobel) by srg, has no higher value: saliency." in one.verdict
+    assert "All methods are better than a map of noise (random) by srg on this one image, too few to say so of others." in one.verdict
     few = made({"grad_cam": [3, 3.1, 3.2], "saliency": [1, 1, 1], "random": [0, 0, 0], "sobel": [0, 0, 0]})
     assert any("3 images are too few for it, 6 are the fewest" in line for line in few.verdict)
 

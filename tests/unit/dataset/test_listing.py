@@ -52,6 +52,29 @@ def test_a_link_that_leads_back_up_ends_there(tmp_path: Path) -> None:
     assert names(tmp_path / "a", tmp_path) == ["a/1.png", "a/linked/2.png"]
 
 
+def test_a_link_to_itself_does_not_hide_its_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "z.png")
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "self.png").symlink_to("self.png")
+    listing = Listing(tmp_path)
+    assert [os.path.basename(entry.path) for entry in listing] == ["a.png", "self.png", "z.png"]
+    assert not listing.unread
+
+
+def test_the_folder_of_results_is_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "top/1.png", "top/x/2.png", "topmost/3.png")
+    for images in (tmp_path, str(tmp_path / "**" / "*.png"), str(tmp_path / "*")):
+        listing = Listing(images)
+        listing.leave_out(tmp_path / "top")
+        assert sorted(os.path.relpath(entry.path, tmp_path) for entry in listing) == ["a.png", "topmost/3.png"]
+        assert listing.count() == 2
+    named = Listing([tmp_path / "top" / "1.png", tmp_path / "a.png"])
+    named.leave_out(tmp_path / "top")
+    assert named.count() == 2  # a file that is named itself is meant
+    with pytest.raises(UsageError, match="top is a folder of the images themselves; give another one"):
+        Listing(tmp_path / "top").leave_out(tmp_path / "top")
+
+
 def test_arrays_stand_beside_files(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     listing = Listing([np.zeros((5, 7, 3), np.uint8), tmp_path / "a.png"])

@@ -52,6 +52,18 @@ UP = (
     )
     + conv("c", "up", 2, "kernel_size: 3")
 )
+MIRRORED = conv("a", "data", 3, "kernel_size: 3 stride: 2") + layer(
+    "up",
+    "Deconvolution",
+    "a",
+    more='convolution_param { num_output: 2 kernel_size: 3 stride: 1 dilation: 2 pad: 1 weight_filler { type: "gaussian" std: 1 } }',
+)
+CROPPED = (
+    conv("a", "data", 4, "kernel_size: 3 stride: 2")
+    + conv("wide", "a", 2, "kernel_size: 7 pad: 2")
+    + layer("cut", "Crop", "a wide", more="crop_param { axis: 2 offset: 2 offset: 1 }")
+    + conv("c", "cut", 3, "kernel_h: 3 kernel_w: 2")
+)
 RESIDUAL = (
     conv("a", "data", 3, "kernel_size: 3 pad: 1")
     + conv("b", "a", 3, "kernel_size: 5 pad: 2")
@@ -62,7 +74,19 @@ RESIDUAL = (
 
 @pytest.mark.parametrize(
     ("text", "top"),
-    [(CHAIN, "b"), (CHAIN, "c"), (CHAIN, "d"), (BRANCHES, "joined"), (BRANCHES, "mixed"), (UP, "up"), (UP, "c"), (RESIDUAL, "norm")],
+    [
+        (CHAIN, "b"),
+        (CHAIN, "c"),
+        (CHAIN, "d"),
+        (BRANCHES, "joined"),
+        (BRANCHES, "mixed"),
+        (UP, "up"),
+        (UP, "c"),
+        (MIRRORED, "up"),
+        (CROPPED, "cut"),
+        (CROPPED, "c"),
+        (RESIDUAL, "norm"),
+    ],
 )
 def test_the_gradient_is_zero_outside_and_not_at_the_borders(tmp_path: Path, text: str, top: str) -> None:
     network = load(tmp_path, text)
