@@ -103,7 +103,7 @@ class RelPropOpts:
     def check(self) -> None:
         """Raise a UsageError for what the toolbox aborts on."""
         if self.relpropformulatype not in FORMULAS:
-            said = "is not set" if self.relpropformulatype == -1 else f"{self.relpropformulatype} is no formula of the toolbox"
+            said = "is not set" if self.relpropformulatype == -1 else f"{self.relpropformulatype!r} is no formula of the toolbox"
             raise UsageError(f"relpropformulatype {said}; allowed are {formula_list()}")
         choices = {
             "codeexectype": (0, 1),

@@ -23,7 +23,8 @@ class Lrp(AttributionMethod):
     the score itself: the logit, not the probability, unless that is aimed at.
 
     Without biases what arrives is the score, nearly (`epsilon` and what nothing raises lose a little); biases keep their share. The fact
-    ``conservation`` is the sum that arrives, divided by the score.
+    ``conservation`` is the sum that arrives, divided by the score; near 2 for a score that is a sum of squares, as a whole layer's, since
+    a times its derivative is twice that.
 
     Parameters
     ----------

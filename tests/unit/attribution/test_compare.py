@@ -128,6 +128,13 @@ def test_a_method_that_fails_with_random_weights_fails_there_alone(monkeypatch: 
     assert not found.failed
 
 
+def test_of_a_single_layer_maps_are_compared() -> None:
+    found = compare_attributions(load_net(), [texture_image("dots", 1)], "conv1:7", ["lrp"], metrics=["srg"])
+    assert list(found.sanity.stages) == ["all"]
+    assert found.sanity.similarities["lrp"]["all"] is not None
+    assert not any("cannot be compared" in line for line in found.verdict)
+
+
 def test_no_metric_is_refused() -> None:
     with pytest.raises(UsageError, match="name at least one metric to compare by"):
         compare_attributions(load_net(), [texture_image("dots", 1)], None, ["saliency"], metrics=[])
