@@ -112,7 +112,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     children = children_of(program.pid)
     assert len(children) == 2
     os.killpg(program.pid, signal.SIGINT)  # as the terminal does: the children get it, too
-    _, complaints = program.communicate(timeout=60)
+    _, complaints = program.communicate(timeout=240)
     assert program.returncode != 0
     assert complaints.decode().strip().endswith("KeyboardInterrupt")  # the program's own; nothing of a child or a thread
     assert complaints.count(b"Traceback") == 1
