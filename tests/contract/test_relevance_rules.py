@@ -23,7 +23,7 @@ from dreamopt.engine.net import Net
 from dreamopt.network import Network, load_net
 from dreamopt.network.preprocessing import preprocessing_of
 from dreamopt.objective.strings import as_objective
-from dreamopt.schema import read_net
+from dreamopt.schema import parse_net, read_net
 from tests.contract.test_backends import OPTIONS
 
 _FILL = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "uniform" min: -0.4 max: 0.6 }'
@@ -162,3 +162,18 @@ def test_zbox_by_the_network_is_zbox_by_its_numbers(tmp_path: Path) -> None:
     for rule in ("epsilon_gamma_box", "first: zbox, *: z_plus"):
         numbers = rule.replace("zbox", "zbox(low=-100, high=155)").replace("_box", "_box(low=-100, high=155)")
         assert off(relevance(net, rule, images()), relevance(net, numbers, images())) < 1e-6
+
+
+@pytest.mark.parametrize("rule", ["first: zbox, *: gamma(0.5)", "epsilon_gamma_box"])
+def test_zbox_at_one_size_after_another_is_as_at_each_alone(engine: Network, rule: str) -> None:
+    text = PROTOTXT.partition('layer { name: "lrn"')[0]  # without InnerProduct, which has one size
+    found, again = (Network(EngineBackend(Net(parse_net(text), seed=3)), engine.preprocessing) for _ in range(2))
+    for at, size in enumerate([(11, 9), (13, 10)]):
+        x = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(4)).mul_(30)
+        maps = []
+        for net in (found, again)[: 1 + at]:
+            leaf = x.clone().requires_grad_()
+            y = net.activations(leaf, ["relu1"], rule=rule)["relu1"]
+            maps += torch.autograd.grad(y, leaf, y.detach())
+        assert bool(maps[0].any())
+        assert all(torch.equal(maps[0], other) for other in maps[1:])

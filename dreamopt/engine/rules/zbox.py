@@ -41,7 +41,7 @@ class Zbox(RelevanceRule):
 
     low: float | None = None
     high: float | None = None
-    box: Box | None = field(default=None, init=False, repr=False, compare=False)
+    box: Box | None = field(default=None, init=False, repr=False)  # compared: bounds of another size make another rule
 
     def __post_init__(self) -> None:
         Fields(self).number("low", optional=True).number("high", optional=True)
