@@ -18,7 +18,7 @@ Compute = Callable[[Sequence[Tensor], Sequence[Tensor]], Sequence[Tensor]]
 
 
 class AutogradPass(LayerPass):
-    """A layer whose own backward pass is autograd's."""
+    """A layer whose own backward pass is autograd's; its weights need no gradient, and what is kept of them goes by these very tensors."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class AutogradPass(LayerPass):
     ) -> None:
         super().__init__(traits, samples, acted, kind, behind)
         self._part = part
-        self._compute, self._weights = compute, [weight.detach() for weight in weights]
+        self._compute, self._weights = compute, weights
         self._bottoms: list[Tensor] = []
         self._tops: list[Tensor] = []
         self._ruled: RuledPass | None = None

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamopt.engine.backward_rule import RECTIFIERS, BackwardRule, LayerPass, LayerTraits
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import RelevanceRule, degree, share
+from dreamopt.engine.relevance import RelevanceRule, degree, share, signed_part
 
 
 def quotient(grad: Tensor, z: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class Excitation(RelevanceRule):
 
     def share_linear(self, layer: LinearMap, x: Tensor, grad: Tensor) -> Tensor:
         """Return the bottom's probabilities."""
-        return share(layer, [(x, layer.kernel.clamp(min=0), None)], lambda z: quotient(grad, z))
+        return share(layer, [(x, signed_part(layer, False)[0], None)], lambda z: quotient(grad, z))
 
     def share_affine(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Return what came."""

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from dreamopt.engine import Net
 from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits, ReLUPass
-from dreamopt.engine.executor.convolution import Convolve
+from dreamopt.engine.executor import kept_weights
+from dreamopt.engine.executor.convolution import Convolve, Packed
 from dreamopt.engine.executor.kernels import ReLUKernel
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.executor.ruled import RuledKernel, relu_pass
@@ -213,3 +214,22 @@ def test_changed_weights_count() -> None:
         found = both(program, wanted, {"data": x}, rule)
         assert same(found) > 0
         assert not torch.allclose(found[0][1], before)
+
+
+@pytest.mark.parametrize("rule", ["epsilon(0.5)", "excitation", "gamma", "alpha_beta", "epsilon_plus"])
+def test_weights_are_brought_into_their_layout_once(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Packed] = []
+
+    def packed(*given: Any) -> Packed:
+        made.append(Packed(*given))
+        return made[-1]
+
+    monkeypatch.setattr(kept_weights, "Packed", packed)
+    text, wanted = NETS["inception"]
+    program = Net(parse_net(DATA + text), seed=7).program(wanted)
+    counts = []
+    for _ in range(2):
+        x = torch.randn(2, 3, 41, 38, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        program({"data": x}, None, parse_rules(rule))["out"].sum().backward()
+        counts.append(len(made))
+    assert 0 < counts[0] == counts[1]
