@@ -136,9 +136,10 @@ class FunctionBackend:
             if not left:
                 break
             traits = replace(self._traits[name], is_topmost=name == topmost)
-            if rule is not None and rule.applies_to(traits):
+            rule_at = None if rule is None else rule.rule_for(traits)
+            if rule_at is not None:
                 layer = AutogradPass(traits, _computing(function), (), x.shape[0], acted)
-                (x,) = compute_with_rule(rule, layer, [x])
+                (x,) = compute_with_rule(rule_at, layer, [x])
             else:
                 x = function(x)
             if name in left:

@@ -272,6 +272,10 @@ class BackwardRule:
         """Return whether the rule stands in for this layer's backward pass."""
         raise AssertionError(f"{type(self).__name__} does not say what it applies to")
 
+    def rule_for(self, layer: LayerTraits) -> BackwardRule | None:
+        """Return the rule that stands in for a layer's backward pass, of several rules one; None where the layer keeps its own."""
+        return self if self.applies_to(layer) else None
+
     def apply(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Return the gradients at the layer's bottoms.
 

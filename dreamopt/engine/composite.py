@@ -8,7 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import LINEAR, BackwardRule, Box, LayerPass, LayerTraits, RuledPass
+from dreamopt.engine.backward_rule import LINEAR, BackwardRule, Box, LayerPass, LayerTraits
 from dreamopt.engine.rule_list import ALL, FIRST, RuleList
 from dreamopt.engine.rules.epsilon import Epsilon
 
@@ -49,6 +49,10 @@ class Composite(BackwardRule):
         """Return its rules, bound."""
         return self.rules.bound(box)
 
+    def rule_for(self, layer: LayerTraits) -> BackwardRule | None:
+        """Return the one of its rules that the layer follows."""
+        return self.rules.rule_for(layer)
+
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether any of its rules does."""
         return self.rules.applies_to(layer)
@@ -56,10 +60,6 @@ class Composite(BackwardRule):
     def apply(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Return what the layer's rule returns."""
         return self.rules.apply(layer, x, y, grad)
-
-    def run(self, layer: LayerPass, x: Sequence[Tensor]) -> RuledPass | None:
-        """Return what the layer's rule returns."""
-        return self.rules.run(layer, x)
 
 
 def composite(convolution: BackwardRule, fully_connected: BackwardRule, first: BackwardRule | None = None) -> RuleList:

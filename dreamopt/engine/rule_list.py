@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor
 
-from dreamopt.engine.backward_rule import BackwardRule, Box, LayerPass, LayerTraits, RuledPass, backward_rules
+from dreamopt.engine.backward_rule import BackwardRule, Box, LayerPass, LayerTraits, backward_rules
 from dreamopt.errors import UsageError, suggest
 from dreamopt.parts.arguments import check_several, check_text
 from dreamopt.parts.calls import parse_part
@@ -49,13 +49,13 @@ class RuleList(BackwardRule):
         """Return the rule that stands in for a layer's backward pass; None where it keeps its own."""
         found = [
             (rank, i, rule)
-            for i, (pattern, rule) in enumerate(self.entries)
-            if (rank := _rank(pattern, layer)) is not None and rule.applies_to(layer)
+            for i, (pattern, entry) in enumerate(self.entries)
+            if (rank := _rank(pattern, layer)) is not None and (rule := entry.rule_for(layer)) is not None
         ]
         if found:
             return min(found, key=lambda entry: entry[:2])[2]
         others = self.others
-        return others if others is not None and others.applies_to(layer) else None
+        return None if others is None else others.rule_for(layer)
 
     @property
     def others(self) -> BackwardRule | None:
@@ -80,11 +80,6 @@ class RuleList(BackwardRule):
         rule = self.rule_for(layer.traits)
         assert rule is not None
         return rule.apply(layer, x, y, grad)
-
-    def run(self, layer: LayerPass, x: Sequence[Tensor]) -> RuledPass | None:
-        """Return what the layer's rule returns."""
-        rule = self.rule_for(layer.traits)
-        return None if rule is None else rule.run(layer, x)
 
     def require_matches(self, layers: Iterable[tuple[str, str]]) -> None:
         """Raise a UsageError for a pattern that names none of the layers, given as (name, type)."""

@@ -33,7 +33,6 @@ from dreamopt.engine.layers.convolution import Convolution
 from dreamopt.engine.node import Node, check_blob
 from dreamopt.engine.pass_traits import PassTraits, pass_traits
 from dreamopt.engine.propagation import StopGradient, with_zero_gradient
-from dreamopt.engine.rule_list import RuleList
 from dreamopt.errors import UsageError
 from dreamopt.parts.memory import memory_errors, readable, require_memory
 
@@ -163,11 +162,9 @@ class Program:
         return plan(self.steps, list(self.wanted.values()), ruled, self._convolve_weights)
 
     def _rule_at(self, rule: BackwardRule, step: Step) -> BackwardRule | None:
-        """Return the rule that stands in for a layer's backward pass, of a list the one of its entries."""
+        """Return the rule that stands in for a layer's backward pass."""
         traits = self._of_pass.traits.get(step.index)
-        if traits is None or not rule.applies_to(traits):
-            return None
-        return rule.rule_for(traits) if type(rule) is RuleList else rule
+        return None if traits is None else rule.rule_for(traits)
 
     def _pass_of(
         self, step: Step, weights: Mapping[str, Sequence[Tensor]] | None, samples: int, acted: dict[str, Tensor] | None

@@ -154,6 +154,9 @@ def test_what_is_taken_apart() -> None:
     plain = [type(kernel) for kernel in Net(parse_net(DATA + NETS["residual"][0]), seed=7).program(["fc"])._executor.kernels]
     assert kernels_of("guided") == kernels_of("deconvnet") == plain, "a ReLU stays in the convolution's kernel"
     assert kernels_of("r2: guided, r: redirected").count(RuledKernel) == 1
+    one_by_one = kernels_of("Convolution: z_plus, *: epsilon")
+    assert kernels_of("epsilon_plus") == kernels_of("nobody: guided, *: epsilon_plus") == one_by_one
+    assert one_by_one.count(ReLUKernel) > 0, "a composite's rule says what it does at a ReLU"
     at_pool = kernels_of(RuleList((("g", Seen()),)))
     assert (at_pool.count(RuledKernel), at_pool.count(Convolve)) == (1, plain.count(Convolve))
     assert kernels_of(RuleList((("bn", Seen()),))).count(RuledKernel) == 1
