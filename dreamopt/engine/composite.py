@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.engine.backward_rule import LINEAR, BackwardRule, Box, LayerPass, LayerTraits
+from dreamopt.engine.relevance import EPSILON
 from dreamopt.engine.rule_list import ALL, FIRST, RuleList
 from dreamopt.engine.rules.epsilon import Epsilon
+from dreamopt.parts.checks import POSITIVE, Fields
 
 FULLY_CONNECTED = "InnerProduct"
 """The type that counts as fully connected, as ``torch.nn.Linear`` in zennit; a Convolution over the whole map counts as a convolution."""
@@ -60,6 +63,23 @@ class Composite(BackwardRule):
     def apply(self, layer: LayerPass, x: Sequence[Tensor], y: Sequence[Tensor], grad: Sequence[Tensor]) -> Sequence[Tensor | None]:
         """Return what the layer's rule returns."""
         return self.rules.apply(layer, x, y, grad)
+
+
+@dataclass(frozen=True)
+class EpsilonComposite(Composite):
+    """Epsilon at fully connected layers; a subclass gives the rules for convolutions and for the first layer."""
+
+    convolution: ClassVar[BackwardRule]
+    first: ClassVar[BackwardRule | None] = None
+
+    epsilon: float = EPSILON
+
+    def __post_init__(self) -> None:
+        Fields(self).number("epsilon", POSITIVE)
+
+    def entries(self) -> RuleList:
+        """Return the list."""
+        return composite(self.convolution, Epsilon(self.epsilon), self.first)
 
 
 def composite(convolution: BackwardRule, fully_connected: BackwardRule, first: BackwardRule | None = None) -> RuleList:

@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dreamopt.engine.composite import Composite, composite
-from dreamopt.engine.relevance import EPSILON
-from dreamopt.engine.rule_list import RuleList
+from dreamopt.engine.backward_rule import BackwardRule
+from dreamopt.engine.composite import EpsilonComposite
 from dreamopt.engine.rules.alpha_beta import AlphaBeta
-from dreamopt.engine.rules.epsilon import Epsilon
 from dreamopt.engine.rules.flat import Flat
-from dreamopt.parts.checks import POSITIVE, Fields
 
 
 @dataclass(frozen=True)
-class EpsilonAlpha2Beta1Flat(Composite):
+class EpsilonAlpha2Beta1Flat(EpsilonComposite):
     r"""LRP with alpha_beta(2, 1) at convolutions, epsilon at fully connected layers, and flat at the first layer.
 
     The first layers are the linear ones with weights nearest to the image, of any type. Layers without weights do as said in
@@ -35,12 +32,5 @@ class EpsilonAlpha2Beta1Flat(Composite):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("epsilon_alpha2_beta1_flat()",)
-
-    epsilon: float = EPSILON
-
-    def __post_init__(self) -> None:
-        Fields(self).number("epsilon", POSITIVE)
-
-    def entries(self) -> RuleList:
-        """Return the list."""
-        return composite(AlphaBeta(2.0, 1.0), Epsilon(self.epsilon), Flat())
+    convolution: ClassVar[BackwardRule] = AlphaBeta(2.0, 1.0)
+    first: ClassVar[BackwardRule | None] = Flat()

@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dreamopt.engine.composite import Composite, composite
-from dreamopt.engine.relevance import EPSILON
-from dreamopt.engine.rule_list import RuleList
-from dreamopt.engine.rules.epsilon import Epsilon
+from dreamopt.engine.backward_rule import BackwardRule
+from dreamopt.engine.composite import EpsilonComposite
 from dreamopt.engine.rules.z_plus import ZPlus
-from dreamopt.parts.checks import POSITIVE, Fields
 
 
 @dataclass(frozen=True)
-class EpsilonPlus(Composite):
+class EpsilonPlus(EpsilonComposite):
     r"""LRP with z+ at convolutions and epsilon at fully connected layers.
 
     Layers without weights do as said in `dreamopt.engine.relevance`. A Convolution over the whole map is a convolution, as in zennit.
@@ -33,12 +30,4 @@ class EpsilonPlus(Composite):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("epsilon_plus()",)
-
-    epsilon: float = EPSILON
-
-    def __post_init__(self) -> None:
-        Fields(self).number("epsilon", POSITIVE)
-
-    def entries(self) -> RuleList:
-        """Return the list."""
-        return composite(ZPlus(), Epsilon(self.epsilon))
+    convolution: ClassVar[BackwardRule] = ZPlus()

@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dreamopt.engine.composite import Composite, composite
-from dreamopt.engine.relevance import EPSILON
-from dreamopt.engine.rule_list import RuleList
-from dreamopt.engine.rules.epsilon import Epsilon
+from dreamopt.engine.backward_rule import BackwardRule
+from dreamopt.engine.composite import EpsilonComposite
 from dreamopt.engine.rules.flat import Flat
 from dreamopt.engine.rules.z_plus import ZPlus
-from dreamopt.parts.checks import POSITIVE, Fields
 
 
 @dataclass(frozen=True)
-class EpsilonPlusFlat(Composite):
+class EpsilonPlusFlat(EpsilonComposite):
     r"""LRP with z+ at convolutions, epsilon at fully connected layers, and flat at the first layer.
 
     The first layers are the linear ones with weights nearest to the image, of any type. Layers without weights do as said in
@@ -35,12 +32,5 @@ class EpsilonPlusFlat(Composite):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("epsilon_plus_flat()",)
-
-    epsilon: float = EPSILON
-
-    def __post_init__(self) -> None:
-        Fields(self).number("epsilon", POSITIVE)
-
-    def entries(self) -> RuleList:
-        """Return the list."""
-        return composite(ZPlus(), Epsilon(self.epsilon), Flat())
+    convolution: ClassVar[BackwardRule] = ZPlus()
+    first: ClassVar[BackwardRule | None] = Flat()
