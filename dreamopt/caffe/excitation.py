@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamopt.engine.backward_rule import LayerPass, LayerTraits
-from dreamopt.engine.rules.excitation import Excitation, quotient
+from dreamopt.engine.relevance import quotient
+from dreamopt.engine.rules.excitation import Excitation
 from dreamopt.errors import UsageError
 
 _COPIES = ("LRN", "BatchNorm", "Scale")

@@ -15,7 +15,7 @@ from dreamopt.engine.backward_rule import BackwardRule, LayerPass, LayerTraits
 from dreamopt.engine.layers.lrn import LRN
 from dreamopt.engine.layers.pooling import Pooling
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import share, signed_terms
+from dreamopt.engine.relevance import quotient, share, signed_terms
 from dreamopt.errors import ShapeError, UsageError
 
 _MOVES = ("Concat", "Split", "Dropout", "Flatten", "Reshape")
@@ -89,10 +89,10 @@ class ToolboxRule(BackwardRule):
             beta = float(self.options.alphabeta_beta)
             if self.options.relpropformulatype in (18, 22) or (layer.type == "InnerProduct" and self.options.relpropformulatype in (6, 8)):
                 beta = 0.0 if number > _HIGHEST_BELOW_FC6 else 1.0
-            raising = share(linear, signed_terms(linear, x, False), lambda z: (1 + beta) * _quotient(grad, z))
+            raising = share(linear, signed_terms(linear, x, False), lambda z: (1 + beta) * quotient(grad, z))
             if beta == 0:
                 return raising
-            return raising - share(linear, signed_terms(linear, x, True), lambda z: beta * _quotient(grad, z))
+            return raising - share(linear, signed_terms(linear, x, True), lambda z: beta * quotient(grad, z))
         if kind == "zbox":
             return self._zbox(linear, x, grad)
         kernel = linear.kernel
@@ -101,7 +101,7 @@ class ToolboxRule(BackwardRule):
         elif kind == "w_squared":
             squares = kernel**2
             axes = [0] if getattr(layer.kind, "transpose", False) else list(range(1, kernel.dim()))
-            kernel = _quotient(squares, squares.sum(axes, keepdim=True))
+            kernel = quotient(squares, squares.sum(axes, keepdim=True))
         return linear.run(x, kernel, None)[1](grad)
 
     def _formula(self, layer: LayerPass) -> str:
@@ -149,10 +149,6 @@ class ToolboxRule(BackwardRule):
         ratio = grad * x * scale ** (-p.beta - 1)
         others = _around(ratio, p.local_size) - ratio
         return grad * x * (p.k + a * squares) ** -p.beta - 2 * a * p.beta * squares * others
-
-
-def _quotient(grad: Tensor, z: Tensor) -> Tensor:
-    return torch.where(z == 0, 0, grad / torch.where(z == 0, 1, z))
 
 
 def _around(x: Tensor, size: int) -> Tensor:

@@ -95,6 +95,15 @@ def over_sum(relevance: Tensor, z: Tensor, sign: int = 1) -> Tensor:
     return torch.div(relevance, z.add_(EPSILON, alpha=sign), out=z)
 
 
+def quotient(grad: Tensor, z: Tensor) -> Tensor:
+    """Return ``grad / z``, 0 where z is 0.
+
+    >>> quotient(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0])).tolist()
+    [0.0, 1.5]
+    """
+    return torch.where(z == 0, 0, grad / torch.where(z == 0, 1, z))
+
+
 def where_positive(values: Tensor, z: Tensor) -> Tensor:
     """Return values where ``z`` is above 0, and 0 elsewhere."""
     found: Tensor = torch.ops.aten.threshold_backward(values, z, 0)  # torch.where takes ten times as long

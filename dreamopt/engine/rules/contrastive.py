@@ -6,8 +6,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import share
-from dreamopt.engine.rules.excitation import Excitation, quotient
+from dreamopt.engine.relevance import quotient, share
+from dreamopt.engine.rules.excitation import Excitation
 
 
 @dataclass(frozen=True)

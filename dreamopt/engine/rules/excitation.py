@@ -4,21 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from dreamopt.engine.backward_rule import RECTIFIERS, BackwardRule, LayerPass, LayerTraits
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import RelevanceRule, degree, share, signed_part
-
-
-def quotient(grad: Tensor, z: Tensor) -> Tensor:
-    """Return ``grad / z``, 0 where z is 0.
-
-    >>> quotient(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0])).tolist()
-    [0.0, 1.5]
-    """
-    return torch.where(z == 0, 0, grad / torch.where(z == 0, 1, z))
+from dreamopt.engine.relevance import RelevanceRule, degree, quotient, share, signed_part
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dreamopt.engine.backward_rule import BackwardRule, Box
 from dreamopt.engine.linear_map import LinearMap
-from dreamopt.engine.relevance import RelevanceRule, damped, share
+from dreamopt.engine.relevance import RelevanceRule, damped, share, signed_part
 from dreamopt.errors import UsageError
 from dreamopt.parts.checks import Fields
 
@@ -83,6 +83,5 @@ class Zbox(RelevanceRule):
     def share_linear(self, layer: LinearMap, x: Tensor, grad: Tensor) -> Tensor:
         """Return the bottom's relevance."""
         low, high = self._bounds(layer, x)
-        kernel = layer.kernel
-        terms = [(x - low, kernel.clamp(min=0), None), (x - high, kernel.clamp(max=0), None)]
+        terms = [(x - low, signed_part(layer, False)[0], None), (x - high, signed_part(layer, True)[0], None)]
         return share(layer, terms, lambda z: grad / damped(z))
