@@ -21,6 +21,7 @@ from torch import Tensor
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.executor.masks import SMALL, mask_size, masked, passed, passed_back
+from dreamopt.engine.executor.stamp import WeightStamp
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
 from dreamopt.engine.layers._axes import channels_last
@@ -29,7 +30,6 @@ from dreamopt.engine.layers.batch_norm import BatchNorm
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer, Shape
     from dreamopt.engine.layers.convolution import Convolution
-    from dreamopt.engine.memory import Memory
     from dreamopt.engine.node import Node
 
 _PHASED_CHANNELS = 64  # more outputs than that, and torch's own backward pass is as fast
@@ -257,31 +257,22 @@ class ConvolveWeights:
 
     def __init__(self, branches: Sequence[Branch], geometry: Geometry) -> None:
         self.branches, self.geometry = branches, geometry
-        self.blobs = [blob for branch in branches for node in (branch.node, *branch.folded) for blob in node.weights]
-        self._stamp: list[tuple[Memory, int]] = []
-        self._device = torch.device("cpu")
+        self._stamp = WeightStamp([blob for branch in branches for node in (branch.node, *branch.folded) for blob in node.weights])
         self.there: Packed
-        self._back: Backward | None = None
+        self.back: Backward
 
     def prepare(self, device: torch.device) -> None:
         """Make the weights, unless nobody has touched the net's since."""
-        stamps = zip(self.blobs, self._stamp, strict=False)
-        if self._stamp and device == self._device and all(b._data is m and not m.touched_since(v) for b, (m, v) in stamps):
+        if self._stamp.is_current(device):
             return
         pairs = [folded(branch, device) for branch in self.branches]
         w = torch.cat([w for w, _ in pairs])
         bias = None if any(b is None for _, b in pairs) else torch.cat([b for _, b in pairs if b is not None])
         if bias is None and len(pairs) > 1:
             bias = torch.cat([w.new_zeros(w.shape[0]) if b is None else b for w, b in pairs])
-        self.there, self._back, self._device = Packed(w, bias, self.geometry), None, device
-        self._stamp = [(blob._data, blob._data.version) for blob in self.blobs]
-
-    @property
-    def back(self) -> Backward:
-        """What convolves gradients back, with the weights of the last pass forward."""
-        if self._back is None:
-            self._back = Backward(self.there.w, self.geometry)
-        return self._back
+        self.there = Packed(w, bias, self.geometry)
+        self.back = Backward(self.there.w, self.geometry)
+        self._stamp.renew(device)
 
 
 class Convolve(Kernel):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from dreamopt.engine.executor.convolution import Backward, Geometry, Packed
+from dreamopt.engine.executor.stamp import WeightStamp
 
 if TYPE_CHECKING:
-    from dreamopt.engine.memory import Memory
+    import torch
+
     from dreamopt.engine.node import Node
 
 _LARGEST = 1 << 19
@@ -28,19 +29,15 @@ class KeptWeights:
     """
 
     def __init__(self, node: Node) -> None:
-        self._blobs = node.weights
-        self._stamp: list[tuple[Memory, int]] = []
-        self._device = torch.device("cpu")
+        self._stamp = WeightStamp(node.weights)
         self._parts: dict[str, Tensor] = {}
         self._packed: dict[tuple[int, int | None], tuple[Packed, Backward]] = {}
 
-    def check(self, device: torch.device) -> KeptWeights:
+    def check(self, device: torch.device) -> None:
         """Forget everything if the weights may have changed, or are wanted elsewhere."""
-        stamps = zip(self._blobs, self._stamp, strict=False)
-        if not self._stamp or device != self._device or any(b._data is not m or m.touched_since(v) for b, (m, v) in stamps):
+        if not self._stamp.is_current(device):
             self._parts, self._packed = {}, {}
-            self._stamp, self._device = [(blob._data, blob._data.version) for blob in self._blobs], device
-        return self
+            self._stamp.renew(device)
 
     def part(self, name: str, make: Callable[[], Tensor]) -> Tensor:
         """Return a part of the weights, made where it is not there."""
