@@ -481,8 +481,7 @@ class Problem:
                 )
             if len(activation) != len(seen):
                 raise ShapeError(f"layer '{layer}' writes {len(activation)} rows for {len(seen)} samples, and has no value of each sample")
-        score = values_of_views(self.objective, activations, self.views)
-        score = score[0] if self.views == 1 else score.mean(0)
+        score = self.objective(activations) if self.views == 1 else values_of_views(self.objective, activations, self.views).mean(0)
         is_argmax = self.objective.is_argmax({name: value[:: self.views] for name, value in activations.items()})
         return score if alpha is None else self.parametrization.score_with_opacity(score, alpha), is_argmax
 
