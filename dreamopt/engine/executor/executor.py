@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -28,17 +29,29 @@ class Call:
 
     Parameters
     ----------
-    moved : set of Value
-        What depends on an input whose gradient is wanted.
+    kernels : sequence of Kernel
+        The executor's.
+    inputs : mapping of Value to Tensor
+        What it is called with.
     samples : int
         How many samples the batch has.
     acted : dict, optional
         Where backward rules record for which samples, by layer, they changed the gradient.
     """
 
-    moved: set[Value]
+    kernels: Sequence[Kernel]
+    inputs: Mapping[Value, Tensor]
     samples: int = 1
     acted: dict[str, Tensor] | None = None
+
+    @cached_property
+    def moved(self) -> set[Value]:
+        """What depends on an input whose gradient is wanted; a call without rules does not ask."""
+        moved = {v for v, x in self.inputs.items() if x.requires_grad}
+        for kernel in self.kernels:
+            if not moved.isdisjoint(kernel.reads):
+                moved.update(kernel.writes)
+        return moved
 
 
 class Kernel:
@@ -116,20 +129,13 @@ class Executor:
 
     def __call__(self, inputs: Mapping[Value, Tensor], samples: int = 1, acted: dict[str, Tensor] | None = None) -> dict[Value, Tensor]:
         """Compute the wanted values, differentiably where an input requires its gradient; for ``samples`` and ``acted`` see `Call`."""
+        call = Call(self.kernels, inputs, samples, acted)
         if torch.is_grad_enabled() and any(x.requires_grad for x in inputs.values()):
-            call = Call(self._moved(inputs), samples, acted)
             outs = _Run.apply(self, call, list(inputs), *inputs.values())  # type: ignore[no-untyped-call]
         else:
             with torch.no_grad():
-                outs = self._forward(Call(set()), dict(inputs), None)
+                outs = self._forward(call, dict(inputs), None)
         return dict(zip(self.wanted, outs, strict=True))
-
-    def _moved(self, inputs: Mapping[Value, Tensor]) -> set[Value]:
-        moved = {v for v, x in inputs.items() if x.requires_grad}
-        for kernel in self.kernels:
-            if not moved.isdisjoint(kernel.reads):
-                moved.update(kernel.writes)
-        return moved
 
     def _forward(self, call: Call, values: dict[Value, Tensor], kept: list[Any] | None) -> list[Tensor]:
         for kernel, dies in zip(self.kernels, self.dies, strict=True):
