@@ -58,10 +58,15 @@ def save(
 def _write_array(path: Path, attribution: Attribution) -> Path:
     content = io.BytesIO()
     np.save(content, attribution.array)
+    return write_file(path, content.getbuffer())
+
+
+def write_file(path: Path, content: bytes | memoryview) -> Path:
+    """Write a file whole or not at all, its folder made where there is none; ImageError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as stream:
-            stream.write(content.getbuffer())
+            stream.write(content)
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
     return path

@@ -19,7 +19,9 @@ from dreamopt.attribution.compare.contestants import Contestant
 from dreamopt.attribution.compare.randomization import Similarity
 from dreamopt.attribution.compare.standing import Difference, Standing, differences, standings
 from dreamopt.attribution.metric import AttributionMetric
-from dreamopt.parts.atomic import atomic_write
+from dreamopt.attribution.saving import write_file
+from dreamopt.errors import UsageError
+from dreamopt.parts.arguments import check_path
 from dreamopt.parts.cells import path_cell, text_cell
 from dreamopt.statistics import json_number
 
@@ -177,14 +179,18 @@ class Comparison:
         Parameters
         ----------
         path : str or Path
-            NAME, with or without a suffix, which is left out.
+            NAME, with or without a suffix, which is left out. A folder that is not there is made.
+
+        Raises
+        ------
+        UsageError
+            For a path without a name.
+        ImageError
+            Where a file cannot be written.
         """
-        base = Path(path)
-        files = [base.with_suffix(".json"), base.with_suffix(".csv")]
-        for file, text in zip(files, (json.dumps(self.describe(), indent=2, allow_nan=False) + "\n", self.csv()), strict=True):
-            with atomic_write(file) as stream:
-                stream.write(text.encode())
-        return files
+        texts = json.dumps(self.describe(), indent=2, allow_nan=False) + "\n", self.csv()
+        # An image's name may hold bytes that are no UTF-8: they stay as they are.
+        return [write_file(file, text.encode("utf-8", "surrogateescape")) for file, text in zip(files_of(path), texts, strict=True)]
 
     def csv(self) -> str:
         """Return a row for each image and contestant as CSV; empty where a metric does not apply."""
@@ -222,6 +228,18 @@ class Comparison:
         widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]]
         return "\n".join([*lines, "", *self.verdict])
+
+
+def files_of(path: str | Path) -> list[Path]:
+    """Return the files that a comparison is written to.
+
+    >>> [file.name for file in files_of("all.png")]
+    ['all.json', 'all.csv']
+    """
+    base = Path(check_path("path", path))
+    if base.name in ("", ".."):
+        raise UsageError(f"the output {base} must have a name, to which .json and .csv are added")
+    return [base.with_suffix(".json"), base.with_suffix(".csv")]
 
 
 def _cell(standing: Standing, interval: bool) -> str:

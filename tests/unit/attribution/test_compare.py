@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -298,6 +299,25 @@ def test_table_json_and_csv(tmp_path: Path) -> None:
     assert lines[5]["srg"] == ""
 
 
+def test_files_go_into_a_folder_that_is_made_with_the_bytes_of_names(tmp_path: Path) -> None:
+    found = replace(made({"saliency": [1, 2]}), images=(os.fsdecode(b"caf\xe9.png"), "b.png"))
+    table, rows = found.save(tmp_path / "new" / "deep" / "all")
+    assert json.loads(table.read_text())["images"][0]["image"] == os.fsdecode(b"caf\xe9.png")
+    assert b"\ncaf\xe9.png,fc:1,saliency," in rows.read_bytes()
+    with pytest.raises(ImageError, match=r"b\.json cannot be written"):
+        found.save(table / "b")
+    for path in (".", "..", "/", ""):
+        with pytest.raises(UsageError, match=r"must have a name, to which \.json and \.csv are added"):
+            found.save(path)
+
+
+def test_an_output_without_a_name_is_refused_before_the_first_pass() -> None:
+    result = CliRunner().invoke(main, ["attribute", "--compare", "--pointing-set", "1", "-o", "."])
+    assert result.exit_code == 2
+    assert "must have a name" in result.output
+    assert "Traceback" not in result.output
+
+
 def test_the_pointing_set_is_what_the_net_sees_and_the_same_each_time() -> None:
     truth, again, other = pointing_set(9), pointing_set(9), pointing_set(9, seed=1)
     network = load_net()
@@ -347,6 +367,11 @@ def test_masks_go_the_way_of_their_images(tmp_path: Path) -> None:
         masks_of(tmp_path, ["dog.jpg"])
     with pytest.raises(ImageError, match=r"cat\.png is 40x80, but its image is 80x40"):
         mask_at(tmp_path / "cat.png", np.zeros((80, 40, 3)), (20, 20))
+
+
+def test_a_folder_that_cannot_be_looked_into_holds_no_mask() -> None:
+    with pytest.raises(UsageError, match="holds no mask"):
+        masks_of("x" * 300, ["dog.jpg"])
 
 
 def test_a_method_that_does_not_fit_is_left_out_with_its_reason() -> None:
