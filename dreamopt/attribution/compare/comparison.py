@@ -149,9 +149,14 @@ class Comparison:
 
     def describe(self) -> dict[str, Any]:
         """Return everything, fit for JSON."""
-        by_metric = {str(metric): {"unit": metric.unit, "better": metric.better} for metric in self.metrics}
-        for name, entry in by_metric.items():
-            entry["contestants"] = {one: standing.describe() for one, standing in self.standings[name].items()}  # type: ignore[assignment]  # fit for JSON
+        by_metric = {
+            str(metric): {
+                "unit": metric.unit,
+                "better": metric.better,
+                "contestants": {name: one.describe() for name, one in self.standings[str(metric)].items()},
+            }
+            for metric in self.metrics
+        }
         rows = []
         for i, image in enumerate(self.images):
             numbers = {
