@@ -138,7 +138,7 @@ def compare_attributions(
     given = list(images) if isinstance(images, list | tuple) else [images]
     parts = _metrics(metrics, masks is not None)
     contestants = contestants_of(methods)
-    explained = Explained.of(network, given, objective, size)
+    explained = Explained.of(network, given, objective, size, backward=False)  # each image passes by itself
     if explained.images.dim() != 4 or not network.has_image_input:
         raise UsageError("attribution methods are compared on images; the net's input is none")
     height, width = explained.images.shape[2:]
@@ -233,9 +233,8 @@ class _Job:
             self.seconds[c, i] = time.perf_counter() - start
             if heat_map is None:
                 continue
-            self.maps.setdefault(one.name, [])
             if i < SANITY_IMAGES:
-                self.maps[one.name].append(heat_map)
+                self.maps.setdefault(one.name, []).append(heat_map)
             for k, metric in enumerate(self.metrics):
                 value = metric(subject, heat_map)
                 self.values[c, k, i] = np.nan if value is None else value
@@ -300,7 +299,7 @@ class _Job:
 
     def comparison(self, names: Sequence[str], sanity: bool) -> Comparison:
         """Return what was found: of complete images, or of the first one as far as it is."""
-        count = max(self.complete, 1) if self.interrupted else len(self.masks)
+        count = max(self.complete, 1)
         network, objective = self.explained.network, self.explained.objective
         places = [c for c, one in enumerate(self.contestants) if one.name not in self.failed]
         items = [objective.item(i) for i in range(count)]

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,31 @@ def test_of_a_single_layer_maps_are_compared() -> None:
     assert list(found.sanity.stages) == ["all"]
     assert found.sanity.similarities["lrp"]["all"] is not None
     assert not any("cannot be compared" in line for line in found.verdict)
+
+
+def test_nothing_is_kept_of_the_pass_that_finds_the_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dreamopt.attribution import attribute
+
+    passes, alive, whole = [], [], attribute.class_pass
+
+    def class_pass(*arguments: Any, **options: Any) -> Any:
+        made = whole(*arguments, **options)
+        passes.append((weakref.ref(made), made.images.requires_grad))
+        return made
+
+    monkeypatch.setattr(attribute, "class_pass", class_pass)
+    compare_attributions(
+        load_net(),
+        [texture_image("dots", 1)],
+        None,
+        ["saliency"],
+        metrics=["srg"],
+        sanity=False,
+        progress=lambda _: alive.append(passes[0][0]() is not None),
+    )
+    assert [requires_grad for _, requires_grad in passes] == [False]
+    assert alive
+    assert not any(alive)
 
 
 def test_no_metric_is_refused() -> None:
