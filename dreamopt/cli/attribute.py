@@ -1,5 +1,6 @@
 """``dreamopt attribute``: what in an image a unit answers to."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,7 +194,7 @@ def _parts(names: Sequence[str]) -> list["AttributionMethod"]:
 def _files(images: Sequence[str]) -> list[str]:
     from dreamopt.image.spectrum import image_files
 
-    return [str(file) for image in images for file in (image_files(image) if Path(image).is_dir() else [image])]
+    return [str(file) for image in images for file in (image_files(image) if os.path.isdir(image) else [image])]
 
 
 def _list_methods(as_json: bool) -> None:

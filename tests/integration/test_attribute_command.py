@@ -187,6 +187,14 @@ def test_an_image_that_cannot_be_read_stops_it_or_is_left_out(photo: Path, tmp_p
     assert (tmp_path / "out" / "cat-saliency.npy").is_file()
 
 
+def test_a_name_that_is_too_long_is_an_image_that_cannot_be_read(photo: Path, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300 + ".png")
+    result = call(photo, long, "-t", "conv2:3", "-o", tmp_path / "a.png")
+    assert result.exit_code == 1
+    assert f"dreamopt: warning: the image '{long}' cannot be read: File name too long" in result.stderr
+    assert result.stdout.splitlines()[-1] == str(tmp_path / "a.png")
+
+
 def test_files_of_the_same_name_are_replaced(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     for target in ("scores:1", "scores:2"):
