@@ -47,7 +47,7 @@ def save(
         return [_write_array(values, attribution)]
     described = {**attribution.describe(summary, colors=colors, clip=clip), **({} if metadata is None else metadata)}
     shown = attribution.shown(summary, colors=colors, clip=clip)
-    overlay = attribution.overlay(None if summary == "rgb" else summary, colors=colors, clip=clip, opacity=opacity)
+    overlay = attribution.overlay(summary, colors=colors, clip=clip, opacity=opacity)
     return [
         write_image(heat, shown, described),
         write_image(over, overlay, described | {"opacity": opacity}),

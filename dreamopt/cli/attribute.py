@@ -150,12 +150,10 @@ def command(
             about=about,
         )
         return
-    from dreamopt.attribution.shown import CLIP, OPACITY
     from dreamopt.cli.progress import attributing, interruptible
     from dreamopt.recipes.output import check_output
 
-    look = Look(summary, CLIP if clip is None else clip, colors, OPACITY if opacity is None else opacity, on_sheet)
-    look.check()
+    look = Look.of(summary, clip, colors, opacity, on_sheet)
     check_output(out)
     parts = _parts(methods)
     files = _files(images)

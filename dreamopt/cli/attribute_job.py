@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dreamopt.attribution.attribution import Attribution
     from dreamopt.attribution.method import AttributionMethod
     from dreamopt.attribution.sheet import Row
+    from dreamopt.attribution.shown import ShownAs
     from dreamopt.cli.progress import Attributing
     from dreamopt.image.modes import RGBImage
     from dreamopt.network import Network
@@ -26,31 +27,34 @@ RUNNERS_UP = 4
 class Look:
     """How maps are shown."""
 
-    summary: str | None
+    summary: "ShownAs | None"
     clip: float
     colors: str | None
     opacity: float
     on_sheet: str = "map"
 
-    def check(self) -> None:
-        """Refuse what cannot be shown, before anything is computed."""
-        from dreamopt.attribution.shown import check_clip, check_shown_as
+    @classmethod
+    def of(cls, summary: str | None, clip: float | None, colors: str | None, opacity: float | None, on_sheet: str) -> "Look":
+        """Return how maps are shown by the command's options; refuse what cannot be shown, before anything is computed."""
+        from dreamopt.attribution.shown import CLIP, OPACITY, check_clip, check_shown_as
         from dreamopt.image.colour_maps import colour_map
         from dreamopt.parts.checks import FRACTION, check_number
 
-        check_clip(self.clip)
-        check_number("opacity", self.opacity, FRACTION)
-        if self.summary is not None:
-            check_shown_as(self.summary)
-        if self.colors is not None:
-            colour_map(self.colors)
+        if colors is not None:
+            colour_map(colors)
+        return cls(
+            None if summary is None else check_shown_as(summary),
+            CLIP if clip is None else check_clip(clip),
+            colors,
+            OPACITY if opacity is None else check_number("opacity", opacity, FRACTION),
+            on_sheet,
+        )
 
     def image(self, found: "Attribution") -> "RGBImage":
         """Return what a sheet shows of an attribution."""
         if self.on_sheet == "overlay":
-            summary = None if self.summary == "rgb" else self.summary
-            return found.overlay(summary, colors=self.colors, clip=self.clip, opacity=self.opacity)  # type: ignore[arg-type]  # checked
-        return found.shown(self.summary, colors=self.colors, clip=self.clip)  # type: ignore[arg-type]  # checked
+            return found.overlay(self.summary, colors=self.colors, clip=self.clip, opacity=self.opacity)
+        return found.shown(self.summary, colors=self.colors, clip=self.clip)
 
 
 @dataclass
@@ -167,9 +171,9 @@ class Job:
         about = {"image": {"path": file, "sha256": file_sha256(file)}, "made_with": made_with(self.network), **self.provenance}
         about |= {"command": shell_command(again)}
         look = self.look
-        files = found.save(path, look.summary, colors=look.colors, clip=look.clip, opacity=look.opacity, metadata=about)  # type: ignore[arg-type]  # checked
+        files = found.save(path, look.summary, colors=look.colors, clip=look.clip, opacity=look.opacity, metadata=about)
         self.written += files
-        described = found.describe(look.summary, colors=look.colors, clip=look.clip)  # type: ignore[arg-type]  # checked
+        described = found.describe(look.summary, colors=look.colors, clip=look.clip)
         self.results.append({"files": [str(one) for one in files], "seconds": seconds} | described | about)
 
     def write_sheet(self) -> Path | None:
