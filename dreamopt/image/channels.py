@@ -255,7 +255,7 @@ def describe_channels(values: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def write_channels(path: str | Path, values: NDArray[np.float32], scratch: str | Path | None = None) -> Path:
-    """Write the channels of an image, (C, H, W), whole or not at all; ImageError where that fails. ``scratch`` as for `atomic_write`."""
+    """Write numbers, as the channels of an image, whole or not at all; ImageError where that fails. ``scratch`` as for `atomic_write`."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, scratch) as stream:
