@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamopt.attribution.shown import CLIP, OPACITY, ShownAs
-from dreamopt.errors import UsageError
 from dreamopt.image.channels import write_channels
-from dreamopt.image.writing import SUFFIXES, write_image
+from dreamopt.image.writing import check_suffix, write_image
 from dreamopt.parts.arguments import check_path
 
 if TYPE_CHECKING:
@@ -36,10 +35,7 @@ def save(
     metadata: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write an attribution's files; see `dreamopt.attribution.attribution.Attribution.save`."""
-    out = Path(check_path("path", path))
-    if out.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"the output {out} must end in .png, .tif or .tiff, the formats that keep every pixel and the metadata")
-    heat, over, values = paths_of(out)
+    heat, over, values = paths_of(check_suffix(Path(check_path("path", path))))
     if attribution.image is None:
         return [write_channels(values, attribution.array)]
     described = {**attribution.describe(summary, colors=colors, clip=clip), **({} if metadata is None else metadata)}

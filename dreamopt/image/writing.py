@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
-from dreamopt.errors import ImageError
+from dreamopt.errors import ImageError, UsageError
 from dreamopt.parts.arguments import check_kind, check_path
 from dreamopt.parts.atomic import atomic_write
 
@@ -26,6 +26,13 @@ _STRIP = 2**18  # bytes that are filtered at a time
 _ASSOCIATED = "unassalpha"  # the colours are not multiplied by their opacity
 ImageArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W, 3) or (H, W, 4): RGB, or RGBA."""
+
+
+def check_suffix(path: Path) -> Path:
+    """Return an output's path; UsageError unless it ends in one of `SUFFIXES`."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"the output {path} must end in .png, .tif or .tiff, the formats that keep every pixel and the metadata")
+    return path
 
 
 def write_image(
