@@ -80,11 +80,12 @@ class Job:
 
     def plan(self, files: Sequence[str], targets: Sequence[str], size: Any = None) -> None:
         """Name the files of each image, target and method, and refuse targets that the net has not and what cannot be written."""
-        from dreamopt.attribution.explained import check_targets
+        from dreamopt.attribution.explained import bound_objective
         from dreamopt.attribution.saving import paths_of
         from dreamopt.recipes.output import check_images, check_writable, image_paths
 
-        check_targets(self.network, targets, size)
+        for text in targets:
+            bound_objective(self.network, text, size)
         self.rows = [(file, target) for file in files for target in (targets or (None,))]
         slugs = []
         for file, target in self.rows:
