@@ -163,7 +163,7 @@ def command(
     job.plan(files, targets, size)
     with interruptible("and what is done stays") as stop, attributing(quiet, job.passes()) as progress:
         job.run(size, progress, stop, quiet)
-    sheet = job.write_sheet()
+    sheet = job.write_sheet(quiet)
     if as_json:
         echo_json({"attributions": job.results, "failed": job.failed, "sheet": None if sheet is None else str(sheet)})
     else:

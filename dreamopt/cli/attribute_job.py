@@ -72,6 +72,7 @@ class Job:
     rows: list[tuple[str, str | None]] = field(default_factory=list)
     paths: list[Path] = field(default_factory=list)
     shown: list["Row"] = field(default_factory=list)
+    rows_left_out: int = 0
     results: list[dict[str, Any]] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
@@ -122,8 +123,12 @@ class Job:
     def _run_row(
         self, number: int, file: str, explained: "Explained", progress: "Attributing", stop: Callable[[], bool], quiet: bool
     ) -> None:
-        from dreamopt.attribution.sheet import Cell, Row
+        from dreamopt.attribution.sheet import MOST_ROWS, Cell, Row
+        from dreamopt.network.made_with import made_with
+        from dreamopt.parts.part import file_sha256
 
+        about = {"image": {"path": file, "sha256": file_sha256(file)}, "made_with": made_with(self.network), **self.provenance}
+        is_on_sheet = len(self.paths) > 1 and len(self.shown) < MOST_ROWS  # of thousands of images, what is shown is not held
         cells: list[Cell] = []
         first: Attribution | None = None
         for i, part in enumerate(self.parts):
@@ -149,45 +154,47 @@ class Job:
                 first = found
                 if not quiet:
                     progress.note(_sentence(file, found, explained))
-            self._write(file, found, self.paths[number * len(self.parts) + i], seconds)
+            self._write(file, found, self.paths[number * len(self.parts) + i], seconds, about)
             remarks = [] if found.array.any() else ["zero everywhere"]
-            if found.image is not None:
+            if is_on_sheet and found.image is not None:
                 cells.append(Cell(str(part), self.look.image(found), "; ".join([f"{float(f'{seconds:.2g}'):g} s", *remarks])))
             if not quiet:
                 remarks += [f"{name.replace('_', ' ')} {_short(value)}" for name, value in found.facts.items() if value is not None]
                 remarks += [_largest(found)] if found.image is None else []
                 if remarks:
                     progress.note(f"{found.method}: {'; '.join(remarks)}")
-        if first is not None and first.image is not None:
+        if first is None or first.image is None:
+            return
+        if is_on_sheet:
             self.shown.append(Row(_sentence(Path(file).name, first, explained, short=True), first.image, cells))
+        else:
+            self.rows_left_out += 1
 
-    def _write(self, file: str, found: "Attribution", path: Path, seconds: float) -> None:
+    def _write(self, file: str, found: "Attribution", path: Path, seconds: float, about: dict[str, Any]) -> None:
         from dreamopt.cli.render import as_argument
         from dreamopt.cli.shell import shell_command
-        from dreamopt.network.made_with import made_with
-        from dreamopt.parts.part import file_sha256
 
         start, end = self.words[:2], self.words[2:]
         again = [*start, as_argument(file), *end, "-t", found.objective, "--method", found.method, "-o", str(path)]
-        about = {"image": {"path": file, "sha256": file_sha256(file)}, "made_with": made_with(self.network), **self.provenance}
-        about |= {"command": shell_command(again)}
+        about = about | {"command": shell_command(again)}
         look = self.look
         files = found.save(path, look.summary, colors=look.colors, clip=look.clip, opacity=look.opacity, metadata=about)
         self.written += files
         described = found.describe(look.summary, colors=look.colors, clip=look.clip)
         self.results.append({"files": [str(one) for one in files], "seconds": seconds} | described | about)
 
-    def write_sheet(self) -> Path | None:
+    def write_sheet(self, quiet: bool) -> Path | None:
         """Write the sheet of several maps, where there are any."""
-        from dreamopt.attribution.sheet import MOST_ROWS, method_sheet
+        from dreamopt.attribution.sheet import method_sheet
         from dreamopt.cli.job import network_title
         from dreamopt.image.writing import write_image
         from dreamopt.version import __version__
 
         if len(self.paths) == 1 or not self.shown:
             return None
-        if len(self.shown) > MOST_ROWS:
-            echo(f"dreamopt: note: the sheet has the first {MOST_ROWS} of {len(self.shown)} images", err=True)
+        if self.rows_left_out and not quiet:
+            count = len(self.shown)
+            echo(f"dreamopt: note: the sheet has the first {count} of {count + self.rows_left_out} images", err=True)
         about = {
             "recipe": "sheet",
             "dreamopt": __version__,
