@@ -71,12 +71,12 @@ class Explained:
         network.require_optimizable()
         planes = torch.cat([given_images(one, space, 1) for one in given if one is not None])
         if objective is not None:
-            return cls(network, planes, bound_objective(network, objective, planes, size), size)
+            return cls(network, planes, bound_objective(network, objective, size), size)
         # The pass that finds the classes serves the first gradient too; in tiles, it would keep what tiles are there to let go.
         backward = backward and network.tile_memory is None
         made = class_pass(network, planes, backward=backward)
         scores = scores_of(made)
-        bound = bound_objective(network, class_objective(network, scores), planes, size)
+        bound = bound_objective(network, class_objective(network, scores), size)
         return cls(network, planes, bound, size, scores, _made=made if backward else None)
 
     def attribute(

@@ -44,11 +44,7 @@ class Cam(AttributionMethod):
         else:
             Fields(self).text("layer", optional=True)
         Fields(self).flag("relu")
-
-    @property
-    def signed(self) -> bool:  # type: ignore[override]  # what others have for the class is a setting here
-        """Whether values below 0 are left in."""
-        return not self.relu
+        object.__setattr__(self, "signed", not self.relu)
 
     def evaluations(self) -> int | None:
         """Return one pass for each layer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
@@ -147,7 +148,7 @@ def compare_attributions(
         raise UsageError(f"{len(given)} images need as many masks and names, None for an image without a mask")
     at = [None if mask is None else mask_at(mask, image, (height, width)) for mask, image in zip(masks, given, strict=True)]
     if names is None:
-        names = [image if isinstance(image, str) else f"image {i + 1}" for i, image in enumerate(given)]
+        names = [os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {i + 1}" for i, image in enumerate(given)]
     job = _Job(explained, contestants, parts, at, check_seed("seed", seed), batch, progress, stop)
     job.measure(sanity)
     return job.comparison(names, sanity)

@@ -19,9 +19,9 @@ from dreamopt.attribution.compare.contestants import Contestant
 from dreamopt.attribution.compare.randomization import Similarity
 from dreamopt.attribution.compare.standing import Difference, Standing, differences, standings
 from dreamopt.attribution.metric import AttributionMetric
-from dreamopt.attribution.saving import write_file
 from dreamopt.errors import UsageError
 from dreamopt.parts.arguments import check_path
+from dreamopt.parts.atomic import output_file
 from dreamopt.parts.cells import path_cell, text_cell
 from dreamopt.statistics import json_number
 
@@ -195,7 +195,11 @@ class Comparison:
         """
         texts = json.dumps(self.describe(), indent=2, allow_nan=False) + "\n", self.csv()
         # An image's name may hold bytes that are no UTF-8: they stay as they are.
-        return [write_file(file, text.encode("utf-8", "surrogateescape")) for file, text in zip(files_of(path), texts, strict=True)]
+        files = files_of(path)
+        for file, text in zip(files, texts, strict=True):
+            with output_file(file) as stream:
+                stream.write(text.encode("utf-8", "surrogateescape"))
+        return files
 
     def csv(self) -> str:
         """Return a row for each image and contestant as CSV; empty where a metric does not apply."""

@@ -162,6 +162,13 @@ def test_nothing_is_kept_of_the_pass_that_finds_the_classes(monkeypatch: pytest.
     assert not any(alive)
 
 
+def test_images_are_named_by_their_paths(tmp_path: Path) -> None:
+    file = tmp_path / "dots.png"
+    Image.fromarray(texture_image("dots", 1)).save(file)
+    found = compare_attributions(load_net(), [file, str(file), texture_image("dots", 1)], None, ["saliency"], metrics=["srg"], sanity=False)
+    assert found.images == (str(file), str(file), "image 3")
+
+
 def test_no_metric_is_refused() -> None:
     with pytest.raises(UsageError, match="name at least one metric to compare by"):
         compare_attributions(load_net(), [texture_image("dots", 1)], None, ["saliency"], metrics=[])
