@@ -56,8 +56,13 @@ class Explained:
     _made: MadePass | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, network: Network, images: Sequence[Any], objective: Target = None, size: Size = None) -> Explained:
-        """Return images as `attribute` takes them, with what is explained of each."""
+    def of(
+        cls, network: Network, images: Sequence[Any], objective: Target = None, size: Size = None, *, backward: bool = True
+    ) -> Explained:
+        """Return images as `attribute` takes them, with what is explained of each.
+
+        Without ``backward`` nothing is kept of the pass that finds the classes, for who does not go on with `attribute`.
+        """
         check_kind("network", network, Network, "a network of dreamopt.load_net")
         space = network.image_space(size)
         given = [as_image_value(one) for one in images]
@@ -66,12 +71,13 @@ class Explained:
         network.require_optimizable()
         planes = torch.cat([given_images(one, space, 1) for one in given if one is not None])
         if objective is not None:
-            return cls(network, planes, bound_objective(network, objective, planes, size), size)
+            return cls(network, planes, bound_objective(network, objective, size), size)
         # The pass that finds the classes serves the first gradient too; in tiles, it would keep what tiles are there to let go.
-        made = class_pass(network, planes, backward=network.tile_memory is None)
+        backward = backward and network.tile_memory is None
+        made = class_pass(network, planes, backward=backward)
         scores = scores_of(made)
-        bound = bound_objective(network, class_objective(network, scores), planes, size)
-        return cls(network, planes, bound, size, scores, _made=made if network.tile_memory is None else None)
+        bound = bound_objective(network, class_objective(network, scores), size)
+        return cls(network, planes, bound, size, scores, _made=made if backward else None)
 
     def attribute(
         self, method: Method, *, batch: int = 16, seed: int = 0, progress: Callable[[int], object] | None = None

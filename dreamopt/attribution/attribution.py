@@ -76,8 +76,8 @@ class Attribution:
         """One value for each place, (H, W): the array summed up over its channels."""
         return self.heat()
 
-    def heat(self, summary: Summary | None = None) -> NDArray[np.float32]:
-        """Return one value for each place, (H, W), of the array's channels; as the method does by default.
+    def heat(self, summary: ShownAs | None = None) -> NDArray[np.float32]:
+        """Return one value for each place, (H, W), of the array's channels; as the method does by default, and for ``"rgb"``.
 
         Raises
         ------
@@ -85,9 +85,7 @@ class Attribution:
             For a net whose input is no image, and an unknown summary.
         """
         self._require_image("heat map")
-        summary = self.summary if summary is None else summary
-        check_shown_as(summary)
-        return heat_map_of(self.array if self.array.ndim == 3 else self.array[..., None], summary)
+        return heat_map_of(self.array if self.array.ndim == 3 else self.array[..., None], self._heat_summary(summary))
 
     def shown(self, summary: ShownAs | None = None, *, colors: str | None = None, clip: float = CLIP) -> RGBImage:
         """Return the attribution as an image, (H, W, 3), uint8, RGB.
@@ -110,17 +108,17 @@ class Attribution:
         """
         if self.is_shown_as_channels(summary):
             return channel_colours(self.array, clip)
-        return heat_colours(self.heat(_heat(summary)), self.is_signed(summary), colours=colors, clip=clip)
+        return heat_colours(self.heat(summary), self.is_signed(summary), colours=colors, clip=clip)
 
     def overlay(
-        self, summary: Summary | None = None, *, colors: str | None = None, clip: float = CLIP, opacity: float = OPACITY
+        self, summary: ShownAs | None = None, *, colors: str | None = None, clip: float = CLIP, opacity: float = OPACITY
     ) -> RGBImage:
         """Return the heat map's colours over the image in grey, (H, W, 3), uint8.
 
         Parameters
         ----------
         summary, colors, clip
-            As for `shown`.
+            As for `shown`; with ``"rgb"``, which is no heat map, channels become one value as the method says.
         opacity : float
             0 to 1, of the strongest colours; where the map is 0 the image is seen as it is.
         """
@@ -179,11 +177,11 @@ class Attribution:
         }
         if self.image is None:
             return described
-        values = self.array if self.is_shown_as_channels(summary) else self.heat(_heat(summary))
-        own_map = SIGNED if self.is_signed(summary) else UNSIGNED
         as_channels = self.is_shown_as_channels(summary)
+        values = self.array if as_channels else self.heat(summary)
+        own_map = SIGNED if self.is_signed(summary) else UNSIGNED
         return described | {
-            "summary": "rgb" if as_channels else _heat(summary) or self.summary,
+            "summary": "rgb" if as_channels else self._heat_summary(summary),
             "colors": None if as_channels else own_map if colors is None else colors,
             "clip": clip,
             "limit": limit_of(values, clip),
@@ -191,11 +189,18 @@ class Attribution:
 
     def is_signed(self, summary: ShownAs | None = None) -> bool:
         """Return whether the heat map has values of both signs that mean something."""
-        return self.signed and (_heat(summary) or self.summary) == "sum"
+        return self.signed and self._heat_summary(summary) == "sum"
 
     def is_shown_as_channels(self, summary: ShownAs | None) -> bool:
         """Return whether `shown` gives the channels' own values: where that is asked for, and there are red, green and blue."""
         return summary == "rgb" and self.array.ndim == 3 and self.array.shape[2] == 3
+
+    def _heat_summary(self, summary: ShownAs | None) -> Summary:
+        """Return how channels become the heat map that is shown, or lies beside what is shown."""
+        if summary is None:
+            return self.summary
+        name = check_shown_as(summary)
+        return self.summary if name == "rgb" else name
 
     def _require_image(self, what: str) -> None:
         if self.image is None:
@@ -216,10 +221,6 @@ class Attribution:
         gap = np.full((len(self.image), 4, 3), 255, np.uint8)
         Image.fromarray(np.concatenate([self.image, gap, self.shown(), gap, self.overlay()], axis=1)).save(content, format="PNG")
         return content.getvalue()
-
-
-def _heat(summary: ShownAs | None) -> Summary | None:
-    return None if summary == "rgb" else summary
 
 
 def heat_map_of(array: NDArray[np.float32], summary: Summary) -> NDArray[np.float32]:

@@ -44,11 +44,7 @@ class Cam(AttributionMethod):
         else:
             Fields(self).text("layer", optional=True)
         Fields(self).flag("relu")
-
-    @property
-    def signed(self) -> bool:  # type: ignore[override]  # what others have for the class is a setting here
-        """Whether values below 0 are left in."""
-        return not self.relu
+        object.__setattr__(self, "signed", not self.relu)
 
     def evaluations(self) -> int | None:
         """Return one pass for each layer."""
@@ -65,9 +61,7 @@ class Cam(AttributionMethod):
 
     def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
         """Return the weighted sums of the layer's maps, scaled to the images' size."""
-        objectives = [score.objective_of(i) for i in range(len(images))]
-        known = {one.layers: self._layers(score, one) for one in {one.layers: one for one in objectives}.values()}
-        layers = [known[one.layers] for one in objectives]
+        layers = score.by_layers(len(images), lambda objective: self._layers(score, objective))
         values = images.new_zeros(len(images), 1, *images.shape[2:])
         for layer in dict.fromkeys(name for names in layers for name in names):
             maps = self.layer_maps(score, images, layer)

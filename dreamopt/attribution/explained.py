@@ -10,11 +10,10 @@ from torch import Tensor
 from dreamopt.attribution.score import MadePass
 from dreamopt.errors import UsageError
 from dreamopt.network import Network, Size
+from dreamopt.network.maps import Value
 from dreamopt.objective import Objective, as_objective, each
 from dreamopt.objectives import Channel, ClassScore, Neuron
 
-Value = tuple[int, int]
-"""What a layer writes, as in `dreamopt.network.NetGraph`: (place of the layer, place of the top)."""
 _OUTPUTS = ("Softmax", "Sigmoid", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss")
 _PASSED = ("Dropout", "Flatten", "Reshape", "Split", "Squeeze")
 """Types between a classifier's last layer and its Softmax, or the net's end, that change no class's number; Pooling takes its mean."""
@@ -24,28 +23,15 @@ _ASIDE = ("ArgMax", "Accuracy", "Silence")
 _COLOURS = 3
 
 
-def bound_objective(
-    network: Network, objective: Objective | str | Sequence[Objective | str] | None, images: Tensor, size: Size = None
-) -> Objective:
+def bound_objective(network: Network, objective: Objective | str | Sequence[Objective | str], size: Size = None) -> Objective:
     """Return the objective of a batch of images, bound for their size.
 
     Raises
     ------
     TargetError
         For a layer, unit or class that the network does not have.
-    UsageError
-        Without an objective for a net that has no classes.
     """
-    at = network.item_shape(size)[1:] or None
-    if objective is None:
-        objective = class_objective(network, class_scores(network, images))
-    return as_objective(objective).bind(network, at)
-
-
-def check_targets(network: Network, targets: Sequence[str], size: Size = None) -> None:
-    """Raise TargetError for the first objective with a layer, unit or class that the network does not have at this size."""
-    for target in targets:
-        as_objective(target).bind(network, network.item_shape(size)[1:] or None)
+    return as_objective(objective).bind(network, network.item_shape(size)[1:] or None)
 
 
 def class_objective(network: Network, scores: Tensor) -> Objective:
@@ -99,19 +85,14 @@ def _below_output(network: Network, value: Value) -> Value | None:
     return None
 
 
-def class_scores(network: Network, images: Tensor) -> Tensor:
-    """Return the class scores of images, (N, K); the mean over space where they are maps.
+def class_pass(network: Network, images: Tensor, backward: bool) -> MadePass:
+    """Return a pass of images up to the class scores; without ``backward``, one whose gradient nobody can ask for.
 
     Raises
     ------
     UsageError
-        For a net without classes, or one whose classes are of boxes and not of images.
+        For a net without classes.
     """
-    return scores_of(class_pass(network, images, backward=False))
-
-
-def class_pass(network: Network, images: Tensor, backward: bool = True) -> MadePass:
-    """Return a pass of images up to the class scores; without ``backward``, one whose gradient nobody can ask for."""
     layer = class_layer(network)
     with torch.set_grad_enabled(backward):
         leaf = images.detach().requires_grad_(backward)
@@ -119,17 +100,18 @@ def class_pass(network: Network, images: Tensor, backward: bool = True) -> MadeP
 
 
 def scores_of(made: MadePass) -> Tensor:
-    """Return the class scores, (N, K), of a pass up to them; raises as `class_scores`."""
+    """Return the class scores of images, (N, K), of a pass up to them; the mean over space where they are maps.
+
+    Raises
+    ------
+    UsageError
+        For a net whose classes are of boxes and not of images.
+    """
     ((layer, scores),) = made.activations.items()
     scores, images = scores.detach(), made.images
     if scores.dim() < 2 or len(scores) != len(images):
         raise UsageError(f"layer '{layer}' has no class scores of a whole image; name what is to be explained with -t (objective=)")
     return scores.flatten(2).mean(2) if scores.dim() > 2 else scores
-
-
-def top_classes(network: Network, images: Tensor) -> list[int]:
-    """Return each image's highest class."""
-    return [int(unit) for unit in class_scores(network, images).argmax(1)]
 
 
 def explains(network: Network, objective: Objective) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
 from dreamopt.attribution.baselines import Baseline, checked_baseline
+from dreamopt.attribution.metric import AttributionMetric
 from dreamopt.attribution.patches import Patches
 from dreamopt.attribution.subject import Subject
-from dreamopt.parts.checks import COUNT, SIDE, Fields
-
-F = TypeVar("F")
+from dreamopt.parts.checks import COUNT, SIDE, Fields, Range
 
 
 @dataclass(frozen=True)
@@ -79,13 +78,24 @@ def flipping_curve(
     return Curve(counts / patches.count, np.array([subject.value, *values, subject.baseline_value(baseline)]))
 
 
-def check_curve(part: Any) -> None:
-    """Check the fields patch, baseline and steps of a metric that draws such curves.
+class CurveMetric(AttributionMetric):
+    """A metric of such curves; a subclass is a frozen dataclass with the fields `patch`, `baseline` and `steps`."""
 
-    Raises
-    ------
-    UsageError
-        For what is no side of a patch, no baseline, no number of steps.
-    """
-    Fields(part).whole("patch", SIDE).whole("steps", COUNT)
-    object.__setattr__(part, "baseline", checked_baseline(part.baseline))
+    unit: ClassVar[str] = "scores"
+    range: ClassVar = Range()
+
+    patch: int
+    baseline: Baseline
+    steps: int
+
+    def __post_init__(self) -> None:
+        Fields(self).whole("patch", SIDE).whole("steps", COUNT)
+        object.__setattr__(self, "baseline", checked_baseline(self.baseline))
+
+    def area(self, subject: Subject, heat_map: NDArray[np.float64], *, least_first: bool = False) -> float:
+        """Return the area below the `flipping_curve` of the metric's fields."""
+        return flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps, least_first=least_first).area
+
+    def evaluations(self) -> int:
+        """Return the points of a curve."""
+        return self.steps

@@ -10,6 +10,15 @@ from torch import Tensor
 from dreamopt.attribution.score import ScoreFunction
 
 
+def sides_of(images: Tensor) -> tuple[int, ...]:
+    """Return the lengths of the axes along which parts of images can be hidden: those behind the channels, or a vector's own.
+
+    >>> sides_of(torch.zeros(2, 3, 5, 7)), sides_of(torch.zeros(2, 3))
+    ((5, 7), (3,))
+    """
+    return tuple(images.shape[2:] if images.dim() > 2 else images.shape[1:])
+
+
 def blended(images: Tensor, hidden: Tensor, visible: Tensor) -> Tensor:
     """Return copies of images, each visible in part.
 
@@ -73,7 +82,7 @@ class Masked:
         visible: Callable[[range], Tensor],
         weight: Callable[[Tensor], Tensor] = lambda masks: masks,
     ) -> None:
-        places = images.shape[2:] if images.dim() > 2 else images.shape[1:]
+        places = sides_of(images)
         self.scores = images.new_zeros(len(images), count, dtype=torch.float64)
         self.weighted = images.new_zeros(len(images), *places, dtype=torch.float64)
         self.total = images.new_zeros(*places, dtype=torch.float64)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dreamopt.attribution.subject import Subject
-from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.errors import UsageError
 from dreamopt.parts.calls import check_string, parse_part
-from dreamopt.parts.checks import ANY, Range, shown
+from dreamopt.parts.checks import ANY, Range
+from dreamopt.parts.measured import measured
 from dreamopt.parts.part import Part, origin
 from dreamopt.parts.registry import Registry, name_string
 
@@ -59,22 +59,7 @@ class AttributionMetric(Part):
         UsageError
             For anything else, naming the metric's file.
         """
-        try:
-            value: Any = self.measure(subject, heat_map)  # whatever a stranger's returns
-        except DreamoptError:
-            raise
-        except Exception as problem:
-            problem.add_note(f"in the metric {self}, written in {origin(self)}")
-            raise
-        if value is None:
-            return None
-        try:
-            number = math.nan if isinstance(value, str | bytes) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise UsageError(f"{origin(self)}: metric {self} must return a finite number, or None, not {shown(value)}")
-        return number
+        return measured(lambda: self.measure(subject, heat_map), f"metric {self}", origin(self))
 
     def __str__(self) -> str:
         """Return the name in strings, with the parameters that are not at their default: srg, srg(patch=16)."""

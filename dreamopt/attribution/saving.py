@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dreamopt.attribution.shown import CLIP, OPACITY, ShownAs
-from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.writing import SUFFIXES, write_image
+from dreamopt.image.channels import write_channels
+from dreamopt.image.writing import check_suffix, write_image
 from dreamopt.parts.arguments import check_path
-from dreamopt.parts.atomic import atomic_write
 
 if TYPE_CHECKING:
     from dreamopt.attribution.attribution import Attribution
@@ -39,29 +35,14 @@ def save(
     metadata: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write an attribution's files; see `dreamopt.attribution.attribution.Attribution.save`."""
-    out = Path(check_path("path", path))
-    if out.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"the output {out} must end in .png, .tif or .tiff, the formats that keep every pixel and the metadata")
-    heat, over, values = paths_of(out)
+    heat, over, values = paths_of(check_suffix(Path(check_path("path", path))))
     if attribution.image is None:
-        return [_write_array(values, attribution)]
+        return [write_channels(values, attribution.array)]
     described = {**attribution.describe(summary, colors=colors, clip=clip), **({} if metadata is None else metadata)}
     shown = attribution.shown(summary, colors=colors, clip=clip)
-    overlay = attribution.overlay(None if summary == "rgb" else summary, colors=colors, clip=clip, opacity=opacity)
+    overlay = attribution.overlay(summary, colors=colors, clip=clip, opacity=opacity)
     return [
         write_image(heat, shown, described),
         write_image(over, overlay, described | {"opacity": opacity}),
-        _write_array(values, attribution),
+        write_channels(values, attribution.array),
     ]
-
-
-def _write_array(path: Path, attribution: Attribution) -> Path:
-    content = io.BytesIO()
-    np.save(content, attribution.array)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as stream:
-            stream.write(content.getbuffer())
-    except OSError as error:
-        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
-    return path

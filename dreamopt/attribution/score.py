@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from dreamopt.parts.checks import check_whole
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.streams import Stream
 
+T = TypeVar("T")
 Rule = str | BackwardRule | Sequence[str | BackwardRule]
 
 
@@ -123,6 +125,12 @@ class ScoreFunction:
     def objective_of(self, index: int) -> Objective:
         """Return the objective of one image of the batch."""
         return self.objective.item(index // self._views)
+
+    def by_layers(self, images: int, find: Callable[[Objective], T]) -> list[T]:
+        """Return for each of so many images what ``find`` says of its objective; called once for all objectives of the same layers."""
+        objectives = [self.objective_of(i) for i in range(images)]
+        found = {one.layers: find(one) for one in {one.layers: one for one in objectives}.values()}
+        return [found[one.layers] for one in objectives]
 
     def parts(self, images: int, copies: int) -> Iterator[range]:
         """Yield the numbers of the copies, 0 to ``copies`` - 1, in parts that pass through the net at once for so many images."""

@@ -20,14 +20,16 @@ OPACITY = 0.7
 """Of the strongest colours of an overlay."""
 ShownAs = Summary | Literal["rgb"]
 """What is shown of an array: a heat map, by how the channels are summed up, or the channels' own values as red, green and blue."""
-SHOWN_AS: tuple[str, ...] = (*get_args(Summary), "rgb")
+SHOWN_AS: tuple[ShownAs, ...] = (*get_args(Summary), "rgb")
 _PERCENTILE = Range(0, 100, above=True)
 
 
-def check_shown_as(summary: object) -> None:
-    """Raise UsageError for what is no name of `ShownAs`."""
-    if summary not in SHOWN_AS:
-        raise UsageError(f"summary must be one of {', '.join(SHOWN_AS)}, not {shown(summary)}")
+def check_shown_as(summary: object) -> ShownAs:
+    """Return a name of `ShownAs`; UsageError for anything else."""
+    for name in SHOWN_AS:
+        if summary == name:
+            return name
+    raise UsageError(f"summary must be one of {', '.join(SHOWN_AS)}, not {shown(summary)}")
 
 
 def check_clip(clip: object) -> float:

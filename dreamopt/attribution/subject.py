@@ -71,8 +71,7 @@ class Subject:
 
     def values(self, images: Tensor) -> NDArray[np.float64]:
         """Return the scores of other images of the same shape, (K, C, H, W), passed through the net in parts."""
-        parts = [self.score.values(images[part.start : part.stop], len(part)) for part in self.score.parts(1, len(images))]
-        return np.asarray(torch.cat(parts, 1)[0].double().cpu().numpy())
+        return self._values(len(images), lambda part: images[part])
 
     def masked_values(self, removed: NDArray[np.bool_], patches: Patches, baseline: Baseline) -> NDArray[np.float64]:
         """Return the scores of the image with patches replaced by the baseline.
@@ -87,11 +86,17 @@ class Subject:
             What stands in their place.
         """
         instead = self.baseline(baseline)
-        found = []
-        for part in self.score.parts(1, len(removed)):
-            masks = torch.from_numpy(patches.pixels(removed[part.start : part.stop])[:, None]).to(self.image.device)
-            found.append(self.score.values(torch.where(masks, instead, self.image), len(part))[0])
-        return np.asarray(torch.cat(found).double().cpu().numpy())
+
+        def images_of(part: slice) -> Tensor:
+            masks = torch.from_numpy(patches.pixels(removed[part])[:, None]).to(self.image.device)
+            return torch.where(masks, instead, self.image)
+
+        return self._values(len(removed), images_of)
+
+    def _values(self, count: int, images_of: Callable[[slice], Tensor]) -> NDArray[np.float64]:
+        """Return the scores of so many images, each part of which is made when it passes through the net."""
+        parts = [self.score.values(images_of(slice(part.start, part.stop)), len(part)) for part in self.score.parts(1, count)]
+        return np.asarray(torch.cat(parts, 1)[0].double().cpu().numpy())
 
     def order(self, values: NDArray[np.float64]) -> NDArray[np.intp]:
         """Return the places of numbers from the largest to the smallest; among equal ones chance decides, alike for all maps.

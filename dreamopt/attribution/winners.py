@@ -39,9 +39,7 @@ class Winners(AttributionMethod):
 
     def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
         """Return the sums over channels, cut at 0 from below, scaled to the images' size."""
-        objectives = [score.objective_of(i) for i in range(len(images))]
-        known = {one.layers: self._layer(score, one) for one in {one.layers: one for one in objectives}.values()}
-        names = [known[one.layers] for one in objectives]
+        names = score.by_layers(len(images), lambda objective: self._layer(score, objective))
         values = images.new_zeros(len(images), 1, *images.shape[2:])
         for name in dict.fromkeys(names):
             places = [i for i, own in enumerate(names) if own == name]

@@ -1,5 +1,6 @@
 """``dreamopt attribute``: what in an image a unit answers to."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,12 +150,10 @@ def command(
             about=about,
         )
         return
-    from dreamopt.attribution.shown import CLIP, OPACITY
     from dreamopt.cli.progress import attributing, interruptible
     from dreamopt.recipes.output import check_output
 
-    look = Look(summary, CLIP if clip is None else clip, colors, OPACITY if opacity is None else opacity, on_sheet)
-    look.check()
+    look = Look.of(summary, clip, colors, opacity, on_sheet)
     check_output(out)
     parts = _parts(methods)
     files = _files(images)
@@ -164,7 +163,7 @@ def command(
     job.plan(files, targets, size)
     with interruptible("and what is done stays") as stop, attributing(quiet, job.passes()) as progress:
         job.run(size, progress, stop, quiet)
-    sheet = job.write_sheet()
+    sheet = job.write_sheet(quiet)
     if as_json:
         echo_json({"attributions": job.results, "failed": job.failed, "sheet": None if sheet is None else str(sheet)})
     else:
@@ -193,7 +192,7 @@ def _parts(names: Sequence[str]) -> list["AttributionMethod"]:
 def _files(images: Sequence[str]) -> list[str]:
     from dreamopt.image.spectrum import image_files
 
-    return [str(file) for image in images for file in (image_files(image) if Path(image).is_dir() else [image])]
+    return [str(file) for image in images for file in (image_files(image) if os.path.isdir(image) else [image])]
 
 
 def _list_methods(as_json: bool) -> None:

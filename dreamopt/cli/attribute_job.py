@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dreamopt.attribution.attribution import Attribution
     from dreamopt.attribution.method import AttributionMethod
     from dreamopt.attribution.sheet import Row
+    from dreamopt.attribution.shown import ShownAs
     from dreamopt.cli.progress import Attributing
     from dreamopt.image.modes import RGBImage
     from dreamopt.network import Network
@@ -26,31 +27,34 @@ RUNNERS_UP = 4
 class Look:
     """How maps are shown."""
 
-    summary: str | None
+    summary: "ShownAs | None"
     clip: float
     colors: str | None
     opacity: float
     on_sheet: str = "map"
 
-    def check(self) -> None:
-        """Refuse what cannot be shown, before anything is computed."""
-        from dreamopt.attribution.shown import check_clip, check_shown_as
+    @classmethod
+    def of(cls, summary: str | None, clip: float | None, colors: str | None, opacity: float | None, on_sheet: str) -> "Look":
+        """Return how maps are shown by the command's options; refuse what cannot be shown, before anything is computed."""
+        from dreamopt.attribution.shown import CLIP, OPACITY, check_clip, check_shown_as
         from dreamopt.image.colour_maps import colour_map
         from dreamopt.parts.checks import FRACTION, check_number
 
-        check_clip(self.clip)
-        check_number("opacity", self.opacity, FRACTION)
-        if self.summary is not None:
-            check_shown_as(self.summary)
-        if self.colors is not None:
-            colour_map(self.colors)
+        if colors is not None:
+            colour_map(colors)
+        return cls(
+            None if summary is None else check_shown_as(summary),
+            CLIP if clip is None else check_clip(clip),
+            colors,
+            OPACITY if opacity is None else check_number("opacity", opacity, FRACTION),
+            on_sheet,
+        )
 
     def image(self, found: "Attribution") -> "RGBImage":
         """Return what a sheet shows of an attribution."""
         if self.on_sheet == "overlay":
-            summary = None if self.summary == "rgb" else self.summary
-            return found.overlay(summary, colors=self.colors, clip=self.clip, opacity=self.opacity)  # type: ignore[arg-type]  # checked
-        return found.shown(self.summary, colors=self.colors, clip=self.clip)  # type: ignore[arg-type]  # checked
+            return found.overlay(self.summary, colors=self.colors, clip=self.clip, opacity=self.opacity)
+        return found.shown(self.summary, colors=self.colors, clip=self.clip)
 
 
 @dataclass
@@ -68,6 +72,7 @@ class Job:
     rows: list[tuple[str, str | None]] = field(default_factory=list)
     paths: list[Path] = field(default_factory=list)
     shown: list["Row"] = field(default_factory=list)
+    rows_left_out: int = 0
     results: list[dict[str, Any]] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
@@ -76,11 +81,12 @@ class Job:
 
     def plan(self, files: Sequence[str], targets: Sequence[str], size: Any = None) -> None:
         """Name the files of each image, target and method, and refuse targets that the net has not and what cannot be written."""
-        from dreamopt.attribution.explained import check_targets
+        from dreamopt.attribution.explained import bound_objective
         from dreamopt.attribution.saving import paths_of
         from dreamopt.recipes.output import check_images, check_writable, image_paths
 
-        check_targets(self.network, targets, size)
+        for text in targets:
+            bound_objective(self.network, text, size)
         self.rows = [(file, target) for file in files for target in (targets or (None,))]
         slugs = []
         for file, target in self.rows:
@@ -117,8 +123,12 @@ class Job:
     def _run_row(
         self, number: int, file: str, explained: "Explained", progress: "Attributing", stop: Callable[[], bool], quiet: bool
     ) -> None:
-        from dreamopt.attribution.sheet import Cell, Row
+        from dreamopt.attribution.sheet import MOST_ROWS, Cell, Row
+        from dreamopt.network.made_with import made_with
+        from dreamopt.parts.part import file_sha256
 
+        about = {"image": {"path": file, "sha256": file_sha256(file)}, "made_with": made_with(self.network), **self.provenance}
+        is_on_sheet = len(self.paths) > 1 and len(self.shown) < MOST_ROWS  # of thousands of images, what is shown is not held
         cells: list[Cell] = []
         first: Attribution | None = None
         for i, part in enumerate(self.parts):
@@ -144,45 +154,47 @@ class Job:
                 first = found
                 if not quiet:
                     progress.note(_sentence(file, found, explained))
-            self._write(file, found, self.paths[number * len(self.parts) + i], seconds)
+            self._write(file, found, self.paths[number * len(self.parts) + i], seconds, about)
             remarks = [] if found.array.any() else ["zero everywhere"]
-            if found.image is not None:
+            if is_on_sheet and found.image is not None:
                 cells.append(Cell(str(part), self.look.image(found), "; ".join([f"{float(f'{seconds:.2g}'):g} s", *remarks])))
             if not quiet:
                 remarks += [f"{name.replace('_', ' ')} {_short(value)}" for name, value in found.facts.items() if value is not None]
                 remarks += [_largest(found)] if found.image is None else []
                 if remarks:
                     progress.note(f"{found.method}: {'; '.join(remarks)}")
-        if first is not None and first.image is not None:
+        if first is None or first.image is None:
+            return
+        if is_on_sheet:
             self.shown.append(Row(_sentence(Path(file).name, first, explained, short=True), first.image, cells))
+        else:
+            self.rows_left_out += 1
 
-    def _write(self, file: str, found: "Attribution", path: Path, seconds: float) -> None:
+    def _write(self, file: str, found: "Attribution", path: Path, seconds: float, about: dict[str, Any]) -> None:
         from dreamopt.cli.render import as_argument
         from dreamopt.cli.shell import shell_command
-        from dreamopt.network.made_with import made_with
-        from dreamopt.parts.part import file_sha256
 
         start, end = self.words[:2], self.words[2:]
         again = [*start, as_argument(file), *end, "-t", found.objective, "--method", found.method, "-o", str(path)]
-        about = {"image": {"path": file, "sha256": file_sha256(file)}, "made_with": made_with(self.network), **self.provenance}
-        about |= {"command": shell_command(again)}
+        about = about | {"command": shell_command(again)}
         look = self.look
-        files = found.save(path, look.summary, colors=look.colors, clip=look.clip, opacity=look.opacity, metadata=about)  # type: ignore[arg-type]  # checked
+        files = found.save(path, look.summary, colors=look.colors, clip=look.clip, opacity=look.opacity, metadata=about)
         self.written += files
-        described = found.describe(look.summary, colors=look.colors, clip=look.clip)  # type: ignore[arg-type]  # checked
+        described = found.describe(look.summary, colors=look.colors, clip=look.clip)
         self.results.append({"files": [str(one) for one in files], "seconds": seconds} | described | about)
 
-    def write_sheet(self) -> Path | None:
+    def write_sheet(self, quiet: bool) -> Path | None:
         """Write the sheet of several maps, where there are any."""
-        from dreamopt.attribution.sheet import MOST_ROWS, method_sheet
+        from dreamopt.attribution.sheet import method_sheet
         from dreamopt.cli.job import network_title
         from dreamopt.image.writing import write_image
         from dreamopt.version import __version__
 
         if len(self.paths) == 1 or not self.shown:
             return None
-        if len(self.shown) > MOST_ROWS:
-            echo(f"dreamopt: note: the sheet has the first {MOST_ROWS} of {len(self.shown)} images", err=True)
+        if self.rows_left_out and not quiet:
+            count = len(self.shown)
+            echo(f"dreamopt: note: the sheet has the first {count} of {count + self.rows_left_out} images", err=True)
         about = {
             "recipe": "sheet",
             "dreamopt": __version__,

@@ -1,7 +1,6 @@
 """``dreamopt attribute --compare``: which attribution method to believe on a net."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,13 +62,14 @@ def compare(
 ) -> None:
     """Compare, print and write; what ``dreamopt attribute --compare`` does."""
     from dreamopt.attribution.compare.compare import compare_attributions
+    from dreamopt.attribution.compare.comparison import files_of
     from dreamopt.attribution.compare.masks import masks_of
     from dreamopt.attribution.compare.pointing import pointing_set
     from dreamopt.cli.progress import comparing, interruptible
     from dreamopt.recipes.output import check_writable
 
-    for suffix in (".json", ".csv") if out is not None else ():
-        check_writable(Path(str(out)).with_suffix(suffix))
+    for file in files_of(out) if out is not None else ():
+        check_writable(file)
     if len(targets) > 1:
         raise UsageError("--compare explains one target, or without -t each image's highest class")
     images: list[Any] = list(files)

@@ -400,24 +400,33 @@ class Attributing:
         echo(line, err=True)
 
 
-class _AttributingLines(Attributing):
-    """A line every few seconds, where stderr is no terminal."""
+class _AttributingCount(Attributing):
+    """How many passes are done, of those that are known; passes of a method that does not know how many it makes come on top."""
 
     def __init__(self, passes: int) -> None:
-        self.what, self.total, self.done, self.reported = "", passes, 0, time.monotonic()
-        self.started = self.reported
-        self.ends: int | None = None
+        self.what, self.total, self.done = "", passes, 0
+        self.is_known = False
 
     def begin(self, what: str, passes: int | None) -> None:
         """Go on to a method."""
-        self.what, self.ends = what, None if passes is None else self.done + passes
+        self.what, self.is_known = what, passes is not None
+
+    def add(self, passes: int) -> None:
+        """Count passes."""
+        self.done += passes
+        self.total = max(self.total if self.is_known else self.total + passes, self.done)
+
+
+class _AttributingLines(_AttributingCount):
+    """A line every few seconds, where stderr is no terminal."""
+
+    def __init__(self, passes: int) -> None:
+        super().__init__(passes)
+        self.started = self.reported = time.monotonic()
 
     def add(self, passes: int) -> None:
         """Count passes, and print a line now and then."""
-        self.done += passes
-        self.total = max(self.total, self.done)
-        if self.ends is None or self.done > self.ends:  # more than were known
-            self.total += passes if self.ends is None else 0
+        super().add(passes)
         now = time.monotonic()
         if now - self.reported >= EVERY:
             self.reported = now
@@ -425,7 +434,7 @@ class _AttributingLines(Attributing):
             echo(f"{self.what}: {self.done}/{self.total} passes, about {_clock(left)} left", err=True)
 
 
-class _AttributingBar(_AttributingLines):
+class _AttributingBar(_AttributingCount):
     """A bar."""
 
     def __init__(self, passes: int, bar: Progress) -> None:
@@ -434,17 +443,28 @@ class _AttributingBar(_AttributingLines):
 
     def add(self, passes: int) -> None:
         """Move the bar."""
-        self.done += passes
-        self.total = max(self.total, self.done)
+        super().add(passes)
         self.bar.update(self.task, completed=self.done, total=self.total)
 
     def begin(self, what: str, passes: int | None) -> None:
         """Name the method."""
+        super().begin(what, passes)
         self.bar.update(self.task, what=printable(what))
 
     def note(self, line: str) -> None:
         """Print a line above the bar."""
         self.bar.console.print(printable(line), markup=False, highlight=False)
+
+
+def _bar_of_passes() -> Progress:
+    columns = (
+        TextColumn("{task.fields[what]}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console(stderr=True))
 
 
 @contextlib.contextmanager
@@ -464,14 +484,7 @@ def attributing(quiet: bool, passes: int) -> Iterator[Attributing]:
     if not sys.stderr.isatty():
         yield _AttributingLines(passes)
         return
-    columns = (
-        TextColumn("{task.fields[what]}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(stderr=True)) as bar:
+    with _bar_of_passes() as bar:
         yield _AttributingBar(passes, bar)
 
 
@@ -495,14 +508,7 @@ def comparing(quiet: bool) -> Iterator[Callable[["Compared"], None] | None]:
 
         yield line
         return
-    columns = (
-        TextColumn("{task.fields[what]}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(stderr=True)) as bar:
+    with _bar_of_passes() as bar:
         task = bar.add_task("", total=None, what="")
 
         def update(progress: "Compared") -> None:

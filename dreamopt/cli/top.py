@@ -116,10 +116,12 @@ def command(
     )
     plan.listing.leave_out(out)
     with TopFolder(out, plan.request(), resume=resume) as folder:
+        shown = {} if beside is None else _given(plan.samples, _folders(plan, folder), Path(beside))
         with interruptible("and writing the sheets of what was done") as stop, ranking(quiet, plan.listing) as report:
             found = run_top(plan, folder, progress=report, stop=stop)
         complete = all(one.complete for one in found)
-        shown = _beside(plan, folder, beside, steps if render and complete else 0, resume, quiet)
+        if beside is None:
+            shown = _synthesized(plan, folder, steps if render and complete else 0, resume, quiet)
         maps = {} if method is None else _maps(found, method)
         sheets = folder.write_sheets(found, [sample.slug for sample in plan.samples], shown, marked=whole, maps=maps)
     if as_json:
@@ -159,8 +161,13 @@ def _maps(found: Sequence[TopImages], method: str) -> dict[tuple[int, int], RGBI
     return maps
 
 
-def _beside(plan: TopPlan, folder: TopFolder, beside: str | None, steps: int, resume: bool, quiet: bool) -> dict[str, RGBImage]:
-    """Return by target the image that is shown beside its crops: from a file, or synthesized, and then written into its folder."""
+def _folders(plan: TopPlan, folder: TopFolder) -> list[Path]:
+    """Return the folder of each target."""
+    return folder.folders_of([sample.slug for sample in plan.samples])
+
+
+def _synthesized(plan: TopPlan, folder: TopFolder, steps: int, resume: bool, quiet: bool) -> dict[str, RGBImage]:
+    """Return by target the image that is synthesized for it, and written into its folder."""
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.dataset.top_images import rounded
     from dreamopt.errors import DreamoptError, DreamoptWarning
@@ -168,10 +175,7 @@ def _beside(plan: TopPlan, folder: TopFolder, beside: str | None, steps: int, re
     from dreamopt.recipes.settings import Settings
     from dreamopt.recipes.top import synthesized
 
-    slugs = [sample.slug for sample in plan.samples]
-    if beside is not None:
-        return _given(plan.samples, [path.name for path in folder.folders_of(slugs)], Path(beside))
-    files = {sample.text: path / SYNTHESIZED for sample, path in zip(plan.samples, folder.folders_of(slugs), strict=True)}
+    files = {sample.text: path / SYNTHESIZED for sample, path in zip(plan.samples, _folders(plan, folder), strict=True)}
     shown = {text: rounded(read_image(path)) for text, path in files.items() if resume and path.is_file()}
     missing = [sample for sample in plan.samples if sample.text not in shown]
     if not steps or not missing:
@@ -188,7 +192,8 @@ def _beside(plan: TopPlan, folder: TopFolder, beside: str | None, steps: int, re
     return shown | made
 
 
-def _given(samples: Sequence[Sample], names: Sequence[str], beside: Path) -> dict[str, RGBImage]:
+def _given(samples: Sequence[Sample], folders: Sequence[Path], beside: Path) -> dict[str, RGBImage]:
+    """Return by target the image that the user gives for it, from a file or, by its folder's name, from a folder."""
     from dreamopt.dataset.top_images import rounded
     from dreamopt.errors import UsageError
     from dreamopt.image.files import read_image
@@ -200,7 +205,9 @@ def _given(samples: Sequence[Sample], names: Sequence[str], beside: Path) -> dic
                 f"--beside {beside} is one image, and there are {len(samples)} targets: give a folder of images with their names"
             )
         return {samples[0].text: rounded(read_image(beside))}
-    paths = {sample.text: [beside / f"{name}{suffix}" for suffix in SUFFIXES] for sample, name in zip(samples, names, strict=True)}
+    paths = {
+        sample.text: [beside / f"{folder.name}{suffix}" for suffix in SUFFIXES] for sample, folder in zip(samples, folders, strict=True)
+    }
     found = {text: next((path for path in several if path.is_file()), None) for text, several in paths.items()}
     if not any(found.values()):
         raise UsageError(f"--beside {beside} holds no image of a target, as {next(iter(paths.values()))[0].name}")

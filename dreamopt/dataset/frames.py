@@ -15,7 +15,8 @@ from torch import Tensor
 
 from dreamopt.dataset.listing import Entry
 from dreamopt.errors import DreamoptError, ImageError
-from dreamopt.image.files import covering, read_image, rgb_array
+from dreamopt.image.files import covering, own_levels, rgb_array
+from dreamopt.image.loading import load_image
 from dreamopt.image.modes import Levels
 from dreamopt.network import Network, Size
 from dreamopt.network.tiling.geometry import Rectangle
@@ -67,11 +68,14 @@ class Frame:
         Grey levels, 0 to 255.
     photo : (int, int)
         (H, W) of the whole image.
+    noted : bool
+        Whether something of the file was left out: further frames, an unknown profile.
     """
 
     entry: Entry
     image: Levels
     photo: Pair
+    noted: bool = False
 
     def input(self, network: Network) -> Tensor:
         """Return it in the net's input space, (C, H, W)."""
@@ -95,6 +99,7 @@ def read_frame(entry: Entry, fit: Fit, network: Network) -> Frame:
     ImageError
         When it cannot be read as an image, or the file is another one than the one listed.
     """
+    noted = False
     if entry.value is not None:
         whole = rgb_array(entry.value.array())
     else:
@@ -102,9 +107,10 @@ def read_frame(entry: Entry, fit: Fit, network: Network) -> Frame:
         if state and entry.bytes >= 0 and state[-2:] != (entry.modified, entry.bytes):
             raise ImageError(f"the image '{entry.path}' has changed since it was listed")
         item = network.item_shape(fit.size if fit.longest is None else fit.longest)
-        whole = read_image(entry.path, item[1:])
+        image = load_image(entry.path, item[1:])
+        whole, noted = own_levels(image), bool(image.notes)
     photo = (whole.shape[0], whole.shape[1])
-    return Frame(entry, covering(whole, fit.frame_size(photo, network)), photo)
+    return Frame(entry, covering(whole, fit.frame_size(photo, network)), photo, noted)
 
 
 def photo_rectangle(rectangle: Rectangle, frame: Pair, photo: Pair) -> Rectangle:

@@ -123,13 +123,16 @@ class Listing:
         Raises
         ------
         UsageError
-            For one of the folders of the set itself.
+            For one of the folders of the set itself, or one that such a folder, or all that patterns match, lies in.
         """
-        real = os.path.realpath(folder)
-        for source in self.sources:
-            if isinstance(source, str) and source not in self._matched and os.path.isdir(source) and os.path.realpath(source) == real:
-                raise UsageError(f"the output {os.fspath(folder)} is a folder of the images themselves; give another one")
-        self._left_out = real
+        self._left_out = os.path.realpath(folder)
+        inside = [source for source in self.sources if isinstance(source, str) and self._is_left_out(source)]
+        for source in inside:
+            if source not in self._matched and os.path.isdir(source):
+                part = "is" if os.path.realpath(source) == self._left_out else "holds"
+                raise UsageError(f"the output {os.fspath(folder)} {part} a folder of the images themselves; give another one")
+        if inside and len(self._matched.intersection(inside)) == len(self.sources):
+            raise UsageError(f"the output {os.fspath(folder)} holds all of the images themselves; give another one")
 
     def _is_left_out(self, path: str) -> bool:
         if self._left_out is None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
@@ -147,9 +146,10 @@ def stream(
     """
     layers = list(dict.fromkeys(layer for reducer in reducers for layer in reducer.layers))
     progress = Progress() if start is None else replace(start, complete=False)
-    with _noted() as notes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DreamoptWarning)  # of images that are read, of which a set may have very many: they are counted
         entries = islice(listing, progress.done, None)
-        source, noted = loaded(entries, fit, network, 2 * batch, readers), progress.noted
+        source = loaded(entries, fit, network, 2 * batch, readers)
         while True:
             chunk, frames = list[Loaded](), 0
             for item in source:
@@ -175,7 +175,7 @@ def stream(
                 progress.images + frames - len(refused),
                 progress.skipped + len(reasons),
                 (*progress.reasons, *reasons)[:MOST_NAMED],
-                noted + len(notes),
+                progress.noted + sum(item.frame is not None and item.frame.noted for item in chunk),
                 {index: known[index] for index in sorted(held)},
                 complete,
             )
@@ -202,21 +202,3 @@ def _pass_on(network: Network, layers: list[str], reducers: Sequence[Reducer], i
         except (ShapeError, TargetError) as problem:  # of this size: a map is too small, or a place is not in it
             refused += [(frame.entry.path, str(problem)) for frame in frames]
     return refused
-
-
-@contextmanager
-def _noted() -> Iterator[list[str]]:
-    """Collect what is noted of images while they are read, of which a set may have very many; other warnings pass."""
-    notes: list[str] = []
-    with warnings.catch_warnings():
-        shown = warnings.showwarning
-
-        def collect(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-            if issubclass(category, DreamoptWarning):
-                notes.append("")
-            else:
-                shown(message, category, *rest, **named)
-
-        warnings.simplefilter("always", DreamoptWarning)
-        warnings.showwarning = collect
-        yield notes

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamopt.errors import ImageError, UsageError
+from dreamopt.errors import UsageError
 from dreamopt.image.colour import LUMINANCE
 from dreamopt.image.opening import most_pixels
-from dreamopt.parts.atomic import LONGEST_NAME, atomic_write, bounded
+from dreamopt.parts.atomic import LONGEST_NAME, bounded, output_file
 from dreamopt.parts.checks import plain_number, several, shown
 
 WAYS = ("auto", "colour", "planes", "flow")
@@ -255,11 +255,7 @@ def describe_channels(values: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def write_channels(path: str | Path, values: NDArray[np.float32], scratch: str | Path | None = None) -> Path:
-    """Write the channels of an image, (C, H, W), whole or not at all; ImageError where that fails. ``scratch`` as for `atomic_write`."""
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path, scratch) as stream:
-            stream.write(channels_content(values))
-    except OSError as error:
-        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
+    """Write numbers, as the channels of an image, whole or not at all; ImageError where that fails. ``scratch`` as for `atomic_write`."""
+    with output_file(path, scratch) as stream:
+        stream.write(channels_content(values))
     return Path(path)

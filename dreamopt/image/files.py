@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dreamopt.errors import ImageError
 from dreamopt.image.covering import covering as covering
+from dreamopt.image.loaded import LoadedImage
 from dreamopt.image.loading import load_image as load_image
 from dreamopt.image.modes import Levels
 from dreamopt.image.modes import RGBImage as RGBImage
@@ -45,7 +46,12 @@ def read_image(path: str | Path, size: Sequence[int] | None = None) -> Levels:
     ImageError
         When the file is missing, damaged, no image, or above the limit of pixels.
     """
-    levels = load_image(path, size).levels()
+    return own_levels(load_image(path, size))
+
+
+def own_levels(image: LoadedImage) -> Levels:
+    """Return what a net sees of an image, (H, W, 3), as `read_image`: an array of the caller's own."""
+    levels = image.levels()
     return levels if levels.flags.writeable else levels.copy()
 
 

@@ -46,11 +46,12 @@ def image_files(pictures: str | None) -> list[Path]:
         if not files:
             raise ImageError("scikit-image is not installed with its photographs; give a folder of pictures of your own")
         return files
-    place = Path(pictures).expanduser()
-    if place.is_dir():
-        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    # Of os.path: a name that is too long, or of an unknown user, is no folder, and no error either.
+    place = os.path.expanduser(Path(pictures))
+    if os.path.isdir(place):
+        files = sorted(path for path in Path(place).rglob("*") if path.suffix.lower() in _SUFFIXES)
     else:
-        files = sorted(map(Path, glob.glob(os.fspath(place), recursive=True)))
+        files = sorted(map(Path, glob.glob(place, recursive=True)))
     if not files:
         raise ImageError(f"there are no pictures at '{pictures}'; give a folder, a file, or a pattern as 'photos/*.jpg'")
     return files

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
-from dreamopt.errors import ImageError
+from dreamopt.errors import ImageError, UsageError
 from dreamopt.parts.arguments import check_kind, check_path
-from dreamopt.parts.atomic import atomic_write
+from dreamopt.parts.atomic import output_file
 
 KEY = "dreamopt"
 """Keyword of the text that holds the metadata: a chunk of a PNG, the key in the JSON that a TIFF has as its description."""
@@ -26,6 +26,13 @@ _STRIP = 2**18  # bytes that are filtered at a time
 _ASSOCIATED = "unassalpha"  # the colours are not multiplied by their opacity
 ImageArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W, 3) or (H, W, 4): RGB, or RGBA."""
+
+
+def check_suffix(path: Path) -> Path:
+    """Return an output's path; UsageError unless it ends in one of `SUFFIXES`."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"the output {path} must end in .png, .tif or .tiff, the formats that keep every pixel and the metadata")
+    return path
 
 
 def write_image(
@@ -67,12 +74,8 @@ def write_image(
     if image.dtype not in (np.uint8, np.uint16) or image.ndim != 3 or image.shape[2] not in (3, 4) or not image.size:
         raise ImageError(f"an image to write is (H, W, 3) or (H, W, 4) of uint8 or uint16, not {image.shape} of {image.dtype}.")
     write = {True: _write_tiff, False: _write_png8 if image.dtype == np.uint8 else _write_png16}[path.suffix.lower() in SUFFIXES[1:]]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path, scratch) as stream:
-            write(stream, image, metadata, profile)
-    except OSError as error:
-        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
+    with output_file(path, scratch) as stream:
+        write(stream, image, metadata, profile)
     return path
 
 

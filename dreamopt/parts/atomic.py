@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from dreamopt.errors import ImageError
+
 LONGEST_NAME = 255
 """Bytes of a file's name that the usual file systems take."""
 
@@ -51,6 +53,17 @@ def atomic_write(path: str | Path, scratch: str | Path | None = None) -> Iterato
     """
     with atomic_path(path, scratch) as temporary, open(temporary, "wb") as stream:
         yield stream
+
+
+@contextlib.contextmanager
+def output_file(path: str | Path, scratch: str | Path | None = None) -> Iterator[IO[bytes]]:
+    """Open a file as `atomic_write` does, its folder made where there is none; ImageError where it cannot be written."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path, scratch) as stream:
+            yield stream
+    except OSError as error:
+        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamopt.errors import ImageError, UsageError
-from dreamopt.image.writing import SUFFIXES
+from dreamopt.image.writing import SUFFIXES, check_suffix
 from dreamopt.parts.atomic import LONGEST_NAME, bounded
 
 _LONGEST_STEM = 240
@@ -26,9 +26,7 @@ def check_output(out: str | Path) -> Path:
     ImageError
         Where no file can be written: it is a folder, or its folder is a file or cannot be written.
     """
-    path = Path(out)
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"the output {path} must end in .png, .tif or .tiff, the formats that keep every pixel and the metadata")
+    path = check_suffix(Path(out))
     check_writable(path)
     return path
 

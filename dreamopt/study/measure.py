@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.errors import UsageError
 from dreamopt.image.writing import ImageArray
 from dreamopt.network import Network
 from dreamopt.objective import Objective
-from dreamopt.parts.checks import ANY, Range, shown
+from dreamopt.parts.checks import ANY, Range
+from dreamopt.parts.measured import measured
 from dreamopt.parts.part import Part, origin
 from dreamopt.parts.registry import name_string
 
@@ -94,22 +94,7 @@ class Measure(Part):
         UsageError
             For anything else, naming the measure's file.
         """
-        try:
-            value: Any = self.measure(finished)  # whatever a stranger's returns
-        except DreamoptError:
-            raise
-        except Exception as problem:
-            problem.add_note(f"in the measure {self}, written in {self.written_in()}")
-            raise
-        if value is None:
-            return None
-        try:
-            number = math.nan if isinstance(value, str | bytes) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise UsageError(f"{self.written_in()}: measure {self} must return a finite number, or None, not {shown(value)}")
-        return number
+        return measured(lambda: self.measure(finished), f"measure {self}", self.written_in())
 
     def __str__(self) -> str:
         """Return the name in strings, with the parameters that are not at their default: held_out, held_out(views=32)."""

@@ -134,6 +134,20 @@ def test_several_images_and_methods_are_on_a_sheet(photo: Path, tmp_path: Path) 
     assert read_metadata(out)["recipe"] == "sheet"
 
 
+def test_a_sheet_of_more_images_than_it_takes_has_the_first_ones(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamopt.attribution.sheet.MOST_ROWS", 2)
+    images = [photo.rename(photo.with_name("one.png")), *(tmp_path / name for name in ("two.png", "three.png"))]
+    for image in images[1:]:
+        image.write_bytes(images[0].read_bytes())
+    said = call(*images, "-t", "conv2:3", "-o", tmp_path / "all.png").stderr
+    assert said.splitlines()[-1] == "dreamopt: note: the sheet has the first 2 of 3 images"
+    assert call(*images, "-t", "conv2:3", "-o", tmp_path / "quiet.png", "-q").stderr == ""
+    assert call(*images[:2], "-t", "conv2:3", "-o", tmp_path / "two-alone.png", "-q").stderr == ""
+    sheets = [read_image(tmp_path / name) for name in ("all.png", "quiet.png", "two-alone.png")]
+    assert sheets[0].shape == sheets[1].shape == sheets[2].shape
+    assert len(list((tmp_path / "all").glob("*.npy"))) == 3
+
+
 def test_a_sheet_of_overlays(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     assert call(photo, "-t", "scores:1", "-m", "gradient", "-m", "saliency", "--sheet", "overlay", "-o", out, "-q").exit_code == 0
@@ -185,6 +199,14 @@ def test_an_image_that_cannot_be_read_stops_it_or_is_left_out(photo: Path, tmp_p
     assert several.exit_code == 1
     assert several.stderr == f"dreamopt: warning: the image '{missing}' cannot be read: No such file or directory\n"
     assert (tmp_path / "out" / "cat-saliency.npy").is_file()
+
+
+def test_a_name_that_is_too_long_is_an_image_that_cannot_be_read(photo: Path, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300 + ".png")
+    result = call(photo, long, "-t", "conv2:3", "-o", tmp_path / "a.png")
+    assert result.exit_code == 1
+    assert f"dreamopt: warning: the image '{long}' cannot be read: File name too long" in result.stderr
+    assert result.stdout.splitlines()[-1] == str(tmp_path / "a.png")
 
 
 def test_files_of_the_same_name_are_replaced(photo: Path, tmp_path: Path) -> None:

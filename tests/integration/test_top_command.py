@@ -22,6 +22,7 @@ import dreamopt
 from dreamopt.cli import cli
 from dreamopt.data.textures import CLASSES, texture_image
 from dreamopt.dataset.stream import Progress
+from dreamopt.dataset.top_k import TopK
 from dreamopt.errors import DreamoptError, DreamoptWarning, ImageError, UsageError
 from dreamopt.image.files import read_metadata
 from tests.support.readers import NET
@@ -167,6 +168,22 @@ def test_the_synthesized_image_stands_beside(shapes: Path, tmp_path: Path) -> No
     assert pixels(out / "conv2-1.png").shape == alone
 
 
+def test_an_image_to_show_beside_is_read_before_the_set(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def add(self: TopK, batch: Any) -> None:
+        raise AssertionError("the set is not looked at")
+
+    monkeypatch.setattr(TopK, "add", add)
+    words = (str(shapes / "suns"), "-t", "conv2:1", "-o", str(tmp_path / "top"))
+    one = shapes / "suns" / "0.png"
+    for more, sentence in (
+        (("-t", "conv2:2", "--beside", str(one)), "is one image, and there are 2 targets"),
+        (("--beside", str(shapes / "bricks" / "broken.jpg")), "broken.jpg"),
+        (("--beside", str(shapes / "waves")), "holds no image of a target"),
+    ):
+        result = command(*words, *more)
+        assert (result.exit_code in (1, 2), sentence in result.stderr) == (True, True), result.output
+
+
 def test_a_method_shows_what_in_a_crop_a_target_answers_to(shapes: Path, tmp_path: Path) -> None:
     out = tmp_path / "top"
     words = (str(shapes / "suns"), "-t", "mixed3:7", "-t", "scores:suns", "-k", "2", "-o", str(out), "--no-render")
@@ -222,7 +239,6 @@ def test_a_killed_job_goes_on_to_the_same_files(shapes: Path, tmp_path: Path) ->
 def test_ctrl_c_writes_what_was_done(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "top"
     words = (str(shapes), "-t", "mixed3:3", "-k", "3", "-o", str(out), "--batch", "4", "--no-render")
-    from dreamopt.dataset.top_k import TopK
 
     add = TopK.add
 

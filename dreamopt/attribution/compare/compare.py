@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
@@ -138,7 +139,7 @@ def compare_attributions(
     given = list(images) if isinstance(images, list | tuple) else [images]
     parts = _metrics(metrics, masks is not None)
     contestants = contestants_of(methods)
-    explained = Explained.of(network, given, objective, size)
+    explained = Explained.of(network, given, objective, size, backward=False)  # each image passes by itself
     if explained.images.dim() != 4 or not network.has_image_input:
         raise UsageError("attribution methods are compared on images; the net's input is none")
     height, width = explained.images.shape[2:]
@@ -147,7 +148,7 @@ def compare_attributions(
         raise UsageError(f"{len(given)} images need as many masks and names, None for an image without a mask")
     at = [None if mask is None else mask_at(mask, image, (height, width)) for mask, image in zip(masks, given, strict=True)]
     if names is None:
-        names = [image if isinstance(image, str) else f"image {i + 1}" for i, image in enumerate(given)]
+        names = [os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {i + 1}" for i, image in enumerate(given)]
     job = _Job(explained, contestants, parts, at, check_seed("seed", seed), batch, progress, stop)
     job.measure(sanity)
     return job.comparison(names, sanity)
@@ -233,9 +234,8 @@ class _Job:
             self.seconds[c, i] = time.perf_counter() - start
             if heat_map is None:
                 continue
-            self.maps.setdefault(one.name, [])
             if i < SANITY_IMAGES:
-                self.maps[one.name].append(heat_map)
+                self.maps.setdefault(one.name, []).append(heat_map)
             for k, metric in enumerate(self.metrics):
                 value = metric(subject, heat_map)
                 self.values[c, k, i] = np.nan if value is None else value
@@ -300,7 +300,7 @@ class _Job:
 
     def comparison(self, names: Sequence[str], sanity: bool) -> Comparison:
         """Return what was found: of complete images, or of the first one as far as it is."""
-        count = max(self.complete, 1) if self.interrupted else len(self.masks)
+        count = max(self.complete, 1)
         network, objective = self.explained.network, self.explained.objective
         places = [c for c, one in enumerate(self.contestants) if one.name not in self.failed]
         items = [objective.item(i) for i in range(count)]

@@ -19,7 +19,9 @@ from dreamopt.attribution.compare.contestants import Contestant
 from dreamopt.attribution.compare.randomization import Similarity
 from dreamopt.attribution.compare.standing import Difference, Standing, differences, standings
 from dreamopt.attribution.metric import AttributionMetric
-from dreamopt.parts.atomic import atomic_write
+from dreamopt.errors import UsageError
+from dreamopt.parts.arguments import check_path
+from dreamopt.parts.atomic import output_file
 from dreamopt.parts.cells import path_cell, text_cell
 from dreamopt.statistics import json_number
 
@@ -147,9 +149,14 @@ class Comparison:
 
     def describe(self) -> dict[str, Any]:
         """Return everything, fit for JSON."""
-        by_metric = {str(metric): {"unit": metric.unit, "better": metric.better} for metric in self.metrics}
-        for name, entry in by_metric.items():
-            entry["contestants"] = {one: standing.describe() for one, standing in self.standings[name].items()}  # type: ignore[assignment]  # fit for JSON
+        by_metric = {
+            str(metric): {
+                "unit": metric.unit,
+                "better": metric.better,
+                "contestants": {name: one.describe() for name, one in self.standings[str(metric)].items()},
+            }
+            for metric in self.metrics
+        }
         rows = []
         for i, image in enumerate(self.images):
             numbers = {
@@ -177,13 +184,21 @@ class Comparison:
         Parameters
         ----------
         path : str or Path
-            NAME, with or without a suffix, which is left out.
+            NAME, with or without a suffix, which is left out. A folder that is not there is made.
+
+        Raises
+        ------
+        UsageError
+            For a path without a name.
+        ImageError
+            Where a file cannot be written.
         """
-        base = Path(path)
-        files = [base.with_suffix(".json"), base.with_suffix(".csv")]
-        for file, text in zip(files, (json.dumps(self.describe(), indent=2, allow_nan=False) + "\n", self.csv()), strict=True):
-            with atomic_write(file) as stream:
-                stream.write(text.encode())
+        texts = json.dumps(self.describe(), indent=2, allow_nan=False) + "\n", self.csv()
+        # An image's name may hold bytes that are no UTF-8: they stay as they are.
+        files = files_of(path)
+        for file, text in zip(files, texts, strict=True):
+            with output_file(file) as stream:
+                stream.write(text.encode("utf-8", "surrogateescape"))
         return files
 
     def csv(self) -> str:
@@ -222,6 +237,18 @@ class Comparison:
         widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]]
         return "\n".join([*lines, "", *self.verdict])
+
+
+def files_of(path: str | Path) -> list[Path]:
+    """Return the files that a comparison is written to.
+
+    >>> [file.name for file in files_of("all.png")]
+    ['all.json', 'all.csv']
+    """
+    base = Path(check_path("path", path))
+    if base.name in ("", ".."):
+        raise UsageError(f"the output {base} must have a name, to which .json and .csv are added")
+    return [base.with_suffix(".json"), base.with_suffix(".csv")]
 
 
 def _cell(standing: Standing, interval: bool) -> str:

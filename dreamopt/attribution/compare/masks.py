@@ -72,7 +72,7 @@ def masks_of(folder: str | os.PathLike[str], images: Sequence[str]) -> list[str 
         For a folder that has none for any of them.
     """
     found = [Path(folder, f"{Path(image).stem}.png") for image in images]
-    masks = [str(path) if path.is_file() else None for path in found]
+    masks = [str(path) if os.path.isfile(path) else None for path in found]  # Path.is_file raises for a name that is too long
     if not any(masks):
         raise UsageError(
             f"{os.fspath(folder)} holds no mask for any of the images; a mask is a PNG of its image's name, as {found[0].name}"

@@ -20,7 +20,6 @@ from dreamopt.statistics import json_number
 
 THRESHOLD = 0.5
 """A rank correlation from which on a map counts as the same: it is named as one that ignores what was re-drawn."""
-STAGES = ("top", "half", "all")
 _STATISTICS = ("BatchNorm",)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from dreamopt.attribution.compare.comparison import Comparison
 from dreamopt.attribution.compare.randomization import THRESHOLD
+from dreamopt.parts.sentences import listed
 from dreamopt.statistics import units_needed
 
 
@@ -21,15 +22,6 @@ def sentences(comparison: Comparison) -> list[str]:
     found += [f"{name} was left out: {reason}" for name, reason in comparison.failed.items()]
     found.append(_measured(comparison))
     return found
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them.
-
-    >>> listed(["a"]), listed(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _ranked(comparison: Comparison) -> list[str]:
@@ -123,7 +115,7 @@ def _sanity(comparison: Comparison) -> Iterator[str]:
 
 
 def _measured(comparison: Comparison) -> str:
-    kinds = listed(list(dict.fromkeys(comparison.explains))) if comparison.explains else "nothing"
+    kinds = listed(list(dict.fromkeys(comparison.explains))) or "nothing"
     count = len(comparison.images)
     return (
         f"Measured on {count} image{'' if count == 1 else 's'} by {listed([_settings(one) for one in comparison.metrics]) or 'no metric'}, "

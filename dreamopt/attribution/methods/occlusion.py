@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from dreamopt.attribution.baselines import Baseline, baseline_images, checked_baseline
-from dreamopt.attribution.masking import Masked
+from dreamopt.attribution.masking import Masked, sides_of
 from dreamopt.attribution.method import AttributionMethod, Maps
 from dreamopt.attribution.score import ScoreFunction
 from dreamopt.errors import UsageError
@@ -71,7 +71,7 @@ class Occlusion(AttributionMethod):
 
     def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
         """Return the mean fall of the score over the windows that cover each place."""
-        axes = tuple(images.shape[2:] if images.dim() > 2 else images.shape[1:])
+        axes = sides_of(images)
         window, stride = self.sides(axes, vector=images.dim() == 2)
         starts = [_starts(*numbers) for numbers in zip(axes, window, stride, strict=True)]
         corners = list(product(*starts))

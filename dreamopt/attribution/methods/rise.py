@@ -13,7 +13,7 @@ from torch import Tensor
 from dreamopt.attribution.baselines import Baseline, baseline_images, checked_baseline
 from dreamopt.attribution.cam import upsampled
 from dreamopt.attribution.copies import COPIES
-from dreamopt.attribution.masking import Masked
+from dreamopt.attribution.masking import Masked, sides_of
 from dreamopt.attribution.method import AttributionMethod, Maps
 from dreamopt.attribution.score import ScoreFunction
 from dreamopt.parts.checks import SIDE, Fields, Range
@@ -73,7 +73,7 @@ class Rise(AttributionMethod):
 
     def attribute(self, score: ScoreFunction, images: Tensor) -> Maps:
         """Return the mean score with each place visible, less the mean score."""
-        axes = tuple(images.shape[2:] if images.dim() > 2 else images.shape[1:])
+        axes = sides_of(images)
         cells = axes if images.dim() == 2 else tuple(min(self.cells, side) for side in axes)
         grids = score.stream.generator("rise").random((self.masks, *cells), np.float32) < self.p
         steps = [ceil(side / count) for side, count in zip(axes, cells, strict=True)]

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamopt.attribution.baselines import Baseline
-from dreamopt.attribution.flipping import check_curve, flipping_curve
-from dreamopt.attribution.metric import AttributionMetric, Better
+from dreamopt.attribution.flipping import CurveMetric
+from dreamopt.attribution.metric import Better
 from dreamopt.attribution.subject import Subject
-from dreamopt.parts.checks import Range
 
 
 @dataclass(frozen=True)
-class Deletion(AttributionMetric):
+class Deletion(CurveMetric):
     r"""The area below the curve of the score where patches are removed, most relevant first.
 
     .. math:: \mathrm{deletion} = \int_0^1 s(x^{\mathrm{most}}_q) \, dq
@@ -44,22 +43,12 @@ class Deletion(AttributionMetric):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("deletion", "deletion(patch=3, baseline=(20, 200, 90), steps=5)")
-    unit: ClassVar[str] = "scores"
     better: ClassVar[Better] = "lower"
-    range: ClassVar = Range()
 
     patch: int = 8
     baseline: Baseline = "mean"
     steps: int = 24
 
-    def __post_init__(self) -> None:
-        check_curve(self)
-
     def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float:
         """Return the area."""
-        curve = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps)
-        return curve.area
-
-    def evaluations(self) -> int:
-        """Return the points of the curve."""
-        return self.steps
+        return self.area(subject, heat_map)

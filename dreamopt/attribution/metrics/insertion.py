@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamopt.attribution.baselines import Baseline
-from dreamopt.attribution.flipping import check_curve, flipping_curve
-from dreamopt.attribution.metric import AttributionMetric, Better
+from dreamopt.attribution.flipping import CurveMetric
+from dreamopt.attribution.metric import Better
 from dreamopt.attribution.subject import Subject
-from dreamopt.parts.checks import Range
 
 
 @dataclass(frozen=True)
-class Insertion(AttributionMetric):
+class Insertion(CurveMetric):
     r"""The area below the curve of the score where the image's patches are put into its baseline, most relevant first.
 
     .. math:: \mathrm{insertion} = \int_0^1 s(\tilde x_q) \, dq
@@ -44,22 +43,12 @@ class Insertion(AttributionMetric):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("insertion", 'insertion(patch=3, baseline="mean", steps=5)')
-    unit: ClassVar[str] = "scores"
     better: ClassVar[Better] = "higher"
-    range: ClassVar = Range()
 
     patch: int = 8
     baseline: Baseline = "blur"
     steps: int = 24
 
-    def __post_init__(self) -> None:
-        check_curve(self)
-
     def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float:
         """Return the area."""
-        curve = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps, least_first=True)
-        return curve.area  # least relevant out first is, read backwards, most relevant in first
-
-    def evaluations(self) -> int:
-        """Return the points of the curve."""
-        return self.steps
+        return self.area(subject, heat_map, least_first=True)  # least relevant out first is, read backwards, most relevant in first

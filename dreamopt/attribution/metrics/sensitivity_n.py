@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -66,7 +67,7 @@ class SensitivityN(AttributionMetric):
         for part in self.parts:
             n = min(max(round(part * patches.count), 1), max(patches.count - 1, 1))
             key = ("sensitivity", n, self.sets, self.patch, self.baseline)
-            removed, values = subject.once(key, lambda n=n: self._removed(subject, patches, n))  # type: ignore[misc]  # mypy cannot infer n's default
+            removed, values = subject.once(key, partial(self._removed, subject, patches, n))
             correlation = _correlation(removed @ relevance, subject.value - values)
             if correlation is not None:
                 found.append(correlation)

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamopt.attribution.baselines import Baseline
-from dreamopt.attribution.flipping import check_curve, flipping_curve
-from dreamopt.attribution.metric import AttributionMetric, Better
+from dreamopt.attribution.flipping import CurveMetric
+from dreamopt.attribution.metric import Better
 from dreamopt.attribution.subject import Subject
-from dreamopt.parts.checks import Range
 
 
 @dataclass(frozen=True)
-class Srg(AttributionMetric):
+class Srg(CurveMetric):
     r"""The area between the curves of the score where patches are removed least relevant first and most relevant first.
 
     .. math:: \mathrm{SRG} = \int_0^1 s(x^{\mathrm{least}}_q) \, dq - \int_0^1 s(x^{\mathrm{most}}_q) \, dq
@@ -46,22 +45,15 @@ class Srg(AttributionMetric):
     """
 
     examples: ClassVar[tuple[str, ...]] = ("srg", 'srg(patch=3, baseline="blur", steps=5)')
-    unit: ClassVar[str] = "scores"
     better: ClassVar[Better] = "higher"
-    range: ClassVar = Range()
 
     patch: int = 8
     baseline: Baseline = "mean"
     steps: int = 24
 
-    def __post_init__(self) -> None:
-        check_curve(self)
-
     def measure(self, subject: Subject, heat_map: NDArray[np.float64]) -> float:
         """Return the area."""
-        most = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps)
-        least = flipping_curve(subject, heat_map, self.patch, self.baseline, self.steps, least_first=True)
-        return least.area - most.area
+        return self.area(subject, heat_map, least_first=True) - self.area(subject, heat_map)
 
     def evaluations(self) -> int:
         """Return the points of both curves."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from dreamopt.parts.sentences import listed
 from dreamopt.statistics import units_needed
 from dreamopt.study.analysis.comparing import FEWEST_UNITS
 from dreamopt.study.analysis.facts import OBJECTIVE, MeasureFacts
 from dreamopt.study.analysis.results import Scope, Tuning
 from dreamopt.study.analysis.scale import Scale
 from dreamopt.study.analysis.table import Sorted
-from dreamopt.study.analysis.verdict import listed
 
 if TYPE_CHECKING:
     from dreamopt.study.request import Request

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dreamopt.parts.sentences import listed
 from dreamopt.statistics import units_needed
 from dreamopt.study.analysis.comparing import FEWEST_UNITS
 from dreamopt.study.analysis.results import Pair, Standing
@@ -144,12 +145,3 @@ def chance(p: float) -> str:
     ('0.044', '0.60', 'below 0.001')
     """
     return "unknown" if math.isnan(p) else "below 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as a sentence has them.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import os
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,38 @@ def test_of_a_single_layer_maps_are_compared() -> None:
     assert list(found.sanity.stages) == ["all"]
     assert found.sanity.similarities["lrp"]["all"] is not None
     assert not any("cannot be compared" in line for line in found.verdict)
+
+
+def test_nothing_is_kept_of_the_pass_that_finds_the_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dreamopt.attribution import attribute
+
+    passes, alive, whole = [], [], attribute.class_pass
+
+    def class_pass(*arguments: Any, **options: Any) -> Any:
+        made = whole(*arguments, **options)
+        passes.append((weakref.ref(made), made.images.requires_grad))
+        return made
+
+    monkeypatch.setattr(attribute, "class_pass", class_pass)
+    compare_attributions(
+        load_net(),
+        [texture_image("dots", 1)],
+        None,
+        ["saliency"],
+        metrics=["srg"],
+        sanity=False,
+        progress=lambda _: alive.append(passes[0][0]() is not None),
+    )
+    assert [requires_grad for _, requires_grad in passes] == [False]
+    assert alive
+    assert not any(alive)
+
+
+def test_images_are_named_by_their_paths(tmp_path: Path) -> None:
+    file = tmp_path / "dots.png"
+    Image.fromarray(texture_image("dots", 1)).save(file)
+    found = compare_attributions(load_net(), [file, str(file), texture_image("dots", 1)], None, ["saliency"], metrics=["srg"], sanity=False)
+    assert found.images == (str(file), str(file), "image 3")
 
 
 def test_no_metric_is_refused() -> None:
@@ -298,6 +332,25 @@ def test_table_json_and_csv(tmp_path: Path) -> None:
     assert lines[5]["srg"] == ""
 
 
+def test_files_go_into_a_folder_that_is_made_with_the_bytes_of_names(tmp_path: Path) -> None:
+    found = replace(made({"saliency": [1, 2]}), images=(os.fsdecode(b"caf\xe9.png"), "b.png"))
+    table, rows = found.save(tmp_path / "new" / "deep" / "all")
+    assert json.loads(table.read_text())["images"][0]["image"] == os.fsdecode(b"caf\xe9.png")
+    assert b"\ncaf\xe9.png,fc:1,saliency," in rows.read_bytes()
+    with pytest.raises(ImageError, match=r"b\.json cannot be written"):
+        found.save(table / "b")
+    for path in (".", "..", "/", ""):
+        with pytest.raises(UsageError, match=r"must have a name, to which \.json and \.csv are added"):
+            found.save(path)
+
+
+def test_an_output_without_a_name_is_refused_before_the_first_pass() -> None:
+    result = CliRunner().invoke(main, ["attribute", "--compare", "--pointing-set", "1", "-o", "."])
+    assert result.exit_code == 2
+    assert "must have a name" in result.output
+    assert "Traceback" not in result.output
+
+
 def test_the_pointing_set_is_what_the_net_sees_and_the_same_each_time() -> None:
     truth, again, other = pointing_set(9), pointing_set(9), pointing_set(9, seed=1)
     network = load_net()
@@ -347,6 +400,11 @@ def test_masks_go_the_way_of_their_images(tmp_path: Path) -> None:
         masks_of(tmp_path, ["dog.jpg"])
     with pytest.raises(ImageError, match=r"cat\.png is 40x80, but its image is 80x40"):
         mask_at(tmp_path / "cat.png", np.zeros((80, 40, 3)), (20, 20))
+
+
+def test_a_folder_that_cannot_be_looked_into_holds_no_mask() -> None:
+    with pytest.raises(UsageError, match="holds no mask"):
+        masks_of("x" * 300, ["dog.jpg"])
 
 
 def test_a_method_that_does_not_fit_is_left_out_with_its_reason() -> None:

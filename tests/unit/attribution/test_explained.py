@@ -8,7 +8,7 @@ import torch
 
 from dreamopt import attribute
 from dreamopt.attribution.attribute import Explained
-from dreamopt.attribution.explained import class_layer, class_scores, explains, top_classes
+from dreamopt.attribution.explained import class_layer, class_pass, explains, scores_of
 from dreamopt.backends.engine import EngineBackend
 from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.engine.net import Net
@@ -81,7 +81,8 @@ def test_the_layer_of_the_classes(name: str) -> None:
     assert explains(net, as_objective(f"{expected}:1")) == words
     images = torch.randn(3, 3, 11, 9, generator=torch.Generator().manual_seed(0)) * 50
     scores = net.activations(images, [expected])[expected]
-    assert top_classes(net, images) == scores.reshape(*scores.shape[:2], -1).mean(2).argmax(1).tolist()
+    tops = scores_of(class_pass(net, images, backward=False)).argmax(1).tolist()
+    assert tops == scores.reshape(*scores.shape[:2], -1).mean(2).argmax(1).tolist()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_each_image_has_its_own_class_and_each_method_its_list() -> None:
     found = attribute(net, images, None, ["gradient", "saliency"])
     explained = Explained.of(net, images)
     assert explained.class_scores is not None
-    torch.testing.assert_close(explained.class_scores, class_scores(net, explained.images))
+    torch.testing.assert_close(explained.class_scores, scores_of(class_pass(net, explained.images, backward=False)))
     tops = explained.class_scores.argmax(1).tolist()
     assert len(set(tops)) > 1
     for (gradient, saliency), top, row in zip(found, tops, explained.class_scores, strict=True):

@@ -87,6 +87,13 @@ def test_rgb_shows_the_channels_and_a_map_of_places_as_it_is() -> None:
     np.testing.assert_array_equal(flat.shown("rgb"), flat.shown())
 
 
+def test_rgb_is_no_heat_map_and_lies_beside_that_of_the_method() -> None:
+    one = attribution(summary="abs_max")
+    np.testing.assert_array_equal(one.heat("rgb"), np.abs(ARRAY).max(2))
+    np.testing.assert_array_equal(one.overlay("rgb"), one.overlay())
+    assert not one.is_signed("rgb")
+
+
 def test_refused() -> None:
     with pytest.raises(UsageError, match="summary must be one of sum, abs_max, positive_sum, norm, rgb, not 'mean'"):
         attribution().shown("mean")  # type: ignore[arg-type]  # that is the test

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dreamopt.cli import progress
-from dreamopt.cli.progress import Work, rendering
+from dreamopt.cli.progress import Work, attributing, rendering
 
 
 class Clock:
@@ -107,3 +107,33 @@ def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
         report(step(problem(10, 20), 0))
         report.tile(1, 2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_passes_that_nobody_knew_of_come_on_top(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 30 known passes, 10 are done; 40 of a method that does not know how many it makes leave the other 20 to come."""
+    with attributing(False, 30) as report:
+        report.begin("cat.png: known", 10)
+        clock.now += 11
+        report.add(10)
+        report.begin("cat.png: unknown", None)
+        clock.now += 39
+        report.add(40)
+        report.begin("cat.png: known", 20)
+        clock.now += 10
+        report.add(20)
+    assert capsys.readouterr().err.splitlines() == [
+        "cat.png: known: 10/30 passes, about 22 s left",
+        "cat.png: unknown: 50/70 passes, about 20 s left",
+        "cat.png: known: 70/70 passes, about 0 s left",
+    ]
+
+
+def test_a_bar_counts_passes_as_the_lines_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with attributing(False, 30) as report:
+        for passes, count in ((10, 10), (None, 40), (20, 5)):
+            report.begin("cat.png", passes)
+            report.add(count)
+        assert isinstance(report, progress._AttributingBar)
+        [task] = report.bar.tasks
+        assert (task.completed, task.total) == (55, 70)

@@ -75,6 +75,14 @@ def test_the_folder_of_results_is_left_out(tmp_path: Path) -> None:
         Listing(tmp_path / "top").leave_out(tmp_path / "top")
 
 
+def test_a_folder_of_results_that_holds_the_images_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "photos/a.png", "photos/b.png")
+    with pytest.raises(UsageError, match="holds a folder of the images themselves; give another one"):
+        Listing(tmp_path / "photos").leave_out(tmp_path)
+    with pytest.raises(UsageError, match="holds all of the images themselves; give another one"):
+        Listing(str(tmp_path / "photos" / "*.png")).leave_out(tmp_path)
+
+
 def test_arrays_stand_beside_files(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     listing = Listing([np.zeros((5, 7, 3), np.uint8), tmp_path / "a.png"])

@@ -1,5 +1,7 @@
 """Numbers of the parametrizations, against plain numpy: Lucid's, Xplique's, Horama's, and what each is made of."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -208,6 +210,12 @@ def test_magnitudes_are_those_of_photographs() -> None:
     near, wide = strengths[0][torch.from_numpy((far > 0.05) & (far < 0.1))].mean(), strengths[0][torch.from_numpy(far > 0.4)].mean()
     assert near > 4 * wide  # 1/f: about eight times
     torch.testing.assert_close(strengths[0, 1:], strengths[0, 1:].flip(0))  # as of the mirror images
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-that-name/photos", "x" * 300, "x" * 300 + "/*.png"])
+def test_a_place_that_cannot_be_has_no_pictures(place: str) -> None:
+    with pytest.raises(ImageError, match=rf"there are no pictures at '{re.escape(place)}'"):
+        image_files(place)
 
 
 def test_magnitudes_of_pictures_of_ones_own(tmp_path) -> None:
