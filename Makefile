@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all lint format bench bench-all bench-compare fuzz docs proto clean
+.PHONY: native demo test test-all lint format bench bench-all bench-compare fuzz docs proto clean
 
 # Render the embedded net's filters and classes, a dream and a three-second zoom into demo/, offline.
 demo: $(READY)
@@ -53,7 +53,11 @@ docs: $(READY)
 proto: $(READY)
 	$(BIN)/python -m tools.make_proto
 
-$(READY): pyproject.toml constraints.txt
+# Build the native kernels again, in place, for each kind of processor.
+native: $(READY)
+	$(BIN)/python setup.py -q build_ext --inplace
+
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard dreamopt/engine/native/src/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@

@@ -1,0 +1,2 @@
+#define DREAMOPT_LANES 4
+#include "kernels.h"

@@ -1,0 +1,2 @@
+#define DREAMOPT_LANES 8
+#include "kernels.h"

@@ -1,0 +1,2 @@
+#define DREAMOPT_LANES 16
+#include "kernels.h"

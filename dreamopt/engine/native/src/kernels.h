@@ -1,0 +1,5 @@
+// All kernels as one piece: each file here is compiled once for each kind of processor (avx512.cpp, avx2.cpp, any.cpp).
+#pragma once
+
+#include "common.h"
+#include "parallel_sum.h"
