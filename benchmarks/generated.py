@@ -82,14 +82,6 @@ def mobilenet_v2() -> str:
     net = _Writer("MOBILENET_V2")
     top, channels, number = net.norm("conv1", net.conv("conv1", "data", 32, 3, 2)), 32, 0
     for widen, outputs, count, stride in _INVERTED_RESIDUALS:
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ):
         for repeat in range(count):
             number += 1
             name, step, wide, before = f"block{number}", stride if repeat == 0 else 1, widen * channels, top
