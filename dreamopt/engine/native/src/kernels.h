@@ -3,3 +3,4 @@
 
 #include "common.h"
 #include "parallel_sum.h"
+#include "winograd.h"
