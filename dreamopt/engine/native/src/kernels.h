@@ -2,4 +2,5 @@
 #pragma once
 
 #include "common.h"
+#include "gemm.h"
 #include "parallel_sum.h"
