@@ -4,3 +4,4 @@
 #include "common.h"
 #include "gemm.h"
 #include "parallel_sum.h"
+#include "winograd.h"
