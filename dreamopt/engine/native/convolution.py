@@ -97,7 +97,9 @@ def rows(w: Tensor, groups: int = 1) -> Tensor:
     Those of several sources are joined along the second axis.
     """
     out, each, height, width = w.shape
-    return w.reshape(groups, out // groups, each, height, width).permute(0, 3, 4, 2, 1).reshape(groups, height * width * each, out // groups)
+    return (
+        w.reshape(groups, out // groups, each, height, width).permute(0, 3, 4, 2, 1).reshape(groups, height * width * each, out // groups)
+    )
 
 
 def panels_of(joined: Tensor, width: int) -> Tensor:
