@@ -334,21 +334,24 @@ class Problem:
     def _evaluate(self, params: Tensor, context: StepContext | None, seed: int, redirect: bool) -> Evaluation:
         context = self._with_image_space(context)
         acted: dict[str, Tensor] | None = {} if redirect and context.step < self.redirected else None
-        leaf = params.detach().requires_grad_()
         with torch.enable_grad():
-            image_of_leaf = self.parametrization.image(leaf, self.space)
+            leaf = params.detach().requires_grad_()
             opacity = self.parametrization.alpha(leaf, self.space)
-            image = image_of_leaf.detach().requires_grad_()
-            alpha = None if opacity is None else opacity.detach().requires_grad_()
+            if opacity is None:
+                plain, to_params = self.parametrization.image_and_gradient(params.detach(), self.space)
+                image, alpha = plain.detach().requires_grad_(), None
+            else:
+                image_of_leaf = self.parametrization.image(leaf, self.space)
+                image, alpha = image_of_leaf.detach().requires_grad_(), opacity.detach().requires_grad_()
             score, is_argmax = self._score(image, alpha, context, seed, acted)
             image_gradient, *more = _gradients(score, [image] if alpha is None else [image, alpha])
             # Kept apart, so that a zero objective gradient shows even where a penalty has one.
             penalty = self._penalty(image, context)
             total = image_gradient - _gradients(penalty, [image])[0] if self.penalties else image_gradient
-            if opacity is not None:
-                (gradient,) = torch.autograd.grad([image_of_leaf, opacity], leaf, [total, *more])
-            else:
-                gradient = total if image_of_leaf is leaf else torch.autograd.grad(image_of_leaf, leaf, total)[0]
+        if opacity is None:
+            gradient = to_params(total)
+        else:
+            (gradient,) = torch.autograd.grad([image_of_leaf, opacity], leaf, [total, *more])
         score, penalty = score.detach(), penalty.detach()
         evaluation = Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, is_argmax)
         return evaluation if acted is None else self._with_redirected(evaluation, acted)
