@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import generated
 from dreamopt.engine import Net
 from dreamopt.network import Network, load_net
 from dreamopt.testing import registries
@@ -17,12 +20,28 @@ Array = npt.NDArray[np.float32]
 
 
 class Case(NamedTuple):
-    """A net, and the layer whose gradient is asked for."""
+    """A net, and the layer whose gradient is asked for; its definition is a file below `shared`, or is written by `generated`."""
 
     name: str
     prototxt: str
     layer: str
     weights: str | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether its definition is there."""
+        return self.prototxt in _GENERATED or (shared() / self.prototxt).is_file()
+
+    def definition(self) -> str:
+        """Return the text of its prototxt."""
+        return _GENERATED[self.prototxt]() if self.prototxt in _GENERATED else (shared() / self.prototxt).read_text()
+
+
+_GENERATED: dict[str, Callable[[], str]] = {
+    "vgg16": generated.vgg16,
+    "densenet121": generated.densenet121,
+    "mobilenet_v2": generated.mobilenet_v2,
+}
 
 
 CASES = (
@@ -30,6 +49,9 @@ CASES = (
     Case("caffenet", "nets/caffenet.prototxt", "conv5"),
     Case("resnet50", "nets/resnet50.prototxt", "fc1000"),
     Case("squeezenet", "models/squeezenet/deploy.prototxt", "pool_final", "models/squeezenet/squeezenet.caffemodel"),
+    Case("densenet121", "densenet121", "fc6"),
+    Case("vgg16", "vgg16", "conv5_3"),
+    Case("mobilenet_v2", "mobilenet_v2", "fc7"),
 )
 BATCHES = (1, 8)
 
@@ -42,7 +64,7 @@ def shared() -> Path:
 
 def existing() -> list[Case]:
     """Return the cases whose files are there."""
-    return [case for case in CASES if (shared() / case.prototxt).is_file()]
+    return [case for case in CASES if case.exists]
 
 
 def required(name: str) -> Case:
@@ -50,7 +72,7 @@ def required(name: str) -> Case:
     import pytest  # what calls this is a test; the other programs here need no pytest
 
     case = next(case for case in CASES if case.name == name)
-    if not (shared() / case.prototxt).is_file():
+    if not case.exists:
         pytest.skip(f"no {case.prototxt} at {shared()}: set DREAMOPT_SHARED")
     return case
 
@@ -70,7 +92,10 @@ def first_examples(kind: str) -> list[str]:
 
 def load(case: Case, device: str = "cpu") -> Net:
     """Return the net with its weights: the real ones, or Gaussians that keep the size of the signal (He et al. 2015)."""
-    net = Net(shared() / case.prototxt, device=device)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.prototxt"
+        path.write_text(case.definition())
+        net = Net(path, device=device)
     if case.weights is not None:
         net.copy_from(shared() / case.weights)
         return net

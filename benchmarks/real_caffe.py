@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from benchmarks.cases import Array, Case, load, shared
+from benchmarks.cases import Array, Case, load
 
 # Python 3.9 with numpy 1.19. Reading the gradient and writing the image count: the others do as much.
 _CHILD = """
@@ -58,7 +58,7 @@ def root() -> Path | None:
 
 def write_net(case: Case, folder: Path) -> None:
     """Write a net that gives its image a gradient, and the very weights that the engine has: net.prototxt and net.caffemodel."""
-    text = (shared() / case.prototxt).read_text()
+    text = case.definition()
     (folder / "net.prototxt").write_text(text if "force_backward" in text else "force_backward: true\n" + text)
     load(case).save(folder / "net.caffemodel")
 

@@ -28,7 +28,8 @@ def forward(planes: Tensor) -> Tensor:
     >>> forward(torch.tensor([[1.0, 3.0]]))
     tensor([[ 2.8284+0.j, -1.4142+0.j]])
     """
-    return torch.fft.rfft2(planes, norm="ortho")
+    spectrum: Tensor = torch.fft.rfft2(planes, norm="ortho")
+    return spectrum
 
 
 def inverse(spectrum: Tensor, width: int) -> Tensor:

@@ -26,6 +26,9 @@ from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
 from dreamopt.engine.layers._axes import channels_last
 from dreamopt.engine.layers.batch_norm import BatchNorm
+from dreamopt.engine.native import library
+from dreamopt.engine.native.layout import is_native
+from dreamopt.engine.native.winograd import WinogradKernels, pays
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Layer, Shape
@@ -61,6 +64,9 @@ class Packed:
         self.geometry = geometry
         self.packable = w.device.type == "cpu" and w.dtype == torch.float32 and _can_pack()
         self._by_shape: dict[torch.Size | None, Tensor] = {}
+        self._winograd: WinogradKernels | None = None
+        taken = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
+        self._may_transform = self.packable and taken and library() is not None
 
     def __call__(self, x: Tensor, relu: bool = False, into: Tensor | None = None, in_heap: bool = False) -> Tensor:
         """Convolve; then cut off below 0, or add to ``into``; ``in_heap`` makes a large result no view of other memory."""
@@ -68,6 +74,8 @@ class Packed:
         if not self.packable:
             y = torch.nn.functional.conv2d(x, self.w, self.bias, stride, pad, dilation, groups)
             return y.relu_() if relu else y if into is None else into.add_(y)
+        if self._may_transform and pays(tuple(x.shape), self.w.shape[0], groups, (pad[0], pad[1])) and is_native(x):
+            return self._transformed(x, relu, into, in_heap)
         # One layout serves all large inputs, as the tiles of an image: where it is not the best, oneDNN changes it on the way.
         key = x.shape if x.numel() <= SMALL else None
         w = self._by_shape.get(key)
@@ -88,11 +96,27 @@ class Packed:
         y = torch.ops.mkldnn._convolution_pointwise(x, w, self.bias, pad, stride, dilation, groups, "relu" if relu else "none", [], "")
         return y if into is None else into.add_(y)
 
-    def _large(self, x: Tensor) -> Tensor | None:
-        """Return zeros for a large result, outside of the heap; None for a small one."""
+    def _transformed(self, x: Tensor, relu: bool, into: Tensor | None, in_heap: bool) -> Tensor:
+        """Convolve by Winograd's method, which writes where we want it."""
+        if self._winograd is None:
+            self._winograd = WinogradKernels(self.w, self.geometry.groups)
+        pad = self.geometry.pad[0], self.geometry.pad[1]
+        if into is not None and is_native(into):
+            return self._winograd(x, self.bias, pad, into, add=True)
+        shape = self._shape(x)
+        out = torch.empty(shape, memory_format=torch.channels_last) if in_heap else passing.empty(shape, x.dtype, x.device)
+        y = self._winograd(x, self.bias, pad, out, relu)
+        return y if into is None else into.add_(y)
+
+    def _shape(self, x: Tensor) -> Shape:
+        """Return the shape of the result."""
         kernel, stride, pad, dilation, _ = self.geometry
         sides = zip(x.shape[2:], kernel, stride, pad, dilation, strict=True)
-        shape = (x.shape[0], self.w.shape[0], *((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in sides))
+        return (x.shape[0], self.w.shape[0], *((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in sides))
+
+    def _large(self, x: Tensor) -> Tensor | None:
+        """Return zeros for a large result, outside of the heap; None for a small one."""
+        shape = self._shape(x)
         return passing.empty(shape, x.dtype, x.device).zero_() if count(shape) > _LARGE else None
 
 

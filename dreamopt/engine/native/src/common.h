@@ -27,7 +27,7 @@ inline Vector load(const float* from) {
 
 inline void store(float* to, Vector v) { std::memcpy(to, &v, sizeof v); }
 
-inline Vector all(float x) { return Vector{} + x; }
+inline Vector all(float x) { return x - Vector{}; }  // and not 0 + x, which is another number for -0
 
 // Vectors of which only the first `count` floats are there; the others are read as 0, and not written.
 inline Vector load_some(const float* from, int count) {

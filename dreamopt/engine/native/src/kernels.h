@@ -2,4 +2,8 @@
 #pragma once
 
 #include "common.h"
+#include "gemm.h"
 #include "parallel_sum.h"
+#include "random.h"
+#include "warp.h"
+#include "winograd.h"
