@@ -27,6 +27,7 @@ from dreamopt.engine.layer import count
 from dreamopt.engine.layers._axes import channels_last
 from dreamopt.engine.layers.batch_norm import BatchNorm
 from dreamopt.engine.native import library
+from dreamopt.engine.native.convolution import LIMIT, Source, Target, convolve, is_strided, panels
 from dreamopt.engine.native.layout import is_native
 from dreamopt.engine.native.winograd import WinogradKernels, pays
 
@@ -67,6 +68,8 @@ class Packed:
         self._winograd: WinogradKernels | None = None
         taken = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
         self._may_transform = self.packable and taken and library() is not None
+        self._may_multiply = self.packable and geometry.kernel == (1, 1) and library() is not None
+        self._panels: Tensor | None = None
 
     def __call__(self, x: Tensor, relu: bool = False, into: Tensor | None = None, in_heap: bool = False) -> Tensor:
         """Convolve; then cut off below 0, or add to ``into``; ``in_heap`` makes a large result no view of other memory."""
@@ -74,8 +77,10 @@ class Packed:
         if not self.packable:
             y = torch.nn.functional.conv2d(x, self.w, self.bias, stride, pad, dilation, groups)
             return y.relu_() if relu else y if into is None else into.add_(y)
-        if self._may_transform and pays(tuple(x.shape), self.w.shape[0], groups, (pad[0], pad[1])) and is_native(x):
+        if self._transforms(x):
             return self._transformed(x, relu, into, in_heap)
+        if self._may_multiply and is_native(x):
+            return self._multiplied([Source(x)], relu, into, in_heap)
         # One layout serves all large inputs, as the tiles of an image: where it is not the best, oneDNN changes it on the way.
         key = x.shape if x.numel() <= SMALL else None
         w = self._by_shape.get(key)
@@ -96,17 +101,42 @@ class Packed:
         y = torch.ops.mkldnn._convolution_pointwise(x, w, self.bias, pad, stride, dilation, groups, "relu" if relu else "none", [], "")
         return y if into is None else into.add_(y)
 
-    def _transformed(self, x: Tensor, relu: bool, into: Tensor | None, in_heap: bool) -> Tensor:
+    def _transforms(self, x: Tensor) -> bool:
+        pad = self.geometry.pad[0], self.geometry.pad[1]
+        return self._may_transform and pays(tuple(x.shape), self.w.shape[0], self.geometry.groups, pad) and is_native(x)
+
+    def gated(self, xs: Sequence[Tensor], gates: Sequence[Tensor] | None, into: Tensor | None) -> Tensor | None:
+        """Convolve what is side by side as one bottom, and 0 where its gate is; None where no kernel does."""
+        if not (all(map(is_native, xs)) and (gates is None or all(map(is_native, gates)))):
+            return None
+        if self._may_multiply and len(xs) <= LIMIT:
+            return self._multiplied(list(map(Source, xs) if gates is None else map(Source, xs, gates)), False, into, False)
+        if len(xs) == 1 and self._transforms(xs[0]):
+            return self._transformed(xs[0], False, into, False, None if gates is None else gates[0])
+        return None
+
+    def _transformed(self, x: Tensor, relu: bool, into: Tensor | None, in_heap: bool, gate: Tensor | None = None) -> Tensor:
         """Convolve by Winograd's method, which writes where we want it."""
         if self._winograd is None:
             self._winograd = WinogradKernels(self.w, self.geometry.groups)
         pad = self.geometry.pad[0], self.geometry.pad[1]
         if into is not None and is_native(into):
-            return self._winograd(x, self.bias, pad, into, add=True)
-        shape = self._shape(x)
-        out = torch.empty(shape, memory_format=torch.channels_last) if in_heap else passing.empty(shape, x.dtype, x.device)
-        y = self._winograd(x, self.bias, pad, out, relu)
+            return self._winograd(x, self.bias, pad, into, add=True, mask=gate)
+        y = self._winograd(x, self.bias, pad, self._empty(x, in_heap), relu, mask=gate)
         return y if into is None else into.add_(y)
+
+    def _multiplied(self, sources: Sequence[Source], relu: bool, into: Tensor | None, in_heap: bool) -> Tensor:
+        """Convolve as a product of matrices."""
+        if self._panels is None:
+            self._panels = panels(self.w, self.geometry.groups)
+        add = into is not None and is_strided(into)
+        out = into if into is not None and add else self._empty(sources[0].values, in_heap)
+        convolve(sources, [Target(out, self._panels, self.bias, relu, add)], *self.geometry)
+        return out if add or into is None else into.add_(out)
+
+    def _empty(self, x: Tensor, in_heap: bool) -> Tensor:
+        shape = self._shape(x)
+        return torch.empty(shape, memory_format=torch.channels_last) if in_heap else passing.empty(shape, x.dtype, x.device)
 
     def _shape(self, x: Tensor) -> Shape:
         """Return the shape of the result."""
@@ -144,14 +174,28 @@ class Backward:
         elif min(span) >= 0 and groups == 1 and dilation == (1, 1) and w.shape[1] * stride[0] * stride[1] <= _PHASED_CHANNELS:
             self._phased = _Phases(w, geometry)
 
+    def gated(self, grads: Sequence[Tensor], gates: Sequence[Tensor] | None, shape: Shape, into: Tensor | None) -> Tensor | None:
+        """Do as a call for gradients side by side, which pass only where their gates are above 0; None where no kernel does."""
+        if not self._ready:
+            self._prepare()
+        if self._turned is None or any(self._cut):
+            return None
+        if not self._thinned:
+            return self._turned.gated(grads, gates, into)
+        total = _empty(shape, grads[0]).zero_() if into is None else into
+        return None if self._turned.gated(grads, gates, self._thin(total)) is None else total
+
+    def _thin(self, x: Tensor) -> Tensor:
+        height, width = self.geometry.stride
+        return x[:, :, ::height, ::width]
+
     def __call__(self, grad: Tensor, shape: Shape, into: Tensor | None) -> Tensor:
         """Return the gradient of an input of this shape from that of the result, added to ``into``."""
         if not self._ready:
             self._prepare()
         if self._thinned and self._turned is not None:
-            height, width = self.geometry.stride
             total = _empty(shape, grad).zero_() if into is None else into
-            total[:, :, ::height, ::width] += self._turned(grad)
+            self._thin(total).add_(self._turned(grad))
             return total
         if self._turned is not None:
             top, left = self._cut
@@ -343,6 +387,11 @@ class Convolve(Kernel):
         """Convolve back."""
         shape, padded, mask = kept
         back = self.weights.back
+        there = [g for g in grads if g is not None]
+        if padded == shape and len(there) == len(grads) and not self.positive:
+            gates = None if mask is None else [mask] if len(grads) == 1 else torch.split(mask, self.sizes, 1)
+            if (g := back.gated(there, gates, shape, into)) is not None:
+                return [g]
         grad = self._joined(mask, grads, mine)
         if padded == shape:
             return [back(grad, shape, into)]
