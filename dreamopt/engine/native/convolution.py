@@ -117,10 +117,10 @@ def panels_of(joined: Tensor, width: int) -> Tensor:
 def convolve(
     sources: Sequence[Source],
     targets: Sequence[Target],
-    kernel: tuple[int, int],
-    stride: tuple[int, int] = (1, 1),
-    pad: tuple[int, int] = (0, 0),
-    dilation: tuple[int, int] = (1, 1),
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...] = (1, 1),
+    pad: tuple[int, ...] = (0, 0),
+    dilation: tuple[int, ...] = (1, 1),
     groups: int = 1,
     kernels: ctypes.CDLL | None = None,
 ) -> None:
