@@ -2,5 +2,6 @@
 #pragma once
 
 #include "common.h"
+#include "gemm.h"
 #include "parallel_sum.h"
 #include "winograd.h"
