@@ -529,6 +529,9 @@ class Problem:
         if acted is not None:
             rule = Redirected() if rule is None else followed_by(rule, Redirected())
         seen, count = self._transformed(image, context, seed, views), self.views if views is None else len(views)
+        field = self.network.field(seen, self.objective, count, rule)
+        if field is not None:
+            return self._of_activations(field.objective, field.activations(seen, rule, acted), alpha, count)
         in_tiles = self.network.score(seen, self.objective, count) if rule is None else None
         if in_tiles is not None:
             return in_tiles if alpha is None else self.parametrization.score_with_opacity(in_tiles, alpha), None
@@ -540,8 +543,14 @@ class Problem:
                 )
             if len(activation) != len(seen):
                 raise ShapeError(f"layer '{layer}' writes {len(activation)} rows for {len(seen)} samples, and has no value of each sample")
-        score = self.objective(activations) if count == 1 else values_of_views(self.objective, activations, count).mean(0)
-        is_argmax = self.objective.is_argmax({name: value[::count] for name, value in activations.items()})
+        return self._of_activations(self.objective, activations, alpha, count)
+
+    def _of_activations(
+        self, objective: Objective, activations: Mapping[str, Tensor], alpha: Tensor | None, views: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return an objective's values of what layers wrote for so many views, and whether its units are the highest."""
+        score = objective(activations) if views == 1 else values_of_views(objective, activations, views).mean(0)
+        is_argmax = objective.is_argmax({name: value[::views] for name, value in activations.items()})
         return score if alpha is None else self.parametrization.score_with_opacity(score, alpha), is_argmax
 
     def _penalty(self, image: Tensor, context: StepContext) -> Tensor:
