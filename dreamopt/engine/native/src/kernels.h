@@ -4,4 +4,6 @@
 #include "common.h"
 #include "gemm.h"
 #include "parallel_sum.h"
+#include "random.h"
+#include "warp.h"
 #include "winograd.h"
