@@ -1,4 +1,4 @@
-"""MAX pooling as a kernel."""
+"""MAX and AVE pooling as kernels."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from dreamopt.engine.executor.masks import mask_size, masked, passed
 from dreamopt.engine.executor.placement import Outs
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
+from dreamopt.engine.native import library
+from dreamopt.engine.native.average import average, average_back
+from dreamopt.engine.native.layout import is_native
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
@@ -103,6 +106,49 @@ class MaxPool(Kernel):
         if self.windows(tuple(shapes[self.reads[0]])) is None:
             return super().keeps(shapes)
         return (2 if count(top) > SMALL else 8) * count(top) + (mask_size(top) if self.mask else 0)
+
+
+class AveragePool(Kernel):
+    """AVE pooling, natively where it can be, and else by the layer itself."""
+
+    owns_gradient = True
+    adds = True
+    places = True
+
+    def __init__(self, node: Node, layer: Pooling, reads: Sequence[Value], writes: Sequence[Value]) -> None:
+        super().__init__(reads, writes)
+        self.layer, self.plain = layer, AutogradKernel(node, reads, writes)
+
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
+        """Average; natively, nothing is kept."""
+        (x,) = xs
+        y = outs[0] if outs else None
+        if library() is None or not is_native(x):
+            (found,), kept = self.plain.forward(xs, keep)
+            return [found if y is None else y.copy_(found)], kept
+        shape = tuple(x.shape)
+        y = passing.empty(tuple(self.layer.shape([shape])[0]), x.dtype, x.device) if y is None else y
+        return [average(x, y, *self._windows(shape))], shape if keep else None
+
+    def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
+        """Give each value its part of the gradients of its windows."""
+        (grad,) = grads
+        assert grad is not None
+        if not isinstance(kept[0], int):
+            (found,) = self.plain.backward(kept, grads, mine, None)
+            return [found if into is None or found is None else into.add_(found)]
+        grad = grad if is_native(grad) else grad.contiguous(memory_format=torch.channels_last)
+        if into is not None and is_native(into):
+            return [average_back(grad, into, *self._windows(kept), add=True)]
+        made = average_back(grad, passing.empty(kept, grad.dtype, grad.device), *self._windows(kept))
+        return [made if into is None else into.add_(made)]
+
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return 0: nothing, natively."""
+        return 0 if library() is not None else super().keeps(shapes)
+
+    def _windows(self, shape: Shape) -> tuple[Shape, Shape, Shape]:
+        return self.layer.kernel_for(shape[2:]), self.layer.stride, self.layer.pad
 
 
 class Strips:
