@@ -2,5 +2,7 @@
 #pragma once
 
 #include "common.h"
+#include "lrn.h"
 #include "parallel_sum.h"
+#include "pooling.h"
 #include "winograd.h"
