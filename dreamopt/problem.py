@@ -30,6 +30,7 @@ from dreamopt.image.transform import Transform, as_transforms
 from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_dead, explain_nonfinite
 from dreamopt.network.network import BackwardRule, Redirected, followed_by
+from dreamopt.network.together import even_parts
 from dreamopt.objective import Objective, as_objective, each
 from dreamopt.objective.views import values_of_views
 from dreamopt.parts.arguments import check_flag, check_kind, check_seed, check_several
@@ -246,11 +247,14 @@ class Problem:
         """Return the values as `value`, and `Evaluation.is_argmax`, both of one forward pass."""
         context = self._with_image_space(context)
         params = self._checked(params)
-        return self._within_memory(lambda: self._values(params, context, seed))
+        return self._within_memory(lambda: self._values(params, context, seed), halves=not torch.is_grad_enabled())
 
     def _values(self, params: Tensor, context: StepContext, seed: int) -> tuple[Tensor, Tensor | None]:
         image, alpha = self.parametrization.image(params, self.space), self.parametrization.alpha(params, self.space)
-        score, is_argmax = self._score(image, alpha, context, seed)
+        if torch.is_grad_enabled():
+            score, is_argmax = self._score(image, alpha, context, seed)
+        else:
+            score, is_argmax, _ = self._scored(image, alpha, context, seed)
         return score - self._penalty(image, context), is_argmax
 
     def evaluate(self, params: Tensor, context: StepContext | None = None, seed: int = 0, *, redirect: bool = True) -> Evaluation:
@@ -259,7 +263,7 @@ class Problem:
         The gradient is the derivative, unless there is a `rule`, or ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
         params, redirect = self._checked(params), check_flag("redirect", redirect)
-        return self._within_memory(lambda: self._evaluate(params, context, seed, redirect))
+        return self._within_memory(lambda: self._evaluate(params, context, seed, redirect), halves=True)
 
     def weight_gradients(
         self, params: Tensor | FloatVector, *, sample: int | None = None, context: StepContext | None = None, seed: int = 0
@@ -317,15 +321,22 @@ class Problem:
 
         return self._within_memory(lambda: self.network.untiled().weight_gradients(seen, self.objective.layers, total))
 
-    def _within_memory(self, work: Callable[[], T]) -> T:
-        """Return what some work returns; where it runs out of memory, a network in tiles makes them smaller, and it is done again."""
+    def _within_memory(self, work: Callable[[], T], halves: bool = False) -> T:
+        """Return what some work returns; where it runs out of memory, it is done again in smaller tiles or ``halves`` of the batch."""
         while True:
             try:
                 with memory_errors(self._what, str(self.network.device)):
                     return work()
             except OutOfMemoryError:
-                if self.seen is None or not self.network.shrink_tiles(self.objective.layers, self.seen, self.n * self.views):
+                if not self._shrink(halves):
                     raise
+
+    def _shrink(self, halves: bool) -> bool:
+        """Go by less memory after it ran out: smaller tiles, or else fewer images that pass through the net at once; False for neither."""
+        layers, rows = self.objective.layers, self.n * self.views
+        if self.seen is not None and self.network.shrink_tiles(layers, self.seen, rows):
+            return True
+        return halves and self.network.together.halve(layers, self.seen or (), rows, self.n if self.objective.coupled else 1)
 
     def _what(self) -> str:
         size = "" if self.size is None else f" of {' x '.join(map(str, reversed(self.size)))} pixels"
@@ -340,8 +351,7 @@ class Problem:
             opacity = self.parametrization.alpha(leaf, self.space)
             image = image_of_leaf.detach().requires_grad_()
             alpha = None if opacity is None else opacity.detach().requires_grad_()
-            score, is_argmax = self._score(image, alpha, context, seed, acted)
-            image_gradient, *more = _gradients(score, [image] if alpha is None else [image, alpha])
+            score, is_argmax, (image_gradient, *more) = self._scored(image, alpha, context, seed, acted)
             # Kept apart, so that a zero objective gradient shows even where a penalty has one.
             penalty = self._penalty(image, context)
             total = image_gradient - _gradients(penalty, [image])[0] if self.penalties else image_gradient
@@ -451,26 +461,72 @@ class Problem:
             )
         return params
 
-    def _transformed(self, image: Tensor, context: StepContext, seed: int) -> Tensor:
-        """Return what the net sees, (N views, C, H', W'), all views of a sample side by side."""
-        view_streams = [(stream, view) for stream in self.streams(seed, context.step) for view in range(self.views)]
-        return self._apply_transforms(image if self.views == 1 else image.repeat_interleave(self.views, 0), view_streams, context)
+    def _transformed(self, image: Tensor, context: StepContext, seed: int, views: range | None = None) -> Tensor:
+        """Return what the net sees, (N views, C, H', W'), all views of a sample side by side; of some ``views`` alone, those."""
+        views = range(self.views) if views is None else views
+        view_streams = [(stream, view) for stream in self.streams(seed, context.step) for view in views]
+        return self._apply_transforms(image if len(views) == 1 else image.repeat_interleave(len(views), 0), view_streams, context)
 
     def _apply_transforms(self, image: Tensor, view_streams: Sequence[tuple[Stream, int]], context: StepContext) -> Tensor:
         for place, transform in enumerate(self.transforms):
             image = transform(image, [stream.fold_in(context.octave, view, place) for stream, view in view_streams], context)
         return image
 
-    def _score(
+    def _parts(self, all_views: bool) -> list[tuple[range, range]]:
+        """Return the places of samples, and their views, that pass through the net at once: all of them, unless memory ran out."""
+        most = self.network.together.most(self.objective.layers, self.seen or ())
+        if most is None or most >= self.n * self.views:
+            return [(range(self.n), range(self.views))]
+        samples = [range(self.n)] if self.objective.coupled else even_parts(self.n, most // self.views)
+        views = [range(self.views)] if all_views else even_parts(self.views, most // max(map(len, samples)))
+        return [(some, of_each) for some in samples for of_each in views]
+
+    def _scored(
         self, image: Tensor, alpha: Tensor | None, context: StepContext, seed: int, acted: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+        """Return scores, `Evaluation.is_argmax`, and where autograd is on the gradients at the image and the opacity, part by part."""
+        leaves = [image] if alpha is None else [image, alpha]
+        parts = self._parts(all_views=alpha is not None)
+        if len(parts) == 1:
+            score, is_argmax = self._score(image, alpha, context, seed, acted)
+            return score, is_argmax, _gradients(score, leaves) if torch.is_grad_enabled() else []
+        total, gradients, at_views = image.new_zeros(self.n), [torch.zeros_like(leaf) for leaf in leaves], dict[str, Tensor]()
+        argmax: list[Tensor | None] = []
+        for places, views in parts:
+            rows = slice(places.start, places.stop)
+            part, own = self if len(places) == self.n else self.select(places), [leaf[rows].detach() for leaf in leaves]
+            for leaf in own:
+                leaf.requires_grad_(torch.is_grad_enabled())
+            acted_here: dict[str, Tensor] | None = None if acted is None else {}
+            score, is_argmax = part._score(own[0], None if alpha is None else own[1], context, seed, acted_here, views)
+            share = len(views) / self.views
+            for whole, gradient in zip(gradients, _gradients(score, own) if torch.is_grad_enabled() else (), strict=False):
+                whole[rows] += share * gradient
+            total[rows] += share * score.detach()
+            argmax += [is_argmax] if views.start == 0 else []
+            for layer, flags in (acted_here or {}).items():
+                known = at_views.setdefault(layer, torch.zeros(self.n, self.views, dtype=torch.bool, device=flags.device))
+                known[rows, views.start : views.stop] = flags.reshape(len(places), len(views))
+        if acted is not None:
+            acted.update({layer: flags.reshape(-1) for layer, flags in at_views.items()})
+        return total, joined_argmax(argmax, [len(places) for places, views in parts if views.start == 0]), gradients
+
+    def _score(
+        self,
+        image: Tensor,
+        alpha: Tensor | None,
+        context: StepContext,
+        seed: int,
+        acted: dict[str, Tensor] | None = None,
+        views: range | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         if alpha is not None:
             image = self.parametrization.composite(image, alpha, self.streams(seed, context.step), self.space)
         rule = self.rule
         if acted is not None:
             rule = Redirected() if rule is None else followed_by(rule, Redirected())
-        seen = self._transformed(image, context, seed)
-        in_tiles = self.network.score(seen, self.objective, self.views) if rule is None else None
+        seen, count = self._transformed(image, context, seed, views), self.views if views is None else len(views)
+        in_tiles = self.network.score(seen, self.objective, count) if rule is None else None
         if in_tiles is not None:
             return in_tiles if alpha is None else self.parametrization.score_with_opacity(in_tiles, alpha), None
         activations = self.network.activations(seen, self.objective.layers, rule=rule, acted=acted)
@@ -481,8 +537,8 @@ class Problem:
                 )
             if len(activation) != len(seen):
                 raise ShapeError(f"layer '{layer}' writes {len(activation)} rows for {len(seen)} samples, and has no value of each sample")
-        score = self.objective(activations) if self.views == 1 else values_of_views(self.objective, activations, self.views).mean(0)
-        is_argmax = self.objective.is_argmax({name: value[:: self.views] for name, value in activations.items()})
+        score = self.objective(activations) if count == 1 else values_of_views(self.objective, activations, count).mean(0)
+        is_argmax = self.objective.is_argmax({name: value[::count] for name, value in activations.items()})
         return score if alpha is None else self.parametrization.score_with_opacity(score, alpha), is_argmax
 
     def _penalty(self, image: Tensor, context: StepContext) -> Tensor:
@@ -504,6 +560,18 @@ class Problem:
             "redirected": self.redirected,
             **({} if self.rule is None else {"rule": str(self.rule)}),
         }
+
+
+def joined_argmax(parts: Sequence[Tensor | None], counts: Sequence[int]) -> Tensor | None:
+    """Return `Evaluation.is_argmax` of parts of a batch as one; False where a part says nothing, None where none does.
+
+    >>> joined_argmax([None, torch.tensor([True])], [2, 1])
+    tensor([False, False,  True])
+    """
+    like = next((part for part in parts if part is not None), None)
+    if like is None:
+        return None
+    return torch.cat([like.new_zeros(count) if part is None else part for part, count in zip(parts, counts, strict=True)])
 
 
 def _gradients(values: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:

@@ -17,6 +17,7 @@ from dreamopt.objective import Objective, each
 from dreamopt.objective.views import values_of_views
 from dreamopt.parts.checks import check_whole
 from dreamopt.parts.image_space import ImageSpace
+from dreamopt.parts.memory import memory_errors
 from dreamopt.parts.streams import Stream
 
 T = TypeVar("T")
@@ -143,7 +144,9 @@ class ScoreFunction:
         if images is self._given and self._of_given is not None:
             return self._of_given
         with torch.no_grad():
-            return self._kept(images, self._values(self._activations(images, self.objective.layers, None), copies))
+            layers = self.objective.layers
+            (values,) = self._passed(images, copies, lambda own, some, n: (own._values(own._activations(some, layers, None), n),))
+            return self._kept(images, values)
 
     def gradients(self, images: Tensor, copies: int = 1, *, rule: Rule | None = None) -> tuple[Tensor, Tensor]:
         """Return the scores, (N, copies), and the gradient of each at its image, (N copies, C, H, W).
@@ -152,26 +155,53 @@ class ScoreFunction:
         objective's own gradient at its layers.
         """
         with torch.enable_grad():
-            made, self._made = self._made, None
-            if made is not None and images is self._given and rule is None and list(made.activations) == list(self.objective.layers):
-                leaf, activations = made.images, dict(made.activations)
-                if self._progress is not None:
-                    self._progress(len(images))
-            else:
-                made = None  # what it keeps for its backward pass would lie there for nothing
-                leaf = images.detach().requires_grad_()
-                activations = self._activations(leaf, self.objective.layers, rule)
-            values = self._values(activations, copies)
-            return self._kept(images, values), _gradient(values.sum(), leaf)
+            values, gradient = self._passed(images, copies, lambda own, some, n: own._gradients(some, n, rule))
+        return self._kept(images, values), gradient
+
+    def _gradients(self, images: Tensor, copies: int, rule: Rule | None) -> tuple[Tensor, Tensor]:
+        made, self._made = self._made, None
+        if made is not None and images is self._given and rule is None and list(made.activations) == list(self.objective.layers):
+            leaf, activations = made.images, dict(made.activations)
+            if self._progress is not None:
+                self._progress(len(images))
+        else:
+            made = None  # what it keeps for its backward pass would lie there for nothing
+            leaf = images.detach().requires_grad_()
+            activations = self._activations(leaf, self.objective.layers, rule)
+        values = self._values(activations, copies)
+        return values.detach(), _gradient(values.sum(), leaf)
 
     def layer_gradients(self, images: Tensor, layer: str, copies: int = 1) -> tuple[Tensor, Tensor, Tensor]:
         """Return the scores, (N, copies), what a layer wrote, (N copies, ...), and the scores' gradient there, of the same shape."""
         with torch.enable_grad():
-            layers = list(dict.fromkeys([layer, *self.objective.layers]))
-            activations = self._activations(images.detach().requires_grad_(), layers, None, between_layers=True)
-            written = activations[layer]
-            values = self._values({name: activations[name] for name in self.objective.layers}, copies)
-            return self._kept(images, values), written.detach(), _gradient(values.sum(), written)
+            values, written, gradient = self._passed(images, copies, lambda own, some, n: own._layer_gradients(some, layer, n))
+        return self._kept(images, values), written, gradient
+
+    def _layer_gradients(self, images: Tensor, layer: str, copies: int) -> tuple[Tensor, Tensor, Tensor]:
+        layers = list(dict.fromkeys([layer, *self.objective.layers]))
+        activations = self._activations(images.detach().requires_grad_(), layers, None, between_layers=True)
+        written = activations[layer]
+        values = self._values({name: activations[name] for name in self.objective.layers}, copies)
+        return values.detach(), written.detach(), _gradient(values.sum(), written)
+
+    def _passed(self, images: Tensor, copies: int, work: Callable[[ScoreFunction, Tensor, int], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Return what some work gives of copies of images, values (N, copies) first; where memory runs out, of one half after the other."""
+
+        def some(part: range) -> tuple[Tensor, ...]:
+            with memory_errors(lambda: f"a pass of {len(part)} images", str(self.network.device)):
+                if len(part) == len(images):
+                    return work(self, images, copies)
+                own = copy.copy(self)
+                own.objective = each([self.objective_of(i // copies) for i in part])
+                own._views = 1
+                own._given = own._of_given = own._made = None
+                return work(own, images[part.start : part.stop], 1)
+
+        found = self.network.together.passed(self.objective.layers, images.shape[2:], len(images), some)
+        if len(found) == 1:
+            return found[0]
+        values, *others = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return (values.reshape(-1, copies), *others)
 
     def relevances(self, images: Tensor, rule: Rule, layer: str | None = None, *, by_value: bool = True) -> tuple[Tensor, Tensor]:
         r"""Return the scores, (N,), and what rules that share out relevance leave at the images, (N, C, H, W), or at a layer, (N, ...).
@@ -186,13 +216,14 @@ class ScoreFunction:
         """
         objectives = [self.objective_of(i) for i in range(len(images))]
         if len({one.layers for one in objectives}) < 2:
-            return self._relevances(images, rule, layer, by_value)
+            alone, relevance = self._passed(images, 1, lambda own, some, _: own._relevances(some, rule, layer, by_value))
+            return alone.reshape(-1), relevance
         values: list[Tensor | None] = [None] * len(images)
         found = list(values)
         for layers in dict.fromkeys(one.layers for one in objectives):
             places = [i for i, one in enumerate(objectives) if one.layers == layers]
             score = self.of_images(places)
-            some, relevance = score._relevances(images[places], rule, layer, by_value)
+            some, relevance = score.relevances(images[places], rule, layer, by_value=by_value)
             for i, value, own in zip(places, some, relevance, strict=True):
                 values[i], found[i] = value, own
         return torch.stack([value for value in values if value is not None]), torch.stack([own for own in found if own is not None])

@@ -195,10 +195,18 @@ def _pass_on(network: Network, layers: list[str], reducers: Sequence[Reducer], i
         frames = [item.frame for item in alike if item.frame is not None]
         images = torch.stack([item.input for item in alike if item.input is not None])
         try:
-            with torch.no_grad():
-                activations = network.activations(images, layers)
+            activations = _activations(network, images, layers)
             for reducer in reducers:
                 reducer.add(Batch(frames, activations, size))
         except (ShapeError, TargetError) as problem:  # of this size: a map is too small, or a place is not in it
             refused += [(frame.entry.path, str(problem)) for frame in frames]
     return refused
+
+
+def _activations(network: Network, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """Return the activations of images that pass at once; where memory runs out, of one half after the other."""
+    with torch.no_grad():
+        parts = network.together.passed(
+            layers, images.shape[2:], len(images), lambda part: network.activations(images[part.start : part.stop], layers)
+        )
+    return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -32,6 +32,8 @@ _SIGNS = (
     "Storage size calculation overflowed",
     "Unable to allocate",
 )
+_OF_ONEDNN = ("could not create a primitive", "could not create a memory object")
+"""What oneDNN says where malloc fails; of what it does not know it says "a primitive descriptor"."""
 
 
 def readable(count: float) -> str:
@@ -211,10 +213,13 @@ def is_out_of_memory(problem: BaseException) -> bool:
 
     >>> is_out_of_memory(RuntimeError("CUDA error: out of memory")), is_out_of_memory(RuntimeError("shapes differ"))
     (True, False)
+    >>> [is_out_of_memory(RuntimeError(f"could not create a primitive{more}")) for more in ("", " descriptor")]
+    [True, False]
     """
     if isinstance(problem, MemoryError):
         return True
-    return isinstance(problem, RuntimeError) and any(sign in str(problem) for sign in _SIGNS)
+    text = str(problem)
+    return isinstance(problem, RuntimeError) and (any(sign in text for sign in _SIGNS) or text.rstrip().endswith(_OF_ONEDNN))
 
 
 def _hinted(hint: Callable[[float], str] | None, free: float) -> str:

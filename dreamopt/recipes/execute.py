@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dreamopt.errors import OutOfMemoryError, UsageError
+from dreamopt.errors import DreamoptWarning, OutOfMemoryError, UsageError
 from dreamopt.image.channels import all_shown, describe_channels, opacity_of, shown_as
 from dreamopt.image.files import covering
 from dreamopt.network import Network
 from dreamopt.network.made_with import made_with
-from dreamopt.optimize import Callback, Progress, Start, run
+from dreamopt.network.together import even_parts
+from dreamopt.optimize import Callback, Checkpoint, Progress, Start, run
 from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.checks import shown
-from dreamopt.parts.memory import memory_errors
+from dreamopt.parts.memory import memory_errors, release_memory
 from dreamopt.problem import Problem
 from dreamopt.recipes.finish import finished, shows_init
-from dreamopt.recipes.memory import checked_memory, in_memory, with_hint
+from dreamopt.recipes.memory import checked_memory, in_memory, most_at_once, with_hint
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, as_written, stretched
 from dreamopt.recipes.stage_runs import BatchEnd, SampleOutcome, dead_everywhere, restarted_start, run_stages, whole_start
@@ -92,8 +95,7 @@ def execute(
         if rendered is None:
             try:
                 started = time.monotonic()
-                with memory_errors(lambda: "the job", str(network.device)):
-                    rendered = execute_batch(plan, network, number, store=store, callbacks=callbacks, stop=stop)
+                rendered = _in_parts(plan, network, number, store=store, callbacks=callbacks, stop=stop)
                 if timed:
                     seconds = round((time.monotonic() - started) / len(rendered), 3)
                     rendered = [replace(one, metadata={**one.metadata, "seconds": seconds}) for one in rendered]
@@ -109,6 +111,41 @@ def execute(
             break
     for _, rendered in unsaved:
         yield from rendered
+
+
+def _in_parts(plan: Plan, network: Network, number: int, **options: Any) -> list[Rendered]:
+    """Return the images of a batch: made at once, or as many at once as fit into memory."""
+    places, most = plan.batches[number], most_at_once(plan, network, number)
+    if most < len(places):
+        what = f"a batch of {len(places)} images does not fit into the memory that is free: they are made {most} at a time"
+        warnings.warn(what, DreamoptWarning, stacklevel=2)
+    return _joined(plan, network, number, [places[part.start : part.stop] for part in even_parts(len(places), most)], **options)
+
+
+def _joined(plan: Plan, network: Network, number: int, parts: Sequence[tuple[int, ...]], **options: Any) -> list[Rendered]:
+    rendered: list[Rendered] = []
+    for places in parts:
+        rendered += _in_halves(plan, network, number, places, **options)
+        if any(one.interrupted for one in rendered):
+            break
+    return rendered
+
+
+def _in_halves(plan: Plan, network: Network, number: int, places: tuple[int, ...], **options: Any) -> list[Rendered]:
+    """Return the images of some samples of a batch; where they run out of memory together, of one half after the other.
+
+    A step passes through the net in halves by itself (`dreamopt.network.together`): this is for images that are too large together.
+    """
+    try:
+        with memory_errors(lambda: "the job", str(network.device)):
+            return execute_batch(plan, network, number, places=places, **options)
+    except OutOfMemoryError:
+        if len(places) == 1 or plan.samples[places[0]].coupled:
+            raise
+    release_memory(reserves=True)
+    half = (len(places) + 1) // 2
+    warnings.warn(f"memory ran out with a batch of {len(places)} images: they are made {half} at a time", DreamoptWarning, stacklevel=2)
+    return _joined(plan, network, number, [places[:half], places[half:]], **options)
 
 
 def _noting(store: FolderStore, memory: int | None, network: Network) -> Callback:
@@ -136,6 +173,7 @@ def execute_batch(
     stop: Stop = None,
     begin: Callable[[Tensor, Mapping[int, str]], None] | None = None,
     trial: Callback | None = None,
+    places: Sequence[int] | None = None,
 ) -> list[Rendered]:
     """Make the images of one batch of a plan, in the batch's order.
 
@@ -151,11 +189,14 @@ def execute_batch(
         Called with the images that the first run starts from, (N, C, H, W), and by place in the batch why samples have no gradient.
     trial : callable, optional
         As for `dreamopt.optimize.run`.
+    places : sequence of int, optional
+        Of the samples of the batch that are made, where that is a part of it.
     """
     callbacks = checked_callbacks(callbacks)
     if stop is not None and not callable(stop):
         raise UsageError(f"stop must be a function, not {shown(stop)}")
-    places = plan.batches[batch]
+    part = "" if places is None or tuple(places) == plan.batches[batch] else f"-{places[0]}to{places[-1]}"
+    places = plan.batches[batch] if places is None else places
     samples = [plan.samples[place] for place in places]
     start, problem, levels = _start(plan, network, samples)
     if begin is not None:
@@ -180,7 +221,7 @@ def execute_batch(
             problem = plan.problem(network, [samples[index] for index in alive], 0)
             start = start.select(alive)
             levels = None if levels is None else [level[alive] for level in levels]
-        checkpoint = None if store is None else lambda stage: store.checkpoint(batch, stage)
+        checkpoint = None if store is None else lambda stage: _of_part(store.checkpoint(batch, stage), part)
         starts = [start]
         del start
         these = [samples[index] for index in alive]
@@ -189,6 +230,11 @@ def execute_batch(
             outcome = outcomes[row] if index not in dead else replace(outcomes[row], dead=dead[index])
             rendered[index] = _rendered(plan, network, places[index], outcome, images[row : row + 1], end)
     return [rendered[index] for index in range(len(samples))]
+
+
+def _of_part(checkpoint: Checkpoint | None, part: str) -> Checkpoint | None:
+    """Return where the run of a part of a batch is kept: beside those of the whole batch, and removed with them."""
+    return checkpoint if checkpoint is None or not part else replace(checkpoint, path=Path(f"{checkpoint.path}{part}"))
 
 
 def _start(plan: Plan, network: Network, samples: Sequence[Sample]) -> tuple[Start, Problem, list[Tensor] | None]:

@@ -120,7 +120,7 @@ def in_memory(plan: Plan, network: Network, memory: int | None = None, tile: Cal
         return network.tiled(_even(max((memory - used_memory(device) - images) * _VALUES, memory * _LEAST_SHARE, _LEAST_VALUES)), tile)
     free = free_memory(device)
     if free is not None and images < free * _SHARE and math.prod(max(stage.size for stage in plan.stages)) >= _SMALL:
-        needs = max(largest_need(plan, network, number).likely * len(places) for number, places in enumerate(plan.batches))
+        needs = max(largest_need(plan, network, number).likely * _together(plan, number) for number in range(len(plan.batches)))
         if needs > free * _SHARE:
             tiled = network.tiled(_even(max((free * _SHARE - images) * _VALUES, free * _LEAST_SHARE)), tile)
             if _in_tiles(plan, tiled):
@@ -159,8 +159,22 @@ def _even(count: float) -> int:
     return int(count // step * step)
 
 
+def _together(plan: Plan, batch: int) -> int:
+    """Return how many samples of a batch can only be made together: one, or all where they are compared."""
+    places = plan.batches[batch]
+    return len(places) if plan.samples[places[0]].coupled else 1
+
+
+def most_at_once(plan: Plan, network: Network, batch: int) -> int:
+    """Return how many images of a batch are made at once: all of them, or as many as fit into the memory that is free."""
+    count, free = len(plan.batches[batch]), free_memory(str(network.device))
+    if free is None or network.tile_memory is not None or _together(plan, batch) == count:
+        return count
+    return min(count, max(1, int(free * _SHARE // largest_need(plan, network, batch).likely)))
+
+
 def require_room(plan: Plan, network: Network) -> None:
-    """Refuse a plan that takes more memory than is free.
+    """Refuse a plan that takes more memory than is free, where not even one image of a batch fits.
 
     Raises
     ------
@@ -168,7 +182,7 @@ def require_room(plan: Plan, network: Network) -> None:
         With a size and a number of samples that would fit.
     """
     for batch in dict.fromkeys((0, *sorted(range(len(plan.batches)), key=lambda number: -len(plan.batches[number]))[:1])):
-        need, count = largest_need(plan, network, batch), len(plan.batches[batch])
+        need, count = largest_need(plan, network, batch), _together(plan, batch)
         what = f"a batch of {count} image{'s' if count > 1 else ''} of {need.size[1]} x {need.size[0]} pixels"
         require_memory(need.least * count, what, str(network.device), lambda free, need=need, count=count: fitting(need, count, free))  # type: ignore[misc]  # defaults bind them
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.executor.masks import SMALL, mask_size, masked, passed, passed_back
+from dreamopt.engine.executor.placement import Outs
 from dreamopt.engine.executor.stamp import WeightStamp
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
@@ -68,14 +69,21 @@ class Packed:
         taken = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
         self._may_transform = self.packable and taken and library() is not None
 
-    def __call__(self, x: Tensor, relu: bool = False, into: Tensor | None = None, in_heap: bool = False) -> Tensor:
-        """Convolve; then cut off below 0, or add to ``into``; ``in_heap`` makes a large result no view of other memory."""
+    def __call__(
+        self, x: Tensor, relu: bool = False, into: Tensor | None = None, in_heap: bool = False, out: Tensor | None = None
+    ) -> Tensor:
+        """Convolve; then cut off below 0, or add to ``into``.
+
+        ``in_heap`` makes a large result no view of other memory; it is written to ``out`` where there is one, which may be a slice of
+        channels (a kernel of torch makes a copy for that).
+        """
         _, stride, pad, dilation, groups = self.geometry
         if not self.packable:
             y = torch.nn.functional.conv2d(x, self.w, self.bias, stride, pad, dilation, groups)
-            return y.relu_() if relu else y if into is None else into.add_(y)
+            y = y.relu_() if relu else y if into is None else into.add_(y)
+            return y if out is None else out.copy_(y)
         if self._may_transform and pays(tuple(x.shape), self.w.shape[0], groups, (pad[0], pad[1])) and is_native(x):
-            return self._transformed(x, relu, into, in_heap)
+            return self._transformed(x, relu, into, in_heap, out)
         # One layout serves all large inputs, as the tiles of an image: where it is not the best, oneDNN changes it on the way.
         key = x.shape if x.numel() <= SMALL else None
         w = self._by_shape.get(key)
@@ -88,15 +96,17 @@ class Packed:
             add = torch.ops.mkldnn._convolution_pointwise_.binary
             total: Tensor = add(into, x, w, self.bias, pad, stride, dilation, groups, "add", 1.0, None, [], None)
             return total
-        if into is None and not in_heap and (out := self._large(x)) is not None:
+        if into is None and not in_heap and (large := self._large(x)) is not None:
             # To be written where we want it, it is added to zeros.
             add = torch.ops.mkldnn._convolution_pointwise_.binary
-            added: Tensor = add(out, x, w, self.bias, pad, stride, dilation, groups, "add", 1.0, "relu" if relu else None, [], None)
-            return added
+            added: Tensor = add(large, x, w, self.bias, pad, stride, dilation, groups, "add", 1.0, "relu" if relu else None, [], None)
+            return added if out is None else out.copy_(added)
         y = torch.ops.mkldnn._convolution_pointwise(x, w, self.bias, pad, stride, dilation, groups, "relu" if relu else "none", [], "")
-        return y if into is None else into.add_(y)
+        if into is not None:
+            return into.add_(y)
+        return y if out is None else out.copy_(y)
 
-    def _transformed(self, x: Tensor, relu: bool, into: Tensor | None, in_heap: bool) -> Tensor:
+    def _transformed(self, x: Tensor, relu: bool, into: Tensor | None, in_heap: bool, out: Tensor | None) -> Tensor:
         """Convolve by Winograd's method, which writes where we want it."""
         if self._winograd is None:
             self._winograd = WinogradKernels(self.w, self.geometry.groups)
@@ -104,7 +114,8 @@ class Packed:
         if into is not None and is_native(into):
             return self._winograd(x, self.bias, pad, into, add=True)
         shape = self._shape(x)
-        out = torch.empty(shape, memory_format=torch.channels_last) if in_heap else passing.empty(shape, x.dtype, x.device)
+        if out is None:
+            out = torch.empty(shape, memory_format=torch.channels_last) if in_heap else passing.empty(shape, x.dtype, x.device)
         y = self._winograd(x, self.bias, pad, out, relu)
         return y if into is None else into.add_(y)
 
@@ -316,6 +327,7 @@ class Convolve(Kernel):
 
     owns_gradient = True
     adds = True
+    places = True
 
     def __init__(
         self, weights: ConvolveWeights, reads: Sequence[Value], writes: Sequence[Value], relu: bool, mask: bool, positive: bool = False
@@ -326,15 +338,16 @@ class Convolve(Kernel):
         self.least = _least(self.geometry)
         self.sizes = [branch.node.weights[0].shape[0] for branch in self.branches]
 
-    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Convolve."""
         (x,) = xs
         self.weights.prepare(x.device)
         height, width = x.shape[2:]
         if height < self.least[0] or width < self.least[1]:  # Caffe makes one window of a bottom that is a little too small
             x = torch.nn.functional.pad(x, (0, max(self.least[1] - width, 0), 0, max(self.least[0] - height, 0)))
-        y = self.weights.there(x, self.relu)
-        ys = [y] if len(self.sizes) == 1 else torch.split(y, self.sizes, 1)
+        alone = len(self.sizes) == 1
+        y = self.weights.there(x, self.relu, out=outs[0] if outs and alone else None)
+        ys = [y] if alone else torch.split(y, self.sizes, 1)
         if not keep:
             return ys, None
         return ys, (tuple(xs[0].shape), tuple(x.shape), passed(y) if self.mask else None)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.executor.gradients import Gradients
+from dreamopt.engine.executor.placement import Outs, Placement, Propagate
 from dreamopt.engine.graph import Value
 
 if TYPE_CHECKING:
@@ -69,18 +70,37 @@ class Kernel:
     """Whether `backward` of this kernel, which reads one value, adds to a gradient that is already there."""
     splits: ClassVar[bool] = False
     """Whether what `backward` returns are parts of the gradient of the one value written, which do not overlap."""
+    places: ClassVar[bool] = False
+    """Whether `forward` writes values where it is asked to, so that they may be slices of the memory of a Concat's top."""
+    joins: ClassVar[bool] = False
+    """Whether its one value may be the values read one behind the other, which then lie in its memory if they were placed there."""
 
     def __init__(self, reads: Sequence[Value], writes: Sequence[Value]) -> None:
         self.reads = tuple(reads)
         self.writes = tuple(writes)
 
-    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
-        """Return the values written, and what `backward` is to be given: as little as it needs; None without ``keep``."""
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
+        """Return the values written, and what `backward` is to be given.
+
+        Parameters
+        ----------
+        xs : sequence of Tensor
+            The values read. They may be slices of other tensors' channels.
+        keep : bool
+            Whether `backward` follows; it is given as little as it needs, and None otherwise.
+        outs : sequence of Tensor or None
+            Only for a kernel that `places`: where to write the values, one for each or none at all; a slice of channels of four axes of
+            32-bit floats, channels-last (`dreamopt.engine.native.layout`). A value that is written elsewhere costs a copy later.
+        """
         raise AssertionError(f"{type(self).__name__} does not say how it computes")
 
-    def run(self, call: Call, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+    def run(self, call: Call, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Do as `forward`, in a call that a kernel may look at; most do not."""
-        return self.forward(xs, keep)
+        return self.forward(xs, keep, outs) if outs else self.forward(xs, keep)
+
+    def joins_channels(self, shape: Shape) -> bool:
+        """Return whether the value, of this shape, is the values read with their channels, axis 1, one behind the other."""
+        return False
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Return the gradients of the values read, from those of the values written (at least one is not None).
@@ -116,11 +136,14 @@ class Executor:
         In the order of the net.
     wanted : sequence of Value
         What a call returns.
+    propagate : callable, optional
+        From the shapes of the inputs to those of all values, where they tell them; values are placed by them (`Placement`).
     """
 
-    def __init__(self, kernels: Sequence[Kernel], wanted: Sequence[Value]) -> None:
+    def __init__(self, kernels: Sequence[Kernel], wanted: Sequence[Value], propagate: Propagate | None = None) -> None:
         self.kernels = list(kernels)
         self.wanted = list(dict.fromkeys(wanted))
+        self.placement = Placement(self.kernels, set(self.wanted), propagate)
         last = {v: i for i, kernel in enumerate(self.kernels) for v in kernel.reads}
         self.dies: list[list[Value]] = [[] for _ in self.kernels]
         for v, i in last.items():
@@ -138,12 +161,14 @@ class Executor:
         return dict(zip(self.wanted, outs, strict=True))
 
     def _forward(self, call: Call, values: dict[Value, Tensor], kept: list[Any] | None) -> list[Tensor]:
-        for kernel, dies in zip(self.kernels, self.dies, strict=True):
-            outs, keep = kernel.run(call, [values[v] for v in kernel.reads], kept is not None)
-            values.update(zip(kernel.writes, outs, strict=True))
+        places = self.placement.start(values)
+        for i, (kernel, dies) in enumerate(zip(self.kernels, self.dies, strict=True)):
+            outs = places.outs(i, kernel.writes) if places is not None else ()
+            tops, keep = kernel.run(call, [values[v] for v in kernel.reads], kept is not None, outs)
+            values.update(zip(kernel.writes, tops, strict=True))
             if kept is not None:
                 kept.append(keep)
-            del outs, keep
+            del outs, tops, keep
             for v in dies:
                 values.pop(v)
         return [values[v] for v in self.wanted]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dreamopt.engine.backward_rule import BackwardRule, ReLUPass
@@ -13,6 +14,7 @@ from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKe
 from dreamopt.engine.executor.masks import ORDINARY
 from dreamopt.engine.executor.pooling import MaxPool
 from dreamopt.engine.executor.ruled import MakePass, RuledKernel, relu_pass
+from dreamopt.engine.executor.step import propagate
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.batch_norm import BatchNorm
 from dreamopt.engine.layers.concat import Concat
@@ -126,7 +128,8 @@ class _Plan:
             kernel = self._kernel(step)
             made.update(kernel.writes)
             kernels.append(kernel)
-        return Executor(kernels, list(self.wanted))
+        is_known = not any(step.node.layer.shape_follows_data for step in self.steps)
+        return Executor(kernels, list(self.wanted), partial(propagate, self.steps) if is_known else None)
 
     def _inside(self, step: Step) -> bool:
         """Whether another kernel computes this layer in passing."""

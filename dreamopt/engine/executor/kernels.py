@@ -12,6 +12,7 @@ from torch import Tensor
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.executor.masks import ORDINARY, mask_size, passed, passed_back
+from dreamopt.engine.executor.placement import Outs
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layers.lrn import in_strips, lrn_backward, lrn_forward, lrn_keeps
 
@@ -35,7 +36,7 @@ class AutogradKernel(Kernel):
         super().__init__(reads, writes)
         self.node = node
 
-    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Run the layer, recording."""
         device = xs[0].device if xs else torch.device("cpu")
         weights = [blob._data.read(blob.shape, device) for blob in self.node.weights]
@@ -67,7 +68,7 @@ class ReLUKernel(Kernel):
         self.back = back
         self.owns_gradient = back.positive or back.masked
 
-    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Cut off what is below 0."""
         y = torch.relu(xs[0])
         return [y], passed(y) if keep and self.back.masked else None
@@ -90,7 +91,7 @@ class Sum(Kernel):
         self.relu, self.back = relu, back
         self.owns_gradient = relu and (back.positive or back.masked)
 
-    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Add."""
         y = torch.add(xs[0], xs[1])
         if not self.relu:
@@ -119,7 +120,7 @@ class LRNKernel(Kernel):
         p = layer.param.lrn_param
         self.settings = (p.local_size, p.alpha / p.local_size, p.beta, p.k)
 
-    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Divide."""
         out = passing.empty(tuple(xs[0].shape), xs[0].dtype, xs[0].device) if in_strips(xs[0]) else None
         y, kept = lrn_forward(xs[0], *self.settings, keep=keep, out=out)
@@ -136,23 +137,34 @@ class LRNKernel(Kernel):
 
 
 class ConcatKernel(Kernel):
-    """Concat."""
+    """Concat: of bottoms that were written into its top's memory, nothing is left to do."""
 
     splits = True
+    places = True
+    joins = True
 
     def __init__(self, axis: Callable[[tuple[int, ...]], int], reads: Sequence[Value], writes: Sequence[Value]) -> None:
         super().__init__(reads, writes)
         self.axis = axis
 
-    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+    def joins_channels(self, shape: Shape) -> bool:
+        """Return whether the axis is that of the channels."""
+        return self.axis(tuple(shape)) == 1
+
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Join them."""
         axis = self.axis(tuple(xs[0].shape))
         sizes = [x.shape[axis] for x in xs]
         if xs[0].dim() != 4 or not _alike_on_cpu(xs):
             return [torch.cat(list(xs), axis)], (axis, sizes)
-        shape = tuple(sum(sizes) if i == axis else side for i, side in enumerate(xs[0].shape))
-        y = passing.empty(shape, xs[0].dtype, xs[0].device)
-        return [torch.cat(list(xs), axis, out=y)], (axis, sizes)
+        y = outs[0] if outs else None
+        if y is None:
+            shape = tuple(sum(sizes) if i == axis else side for i, side in enumerate(xs[0].shape))
+            return [torch.cat(list(xs), axis, out=passing.empty(shape, xs[0].dtype, xs[0].device))], (axis, sizes)
+        for x, part in zip(xs, torch.split(y, sizes, axis), strict=True):
+            if x.data_ptr() != part.data_ptr():
+                part.copy_(x)
+        return [y], (axis, sizes)
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Give each its part, as a view."""

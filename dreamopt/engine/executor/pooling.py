@@ -14,6 +14,7 @@ from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.executor.kernels import AutogradKernel
 from dreamopt.engine.executor.masks import mask_size, masked, passed
+from dreamopt.engine.executor.placement import Outs
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
 
@@ -63,7 +64,7 @@ class MaxPool(Kernel):
         self.plain = AutogradKernel(node, reads, writes)
         self.windows = lru_cache(maxsize=64)(partial(_torch_windows, layer))
 
-    def forward(self, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Take the largest, and note where it was."""
         (x,) = xs
         found = self.windows(tuple(x.shape))

@@ -25,7 +25,7 @@ from dreamopt.engine.executor.footprint import footprint, likely_footprint
 from dreamopt.engine.executor.fusion import Weights, plan
 from dreamopt.engine.executor.kept_weights import KeptWeights
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
-from dreamopt.engine.executor.step import Step
+from dreamopt.engine.executor.step import Step, propagate
 from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
 from dreamopt.engine.layer import count
 from dreamopt.engine.layers._axes import text
@@ -227,7 +227,7 @@ class Program:
         ShapeError
             If a shape does not fit a layer.
         """
-        known = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
+        known = propagate(self.steps, {at: inputs[name] for name, at in self.inputs.items()})
         return {name: known[v] for name, v in self.wanted.items()}
 
     def memory(self, inputs: Mapping[str, Shape]) -> int:
@@ -238,18 +238,18 @@ class Program:
         inputs : mapping of str to Shape
             Of each input.
         """
-        shapes = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
+        shapes = propagate(self.steps, {at: inputs[name] for name, at in self.inputs.items()})
         weights = sum(4 * count(blob.shape) for step in self.steps for blob in step.node.weights)
         return likely_footprint(self._executor, shapes, self.inputs.values()) + 2 * weights
 
     def kept(self, inputs: Mapping[str, Shape]) -> int:
         """Return how many bytes wait for the backward pass once a pass of inputs of these shapes has gone forward."""
-        shapes = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
+        shapes = propagate(self.steps, {at: inputs[name] for name, at in self.inputs.items()})
         return int(_KEPT * sum(self._each(shapes))) + sum(4 * count(shapes[v]) for v in set(self.wanted.values()))
 
     def blobs_size(self, inputs: Mapping[str, Shape]) -> int:
         """Return how many bytes all values of a pass take, as Caffe keeps them in its blobs."""
-        return sum(self._each(self._propagate({at: inputs[name] for name, at in self.inputs.items()})))
+        return sum(self._each(propagate(self.steps, {at: inputs[name] for name, at in self.inputs.items()})))
 
     def check_blobs(self, inputs: Mapping[str, Shape]) -> None:
         """Refuse inputs of these shapes where a layer would make a value larger than one of Caffe's blobs, which programs need not heed.
@@ -259,7 +259,7 @@ class Program:
         TooLargeError
             Naming the layer.
         """
-        known = self._propagate({at: inputs[name] for name, at in self.inputs.items()})
+        known = propagate(self.steps, {at: inputs[name] for name, at in self.inputs.items()})
         for step in self.steps:
             for j, name in enumerate(step.node.layer.param.top[: len(step.node.tops)]):
                 check_blob(step.node.layer, f"its top '{name}'", known[step.index, j])
@@ -273,7 +273,7 @@ class Program:
         key = (*shapes.values(), (int(gradient), int(executor is self._executor)))
         if key not in self._checked:
             inputs = ", ".join(text(shape) for shape in shapes.values())
-            known = self._propagate(dict(shapes))
+            known = propagate(self.steps, shapes)
             each = self._each(known)
             place = each.index(max(each))
             layer = self.steps[place].node.layer
@@ -281,13 +281,6 @@ class Program:
             what += f", most of it layer '{layer.name}' at {layer.where} with {readable(each[place])},"
             require_memory(footprint(executor, known, self.inputs.values(), gradient), what, str(self.device))
             self._checked[key] = True
-
-    def _propagate(self, shapes: dict[Value, Shape]) -> dict[Value, Shape]:
-        for step in self.steps:
-            if step.node.layer.type != "Input":
-                for j, shape in enumerate(step.node.layer.shape([shapes[v] for v in step.reads])):
-                    shapes[step.index, j] = tuple(shape)
-        return shapes
 
 
 def _fused(step: Step) -> bool:

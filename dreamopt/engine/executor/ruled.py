@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dreamopt.engine.backward_rule import BackwardRule, ReLUPass
 from dreamopt.engine.executor.executor import Call, Kernel
+from dreamopt.engine.executor.placement import Outs
 from dreamopt.engine.executor.rules import AutogradPass
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
@@ -39,7 +40,7 @@ class RuledKernel(Kernel):
         super().__init__(reads, writes)
         self.rule, self.make = rule, make
 
-    def run(self, call: Call, xs: Sequence[Tensor], keep: bool) -> tuple[Sequence[Tensor], Any]:
+    def run(self, call: Call, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Compute the layer, and keep what it read and wrote where its gradient is wanted."""
         layer = self.make(call.samples, call.acted)
         needed = [v in call.moved for v in self.reads]

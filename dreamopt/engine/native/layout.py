@@ -1,4 +1,4 @@
-"""How a kernel is told where an image's values lie: channels-last, with a distance from a pixel to the next.
+"""How a kernel learns where an image's values lie: channels-last, with a distance from a pixel to the next.
 
 A slice of a concatenation's channels has this layout too: its pixels lie as far apart as those of the whole.
 """

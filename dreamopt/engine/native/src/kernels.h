@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common.h"
+#include "gemm.h"
 #include "lrn.h"
 #include "parallel_sum.h"
 #include "pooling.h"

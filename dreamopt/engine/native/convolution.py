@@ -1,0 +1,165 @@
+"""Convolutions by the native kernels: sources and targets may be slices of larger tensors, channels-last in memory."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from dreamopt.engine.native.library import library
+
+_LIMIT = 8  # sources, and targets, of one call
+_CHANNELS = 1 << 15  # of a target: more panels than a call has room for are refused
+
+
+@dataclass(frozen=True)
+class Source:
+    """What windows are taken from.
+
+    Parameters
+    ----------
+    values : Tensor
+        Of shape (N, C, H, W), whose channels lie side by side in memory.
+    gate : Tensor, optional
+        Of that shape: where it is 0 or less, the values count as 0. A ReLU's result, whose backward pass that is.
+    factor, shift : Tensor, optional
+        Of shape (C,): values count as ``max(factor * x + shift, 0)``.
+    """
+
+    values: Tensor
+    gate: Tensor | None = None
+    factor: Tensor | None = None
+    shift: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results are written.
+
+    Parameters
+    ----------
+    values : Tensor
+        Of shape (N, C, H, W), whose channels lie side by side in memory.
+    weights : Tensor
+        From `panels`.
+    bias : Tensor, optional
+        Of shape (C,).
+    relu : bool
+        Whether what is below 0 is cut off.
+    add : bool
+        Whether results are added to what is there.
+    gate : Tensor, optional
+        Of the target's shape: where it is 0 or less, 0 is written.
+    """
+
+    values: Tensor
+    weights: Tensor
+    bias: Tensor | None = None
+    relu: bool = False
+    add: bool = False
+    gate: Tensor | None = None
+
+
+@cache
+def lanes() -> int:
+    """Return how many floats the kernels' vectors hold; 0 without kernels."""
+    kernels = library()
+    return 0 if kernels is None else int(kernels.dreamopt_lanes())
+
+
+def is_readable(x: Tensor) -> bool:
+    """Whether a tensor lies as the kernels read it: float32 in the processor's memory, of four axes, channels side by side."""
+    return x.dim() == 4 and x.dtype == torch.float32 and x.device.type == "cpu" and (x.stride(1) == 1 or x.shape[1] == 1)
+
+
+def panels(w: Tensor, groups: int = 1, width: int | None = None) -> Tensor:
+    """Return the weights of a target, in the order in which the kernel reads them.
+
+    Parameters
+    ----------
+    w : Tensor
+        Of shape (out, in / groups, height, width), or several of them joined for several sources, by `rows`.
+    groups : int
+        How many groups there are.
+    width : int, optional
+        How many floats a vector holds; by default `lanes`.
+    """
+    return panels_of(rows(w, groups), lanes() if width is None else width)
+
+
+def rows(w: Tensor, groups: int = 1) -> Tensor:
+    """Return weights (out, in / groups, height, width) as (groups, height * width * in / groups, out / groups).
+
+    Those of several sources are joined along the second axis.
+    """
+    out, each, height, width = w.shape
+    return (
+        w.reshape(groups, out // groups, each, height, width).permute(0, 3, 4, 2, 1).reshape(groups, height * width * each, out // groups)
+    )
+
+
+def panels_of(joined: Tensor, width: int) -> Tensor:
+    """Return weights from `rows` in panels of two vectors' width; the last may have one."""
+    groups, depth, out = joined.shape
+    whole = -(-out // width) * width
+    padded = torch.nn.functional.pad(joined, (0, whole - out))
+    wide = whole // (2 * width) * 2 * width
+    parts = [padded[:, :, :wide].reshape(groups, depth, -1, 2 * width).transpose(1, 2).reshape(groups, -1)]
+    if whole > wide:
+        parts.append(padded[:, :, wide:].reshape(groups, -1))
+    return torch.cat(parts, 1).reshape(-1)
+
+
+def convolve(
+    sources: Sequence[Source],
+    targets: Sequence[Target],
+    kernel: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    pad: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+    kernels: ctypes.CDLL | None = None,
+) -> None:
+    """Convolve the sources, side by side as one tensor's channels, into each target.
+
+    Parameters
+    ----------
+    sources, targets : sequence
+        Up to 8 of each. With ``groups`` above 1, one of each.
+    kernel, stride, pad, dilation : (int, int)
+        How windows move; the pad may be below 0. Windows may reach out of the image by more than that at its end.
+    groups : int
+        How many groups of channels there are.
+    kernels : CDLL, optional
+        Another library than `library`.
+    """
+    native = library() if kernels is None else kernels
+    assert native is not None
+    assert len(sources) <= _LIMIT
+    assert len(targets) <= _LIMIT
+    n, _, height, width = sources[0].values.shape
+    out_height, out_width = targets[0].values.shape[2:]
+    numbers = [n, height, width, out_height, out_width, *kernel, *stride, *pad, *dilation]
+    numbers += [groups, torch.get_num_threads(), len(sources), len(targets)]
+    for source in sources:
+        numbers += [source.values.shape[1] // groups, *_place(source.values), *_place(source.gate)]
+        numbers += [_address(source.factor), _address(source.shift)]
+    for target in targets:
+        numbers += [target.values.shape[1] // groups, *_place(target.values), *_place(target.gate)]
+        numbers += [_address(target.bias), target.weights.data_ptr(), target.relu, target.add]
+    native.dreamopt_convolve((ctypes.c_int64 * len(numbers))(*numbers))
+
+
+def _address(x: Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()
+
+
+def _place(x: Tensor | None) -> tuple[int, int, int, int]:
+    if x is None:
+        return 0, 0, 0, 0
+    image, _, row, pixel = x.stride()
+    return x.data_ptr(), image, row, pixel
