@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "common.h"
+#include "parts.h"
 
 namespace dreamopt {
 namespace pooling {
@@ -21,18 +22,39 @@ struct Sizes {
 };
 
 inline void store_bytes(uint8_t* to, Whole places, int64_t count) {
+#if DREAMOPT_LANES == 16
+    const Bytes bytes = (Bytes)_mm512_cvtepi32_epi8((__m512i)places);
+#else
     const Bytes bytes = __builtin_convertvector(places, Bytes);
-    std::memcpy(to, &bytes, std::min<int64_t>(count, LANES));
+#endif
+    if (count >= LANES) {
+        std::memcpy(to, &bytes, LANES);
+    } else {
+        std::memcpy(to, &bytes, count);
+    }
 }
 
-inline Whole load_bytes(const uint8_t* from, int64_t count) {
-    Bytes bytes{};
-    if (count >= LANES) {
-        std::memcpy(&bytes, from, LANES);
-    } else {
-        std::memcpy(&bytes, from, count);
-    }
-    return __builtin_convertvector(bytes, Whole);
+// Adds to `sum` the values whose place is `place`.
+inline Vector add_where(Vector sum, const uint8_t* places, int place, const float* values) {
+#if DREAMOPT_LANES == 16
+    const __mmask16 here = _mm_cmpeq_epi8_mask(_mm_loadu_si128(reinterpret_cast<const __m128i*>(places)), _mm_set1_epi8(static_cast<char>(place)));
+    return (Vector)_mm512_mask_add_ps((__m512)sum, here, (__m512)sum, _mm512_loadu_ps(values));
+#elif DREAMOPT_LANES == 8
+    const __m128i equal = _mm_cmpeq_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(places)), _mm_set1_epi8(static_cast<char>(place)));
+    return sum + (Vector)_mm256_and_ps(_mm256_castsi256_ps(_mm256_cvtepi8_epi32(equal)), _mm256_loadu_ps(values));
+#else
+    for (int i = 0; i < LANES; ++i) sum[i] += places[i] == place ? values[i] : 0.0f;
+    return sum;
+#endif
+}
+
+// The same for the first `count` of them.
+inline Vector add_some_where(Vector sum, const uint8_t* places, int place, const float* values, int64_t count) {
+    uint8_t all_places[LANES] = {};
+    float all_values[LANES] = {};
+    std::memcpy(all_places, places, count);
+    std::memcpy(all_values, values, count * sizeof(float));
+    return add_where(sum, all_places, place, all_values);
 }
 
 }  // namespace pooling
@@ -94,11 +116,12 @@ DREAMOPT_EXPORT void dreamopt_max_pool_backward(const int64_t* sizes, const floa
                 const int64_t count = s.channels - c;
                 Vector sum = s.add ? load_up_to(out + c, count) : Vector{};
                 for (int64_t i = first; i < last; ++i) {
-                    const int32_t begin = static_cast<int32_t>((down - i * s.stride_height) * s.kernel_width + across);
-                    for (int64_t j = left; j < right; ++j) {
-                        const int64_t pixel = (item * s.top_height + i) * s.top_width + j;
-                        const Whole here = load_bytes(places + pixel * s.channels + c, count) == begin - static_cast<int32_t>(j * s.stride_width);
-                        sum += here ? load_up_to(dy + pixel * s.y_pixel + c, count) : Vector{};
+                    const int64_t pixel = (item * s.top_height + i) * s.top_width + left;
+                    const uint8_t* where = places + pixel * s.channels + c;
+                    const float* from = dy + pixel * s.y_pixel + c;
+                    int place = static_cast<int>((down - i * s.stride_height) * s.kernel_width + across - left * s.stride_width);
+                    for (int64_t j = left; j < right; ++j, where += s.channels, from += s.y_pixel, place -= static_cast<int>(s.stride_width)) {
+                        sum = count >= LANES ? add_where(sum, where, place, from) : add_some_where(sum, where, place, from, count);
                     }
                 }
                 store_up_to(out + c, sum, count);
