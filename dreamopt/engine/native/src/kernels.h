@@ -6,4 +6,6 @@
 #include "lrn.h"
 #include "parallel_sum.h"
 #include "pooling.h"
+#include "random.h"
+#include "warp.h"
 #include "winograd.h"
