@@ -17,9 +17,11 @@ from dreamopt.engine.executor.masks import mask_size, masked, passed
 from dreamopt.engine.executor.placement import Outs
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
+from dreamopt.engine.layers._axes import channels_last
 from dreamopt.engine.native import library
+from dreamopt.engine.native import pooling as native
 from dreamopt.engine.native.average import average, average_back
-from dreamopt.engine.native.layout import is_native
+from dreamopt.engine.native.layout import is_native, pixel_stride
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
@@ -60,6 +62,8 @@ class MaxPool(Kernel):
     """
 
     owns_gradient = True
+    adds = True
+    places = True
 
     def __init__(self, node: Node, layer: Pooling, reads: Sequence[Value], writes: Sequence[Value], mask: bool) -> None:
         super().__init__(reads, writes)
@@ -75,6 +79,12 @@ class MaxPool(Kernel):
             (y,), kept = self.plain.forward(xs, keep)
             return [y], None if not keep else (passed(y) if self.mask else None, None, kept)
         windows, top = found
+        if library() is not None and is_native(x) and count(windows.kernel) <= native.MOST_CELLS:
+            place = outs[0] if outs else None
+            out = passing.empty(tuple(top), x.dtype, x.device) if place is None else place
+            places = kept_blocks.empty(tuple(top), torch.uint8, x.device) if keep else None
+            steps = native.Windows(*windows[:3])
+            return [native.max_pool(x, out, steps, places, self.mask)], (None, (tuple(x.shape), steps), places) if keep else None
         if not keep:
             return [torch.nn.functional.max_pool2d(x, *windows)], None
         strips = Strips(windows, tuple(x.shape), tuple(top))
@@ -89,8 +99,22 @@ class MaxPool(Kernel):
         mask, how, index = kept
         (grad,) = grads
         assert grad is not None
+        if isinstance(how, tuple) and isinstance(how[1], native.Windows):
+            return [self._native_backward(grad, *how, index, into)]
         if mask is not None:
             grad = masked(grad, mask, grad if mine[0] else None)
+        (found,) = self._torch_backward(grad, how, index)
+        return [found if into is None or found is None else into.add_(found)]
+
+    @staticmethod
+    def _native_backward(grad: Tensor, shape: tuple[int, ...], windows: native.Windows, places: Tensor, into: Tensor | None) -> Tensor:
+        grad = channels_last(grad) if pixel_stride(grad) is None else grad
+        if into is not None and is_native(into):
+            return native.max_pool_backward(grad, places, into, windows, add=True)
+        found = native.max_pool_backward(grad, places, passing.empty(shape, grad.dtype, grad.device), windows)
+        return found if into is None else into.add_(found)
+
+    def _torch_backward(self, grad: Tensor, how: Any, index: Any) -> Sequence[Tensor | None]:
         if how is None:
             return self.plain.backward(index, [grad], [False], None)
         if isinstance(how, Strips):
@@ -105,6 +129,8 @@ class MaxPool(Kernel):
         top = tuple(shapes[self.writes[0]])
         if self.windows(tuple(shapes[self.reads[0]])) is None:
             return super().keeps(shapes)
+        if library() is not None:
+            return count(top)
         return (2 if count(top) > SMALL else 8) * count(top) + (mask_size(top) if self.mask else 0)
 
 
