@@ -130,8 +130,8 @@ class LRNKernel(Kernel):
         (x,) = xs
         if library() is not None and is_native(x):
             place = outs[0] if outs else None
-            out = passing.empty(tuple(x.shape), x.dtype, x.device) if place is None else place
-            return [native_lrn.lrn(x, out, *self.settings)], (x,) if keep else None
+            y = passing.empty(tuple(x.shape), x.dtype, x.device) if place is None else place
+            return [native_lrn.lrn(x, y, *self.settings)], (x,) if keep else None
         out = passing.empty(tuple(x.shape), x.dtype, x.device) if in_strips(x) else None
         y, kept = lrn_forward(x, *self.settings, keep=keep, out=out)
         return [y], kept

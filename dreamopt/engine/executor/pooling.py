@@ -83,7 +83,8 @@ class MaxPool(Kernel):
             place = outs[0] if outs else None
             out = passing.empty(tuple(top), x.dtype, x.device) if place is None else place
             places = kept_blocks.empty(tuple(top), torch.uint8, x.device) if keep else None
-            steps = native.Windows(*windows[:3])
+            (rows, columns), (down, across), (top_pad, left_pad) = windows[:3]
+            steps = native.Windows((rows, columns), (down, across), (top_pad, left_pad))
             return [native.max_pool(x, out, steps, places, self.mask)], (None, (tuple(x.shape), steps), places) if keep else None
         if not keep:
             return [torch.nn.functional.max_pool2d(x, *windows)], None
@@ -100,7 +101,7 @@ class MaxPool(Kernel):
         (grad,) = grads
         assert grad is not None
         if isinstance(how, tuple) and isinstance(how[1], native.Windows):
-            return [self._native_backward(grad, *how, index, into)]
+            return [self._native_backward(grad, how[0], how[1], index, into)]
         if mask is not None:
             grad = masked(grad, mask, grad if mine[0] else None)
         (found,) = self._torch_backward(grad, how, index)

@@ -51,8 +51,7 @@ def _run(name: str, x: Tensor, grad: Tensor | None, out: Tensor, size: int, numb
     kernels = library()
     assert kernels is not None, "the caller has asked library()"
     n, channels, height, width = x.shape
-    strides = [0 if tensor is None else pixel_stride(tensor) for tensor in (x, out, grad)]
-    assert None not in strides
+    strides = [0 if tensor is None else pixel_stride(tensor) or 0 for tensor in (x, out, grad)]
     settings = (ctypes.c_int64 * 6)(n * height * width, channels, *strides, size)
     tensors = (x, out) if grad is None else (x, grad, out)
     pointers = map(ctypes.c_void_p, map(address, tensors))
