@@ -350,13 +350,13 @@ class Convolve(Kernel):
         ys = [y] if alone else torch.split(y, self.sizes, 1)
         if not keep:
             return ys, None
-        return ys, (tuple(xs[0].shape), tuple(x.shape), passed(y) if self.mask else None)
+        return ys, (tuple(xs[0].shape), tuple(x.shape), [passed(y) for y in ys] if self.mask else None)
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Convolve back."""
-        shape, padded, mask = kept
+        shape, padded, masks = kept
         back = self.weights.back
-        grad = self._joined(mask, grads, mine)
+        grad = self._joined(masks, grads, mine)
         if padded == shape:
             return [back(grad, shape, into)]
         g = back(grad, padded, None)[:, :, : shape[2], : shape[3]]
@@ -364,24 +364,23 @@ class Convolve(Kernel):
 
     def keeps(self, shapes: Mapping[Value, Shape]) -> int:
         """Return the size of the masks."""
-        first, *rest = (shapes[v] for v in self.writes)
-        return mask_size((*first[:1], first[1] + sum(shape[1] for shape in rest), *first[2:])) if self.mask else 0
+        return sum(mask_size(shapes[v]) for v in self.writes) if self.mask else 0
 
     def works_in(self, shapes: Mapping[Value, Shape]) -> int:
         """Return the size of several branches' gradients joined, or, through a stride, of the phases and of their image."""
         joined = sum(4 * count(shapes[v]) for v in self.writes) if len(self.sizes) > 1 else 0
         return joined if self.geometry.stride == (1, 1) else joined + 8 * count(shapes[self.reads[0]])
 
-    def _joined(self, mask: Tensor | None, grads: Sequence[Tensor | None], mine: Sequence[bool]) -> Tensor:
+    def _joined(self, masks: Sequence[Tensor] | None, grads: Sequence[Tensor | None], mine: Sequence[bool]) -> Tensor:
         """Return the gradient of all the branches, before their ReLUs."""
         if len(self.sizes) == 1:
             assert grads[0] is not None
-            return passed_back(grads[0], mask, self.positive, mine[0])
+            return passed_back(grads[0], None if masks is None else masks[0], self.positive, mine[0])
         like = next(g for g in grads if g is not None)
         n, _, height, width = like.shape
         joined = _empty((n, sum(self.sizes), height, width), like)
-        masks = [None] * len(self.sizes) if mask is None else torch.split(mask, self.sizes, 1)
-        for passed_there, g, part in zip(masks, grads, torch.split(joined, self.sizes, 1), strict=True):
+        each = [None] * len(self.sizes) if masks is None else masks
+        for passed_there, g, part in zip(each, grads, torch.split(joined, self.sizes, 1), strict=True):
             if g is None:
                 part.zero_()
             elif passed_there is None:

@@ -4,4 +4,5 @@
 #include "common.h"
 #include "gemm.h"
 #include "parallel_sum.h"
+#include "pointwise.h"
 #include "winograd.h"
