@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dreamopt.cli.echo import echo
 from dreamopt.cli.job import job_options, print_job, run_job
 from dreamopt.cli.net import net_option, net_options, open_network, whole_number
 from dreamopt.errors import printable
@@ -38,6 +39,15 @@ def _strength(_: click.Context, __: click.Parameter, text: str | None) -> float 
         return None if text is None else float(text)
     except ValueError:
         return text
+
+
+def _batch_size(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
+    if text is None or text == "auto":
+        return text
+    number = whole_number(text)
+    if number is None or number < 1:
+        raise click.BadParameter(f"{printable(repr(text), 80)} is neither a whole number above 0 nor auto.")
+    return number
 
 
 def reproduce_command(plan: "Plan", net: str | None, repeat: Mapping[str, Any], out: str, explored: Sequence[str] | None = None) -> str:
@@ -175,7 +185,14 @@ SETTINGS_OPTIONS = (
         type=click.Choice(["auto", "8", "16"]),
         help="Bits of each sample written.  [default: auto: of a dream its image's, else 8]",
     ),
-    click.option("--batch-size", type=int, help="Targets optimized together; a matter of speed and memory.  [default: 8]"),
+    click.option(
+        "--batch-size",
+        "--batch",
+        "batch_size",
+        callback=_batch_size,
+        metavar="N|auto",
+        help="Targets optimized together, a matter of speed and memory; auto: measured once for a net and machine.  [default: auto]",
+    ),
 )
 
 
@@ -244,12 +261,15 @@ def command(
     from dreamopt.cli.net import NET_KEYS
     from dreamopt.recipes import plan_render
     from dreamopt.recipes.output import check_output
+    from dreamopt.recipes.store import with_kept_batch_size
 
     check_output(out)
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
-    settings = chosen_settings(**options)
+    settings = with_kept_batch_size(chosen_settings(**options), out, resume)
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    plan = plan_render(network, targets, settings, variants=variants)
+    plan = plan_render(
+        network, targets, settings, variants=variants, say=None if quiet else lambda said: echo(f"dreamopt: {said}", err=True)
+    )
     command = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
     rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, memory=memory, preview=preview)

@@ -41,6 +41,11 @@ def _depth(value: Any, key: Key) -> Any:
     return choice("auto")(value, key) if isinstance(value, str) else whole(Range(8, 16))(value, key)
 
 
+def _batch_size(value: Any, key: Key) -> Any:
+    """Read a number of images, or "auto", which plans do not say: theirs is chosen."""
+    return choice("auto")(value, key) if isinstance(value, str) else whole()(value, key)
+
+
 def _strength(value: Any, key: Key) -> Any:
     """Read a number from 0 to 1, or a path."""
     return _PATH(value, key) if isinstance(value, str) else number(FRACTION)(value, key)
@@ -66,7 +71,7 @@ _BOTH: Mapping[str, Form] = {
     "octave_scale": number(Range(low=1, above=True)),
     "stretch": flag,
     "transparency": flag,
-    "batch_size": whole(),
+    "batch_size": _batch_size,
 }
 """What the settings of both formats say beside the runs."""
 STAGE = record({**_RUN, "zoom": number(POSITIVE), "layer": _LAYERS}, {"target": _PART})

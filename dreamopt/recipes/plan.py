@@ -27,6 +27,7 @@ from dreamopt.parts.arguments import check_kind
 from dreamopt.parts.part import file_sha256, input_paths
 from dreamopt.parts.trust import words_of_file
 from dreamopt.problem import Problem
+from dreamopt.recipes.batch_size import AUTO, USUAL, Say, best_batch_size
 from dreamopt.recipes.finish import check_finish
 from dreamopt.recipes.format1 import fields_of_format1
 from dreamopt.recipes.inputs import RecordedInputs, hashes
@@ -368,6 +369,7 @@ def plan_render(
     settings: Settings | None = None,
     *,
     variants: int = 1,
+    say: Say = None,
 ) -> Plan:
     """Resolve a render: read the targets, choose the size, decode the init image, look labels up, make stages and batches.
 
@@ -383,6 +385,8 @@ def plan_render(
         Default `Settings()`.
     variants : int
         How many images of each target, at least 1, each from a start of its own.
+    say : callable, optional
+        Gets a sentence on the batch size, where it was measured or is remembered.
 
     Returns
     -------
@@ -405,7 +409,7 @@ def plan_render(
     """
     settings = checked_job(network, settings)
     init = None if settings.init is None else InitImage.open(settings.init, settings.size)
-    return resolve(network, read_targets(network, targets, settings.size), settings, init, variants=variants)
+    return resolve(network, read_targets(network, targets, settings.size), settings, init, variants=variants, say=say)
 
 
 def checked_job(network: Network, settings: Settings | None, recipe: str = "render") -> Settings:
@@ -430,6 +434,7 @@ def resolve(
     *,
     variants: int = 1,
     recipe: str = "render",
+    say: Say = None,
 ) -> Plan:
     """Return the plan of objectives that were read, and of a decoded init image: its size is chosen, its stages and batches made."""
     size = choose_size(network, settings, objectives, None if init is None else (init.shape[0], init.shape[1]))
@@ -445,10 +450,11 @@ def resolve(
     bound = bound_samples(network, objectives, settings.size, variants)
     samples = tuple(sample for sample, _ in bound)
     restarts = () if init is not None else restarts_of(settings.parametrization)
-    return Plan(
+    size_of_batch = USUAL if isinstance(settings.batch_size, str) else settings.batch_size
+    plan = Plan(
         samples=samples,
-        batches=_batches(bound, settings.batch_size),
-        settings=settings,
+        batches=_batches(bound, size_of_batch),
+        settings=replace(settings, batch_size=size_of_batch),
         stages=stages,
         restarts=restarts,
         restarts_every_stage=bool(restarts) and len(stages) > 1,
@@ -457,6 +463,9 @@ def resolve(
         net=_plain(network.describe()),
         recipe=recipe,
     )
+    if settings.batch_size == AUTO and (best := best_batch_size(plan, network, say)) != size_of_batch:
+        plan = replace(plan, batches=_batches(bound, best), settings=replace(plan.settings, batch_size=best))
+    return plan
 
 
 def _check_targets(network: Network, stages: Sequence[Stage]) -> None:

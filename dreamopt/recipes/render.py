@@ -15,7 +15,7 @@ from dreamopt.recipes.execute import execute
 from dreamopt.recipes.plan import Plan, plan_render
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.settings import Settings, names
-from dreamopt.recipes.store import Store
+from dreamopt.recipes.store import FolderStore, Store, with_kept_batch_size
 
 
 def render(
@@ -87,7 +87,10 @@ def render(
         check_kind("store", store, Store, "a Store")
     if settings is None:
         settings, changes = Settings(**changes), {}
-    plan = plan_render(network, targets, settings.with_changes(changes) if changes else settings, variants=variants)
+    settings = settings.with_changes(changes) if changes else settings
+    if isinstance(store, FolderStore):
+        settings = with_kept_batch_size(settings, store.out, store.resume)
+    plan = plan_render(network, targets, settings, variants=variants)
     plan = replace(plan, provenance=dict(provenance or {}))
     if store is None:
         return run_plan(plan, network, callbacks=callbacks, stop=stop)

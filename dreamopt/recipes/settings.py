@@ -126,8 +126,9 @@ class Settings:
         and blue, as "2,1,0". See `dreamopt.image.channels`.
     depth : {"auto", 8, 16}
         Bits of each sample of the image that is written; "auto": for a dream those of its image, else 8.
-    batch_size : int
-        Samples optimized together, at least 1. A matter of speed and memory.
+    batch_size : int or str
+        Samples optimized together, at least 1: a matter of speed and memory. "auto" measures it where the work is long (a minute and
+        more), once for a net and a machine (`dreamopt.recipes.batch_size`), and else is 8.
 
     Examples
     --------
@@ -160,7 +161,7 @@ class Settings:
     contrast: float | None = None
     channels: str = "auto"
     depth: int | str = "auto"
-    batch_size: int = 8
+    batch_size: int | str = "auto"
     short_parts: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     """How many of the regularizers and of the transforms are of short options; None before these are made."""
     tv: InitVar[float | None] = None
@@ -223,7 +224,9 @@ class Settings:
             object.__setattr__(self, "size", check_whole("size", self.size, SIDE))
         if self.default_size is not None:
             object.__setattr__(self, "default_size", check_whole("default_size", self.default_size, SIDE))
-        for name, low in {"steps": 1, "batch_size": 1, "views": 1, "octaves": 1, "redirected": 0}.items():
+        if self.batch_size != "auto":
+            object.__setattr__(self, "batch_size", check_whole("batch_size", self.batch_size, Range(low=1)))
+        for name, low in {"steps": 1, "views": 1, "octaves": 1, "redirected": 0}.items():
             object.__setattr__(self, name, check_whole(name, getattr(self, name), Range(low=low)))
         object.__setattr__(self, "seed", check_seed("seed", self.seed))
         object.__setattr__(self, "rule", as_rule(self.rule))

@@ -8,6 +8,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -20,6 +21,7 @@ from dreamopt.optimize import Checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.part import file_sha256
 from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
+from dreamopt.recipes.batch_size import AUTO
 from dreamopt.recipes.kept_tiles import KeptTiles
 from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.metadata import checked_job, checked_result
@@ -34,6 +36,7 @@ from dreamopt.recipes.output import (
 )
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.rendered import Rendered, eight_bits, write_rendered
+from dreamopt.recipes.settings import Settings
 
 _JOB = "job.json"
 Sheet = Callable[[Sequence[Rendered]], RGBImage]
@@ -330,6 +333,18 @@ class FolderStore:
         for path in (*self._checkpoints(), self.folder / _JOB):
             _remove(path)
         self.close()
+
+
+def with_kept_batch_size(settings: Settings, out: str | Path, resume: bool) -> Settings:
+    """Return settings that leave the batch size open with that of the job which is resumed: another one would be another job."""
+    path = checkpoint_folder(Path(out)) / _JOB
+    if not resume or settings.batch_size != AUTO or not path.is_file():
+        return settings
+    try:
+        job = checked_job(parse_json(read_bytes(path, "the job", UsageError, LARGEST_TEXT), "it", UsageError), "the job")
+    except UsageError:  # which is said when the job is resumed
+        return settings
+    return replace(settings, batch_size=job["plan"]["settings"]["batch_size"])
 
 
 def labelled_sheet(rendered: Sequence[Rendered], title: str = "") -> RGBImage:

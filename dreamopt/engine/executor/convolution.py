@@ -28,6 +28,7 @@ from dreamopt.engine.layer import count
 from dreamopt.engine.layers._axes import channels_last
 from dreamopt.engine.layers.batch_norm import BatchNorm
 from dreamopt.engine.native import library
+from dreamopt.engine.native.convolution import LIMIT, Source, Target, convolve, is_strided, panels
 from dreamopt.engine.native.layout import is_native
 from dreamopt.engine.native.winograd import WinogradKernels, pays
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _PHASED_CHANNELS = 64  # more outputs than that, and torch's own backward pass is as fast
 _LARGE = 1 << 22  # values of a result that is worth zeros to add it to
 _PACKED_SHAPES = 8
+_LEAST_CHANNELS = 8  # of a group, to be worth vectors of their own
 
 
 class Geometry(NamedTuple):
@@ -68,6 +70,8 @@ class Packed:
         self._winograd: WinogradKernels | None = None
         taken = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
         self._may_transform = self.packable and taken and library() is not None
+        self._may_multiply = self.packable and library() is not None
+        self._panels: dict[tuple[int, ...], list[Tensor]] = {}
 
     def __call__(
         self, x: Tensor, relu: bool = False, into: Tensor | None = None, in_heap: bool = False, out: Tensor | None = None
@@ -82,8 +86,10 @@ class Packed:
             y = torch.nn.functional.conv2d(x, self.w, self.bias, stride, pad, dilation, groups)
             y = y.relu_() if relu else y if into is None else into.add_(y)
             return y if out is None else out.copy_(y)
-        if self._may_transform and pays(tuple(x.shape), self.w.shape[0], groups, (pad[0], pad[1])) and is_native(x):
+        if self._transforms(x):
             return self._transformed(x, relu, into, in_heap, out)
+        if self._multiplies(out is not None) and is_native(x):
+            return self._multiplied([Source(x)], relu, into, in_heap, out)
         # One layout serves all large inputs, as the tiles of an image: where it is not the best, oneDNN changes it on the way.
         key = x.shape if x.numel() <= SMALL else None
         w = self._by_shape.get(key)
@@ -106,18 +112,68 @@ class Packed:
             return into.add_(y)
         return y if out is None else out.copy_(y)
 
-    def _transformed(self, x: Tensor, relu: bool, into: Tensor | None, in_heap: bool, out: Tensor | None) -> Tensor:
+    def _transforms(self, x: Tensor) -> bool:
+        pad = self.geometry.pad[0], self.geometry.pad[1]
+        return self._may_transform and pays(tuple(x.shape), self.w.shape[0], self.geometry.groups, pad) and is_native(x)
+
+    def _multiplies(self, saves: bool) -> bool:
+        """Whether a product of matrices is the fastest; ``saves`` says that it saves a pass over the values, which oneDNN would need."""
+        least = min(self.w.shape[0] // self.geometry.groups, self.w.shape[1])
+        return self._may_multiply and (self.geometry.kernel == (1, 1) or saves) and least >= _LEAST_CHANNELS
+
+    def parts(self, x: Tensor, relu: bool, sizes: Sequence[int], outs: Outs) -> Sequence[Tensor]:
+        """Convolve to several results of so many channels each, written to ``outs`` where there are any."""
+        if not (self._multiplies(True) and is_native(x) and len(sizes) <= LIMIT):
+            return torch.split(self(x, relu), list(sizes), 1)
+        n, _, *sides = self._shape(x)
+        biases = [None] * len(sizes) if self.bias is None else torch.split(self.bias, list(sizes))
+        places = outs if outs else [None] * len(sizes)
+        ys = [passing.empty((n, size, *sides), x.dtype, x.device) if y is None else y for size, y in zip(sizes, places, strict=True)]
+        parts = zip(ys, self._weights(tuple(sizes)), biases, strict=True)
+        convolve([Source(x)], [Target(y, w, bias, relu) for y, w, bias in parts], *self.geometry)
+        return ys
+
+    def _weights(self, sizes: tuple[int, ...]) -> list[Tensor]:
+        if sizes not in self._panels:
+            self._panels[sizes] = [panels(w, self.geometry.groups) for w in torch.split(self.w, list(sizes))]
+        return self._panels[sizes]
+
+    def gated(self, xs: Sequence[Tensor], gates: Sequence[Tensor] | None, into: Tensor | None) -> Tensor | None:
+        """Convolve what is side by side as one bottom, and 0 where its gate is; None where no kernel does."""
+        if not (all(map(is_native, xs)) and (gates is None or all(map(is_native, gates)))):
+            return None
+        if len(xs) == 1 and self._transforms(xs[0]):
+            return self._transformed(xs[0], False, into, False, None, None if gates is None else gates[0])
+        if self._multiplies(gates is not None) and len(xs) <= LIMIT:
+            return self._multiplied(list(map(Source, xs) if gates is None else map(Source, xs, gates)), False, into, False, None)
+        return None
+
+    def _transformed(
+        self, x: Tensor, relu: bool, into: Tensor | None, in_heap: bool, out: Tensor | None, gate: Tensor | None = None
+    ) -> Tensor:
         """Convolve by Winograd's method, which writes where we want it."""
         if self._winograd is None:
             self._winograd = WinogradKernels(self.w, self.geometry.groups)
         pad = self.geometry.pad[0], self.geometry.pad[1]
         if into is not None and is_native(into):
-            return self._winograd(x, self.bias, pad, into, add=True)
-        shape = self._shape(x)
-        if out is None:
-            out = torch.empty(shape, memory_format=torch.channels_last) if in_heap else passing.empty(shape, x.dtype, x.device)
-        y = self._winograd(x, self.bias, pad, out, relu)
+            return self._winograd(x, self.bias, pad, into, add=True, mask=gate)
+        y = self._winograd(x, self.bias, pad, self._empty(x, in_heap) if out is None else out, relu, mask=gate)
         return y if into is None else into.add_(y)
+
+    def _multiplied(self, sources: Sequence[Source], relu: bool, into: Tensor | None, in_heap: bool, out: Tensor | None) -> Tensor:
+        """Convolve as a product of matrices, which is written where we want it."""
+        (weights,) = self._weights((self.w.shape[0],))
+        if into is not None and is_strided(into):
+            convolve(sources, [Target(into, weights, self.bias, relu, add=True)], *self.geometry)
+            return into
+        if out is None:
+            out = self._empty(sources[0].values, in_heap)
+        convolve(sources, [Target(out, weights, self.bias, relu)], *self.geometry)
+        return out if into is None else into.add_(out)
+
+    def _empty(self, x: Tensor, in_heap: bool) -> Tensor:
+        shape = self._shape(x)
+        return torch.empty(shape, memory_format=torch.channels_last) if in_heap else passing.empty(shape, x.dtype, x.device)
 
     def _shape(self, x: Tensor) -> Shape:
         """Return the shape of the result."""
@@ -155,14 +211,28 @@ class Backward:
         elif min(span) >= 0 and groups == 1 and dilation == (1, 1) and w.shape[1] * stride[0] * stride[1] <= _PHASED_CHANNELS:
             self._phased = _Phases(w, geometry)
 
+    def gated(self, grads: Sequence[Tensor], gates: Sequence[Tensor] | None, shape: Shape, into: Tensor | None) -> Tensor | None:
+        """Do as a call for gradients side by side, which pass only where their gates are above 0; None where no kernel does."""
+        if not self._ready:
+            self._prepare()
+        if self._turned is None or any(self._cut):
+            return None
+        if not self._thinned:
+            return self._turned.gated(grads, gates, into)
+        total = _empty(shape, grads[0]).zero_() if into is None else into
+        return None if self._turned.gated(grads, gates, self._thin(total)) is None else total
+
+    def _thin(self, x: Tensor) -> Tensor:
+        height, width = self.geometry.stride
+        return x[:, :, ::height, ::width]
+
     def __call__(self, grad: Tensor, shape: Shape, into: Tensor | None) -> Tensor:
         """Return the gradient of an input of this shape from that of the result, added to ``into``."""
         if not self._ready:
             self._prepare()
         if self._thinned and self._turned is not None:
-            height, width = self.geometry.stride
             total = _empty(shape, grad).zero_() if into is None else into
-            total[:, :, ::height, ::width] += self._turned(grad)
+            self._thin(total).add_(self._turned(grad))
             return total
         if self._turned is not None:
             top, left = self._cut
@@ -345,9 +415,10 @@ class Convolve(Kernel):
         height, width = x.shape[2:]
         if height < self.least[0] or width < self.least[1]:  # Caffe makes one window of a bottom that is a little too small
             x = torch.nn.functional.pad(x, (0, max(self.least[1] - width, 0), 0, max(self.least[0] - height, 0)))
-        alone = len(self.sizes) == 1
-        y = self.weights.there(x, self.relu, out=outs[0] if outs and alone else None)
-        ys = [y] if alone else torch.split(y, self.sizes, 1)
+        if len(self.sizes) == 1:
+            ys: Sequence[Tensor] = [self.weights.there(x, self.relu, out=outs[0] if outs else None)]
+        else:
+            ys = self.weights.there.parts(x, self.relu, self.sizes, outs)
         if not keep:
             return ys, None
         return ys, (tuple(xs[0].shape), tuple(x.shape), [passed(y) for y in ys] if self.mask else None)
@@ -356,6 +427,10 @@ class Convolve(Kernel):
         """Convolve back."""
         shape, padded, masks = kept
         back = self.weights.back
+        there = [g for g in grads if g is not None]
+        simple = padded == shape and len(there) == len(grads) and not self.positive
+        if simple and (total := back.gated(there, masks, shape, into)) is not None:
+            return [total]
         grad = self._joined(masks, grads, mine)
         if padded == shape:
             return [back(grad, shape, into)]

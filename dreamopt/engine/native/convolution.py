@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dreamopt.engine.native.library import library
 
-_LIMIT = 8  # sources, and targets, of one call
-_CHANNELS = 1 << 15  # of a target: more panels than a call has room for are refused
+LIMIT = 8
+"""Sources, and targets, of one call."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def lanes() -> int:
     return 0 if kernels is None else int(kernels.dreamopt_lanes())
 
 
-def is_readable(x: Tensor) -> bool:
-    """Whether a tensor lies as the kernels read it: float32 in the processor's memory, of four axes, channels side by side."""
+def is_strided(x: Tensor) -> bool:
+    """Return whether these kernels take a tensor: 32-bit floats on the CPU, the channels side by side, pixels and rows anywhere."""
     return x.dim() == 4 and x.dtype == torch.float32 and x.device.type == "cpu" and (x.stride(1) == 1 or x.shape[1] == 1)
 
 
@@ -117,10 +117,10 @@ def panels_of(joined: Tensor, width: int) -> Tensor:
 def convolve(
     sources: Sequence[Source],
     targets: Sequence[Target],
-    kernel: tuple[int, int],
-    stride: tuple[int, int] = (1, 1),
-    pad: tuple[int, int] = (0, 0),
-    dilation: tuple[int, int] = (1, 1),
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...] = (1, 1),
+    pad: tuple[int, ...] = (0, 0),
+    dilation: tuple[int, ...] = (1, 1),
     groups: int = 1,
     kernels: ctypes.CDLL | None = None,
 ) -> None:
@@ -139,8 +139,8 @@ def convolve(
     """
     native = library() if kernels is None else kernels
     assert native is not None
-    assert len(sources) <= _LIMIT
-    assert len(targets) <= _LIMIT
+    assert len(sources) <= LIMIT
+    assert len(targets) <= LIMIT
     n, _, height, width = sources[0].values.shape
     out_height, out_width = targets[0].values.shape[2:]
     numbers = [n, height, width, out_height, out_width, *kernel, *stride, *pad, *dilation]

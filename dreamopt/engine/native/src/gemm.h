@@ -17,6 +17,7 @@ constexpr int DEPTH = 384;                    // floats of a row at a time: PIXE
 constexpr int STRIDE = DEPTH + LANES;         // from row to row: a power of two would put all rows into the same places of the cache
 constexpr int TILES = 4;                      // of PIXELS each, that use a panel one after the other
 constexpr int AHEAD = 16;                     // weights are asked of the memory so many rows before their turn
+constexpr int PIXELS_AHEAD = 6;
 constexpr int SOURCES = 8, TARGETS = 8;
 
 struct Place {
@@ -68,26 +69,13 @@ void multiply(const float* a, const float* b, int64_t depth, const Ends& ends) {
     const bool full = ends.count == NV * LANES;
     const auto part = [&](int v) { return std::min(LANES, ends.count - v * LANES); };
     const auto read = [&](const float* from, int v) { return full ? load(from + v * LANES) : load_part(from + v * LANES, part(v)); };
-    if (ends.first && !ends.add) {
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m)
 #pragma GCC unroll 2
         for (int v = 0; v < NV; ++v) {
-            const Vector start = ends.bias ? read(ends.bias, v) : Vector{};
-#pragma GCC unroll 16
-            for (int m = 0; m < M; ++m) sums[m][v] = start;
+            sums[m][v] = Vector{};
+            __builtin_prefetch(ends.to[m] + v * LANES, 1);
         }
-    } else {
-#pragma GCC unroll 16
-        for (int m = 0; m < M; ++m)
-#pragma GCC unroll 2
-            for (int v = 0; v < NV; ++v) sums[m][v] = read(ends.to[m], v);
-        if (ends.first && ends.bias)
-#pragma GCC unroll 2
-            for (int v = 0; v < NV; ++v) {
-                const Vector start = read(ends.bias, v);
-#pragma GCC unroll 16
-                for (int m = 0; m < M; ++m) sums[m][v] += start;
-            }
-    }
     for (int64_t k = 0; k < depth; ++k) {
         Vector w[NV];
 #pragma GCC unroll 2
@@ -103,12 +91,18 @@ void multiply(const float* a, const float* b, int64_t depth, const Ends& ends) {
         ++a;
         b += NV * LANES;
     }
+    const bool adds = ends.add || !ends.first;
+    Vector bias[NV];
+#pragma GCC unroll 2
+    for (int v = 0; v < NV; ++v) bias[v] = ends.bias && ends.last ? read(ends.bias, v) : Vector{};
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 2
         for (int v = 0; v < NV; ++v) {
             Vector y = sums[m][v];
+            if (adds) y += read(ends.to[m], v);
             if (ends.last) {
+                y += bias[v];
                 if (ends.relu) y = y < Vector{} ? Vector{} : y;  // NaN stays
                 if (ends.gate) y = read(ends.gate[m], v) <= Vector{} ? Vector{} : y;
             }
@@ -129,9 +123,19 @@ Multiply multiply_for(int pixels, bool wide) {
         return pixels == M ? (wide ? multiply<M, 2> : multiply<M, 1>) : multiply_for<M - 1>(pixels, wide);
 }
 
-// Copies `count` floats as the source wants them counted; may write up to LANES - 1 floats more.
-inline void copy(float* to, const float* from, const float* gate, const float* factor, const float* shift, int64_t count) {
+// Copies `count` floats as the source wants them counted; may write up to LANES - 1 floats more. What lies `ahead` is asked of the memory.
+inline void copy(float* to, const float* from, const float* gate, const float* factor, const float* shift, int64_t count, int64_t ahead) {
+    if (!gate && !factor) {
+        int64_t c = 0;
+        for (; c + LANES <= count; c += LANES) {
+            __builtin_prefetch(from + c + ahead);
+            store(to + c, load(from + c));
+        }
+        if (c < count) store(to + c, load_part(from + c, int(count - c)));
+        return;
+    }
     for (int64_t c = 0; c < count; c += LANES) {
+        __builtin_prefetch(from + c + ahead);
         const int part = int(std::min<int64_t>(LANES, count - c));
         const auto read = [&](const float* p) { return part == LANES ? load(p + c) : load_part(p + c, part); };
         Vector x = read(from);
@@ -149,39 +153,44 @@ inline void zero(float* to, int64_t count) { std::memset(to, 0, count * sizeof(f
 // Writes the values begin .. end - 1 of one window of a group, in the order source, tap, channel.
 inline void window(const Job& job, int64_t group, int64_t n, int64_t i, int64_t j, int64_t begin, int64_t end, float* to) {
     const int64_t y0 = i * job.stride[0] - job.pad[0], x0 = j * job.stride[1] - job.pad[1];
-    int64_t start = 0;
-    for (int s = 0; s < job.sources && begin < end; ++s) {
+    for (int s = 0; s < job.sources; ++s) {
         const Source& source = job.source[s];
-        const int64_t channels = source.channels, length = source.dense ? channels * job.kernel[1] : channels;
-        const int64_t stop = start + channels * job.kernel[0] * job.kernel[1], here = std::min(end, stop);
-        while (begin < here) {
-            const int64_t piece = (begin - start) / length, from = begin - start - piece * length, till = std::min(length, here - start - piece * length);
-            if (source.dense) {
-                const int64_t y = y0 + piece * job.dilation[0];
-                int64_t low = till, high = till;  // what of the piece lies in the image
-                if (y >= 0 && y < job.height) {
-                    low = std::min(std::max(from, -x0 * channels), till);
-                    high = std::max(low, std::min(till, (job.width - x0) * channels));
-                }
-                if (low > from) zero(to, low - from);
-                if (high > low) {
-                    const float* gate = source.gate.values ? source.gate.at(n, y, x0) + low : nullptr;
-                    copy(to + (low - from), source.x.at(n, y, x0) + low, gate, nullptr, nullptr, high - low);
-                }
-                if (till > high) zero(to + (high - from), till - high);
-            } else {
-                const int64_t ky = piece / job.kernel[1], kx = piece - ky * job.kernel[1];
-                const int64_t y = y0 + ky * job.dilation[0], x = x0 + kx * job.dilation[1], channel = group * channels + from;
-                if (y >= 0 && y < job.height && x >= 0 && x < job.width)
+        const int64_t length = source.dense ? source.channels * job.kernel[1] : source.channels;  // of a piece, which lies in one place
+        const int64_t across = source.dense ? 1 : job.kernel[1], size = length * across * job.kernel[0];
+        int64_t left = std::min(end, size) - begin;
+        if (left > 0) {
+            const int64_t ahead = PIXELS_AHEAD * job.stride[1] * source.x.pixel;
+            int64_t piece = begin / length, from = begin - piece * length;
+            int64_t ky = piece / across, kx = piece - ky * across;
+            while (left > 0) {
+                const int64_t count = std::min(length - from, left), y = y0 + ky * job.dilation[0], x = x0 + kx * job.dilation[1];
+                const bool inside = y >= 0 && y < job.height;
+                if (source.dense) {
+                    const int64_t till = from + count;
+                    int64_t low = till, high = till;  // what of the piece lies in the image
+                    if (inside) {
+                        low = std::min(std::max(from, -x0 * source.channels), till);
+                        high = std::max(low, std::min(till, (job.width - x0) * source.channels));
+                    }
+                    if (low > from) zero(to, low - from);
+                    if (high > low) {
+                        const float* gate = source.gate.values ? source.gate.at(n, y, x0) + low : nullptr;
+                        copy(to + (low - from), source.x.at(n, y, x0) + low, gate, nullptr, nullptr, high - low, ahead);
+                    }
+                    if (till > high) zero(to + (high - from), till - high);
+                } else if (inside && x >= 0 && x < job.width) {
+                    const int64_t channel = group * source.channels + from;
                     copy(to, source.x.at(n, y, x) + channel, source.gate.values ? source.gate.at(n, y, x) + channel : nullptr,
-                         source.factor ? source.factor + channel : nullptr, source.factor ? source.shift + channel : nullptr, till - from);
-                else
-                    zero(to, till - from);
+                         source.factor ? source.factor + channel : nullptr, source.factor ? source.shift + channel : nullptr, count, ahead);
+                } else {
+                    zero(to, count);
+                }
+                to += count, left -= count, from = 0;
+                if (++kx == across) kx = 0, ++ky;
             }
-            to += till - from;
-            begin += till - from;
         }
-        start = stop;
+        begin = std::max<int64_t>(begin - size, 0), end -= size;
+        if (end <= 0) return;
     }
 }
 
