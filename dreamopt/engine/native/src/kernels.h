@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common.h"
+#include "few_channels.h"
 #include "gemm.h"
 #include "parallel_sum.h"
 #include "winograd.h"
