@@ -6,8 +6,11 @@ What the layer does by `torch.nn.functional.conv2d` is done here with
 - several 1x1 convolutions of the same bottom as one;
 - on the CPU, weights in oneDNN's own layout, made once and not at every call;
 - the data gradient as a convolution too: with the kernels turned around, and for a stride that thins out few
-  channels (the first layer), one convolution for the stride^2 phases of the image, interleaved afterwards. torch's own
-  is 3 times slower there.
+  channels (the first layer), one product that is spread over the image, or one convolution for the stride^2 phases of the image,
+  interleaved afterwards. torch's own is 3 times slower there.
+
+Where the native kernels are built, 3x3 convolutions go by Winograd's method, and 1x1 and what is written to a slice or read through
+a ReLU as a product of matrices. Which it is depends on shapes alone: bits stay the same from run to run.
 """
 
 from __future__ import annotations
