@@ -345,20 +345,23 @@ class Problem:
     def _evaluate(self, params: Tensor, context: StepContext | None, seed: int, redirect: bool) -> Evaluation:
         context = self._with_image_space(context)
         acted: dict[str, Tensor] | None = {} if redirect and context.step < self.redirected else None
-        leaf = params.detach().requires_grad_()
         with torch.enable_grad():
-            image_of_leaf = self.parametrization.image(leaf, self.space)
+            leaf = params.detach().requires_grad_()
             opacity = self.parametrization.alpha(leaf, self.space)
-            image = image_of_leaf.detach().requires_grad_()
-            alpha = None if opacity is None else opacity.detach().requires_grad_()
+            if opacity is None:
+                plain, to_params = self.parametrization.image_and_gradient(params.detach(), self.space)
+                image, alpha = plain.detach().requires_grad_(), None
+            else:
+                image_of_leaf = self.parametrization.image(leaf, self.space)
+                image, alpha = image_of_leaf.detach().requires_grad_(), opacity.detach().requires_grad_()
             score, is_argmax, (image_gradient, *more) = self._scored(image, alpha, context, seed, acted)
             # Kept apart, so that a zero objective gradient shows even where a penalty has one.
             penalty = self._penalty(image, context)
             total = image_gradient - _gradients(penalty, [image])[0] if self.penalties else image_gradient
-            if opacity is not None:
-                (gradient,) = torch.autograd.grad([image_of_leaf, opacity], leaf, [total, *more])
-            else:
-                gradient = total if image_of_leaf is leaf else torch.autograd.grad(image_of_leaf, leaf, total)[0]
+        if opacity is None:
+            gradient = to_params(total)
+        else:
+            (gradient,) = torch.autograd.grad([image_of_leaf, opacity], leaf, [total, *more])
         score, penalty = score.detach(), penalty.detach()
         evaluation = Evaluation(score - penalty, score, penalty, gradient.detach(), image_gradient, is_argmax)
         return evaluation if acted is None else self._with_redirected(evaluation, acted)
@@ -526,6 +529,9 @@ class Problem:
         if acted is not None:
             rule = Redirected() if rule is None else followed_by(rule, Redirected())
         seen, count = self._transformed(image, context, seed, views), self.views if views is None else len(views)
+        field = self.network.field(seen, self.objective, count, rule)
+        if field is not None:
+            return self._of_activations(field.objective, field.activations(seen, rule, acted), alpha, count)
         in_tiles = self.network.score(seen, self.objective, count) if rule is None else None
         if in_tiles is not None:
             return in_tiles if alpha is None else self.parametrization.score_with_opacity(in_tiles, alpha), None
@@ -537,8 +543,14 @@ class Problem:
                 )
             if len(activation) != len(seen):
                 raise ShapeError(f"layer '{layer}' writes {len(activation)} rows for {len(seen)} samples, and has no value of each sample")
-        score = self.objective(activations) if count == 1 else values_of_views(self.objective, activations, count).mean(0)
-        is_argmax = self.objective.is_argmax({name: value[::count] for name, value in activations.items()})
+        return self._of_activations(self.objective, activations, alpha, count)
+
+    def _of_activations(
+        self, objective: Objective, activations: Mapping[str, Tensor], alpha: Tensor | None, views: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return an objective's values of what layers wrote for so many views, and whether its units are the highest."""
+        score = objective(activations) if views == 1 else values_of_views(objective, activations, views).mean(0)
+        is_argmax = objective.is_argmax({name: value[::views] for name, value in activations.items()})
         return score if alpha is None else self.parametrization.score_with_opacity(score, alpha), is_argmax
 
     def _penalty(self, image: Tensor, context: StepContext) -> Tensor:

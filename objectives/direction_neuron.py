@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -10,9 +11,9 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import NOT_NEGATIVE, Activations, Block, Fields, Layers, VectorObjective, per_item
+from dreamopt.objective import NOT_NEGATIVE, Activations, Block, Fields, Layers, VectorObjective, Windowed, per_item
 from dreamopt.objectives.direction import along
-from dreamopt.objectives.neuron import Place, checked_place, frozen_position, pick_place
+from dreamopt.objectives.neuron import Place, block_at, checked_place, frozen_position, pick_place
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,11 @@ class DirectionNeuron(VectorObjective):
                 units = activation[i : i + 1, :, at[0], at[1], None]
                 values.append(along(units, vectors[i if len(vectors) > 1 else 0, None, :, None], self.power)[0, 0])
         return torch.stack(values)
+
+    def windowed(self, shapes: Mapping[str, tuple[int, ...]]) -> Windowed | None:
+        """Return its place."""
+        block = block_at(shapes[self.layer], self.y, self.x)
+        return None if block is None else Windowed({self.layer: block}, dataclasses.replace(self, y=0, x=0))
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's value at its place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, cast
 
@@ -18,6 +18,7 @@ from dreamopt.objective import (
     Layers,
     Unit,
     UnitObjective,
+    Windowed,
     check_whole,
     frozen_units,
     highest,
@@ -146,6 +147,11 @@ class Neuron(UnitObjective):
             values.append(activation.new_zeros(()) if at is None else activation[i, per_item(unit, i)][at])
         return torch.stack(values)
 
+    def windowed(self, shapes: Mapping[str, tuple[int, ...]]) -> Windowed | None:
+        """Return its place."""
+        block = block_at(shapes[self.layer], self.y, self.x)
+        return None if block is None else Windowed({self.layer: block}, dataclasses.replace(self, y=0, x=0))
+
     def is_argmax(self, activations: Activations) -> Tensor:
         """Whether the channel is the highest at its place."""
         a = activations[self.layer]
@@ -198,6 +204,13 @@ def checked_place(layer: str, shape: tuple[int, ...], where: Where) -> Where:
             if value is not None and not 0 <= value < count:
                 raise TargetError(f"layer '{layer}' has no {axis} = {value}: it has {count}, numbered 0 to {count - 1}")
     return where
+
+
+def block_at(shape: tuple[int, ...], row: Place, column: Place) -> Block | None:
+    """Return one place of a map of shape (C, H, W) as a block; None for several, or what is no map."""
+    if len(shape) != 3 or not isinstance(row, int) or not isinstance(column, int):
+        return None
+    return Block((row, row + 1), (column, column + 1), (shape[1], shape[2]))
 
 
 def pick_place(planes: Tensor, where: Where) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -11,7 +11,19 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError, TargetError
-from dreamopt.objective import Activations, Block, Layers, Unit, UnitObjective, highest, per_item, require_choice, target_string
+from dreamopt.objective import (
+    Activations,
+    Block,
+    Layers,
+    Unit,
+    UnitObjective,
+    Windowed,
+    highest,
+    per_item,
+    require_choice,
+    spanned,
+    target_string,
+)
 from dreamopt.objectives.neuron import checked_place
 
 Pairs = tuple[tuple[int, ...], ...]
@@ -107,6 +119,15 @@ class Places(UnitObjective):
         unit = self.checked_unit(tuple(a.shape[1:]))
         found = [torch.stack([a[i, per_item(unit, i)][place] for place in self._list(i)]) for i in range(a.shape[0])]
         return torch.stack([one.mean() if self.reduce == "mean" else one.sum() for one in found])
+
+    def windowed(self, shapes: Mapping[str, tuple[int, ...]]) -> Windowed | None:
+        """Return the rectangle that its places span."""
+        shape, places = shapes[self.layer], self._list(0)
+        if self._many or len(shape) != 3:
+            return None
+        block = spanned([Block((row, row + 1), (column, column + 1), (shape[1], shape[2])) for row, column in places])
+        moved = tuple((row - block.rows[0], column - block.columns[0]) for row, column in places)
+        return Windowed({self.layer: block}, dataclasses.replace(self, places=moved))
 
     def is_argmax(self, activations: Activations) -> Tensor:
         """Whether the channel is the highest at these places together."""

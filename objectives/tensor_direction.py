@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from dreamopt.errors import ObjectiveError
-from dreamopt.objective import NOT_NEGATIVE, Activations, Fields, VectorObjective
+from dreamopt.objective import NOT_NEGATIVE, Activations, Block, Fields, VectorObjective, Windowed
 from dreamopt.objectives.direction import along
 
 
@@ -57,6 +59,13 @@ class TensorDirection(VectorObjective):
                 f"layer '{self.layer}' has items of shape {shape}; a tensor of shape {vector} does not fit: "
                 "as many channels and at most as many rows and columns are needed"
             )
+
+    def windowed(self, shapes: Mapping[str, tuple[int, ...]]) -> Windowed | None:
+        """Return the patch in the middle."""
+        _, height, width = shapes[self.layer]
+        h, w = self.reference(torch.empty(0, dtype=torch.float64)).shape[2:]
+        top, left = (height - h) // 2, (width - w) // 2
+        return Windowed({self.layer: Block((top, top + h), (left, left + w), (height, width))}, self)
 
     def value(self, activations: Activations) -> Tensor:
         """Return each item's mean over the patch."""

@@ -48,6 +48,8 @@ class EngineBackend:
 
     name = "engine"
     dtype = torch.float32
+    computes_parts = True
+    """Whether it computes crops of the input and of layers' values, of any size, as a part of the whole."""
 
     def __init__(self, net: Net, optimized: str | None = None, feed: Mapping[str, FeedValue] | None = None) -> None:
         if not net.inputs:

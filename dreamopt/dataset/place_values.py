@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from dreamopt.network import Network
-from dreamopt.objective import Objective
+from dreamopt.objective import Objective, Windowed
 from dreamopt.objective.objective import Layers, Scaled, Sum
 from dreamopt.objectives import Channel, ClassScore, DirectionNeuron, Neuron, Places
+from dreamopt.objectives.neuron import block_at
 
 Activations = Mapping[str, Tensor]
 Pair = tuple[int, int]
@@ -146,6 +147,12 @@ class AtPlace(Objective):
         """Return the term's value of the place."""
         rows, columns = slice(self.row, self.row + 1), slice(self.column, self.column + 1)
         return self.term({name: a[:, :, rows, columns] for name, a in activations.items()})
+
+    def windowed(self, shapes: Mapping[str, tuple[int, ...]]) -> Windowed | None:
+        """Return the place in each layer's map."""
+        blocks = {name: block_at(shapes[name], self.row, self.column) for name in self.layers}
+        found = {name: block for name, block in blocks.items() if block is not None}
+        return Windowed(found, replace(self, row=0, column=0)) if len(found) == len(blocks) else None
 
     def bind(self, network: Layers, size: tuple[int, ...] | None = None) -> AtPlace:
         """Bind the term."""

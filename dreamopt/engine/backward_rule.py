@@ -247,6 +247,11 @@ class BackwardRule:
         return False
 
     @property
+    def is_local(self) -> bool:
+        """Whether a gradient that is zero outside of some places' receptive field gives the same with the field alone computed."""
+        return self.additive
+
+    @property
     def at_relu(self) -> ReLUPass | None:
         """What it does at a ReLU without a slope, for kernels that do so in passing; None where that is more than a `ReLUPass` can say.
 

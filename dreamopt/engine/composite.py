@@ -39,6 +39,11 @@ class Composite(BackwardRule):
         return self.rules.additive
 
     @property
+    def is_local(self) -> bool:
+        """Whether all of its rules are."""
+        return self.rules.is_local
+
+    @property
     def others(self) -> BackwardRule | None:
         """The composite itself, which knows every layer."""
         return self

@@ -45,6 +45,11 @@ class RuleList(BackwardRule):
         """Whether all of its rules are."""
         return all(rule.additive for _, rule in self.entries)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether all of its rules are."""
+        return all(rule.is_local for _, rule in self.entries)
+
     def rule_for(self, layer: LayerTraits) -> BackwardRule | None:
         """Return the rule that stands in for a layer's backward pass; None where it keeps its own."""
         found = [

@@ -68,11 +68,22 @@ class Palette:
 
     def to_image(self, plane: Tensor, space: ImageSpace) -> Tensor:
         """Return the images of t, both (N, C, H, W)."""
+        return self.image_and_part(plane, space)[0]
+
+    def image_and_part(self, plane: Tensor, space: ImageSpace) -> tuple[Tensor, Tensor]:
+        """Return the images of t, and where their values lie on the way from b to w, 0 to 1; all (N, C, H, W)."""
         low, high = self.ends(space)
         mixed = mixed_colours(plane, mixing(self.decorrelate, space))
         middle = _middle(self, space)
         part = torch.sigmoid(mixed + middle) if self.sigmoid else (mixed + middle).clamp(0, 1)
-        return torch.lerp(low, high, part)  # exact at both ends, as a sum is not
+        return torch.lerp(low, high, part), part  # exact at both ends, as a sum is not
+
+    def gradient(self, gradient: Tensor, part: Tensor, space: ImageSpace) -> Tensor:
+        """Return the gradient at t of one at the image, under a sigmoid; ``part`` as from `image_and_part`."""
+        low, high = self.ends(space)
+        slope = torch.ops.aten.sigmoid_backward(gradient * (high - low), part)
+        mix = mixing(self.decorrelate, space)
+        return slope if mix is None else mixed_colours(slope, mix.T)
 
     def plane(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return t of images; exact but for values at black and white, which are drawn in by a thousandth under a sigmoid."""

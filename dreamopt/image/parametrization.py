@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
@@ -16,6 +17,9 @@ from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 __all__ = ["ImageSpace", "Parametrization", "Shape"]
+
+ToParams = Callable[[Tensor], Tensor]
+"""The gradient at images, (N, C, H, W), to the gradient at the parameters that they were made from, (N, ...)."""
 
 
 class Parametrization(Part):
@@ -74,6 +78,19 @@ class Parametrization(Part):
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images (N, C, H, W) of parameters (N, ...), differentiable; item i depends on item i alone."""
         raise AssertionError(f"{type(self).__name__} does not say what image it makes")
+
+    def image_and_gradient(self, params: Tensor, space: ImageSpace) -> tuple[Tensor, ToParams]:
+        """Return `image` without autograd's graph, and what turns gradients at the images into gradients at the parameters.
+
+        By default that is autograd's work. A parametrization that does it by hand must give the same numbers but for rounding; the
+        function is called once at most, and leaves the gradient as it is.
+        """
+        leaf = params.detach().requires_grad_()
+        with torch.enable_grad():
+            image = self.image(leaf, space)
+        if image is leaf:
+            return leaf.detach(), lambda gradient: gradient
+        return image.detach(), lambda gradient: torch.autograd.grad(image, leaf, gradient)[0]
 
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return parameters whose image comes nearest to ``image``: the inverse, for given starts and projections.

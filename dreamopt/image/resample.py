@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dreamopt.engine.native.warp import can_warp, warped
+
 
 def resample(
     item: Tensor, box: tuple[float, float, float, float], size: tuple[int, int], *, outside: Tensor | None, antialias: bool
@@ -42,6 +44,10 @@ def resample(
     tensor([[[1., 6.]]])
     """
     top, left, height, width = box
+    if outside is not None and not antialias and can_warp(item):
+        down, right = height / size[0], width / size[1]
+        source = (top + down / 2 - 0.5, down, 0.0, left + right / 2 - 0.5, 0.0, right)
+        return warped(item, outside, source, size)
     rows = _weights(item, item.shape[1], top, height, size[0], outside is None, antialias)
     columns = _weights(item, item.shape[2], left, width, size[1], outside is None, antialias)
     base = 0.0 if outside is None else outside

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dreamopt.engine.native.warp import can_warp, warped
+
 Matrix = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -38,6 +40,11 @@ def warp(item: Tensor, source: Matrix, shift: tuple[float, float], outside: Tens
     tensor([[[0.5000, 1.5000, 2.5000]]])
     """
     h, w = item.shape[1:]
+    if can_warp(item):
+        up, left = (h - 1) / 2 + shift[0], (w - 1) / 2 + shift[1]
+        (row_y, row_x), (column_y, column_x) = source
+        row, column = (h - 1) / 2 - row_y * up - row_x * left, (w - 1) / 2 - column_y * up - column_x * left
+        return warped(item, outside, (row, row_y, row_x, column, column_y, column_x), (h, w))
     y = torch.arange(h, dtype=torch.float64)[:, None] - (h - 1) / 2 - shift[0]
     x = torch.arange(w, dtype=torch.float64)[None, :] - (w - 1) / 2 - shift[1]
     rows = source[0][0] * y + source[0][1] * x

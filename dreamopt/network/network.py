@@ -24,6 +24,7 @@ from dreamopt.network.box import box_of
 from dreamopt.network.labels import find_label
 from dreamopt.network.maps import nearest_layer
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
+from dreamopt.network.tiling.field import Field, Fields
 from dreamopt.network.tiling.plan import TilePlan
 from dreamopt.network.tiling.tiler import Progress, Tiler
 from dreamopt.network.together import Together
@@ -396,6 +397,7 @@ class Network:
         new._hash = None
         new.__dict__.pop("graph", None)
         new.__dict__.pop("left_out", None)
+        new.__dict__.pop("fields", None)
         if self._tiler is not None:
             new._tiler = Tiler(new.backend, new.graph, self._tiler.memory, self._tiler.progress)
         return new
@@ -508,6 +510,41 @@ class Network:
         if tiler.is_whole(names, (x.shape[2], x.shape[3]), len(x)):
             return None
         return tiler.score(x, objective, views)
+
+    @cached_property
+    def fields(self) -> Fields:
+        """What is computed for objectives that read a window of a layer's map alone."""
+        return Fields(self.backend, self.graph)
+
+    def field(self, x: Tensor, objective: Objective, views: int = 1, rule: BackwardRule | None = None) -> Field | None:
+        """Return how an objective that reads a window of its layers' maps is computed: of images cut to the window's receptive field.
+
+        Parameters
+        ----------
+        x : Tensor
+            (N views, C, H, W) in the input space, all views of a sample side by side.
+        objective : Objective
+            Bound to this network.
+        views : int
+            How many images each sample has.
+        rule : BackwardRule, optional
+            Of the backward pass that follows.
+
+        Returns
+        -------
+        Field or None
+            None where the whole maps are computed: the window is too large for anything to be saved, a layer below sees all of its map
+            at once (InnerProduct, global pooling), the rule looks at more than the field, or the backend cannot compute a part.
+        """
+        if rule is not None and not rule.is_local:
+            return None
+        size = tuple(x.shape[2:])
+        if len(self.input_shape) != 3 or len(size) != 2 or len(x) % views:
+            return None
+        found = self.fields.of(objective, (size[0], size[1]), len(x) // views, views, alone=rule is not None)
+        if found is None or self._tiler is None:
+            return found
+        return found if self._tiler.bytes_at_once(found.layers, (size[0], size[1])) * found.share * len(x) <= self._tiler.memory else None
 
     def _by_sample(self, values: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
         """Return values with an axis for samples and one for units: a number for each sample is one unit's; one for the batch stays."""

@@ -2,7 +2,7 @@
 
 from dreamopt.image.reference import ImageValue, ReferenceImage
 from dreamopt.objective.bases import CoupledObjective, UnitObjective
-from dreamopt.objective.blocks import Block
+from dreamopt.objective.blocks import Block, spanned
 from dreamopt.objective.function import Function, from_function
 from dreamopt.objective.objective import (
     BARE_LAYER,
@@ -12,6 +12,7 @@ from dreamopt.objective.objective import (
     PerSample,
     Scaled,
     Sum,
+    Windowed,
     common_batch,
     each,
     terms,
@@ -67,6 +68,7 @@ __all__ = [
     "UnitObjective",
     "Vector",
     "VectorObjective",
+    "Windowed",
     "as_objective",
     "check_number",
     "check_whole",
@@ -86,6 +88,7 @@ __all__ = [
     "pick",
     "read_vector",
     "require_choice",
+    "spanned",
     "spatial_columns",
     "target_string",
     "terms",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -45,3 +46,29 @@ class Block:
     def of(self, values: Tensor) -> Tensor:
         """Return the block of a whole map (..., H, W), as a view."""
         return values[..., self.rows[0] : self.rows[1], self.columns[0] : self.columns[1]]
+
+    def inside(self, other: Block) -> Block:
+        """Return where it lies in another block, of which it is a part.
+
+        >>> Block((2, 4), (3, 4), (8, 10)).inside(Block((1, 4), (3, 5), (8, 10)))
+        Block(rows=(1, 3), columns=(0, 1), whole=(3, 2))
+        """
+        (top, left), (height, width) = (other.rows[0], other.columns[0]), other.size
+        rows, columns = (self.rows[0] - top, self.rows[1] - top), (self.columns[0] - left, self.columns[1] - left)
+        return Block(rows, columns, (height, width))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w)."""
+        return self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
+
+
+def spanned(blocks: Sequence[Block]) -> Block:
+    """Return the smallest block of a map in which some blocks of it lie.
+
+    >>> spanned([Block((2, 4), (3, 4), (8, 10)), Block((0, 1), (3, 5), (8, 10))])
+    Block(rows=(0, 4), columns=(3, 5), whole=(8, 10))
+    """
+    rows = (min(block.rows[0] for block in blocks), max(block.rows[1] for block in blocks))
+    columns = (min(block.columns[0] for block in blocks), max(block.columns[1] for block in blocks))
+    return Block(rows, columns, blocks[0].whole)

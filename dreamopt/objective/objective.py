@@ -33,7 +33,7 @@ from torch import Tensor
 
 from dreamopt.errors import DreamoptError, ObjectiveError
 from dreamopt.image.reference import ReferenceImage
-from dreamopt.objective.blocks import Block
+from dreamopt.objective.blocks import Block, spanned
 from dreamopt.parts.part import Part, number_string, origin
 
 BARE_LAYER = re.compile(r"""[^\s:@|()"*+-][^\s:@|()"*]*""")
@@ -166,6 +166,23 @@ class Objective(Part):
         value = self.value({layer: activation})
         return value * block.share if self.additive == "mean" else value
 
+    def windowed(self, shapes: Mapping[str, tuple[int, ...]]) -> Windowed | None:
+        """Return what the objective of one item reads of its layers' maps, where that is a window of each, so that no more is computed.
+
+        None, the default: it may read all of a map.
+
+        Parameters
+        ----------
+        shapes : mapping of str to tuple of int
+            By layer, (C, H, W) of its map, or (K,).
+
+        Returns
+        -------
+        Windowed or None
+            The window of each layer's map, and an objective whose value of these windows alone, cut out of the maps, is `value`.
+        """
+        return None
+
     def written_in(self) -> str:
         """Return the file in which the objective was written, for errors."""
         return origin(self)
@@ -291,6 +308,11 @@ class Scaled(Objective):
         """As the term, where the factor looks for more of it."""
         return self.term.is_argmax(activations) if self.factor > 0 else None
 
+    def windowed(self, shapes: Mapping[str, tuple[int, ...]]) -> Windowed | None:
+        """As the term."""
+        inner = self.term.windowed(shapes)
+        return None if inner is None else Windowed(inner.blocks, dataclasses.replace(self, term=inner.objective))
+
     def item(self, index: int) -> Objective:
         """Return the factor times the term's item."""
         return dataclasses.replace(self, term=self.term.item(index))
@@ -352,6 +374,14 @@ class Sum(Objective):
         """Whether every term that can say so has reached it."""
         said = [one for one in (term.is_argmax(activations) for term in self.terms) if one is not None]
         return torch.stack(said).all(0) if said else None
+
+    def windowed(self, shapes: Mapping[str, tuple[int, ...]]) -> Windowed | None:
+        """Return the smallest windows in which all terms' lie; None where a term has none."""
+        inner = [found for term in self.terms if (found := term.windowed(shapes)) is not None]
+        if len(inner) < len(self.terms):
+            return None
+        blocks = {layer: spanned([found.blocks[layer] for found in inner if layer in found.blocks]) for layer in self.layers}
+        return Windowed(blocks, Sum(tuple(found.within(blocks) for found in inner)))
 
     def item(self, index: int) -> Objective:
         """Return the sum of the terms' items."""
@@ -426,6 +456,67 @@ class PerSample(Objective):
 
     def __str__(self) -> str:
         return " | ".join(f"({one})" if isinstance(one, PerSample) else str(one) for one in self.items)
+
+
+@dataclasses.dataclass(frozen=True)
+class Windowed:
+    """What an objective reads of its layers' maps.
+
+    Parameters
+    ----------
+    blocks : mapping of str to Block
+        By layer, the window of its map.
+    objective : Objective
+        Of the windows alone.
+    """
+
+    blocks: Mapping[str, Block]
+    objective: Objective
+
+    def within(self, blocks: Mapping[str, Block]) -> Objective:
+        """Return the same objective of larger windows, in which these lie."""
+        parts = tuple((layer, block.inside(blocks[layer])) for layer, block in self.blocks.items())
+        return self.objective if all(part.share == 1 for _, part in parts) else Inside(self.objective, parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inside(Objective):
+    """An objective of a part of each map that it is given.
+
+    Parameters
+    ----------
+    term : Objective
+        Of the parts.
+    parts : tuple of (str, Block)
+        By layer.
+    """
+
+    term: Objective
+    parts: tuple[tuple[str, Block], ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers of the term."""
+        return self.term.layers
+
+    @property
+    def batch(self) -> int | None:
+        """Items prescribed by the term."""
+        return self.term.batch
+
+    def value(self, activations: Activations) -> Tensor:
+        """Return the term's value of the parts."""
+        return self.term(self._cut(activations))
+
+    def is_argmax(self, activations: Activations) -> Tensor | None:
+        """As the term."""
+        return self.term.is_argmax(self._cut(activations))
+
+    def _cut(self, activations: Activations) -> dict[str, Tensor]:
+        return {layer: block.of(activations[layer]) for layer, block in self.parts}
+
+    def __str__(self) -> str:
+        return str(self.term)
 
 
 def each(objectives: Sequence[Objective]) -> Objective:

@@ -20,7 +20,7 @@ MAY: dict[str, set[str]] = {
     "schema": {"parts", "errors"},
     "models": {"parts", "version", "errors"},
     "engine": {"schema", "parts", "errors"},
-    "image": {"parts", "errors"},
+    "image": {"engine", "parts", "errors"},  # of the engine, its native kernels
     "film": {"image", "parts", "errors"},
     "caffe": {"engine", "schema", "image", "parts", "version", "errors"},
     "objective": {"image", "parts", "errors"},

@@ -41,6 +41,11 @@ class Deconvnet(BackwardRule):
         Fields(self).choice("lrn", ("gradient", "copy", "normalize"))
 
     @property
+    def is_local(self) -> bool:
+        """It looks at the gradient around each place."""
+        return True
+
+    @property
     def at_relu(self) -> ReLUPass:
         """What `apply` does there."""
         return ReLUPass(positive=True, masked=False)

@@ -29,6 +29,11 @@ class Guided(BackwardRule):
     examples: ClassVar[tuple[str, ...]] = ("guided()",)
 
     @property
+    def is_local(self) -> bool:
+        """It looks at the gradient of each place."""
+        return True
+
+    @property
     def at_relu(self) -> ReLUPass:
         """What `apply` does there."""
         return ReLUPass(positive=True)

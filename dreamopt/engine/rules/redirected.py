@@ -45,6 +45,11 @@ class Redirected(BackwardRule):
 
     examples: ClassVar[tuple[str, ...]] = ("redirected()",)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether all of a sample's gradient is stopped shows in the part of it that is not zero."""
+        return True
+
     def applies_to(self, layer: LayerTraits) -> bool:
         """Return whether it is flat beyond some values."""
         return layer.active_range is not None

@@ -11,10 +11,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from dreamopt.image import dft
 from dreamopt.image.colour import Colour, colour_fits
 from dreamopt.image.init import Init, given_images
 from dreamopt.image.palette import Palette, image_shape
-from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape
+from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape, ToParams
 from dreamopt.image.per_sample import per_sample, standardized
 from dreamopt.image.reference import as_image_value
 from dreamopt.parts.checks import NOT_NEGATIVE, Fields, Range
@@ -137,11 +138,27 @@ class Fourier(Parametrization):
         scale = self._scale(space)
         return per_sample(lambda one: self._palette.to_image(self._plane(one, scale, space), space), params)
 
+    def image_and_gradient(self, params: Tensor, space: ImageSpace) -> tuple[Tensor, ToParams]:
+        """Return the images of spectra, and their gradient by hand."""
+        if self.standardize or not self.sigmoid or type(self).image is not Fourier.image:
+            return super().image_and_gradient(params, space)
+        scale, times = self._scale(space), dft.times(space.shape[2], params.dtype, params.device)
+        with torch.no_grad():
+            shown = [self._palette.image_and_part(self._plane(one, scale, space), space) for one in torch.split(params, 1)]
+        parts = [part for _, part in shown]
+
+        def to_params(gradient: Tensor) -> Tensor:
+            weights, spectra = scale * times, []
+            for one, part in zip(torch.split(gradient, 1), parts, strict=True):
+                spectra.append(torch.view_as_real(dft.forward(self._palette.gradient(one, part, space)) * weights))
+            return torch.cat(spectra)
+
+        return torch.cat([image for image, _ in shown]), to_params
+
     def _plane(self, params: Tensor, scale: Tensor, space: ImageSpace) -> Tensor:
         if self.standardize:
             params = standardized(params, _EPSILON)
-        spectrum = torch.complex(params[..., 0], params[..., 1]) * scale
-        plane: Tensor = torch.fft.irfft2(spectrum, s=space.shape[1:], norm="ortho")
+        plane = dft.inverse(torch.view_as_complex(params.contiguous()) * scale, space.shape[2])
         return standardized(plane, _EPSILON) if self.standardize else plane
 
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
@@ -149,7 +166,7 @@ class Fourier(Parametrization):
         scale = self._scale(space)
 
         def spectrum(one: Tensor) -> Tensor:
-            return torch.view_as_real(torch.fft.rfft2(self._palette.plane(one, space), norm="ortho") / scale)
+            return torch.view_as_real(dft.forward(self._palette.plane(one, space)) / scale)
 
         return per_sample(spectrum, image)
 

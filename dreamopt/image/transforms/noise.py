@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from dreamopt.engine.native import random
 from dreamopt.image.transform import Transform
 from dreamopt.parts.checks import NOT_NEGATIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
@@ -55,8 +56,9 @@ class Noise(Transform):
         normal, uniform = at(self.normal, context) * grey, at(self.uniform, context) * grey
         shape = image.shape[1:]
         if normal > 0:
-            image = image + normal * torch.stack([stream.normal("normal", shape, image) for stream in streams])
+            drawn = [random.normal(stream.generator("normal"), shape, image) for stream in streams]
+            image = torch.add(image, torch.stack(drawn), alpha=normal)
         if uniform > 0:
-            drawn = [torch.from_numpy(stream.generator("uniform").uniform(-1, 1, shape)).to(image) for stream in streams]
-            image = image + uniform * torch.stack(drawn)
+            drawn = [random.uniform(stream.generator("uniform"), -1, 1, shape, image) for stream in streams]
+            image = torch.add(image, torch.stack(drawn), alpha=uniform)
         return image

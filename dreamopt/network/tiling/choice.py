@@ -17,7 +17,7 @@ _CUTS, _PAIRED = 12, 7
 """How many cuts are considered, and of how many all pairs."""
 _CROPS = [0.75**k for k in range(1, 24)]
 """Sides of crops that are considered, in those of the image."""
-_PER_VALUE, _PER_TILE = 100, 3e7
+PER_VALUE, PER_TILE = 100, 3e7
 """What a value written, and a tile, take in the time of a multiply-add."""
 _KEPT = 2.5
 """Bytes that a pass with its gradient takes for each byte of values, where nobody says it."""
@@ -100,7 +100,7 @@ class Choice:
         """Return the bytes of a segment's values and its work, for each pixel of the image."""
         values = self._values(segment.geometry.between)
         flops = sum(self._info(i).flops for i in segment.geometry.between)
-        return values, flops / (self._shape[1] * self._shape[2]) + _PER_VALUE * values / 4
+        return values, flops / (self._shape[1] * self._shape[2]) + PER_VALUE * values / 4
 
     def _info(self, i: int) -> LayerInfo:
         info = self.graph.layers[i]
@@ -212,7 +212,7 @@ class Choice:
                 return None
             sides.append(None if side is None else max(1, int(side / max(part.stride))))
             left += own
-            work += part.work * again * _area(crop) * (2 if is_top or keeps else 3) + _PER_TILE * count
+            work += part.work * again * _area(crop) * (2 if is_top or keeps else 3) + PER_TILE * count
         return sides, work
 
     @cached_property

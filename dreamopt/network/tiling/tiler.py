@@ -57,6 +57,10 @@ class Tiler:
         """Return whether so many images are computed at once; of several that do not fit together, each is computed by itself."""
         return self._choice(targets, size).whole * samples <= self.memory
 
+    def bytes_at_once(self, targets: Sequence[str], size: tuple[int, int]) -> float:
+        """Return what a pass of a whole image takes."""
+        return self._choice(targets, size).whole
+
     def bytes(self, targets: Sequence[str], size: tuple[int, int]) -> int:
         """Return what a pass takes by its plan."""
         layout = self.layout(targets, size)
