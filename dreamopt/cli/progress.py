@@ -69,6 +69,7 @@ class Work:
     """
 
     def __init__(self, samples: int, steps: int, stages: Sequence[tuple[int, float]] | None = None) -> None:
+        self.samples = samples
         self.by_pixels = stages is not None
         self.stages = [(steps, 1.0)] if stages is None else stages
         self.steps = samples * steps
@@ -99,6 +100,31 @@ class Work:
         """Return steps per second."""
         return (self.done - self._start[1]) / max(time.monotonic() - self._start[0], 1e-9)
 
+    def images(self) -> float:
+        """Return how many images' work was made since the start."""
+        return self.samples * (self.cost - self._start[2]) / max(self.total, 1e-9)
+
+    def seconds(self) -> float:
+        """Return the seconds since the start."""
+        return max(time.monotonic() - self._start[0], 1e-9)
+
+    def images_an_hour(self) -> str:
+        """Return in words how many images an hour are made; "" for a single one.
+
+        >>> work = Work(4, 10)
+        >>> work._start, work.cost = (time.monotonic() - 36.0, 0, 0.0), 20.0
+        >>> work.images_an_hour()
+        '200 images/h'
+        """
+        return f"{3600 * self.images() / self.seconds():.3g} images/h" if self.samples > 1 else ""
+
+    def summary(self) -> str | None:
+        """Return the line for the end of a job of several images; None where not one was made."""
+        made = round(self.images(), 6)
+        if self.samples < 2 or made < 1:
+            return None
+        return f"{made:.3g} image{'s' if made != 1 else ''} in {_clock(self.seconds())}, {self.images_an_hour()}"
+
     def left(self) -> float:
         """Return the seconds that are left."""
         return max(0.0, self.total - self.cost) * (time.monotonic() - self._start[0]) / max(self.cost - self._start[2], 1e-9)
@@ -125,7 +151,9 @@ class Report:
 
 @contextlib.contextmanager
 def rendering(quiet: bool, targets: int, steps: int, stages: Sequence[tuple[int, float]] | None = None) -> Iterator[Report]:
-    """Show images' steps done, the mean value, steps per second and time left; yield the callback that reports.
+    """Show images' steps done, the mean value, steps per second (of several, images an hour) and time left; yield what reports.
+
+    After several images, a line says how many an hour were made.
 
     One step of one image counts as one, so that batches of different sizes move the bar evenly.
 
@@ -144,6 +172,7 @@ def rendering(quiet: bool, targets: int, steps: int, stages: Sequence[tuple[int,
     work = Work(targets, steps, stages)
     if not sys.stderr.isatty():
         yield _Lines(work)
+        _end(work)
         return
     columns = (
         TextColumn("{task.fields[what]}", markup=False),
@@ -156,6 +185,14 @@ def rendering(quiet: bool, targets: int, steps: int, stages: Sequence[tuple[int,
     )
     with Progress(*columns, console=console(stderr=True)) as bar:
         yield _Bar(work, bar, "image" if targets == 1 else f"{targets} images")
+    _end(work)
+
+
+def _end(work: Work) -> None:
+    """Say how many images an hour a job made."""
+    summary = work.summary()
+    if summary is not None:
+        echo(f"dreamopt: {summary}", err=True)
 
 
 @contextlib.contextmanager
@@ -338,7 +375,7 @@ class _Bar(Report):
             completed=self.work.cost,
             steps=f"{self.work.done}/{self.work.steps}",
             value=f"{run.values.mean():.4g}",
-            speed=f"{self.work.speed():.3g} steps/s",
+            speed=self.work.images_an_hour() or f"{self.work.speed():.3g} steps/s",
             left=f"{_clock(self.work.left())} left",
         )
 
@@ -362,7 +399,8 @@ class _Lines(Report):
         if now - self.reported < EVERY and self.work.done < self.work.steps:
             return
         self.reported = now
-        pace = f"{self.work.speed():.3g} steps/s, {_clock(self.work.left())} left"
+        paces = (f"{self.work.speed():.3g} steps/s", self.work.images_an_hour(), f"{_clock(self.work.left())} left")
+        pace = ", ".join(filter(None, paces))
         click.echo(f"{self.work.done}/{self.work.steps} steps, value {run.values.mean():.4g}, {pace}", err=True)
 
     def tile(self, done: int, count: int) -> None:

@@ -12,7 +12,7 @@ from dreamopt.engine.executor.convolution import Branch, Convolve, ConvolveWeigh
 from dreamopt.engine.executor.executor import Executor, Kernel
 from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKernel, ReLUKernel, Sum
 from dreamopt.engine.executor.masks import ORDINARY
-from dreamopt.engine.executor.pooling import MaxPool
+from dreamopt.engine.executor.pooling import AveragePool, MaxPool
 from dreamopt.engine.executor.ruled import MakePass, RuledKernel, relu_pass
 from dreamopt.engine.executor.step import propagate
 from dreamopt.engine.graph import Value
@@ -147,6 +147,8 @@ class _Plan:
             return RuledKernel(*self.ruled[step.index], step.reads, writes)
         if type(layer) is Pooling and _is_max(layer):
             return MaxPool(node, layer, step.reads, writes, step.reads[0] in self.masked_in_pool)
+        if type(layer) is Pooling and layer.param.pooling_param.pool == layer.param.pooling_param.AVE:
+            return AveragePool(node, layer, step.reads, writes)
         if type(layer) is LRN and layer.param.lrn_param.norm_region == layer.param.lrn_param.ACROSS_CHANNELS:
             return LRNKernel(layer, step.reads, writes)
         if type(layer) is Concat:

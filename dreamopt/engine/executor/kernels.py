@@ -14,7 +14,11 @@ from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.executor.masks import ORDINARY, mask_size, passed, passed_back
 from dreamopt.engine.executor.placement import Outs
 from dreamopt.engine.graph import Value
+from dreamopt.engine.layers._axes import channels_last
 from dreamopt.engine.layers.lrn import in_strips, lrn_backward, lrn_forward, lrn_keeps
+from dreamopt.engine.native import library
+from dreamopt.engine.native import lrn as native_lrn
+from dreamopt.engine.native.layout import is_native, pixel_stride
 
 if TYPE_CHECKING:
     from dreamopt.engine.backward_rule import ReLUPass
@@ -114,6 +118,7 @@ class LRNKernel(Kernel):
     """LRN across channels."""
 
     owns_gradient = True
+    places = True
 
     def __init__(self, layer: LRN, reads: Sequence[Value], writes: Sequence[Value]) -> None:
         super().__init__(reads, writes)
@@ -122,18 +127,30 @@ class LRNKernel(Kernel):
 
     def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Divide."""
-        out = passing.empty(tuple(xs[0].shape), xs[0].dtype, xs[0].device) if in_strips(xs[0]) else None
-        y, kept = lrn_forward(xs[0], *self.settings, keep=keep, out=out)
+        (x,) = xs
+        if library() is not None and is_native(x):
+            place = outs[0] if outs else None
+            y = passing.empty(tuple(x.shape), x.dtype, x.device) if place is None else place
+            return [native_lrn.lrn(x, y, *self.settings)], (x,) if keep else None
+        out = passing.empty(tuple(x.shape), x.dtype, x.device) if in_strips(x) else None
+        y, kept = lrn_forward(x, *self.settings, keep=keep, out=out)
         return [y], kept
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Apply the formula in `dreamopt.engine.layers.lrn`."""
-        assert grads[0] is not None
-        return [lrn_backward(kept, grads[0], *self.settings, mine=mine[0])]
+        (grad,) = grads
+        assert grad is not None
+        x = kept[0]
+        if library() is not None and is_native(x):
+            grad = channels_last(grad) if pixel_stride(grad) is None else grad
+            out = grad if mine[0] else passing.empty(tuple(x.shape), x.dtype, x.device)
+            return [native_lrn.lrn_backward(x, grad, out, *self.settings)]
+        return [lrn_backward(kept, grad, *self.settings, mine=mine[0])]
 
     def keeps(self, shapes: Mapping[Value, Shape]) -> int:
-        """Return the size of the bottom, of small ones that of the sums and powers too."""
-        return lrn_keeps(math.prod(shapes[self.reads[0]]))
+        """Return the size of the bottom; without native kernels, of small ones that of the sums and powers too."""
+        count = math.prod(shapes[self.reads[0]])
+        return lrn_keeps(count) if library() is None else 4 * count
 
 
 class ConcatKernel(Kernel):

@@ -1,4 +1,4 @@
-"""MAX pooling as a kernel."""
+"""MAX and AVE pooling as kernels."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ from dreamopt.engine.executor.masks import mask_size, masked, passed
 from dreamopt.engine.executor.placement import Outs
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
+from dreamopt.engine.layers._axes import channels_last
+from dreamopt.engine.native import library
+from dreamopt.engine.native import pooling as native
+from dreamopt.engine.native.average import average, average_back
+from dreamopt.engine.native.layout import is_native, pixel_stride
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
@@ -57,6 +62,8 @@ class MaxPool(Kernel):
     """
 
     owns_gradient = True
+    adds = True
+    places = True
 
     def __init__(self, node: Node, layer: Pooling, reads: Sequence[Value], writes: Sequence[Value], mask: bool) -> None:
         super().__init__(reads, writes)
@@ -72,6 +79,13 @@ class MaxPool(Kernel):
             (y,), kept = self.plain.forward(xs, keep)
             return [y], None if not keep else (passed(y) if self.mask else None, None, kept)
         windows, top = found
+        if library() is not None and is_native(x) and count(windows.kernel) <= native.MOST_CELLS:
+            place = outs[0] if outs else None
+            out = passing.empty(tuple(top), x.dtype, x.device) if place is None else place
+            places = kept_blocks.empty(tuple(top), torch.uint8, x.device) if keep else None
+            (rows, columns), (down, across), (top_pad, left_pad) = windows[:3]
+            steps = native.Windows((rows, columns), (down, across), (top_pad, left_pad))
+            return [native.max_pool(x, out, steps, places, self.mask)], (None, (tuple(x.shape), steps), places) if keep else None
         if not keep:
             return [torch.nn.functional.max_pool2d(x, *windows)], None
         strips = Strips(windows, tuple(x.shape), tuple(top))
@@ -86,8 +100,22 @@ class MaxPool(Kernel):
         mask, how, index = kept
         (grad,) = grads
         assert grad is not None
+        if isinstance(how, tuple) and isinstance(how[1], native.Windows):
+            return [self._native_backward(grad, how[0], how[1], index, into)]
         if mask is not None:
             grad = masked(grad, mask, grad if mine[0] else None)
+        (found,) = self._torch_backward(grad, how, index)
+        return [found if into is None or found is None else into.add_(found)]
+
+    @staticmethod
+    def _native_backward(grad: Tensor, shape: tuple[int, ...], windows: native.Windows, places: Tensor, into: Tensor | None) -> Tensor:
+        grad = channels_last(grad) if pixel_stride(grad) is None else grad
+        if into is not None and is_native(into):
+            return native.max_pool_backward(grad, places, into, windows, add=True)
+        found = native.max_pool_backward(grad, places, passing.empty(shape, grad.dtype, grad.device), windows)
+        return found if into is None else into.add_(found)
+
+    def _torch_backward(self, grad: Tensor, how: Any, index: Any) -> Sequence[Tensor | None]:
         if how is None:
             return self.plain.backward(index, [grad], [False], None)
         if isinstance(how, Strips):
@@ -102,7 +130,52 @@ class MaxPool(Kernel):
         top = tuple(shapes[self.writes[0]])
         if self.windows(tuple(shapes[self.reads[0]])) is None:
             return super().keeps(shapes)
+        if library() is not None:
+            return count(top)
         return (2 if count(top) > SMALL else 8) * count(top) + (mask_size(top) if self.mask else 0)
+
+
+class AveragePool(Kernel):
+    """AVE pooling, natively where it can be, and else by the layer itself."""
+
+    owns_gradient = True
+    adds = True
+    places = True
+
+    def __init__(self, node: Node, layer: Pooling, reads: Sequence[Value], writes: Sequence[Value]) -> None:
+        super().__init__(reads, writes)
+        self.layer, self.plain = layer, AutogradKernel(node, reads, writes)
+
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
+        """Average; natively, nothing is kept."""
+        (x,) = xs
+        y = outs[0] if outs else None
+        if library() is None or not is_native(x):
+            (found,), kept = self.plain.forward(xs, keep)
+            return [found if y is None else y.copy_(found)], kept
+        shape = tuple(x.shape)
+        y = passing.empty(tuple(self.layer.shape([shape])[0]), x.dtype, x.device) if y is None else y
+        return [average(x, y, *self._windows(shape))], shape if keep else None
+
+    def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
+        """Give each value its part of the gradients of its windows."""
+        (grad,) = grads
+        assert grad is not None
+        if not isinstance(kept[0], int):
+            (found,) = self.plain.backward(kept, grads, mine, None)
+            return [found if into is None or found is None else into.add_(found)]
+        grad = grad if is_native(grad) else grad.contiguous(memory_format=torch.channels_last)
+        if into is not None and is_native(into):
+            return [average_back(grad, into, *self._windows(kept), add=True)]
+        made = average_back(grad, passing.empty(kept, grad.dtype, grad.device), *self._windows(kept))
+        return [made if into is None else into.add_(made)]
+
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return 0: nothing, natively."""
+        return 0 if library() is not None else super().keeps(shapes)
+
+    def _windows(self, shape: Shape) -> tuple[Shape, Shape, Shape]:
+        return self.layer.kernel_for(shape[2:]), self.layer.stride, self.layer.pad
 
 
 class Strips:

@@ -102,8 +102,34 @@ def test_a_log_says_steps_tiles_and_the_time_left(clock: Clock, capsys: pytest.C
     ]
 
 
+def test_several_images_are_counted_by_the_hour(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three images of two octaves, 4 steps of 200 pixels and 2 of 800: a batch of two in 60 s, and a third in 40."""
+    with rendering(False, 3, 6, [(4, 200.0), (2, 800.0)]) as report:
+        for count, seconds in ((2, 10), (1, 40 / 6)):
+            small, large = problem(10, 20, n=count), problem(20, 40, n=count)
+            for number, (octave, one) in enumerate([(0, small)] * 4 + [(1, large)] * 2):
+                clock.now += seconds
+                report(step(one, number if octave == 0 else number - 4, octave))
+    lines = capsys.readouterr().err.splitlines()
+    # After the first step 2 of 3 x 2400 pixels' steps: 2 * 200 / 2400 images in 10 s.
+    assert lines[0] == "2/18 steps, value 1, 0.2 steps/s, 60 images/h, 2:50 left"
+    assert lines[-1] == "dreamopt: 3 images in 1:40, 108 images/h"
+
+
+@pytest.mark.parametrize("steps", [1, 6])
+def test_a_job_that_was_cut_counts_what_was_made(steps: int, clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    one = problem(10, 20)
+    with rendering(False, 3, 6) as report:
+        for number in range(steps):
+            clock.now += 6
+            report(step(one, number))
+    ends = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dreamopt: ")]
+    assert ends == ([] if steps == 1 else ["dreamopt: 1 image in 36 s, 100 images/h"])
+
+
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    with rendering(True, 1, 1) as report:
+    with rendering(True, 2, 1) as report:
+        report(step(problem(10, 20), 0))
         report(step(problem(10, 20), 0))
         report.tile(1, 2)
     assert capsys.readouterr() == ("", "")

@@ -125,7 +125,7 @@ def test_what_is_taken_together() -> None:
     assert len(executor.kernels) == 8  # c1 p1 n1 (a b) b3 p pp out
     assert max(len(k.branches) for k in executor.kernels if isinstance(k, Convolve)) == 2
     executor, _ = tape_of(make(NETS["residual"][0]), NETS["residual"][1])
-    assert [k.node.layer.name for k in executor.kernels if isinstance(k, AutogradKernel)] == ["drop", "g", "fc"]
+    assert [k.node.layer.name for k in executor.kernels if isinstance(k, AutogradKernel)] == ["drop", "fc"]
 
 
 def test_changed_weights_count_at_the_next_call() -> None:

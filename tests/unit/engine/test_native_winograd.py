@@ -1,23 +1,15 @@
 """Winograd's convolutions are the direct ones, wherever the values lie in memory."""
 
-import ctypes
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
-
 import pytest
 import torch
 
-from dreamopt.engine import native
 from dreamopt.engine.executor.convolution import Backward, Geometry, Packed
 from dreamopt.engine.native import winograd
 from dreamopt.engine.native.layout import is_native, pixel_stride
+from tests.support.native import KINDS, images, needs_kernels, use
 
-pytestmark = pytest.mark.skipif(
-    native.library() is None, reason="the native kernels are not built here (no C++ compiler, or DREAMOPT_NATIVE=0)"
-)
+pytestmark = needs_kernels
 
-KINDS = {"avx512": "AVX512", "avx2": "AVX2", "any": "DEFAULT"}
-CAPABILITIES = ["DEFAULT", "AVX2", "AVX512"]
 SHAPES = [  # batch, channels, kernels, height, width, pad, groups
     (1, 16, 32, 8, 8, 1, 1),
     (2, 3, 5, 7, 9, 1, 1),
@@ -34,17 +26,7 @@ SHAPES = [  # batch, channels, kernels, height, width, pad, groups
 @pytest.fixture(params=KINDS)
 def kind(request, monkeypatch):
     """Each variant of the library that this processor can run."""
-    if CAPABILITIES.index(KINDS[request.param]) > CAPABILITIES.index(torch.backends.cpu.get_cpu_capability()):
-        pytest.skip(f"this processor has no {request.param}")
-    folder = Path(native.__file__).parent
-    paths = [path for suffix in EXTENSION_SUFFIXES if (path := folder / f"_{request.param}{suffix}").is_file()]
-    variant = ctypes.CDLL(str(paths[0]))
-    monkeypatch.setattr(winograd, "library", lambda: variant)
-    return request.param
-
-
-def images(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).contiguous(memory_format=torch.channels_last)
+    use(request.param, winograd, monkeypatch)
 
 
 def close(y, exact):

@@ -1,6 +1,7 @@
 // What all kernels share: vectors as wide as the processor's, and a loop over the threads of torch's own OpenMP.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
@@ -37,6 +38,19 @@ inline Vector load_some(const float* from, int count) {
 }
 
 inline void store_some(float* to, Vector v, int count) { std::memcpy(to, &v, count * sizeof(float)); }
+
+// The first `count` of LANES floats, or all of them.
+inline Vector load_up_to(const float* from, int64_t count) { return count >= LANES ? load(from) : load_some(from, static_cast<int>(count)); }
+
+inline void store_up_to(float* to, Vector v, int64_t count) {
+    if (count >= LANES) {
+        store(to, v);
+    } else {
+        store_some(to, v, static_cast<int>(count));
+    }
+}
+
+inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Calls body(i) for i in 0 .. count - 1. Each thread takes the next piece when it is done with one, so that a thread which another
 // program has driven from its core holds up its own piece only. What body computes must not depend on which thread runs it.

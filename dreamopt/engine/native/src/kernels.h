@@ -1,9 +1,13 @@
 // All kernels as one piece: each file here is compiled once for each kind of processor (avx512.cpp, avx2.cpp, any.cpp).
 #pragma once
 
+#include "average.h"
 #include "common.h"
+#include "few_channels.h"
 #include "gemm.h"
+#include "lrn.h"
 #include "parallel_sum.h"
+#include "pooling.h"
 #include "random.h"
 #include "warp.h"
 #include "winograd.h"

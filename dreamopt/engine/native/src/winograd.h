@@ -9,10 +9,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 
 #include "common.h"
+#include "scratch.h"
 
 namespace dreamopt {
 namespace winograd {
@@ -21,24 +20,6 @@ constexpr int SIDE = 6, POINTS = SIDE * SIDE, STEP = 4, KERNEL = 3;
 constexpr int PANEL = 2 * LANES;          // kernels whose products run side by side
 constexpr int ROWS = LANES == 4 ? 4 : LANES == 8 ? 6 : 14;  // tiles whose products run side by side: with the panel, they fill the registers
 constexpr int64_t GROUP = 3 << 18;        // floats of transformed bottoms at a time
-
-// Memory of a thread that stays for the next call.
-class Scratch {
-   public:
-    float* floats(size_t count) {
-        if (count > count_) {
-            std::free(memory_);
-            memory_ = static_cast<float*>(std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64));
-            count_ = memory_ ? count : 0;
-        }
-        return memory_;
-    }
-    ~Scratch() { std::free(memory_); }
-
-   private:
-    float* memory_ = nullptr;
-    size_t count_ = 0;
-};
 
 // 1-D transforms of one line of vectors, `s` apart.
 inline void to_products(const Vector* d, int s, Vector* out, int t) {
@@ -151,19 +132,19 @@ inline void finish(const Sizes& s, const Tile& tile, const float* m, int64_t m_p
     }
 }
 
-inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 }  // namespace winograd
 }  // namespace dreamopt
 
 // Returns how many floats the transformed kernels take.
 DREAMOPT_EXPORT int64_t dreamopt_winograd_size(int64_t kernels, int64_t channels, int64_t groups) {
+    using namespace dreamopt;
     using namespace dreamopt::winograd;
     return POINTS * groups * up(kernels / groups, PANEL) * PANEL * (channels / groups);
 }
 
 // Transforms kernels w (kernels, channels / groups, 3, 3), contiguous, to u[group][panel][point][channel][PANEL].
 DREAMOPT_EXPORT void dreamopt_winograd_kernels(const float* w, int64_t kernels, int64_t channels, int64_t groups, float* u) {
+    using namespace dreamopt;
     using namespace dreamopt::winograd;
     static const double G[SIDE][KERNEL] = {{1. / 4, 0, 0},           {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
                                            {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
@@ -197,7 +178,7 @@ DREAMOPT_EXPORT int dreamopt_winograd(const int64_t* sizes, const float* x, cons
     Sizes s;
     std::memcpy(&s, sizes, sizeof s);
     const int64_t across = up(s.top_width, STEP), tiles_each = across * up(s.top_height, STEP), tiles = s.batch * tiles_each;
-    const int64_t depth = s.channels / s.groups, each = s.kernels / s.groups, panels = up(each, PANEL), all_panels = s.groups * panels;
+    const int64_t depth = s.channels / s.groups, each = s.kernels / s.groups, panels = up(each, PANEL);
     const int64_t v_row = up(s.channels, LANES) * LANES;
     // Tiles are taken in rows of nearly the same length; so many rows at a time as stay in the cache.
     int64_t row = up(tiles, up(tiles, ROWS));
@@ -256,7 +237,6 @@ DREAMOPT_EXPORT int dreamopt_winograd(const int64_t* sizes, const float* x, cons
                 }
             }
         });
-        (void)all_panels;
     }
     return failed;
 }

@@ -1,0 +1,109 @@
+// AVE pooling: sums over windows, divided by their areas with the padding, but not what lies beyond that.
+#pragma once
+
+#include <algorithm>
+
+#include "common.h"
+#include "parts.h"
+
+namespace dreamopt {
+namespace average {
+
+constexpr int64_t CHANNELS = 8 * LANES;  // that a thread takes at a time: of global pooling there is one row
+
+struct Sizes {
+    int64_t batch, height, width, channels, x_pixel;
+    int64_t top_height, top_width, y_pixel;
+    int64_t kernel_height, kernel_width, stride_height, stride_width, pad_top, pad_left;
+    int64_t add;
+};
+
+// How far a window reaches with the padding; 1 at least.
+inline int64_t extent(int64_t number, int64_t kernel, int64_t stride, int64_t pad, int64_t size) {
+    return std::max<int64_t>(1, std::min(kernel, size + 2 * pad - number * stride));
+}
+
+inline int64_t first_window(int64_t at, int64_t kernel, int64_t stride) { return at < kernel ? 0 : (at - kernel) / stride + 1; }
+
+// Calls body(row, first channel, count) for parts of the channels of all rows.
+template <class Body>
+void by_rows(int64_t rows, int64_t channels, int threads, const Body& body) {
+    const int64_t parts = (channels + CHANNELS - 1) / CHANNELS;
+    parallel(rows * parts, threads, [&](int64_t i) {
+        const int64_t c = i % parts * CHANNELS;
+        body(i / parts, c, std::min(CHANNELS, channels - c));
+    });
+}
+
+inline Vector part(const float* from, int64_t count) { return count >= LANES ? load(from) : load_part(from, static_cast<int>(count)); }
+
+inline void put(float* to, Vector v, int64_t count) {
+    if (count >= LANES) {
+        store(to, v);
+    } else {
+        store_part(to, v, static_cast<int>(count));
+    }
+}
+
+}  // namespace average
+}  // namespace dreamopt
+
+// Rows of a window are summed first, and then their sums: of large windows, fewer digits are lost.
+DREAMOPT_EXPORT void dreamopt_average(const int64_t* sizes, const float* x, float* y, int threads) {
+    using namespace dreamopt;
+    using namespace dreamopt::average;
+    Sizes s;
+    std::memcpy(&s, sizes, sizeof s);
+    by_rows(s.batch * s.top_height, s.channels, threads, [&](int64_t line, int64_t begin, int64_t channels) {
+        const int64_t item = line / s.top_height, row = line % s.top_height, above = row * s.stride_height - s.pad_top;
+        const int64_t first = std::max<int64_t>(above, 0), last = std::min(above + s.kernel_height, s.height);
+        const int64_t high = extent(row, s.kernel_height, s.stride_height, s.pad_top, s.height);
+        for (int64_t column = 0; column < s.top_width; ++column) {
+            const int64_t before = column * s.stride_width - s.pad_left, left = std::max<int64_t>(before, 0);
+            const int64_t right = std::min(before + s.kernel_width, s.width);
+            const Vector area = spread(static_cast<float>(high * extent(column, s.kernel_width, s.stride_width, s.pad_left, s.width)));
+            for (int64_t c = begin; c < begin + channels; c += LANES) {
+                const int64_t count = begin + channels - c;
+                Vector sum{};
+                for (int64_t i = first; i < last; ++i) {
+                    const float* there = x + ((item * s.height + i) * s.width + left) * s.x_pixel + c;
+                    Vector across{};
+                    for (int64_t j = left; j < right; ++j, there += s.x_pixel) across += part(there, count);
+                    sum += across;
+                }
+                put(y + (line * s.top_width + column) * s.y_pixel + c, sum / area, count);
+            }
+        }
+    });
+}
+
+// At each place the gradients of the windows that it is in, each divided by its area.
+DREAMOPT_EXPORT void dreamopt_average_back(const int64_t* sizes, const float* dy, float* dx, int threads) {
+    using namespace dreamopt;
+    using namespace dreamopt::average;
+    Sizes s;
+    std::memcpy(&s, sizes, sizeof s);
+    by_rows(s.batch * s.height, s.channels, threads, [&](int64_t line, int64_t begin, int64_t channels) {
+        const int64_t item = line / s.height, row = line % s.height, down = row + s.pad_top;
+        const int64_t first = first_window(down, s.kernel_height, s.stride_height);
+        const int64_t last = std::min(down / s.stride_height + 1, s.top_height);
+        for (int64_t column = 0; column < s.width; ++column) {
+            const int64_t across = column + s.pad_left, left = first_window(across, s.kernel_width, s.stride_width);
+            const int64_t right = std::min(across / s.stride_width + 1, s.top_width);
+            float* out = dx + (line * s.width + column) * s.x_pixel;
+            for (int64_t c = begin; c < begin + channels; c += LANES) {
+                const int64_t count = begin + channels - c;
+                Vector sum = s.add ? part(out + c, count) : Vector{};
+                for (int64_t i = first; i < last; ++i) {
+                    const int64_t high = extent(i, s.kernel_height, s.stride_height, s.pad_top, s.height);
+                    for (int64_t j = left; j < right; ++j) {
+                        const int64_t area = high * extent(j, s.kernel_width, s.stride_width, s.pad_left, s.width);
+                        const float* from = dy + ((item * s.top_height + i) * s.top_width + j) * s.y_pixel + c;
+                        sum += part(from, count) * spread(1.0f / static_cast<float>(area));
+                    }
+                }
+                put(out + c, sum, count);
+            }
+        }
+    });
+}

@@ -1,0 +1,120 @@
+// LRN across channels: y = x s^-beta with s = k + a (the sum of x^2 over `size` channels around each).
+#pragma once
+
+#include <cmath>
+#include <cstdlib>
+
+#include "common.h"
+#include "scratch.h"
+
+namespace dreamopt {
+namespace lrn {
+
+struct Settings {
+    int64_t pixels, channels, x_pixel, y_pixel, grad_pixel, size;
+};
+
+constexpr int64_t PIECE = 1 << 14;  // values that a thread takes at a time
+
+inline Vector root(Vector v) {
+    Vector r;
+    for (int i = 0; i < LANES; ++i) r[i] = std::sqrt(v[i]);
+    return r;
+}
+
+// s^-beta. Roots for the exponents that nets have; others one by one.
+inline Vector power(Vector s, float beta) {
+    if (beta == 0.75f) {
+        const Vector r = root(s);
+        return 1.0f / (r * root(r));
+    }
+    if (beta == 0.5f) return 1.0f / root(s);
+    if (beta == 1.0f) return 1.0f / s;
+    Vector p;
+    for (int i = 0; i < LANES; ++i) p[i] = std::pow(s[i], -beta);
+    return p;
+}
+
+// The sum of `size` neighbours around each of LANES values; `row` has half of `size` zeros at both ends.
+inline Vector around(const float* row, int64_t c, int64_t size) {
+    Vector sum = load(row + c);
+    for (int64_t j = 1; j < size; ++j) sum += load(row + c + j);
+    return sum;
+}
+
+}  // namespace lrn
+}  // namespace dreamopt
+
+// Writes y. Returns 0, or 1 where there is no memory.
+DREAMOPT_EXPORT int dreamopt_lrn(const int64_t* settings, float a, float beta, float k, const float* x, float* y, int threads) {
+    using namespace dreamopt;
+    using namespace dreamopt::lrn;
+    Settings s;
+    std::memcpy(&s, settings, sizeof s);
+    const int64_t half = s.size / 2, length = up(s.channels, LANES) * LANES + 2 * half, each = std::max<int64_t>(1, PIECE / s.channels);
+    std::atomic<int> failed{0};
+    parallel(up(s.pixels, each), threads, [&](int64_t piece) {
+        static thread_local Scratch scratch;
+        float* squares = scratch.floats(length);
+        if (!squares) {
+            failed = 1;
+            return;
+        }
+        std::memset(squares, 0, length * sizeof(float));
+        for (int64_t p = piece * each; p < std::min(s.pixels, (piece + 1) * each); ++p) {
+            const float* in = x + p * s.x_pixel;
+            float* out = y + p * s.y_pixel;
+            for (int64_t c = 0; c < s.channels; c += LANES) {
+                const Vector v = load_up_to(in + c, s.channels - c);
+                store(squares + half + c, v * v);
+            }
+            for (int64_t c = 0; c < s.channels; c += LANES) {
+                const Vector v = load_up_to(in + c, s.channels - c);
+                store_up_to(out + c, v * power(k + a * around(squares, c, s.size), beta), s.channels - c);
+            }
+        }
+    });
+    return failed;
+}
+
+// Writes dx = dy s^-beta - 2 a beta x (the sum of dy x s^-beta / s around each); dx may be dy itself.
+DREAMOPT_EXPORT int dreamopt_lrn_backward(const int64_t* settings, float a, float beta, float k, const float* x, const float* dy, float* dx,
+                                          int threads) {
+    using namespace dreamopt;
+    using namespace dreamopt::lrn;
+    Settings s;
+    std::memcpy(&s, settings, sizeof s);
+    const int64_t half = s.size / 2, whole = up(s.channels, LANES) * LANES, length = whole + 2 * half;
+    const int64_t each = std::max<int64_t>(1, PIECE / s.channels);
+    const float factor = -2.0f * a * beta;
+    std::atomic<int> failed{0};
+    parallel(up(s.pixels, each), threads, [&](int64_t piece) {
+        static thread_local Scratch scratch;
+        float* squares = scratch.floats(2 * length + whole);
+        if (!squares) {
+            failed = 1;
+            return;
+        }
+        float *ratios = squares + length, *direct = ratios + length;
+        std::memset(squares, 0, 2 * length * sizeof(float));
+        for (int64_t p = piece * each; p < std::min(s.pixels, (piece + 1) * each); ++p) {
+            const float *in = x + p * s.x_pixel, *above = dy + p * s.grad_pixel;
+            float* out = dx + p * s.y_pixel;
+            for (int64_t c = 0; c < s.channels; c += LANES) {
+                const Vector v = load_up_to(in + c, s.channels - c);
+                store(squares + half + c, v * v);
+            }
+            for (int64_t c = 0; c < s.channels; c += LANES) {
+                const Vector v = load_up_to(in + c, s.channels - c), sum = k + a * around(squares, c, s.size);
+                const Vector part = load_up_to(above + c, s.channels - c) * power(sum, beta);
+                store(direct + c, part);
+                store_up_to(ratios + half + c, part * v / sum, s.channels - c);  // beyond the last channel there stay zeros
+            }
+            for (int64_t c = 0; c < s.channels; c += LANES) {
+                const Vector v = load_up_to(in + c, s.channels - c);
+                store_up_to(out + c, load(direct + c) + factor * v * around(ratios, c, s.size), s.channels - c);
+            }
+        }
+    });
+    return failed;
+}
