@@ -66,8 +66,8 @@ def _weighted(image: Tensor, axis: int, kernel: Tensor, radius: int) -> Tensor:
     """Return the blur along one axis as a sum of shifted images, which for narrow kernels is faster than a convolution of few planes."""
     side = image.shape[axis]
     wide = gather(image, axis, _mirrored(side, radius, image.device))
-    weights = kernel.tolist()
-    total = wide.narrow(axis, radius, side) * weights[radius]
+    weights: list[float] = kernel.tolist()
+    total: Tensor = wide.narrow(axis, radius, side) * weights[radius]
     for k in range(radius):
         total = torch.add(total, wide.narrow(axis, k, side) + wide.narrow(axis, 2 * radius - k, side), alpha=weights[k])
     return total
