@@ -3,9 +3,11 @@
 
 #include "average.h"
 #include "common.h"
+#include "few_channels.h"
 #include "gemm.h"
 #include "lrn.h"
 #include "parallel_sum.h"
+#include "pointwise.h"
 #include "pooling.h"
 #include "random.h"
 #include "warp.h"
