@@ -66,8 +66,8 @@ class Blocks:
         """Bytes of all segments."""
         return sum(len(segment.memory) for segment in self._segments)
 
-    def empty(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Return a tensor whose values are anything; one of four axes has the channels last in memory.
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, channels_last: bool = True) -> Tensor:
+        """Return a tensor whose values are anything; one of four axes has the channels last in memory, if ``channels_last``.
 
         Examples
         --------
@@ -79,10 +79,10 @@ class Blocks:
         count = math.prod(shape)
         size = count * dtype.itemsize
         if device.type != "cpu" or size < LEAST or not keep_memory():
-            made = torch.empty(shape, dtype=dtype, device=device)
-            return made if len(shape) != 4 else torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
+            layout = torch.channels_last if len(shape) == 4 and channels_last else torch.contiguous_format
+            return torch.empty(shape, dtype=dtype, device=device, memory_format=layout)
         flat = torch.frombuffer(self._take(-(-size // _PAGE) * _PAGE), dtype=dtype, count=count)
-        if len(shape) != 4:
+        if len(shape) != 4 or not channels_last:
             return flat.view(shape)
         n, channels, height, width = shape
         return flat.view(n, height, width, channels).permute(0, 3, 1, 2)

@@ -470,14 +470,14 @@ def folded(branch: Branch, device: torch.device) -> tuple[Tensor, Tensor | None]
     read = [blob._data.read(blob.shape, device) for blob in branch.node.weights]
     w, bias = read[0], read[1] if len(read) > 1 else None
     for node in branch.folded:
-        factor, shift = _affine(node.layer, [blob._data.read(blob.shape, device) for blob in node.weights])
+        factor, shift = affine_of(node.layer, [blob._data.read(blob.shape, device) for blob in node.weights])
         w = w * factor[:, None, None, None]
         moved = None if bias is None else bias * factor
         bias = moved if shift is None else shift if moved is None else moved + shift
     return w, bias
 
 
-def _affine(layer: Layer, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+def affine_of(layer: Layer, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
     """Return the factor and the shift of each channel in a BatchNorm with stored statistics, or a Scale."""
     if isinstance(layer, BatchNorm):
         mean, variance, times, *inside = weights

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dreamopt.engine.backward_rule import BackwardRule, ReLUPass
+from dreamopt.engine.executor.affine import AffineKernel
 from dreamopt.engine.executor.convolution import Branch, Convolve, ConvolveWeights, Geometry, geometry_of
 from dreamopt.engine.executor.executor import Executor, Kernel
 from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKernel, ReLUKernel, Sum
@@ -151,6 +152,8 @@ class _Plan:
             return AveragePool(node, layer, step.reads, writes)
         if type(layer) is LRN and layer.param.lrn_param.norm_region == layer.param.lrn_param.ACROSS_CHANNELS:
             return LRNKernel(layer, step.reads, writes)
+        if _is_affine(layer) and (type(layer) is BatchNorm or layer.param.scale_param.axis == 1):
+            return self._affine(step)
         if type(layer) is Concat:
             return ConcatKernel(layer.axis, step.reads, writes)
         if type(layer) is Eltwise and _is_sum(layer):
@@ -160,6 +163,21 @@ class _Plan:
                 return Sum(step.reads, [(after.index, 0)], True, back)
             return Sum(step.reads, writes, False)
         return AutogradKernel(node, step.reads, writes)
+
+    def _affine(self, step: Step) -> AffineKernel:
+        """Return the kernel of BatchNorms and Scales one behind the other, and the ReLU behind them."""
+        nodes, write = [step.node], (step.index, 0)
+        after = self._only_reader(write)
+        while after is not None and _is_affine(after.node.layer) and after.index not in self.ruled:
+            nodes.append(after.node)
+            self.taken.add(after.index)
+            write = (after.index, 0)
+            after = self._only_reader(write)
+        relu = after is not None and self._relu(after) == ORDINARY
+        if relu and after is not None:
+            self.taken.add(after.index)
+            write = (after.index, 0)
+        return AffineKernel(nodes, step.reads, [write], relu)
 
     def _convolve(self, step: Step) -> Convolve:
         mine = self.chains[step.index]

@@ -1,8 +1,14 @@
-"""What the backward pass of a ReLU needs: where it let values through."""
+"""What the backward pass of a ReLU needs: where it let values through.
+
+Of small maps that is the ReLU's result itself, which lies there anyway; of large ones a bit for each value, by native kernels, or a byte.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -10,9 +16,12 @@ from torch import Tensor
 from dreamopt.engine.backward_rule import ReLUPass
 from dreamopt.engine.executor.blocks import kept as kept_blocks
 from dreamopt.engine.executor.blocks import passing
+from dreamopt.engine.native import library
+from dreamopt.engine.native.layout import is_native
+from dreamopt.engine.native.pointwise import bits_shape, gate, pack
 
 SMALL = 1 << 20
-"""Values up to which a ReLU's result is kept as it is: a mask takes a quarter of the memory, and a little time."""
+"""Values up to which a ReLU's result is kept as it is: a mask takes a thirty-second of the memory, and a little time."""
 
 _PART = 1 << 19  # values that are masked at a time
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -21,17 +30,40 @@ _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 ORDINARY = ReLUPass()
 
 
+_sparing = threading.local()
+
+
+@contextlib.contextmanager
+def sparing() -> Iterator[None]:
+    """Let `passed` save memory at small maps too, of which there are many: parts of a large batch."""
+    before = is_sparing()
+    _sparing.on = True
+    try:
+        yield
+    finally:
+        _sparing.on = before
+
+
+def is_sparing() -> bool:
+    """Whether this thread saves memory at small maps."""
+    return bool(getattr(_sparing, "on", False))
+
+
 def passed(y: Tensor) -> Tensor:
     """Return what `masked` takes for a ReLU's result ``y``: itself, or, where it is large, whether each value is above 0."""
-    if y.numel() <= SMALL or y.dim() != 4:
+    if (y.numel() <= SMALL and not is_sparing()) or y.dim() != 4:
         return y
+    if library() is not None and is_native(y):
+        return pack(y, kept_blocks.empty(bits_shape(tuple(y.shape)), torch.uint8, y.device, channels_last=False))
     return kept_blocks.empty(tuple(y.shape), torch.bool, y.device).copy_(y)
 
 
 def mask_size(shape: tuple[int, ...]) -> int:
     """Return how many bytes `passed` takes, for a result of this shape."""
     count = math.prod(shape)
-    return 4 * count if count <= SMALL or len(shape) != 4 else count
+    if count <= SMALL or len(shape) != 4:
+        return 4 * count
+    return count if library() is None else math.prod(bits_shape(shape))
 
 
 def masked(grad: Tensor, kept: Tensor, out: Tensor | None = None) -> Tensor:
@@ -46,6 +78,12 @@ def masked(grad: Tensor, kept: Tensor, out: Tensor | None = None) -> Tensor:
     out : Tensor, optional
         Where to write it, of the same shape; ``grad`` itself, too.
     """
+    if kept.dtype == torch.uint8:
+        if not is_native(grad):
+            grad = grad.contiguous(memory_format=torch.channels_last)
+        if out is not None and not is_native(out):
+            return out.copy_(gate(grad, kept, torch.empty_like(grad)))
+        return gate(grad, kept, passing.empty(tuple(grad.shape), grad.dtype, grad.device) if out is None else out)
     if kept.dtype != torch.bool:
         return _threshold(grad, kept, out)
     # As whole numbers: the bits of a gradient times 1, or 0 whatever it is; torch is slow at choosing by booleans.

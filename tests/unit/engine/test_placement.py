@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dreamopt.engine.executor.affine import AffineKernel
 from dreamopt.engine.executor.executor import Executor
 from tests.support.nets import conv, layer
 from tests.unit.engine.test_fusion import both, check, make, tape_of
@@ -80,3 +81,32 @@ def test_what_is_wanted_is_in_nobody_elses_memory() -> None:
     executor, data = tape_of(net, ("d3", "d2", "c1"))
     outs = list(executor({data: torch.randn(1, 3, 21, 26)}).values())
     assert len({y.untyped_storage().data_ptr() for y in outs}) == 3
+
+
+AFFINE = (
+    layer("b0", "BatchNorm", "data")
+    + layer("s0", "Scale", "b0", more="scale_param { bias_term: true filler { type: 'uniform' min: -0.5 } }")
+    + conv("c", "s0", 9, "kernel_size: 3 pad: 1", relu=True)
+    + layer("b1", "BatchNorm", "c")
+    + layer("s1", "Scale", "b1", more="scale_param { filler { type: 'uniform' min: -0.5 max: 1 } }", tops="b1")
+    + layer("r1", "ReLU", "b1", tops="b1")
+    + layer("s2", "Scale", "c", more="scale_param { axis: -3 bias_term: true filler { type: 'uniform' } }")
+    + layer("leaky", "ReLU", "s2", more="relu_param { negative_slope: 0.3 }")
+    + layer("sum", "Eltwise", "b1 leaky")
+    + layer("joined", "Concat", "sum b1 c")
+    + conv("top", "joined", 4, "kernel_size: 3 stride: 2", relu=True)
+)
+
+
+@pytest.mark.parametrize("wanted", [("top",), ("b0", "s1", "top"), ("r1", "c")])
+def test_affine_layers_and_their_relu_in_one_pass(wanted: tuple[str, ...]) -> None:
+    net = make(AFFINE)
+    check(both(net, wanted, torch.randn(2, 3, 21, 26, generator=torch.Generator().manual_seed(7))))
+    net.params["s1"][0].data[...] *= -2  # weights that are changed later count
+    check(both(net, wanted, torch.randn(1, 3, 18, 23, generator=torch.Generator().manual_seed(8))))
+
+
+def test_affine_kernels_are_taken_together() -> None:
+    executor, _ = tape_of(make(AFFINE), ("top",))
+    chains = {k.nodes[0].layer.name: (len(k.nodes), k.relu) for k in executor.kernels if isinstance(k, AffineKernel)}
+    assert chains == {"b0": (2, False), "b1": (2, True)}

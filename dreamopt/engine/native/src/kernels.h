@@ -6,6 +6,7 @@
 #include "gemm.h"
 #include "lrn.h"
 #include "parallel_sum.h"
+#include "pointwise.h"
 #include "pooling.h"
 #include "random.h"
 #include "warp.h"
