@@ -3,6 +3,7 @@
 
 #include "average.h"
 #include "common.h"
+#include "eltwise.h"
 #include "gemm.h"
 #include "lrn.h"
 #include "parallel_sum.h"
