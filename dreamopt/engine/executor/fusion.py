@@ -170,7 +170,7 @@ class _Plan:
                 return Sum(step.reads, [(after.index, 0)], True, back, over)
             return Sum(step.reads, writes, False, over=over)
         if type(layer) is PReLU or type(layer) is ReLU:
-            return SlopeKernel(node, step.reads, writes)
+            return SlopeKernel(node, step.reads, writes, self._is_free(step.reads[0]))
         return AutogradKernel(node, step.reads, writes)
 
     def _affine(self, step: Step) -> AffineKernel:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.executor.masks import ORDINARY, bits_for, mask_size, passed, passed_back
+from dreamopt.engine.executor.masks import ORDINARY, bits_for, mask_size, passed, passed_back, saves_memory
 from dreamopt.engine.executor.placement import Outs
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layers._axes import channels_last
@@ -117,12 +117,11 @@ class Sum(Kernel):
         y = outs[0] if outs else None
         if y is None and self.over is not None:
             y = xs[self.over]
-        if library() is not None and all(map(is_native, xs)):
+        if self.relu and saves_memory(xs[0]) and library() is not None and all(map(is_native, xs)):  # of small maps torch is faster
             if y is None:
                 y = passing.empty(tuple(xs[0].shape), xs[0].dtype, xs[0].device)
             bits = bits_for(y) if masked else None
-            eltwise.add(xs[0], xs[1], y, self.relu, bits)
-            return [y], (y if bits is None else bits) if masked else None
+            return [eltwise.add(xs[0], xs[1], y, True, bits)], bits
         y = torch.add(xs[0], xs[1]) if y is None else torch.add(xs[0], xs[1], out=y)
         if self.relu:
             y.relu_()
@@ -146,14 +145,16 @@ class SlopeKernel(Kernel):
     ----------
     node : Node
         The layer in its net.
+    over : bool
+        Whether nobody else reads or keeps the bottom, so that it may be written over.
     """
 
     owns_gradient = True
     places = True
 
-    def __init__(self, node: Node, reads: Sequence[Value], writes: Sequence[Value]) -> None:
+    def __init__(self, node: Node, reads: Sequence[Value], writes: Sequence[Value], over: bool = False) -> None:
         super().__init__(reads, writes)
-        self.node, self.plain = node, AutogradKernel(node, reads, writes)
+        self.node, self.over, self.plain = node, over, AutogradKernel(node, reads, writes)
 
     def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Multiply what is below 0."""
@@ -162,7 +163,8 @@ class SlopeKernel(Kernel):
         if library() is None or not is_native(x):
             (found,), kept = self.plain.forward(xs, keep)
             return [found if y is None else y.copy_(found)], kept
-        y = passing.empty(tuple(x.shape), x.dtype, x.device) if y is None else y
+        if y is None:
+            y = x if self.over else passing.empty(tuple(x.shape), x.dtype, x.device)
         bits, slopes = bits_for(x, always=True) if keep else None, self._slopes(x)
         return [eltwise.slope(x, slopes, y, bits)], (bits, slopes) if keep else None
 

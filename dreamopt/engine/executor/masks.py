@@ -51,7 +51,7 @@ def is_sparing() -> bool:
 
 def passed(y: Tensor) -> Tensor:
     """Return what `masked` takes for a ReLU's result ``y``: itself, or, where it is large, whether each value is above 0."""
-    if _is_small(y):
+    if not saves_memory(y):
         return y
     bits = bits_for(y)
     if bits is not None:
@@ -64,13 +64,14 @@ def bits_for(y: Tensor, always: bool = False) -> Tensor | None:
 
     With ``always``, small maps have bits too.
     """
-    if (_is_small(y) and not always) or library() is None or not is_native(y):
+    if not (always or saves_memory(y)) or library() is None or not is_native(y):
         return None
     return kept_blocks.empty(bits_shape(tuple(y.shape)), torch.uint8, y.device, channels_last=False)
 
 
-def _is_small(y: Tensor) -> bool:
-    return (y.numel() <= SMALL and not is_sparing()) or y.dim() != 4
+def saves_memory(y: Tensor) -> bool:
+    """Whether `passed` makes a mask of a ReLU's result ``y``."""
+    return (y.numel() > SMALL or is_sparing()) and y.dim() == 4
 
 
 def mask_size(shape: tuple[int, ...]) -> int:
