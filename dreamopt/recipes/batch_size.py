@@ -161,13 +161,13 @@ class Remembered:
         return True
 
 
-def best_batch_size(plan: Plan, network: Network, say: Say = None, folder: Path | None = None) -> int:
-    """Return how many images of a plan are best optimized together.
+def batch_rates(plan: Plan, network: Network, say: Say = None, folder: Path | None = None) -> Rates | None:
+    """Return how fast batches of a plan's images are, of which `Rates.best` is to be taken; None where nothing is measured.
 
     Parameters
     ----------
     plan : Plan
-        In any batches. Where the work is short, or no two images can be made together, nothing is measured: 8.
+        In any batches. Where the work is short, or no two images can be made together, nothing is measured.
     network : Network
         Its net.
     say : callable, optional
@@ -176,31 +176,32 @@ def best_batch_size(plan: Plan, network: Network, say: Say = None, folder: Path 
         As of `Remembered`.
     """
     samples, number = _largest_group(plan), _costliest(plan)
+    most = sum(not sample.coupled for sample in plan.samples)  # also of different layers
     # An evaluation of a stage counts by its image's pixels.
     costs = [stage.steps * stage.views * math.prod(stage.size) for stage in plan.stages]
     evaluations = len(plan.samples) * sum(costs) / math.prod(plan.stages[number].size)
-    if len(samples) < 2 or evaluations < _FEW:
-        return USUAL
+    if most < 2 or evaluations < _FEW:
+        return None
     remembered = Remembered(_key(plan, network, samples, number), folder)
     rates = remembered.read()
-    if rates is None or not rates.serves(len(samples)):
+    if rates is None or not rates.serves(most):
         views = plan.stages[number].views
         seconds = _timer(plan, network, samples, number)
         try:
             job = evaluations / views * (seconds(1) if rates is None else 1 / rates.rates[1])
             if job < WORTH and rates is None:
-                return USUAL
+                return None
             if job >= WORTH:
-                rates = measured_rates(seconds, len(samples), _PART * job, rates)
+                rates = measured_rates(seconds, most, _PART * job, rates)
         except DreamoptError:  # the run itself says what is wrong
-            return USUAL
+            return None
         assert rates is not None
         where = f"remembered in {remembered.path}" if remembered.write(rates) else f"not remembered: {remembered.path} cannot be written"
     else:
         where = f"measured before, {remembered.path}"
     if say is not None:
         say(f"batches of {rates.best} images: {rates} ({where})")
-    return rates.best
+    return rates
 
 
 def _largest_group(plan: Plan) -> list[Sample]:

@@ -27,11 +27,12 @@ from dreamopt.parts.arguments import check_kind
 from dreamopt.parts.part import file_sha256, input_paths
 from dreamopt.parts.trust import words_of_file
 from dreamopt.problem import Problem
-from dreamopt.recipes.batch_size import AUTO, USUAL, Say, best_batch_size
+from dreamopt.recipes.batch_size import AUTO, USUAL, Rates, Say, batch_rates
 from dreamopt.recipes.finish import check_finish
 from dreamopt.recipes.format1 import fields_of_format1
 from dreamopt.recipes.inputs import RecordedInputs, hashes
 from dreamopt.recipes.metadata import FORMAT, checked_metadata
+from dreamopt.recipes.mixed import Group, joined, relative_seconds, work_of
 from dreamopt.recipes.restarts import restarts_of
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.shorthand import as_optimizer, as_parametrization, as_regularizers, as_rule, as_transforms, field_names
@@ -463,9 +464,28 @@ def resolve(
         net=_plain(network.describe()),
         recipe=recipe,
     )
-    if settings.batch_size == AUTO and (best := best_batch_size(plan, network, say)) != size_of_batch:
-        plan = replace(plan, batches=_batches(bound, best), settings=replace(plan.settings, batch_size=best))
+    rates = batch_rates(plan, network, say) if settings.batch_size == AUTO else None
+    if rates is not None:
+        batches = _batches(bound, rates.best)
+        if _may_mix(plan):
+            batches = _mixed(network, bound, batches, rates)
+        plan = replace(plan, batches=batches, settings=replace(plan.settings, batch_size=rates.best))
     return plan
+
+
+def _may_mix(plan: Plan) -> bool:
+    """Whether samples of different layers may be in one batch: what rules do may depend on which layer is topmost."""
+    plain = plan.settings.rule is None and not plan.settings.redirected and plan.recipe == "render"
+    return plain and all(stage.target is None and not stage.layers for stage in plan.stages)
+
+
+def _mixed(
+    network: Network, bound: Sequence[tuple[Sample, Objective]], batches: Sequence[tuple[int, ...]], rates: Rates
+) -> tuple[tuple[int, ...], ...]:
+    """Return batches of which those of neighbouring layers are joined where that is estimated to pay."""
+    alone = [places for places in batches if bound[places[0]][0].coupled]
+    groups = [Group(places, work_of(network, bound[places[0]][1].layers)) for places in batches if places not in alone]
+    return tuple(sorted([*alone, *(group.places for group in joined(groups, rates.best, relative_seconds(rates)))]))
 
 
 def _check_targets(network: Network, stages: Sequence[Stage]) -> None:

@@ -17,6 +17,7 @@ from dreamopt.errors import OutOfMemoryError, UsageError
 from dreamopt.optimize import Progress
 from dreamopt.recipes import Settings, batch_size, plan_render
 from dreamopt.recipes.batch_size import Rates, Remembered, measured_rates
+from dreamopt.recipes.mixed import Group, joined, work_of
 from dreamopt.recipes.render import run_plan
 from dreamopt.recipes.store import FolderStore
 
@@ -197,8 +198,36 @@ def test_short_work_and_single_images_are_not_measured(network: dreamopt.Network
     monkeypatch.setattr(batch_size, "_timer", lambda *_: pytest.fail("measured"))
     said: list[str] = []
     assert plan_of(network, said).settings.batch_size == 8
-    assert plan_render(network, ["conv1:0", "conv2:1"], Settings(size=40, steps=100_000), say=said.append).settings.batch_size == 8
+    for target in ("conv1:0", "diversity('conv1') + conv1:0"):  # alone, or all together in any case
+        plan = plan_render(network, target, Settings(size=40, steps=100_000), variants=2 if "div" in target else 1, say=said.append)
+        assert plan.settings.batch_size == 8
     assert (said, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_different_layers_share_a_batch_where_that_pays(network: dreamopt.Network, worth: list[int]) -> None:
+    """Two images cost what one does: layers of nearly the same depth are joined, and give the images that each gives alone."""
+    targets = ["mixed4:1", "mixed5:2", "conv1:3", "conv1:5", "mixed5:0"]
+    plan = plan_render(network, targets, Settings(size=48, steps=3))
+    assert worth == [1, 1, 2, 4]
+    assert plan.batches == ((0,), (1, 4), (2, 3))  # two of a layer are full batches
+    plan = plan_render(network, targets[:4], Settings(size=48, steps=3))
+    assert plan.batches == ((0, 1), (2, 3))
+    apart = plan_render(network, targets[:4], Settings(size=48, steps=3, batch_size=1))
+    for one, other in zip(run_plan(plan, network), run_plan(apart, network), strict=True):
+        assert one.sample.text == other.sample.text
+        assert np.abs(one.image.astype(float) - other.image).max() <= 1
+        assert one.value == pytest.approx(other.value, rel=1e-5)
+    assert plan_render(network, targets[:4], Settings(size=48, steps=3, rule="guided")).batches == ((0,), (1,), (2, 3))
+    far = plan_render(network, ["mixed5:1", "conv1:3"], Settings(size=48, steps=3))
+    assert len(far.batches) == (2 if work_of(network, ["conv1"]) < 0.05 * work_of(network, ["mixed5"]) else 1)
+
+
+def test_joined_groups_take_less_than_0_95_of_the_time() -> None:
+    alone = [Group((0,), 10.0), Group((1,), 9.0), Group((2, 3), 8.0), Group((4,), 1.0)]
+    assert joined(alone, 8, lambda count: float(count)) == alone  # batches gain nothing
+    # Half of a step does not grow: 10 x 1.5 for 19, then 10 x 2.5 for 15 + 8 x 1.5; then 10 x 3 for 25 + 1.
+    assert joined(alone, 8, lambda count: 0.5 + 0.5 * count) == [Group((0, 1, 2, 3), 10.0), Group((4,), 1.0)]
+    assert joined(alone, 3, lambda count: 0.5 + 0.5 * count) == [Group((0, 1), 10.0), Group((2, 3), 8.0), Group((4,), 1.0)]
 
 
 def test_what_is_measured_is_a_step_of_the_job(network: dreamopt.Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -206,7 +235,9 @@ def test_what_is_measured_is_a_step_of_the_job(network: dreamopt.Network, monkey
     monkeypatch.setattr(batch_size, "WORTH", 0.0)
     monkeypatch.setattr(batch_size, "_PART", 1e9)
     plan, said = plan_of(network, [], batch_size=1), list[str]()
-    assert batch_size.best_batch_size(plan, network, said.append, tmp_path) in (1, 2, 4)
+    rates = batch_size.batch_rates(plan, network, said.append, tmp_path)
+    assert rates is not None
+    assert rates.best in (1, 2, 4)
     [file] = tmp_path.iterdir()
     kept = json.loads(file.read_text())
     assert set(kept["rates"]) == {"1", "2", "4"}
