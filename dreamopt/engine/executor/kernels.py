@@ -176,7 +176,8 @@ class SlopeKernel(Kernel):
             return self.plain.backward(kept, grads, mine, None)
         grad = grad if is_native(grad) else channels_last(grad)
         out = grad if mine[0] else passing.empty(tuple(grad.shape), grad.dtype, grad.device)
-        return [eltwise.slope_back(grad, *kept, out)]
+        bits, slopes = kept
+        return [eltwise.slope_back(grad, bits, slopes, out)]
 
     def keeps(self, shapes: Mapping[Value, Shape]) -> int:
         """Return the size of the bits, without native kernels that of what is read and written."""
