@@ -6,8 +6,11 @@ What the layer does by `torch.nn.functional.conv2d` is done here with
 - several 1x1 convolutions of the same bottom as one;
 - on the CPU, weights in oneDNN's own layout, made once and not at every call;
 - the data gradient as a convolution too: with the kernels turned around, and for a stride that thins out few
-  channels (the first layer), one convolution for the stride^2 phases of the image, interleaved afterwards. torch's own
-  is 3 times slower there.
+  channels (the first layer), one product that is spread over the image, or one convolution for the stride^2 phases of the image,
+  interleaved afterwards. torch's own is 3 times slower there.
+
+Where the native kernels are built, 3x3 convolutions go by Winograd's method, and 1x1 and what is written to a slice or read through
+a ReLU as a product of matrices. Which it is depends on shapes alone: bits stay the same from run to run.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from dreamopt.engine.layer import count
 from dreamopt.engine.layers._axes import channels_last
 from dreamopt.engine.layers.batch_norm import BatchNorm
 from dreamopt.engine.native import library
-from dreamopt.engine.native.convolution import LIMIT, Source, Target, convolve, is_strided, panels
+from dreamopt.engine.native.convolution import LIMIT, Source, Target, convolve, is_strided, panels, spread, spread_panels, spreads
 from dreamopt.engine.native.layout import is_native
 from dreamopt.engine.native.winograd import WinogradKernels, pays
 
@@ -201,13 +204,15 @@ class Backward:
         kernel, stride, pad, dilation, groups = geometry = self.geometry
         span = [d * (k - 1) - p for k, p, d in zip(kernel, pad, dilation, strict=True)]
         self._cut = [max(-s, 0) for s in span]  # results that lie wholly in the padding
-        self._turned = self._phased = None
+        self._turned = self._phased = self._spread = None
         self._thinned = kernel == (1, 1) and pad == (0, 0) and groups == 1 and stride != (1, 1)
         if stride == (1, 1) or self._thinned:
             out, each, *_ = w.shape
             turned = w.reshape(groups, out // groups, each, *kernel).transpose(1, 2).reshape(groups * each, out // groups, *kernel)
             around = geometry._replace(pad=tuple(max(s, 0) for s in span), stride=(1, 1))
             self._turned = Packed(turned.flip(2, 3), None, around)
+        elif w.device.type == "cpu" and w.dtype == torch.float32 and library() is not None and spreads(w, stride, dilation, groups):
+            self._spread = spread_panels(w)
         elif min(span) >= 0 and groups == 1 and dilation == (1, 1) and w.shape[1] * stride[0] * stride[1] <= _PHASED_CHANNELS:
             self._phased = _Phases(w, geometry)
 
@@ -215,12 +220,22 @@ class Backward:
         """Do as a call for gradients side by side, which pass only where their gates are above 0; None where no kernel does."""
         if not self._ready:
             self._prepare()
+        if self._spread is not None and len(grads) == 1:
+            return self._spread_out(grads[0], None if gates is None else gates[0], shape, into)
         if self._turned is None or any(self._cut):
             return None
         if not self._thinned:
             return self._turned.gated(grads, gates, into)
         total = _empty(shape, grads[0]).zero_() if into is None else into
         return None if self._turned.gated(grads, gates, self._thin(total)) is None else total
+
+    def _spread_out(self, grad: Tensor, gate: Tensor | None, shape: Shape, into: Tensor | None) -> Tensor | None:
+        if self._spread is None or not is_native(grad) or not (gate is None or is_native(gate)):
+            return None
+        add = into is not None and is_strided(into)
+        total = into if into is not None and add else _empty(shape, grad)
+        spread(Source(grad, gate), Target(total, self._spread, add=add), *self.geometry[:3])
+        return total if add or into is None else into.add_(total)
 
     def _thin(self, x: Tensor) -> Tensor:
         height, width = self.geometry.stride
@@ -234,6 +249,8 @@ class Backward:
             total = _empty(shape, grad).zero_() if into is None else into
             self._thin(total).add_(self._turned(grad))
             return total
+        if (g := self._spread_out(grad, None, shape, into)) is not None:
+            return g
         if self._turned is not None:
             top, left = self._cut
             if top or left:

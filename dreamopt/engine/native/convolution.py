@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from dreamopt.engine.native.library import library
 
 LIMIT = 8
 """Sources, and targets, of one call."""
+_FEW = 8  # channels of an image
+_SPREAD_TAPS = 9  # of the kernel for each place between two windows; with fewer, one convolution for all phases is as fast
+_SPREAD_DEPTH, _SPREAD_COLUMNS = 384, 992  # what the kernel has room for
 
 
 @dataclass(frozen=True)
@@ -139,11 +143,59 @@ def convolve(
     """
     native = library() if kernels is None else kernels
     assert native is not None
+    native.dreamopt_convolve(_numbers(sources, targets, Moves(kernel, stride, pad, dilation), groups))
+
+
+def spreads(w: Tensor, stride: tuple[int, ...], dilation: tuple[int, ...], groups: int) -> bool:
+    """Return whether `spread` is the fastest for the data gradient of a convolution with weights ``w``: that of a first layer."""
+    out, channels, height, width = w.shape
+    few = channels <= _FEW and out <= _SPREAD_DEPTH and channels * height * width <= _SPREAD_COLUMNS
+    return few and groups == 1 and tuple(dilation) == (1, 1) and max(stride) > 1 and height * width >= _SPREAD_TAPS * stride[0] * stride[1]
+
+
+def spread_panels(w: Tensor, width: int | None = None) -> Tensor:
+    """Return weights (out, in, height, width) as `spread` reads them; ``width`` as in `panels`."""
+    return panels_of(w.permute(0, 2, 3, 1).reshape(1, w.shape[0], -1), lanes() if width is None else width)
+
+
+def spread(source: Source, target: Target, kernel: tuple[int, ...], stride: tuple[int, ...], pad: tuple[int, ...]) -> None:
+    """Write the data gradient of a convolution of few channels.
+
+    Parameters
+    ----------
+    source : Source
+        The gradient of the convolution's result.
+    target : Target
+        The gradient of its bottom, with the weights from `spread_panels`.
+    kernel, stride, pad : (int, int)
+        How windows move.
+
+    Raises
+    ------
+    MemoryError
+        If the machine has no memory for a part of the image.
+    """
+    native = library()
+    assert native is not None
+    if native.dreamopt_spread(_numbers([source], [target], Moves(kernel, stride, pad, (1, 1)), 1)):
+        raise MemoryError("no memory for the data gradient of a convolution")
+
+
+class Moves(NamedTuple):
+    """How windows move."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    pad: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+
+def _numbers(sources: Sequence[Source], targets: Sequence[Target], moves: Moves, groups: int) -> ctypes.Array[ctypes.c_int64]:
     assert len(sources) <= LIMIT
     assert len(targets) <= LIMIT
     n, _, height, width = sources[0].values.shape
     out_height, out_width = targets[0].values.shape[2:]
-    numbers = [n, height, width, out_height, out_width, *kernel, *stride, *pad, *dilation]
+    numbers = [n, height, width, out_height, out_width, *(side for pair in moves for side in pair)]
     numbers += [groups, torch.get_num_threads(), len(sources), len(targets)]
     for source in sources:
         numbers += [source.values.shape[1] // groups, *_place(source.values), *_place(source.gate)]
@@ -151,7 +203,7 @@ def convolve(
     for target in targets:
         numbers += [target.values.shape[1] // groups, *_place(target.values), *_place(target.gate)]
         numbers += [_address(target.bias), target.weights.data_ptr(), target.relu, target.add]
-    native.dreamopt_convolve((ctypes.c_int64 * len(numbers))(*numbers))
+    return (ctypes.c_int64 * len(numbers))(*numbers)
 
 
 def _address(x: Tensor | None) -> int:

@@ -9,7 +9,7 @@ import torch
 
 from dreamopt.engine import native
 from dreamopt.engine.native import convolution
-from dreamopt.engine.native.convolution import Source, Target, convolve, panels, panels_of, rows
+from dreamopt.engine.native.convolution import Source, Target, convolve, panels, panels_of, rows, spread, spread_panels
 
 pytestmark = pytest.mark.skipif(
     native.library() is None, reason="the native kernels are not built here (no C++ compiler, or DREAMOPT_NATIVE=0)"
@@ -130,6 +130,42 @@ def test_factor_shift_and_relu_of_the_bottom(kernels):
     y = torch.empty(exact.shape, dtype=torch.float32).contiguous(memory_format=torch.channels_last)
     convolve([Source(x, factor=factor, shift=shift)], [Target(y, panels(w))], (3, 3), pad=(1, 1))
     assert close(y, exact)
+
+
+FEW = [  # batch, channels, kernels, height, width, kernel, stride, pad
+    (2, 3, 64, 30, 37, (7, 7), (2, 2), (3, 3)),
+    (1, 3, 96, 67, 51, (11, 11), (4, 4), (0, 0)),
+    (1, 1, 5, 9, 8, (3, 5), (3, 2), (1, 2)),
+    (5, 4, 33, 13, 60, (5, 4), (1, 3), (0, 1)),
+    (1, 3, 17, 223, 9, (3, 3), (2, 2), (0, 0)),
+]
+
+
+@pytest.mark.parametrize("shape", FEW)
+def test_data_gradient_of_few_channels(kernels, shape):
+    n, channels, out, height, width, kernel, stride, pad = shape
+    w = images(out, channels, *kernel, seed=1)
+    x = torch.zeros(n, channels, height, width, dtype=torch.float64, requires_grad=True)
+    y = torch.nn.functional.conv2d(x, w.double(), None, stride, pad)
+    grad, gate = images(*y.shape, seed=2), images(n, out + 3, *y.shape[2:], seed=3)[:, 2 : out + 2]
+    (exact,) = torch.autograd.grad(y, x, torch.where(gate > 0, grad, 0).double())
+    total = torch.full(x.shape, torch.nan).contiguous(memory_format=torch.channels_last)
+    weights = spread_panels(w)
+    spread(Source(grad, gate), Target(total, weights), kernel, stride, pad)
+    assert close(total, exact)
+    spread(Source(grad, gate), Target(total, weights, add=True), kernel, stride, pad)
+    assert close(total, 2 * exact)
+
+
+@pytest.mark.parametrize("shape", FEW)
+def test_few_channels(kernels, shape):
+    n, channels, out, height, width, kernel, stride, pad = shape
+    x, w, bias = images(n, channels, height, width), images(out, channels, *kernel, seed=1), torch.linspace(-1, 2, out)
+    exact = torch.nn.functional.conv2d(x.double(), w.double(), bias.double(), stride, pad)
+    top = torch.full((n, out + 5, *exact.shape[2:]), torch.nan).contiguous(memory_format=torch.channels_last)
+    convolve([Source(x)], [Target(top[:, 2 : out + 2], panels(w), bias, relu=True)], kernel, stride, pad)
+    assert close(top[:, 2 : out + 2], exact.relu())
+    assert top[:, :2].isnan().all()
 
 
 def test_no_number_gets_through_relu_and_gates(kernels):

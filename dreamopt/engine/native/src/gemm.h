@@ -63,8 +63,9 @@ struct Ends {
     bool first, last, add, relu;
 };
 
-template <int M, int NV>
-void multiply(const float* a, const float* b, int64_t depth, const Ends& ends) {
+// The product of M rows, S floats apart, in `pieces` pieces of `depth` floats, `line` apart, with the weights of one panel.
+template <int M, int NV, int S>
+void multiply(const float* a, int64_t pieces, int64_t line, int64_t depth, const float* b, const Ends& ends) {
     Vector sums[M][NV];
     const bool full = ends.count == NV * LANES;
     const auto part = [&](int v) { return std::min(LANES, ends.count - v * LANES); };
@@ -76,13 +77,14 @@ void multiply(const float* a, const float* b, int64_t depth, const Ends& ends) {
             sums[m][v] = Vector{};
             __builtin_prefetch(ends.to[m] + v * LANES, 1);
         }
-    for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t piece = 0; piece < pieces; ++piece, a += line - depth)
+        for (int64_t k = 0; k < depth; ++k) {
         Vector w[NV];
 #pragma GCC unroll 2
         for (int v = 0; v < NV; ++v) w[v] = load(b + v * LANES);
 #pragma GCC unroll 16
         for (int m = 0; m < M; ++m) {
-            const Vector x = spread(a[m * STRIDE]);
+            const Vector x = spread(a[m * S]);
 #pragma GCC unroll 2
             for (int v = 0; v < NV; ++v) sums[m][v] += x * w[v];
         }
@@ -113,14 +115,14 @@ void multiply(const float* a, const float* b, int64_t depth, const Ends& ends) {
         }
 }
 
-typedef void (*Multiply)(const float*, const float*, int64_t, const Ends&);
+typedef void (*Multiply)(const float*, int64_t, int64_t, int64_t, const float*, const Ends&);
 
-template <int M>
+template <int M, int S = STRIDE>
 Multiply multiply_for(int pixels, bool wide) {
     if constexpr (M == 0)
         return nullptr;
     else
-        return pixels == M ? (wide ? multiply<M, 2> : multiply<M, 1>) : multiply_for<M - 1>(pixels, wide);
+        return pixels == M ? (wide ? multiply<M, 2, S> : multiply<M, 1, S>) : multiply_for<M - 1, S>(pixels, wide);
 }
 
 // Copies `count` floats as the source wants them counted; may write up to LANES - 1 floats more. What lies `ahead` is asked of the memory.
@@ -244,7 +246,7 @@ inline void block(const Job& job, int64_t group, int64_t first_tile, int64_t til
                                 end == depth,
                                 target.add,
                                 target.relu};
-                multiply_for<PIXELS>(int(filled[t]), wide)(rows + t * PIXELS * STRIDE, weights, end - begin, ends);
+                multiply_for<PIXELS>(int(filled[t]), wide)(rows + t * PIXELS * STRIDE, 1, 0, end - begin, weights, ends);
             }
         }
     }
@@ -318,7 +320,5 @@ inline Job job_from(const int64_t* numbers) {
 
 }  // namespace gemm
 }  // namespace dreamopt
-
-DREAMOPT_EXPORT void dreamopt_convolve(const int64_t* numbers) { dreamopt::gemm::convolve(dreamopt::gemm::job_from(numbers)); }
 
 DREAMOPT_EXPORT int dreamopt_lanes() { return dreamopt::LANES; }
