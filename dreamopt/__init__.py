@@ -8,7 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from dreamopt.parts.threads import wait_briefly
 from dreamopt.version import __version__
+
+wait_briefly()
 
 _HOME = {
     "ClassScore": "dreamopt.objectives",

@@ -9,6 +9,7 @@ import click
 
 from dreamopt.cli.echo import echo, printable_lines, show_traceback
 from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
+from dreamopt.parts.threads import take
 from dreamopt.version import __version__
 
 COMMANDS = {
@@ -100,8 +101,15 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="dreamopt")
-def cli() -> None:
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="Threads of a pass; by default a core each, fewer while other programs want the cores.",
+)
+def cli(threads: int | None) -> None:
     """See what the filters, neurons and classes of a trained Caffe net respond to, with or without Caffe."""
+    if threads is not None:
+        take(threads)
 
 
 main = cli

@@ -40,7 +40,7 @@ MAY: dict[str, set[str]] = {
     "cli": {"dataset", "recipes", "study", "attribution", "statistics", "film", "network", "backends", "models", "image", "parts", "version", "errors"},
     "testing": {"dataset", "attribution", "study", "recipes", "optimize", "problem", "network", "backends", "engine", "schema", "objective", "objectives", "regularizer",
                 "regularizers", "image", "parts", "errors"},
-    "__init__": {"version"},
+    "__init__": {"parts", "version"},
     "__main__": {"cli"},
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from dreamopt.engine.executor.gradients import Gradients
 from dreamopt.engine.executor.placement import Outs, Placement, Propagate
 from dreamopt.engine.graph import Value
+from dreamopt.parts.threads import of_a_pass
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
@@ -156,7 +157,7 @@ class Executor:
         if torch.is_grad_enabled() and any(x.requires_grad for x in inputs.values()):
             outs = _Run.apply(self, call, list(inputs), *inputs.values())  # type: ignore[no-untyped-call]
         else:
-            with torch.no_grad():
+            with torch.no_grad(), of_a_pass():
                 outs = self._forward(call, dict(inputs), None)
         return dict(zip(self.wanted, outs, strict=True))
 
@@ -208,14 +209,15 @@ class _Run(torch.autograd.Function):
         ctx.executor, ctx.names, ctx.kept = executor, names, []
         ctx.set_materialize_grads(False)
         # detached: a kernel may keep what it wrote, and that must not hold the graph that holds it
-        return tuple(y.detach() for y in executor._forward(call, dict(zip(names, inputs, strict=True)), ctx.kept))
+        with of_a_pass():
+            return tuple(y.detach() for y in executor._forward(call, dict(zip(names, inputs, strict=True)), ctx.kept))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *seeds: Tensor | None) -> tuple[Any, ...]:
         if len(ctx.kept) < len(ctx.executor.kernels):
             raise RuntimeError("the backward pass has been made, and what it needs is freed; ask for the first with retain_graph=True")
-        with torch.no_grad():
+        with torch.no_grad(), of_a_pass():
             sums = ctx.executor._backward(ctx.kept, seeds, _keeps_graph())
         return (None, None, None, *(sums.get(v) for v in ctx.names))
 
