@@ -53,7 +53,7 @@ options = {"targets": ["pool5:1-3", "pool5:8-10"], "size": 224, "steps": 2}
 single = dreamopt.render(net, **options, batch_size=1)
 memory.release_memory(reserves=True)
 pages = int(open("/proc/self/statm").read().split()[0])
-resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 150 * 2**20, resource.getrlimit(resource.RLIMIT_AS)[1]))
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 70 * 2**20, resource.getrlimit(resource.RLIMIT_AS)[1]))
 said = []
 warnings.simplefilter("always")
 warnings.showwarning = lambda message, *_: said.append(str(message))
