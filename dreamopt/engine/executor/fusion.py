@@ -11,7 +11,7 @@ from dreamopt.engine.backward_rule import BackwardRule, ReLUPass
 from dreamopt.engine.executor.affine import AffineKernel
 from dreamopt.engine.executor.convolution import Branch, Convolve, ConvolveWeights, Geometry, geometry_of
 from dreamopt.engine.executor.executor import Executor, Kernel
-from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKernel, ReLUKernel, Sum
+from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKernel, ReLUKernel, SlopeKernel, Sum
 from dreamopt.engine.executor.masks import ORDINARY
 from dreamopt.engine.executor.pooling import AveragePool, MaxPool
 from dreamopt.engine.executor.ruled import MakePass, RuledKernel, relu_pass
@@ -23,6 +23,7 @@ from dreamopt.engine.layers.convolution import Convolution
 from dreamopt.engine.layers.eltwise import Eltwise
 from dreamopt.engine.layers.lrn import LRN
 from dreamopt.engine.layers.pooling import Pooling
+from dreamopt.engine.layers.prelu import PReLU
 from dreamopt.engine.layers.relu import ReLU
 from dreamopt.engine.layers.scale import Scale
 
@@ -132,6 +133,11 @@ class _Plan:
         is_known = not any(step.node.layer.shape_follows_data for step in self.steps)
         return Executor(kernels, list(self.wanted), partial(propagate, self.steps) if is_known else None)
 
+    def _is_free(self, v: Value) -> bool:
+        """Whether a value is a convolution's own memory, of which it keeps nothing, and one layer alone reads it."""
+        made = any(chain.write == v and not chain.relu for chain in self.chains.values())
+        return made and len(self.readers[v]) == 1 and v not in self.wanted
+
     def _inside(self, step: Step) -> bool:
         """Whether another kernel computes this layer in passing."""
         return step.index in self.taken
@@ -158,10 +164,13 @@ class _Plan:
             return ConcatKernel(layer.axis, step.reads, writes)
         if type(layer) is Eltwise and _is_sum(layer):
             after = self._only_reader(writes[0])
+            over = next((i for i, v in enumerate(step.reads) if self._is_free(v)), None)
             if after is not None and (back := self._relu(after)) is not None:
                 self.taken.add(after.index)
-                return Sum(step.reads, [(after.index, 0)], True, back)
-            return Sum(step.reads, writes, False)
+                return Sum(step.reads, [(after.index, 0)], True, back, over)
+            return Sum(step.reads, writes, False, over=over)
+        if type(layer) is PReLU or type(layer) is ReLU:
+            return SlopeKernel(node, step.reads, writes, self._is_free(step.reads[0]))
         return AutogradKernel(node, step.reads, writes)
 
     def _affine(self, step: Step) -> AffineKernel:

@@ -11,14 +11,16 @@ from torch import Tensor
 
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.executor.masks import ORDINARY, mask_size, passed, passed_back
+from dreamopt.engine.executor.masks import ORDINARY, bits_for, mask_size, passed, passed_back, saves_memory
 from dreamopt.engine.executor.placement import Outs
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layers._axes import channels_last
 from dreamopt.engine.layers.lrn import in_strips, lrn_backward, lrn_forward, lrn_keeps
-from dreamopt.engine.native import library
+from dreamopt.engine.layers.relu import ReLU
+from dreamopt.engine.native import eltwise, library
 from dreamopt.engine.native import lrn as native_lrn
 from dreamopt.engine.native.layout import is_native, pixel_stride
+from dreamopt.engine.native.pointwise import bits_shape
 
 if TYPE_CHECKING:
     from dreamopt.engine.backward_rule import ReLUPass
@@ -88,20 +90,42 @@ class ReLUKernel(Kernel):
 
 
 class Sum(Kernel):
-    """``y = x1 + x2``, with ``relu`` cut off below 0."""
+    """``y = x1 + x2``, with ``relu`` cut off below 0.
 
-    def __init__(self, reads: Sequence[Value], writes: Sequence[Value], relu: bool, back: ReLUPass = ORDINARY) -> None:
+    Parameters
+    ----------
+    relu : bool
+        Whether a ReLU follows.
+    back : ReLUPass
+        Its backward pass.
+    over : int, optional
+        Which of the two nobody else reads or keeps, so that it may be written over.
+    """
+
+    places = True
+
+    def __init__(
+        self, reads: Sequence[Value], writes: Sequence[Value], relu: bool, back: ReLUPass = ORDINARY, over: int | None = None
+    ) -> None:
         super().__init__(reads, writes)
-        self.relu, self.back = relu, back
+        self.relu, self.back, self.over = relu, back, over
         self.owns_gradient = relu and (back.positive or back.masked)
 
     def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Add."""
-        y = torch.add(xs[0], xs[1])
-        if not self.relu:
-            return [y], None
-        y.relu_()
-        return [y], passed(y) if keep and self.back.masked else None
+        masked = keep and self.relu and self.back.masked
+        y = outs[0] if outs else None
+        if y is None and self.over is not None:
+            y = xs[self.over]
+        if self.relu and saves_memory(xs[0]) and library() is not None and all(map(is_native, xs)):  # of small maps torch is faster
+            if y is None:
+                y = passing.empty(tuple(xs[0].shape), xs[0].dtype, xs[0].device)
+            bits = bits_for(y) if masked else None
+            return [eltwise.add(xs[0], xs[1], y, True, bits)], bits
+        y = torch.add(xs[0], xs[1]) if y is None else torch.add(xs[0], xs[1], out=y)
+        if self.relu:
+            y.relu_()
+        return [y], passed(y) if masked else None
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Give both the same gradient."""
@@ -112,6 +136,59 @@ class Sum(Kernel):
     def keeps(self, shapes: Mapping[Value, Shape]) -> int:
         """Return the size of the mask."""
         return mask_size(shapes[self.writes[0]]) if self.relu and self.back.masked else 0
+
+
+class SlopeKernel(Kernel):
+    """``y = max(x, 0) + a min(x, 0)``, a for each channel or for all: a leaky ReLU, or PReLU. Natively, one bit a value is kept.
+
+    Parameters
+    ----------
+    node : Node
+        The layer in its net.
+    over : bool
+        Whether nobody else reads or keeps the bottom, so that it may be written over.
+    """
+
+    owns_gradient = True
+    places = True
+
+    def __init__(self, node: Node, reads: Sequence[Value], writes: Sequence[Value], over: bool = False) -> None:
+        super().__init__(reads, writes)
+        self.node, self.over, self.plain = node, over, AutogradKernel(node, reads, writes)
+
+    def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
+        """Multiply what is below 0."""
+        (x,) = xs
+        y = outs[0] if outs else None
+        if library() is None or not is_native(x):
+            (found,), kept = self.plain.forward(xs, keep)
+            return [found if y is None else y.copy_(found)], kept
+        if y is None:
+            y = x if self.over else passing.empty(tuple(x.shape), x.dtype, x.device)
+        bits, slopes = bits_for(x, always=True) if keep else None, self._slopes(x)
+        return [eltwise.slope(x, slopes, y, bits)], (bits, slopes) if keep else None
+
+    def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
+        """Multiply the gradient there."""
+        (grad,) = grads
+        assert grad is not None
+        if not isinstance(kept[0], Tensor):
+            return self.plain.backward(kept, grads, mine, None)
+        grad = grad if is_native(grad) else channels_last(grad)
+        out = grad if mine[0] else passing.empty(tuple(grad.shape), grad.dtype, grad.device)
+        bits, slopes = kept
+        return [eltwise.slope_back(grad, bits, slopes, out)]
+
+    def keeps(self, shapes: Mapping[Value, Shape]) -> int:
+        """Return the size of the bits, without native kernels that of what is read and written."""
+        shape = shapes[self.reads[0]]
+        return super().keeps(shapes) if library() is None or len(shape) != 4 else math.prod(bits_shape(shape))
+
+    def _slopes(self, x: Tensor) -> Tensor:
+        if isinstance(self.node.layer, ReLU):
+            return x.new_full((x.shape[1],), self.node.layer.param.relu_param.negative_slope)
+        (blob,) = self.node.weights
+        return blob._data.read(blob.shape, x.device).reshape(-1).expand(x.shape[1]).contiguous()
 
 
 class LRNKernel(Kernel):

@@ -51,11 +51,27 @@ def is_sparing() -> bool:
 
 def passed(y: Tensor) -> Tensor:
     """Return what `masked` takes for a ReLU's result ``y``: itself, or, where it is large, whether each value is above 0."""
-    if (y.numel() <= SMALL and not is_sparing()) or y.dim() != 4:
+    if not saves_memory(y):
         return y
-    if library() is not None and is_native(y):
-        return pack(y, kept_blocks.empty(bits_shape(tuple(y.shape)), torch.uint8, y.device, channels_last=False))
+    bits = bits_for(y)
+    if bits is not None:
+        return pack(y, bits)
     return kept_blocks.empty(tuple(y.shape), torch.bool, y.device).copy_(y)
+
+
+def bits_for(y: Tensor, always: bool = False) -> Tensor | None:
+    """Return where a kernel may write the bits of ``y`` itself while it computes it; None where `passed` would not make any.
+
+    With ``always``, small maps have bits too.
+    """
+    if not (always or saves_memory(y)) or library() is None or not is_native(y):
+        return None
+    return kept_blocks.empty(bits_shape(tuple(y.shape)), torch.uint8, y.device, channels_last=False)
+
+
+def saves_memory(y: Tensor) -> bool:
+    """Whether `passed` makes a mask of a ReLU's result ``y``."""
+    return (y.numel() > SMALL or is_sparing()) and y.dim() == 4
 
 
 def mask_size(shape: tuple[int, ...]) -> int:

@@ -3,6 +3,7 @@
 
 #include "average.h"
 #include "common.h"
+#include "eltwise.h"
 #include "few_channels.h"
 #include "gemm.h"
 #include "lrn.h"

@@ -51,7 +51,7 @@ DREAMOPT_EXPORT int dreamopt_lrn(const int64_t* settings, float a, float beta, f
     using namespace dreamopt::lrn;
     Settings s;
     std::memcpy(&s, settings, sizeof s);
-    const int64_t half = s.size / 2, length = up(s.channels, LANES) * LANES + 2 * half, each = std::max<int64_t>(1, PIECE / s.channels);
+    const int64_t half = s.size / 2, length = up(s.channels, LANES) * LANES + 2 * half, each = std::max<int64_t>(1, lrn::PIECE / s.channels);
     std::atomic<int> failed{0};
     parallel(up(s.pixels, each), threads, [&](int64_t piece) {
         static thread_local Scratch scratch;
@@ -85,7 +85,7 @@ DREAMOPT_EXPORT int dreamopt_lrn_backward(const int64_t* settings, float a, floa
     Settings s;
     std::memcpy(&s, settings, sizeof s);
     const int64_t half = s.size / 2, whole = up(s.channels, LANES) * LANES, length = whole + 2 * half;
-    const int64_t each = std::max<int64_t>(1, PIECE / s.channels);
+    const int64_t each = std::max<int64_t>(1, lrn::PIECE / s.channels);
     const float factor = -2.0f * a * beta;
     std::atomic<int> failed{0};
     parallel(up(s.pixels, each), threads, [&](int64_t piece) {
