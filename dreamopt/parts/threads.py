@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SPINS = 20000
-"""Turns that a waiting thread spins before it leaves the core, for GOMP_SPINCOUNT: about 0.2 ms, where libgomp's own number makes several."""
+"""Turns that a waiting thread spins before it leaves the core, for GOMP_SPINCOUNT: about 0.2 ms, where libgomp's number makes several."""
 _CHOSEN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _WINDOW = 0.25  # seconds between two looks at what others take
 _LOWER, _RAISE = 0.5, 0.35  # of a core: what must be free for a thread to stay, and what must not be taken for one more
