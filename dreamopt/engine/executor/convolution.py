@@ -62,9 +62,12 @@ def _can_pack() -> bool:
 
 
 class Packed:
-    """Weights of one convolution, in oneDNN's layout for each shape of input met; elsewhere as they are."""
+    """Weights of one convolution, in oneDNN's layout for each shape of input met; elsewhere as they are.
 
-    def __init__(self, w: Tensor, bias: Tensor | None, geometry: Geometry) -> None:
+    ``transform`` allows Winograd's method, whose rounding is ten times as coarse.
+    """
+
+    def __init__(self, w: Tensor, bias: Tensor | None, geometry: Geometry, transform: bool = True) -> None:
         self.w = w.contiguous(memory_format=torch.channels_last)
         self.bias = bias
         self.geometry = geometry
@@ -72,7 +75,7 @@ class Packed:
         self._by_shape: dict[torch.Size | None, Tensor] = {}
         self._winograd: WinogradKernels | None = None
         taken = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
-        self._may_transform = self.packable and taken and library() is not None
+        self._may_transform = transform and self.packable and taken and library() is not None
         self._may_multiply = self.packable and library() is not None
         self._panels: dict[tuple[int, ...], list[Tensor]] = {}
 
@@ -191,10 +194,10 @@ class Packed:
 
 
 class Backward:
-    """The data gradient of a convolution with weights ``w`` (out, in / groups, height, width)."""
+    """The data gradient of a convolution with weights ``w`` (out, in / groups, height, width); ``transform`` as for `Packed`."""
 
-    def __init__(self, w: Tensor, geometry: Geometry) -> None:
-        self.w, self.geometry = w, geometry
+    def __init__(self, w: Tensor, geometry: Geometry, transform: bool = True) -> None:
+        self.w, self.geometry, self.transform = w, geometry, transform
         self._ready = False
 
     def _prepare(self) -> None:
@@ -210,7 +213,7 @@ class Backward:
             out, each, *_ = w.shape
             turned = w.reshape(groups, out // groups, each, *kernel).transpose(1, 2).reshape(groups * each, out // groups, *kernel)
             around = geometry._replace(pad=tuple(max(s, 0) for s in span), stride=(1, 1))
-            self._turned = Packed(turned.flip(2, 3), None, around)
+            self._turned = Packed(turned.flip(2, 3), None, around, self.transform)
         elif w.device.type == "cpu" and w.dtype == torch.float32 and library() is not None and spreads(w, stride, dilation, groups):
             self._spread = spread_panels(w)
         elif min(span) >= 0 and groups == 1 and dilation == (1, 1) and w.shape[1] * stride[0] * stride[1] <= _PHASED_CHANNELS:
