@@ -15,6 +15,7 @@ a ReLU as a product of matrices. Which it is depends on shapes alone: bits stay 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -464,7 +465,12 @@ class Convolve(Kernel):
     def works_in(self, shapes: Mapping[Value, Shape]) -> int:
         """Return the size of several branches' gradients joined, or, through a stride, of the phases and of their image."""
         joined = sum(4 * count(shapes[v]) for v in self.writes) if len(self.sizes) > 1 else 0
-        return joined if self.geometry.stride == (1, 1) else joined + 8 * count(shapes[self.reads[0]])
+        if self.geometry.stride == (1, 1):
+            return joined
+        bottom = 4 * count(shapes[self.reads[0]])
+        if self.geometry.kernel == (1, 1):  # what every other place gets
+            return joined + bottom // math.prod(self.geometry.stride)
+        return joined + 2 * bottom
 
     def _joined(self, masks: Sequence[Tensor] | None, grads: Sequence[Tensor | None], mine: Sequence[bool]) -> Tensor:
         """Return the gradient of all the branches, before their ReLUs."""

@@ -104,11 +104,14 @@ class Sum(Kernel):
 
     places = True
 
+    shares_gradient = True
+
     def __init__(
         self, reads: Sequence[Value], writes: Sequence[Value], relu: bool, back: ReLUPass = ORDINARY, over: int | None = None
     ) -> None:
         super().__init__(reads, writes)
         self.relu, self.back, self.over = relu, back, over
+        self.written_over = None if over is None else self.reads[over]
         self.owns_gradient = relu and (back.positive or back.masked)
 
     def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
@@ -155,6 +158,7 @@ class SlopeKernel(Kernel):
     def __init__(self, node: Node, reads: Sequence[Value], writes: Sequence[Value], over: bool = False) -> None:
         super().__init__(reads, writes)
         self.node, self.over, self.plain = node, over, AutogradKernel(node, reads, writes)
+        self.written_over = self.reads[0] if over else None
 
     def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Multiply what is below 0."""
