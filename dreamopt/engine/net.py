@@ -25,6 +25,7 @@ from dreamopt.engine.memory import FloatArray
 from dreamopt.engine.node import Node
 from dreamopt.engine.node_pass import backward_with_rule
 from dreamopt.engine.pass_traits import PassTraits, pass_traits
+from dreamopt.engine.precision import FLOAT32
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
 from dreamopt.parts.memory import memory_errors
@@ -455,7 +456,7 @@ class Net:
             lent.setdefault((id(blob._data), blob.shape), blob._data.as_parameter(blob.shape))
         return {node.layer.name: [lent[id(b._data), b.shape] for b in node.weights] for node in self.nodes if node.weights}
 
-    def program(self, wanted: Sequence[str], given: Sequence[str] = ()) -> Program:
+    def program(self, wanted: Sequence[str], given: Sequence[str] = (), precision: str = FLOAT32) -> Program:
         """Return the fast, differentiable function from the inputs to the values of some layers.
 
         Parameters
@@ -464,13 +465,17 @@ class Net:
             Names of layers (what that layer wrote) or of blobs (their last value).
         given : sequence of str
             Names of values that the function takes in the place of what makes them.
+        precision : {"float32", "bf16"}
+            What convolutions and inner products multiply.
 
         Raises
         ------
         TargetError
             For a name that the net does not have.
+        BackendError
+            For ``"bf16"`` on a device without it.
         """
-        return Program(self.nodes, wanted, self.device, given)
+        return Program(self.nodes, wanted, self.device, given, precision)
 
 
 def _pass_of(which: str, node: Node) -> str:
