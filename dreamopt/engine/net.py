@@ -18,6 +18,7 @@ from dreamopt.engine.batch_norms import fit_batch_norms
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobNode
 from dreamopt.engine.build import build
+from dreamopt.engine.deferred import Passes
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.graph import LayerDef, NetGraph
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
@@ -53,8 +54,9 @@ class LayerView:
 class Net:
     """A net in memory: the blobs and layers of a prototxt, run as Caffe 1.0 runs them.
 
-    A forward or backward pass goes from layer to layer, both ends included, and leaves every value in `blobs`, where
-    scripts read and change it. Unlike in Caffe, gradients reach the data without ``force_backward``, and what Caffe
+    A forward or backward pass runs the layers from one to another, both included, and leaves every value in `blobs`, where
+    scripts read and change it; values that nobody reads are not computed (`dreamopt.engine.deferred`).
+    Unlike in Caffe, gradients reach the data without ``force_backward``, and what Caffe
     would abort on is an exception.
 
     Parameters
@@ -134,6 +136,7 @@ class Net:
             self.definition, weights = fit_batch_norms(self.definition, weights)
         with memory_errors(lambda: f"making the net '{self.name}'", str(self.device)):
             self.nodes, by_name, outputs = build(self.definition, self.phase, seed, allow_python_layers)
+        self._passes = Passes(self.nodes)
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
         self.inputs = [top for node in self.nodes if node.layer.type == "Input" for top in node.layer.param.top]
         self.outputs = outputs
@@ -234,6 +237,8 @@ class Net:
         return {name: self._blob(name).diff for name in names}
 
     def _forward(self, first: int, last: int) -> float:
+        if self._passes.forward(first, last, self.device):
+            return 0.0
         loss = 0.0
         for node in self.nodes[first : last + 1]:
             with memory_errors(partial(_pass_of, "forward", node), str(self.device)):
@@ -242,6 +247,10 @@ class Net:
         return loss
 
     def _backward(self, first: int, last: int, rule: BackwardRule | None = None, from_blobs: bool = False) -> None:
+        if rule is not None:
+            self._passes.settle()
+        elif self._passes.backward(first, last, self.device):
+            return
         of_pass = None if rule is None else self._pass_traits(first)
         for i in range(first, last - 1, -1):
             traits = None if of_pass is None else of_pass.traits.get(i)
@@ -395,6 +404,7 @@ class Net:
             If a layer's weights differ in number or shape.
         """
         theirs = {node.layer.name: node.weights for node in other.nodes}
+        self._passes.settle()
         for node in self.nodes:
             blobs = theirs.get(node.layer.name)
             if blobs is None:
@@ -425,6 +435,8 @@ class Net:
     load_hdf5 = copy_from
 
     def _weight_diffs_wanted(self) -> None:
+        if self._passes.unread is not None:
+            self._passes.unread.settle()
         lost = any(node.weight_diffs_lost for node in self.nodes)
         for node in self.nodes:
             node.flush_weight_gradients()
