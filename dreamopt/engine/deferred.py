@@ -33,7 +33,7 @@ class Forward(PendingPass):
         super().__init__()
         self._passes, self.shape, self.device = passes, shape, device
         self.inputs = {memory: blob._data.read(blob.shape, device).clone() for memory, blob in shape.inputs.items()}
-        self.versions = {memory: memory.version for memory in shape.inputs}
+        self.stamps = {memory: memory.stamp for memory in shape.inputs}
         self.is_settled = False
         self.leaves: dict[Memory, Tensor] = {}
         self.values: dict[Value, Tensor] = {}
@@ -68,15 +68,14 @@ class Forward(PendingPass):
         if self.is_settled:
             return
         self.is_settled = True
-        self.write_all(replay.of)
-        if self._passes.current is self:
-            replay.hand_over_records(self.versions)
+        self.stamps |= {memory: memory.stamp for memory in self.write_all(replay.of)}
+        replay.hand_over_records(self.stamps, self._passes.give_up(self))
         self.leaves, self.values = {}, {}
 
     def is_as_left(self) -> bool:
         """Return whether the inputs, and the blobs that were written at once, hold what they did."""
         return all(
-            not memory.touched_since(self.versions[memory]) or torch.equal(memory.read(tuple(x.shape), self.device), x)
+            not memory.touched_since(self.stamps[memory][0]) or torch.equal(memory.read(tuple(x.shape), self.device), x)
             for memory, x in (self.inputs | self.written).items()
         )
 
@@ -101,7 +100,7 @@ class Backward(PendingPass):
         if self._passes.unread is self:
             self._passes.unread = None
             replay.hand_over_weight_diffs(self.first)
-        if self._passes.current is self.forward:
+        if not self.forward.is_settled and self._passes.owns_records(self.forward):
             self.forward.settle_from(replay)
 
 
@@ -122,6 +121,7 @@ class Passes:
         """The last backward pass, if its part of the weights' diffs is not added yet."""
         self._last: Backward | None = None
         self._made: list[Forward | Backward] = []
+        self._owners: dict[int, Forward] = {}  # by layer, the pass that its record is to come from
         self.asked: dict[Memory, None] = {}
         self._starts: dict[int, None] = {}  # layers at which backward passes begin
         self._plain = self._regrets = 0
@@ -154,9 +154,20 @@ class Passes:
 
     def _alive(self) -> list[Forward | Backward]:
         """Return the passes for which something still waits, oldest first; the others are forgotten."""
-        needed = (self.current, self.unread)
-        self._made = [one for one in self._made if not one.is_settled and (one.waits or one in needed)]
+        needed = {id(one) for one in (self.unread, *self._owners.values())}
+        self._made = [one for one in self._made if not one.is_settled and (one.waits or id(one) in needed)]
         return list(self._made)
+
+    def owns_records(self, one: Forward) -> bool:
+        """Return whether some layer has run last in this pass."""
+        return any(owner is one for owner in self._owners.values())
+
+    def give_up(self, one: Forward) -> set[int]:
+        """Return the layers that have run last in this pass, which now get their records."""
+        owned = {i for i, owner in self._owners.items() if owner is one}
+        for i in owned:
+            del self._owners[i]
+        return owned
 
     # ---- forward
 
@@ -167,9 +178,17 @@ class Passes:
         elif first == 0 and self._shape(last).is_plain and self._shape(last).is_derivative and self._no_weight_is_held():
             return self._forward(self._shape(last), device)
         if self.current is not None and (first > 0 or last < self.current.shape.last):
-            self.current.settle()
-        self.current = None
+            self.settle()
+        self._release(first, last)
         return False
+
+    def _release(self, first: int, last: int) -> None:
+        """Let go of the last pass, since these layers run once more."""
+        if self.current is not None:
+            self.current.leaves, self.current.values = {}, {}  # so that their memory can serve again
+        self.current = None
+        for i in range(first, last + 1):
+            self._owners.pop(i, None)
 
     def _forward(self, shape: ForwardShape, device: torch.device) -> bool:
         for node in shape.nodes:
@@ -186,11 +205,11 @@ class Passes:
             or any(shape.graph.value(shape.graph.name(*v)) != v for v in values)
             or any(memory.has_live_views for memory in waiting)
         ):
-            self.current = None
+            self._release(0, shape.last)
             return False
         if self._last is not None and not self._last.is_settled:
             self._regrets = 0
-        self.current = None  # before the next one is made, so that its memory can serve again
+        self._release(0, shape.last)
         for node in shape.nodes:
             node._graph = None
         current = Forward(self, shape, device)
@@ -199,9 +218,10 @@ class Passes:
             result = current.values[value].detach()
             memory.write(result)
             current.written[memory] = result
-            current.versions[memory] = memory.version
         current.wait(waiting)
+        current.stamps |= {memory: memory.stamp for memory in (*at_once, *waiting)}
         self.current = current
+        self._owners |= dict.fromkeys(range(len(shape.nodes)), current)
         self._made = [*self._alive(), current]
         return True
 

@@ -47,14 +47,15 @@ class PendingPass:
         """Note that a memory holds something else now."""
         self._waiting.pop(memory, None)
 
-    def write_all(self, made: Callable[[Memory], Memory]) -> None:
-        """Write those that still wait, from the memories that ``made`` returns for them."""
+    def write_all(self, made: Callable[[Memory], Memory]) -> list[Memory]:
+        """Write those that still wait, from the memories that ``made`` returns for them; return them."""
         waiting, self._waiting = self._waiting, {}
         for memory in waiting:
             memory._pending = None
             source = made(memory)
             if source.is_set:
                 memory.write(source._settle() if source._tensor is None else source._tensor)
+        return list(waiting)
 
     def settle(self, memory: Memory | None = None) -> None:
         """Write all that waits; ``memory`` is what somebody wants to read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -65,15 +65,16 @@ class Replay:
         for node in reversed(self.nodes[: first + 1]):
             node.backward(self._device)
 
-    def hand_over_records(self, versions: Mapping[Memory, int]) -> None:
-        """Leave the net's layers what a forward pass of their own leaves; ``versions`` are those that their inputs had at that pass."""
-        for node, mine in zip(self._originals, self.nodes, strict=True):
+    def hand_over_records(self, stamps: Mapping[Memory, tuple[int, int]], layers: Collection[int]) -> None:
+        """Leave these of the net's layers what a forward pass of their own leaves; ``stamps`` are those after that pass."""
+        for i, (node, mine) in enumerate(zip(self._originals, self.nodes, strict=True)):
             record = mine._graph
-            if record is not None:
-                seen = [versions.get(blob._data, blob._data.version) for blob in node.bottoms]
+            if i in layers and record is not None:
+                seen = [stamps.get(blob._data, blob._data.stamp) for blob in (*node.bottoms, *node.tops)]
+                versions = [version for version, _ in seen[: len(node.bottoms)]]
                 # of a layer whose blobs were written over in the same pass, stamps that are none say so
-                stamps = node._stamps() if record.stamps == mine._stamps() else None
-                node._graph = AutogradRecord(record.bottoms, record.weights, record.tops, seen, stamps, record.left)
+                unchanged = seen if record.stamps == mine._stamps() else None
+                node._graph = AutogradRecord(record.bottoms, record.weights, record.tops, versions, unchanged, record.left)
 
     def hand_over_weight_diffs(self, first: int) -> None:
         """Leave the net's layers up to ``first`` what their weights' diffs are made of when somebody reads them."""
