@@ -27,7 +27,7 @@ from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.network.tiling.field import Field, Fields
 from dreamopt.network.tiling.plan import TilePlan
 from dreamopt.network.tiling.tiler import Progress, Tiler
-from dreamopt.network.together import Together
+from dreamopt.network.together import PIXELS, Together
 from dreamopt.objective import ImageValue, Objective, ReferenceImage, with_units
 from dreamopt.parts.arguments import check_flag, check_kind, check_text, check_texts
 from dreamopt.parts.checks import SIDE, Range, check_number, check_whole, several, shown
@@ -99,8 +99,8 @@ class Network:
         """The files that it was loaded from, but for those of the package itself."""
         self.labels_form = ""
         """The form of the labels' file, in words."""
-        self.together = Together()
-        """How many samples pass at once where memory has run out; shared with the networks that `tiled` and `untiled` return."""
+        self.together = Together(PIXELS if torch.device(backend.device).type == "cpu" else None)
+        """How many samples pass at once, fewer where memory has run out; shared with the networks that `tiled` and `untiled` return."""
         self._hash: str | None = None
         self._tiler: Tiler | None = None
 

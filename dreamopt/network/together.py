@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -14,8 +15,17 @@ T = TypeVar("T")
 Key = tuple[tuple[str, ...], tuple[int, ...]]
 
 
+PIXELS = 1 << 19
+"""Of the images that pass at once on a CPU: ten of 224 x 224. More are no faster, and what a pass holds grows with them."""
+
+
 class Together:
-    """The most samples that pass at once, by the layers that are read and the size of the images; no bound where memory sufficed.
+    """The most samples that pass at once, by the layers that are read and the size of the images.
+
+    Parameters
+    ----------
+    pixels : int, optional
+        How many the images of a pass may have together; a single one may have more. Without it there is no bound while memory suffices.
 
     Examples
     --------
@@ -25,12 +35,21 @@ class Together:
     [range(0, 3), range(3, 6), range(6, 9)]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pixels: int | None = None) -> None:
+        self._pixels = pixels
         self._most: dict[Key, int] = {}
 
     def most(self, layers: Sequence[str], size: Sequence[int]) -> int | None:
         """Return the most samples that pass at once; None for any number."""
-        return self._most.get((tuple(layers), tuple(size)))
+        known = self._most.get((tuple(layers), tuple(size)))
+        if self._pixels is None or len(size) < 2:
+            return known
+        bound = max(1, self._pixels // max(1, math.prod(size[-2:])))
+        return bound if known is None else min(known, bound)
+
+    def is_limited(self, layers: Sequence[str], size: Sequence[int]) -> bool:
+        """Whether memory has run out, or somebody has said a limit."""
+        return (tuple(layers), tuple(size)) in self._most
 
     def limit(self, layers: Sequence[str], size: Sequence[int], most: int) -> None:
         """Let no more than ``most`` samples pass at once, at least 1; a smaller number that is known stays."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SPINS = 20000
-"""Turns that a waiting thread spins before it sleeps, for GOMP_SPINCOUNT: about 0.2 ms, where libgomp's own number makes several."""
+"""Turns that a waiting thread spins before it leaves the core, for GOMP_SPINCOUNT: about 0.2 ms, where libgomp's number makes several."""
 _CHOSEN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _WINDOW = 0.25  # seconds between two looks at what others take
 _LOWER, _RAISE = 0.5, 0.35  # of a core: what must be free for a thread to stay, and what must not be taken for one more
@@ -52,13 +52,32 @@ class Usage:
     own: float
 
 
+def busy_ticks(stat: str, numbers: set[int], *, niced: bool) -> int:
+    r"""Return the ticks that cores of these numbers were busy, from the text of ``/proc/stat``.
+
+    Programs of low priority, as those that work in the background for days, leave the cores to others: they count only where this one is
+    ``niced`` too.
+
+    >>> busy_ticks("cpu  9 9 9\ncpu0 100 30 20 999 7 1 2 3 0 0\ncpu1 50 0 0 0 0 0 0 0 0 0\n", {0}, niced=False)
+    126
+    """
+    names, total = {f"cpu{number}" for number in numbers}, 0
+    for line in stat.splitlines():
+        name, *words = line.split() or [""]
+        if name in names:
+            user, nice, system, _, _, interrupts, soft, *stolen = map(int, words)
+            total += user + system + interrupts + soft + sum(stolen[:1]) + nice * niced
+    return total
+
+
 def usage() -> Usage | None:
-    """Return the seconds worked so far, or None where the system does not tell them."""
+    """Return the seconds worked so far; None where the system does not say them, and in a real-time process, which others wait for."""
     try:
-        lines = Path("/proc/stat").read_text().splitlines()
-        cores = {f"cpu{number}" for number in os.sched_getaffinity(0)}
-        ticks = sum(sum(map(int, fields[1:4])) + sum(map(int, fields[6:9])) for line in lines if (fields := line.split())[0] in cores)
-    except (OSError, ValueError, IndexError, AttributeError):
+        if os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
+            return None
+        niced = os.getpriority(os.PRIO_PROCESS, 0) > 0
+        ticks = busy_ticks(Path("/proc/stat").read_text(encoding="ascii"), os.sched_getaffinity(0), niced=niced)
+    except (OSError, ValueError, AttributeError):
         return None
     times = os.times()
     return Usage(time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), times.user + times.system)

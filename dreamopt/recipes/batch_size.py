@@ -260,7 +260,7 @@ def _timer(plan: Plan, network: Network, samples: Sequence[Sample], number: int)
         if free is not None and count > 1 and need.likely * count > _SHARE * free:
             raise OutOfMemoryError(f"a batch of {count} images does not fit")
         problem = plan.problem(network, [replace(one, item=k) for k, one in enumerate(islice(cycle(samples), count))], number)
-        if problem.network.together.most(problem.objective.layers, problem.seen or ()) is not None:
+        if problem.network.together.is_limited(problem.objective.layers, problem.seen or ()):
             raise OutOfMemoryError("memory ran out with fewer")
         params, times = problem.start(plan.settings.seed), list[float]()
         for _ in range(4):

@@ -74,3 +74,16 @@ def test_a_single_sample_that_does_not_fit_is_the_error() -> None:
     LittleMemory(network, 0)
     with pytest.warns(DreamoptWarning), pytest.raises(OutOfMemoryError, match="ran out of memory"):
         score.values(torch.zeros(2, *network.input_shape, dtype=torch.float64))
+
+
+def test_images_of_a_pass_have_so_many_pixels_at_most() -> None:
+    together = Together(pixels=12 * 10)
+    assert together.most(["a"], (3, 4)) == 10
+    assert together.most(["a"], (100, 100)) == 1
+    assert together.most(["a"], ()) is None
+    assert not together.is_limited(["a"], (3, 4))
+    together.limit(["a"], (3, 4), 6)
+    assert together.most(["a"], (3, 4)) == 6
+    assert together.is_limited(["a"], (3, 4))
+    together.limit(["b"], (3, 4), 99)
+    assert together.most(["b"], (3, 4)) == 10

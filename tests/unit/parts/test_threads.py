@@ -7,7 +7,9 @@ import sys
 import pytest
 import torch
 
-from dreamopt.parts.threads import SPINS, Sharing, Usage, of_a_pass, usage
+from dreamopt.network import load_net
+from dreamopt.parts.threads import SPINS, Sharing, Usage, busy_ticks, of_a_pass, usage
+from dreamopt.problem import Problem
 
 
 class Machine:
@@ -63,6 +65,51 @@ def test_fewer_threads_than_cores_are_not_raised_above() -> None:
 def test_where_the_system_says_nothing_all_are_taken() -> None:
     sharing = Sharing(4, 4, lambda: None, iter(range(100)).__next__)
     assert [sharing.threads() for _ in range(3)] == [4, 4, 4]
+
+
+STAT = """cpu  1 1 1 1 1 1 1 1 1 1
+cpu0 100 20 3 4000 50 6 7 8 90 10
+cpu1 1000 0 0 0 0 0 0 0 0 0
+
+cpu12 5 5 5 5 5 5 5
+intr 5 6
+"""
+
+
+@pytest.mark.parametrize(
+    ("cores", "niced", "ticks"),
+    [
+        # idle, waiting for a disk, and guests, which are in user, do not count; stolen time does
+        ({0}, False, 100 + 3 + 6 + 7 + 8),
+        ({0}, True, 100 + 20 + 3 + 6 + 7 + 8),
+        ({0, 1}, False, 1124),
+        ({12}, False, 20),
+        ({3}, True, 0),
+    ],
+)
+def test_ticks_of_the_cores_that_may_be_used(cores: set[int], niced: bool, ticks: int) -> None:
+    assert busy_ticks(STAT, cores, niced=niced) == ticks
+
+
+@pytest.mark.skipif(usage() is None, reason="no /proc/stat here")
+@pytest.mark.parametrize("policy", ["SCHED_FIFO", "SCHED_RR"])
+def test_a_real_time_process_takes_all_threads(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getscheduler", lambda process: getattr(os, policy))
+    assert usage() is None
+
+
+def test_a_step_has_the_same_bits_on_one_thread_and_on_two() -> None:
+    problem = Problem(load_net(), "scores:0", transforms=["jitter(8)"], batch=3)
+    params, before, found = problem.start(3), torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(problem.evaluate(params))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0].gradient, found[1].gradient)
+    assert torch.equal(found[0].values, found[1].values)
+    assert found[0].gradient.abs().max() > 0
 
 
 @pytest.mark.skipif(usage() is None, reason="no /proc/stat here")
