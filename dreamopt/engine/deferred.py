@@ -292,7 +292,7 @@ class Passes:
         gradients: dict[Memory, Tensor | None] = dict(zip(diffs, found, strict=True))
         if self._nodes[first].in_place and tops[0]._diff not in diffs:
             # Scripts write the next seed where this gradient stands.
-            gradients[tops[0]._diff] = through_in_place(self._nodes[: first + 1], forward.values[starts[0]].detach(), pairs[0][1])
+            gradients[tops[0]._diff] = through_in_place(self._nodes[: first + 1], pairs[0][0].detach(), pairs[0][1])
         waiting = []
         for memory in self._backwards[first].written:
             gradient = gradients.get(memory)
