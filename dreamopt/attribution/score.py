@@ -144,9 +144,12 @@ class ScoreFunction:
         if images is self._given and self._of_given is not None:
             return self._of_given
         with torch.no_grad():
-            layers = self.objective.layers
-            (values,) = self._passed(images, copies, lambda own, some, n: (own._values(own._activations(some, layers, None), n),))
+            (values,) = self._passed(images, copies, lambda own, some, n: (own._alone(some, n),))
             return self._kept(images, values)
+
+    def _alone(self, images: Tensor, copies: int) -> Tensor:
+        values = self._in_field(images, copies, None)
+        return self._values(self._activations(images, self.objective.layers, None), copies) if values is None else values
 
     def gradients(self, images: Tensor, copies: int = 1, *, rule: Rule | None = None) -> tuple[Tensor, Tensor]:
         """Return the scores, (N, copies), and the gradient of each at its image, (N copies, C, H, W).
@@ -167,9 +170,23 @@ class ScoreFunction:
         else:
             made = None  # what it keeps for its backward pass would lie there for nothing
             leaf = images.detach().requires_grad_()
+            values = self._in_field(leaf, copies, rule)
+            if values is not None:
+                return values.detach(), _gradient(values.sum(), leaf)
             activations = self._activations(leaf, self.objective.layers, rule)
         values = self._values(activations, copies)
         return values.detach(), _gradient(values.sum(), leaf)
+
+    def _in_field(self, images: Tensor, copies: int, rule: Rule | None) -> Tensor | None:
+        """Return the scores, (N, copies), where the receptive field of a window of a map is all that is to be computed; else None."""
+        parsed = None if rule is None else self.network.checked_rule(rule)
+        field = self.network.field(images, self.objective, self._views * copies, parsed)
+        if field is None:
+            return None
+        activations = field.activations(images, parsed)
+        if self._progress is not None:
+            self._progress(len(images))
+        return values_of_views(field.objective, activations, self._views * copies).T.reshape(-1, copies)
 
     def layer_gradients(self, images: Tensor, layer: str, copies: int = 1) -> tuple[Tensor, Tensor, Tensor]:
         """Return the scores, (N, copies), what a layer wrote, (N copies, ...), and the scores' gradient there, of the same shape."""

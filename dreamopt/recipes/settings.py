@@ -224,7 +224,7 @@ class Settings:
             object.__setattr__(self, "size", check_whole("size", self.size, SIDE))
         if self.default_size is not None:
             object.__setattr__(self, "default_size", check_whole("default_size", self.default_size, SIDE))
-        if self.batch_size != "auto":
+        if not (isinstance(self.batch_size, str) and self.batch_size == "auto"):
             object.__setattr__(self, "batch_size", check_whole("batch_size", self.batch_size, Range(low=1)))
         for name, low in {"steps": 1, "views": 1, "octaves": 1, "redirected": 0}.items():
             object.__setattr__(self, name, check_whole(name, getattr(self, name), Range(low=low)))

@@ -35,6 +35,10 @@ def values_of(network: Network, objective: Objective, images: Tensor) -> NDArray
     with torch.no_grad():
         parts = []
         for part in torch.split(images, TOGETHER):
+            field = network.field(part, alone)
+            if field is not None:
+                parts.append(field.objective(field.activations(part)))
+                continue
             value = network.score(part, alone)  # of an image in tiles
             parts.append(alone(network.activations(part, alone.layers)) if value is None else value)
     return torch.cat(parts).double().cpu().numpy()

@@ -18,6 +18,8 @@ from dreamopt.recipes.inputs import RecordedInputs
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format1"
 GREY_LEVELS = 2
 """How far other processors' roundings may move a pixel in the few steps of these images; where they were made it is none."""
+CHAOTIC = "stages"
+"""In these steps a rounding grows: by the version that made it, a start times 1 + 1e-7 ends with a fifth of the pixels elsewhere."""
 pytestmark = pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # random weights, on purpose
 
 
@@ -35,8 +37,10 @@ def test_images_of_format_1_replay(name: str, tmp_path: Path, monkeypatch: pytes
     metadata["net"]["weights_sha256"] = network.hash()
     again = replay(network, metadata, files=["photo.png"])
     assert again.image.shape == before.shape
-    assert np.abs(again.image.astype(int) - before).max() <= GREY_LEVELS
-    assert again.value == pytest.approx(metadata["value"], rel=1e-3)
+    assert again.metadata["first_value"] == pytest.approx(metadata["first_value"], rel=1e-3)
+    if name != CHAOTIC:
+        assert np.abs(again.image.astype(int) - before).max() <= GREY_LEVELS
+        assert again.value == pytest.approx(metadata["value"], rel=1e-3)
     assert again.dead is None
     # What is written now is format 2, and tells of the same image.
     written = read_metadata(write_image(tmp_path / "again.png", again.image, again.metadata))

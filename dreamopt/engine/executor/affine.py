@@ -14,7 +14,7 @@ from torch import Tensor
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.convolution import affine_of
 from dreamopt.engine.executor.executor import Kernel
-from dreamopt.engine.executor.placement import Outs
+from dreamopt.engine.executor.placement import Outs, target
 from dreamopt.engine.executor.stamp import WeightStamp
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
@@ -57,8 +57,7 @@ class AffineKernel(Kernel):
         kept = (x if self.relu else None) if keep else None
         y = outs[0] if outs else None
         if library() is not None and is_native(x):
-            y = passing.empty(tuple(x.shape), x.dtype, x.device) if y is None else y
-            return [pointwise.affine(x, self.factor, self.shift, self.relu, y)], kept
+            return [pointwise.affine(x, self.factor, self.shift, self.relu, target(outs, x.shape, x))], kept
         found = self._at(x)
         found = found.relu_() if self.relu else found
         return [found if y is None else y.copy_(found)], kept

@@ -15,6 +15,7 @@ a ReLU as a product of matrices. Which it is depends on shapes alone: bits stay 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,9 +63,12 @@ def _can_pack() -> bool:
 
 
 class Packed:
-    """Weights of one convolution, in oneDNN's layout for each shape of input met; elsewhere as they are."""
+    """Weights of one convolution, in oneDNN's layout for each shape of input met; elsewhere as they are.
 
-    def __init__(self, w: Tensor, bias: Tensor | None, geometry: Geometry) -> None:
+    ``transform`` allows Winograd's method, whose rounding is ten times as coarse.
+    """
+
+    def __init__(self, w: Tensor, bias: Tensor | None, geometry: Geometry, transform: bool = True) -> None:
         self.w = w.contiguous(memory_format=torch.channels_last)
         self.bias = bias
         self.geometry = geometry
@@ -72,7 +76,7 @@ class Packed:
         self._by_shape: dict[torch.Size | None, Tensor] = {}
         self._winograd: WinogradKernels | None = None
         taken = geometry.kernel == (3, 3) and geometry.stride == (1, 1) and geometry.dilation == (1, 1)
-        self._may_transform = self.packable and taken and library() is not None
+        self._may_transform = transform and self.packable and taken and library() is not None
         self._may_multiply = self.packable and library() is not None
         self._panels: dict[tuple[int, ...], list[Tensor]] = {}
 
@@ -191,10 +195,10 @@ class Packed:
 
 
 class Backward:
-    """The data gradient of a convolution with weights ``w`` (out, in / groups, height, width)."""
+    """The data gradient of a convolution with weights ``w`` (out, in / groups, height, width); ``transform`` as for `Packed`."""
 
-    def __init__(self, w: Tensor, geometry: Geometry) -> None:
-        self.w, self.geometry = w, geometry
+    def __init__(self, w: Tensor, geometry: Geometry, transform: bool = True) -> None:
+        self.w, self.geometry, self.transform = w, geometry, transform
         self._ready = False
 
     def _prepare(self) -> None:
@@ -210,7 +214,7 @@ class Backward:
             out, each, *_ = w.shape
             turned = w.reshape(groups, out // groups, each, *kernel).transpose(1, 2).reshape(groups * each, out // groups, *kernel)
             around = geometry._replace(pad=tuple(max(s, 0) for s in span), stride=(1, 1))
-            self._turned = Packed(turned.flip(2, 3), None, around)
+            self._turned = Packed(turned.flip(2, 3), None, around, self.transform)
         elif w.device.type == "cpu" and w.dtype == torch.float32 and library() is not None and spreads(w, stride, dilation, groups):
             self._spread = spread_panels(w)
         elif min(span) >= 0 and groups == 1 and dilation == (1, 1) and w.shape[1] * stride[0] * stride[1] <= _PHASED_CHANNELS:
@@ -461,7 +465,12 @@ class Convolve(Kernel):
     def works_in(self, shapes: Mapping[Value, Shape]) -> int:
         """Return the size of several branches' gradients joined, or, through a stride, of the phases and of their image."""
         joined = sum(4 * count(shapes[v]) for v in self.writes) if len(self.sizes) > 1 else 0
-        return joined if self.geometry.stride == (1, 1) else joined + 8 * count(shapes[self.reads[0]])
+        if self.geometry.stride == (1, 1):
+            return joined
+        bottom = 4 * count(shapes[self.reads[0]])
+        if self.geometry.kernel == (1, 1):  # what every other place gets
+            return joined + bottom // math.prod(self.geometry.stride)
+        return joined + 2 * bottom
 
     def _joined(self, masks: Sequence[Tensor] | None, grads: Sequence[Tensor | None], mine: Sequence[bool]) -> Tensor:
         """Return the gradient of all the branches, before their ReLUs."""

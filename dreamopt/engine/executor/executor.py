@@ -76,6 +76,11 @@ class Kernel:
     joins: ClassVar[bool] = False
     """Whether its one value may be the values read one behind the other, which then lie in its memory if they were placed there."""
 
+    shares_gradient: ClassVar[bool] = False
+    """Whether what `backward` returns is one and the same gradient for all values read, that of the value written or written over it."""
+    written_over: Value | None = None
+    """Of the values read, that in whose memory the one value written lies, since nobody else reads or keeps it."""
+
     def __init__(self, reads: Sequence[Value], writes: Sequence[Value]) -> None:
         self.reads = tuple(reads)
         self.writes = tuple(writes)

@@ -37,24 +37,27 @@ def footprint(executor: Executor, shapes: Mapping[Value, Shape], inputs: Collect
     alive = {v: size[v] for v in inputs}
     kept, most = 0, 0
     for kernel, dies in zip(executor.kernels, executor.dies, strict=True):
+        if kernel.written_over is not None and kernel.written_over not in inputs:
+            alive.pop(kernel.written_over, None)
         alive |= {v: size[v] for v in kernel.writes}
         most = max(most, sum(alive.values()) + kept)
         if gradient:
             kept += kernel.keeps(shapes)
         for v in dies:
             if v not in inputs:
-                alive.pop(v)
+                alive.pop(v, None)
     if gradient:
         sums = {v: size[v] for v in executor.wanted}
         held = sum(alive.values())
         for kernel in reversed(executor.kernels):
             # Where a gradient is there already, it may be added in its place; not where the kernel returns one of its own.
-            new = 0 if kernel.splits else sum(size[v] for v in kernel.reads if v not in sums or not kernel.adds)
+            new = 0 if kernel.splits or kernel.shares_gradient else sum(size[v] for v in kernel.reads if v not in sums or not kernel.adds)
             most = max(most, held + kept + sum(sums.values()) + new + kernel.works_in(shapes))
             kept -= kernel.keeps(shapes)
             for v in kernel.writes:
                 sums.pop(v, None)
-            sums |= {v: size[v] for v in kernel.reads}
+            shared = kernel.reads[1:] if kernel.shares_gradient else ()
+            sums |= {v: 0 if v in shared and v not in sums else size[v] for v in kernel.reads}
     return most
 
 

@@ -53,7 +53,8 @@ class KeptWeights:
         key = (id(w), None if bias is None else id(bias))
         found = self._packed.get(key)
         if found is None:
-            found = Packed(w, bias, geometry), Backward(w, geometry)
+            # Directly: rules divide by these results, where rounding as coarse as Winograd's shows.
+            found = Packed(w, bias, geometry, transform=False), Backward(w, geometry, transform=False)
             if all(any(tensor is part for part in self._parts.values()) for tensor in (w, bias) if tensor is not None):
                 self._packed[key] = found
         return found

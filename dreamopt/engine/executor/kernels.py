@@ -12,14 +12,13 @@ from torch import Tensor
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.executor.masks import ORDINARY, bits_for, mask_size, passed, passed_back, saves_memory
-from dreamopt.engine.executor.placement import Outs
+from dreamopt.engine.executor.placement import Outs, target
 from dreamopt.engine.graph import Value
-from dreamopt.engine.layers._axes import channels_last
 from dreamopt.engine.layers.lrn import in_strips, lrn_backward, lrn_forward, lrn_keeps
 from dreamopt.engine.layers.relu import ReLU
 from dreamopt.engine.native import eltwise, library
 from dreamopt.engine.native import lrn as native_lrn
-from dreamopt.engine.native.layout import is_native, pixel_stride
+from dreamopt.engine.native.layout import as_native, is_native
 from dreamopt.engine.native.pointwise import bits_shape
 
 if TYPE_CHECKING:
@@ -103,12 +102,14 @@ class Sum(Kernel):
     """
 
     places = True
+    shares_gradient = True
 
     def __init__(
         self, reads: Sequence[Value], writes: Sequence[Value], relu: bool, back: ReLUPass = ORDINARY, over: int | None = None
     ) -> None:
         super().__init__(reads, writes)
         self.relu, self.back, self.over = relu, back, over
+        self.written_over = None if over is None else self.reads[over]
         self.owns_gradient = relu and (back.positive or back.masked)
 
     def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
@@ -155,6 +156,7 @@ class SlopeKernel(Kernel):
     def __init__(self, node: Node, reads: Sequence[Value], writes: Sequence[Value], over: bool = False) -> None:
         super().__init__(reads, writes)
         self.node, self.over, self.plain = node, over, AutogradKernel(node, reads, writes)
+        self.written_over = self.reads[0] if over else None
 
     def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Multiply what is below 0."""
@@ -174,7 +176,7 @@ class SlopeKernel(Kernel):
         assert grad is not None
         if not isinstance(kept[0], Tensor):
             return self.plain.backward(kept, grads, mine, None)
-        grad = grad if is_native(grad) else channels_last(grad)
+        grad = as_native(grad)
         out = grad if mine[0] else passing.empty(tuple(grad.shape), grad.dtype, grad.device)
         bits, slopes = kept
         return [eltwise.slope_back(grad, bits, slopes, out)]
@@ -206,9 +208,7 @@ class LRNKernel(Kernel):
         """Divide."""
         (x,) = xs
         if library() is not None and is_native(x):
-            place = outs[0] if outs else None
-            y = passing.empty(tuple(x.shape), x.dtype, x.device) if place is None else place
-            return [native_lrn.lrn(x, y, *self.settings)], (x,) if keep else None
+            return [native_lrn.lrn(x, target(outs, x.shape, x), *self.settings)], (x,) if keep else None
         out = passing.empty(tuple(x.shape), x.dtype, x.device) if in_strips(x) else None
         y, kept = lrn_forward(x, *self.settings, keep=keep, out=out)
         return [y], kept
@@ -219,7 +219,7 @@ class LRNKernel(Kernel):
         assert grad is not None
         x = kept[0]
         if library() is not None and is_native(x):
-            grad = channels_last(grad) if pixel_stride(grad) is None else grad
+            grad = as_native(grad)
             out = grad if mine[0] else passing.empty(tuple(x.shape), x.dtype, x.device)
             return [native_lrn.lrn_backward(x, grad, out, *self.settings)]
         return [lrn_backward(kept, grad, *self.settings, mine=mine[0])]

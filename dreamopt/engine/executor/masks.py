@@ -5,10 +5,7 @@ Of small maps that is the ReLU's result itself, which lies there anyway; of larg
 
 from __future__ import annotations
 
-import contextlib
 import math
-import threading
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -17,7 +14,7 @@ from dreamopt.engine.backward_rule import ReLUPass
 from dreamopt.engine.executor.blocks import kept as kept_blocks
 from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.native import library
-from dreamopt.engine.native.layout import is_native
+from dreamopt.engine.native.layout import as_native, is_native
 from dreamopt.engine.native.pointwise import bits_shape, gate, pack
 
 SMALL = 1 << 20
@@ -28,25 +25,6 @@ _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 ORDINARY = ReLUPass()
-
-
-_sparing = threading.local()
-
-
-@contextlib.contextmanager
-def sparing() -> Iterator[None]:
-    """Let `passed` save memory at small maps too, of which there are many: parts of a large batch."""
-    before = is_sparing()
-    _sparing.on = True
-    try:
-        yield
-    finally:
-        _sparing.on = before
-
-
-def is_sparing() -> bool:
-    """Whether this thread saves memory at small maps."""
-    return bool(getattr(_sparing, "on", False))
 
 
 def passed(y: Tensor) -> Tensor:
@@ -71,7 +49,7 @@ def bits_for(y: Tensor, always: bool = False) -> Tensor | None:
 
 def saves_memory(y: Tensor) -> bool:
     """Whether `passed` makes a mask of a ReLU's result ``y``."""
-    return (y.numel() > SMALL or is_sparing()) and y.dim() == 4
+    return y.numel() > SMALL and y.dim() == 4
 
 
 def mask_size(shape: tuple[int, ...]) -> int:
@@ -95,8 +73,7 @@ def masked(grad: Tensor, kept: Tensor, out: Tensor | None = None) -> Tensor:
         Where to write it, of the same shape; ``grad`` itself, too.
     """
     if kept.dtype == torch.uint8:
-        if not is_native(grad):
-            grad = grad.contiguous(memory_format=torch.channels_last)
+        grad = as_native(grad)
         if out is not None and not is_native(out):
             return out.copy_(gate(grad, kept, torch.empty_like(grad)))
         return gate(grad, kept, passing.empty(tuple(grad.shape), grad.dtype, grad.device) if out is None else out)

@@ -27,6 +27,12 @@ Propagate = Callable[[Mapping[Value, "Shape"]], Mapping[Value, "Shape"]]
 """From the shapes of the inputs to those of all values."""
 
 
+def target(outs: Outs, shape: Shape, like: Tensor) -> Tensor:
+    """Return where a kernel writes its one value: where it is asked to, or new memory, of the dtype and device of ``like``."""
+    asked = outs[0] if outs else None
+    return passing.empty(tuple(shape), like.dtype, like.device) if asked is None else asked
+
+
 class _Slice(NamedTuple):
     root: Value
     first: int

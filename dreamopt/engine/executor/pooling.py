@@ -14,14 +14,13 @@ from dreamopt.engine.executor.blocks import passing
 from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.executor.kernels import AutogradKernel
 from dreamopt.engine.executor.masks import mask_size, masked, passed
-from dreamopt.engine.executor.placement import Outs
+from dreamopt.engine.executor.placement import Outs, target
 from dreamopt.engine.graph import Value
 from dreamopt.engine.layer import count
-from dreamopt.engine.layers._axes import channels_last
 from dreamopt.engine.native import library
 from dreamopt.engine.native import pooling as native
 from dreamopt.engine.native.average import average, average_back
-from dreamopt.engine.native.layout import is_native, pixel_stride
+from dreamopt.engine.native.layout import as_native, is_native
 
 if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
@@ -80,12 +79,9 @@ class MaxPool(Kernel):
             return [y], None if not keep else (passed(y) if self.mask else None, None, kept)
         windows, top = found
         if library() is not None and is_native(x) and count(windows.kernel) <= native.MOST_CELLS:
-            place = outs[0] if outs else None
-            out = passing.empty(tuple(top), x.dtype, x.device) if place is None else place
+            out = target(outs, top, x)
             places = kept_blocks.empty(tuple(top), torch.uint8, x.device) if keep else None
-            (rows, columns), (down, across), (top_pad, left_pad) = windows[:3]
-            steps = native.Windows((rows, columns), (down, across), (top_pad, left_pad))
-            return [native.max_pool(x, out, steps, places, self.mask)], (None, (tuple(x.shape), steps), places) if keep else None
+            return [native.max_pool(x, out, *windows[:3], places, self.mask)], (None, (tuple(x.shape), windows), places) if keep else None
         if not keep:
             return [torch.nn.functional.max_pool2d(x, *windows)], None
         strips = Strips(windows, tuple(x.shape), tuple(top))
@@ -100,7 +96,7 @@ class MaxPool(Kernel):
         mask, how, index = kept
         (grad,) = grads
         assert grad is not None
-        if isinstance(how, tuple) and isinstance(how[1], native.Windows):
+        if isinstance(index, Tensor) and index.dtype == torch.uint8:
             return [self._native_backward(grad, how[0], how[1], index, into)]
         if mask is not None:
             grad = masked(grad, mask, grad if mine[0] else None)
@@ -108,11 +104,11 @@ class MaxPool(Kernel):
         return [found if into is None or found is None else into.add_(found)]
 
     @staticmethod
-    def _native_backward(grad: Tensor, shape: tuple[int, ...], windows: native.Windows, places: Tensor, into: Tensor | None) -> Tensor:
-        grad = channels_last(grad) if pixel_stride(grad) is None else grad
+    def _native_backward(grad: Tensor, shape: Shape, windows: Windows, places: Tensor, into: Tensor | None) -> Tensor:
+        grad = as_native(grad)
         if into is not None and is_native(into):
-            return native.max_pool_backward(grad, places, into, windows, add=True)
-        found = native.max_pool_backward(grad, places, passing.empty(shape, grad.dtype, grad.device), windows)
+            return native.max_pool_backward(grad, places, into, *windows[:3], add=True)
+        found = native.max_pool_backward(grad, places, passing.empty(shape, grad.dtype, grad.device), *windows[:3])
         return found if into is None else into.add_(found)
 
     def _torch_backward(self, grad: Tensor, how: Any, index: Any) -> Sequence[Tensor | None]:
@@ -154,8 +150,7 @@ class AveragePool(Kernel):
             (found,), kept = self.plain.forward(xs, keep)
             return [found if y is None else y.copy_(found)], kept
         shape = tuple(x.shape)
-        y = passing.empty(tuple(self.layer.shape([shape])[0]), x.dtype, x.device) if y is None else y
-        return [average(x, y, *self._windows(shape))], shape if keep else None
+        return [average(x, target(outs, self.layer.shape([shape])[0], x), *self._windows(shape))], shape if keep else None
 
     def backward(self, kept: Any, grads: Sequence[Tensor | None], mine: Sequence[bool], into: Tensor | None) -> Sequence[Tensor | None]:
         """Give each value its part of the gradients of its windows."""
@@ -164,7 +159,7 @@ class AveragePool(Kernel):
         if not isinstance(kept[0], int):
             (found,) = self.plain.backward(kept, grads, mine, None)
             return [found if into is None or found is None else into.add_(found)]
-        grad = grad if is_native(grad) else grad.contiguous(memory_format=torch.channels_last)
+        grad = as_native(grad)
         if into is not None and is_native(into):
             return [average_back(grad, into, *self._windows(kept), add=True)]
         made = average_back(grad, passing.empty(kept, grad.dtype, grad.device), *self._windows(kept))

@@ -3,6 +3,6 @@
 Nothing depends on them: `library` is None where they were not built, and the executor then takes torch's operators.
 """
 
-from dreamopt.engine.native.library import address, library
+from dreamopt.engine.native.library import call, library
 
-__all__ = ["address", "library"]
+__all__ = ["call", "library"]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dreamopt.engine.native.library import library
+from dreamopt.engine.native.library import call, library
 
 LIMIT = 8
 """Sources, and targets, of one call."""
@@ -141,9 +141,7 @@ def convolve(
     kernels : CDLL, optional
         Another library than `library`.
     """
-    native = library() if kernels is None else kernels
-    assert native is not None
-    native.dreamopt_convolve(_numbers(sources, targets, Moves(kernel, stride, pad, dilation), groups))
+    call("convolve", _numbers(sources, targets, Moves(kernel, stride, pad, dilation), groups), kernels=kernels)
 
 
 def spreads(w: Tensor, stride: tuple[int, ...], dilation: tuple[int, ...], groups: int) -> bool:
@@ -175,10 +173,7 @@ def spread(source: Source, target: Target, kernel: tuple[int, ...], stride: tupl
     MemoryError
         If the machine has no memory for a part of the image.
     """
-    native = library()
-    assert native is not None
-    if native.dreamopt_spread(_numbers([source], [target], Moves(kernel, stride, pad, (1, 1)), 1)):
-        raise MemoryError("no memory for the data gradient of a convolution")
+    call("spread", _numbers([source], [target], Moves(kernel, stride, pad, (1, 1)), 1))
 
 
 class Moves(NamedTuple):
@@ -206,12 +201,12 @@ def _numbers(sources: Sequence[Source], targets: Sequence[Target], moves: Moves,
     return (ctypes.c_int64 * len(numbers))(*numbers)
 
 
-def _address(x: Tensor | None) -> int:
-    return 0 if x is None else x.data_ptr()
-
-
 def _place(x: Tensor | None) -> tuple[int, int, int, int]:
     if x is None:
         return 0, 0, 0, 0
     image, _, row, pixel = x.stride()
     return x.data_ptr(), image, row, pixel
+
+
+def _address(x: Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()

@@ -39,3 +39,21 @@ def pixel_stride(x: Tensor) -> int | None:
 def is_native(x: Tensor) -> bool:
     """Return whether a kernel takes the tensor: 32-bit floats on the CPU, channels-last."""
     return x.device.type == "cpu" and x.dtype == torch.float32 and pixel_stride(x) is not None
+
+
+def image(x: Tensor) -> tuple[Tensor, int]:
+    """Return what a kernel is told of a tensor that `is_native`: the tensor, and its `pixel_stride`."""
+    stride = pixel_stride(x)
+    assert stride is not None, "the caller has asked is_native"
+    return x, stride
+
+
+def extent(x: Tensor) -> tuple[int, int, int]:
+    """Return what a kernel is told that looks at each pixel by itself: how many there are, channels, threads."""
+    n, channels, height, width = x.shape
+    return n * height * width, channels, torch.get_num_threads()
+
+
+def as_native(x: Tensor) -> Tensor:
+    """Return a tensor (N, C, H, W) as the kernels take it: itself, or a copy with the channels last."""
+    return x if pixel_stride(x) is not None else x.contiguous(memory_format=torch.channels_last)

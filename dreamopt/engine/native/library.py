@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+from ctypes import Array
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
 import torch  # before the kernels: they then run on the threads of torch's own OpenMP
 from torch import Tensor
@@ -22,8 +24,7 @@ def library() -> ctypes.CDLL | None:
 
     Notes
     -----
-    A function of the library takes addresses (`address`) and numbers, runs on ``torch.get_num_threads()`` threads, which the caller hands
-    over, and gives the same bits whatever their number is.
+    What it computes is the same bits on any number of threads. `call` runs a kernel of it.
     """
     if os.environ.get("DREAMOPT_NATIVE") == "0":
         return None
@@ -36,6 +37,33 @@ def library() -> ctypes.CDLL | None:
     return None
 
 
-def address(tensor: Tensor | None) -> int | None:
-    """Return where a tensor's first value lies in memory, for a kernel; None (a null pointer) for None."""
-    return None if tensor is None else tensor.data_ptr()
+def call(name: str, *arguments: Tensor | Array[Any] | float | None, kernels: ctypes.CDLL | None = None) -> None:
+    """Run a kernel: ``dreamopt_`` and its name.
+
+    Parameters
+    ----------
+    name : str
+        The kernel's.
+    *arguments : Tensor, array of ctypes, int, float or None
+        In the order of its C function. Of a tensor it gets the address of the first value, of None a null pointer; whole numbers have
+        64 bits, others are doubles.
+    kernels : CDLL, optional
+        Another library than `library`.
+
+    Raises
+    ------
+    MemoryError
+        If the machine has no memory for what the kernel works in.
+    """
+    there = library() if kernels is None else kernels
+    assert there is not None, "the caller has asked library()"
+    if getattr(there, f"dreamopt_{name}")(*map(_argument, arguments)):
+        raise MemoryError(f"no memory for what the native kernel '{name}' works in")
+
+
+def _argument(value: Tensor | Array[Any] | float | None) -> Any:
+    if value is None or isinstance(value, Tensor):
+        return ctypes.c_void_p(None if value is None else value.data_ptr())
+    if isinstance(value, Array):
+        return value
+    return ctypes.c_double(value) if isinstance(value, float) else ctypes.c_int64(value)

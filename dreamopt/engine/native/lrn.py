@@ -7,8 +7,8 @@ import ctypes
 import torch
 from torch import Tensor
 
-from dreamopt.engine.native.layout import pixel_stride
-from dreamopt.engine.native.library import address, library
+from dreamopt.engine.native.layout import extent, image
+from dreamopt.engine.native.library import call
 
 
 def lrn(x: Tensor, out: Tensor, size: int, a: float, beta: float, k: float) -> Tensor:
@@ -25,7 +25,7 @@ def lrn(x: Tensor, out: Tensor, size: int, a: float, beta: float, k: float) -> T
     a, beta, k : float
         Of the formula: Caffe's ``alpha / local_size``, ``beta``, ``k``.
     """
-    _run("dreamopt_lrn", x, None, out, size, (a, beta, k))
+    call("lrn", _settings(x, out, None, size), float(a), float(beta), float(k), x, out, torch.get_num_threads())
     return out
 
 
@@ -43,17 +43,10 @@ def lrn_backward(x: Tensor, grad: Tensor, out: Tensor, size: int, a: float, beta
     size, a, beta, k
         As for `lrn`.
     """
-    _run("dreamopt_lrn_backward", x, grad, out, size, (a, beta, k))
+    call("lrn_backward", _settings(x, out, grad, size), float(a), float(beta), float(k), x, grad, out, torch.get_num_threads())
     return out
 
 
-def _run(name: str, x: Tensor, grad: Tensor | None, out: Tensor, size: int, numbers: tuple[float, float, float]) -> None:
-    kernels = library()
-    assert kernels is not None, "the caller has asked library()"
-    n, channels, height, width = x.shape
-    strides = [0 if tensor is None else pixel_stride(tensor) or 0 for tensor in (x, out, grad)]
-    settings = (ctypes.c_int64 * 6)(n * height * width, channels, *strides, size)
-    tensors = (x, out) if grad is None else (x, grad, out)
-    pointers = map(ctypes.c_void_p, map(address, tensors))
-    if kernels[name](settings, *map(ctypes.c_float, numbers), *pointers, torch.get_num_threads()):
-        raise MemoryError("no memory for a row of LRN's sums")
+def _settings(x: Tensor, out: Tensor, grad: Tensor | None, size: int) -> ctypes.Array[ctypes.c_int64]:
+    pixels, channels, _ = extent(x)
+    return (ctypes.c_int64 * 6)(pixels, channels, image(x)[1], image(out)[1], 0 if grad is None else image(grad)[1], size)

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import ctypes
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from dreamopt.engine.native.layout import pixel_stride
-from dreamopt.engine.native.library import address, library
+from dreamopt.engine.native.library import call
+from dreamopt.engine.native.windows import pooled
 
 MOST_CELLS = 255
 """Of a window: places are numbered from 0 to 254, and 255 means that no gradient goes back."""
 
 
-class Windows(NamedTuple):
-    """How windows move over the maps; those that reach beyond the border are cut."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    pad: tuple[int, int]
-
-
-def max_pool(x: Tensor, out: Tensor, windows: Windows, places: Tensor | None = None, masked: bool = False) -> Tensor:
+def max_pool(
+    x: Tensor,
+    out: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    pad: Sequence[int],
+    places: Tensor | None = None,
+    masked: bool = False,
+) -> Tensor:
     """Write the largest value of each window, and where it was.
 
     Parameters
@@ -32,8 +31,8 @@ def max_pool(x: Tensor, out: Tensor, windows: Windows, places: Tensor | None = N
         The bottom, (N, C, H, W), as `is_native` has it.
     out : Tensor
         Of the top's shape.
-    windows : Windows
-        Of at most `MOST_CELLS` places; each has at least one inside of the maps.
+    kernel, stride, pad : (int, int)
+        How windows move, of at most `MOST_CELLS` places. They are cut where they reach beyond the border; of each, something lies inside.
     places : Tensor, optional
         Bytes, of the top's shape, channels-last without gaps.
     masked : bool
@@ -43,14 +42,13 @@ def max_pool(x: Tensor, out: Tensor, windows: Windows, places: Tensor | None = N
     -----
     Of equal values the first counts; what is not a number counts as the largest.
     """
-    kernels = library()
-    assert kernels is not None, "the caller has asked library()"
-    sizes = _sizes(tuple(x.shape), pixel_stride(x), out, windows, masked, False)
-    kernels.dreamopt_max_pool(sizes, *map(ctypes.c_void_p, map(address, (x, out, places))), torch.get_num_threads())
+    call("max_pool", pooled(x, out, kernel, stride, pad), x, out, places, masked, torch.get_num_threads())
     return out
 
 
-def max_pool_backward(grad: Tensor, places: Tensor, out: Tensor, windows: Windows, add: bool = False) -> Tensor:
+def max_pool_backward(
+    grad: Tensor, places: Tensor, out: Tensor, kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int], add: bool = False
+) -> Tensor:
     """Write the bottom's gradient, or add it to what ``out`` holds.
 
     Parameters
@@ -61,25 +59,10 @@ def max_pool_backward(grad: Tensor, places: Tensor, out: Tensor, windows: Window
         From `max_pool`.
     out : Tensor
         Of the bottom's shape.
-    windows : Windows
+    kernel, stride, pad : (int, int)
         As `max_pool` had them.
     add : bool
         Whether it is added.
     """
-    kernels = library()
-    assert kernels is not None, "the caller has asked library()"
-    sizes = _sizes(tuple(out.shape), pixel_stride(out), grad, windows, False, add)
-    kernels.dreamopt_max_pool_backward(sizes, *map(ctypes.c_void_p, map(address, (grad, places, out))), torch.get_num_threads())
+    call("max_pool_backward", pooled(out, grad, kernel, stride, pad, add), grad, places, out, torch.get_num_threads())
     return out
-
-
-def _sizes(
-    bottom: tuple[int, ...], pixel: int | None, top: Tensor, windows: Windows, masked: bool, add: bool
-) -> ctypes.Array[ctypes.c_int64]:
-    n, channels, height, width = bottom
-    there = pixel_stride(top)
-    assert pixel is not None
-    assert there is not None
-    return (ctypes.c_int64 * 16)(
-        n, height, width, channels, pixel, *top.shape[2:], there, *windows.kernel, *windows.stride, *windows.pad, masked, add
-    )  # fmt: skip

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from dreamopt.engine.native.library import address, library
+from dreamopt.engine.native.library import call, library
 
 _FEWEST = 4096  # below that, the way there and back takes longer than numpy
 
@@ -38,11 +36,9 @@ def normal(generator: np.random.Generator, shape: tuple[int, ...], like: Tensor)
     """
     values = torch.empty(shape, dtype=like.dtype)
     key = _key(generator, like, values.numel())
-    native = library()
-    if key is None or native is None:
+    if key is None:
         return torch.from_numpy(generator.standard_normal(shape)).to(like)
-    count, threads = ctypes.c_int64(values.numel()), torch.get_num_threads()
-    native.dreamopt_normal(ctypes.c_uint64(key[0]), ctypes.c_uint64(key[1]), count, ctypes.c_void_p(address(values)), threads)
+    call("normal", *key, values.numel(), values, torch.get_num_threads())
     return values
 
 
@@ -58,9 +54,7 @@ def uniform(generator: np.random.Generator, low: float, high: float, shape: tupl
     """
     values = torch.empty(shape, dtype=like.dtype)
     key = _key(generator, like, values.numel())
-    native = library()
-    if key is None or native is None:
+    if key is None:
         return torch.from_numpy(generator.uniform(low, high, shape)).to(like)
-    numbers = (ctypes.c_uint64(key[0]), ctypes.c_uint64(key[1]), ctypes.c_int64(values.numel()), ctypes.c_double(low))
-    native.dreamopt_uniform(*numbers, ctypes.c_double(high - low), ctypes.c_void_p(address(values)), torch.get_num_threads())
+    call("uniform", *key, values.numel(), float(low), float(high - low), values, torch.get_num_threads())
     return values

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamopt.engine.native.library import address, library
+from dreamopt.engine.native.library import call, library
 
 Map = tuple[float, float, float, float, float, float]
 """(r, r_y, r_x, c, c_y, c_x): pixel (y, x) of the top is what lies in row r + r_y y + r_x x and column c + c_y y + c_x x of the bottom."""
@@ -32,26 +32,20 @@ class Warp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, item: Tensor, outside: Tensor, source: Map, size: tuple[int, int]) -> Tensor:
         """Return the image, (C, height, width)."""
-        native = library()
-        assert native is not None
         item, outside = item.contiguous(), outside.contiguous()
         top = item.new_empty(item.shape[0], *size)
         ctx.sizes, ctx.map = (ctypes.c_int64 * 5)(*item.shape, *size), (ctypes.c_double * 6)(*source)
         ctx.shape = item.shape
-        pointers = (ctypes.c_void_p(address(values)) for values in (item, outside, top))
-        native.dreamopt_warp(ctx.sizes, ctx.map, *pointers, torch.get_num_threads())
+        call("warp", ctx.sizes, ctx.map, item, outside, top, torch.get_num_threads())
         return top
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         """Return the gradient at the image; the colour outside has none."""
-        native = library()
-        assert native is not None
         gradient = gradient.contiguous()
         bottom = gradient.new_empty(ctx.shape)
-        pointers = (ctypes.c_void_p(address(gradient)), ctypes.c_void_p(address(bottom)))
-        native.dreamopt_warp_back(ctx.sizes, ctx.map, *pointers, torch.get_num_threads())
+        call("warp_back", ctx.sizes, ctx.map, gradient, bottom, torch.get_num_threads())
         return bottom, None, None, None
 
 

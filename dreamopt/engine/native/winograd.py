@@ -7,8 +7,8 @@ import ctypes
 import torch
 from torch import Tensor
 
-from dreamopt.engine.native.layout import pixel_stride
-from dreamopt.engine.native.library import address, library
+from dreamopt.engine.native.layout import image
+from dreamopt.engine.native.library import call
 
 _LINE = 16  # floats in a line of the cache, where panels of kernels begin
 _LEAST_CHANNELS = 12
@@ -60,20 +60,13 @@ class WinogradKernels:
     """
 
     def __init__(self, w: Tensor, groups: int = 1) -> None:
-        kernels = library()
-        assert kernels is not None, "the caller has asked library()"
-        self._run = kernels.dreamopt_winograd
-        self._run.argtypes = [ctypes.c_void_p] * 6 + [ctypes.c_int]
         self.kernels, self.channels, self.groups = w.shape[0], w.shape[1] * groups, groups
-        kernels.dreamopt_winograd_size.argtypes = [ctypes.c_int64] * 3
-        kernels.dreamopt_winograd_size.restype = ctypes.c_int64
-        kernels.dreamopt_winograd_kernels.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p]
-        size = kernels.dreamopt_winograd_size(self.kernels, self.channels, groups)
-        whole = torch.empty(size + _LINE, dtype=torch.float32)
+        size = (ctypes.c_int64 * 1)()
+        call("winograd_size", self.kernels, self.channels, groups, size)
+        whole = torch.empty(size[0] + _LINE, dtype=torch.float32)
         begin = -(whole.data_ptr() // 4) % _LINE
-        self._transformed = whole[begin : begin + size]
-        contiguous = w.contiguous()
-        kernels.dreamopt_winograd_kernels(contiguous.data_ptr(), self.kernels, self.channels, groups, self._transformed.data_ptr())
+        self._transformed = whole[begin : begin + size[0]]
+        call("winograd_kernels", w.contiguous(), self.kernels, self.channels, groups, self._transformed)
 
     def __call__(
         self,
@@ -102,7 +95,7 @@ class WinogradKernels:
         add : bool
             Whether it is added to what ``out`` holds; before ``relu``.
         mask : Tensor, optional
-            Of the bottom's shape: where it is not above 0, the bottom counts as 0. So a data gradient passes the ReLU in front of it.
+            Of the bottom's shape: where it is 0 or less, the bottom counts as 0. So a data gradient passes the ReLU in front of it.
 
         Raises
         ------
@@ -110,12 +103,10 @@ class WinogradKernels:
             If the machine has no memory for the transformed bottoms, 3 MB at most.
         """
         n, channels, height, width = x.shape
-        if bias is not None:
-            bias = bias.contiguous()
         sizes = (ctypes.c_int64 * 15)(
-            n, height, width, channels, pixel_stride(x) or 0, out.shape[2], out.shape[3], self.kernels, pixel_stride(out) or 0,
-            *pad, self.groups, relu, add, 0 if mask is None else pixel_stride(mask) or 0,
+            n, height, width, channels, image(x)[1], *out.shape[2:], self.kernels, image(out)[1],
+            *pad, self.groups, relu, add, 0 if mask is None else image(mask)[1],
         )  # fmt: skip
-        if self._run(sizes, *map(address, (x, mask, self._transformed, bias, out)), torch.get_num_threads()):
-            raise MemoryError("no memory for a convolution by Winograd's method")
+        bias = None if bias is None else bias.contiguous()
+        call("winograd", sizes, x, mask, self._transformed, bias, out, torch.get_num_threads())
         return out

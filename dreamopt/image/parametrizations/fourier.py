@@ -158,7 +158,10 @@ class Fourier(Parametrization):
     def _plane(self, params: Tensor, scale: Tensor, space: ImageSpace) -> Tensor:
         if self.standardize:
             params = standardized(params, _EPSILON)
-        plane = dft.inverse(torch.view_as_complex(params.contiguous()) * scale, space.shape[2])
+        params = params.contiguous()
+        if params.storage_offset() % 2:  # a slice of others' parameters: pairs of numbers must begin at an even place
+            params = params.clone()
+        plane = dft.inverse(torch.view_as_complex(params) * scale, space.shape[2])
         return standardized(plane, _EPSILON) if self.standardize else plane
 
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:

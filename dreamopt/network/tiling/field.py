@@ -69,7 +69,7 @@ class Field:
     size : (int, int)
         (H, W) of the images.
     share : float
-        The part of the image that the largest of the crops is.
+        The part of the image that a crop of it is.
     """
 
     backend: Backend
@@ -164,8 +164,7 @@ class Fields:
             )
             for level in levels
         ]
-        crops = [_size(level.crops[0]) for level in levels[:1]]
-        share = max(height * width / (size[0] * size[1]) for height, width in crops)
+        share = math.prod(_size(levels[0].crops[0])) / math.prod(size)
         return Field(self._backend, repeated, each(inner), layers, size, share)
 
     def _chain(self, layers: tuple[str, ...]) -> Chain | None:

@@ -105,6 +105,25 @@ def adds_up_over_places(objective: Objective, bench: Bench) -> None:
         require_close(gradient, other, "the gradient of the blocks' parts and the value's", rtol=1e-12, atol=1e-12)
 
 
+def reads_its_window(objective: Objective, bench: Bench) -> None:
+    """Require that where it says which window of a map it reads, the window alone gives its value and all of its gradient."""
+    activations = bench.activations()
+    shapes = {name: tuple(a.shape[1:]) for name, a in activations.items()}
+    bound = objective.bind(bench.network)
+    for i in range(next(iter(activations.values())).shape[0]):
+        one = bound if bound.batch is None else bound.item(i)
+        found = one.windowed(shapes)
+        if found is None:
+            continue
+        leaves = {name: activations[name][i : i + 1].detach().requires_grad_() for name in one.layers}
+        value, part = one(leaves), found.objective({name: block.of(leaves[name]) for name, block in found.blocks.items()})
+        require_close(part, value, "the value of the window alone and of all", rtol=1e-12, atol=1e-12)
+        require(set(found.blocks) == set(one.layers), f"windowed() gives windows of {sorted(found.blocks)}, not of {sorted(one.layers)}")
+        expected = torch.autograd.grad(value.sum(), list(leaves.values()))
+        for gradient, other in zip(torch.autograd.grad(part.sum(), list(leaves.values())), expected, strict=True):
+            require_close(gradient, other, "the gradient of the window alone and of all", rtol=1e-12, atol=1e-12)
+
+
 def keeps_samples_apart(objective: Objective, bench: Bench) -> None:
     """Require that a sample's value has a gradient at that sample alone."""
     if objective.coupled:
@@ -229,6 +248,7 @@ KIND = Kind(
         has_its_gradient,
         keeps_samples_apart,
         adds_up_over_places,
+        reads_its_window,
         is_finite_at_zero,
         follows_the_activations_type,
         adds_and_scales,

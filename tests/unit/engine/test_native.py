@@ -1,6 +1,5 @@
 """The library of native kernels: found, on torch's threads, and not needed."""
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -9,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dreamopt.engine.native import address, library
+from dreamopt.engine.native import call, library
+from tests.support.native import needs_kernels
 
 BUILT = library()
-needs_kernels = pytest.mark.skipif(BUILT is None, reason="the native kernels are not built here (no C++ compiler, or DREAMOPT_NATIVE=0)")
 
 
 def child(code: str, **environment: str) -> str:
@@ -28,10 +27,10 @@ def test_ci_builds_the_kernels():
 @needs_kernels
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_each_piece_runs_once(threads):
-    total = ctypes.c_int64()
+    total = torch.zeros(1, dtype=torch.int64)
     for count in (0, 1, 2, 1000):
-        BUILT.dreamopt_count(ctypes.c_int64(count), threads, ctypes.byref(total))
-        assert total.value == count
+        call("count", count, threads, total)
+        assert total.item() == count
 
 
 @needs_kernels
@@ -49,8 +48,21 @@ def test_environment_turns_them_off():
     assert child("from dreamopt.engine.native import library; print(library())", DREAMOPT_NATIVE="0") == "None"
 
 
-def test_address_of_a_tensor_and_of_none():
-    x = torch.arange(5.0)
-    assert address(x) == x.data_ptr()
-    assert address(x[2:]) == x.data_ptr() + 8
-    assert address(None) is None
+@needs_kernels
+def test_a_kernel_without_memory_is_a_memory_error():
+    code = (
+        "import resource, torch; from dreamopt.engine.native import call\n"
+        "x, sizes = torch.ones(1), torch.tensor([1, 1 << 20, 1 << 20, 1, 1])\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 34, 1 << 34))\n"
+        "try: call('warp', sizes, torch.zeros(6, dtype=torch.float64), x, x, x, 2)\n"
+        "except MemoryError as error: print(error)"
+    )
+    assert "'warp'" in child(code)
+
+
+@needs_kernels
+def test_no_memory_in_a_piece_comes_out_on_the_callers_thread():
+    for threads in (1, 3):
+        with pytest.raises(MemoryError, match="'out_of_memory'"):
+            call("out_of_memory", 8, threads)
+    call("out_of_memory", 0, 3)

@@ -7,7 +7,7 @@ from dreamopt.engine import Net
 from dreamopt.engine.executor.pooling import AveragePool
 from dreamopt.engine.native import average as native
 from dreamopt.schema import parse_net
-from tests.support.native import KINDS, images, needs_kernels, use
+from tests.support.native import images, needs_kernels
 from tests.support.nets import conv, image_input, layer
 from tests.unit.engine.test_fusion import both, check, make, tape_of
 
@@ -25,10 +25,8 @@ WINDOWS = [  # batch, channels, height, width, pooling_param
 
 
 @needs_kernels
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("setting", WINDOWS)
-def test_averages_and_their_gradient(kind, setting, monkeypatch):
-    use(kind, native, monkeypatch)
+def test_averages_and_their_gradient(kind, setting):
     *shape, windows = setting
     text = image_input(shape=shape) + layer("p", "Pooling", "data", more=f"pooling_param {{ pool: AVE {windows} }}")
     pooling = Net(parse_net('name: "toy"' + text, "toy.prototxt")).nodes[-1].layer

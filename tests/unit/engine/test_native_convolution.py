@@ -1,21 +1,14 @@
 """Native convolutions as products of matrices are torch's in double precision, wherever the values lie in memory."""
 
-import ctypes
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
-
 import pytest
 import torch
 
-from dreamopt.engine import native
 from dreamopt.engine.native import convolution
 from dreamopt.engine.native.convolution import Source, Target, convolve, panels, panels_of, rows, spread, spread_panels
+from tests.support.native import images, needs_kernels
 
-pytestmark = pytest.mark.skipif(
-    native.library() is None, reason="the native kernels are not built here (no C++ compiler, or DREAMOPT_NATIVE=0)"
-)
+pytestmark = needs_kernels
 
-CAPABILITIES = {"any": "DEFAULT", "avx2": "AVX2", "avx512": "AVX512"}
 SHAPES = [  # batch, channels, kernels, height, width, kernel, stride, pad, dilation, groups
     (1, 1, 1, 1, 1, (1, 1), (1, 1), (0, 0), (1, 1), 1),
     (2, 3, 33, 9, 10, (1, 1), (1, 1), (0, 0), (1, 1), 1),
@@ -31,30 +24,12 @@ SHAPES = [  # batch, channels, kernels, height, width, kernel, stride, pad, dila
 ]
 
 
-@pytest.fixture(params=CAPABILITIES)
-def kernels(request, monkeypatch):
-    """Each variant of the library that this processor can run."""
-    order = list(CAPABILITIES.values())
-    if order.index(CAPABILITIES[request.param]) > order.index(torch.backends.cpu.get_cpu_capability()):
-        pytest.skip(f"this processor has no {request.param}")
-    folder = Path(native.__file__).parent
-    paths = [path for suffix in EXTENSION_SUFFIXES if (path := folder / f"_{request.param}{suffix}").is_file()]
-    variant = ctypes.CDLL(str(paths[0]))
-    monkeypatch.setattr(convolution, "library", lambda: variant)
-    monkeypatch.setattr(convolution, "lanes", variant.dreamopt_lanes)
-    return variant
-
-
-def images(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).contiguous(memory_format=torch.channels_last)
-
-
 def close(y, exact):
     return (y - exact).norm() <= 1e-6 * exact.norm()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_against_float64(kernels, shape):
+def test_against_float64(kind, shape):
     n, channels, out, height, width, kernel, stride, pad, dilation, groups = shape
     x, w, bias = images(n, channels, height, width), images(out, channels // groups, *kernel, seed=1), torch.linspace(-1, 2, out)
     moves = (kernel, stride, pad, dilation, groups)
@@ -71,7 +46,7 @@ def test_against_float64(kernels, shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_slices_gates_and_sums(kernels, shape):
+def test_slices_gates_and_sums(kind, shape):
     n, channels, out, height, width, kernel, stride, pad, dilation, groups = shape
     whole, gate = images(n, channels + 9, height, width), images(n, channels + 4, height, width, seed=2)[:, 3 : channels + 3]
     x, w, bias = whole[:, 5 : channels + 5], images(out, channels // groups, *kernel, seed=1), torch.linspace(-1, 2, out)
@@ -87,7 +62,7 @@ def test_slices_gates_and_sums(kernels, shape):
     assert torch.equal(top[:, out + 2 :], before[:, out + 2 :])
 
 
-def test_rows_and_columns_of_a_larger_image(kernels):
+def test_rows_and_columns_of_a_larger_image(kind):
     x, w = images(2, 5, 9, 10)[:, :, 1::2, :7], images(37, 5, 3, 3, seed=1)
     top = torch.zeros(2, 37, 8, 20).contiguous(memory_format=torch.channels_last)
     y = top[:, :, ::2, 3::3]
@@ -97,7 +72,7 @@ def test_rows_and_columns_of_a_larger_image(kernels):
     assert top[:, :, 1::2].count_nonzero() == 0
 
 
-def test_several_sources_and_targets(kernels):
+def test_several_sources_and_targets(kind):
     """Sources are as one bottom, of all their channels; a bottom is read once for all targets."""
     xs = [images(2, channels, 6, 7, seed=channels) for channels in (5, 40, 17)]
     gate = images(2, 40, 6, 7, seed=9)
@@ -112,16 +87,16 @@ def test_several_sources_and_targets(kernels):
     assert close(ys[1], exact[1])
 
 
-def test_sources_of_larger_kernels(kernels):
+def test_sources_of_larger_kernels(kind):
     xs, ws = [images(1, c, 6, 7, seed=c) for c in (5, 19)], [images(21, c, 3, 3, seed=c + 1) for c in (5, 19)]
     exact = sum(torch.nn.functional.conv2d(x.double(), w.double(), padding=1) for x, w in zip(xs, ws, strict=True))
     y = torch.empty(1, 21, 6, 7).contiguous(memory_format=torch.channels_last)
-    joined = panels_of(torch.cat([rows(w) for w in ws], 1), kernels.dreamopt_lanes())
+    joined = panels_of(torch.cat([rows(w) for w in ws], 1), convolution.lanes())
     convolve([Source(x) for x in xs], [Target(y, joined)], (3, 3), pad=(1, 1))
     assert close(y, exact)
 
 
-def test_factor_shift_and_relu_of_the_bottom(kernels):
+def test_factor_shift_and_relu_of_the_bottom(kind):
     """A BatchNorm with its ReLU before a convolution; the zeros around the image stay zeros."""
     x, w = images(2, 37, 6, 7), images(21, 37, 3, 3, seed=1)
     factor, shift = torch.linspace(-1, 2, 37), torch.linspace(2, -1, 37)
@@ -142,7 +117,7 @@ FEW = [  # batch, channels, kernels, height, width, kernel, stride, pad
 
 
 @pytest.mark.parametrize("shape", FEW)
-def test_data_gradient_of_few_channels(kernels, shape):
+def test_data_gradient_of_few_channels(kind, shape):
     n, channels, out, height, width, kernel, stride, pad = shape
     w = images(out, channels, *kernel, seed=1)
     x = torch.zeros(n, channels, height, width, dtype=torch.float64, requires_grad=True)
@@ -158,7 +133,7 @@ def test_data_gradient_of_few_channels(kernels, shape):
 
 
 @pytest.mark.parametrize("shape", FEW)
-def test_few_channels(kernels, shape):
+def test_few_channels(kind, shape):
     n, channels, out, height, width, kernel, stride, pad = shape
     x, w, bias = images(n, channels, height, width), images(out, channels, *kernel, seed=1), torch.linspace(-1, 2, out)
     exact = torch.nn.functional.conv2d(x.double(), w.double(), bias.double(), stride, pad)
@@ -168,7 +143,7 @@ def test_few_channels(kernels, shape):
     assert top[:, :2].isnan().all()
 
 
-def test_no_number_gets_through_relu_and_gates(kernels):
+def test_no_number_gets_through_relu_and_gates(kind):
     x = images(1, 3, 2, 2)
     x[0, 0, 0, 0] = torch.nan
     w = torch.eye(3)[:, :, None, None]

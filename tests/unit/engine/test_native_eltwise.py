@@ -7,7 +7,7 @@ import torch
 from dreamopt.engine.executor import masks
 from dreamopt.engine.executor.kernels import AutogradKernel, SlopeKernel, Sum
 from dreamopt.engine.native import eltwise, pointwise
-from tests.support.native import KINDS, images, needs_kernels, use
+from tests.support.native import images, needs_kernels
 from tests.support.nets import conv, layer
 from tests.unit.engine.test_fusion import both, check, make, tape_of
 
@@ -25,11 +25,9 @@ def empty_bits(shape):
 
 
 @needs_kernels
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("relu", [False, True])
-def test_sum(kind, shape, relu, monkeypatch):
-    use(kind, eltwise, monkeypatch)
+def test_sum(kind, shape, relu):
     a, b, out = sliced(shape, 1), sliced(shape, 2), sliced(shape, 3)
     a[0, 0, 0, 0], a[-1, -1, -1, -1], b[-1, -1, -1, -1] = float("nan"), 1.5, -1.5
     whole, around = out._base, out._base.clone()
@@ -44,10 +42,8 @@ def test_sum(kind, shape, relu, monkeypatch):
 
 
 @needs_kernels
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_slopes(kind, shape, monkeypatch):
-    use(kind, eltwise, monkeypatch)
+def test_slopes(kind, shape):
     x, out, grad = sliced(shape, 1), sliced(shape, 2), sliced(shape, 3)
     x[0, 0, 0, 0] = 0
     slopes = torch.linspace(-0.5, 1.5, shape[1])

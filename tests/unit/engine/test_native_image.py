@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from dreamopt.engine.native import library
 from dreamopt.engine.native.random import normal, uniform
 from dreamopt.image import resample as resampling
 from dreamopt.image import warp as warping
 from dreamopt.image.resample import resample
 from dreamopt.image.warp import warp
 from dreamopt.parts.streams import Stream
+from tests.support.native import needs_kernels
 
-needs_kernels = pytest.mark.skipif(library() is None, reason="the native kernels are not built here")
 LIKE = torch.zeros(())
 
 

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.executor import masks
-from dreamopt.engine.native import library, pointwise
+from dreamopt.engine.native import pointwise
 from dreamopt.engine.native.layout import is_native
+from tests.support.native import needs_kernels
 
-pytestmark = pytest.mark.skipif(library() is None, reason="the native kernels are not built here")
+pytestmark = needs_kernels
 
 
 def sliced(shape: tuple[int, ...], seed: int) -> Tensor:
@@ -19,7 +20,7 @@ def sliced(shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 @pytest.mark.parametrize("shape", [(2, 37, 5, 6), (1, 8, 4, 3), (3, 5, 2, 1), (2, 64, 31, 29)])
-def test_a_bit_for_each_value(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bit_for_each_value(kind: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masks, "SMALL", 0)
     y, grad = sliced(shape, 1), sliced(shape, 2)
     assert is_native(y)

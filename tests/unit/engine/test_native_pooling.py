@@ -6,16 +6,9 @@ import torch
 from dreamopt.engine.native import lrn as native_lrn
 from dreamopt.engine.native import pooling
 from dreamopt.engine.native.layout import pixel_stride
-from tests.support.native import KINDS, images, needs_kernels, use
+from tests.support.native import images, needs_kernels
 
 pytestmark = needs_kernels
-
-
-@pytest.fixture(params=KINDS)
-def kind(request, monkeypatch):
-    """Each variant of the library that this processor can run."""
-    use(request.param, pooling, monkeypatch)
-    use(request.param, native_lrn, monkeypatch)
 
 
 WINDOWS = [  # batch, channels, height, width, kernel, stride, pad, ceil
@@ -40,20 +33,20 @@ def test_max_pooling_and_its_gradient(kind, setting, ties):
     y = torch.nn.functional.max_pool2d(x, kernel, stride, pad, 1, ceil)
     grad = images(*y.shape, seed=1)
     (expected,) = torch.autograd.grad(y, x, grad)
-    windows = pooling.Windows(kernel, stride, pad)
+    windows = (kernel, stride, pad)
     top, gradient = images(n, channels + 9, *y.shape[2:], seed=2), images(n, channels + 9, *y.shape[2:], seed=3)
     out, there = top[:, 4 : 4 + channels], gradient[:, 5 : 5 + channels]
     there.copy_(grad)
     places = torch.zeros(y.shape, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     before = top.clone()
-    assert pooling.max_pool(x.detach(), out, windows, places) is out
+    assert pooling.max_pool(x.detach(), out, *windows, places) is out
     assert torch.equal(out, y)
     assert torch.equal(top[:, :4], before[:, :4])
     assert torch.equal(top[:, 4 + channels :], before[:, 4 + channels :])
-    found = pooling.max_pool_backward(there, places, torch.full_like(x, torch.nan), windows)
+    found = pooling.max_pool_backward(there, places, torch.full_like(x, torch.nan), *windows)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     base = images(*x.shape, seed=4)
-    added = pooling.max_pool_backward(there, places, base.clone(memory_format=torch.channels_last), windows, add=True)
+    added = pooling.max_pool_backward(there, places, base.clone(memory_format=torch.channels_last), *windows, add=True)
     torch.testing.assert_close(added, expected + base, rtol=1e-5, atol=1e-5)
 
 
@@ -63,10 +56,10 @@ def test_no_gradient_goes_back_to_what_the_relu_cut_off(kind):
     assert 0.1 < (y == 0).float().mean() < 0.9
     grad = images(*y.shape, seed=1)
     (expected,) = torch.autograd.grad(y, x, torch.where(y > 0, grad, 0))
-    windows, places = pooling.Windows((3, 3), (2, 2), (0, 0)), torch.empty_like(y, dtype=torch.uint8)
-    pooling.max_pool(x.detach(), torch.empty_like(y), windows, places, masked=True)
+    windows, places = ((3, 3), (2, 2), (0, 0)), torch.empty_like(y, dtype=torch.uint8)
+    pooling.max_pool(x.detach(), torch.empty_like(y), *windows, places, masked=True)
     assert torch.equal(places == 255, y == 0)
-    torch.testing.assert_close(pooling.max_pool_backward(grad, places, torch.empty_like(x), windows), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(pooling.max_pool_backward(grad, places, torch.empty_like(x), *windows), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_not_a_number_is_the_largest_as_in_torch(kind):
@@ -75,9 +68,7 @@ def test_what_is_not_a_number_is_the_largest_as_in_torch(kind):
     x[0, 5, 4, 4] = -torch.inf
     y = torch.nn.functional.max_pool2d(x, 3, 2)
     assert y.isnan().any()
-    torch.testing.assert_close(
-        pooling.max_pool(x, torch.empty_like(y), pooling.Windows((3, 3), (2, 2), (0, 0))), y, equal_nan=True, rtol=0, atol=0
-    )
+    torch.testing.assert_close(pooling.max_pool(x, torch.empty_like(y), *((3, 3), (2, 2), (0, 0))), y, equal_nan=True, rtol=0, atol=0)
 
 
 def lrn(x, size, a, beta, k):
@@ -108,13 +99,13 @@ def test_lrn_and_its_gradient(kind, channels, setting):
 
 def test_bits_do_not_depend_on_threads(kind):
     x, grad, threads = images(2, 48, 31, 30), images(2, 48, 15, 15, seed=1), torch.get_num_threads()
-    windows, results = pooling.Windows((3, 3), (2, 2), (0, 0)), []
+    windows, results = ((3, 3), (2, 2), (0, 0)), []
     try:
         for count in (1, 3):
             torch.set_num_threads(count)
             places, y = torch.empty_like(grad, dtype=torch.uint8), torch.empty_like(grad)
-            pooling.max_pool(x, y, windows, places)
-            back = pooling.max_pool_backward(grad, places, torch.empty_like(x), windows)
+            pooling.max_pool(x, y, *windows, places)
+            back = pooling.max_pool_backward(grad, places, torch.empty_like(x), *windows)
             results.append((y, back, native_lrn.lrn_backward(x, x, torch.empty_like(x), 5, 1e-2, 0.75, 1.0)))
     finally:
         torch.set_num_threads(threads)

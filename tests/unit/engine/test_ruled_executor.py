@@ -223,8 +223,8 @@ def test_changed_weights_count() -> None:
 def test_weights_are_brought_into_their_layout_once(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Packed] = []
 
-    def packed(*given: Any) -> Packed:
-        made.append(Packed(*given))
+    def packed(*given: Any, **settings: Any) -> Packed:
+        made.append(Packed(*given, **settings))
         return made[-1]
 
     monkeypatch.setattr(kept_weights, "Packed", packed)

@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "parts.h"
+#include "common.h"
 
 namespace dreamopt {
 

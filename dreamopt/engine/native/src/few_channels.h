@@ -4,10 +4,8 @@
 // pixel's stride apart. Backward, the product of the gradient with all weights is added up where its windows lie.
 #pragma once
 
-#include <new>
-#include <vector>
-
 #include "gemm.h"
+#include "scratch.h"
 
 namespace dreamopt {
 namespace gemm {
@@ -23,7 +21,7 @@ void convolve_lines(const Job& job) {
     const int64_t channels = source.channels, length = channels * job.kernel[1], depth = length * job.kernel[0];
     const int64_t tiles = (job.out_width + PIXELS - 1) / PIXELS, each = (job.out_width + tiles - 1) / tiles;
     const int64_t line = ((each - 1) * S + length + LANES - 1) / LANES * LANES + LANES;
-    parallel(job.samples * job.out_height, int(job.threads), [&](int64_t piece) {
+    parallel(job.samples * job.out_height, job.threads, [&](int64_t piece) {
         alignas(64) float lines[LINES];
         const int64_t n = piece / job.out_height, i = piece % job.out_height;
         for (int64_t first = 0; first < job.out_width; first += each) {
@@ -50,8 +48,14 @@ void convolve_lines(const Job& job) {
                     if (target.gate.values) gate[m] = target.gate.at(n, i, first + m) + channel;
                 }
                 const int64_t left = target.channels - channel;
-                const Ends ends{to, target.gate.values ? gate : nullptr, target.bias ? target.bias + channel : nullptr,
-                                int(std::min<int64_t>(left, WIDE)), true, true, target.add, target.relu};
+                const Ends ends{to,
+                                target.gate.values ? gate : nullptr,
+                                target.bias ? target.bias + channel : nullptr,
+                                int(std::min<int64_t>(left, WIDE)),
+                                true,
+                                true,
+                                target.add,
+                                target.relu};
                 multiply_for<PIXELS, S>(pixels, left > LANES)(lines, job.kernel[0], line, length, target.weights + channel * depth, ends);
             }
         }
@@ -69,11 +73,11 @@ inline bool has_lines(const Job& job) {
 inline void add_window(float* to, const float* from, int64_t count) {
     int64_t c = 0;
     for (; c + LANES <= count; c += LANES) store(to + c, load(to + c) + load(from + c));
-    if (c < count) store_part(to + c, load_part(to + c, int(count - c)) + load_part(from + c, int(count - c)), int(count - c));
+    if (c < count) store_some(to + c, load_some(to + c, int(count - c)) + load_some(from + c, int(count - c)), int(count - c));
 }
 
-// The data gradient: the source is the gradient of the convolution's result, the target that of its bottom. Returns 0, or 1 without memory.
-inline int spread(const Job& job) {
+// The data gradient: the source is the gradient of the convolution's result, the target that of its bottom.
+inline void spread(const Job& job) {
     const Source& source = job.source[0];
     const Target& target = job.target[0];
     const int64_t channels = target.channels, length = channels * job.kernel[1], columns = length * job.kernel[0];
@@ -85,17 +89,12 @@ inline int spread(const Job& job) {
     const int64_t height = (job.out_height + strips - 1) / strips;
     strips = (job.out_height + height - 1) / height;
     const int64_t tiles = (job.width + PIXELS - 1) / PIXELS, each = (job.width + tiles - 1) / tiles;
-    std::atomic<int> failed{0};
-    parallel(job.samples * strips, int(job.threads), [&](int64_t piece) {
-        static thread_local std::vector<float> memory;
+    parallel(job.samples * strips, job.threads, [&](int64_t piece) {
+        static thread_local Scratch memory;
         const int64_t n = piece / strips, top = piece % strips * height, bottom = std::min(job.out_height, top + height);
-        try {
-            memory.assign((bottom - top) * line, 0);
-        } catch (const std::bad_alloc&) {
-            failed = 1;
-            return;
-        }
-        float* const strip = memory.data();
+        const int64_t size = (bottom - top) * line;
+        float* const strip = memory.floats(size);
+        zero(strip, size);
         alignas(64) float rows[PIXELS * STRIDE + LANES], product[PIXELS * COLUMNS];
         Job one = job;  // whose windows are single pixels
         one.kernel[0] = one.kernel[1] = one.stride[0] = one.stride[1] = 1;
@@ -129,25 +128,31 @@ inline int spread(const Job& job) {
                 for (int64_t c = 0; c < channels; ++c) to[c] = target.add ? to[c] + values[c] : values[c];
             }
     });
-    return failed;
 }
 
 }  // namespace gemm
 }  // namespace dreamopt
 
-// The data gradient of a convolution of few channels; 0, or 1 if there was no memory for it.
-DREAMOPT_EXPORT int dreamopt_spread(const int64_t* numbers) { return dreamopt::gemm::spread(dreamopt::gemm::job_from(numbers)); }
+// The data gradient of a convolution of few channels.
+DREAMOPT_EXPORT int64_t dreamopt_spread(const int64_t* numbers) {
+    return dreamopt::guarded([&] {
+        using namespace dreamopt::gemm;
+        spread(job_from(numbers));
+    });
+}
 
-DREAMOPT_EXPORT void dreamopt_convolve(const int64_t* numbers) {
-    using namespace dreamopt::gemm;
-    const Job job = job_from(numbers);
-    const int64_t step = job.source[0].channels * job.stride[1];
-    if (has_lines(job) && step == 3)
-        convolve_lines<3>(job);
-    else if (has_lines(job) && step == 6)
-        convolve_lines<6>(job);
-    else if (has_lines(job) && step == 12)
-        convolve_lines<12>(job);
-    else
-        convolve(job);
+DREAMOPT_EXPORT int64_t dreamopt_convolve(const int64_t* numbers) {
+    return dreamopt::guarded([&] {
+        using namespace dreamopt::gemm;
+        const Job job = job_from(numbers);
+        const int64_t step = job.source[0].channels * job.stride[1];
+        if (has_lines(job) && step == 3)
+            convolve_lines<3>(job);
+        else if (has_lines(job) && step == 6)
+            convolve_lines<6>(job);
+        else if (has_lines(job) && step == 12)
+            convolve_lines<12>(job);
+        else
+            convolve(job);
+    });
 }

@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "common.h"
-#include "parts.h"
 
 namespace dreamopt {
 namespace gemm {
@@ -69,7 +68,7 @@ void multiply(const float* a, int64_t pieces, int64_t line, int64_t depth, const
     Vector sums[M][NV];
     const bool full = ends.count == NV * LANES;
     const auto part = [&](int v) { return std::min(LANES, ends.count - v * LANES); };
-    const auto read = [&](const float* from, int v) { return full ? load(from + v * LANES) : load_part(from + v * LANES, part(v)); };
+    const auto read = [&](const float* from, int v) { return full ? load(from + v * LANES) : load_some(from + v * LANES, part(v)); };
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 2
@@ -79,20 +78,20 @@ void multiply(const float* a, int64_t pieces, int64_t line, int64_t depth, const
         }
     for (int64_t piece = 0; piece < pieces; ++piece, a += line - depth)
         for (int64_t k = 0; k < depth; ++k) {
-        Vector w[NV];
+            Vector w[NV];
 #pragma GCC unroll 2
-        for (int v = 0; v < NV; ++v) w[v] = load(b + v * LANES);
+            for (int v = 0; v < NV; ++v) w[v] = load(b + v * LANES);
 #pragma GCC unroll 16
-        for (int m = 0; m < M; ++m) {
-            const Vector x = spread(a[m * S]);
+            for (int m = 0; m < M; ++m) {
+                const Vector x = all(a[m * S]);
 #pragma GCC unroll 2
-            for (int v = 0; v < NV; ++v) sums[m][v] += x * w[v];
+                for (int v = 0; v < NV; ++v) sums[m][v] += x * w[v];
+            }
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; ++v) __builtin_prefetch(b + (AHEAD * NV + v) * LANES);
+            ++a;
+            b += NV * LANES;
         }
-#pragma GCC unroll 2
-        for (int v = 0; v < NV; ++v) __builtin_prefetch(b + (AHEAD * NV + v) * LANES);
-        ++a;
-        b += NV * LANES;
-    }
     const bool adds = ends.add || !ends.first;
     Vector bias[NV];
 #pragma GCC unroll 2
@@ -111,7 +110,7 @@ void multiply(const float* a, int64_t pieces, int64_t line, int64_t depth, const
             if (full)
                 store(ends.to[m] + v * LANES, y);
             else
-                store_part(ends.to[m] + v * LANES, y, part(v));
+                store_some(ends.to[m] + v * LANES, y, part(v));
         }
 }
 
@@ -133,13 +132,13 @@ inline void copy(float* to, const float* from, const float* gate, const float* f
             __builtin_prefetch(from + c + ahead);
             store(to + c, load(from + c));
         }
-        if (c < count) store(to + c, load_part(from + c, int(count - c)));
+        if (c < count) store(to + c, load_some(from + c, int(count - c)));
         return;
     }
     for (int64_t c = 0; c < count; c += LANES) {
         __builtin_prefetch(from + c + ahead);
         const int part = int(std::min<int64_t>(LANES, count - c));
-        const auto read = [&](const float* p) { return part == LANES ? load(p + c) : load_part(p + c, part); };
+        const auto read = [&](const float* p) { return part == LANES ? load(p + c) : load_some(p + c, part); };
         Vector x = read(from);
         if (factor) {
             x = x * read(factor) + read(shift);
@@ -271,7 +270,7 @@ inline void convolve(const Job& job) {
     while (rows() * columns * job.groups < PIECES && together > 1) --together;
     const int64_t each = (count + columns - 1) / columns;
     columns = (count + each - 1) / each;
-    parallel(rows() * columns * job.groups, int(job.threads), [&](int64_t piece) {
+    parallel(rows() * columns * job.groups, job.threads, [&](int64_t piece) {
         const int64_t column = piece % columns, row = piece / columns % rows(), group = piece / columns / rows();
         const int64_t first = row * together, panel = column * each;
         block(job, group, first, std::min(together, tiles - first), per_tile, panels + panel, std::min(each, count - panel));

@@ -2,12 +2,12 @@
 #pragma once
 
 #include "average.h"
+#include "checks.h"
 #include "common.h"
 #include "eltwise.h"
 #include "few_channels.h"
 #include "gemm.h"
 #include "lrn.h"
-#include "parallel_sum.h"
 #include "pointwise.h"
 #include "pooling.h"
 #include "random.h"

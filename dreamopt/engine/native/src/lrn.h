@@ -14,8 +14,6 @@ struct Settings {
     int64_t pixels, channels, x_pixel, y_pixel, grad_pixel, size;
 };
 
-constexpr int64_t PIECE = 1 << 14;  // values that a thread takes at a time
-
 inline Vector root(Vector v) {
     Vector r;
     for (int i = 0; i < LANES; ++i) r[i] = std::sqrt(v[i]);
@@ -45,76 +43,70 @@ inline Vector around(const float* row, int64_t c, int64_t size) {
 }  // namespace lrn
 }  // namespace dreamopt
 
-// Writes y. Returns 0, or 1 where there is no memory.
-DREAMOPT_EXPORT int dreamopt_lrn(const int64_t* settings, float a, float beta, float k, const float* x, float* y, int threads) {
-    using namespace dreamopt;
-    using namespace dreamopt::lrn;
-    Settings s;
-    std::memcpy(&s, settings, sizeof s);
-    const int64_t half = s.size / 2, length = up(s.channels, LANES) * LANES + 2 * half, each = std::max<int64_t>(1, lrn::PIECE / s.channels);
-    std::atomic<int> failed{0};
-    parallel(up(s.pixels, each), threads, [&](int64_t piece) {
-        static thread_local Scratch scratch;
-        float* squares = scratch.floats(length);
-        if (!squares) {
-            failed = 1;
-            return;
-        }
-        std::memset(squares, 0, length * sizeof(float));
-        for (int64_t p = piece * each; p < std::min(s.pixels, (piece + 1) * each); ++p) {
-            const float* in = x + p * s.x_pixel;
-            float* out = y + p * s.y_pixel;
-            for (int64_t c = 0; c < s.channels; c += LANES) {
-                const Vector v = load_up_to(in + c, s.channels - c);
-                store(squares + half + c, v * v);
+// Writes y.
+DREAMOPT_EXPORT int64_t dreamopt_lrn(const int64_t* settings, double a_, double beta_, double k_, const float* x, float* y,
+                                     int64_t threads) {
+    return dreamopt::guarded([&] {
+        using namespace dreamopt;
+        using namespace dreamopt::lrn;
+        const float a = static_cast<float>(a_), beta = static_cast<float>(beta_), k = static_cast<float>(k_);
+        Settings s;
+        std::memcpy(&s, settings, sizeof s);
+        const int64_t half = s.size / 2, length = up(s.channels, LANES) * LANES + 2 * half;
+        by_pixels(s.pixels, s.channels, threads, [&](int64_t first, int64_t last) {
+            static thread_local Scratch scratch;
+            float* squares = scratch.floats(length);
+            std::memset(squares, 0, length * sizeof(float));
+            for (int64_t p = first; p < last; ++p) {
+                const float* in = x + p * s.x_pixel;
+                float* out = y + p * s.y_pixel;
+                for (int64_t c = 0; c < s.channels; c += LANES) {
+                    const Vector v = load_up_to(in + c, s.channels - c);
+                    store(squares + half + c, v * v);
+                }
+                for (int64_t c = 0; c < s.channels; c += LANES) {
+                    const Vector v = load_up_to(in + c, s.channels - c);
+                    store_up_to(out + c, v * power(k + a * around(squares, c, s.size), beta), s.channels - c);
+                }
             }
-            for (int64_t c = 0; c < s.channels; c += LANES) {
-                const Vector v = load_up_to(in + c, s.channels - c);
-                store_up_to(out + c, v * power(k + a * around(squares, c, s.size), beta), s.channels - c);
-            }
-        }
+        });
     });
-    return failed;
 }
 
 // Writes dx = dy s^-beta - 2 a beta x (the sum of dy x s^-beta / s around each); dx may be dy itself.
-DREAMOPT_EXPORT int dreamopt_lrn_backward(const int64_t* settings, float a, float beta, float k, const float* x, const float* dy, float* dx,
-                                          int threads) {
-    using namespace dreamopt;
-    using namespace dreamopt::lrn;
-    Settings s;
-    std::memcpy(&s, settings, sizeof s);
-    const int64_t half = s.size / 2, whole = up(s.channels, LANES) * LANES, length = whole + 2 * half;
-    const int64_t each = std::max<int64_t>(1, lrn::PIECE / s.channels);
-    const float factor = -2.0f * a * beta;
-    std::atomic<int> failed{0};
-    parallel(up(s.pixels, each), threads, [&](int64_t piece) {
-        static thread_local Scratch scratch;
-        float* squares = scratch.floats(2 * length + whole);
-        if (!squares) {
-            failed = 1;
-            return;
-        }
-        float *ratios = squares + length, *direct = ratios + length;
-        std::memset(squares, 0, 2 * length * sizeof(float));
-        for (int64_t p = piece * each; p < std::min(s.pixels, (piece + 1) * each); ++p) {
-            const float *in = x + p * s.x_pixel, *above = dy + p * s.grad_pixel;
-            float* out = dx + p * s.y_pixel;
-            for (int64_t c = 0; c < s.channels; c += LANES) {
-                const Vector v = load_up_to(in + c, s.channels - c);
-                store(squares + half + c, v * v);
+DREAMOPT_EXPORT int64_t dreamopt_lrn_backward(const int64_t* settings, double a_, double beta_, double k_, const float* x, const float* dy,
+                                              float* dx, int64_t threads) {
+    return dreamopt::guarded([&] {
+        using namespace dreamopt;
+        using namespace dreamopt::lrn;
+        const float a = static_cast<float>(a_), beta = static_cast<float>(beta_), k = static_cast<float>(k_);
+        Settings s;
+        std::memcpy(&s, settings, sizeof s);
+        const int64_t half = s.size / 2, whole = up(s.channels, LANES) * LANES, length = whole + 2 * half;
+        const float factor = -2.0f * a * beta;
+        by_pixels(s.pixels, s.channels, threads, [&](int64_t first, int64_t last) {
+            static thread_local Scratch scratch;
+            float* squares = scratch.floats(2 * length + whole);
+            float *ratios = squares + length, *direct = ratios + length;
+            std::memset(squares, 0, 2 * length * sizeof(float));
+            for (int64_t p = first; p < last; ++p) {
+                const float *in = x + p * s.x_pixel, *above = dy + p * s.grad_pixel;
+                float* out = dx + p * s.y_pixel;
+                for (int64_t c = 0; c < s.channels; c += LANES) {
+                    const Vector v = load_up_to(in + c, s.channels - c);
+                    store(squares + half + c, v * v);
+                }
+                for (int64_t c = 0; c < s.channels; c += LANES) {
+                    const Vector v = load_up_to(in + c, s.channels - c), sum = k + a * around(squares, c, s.size);
+                    const Vector part = load_up_to(above + c, s.channels - c) * power(sum, beta);
+                    store(direct + c, part);
+                    store_up_to(ratios + half + c, part * v / sum, s.channels - c);  // beyond the last channel there stay zeros
+                }
+                for (int64_t c = 0; c < s.channels; c += LANES) {
+                    const Vector v = load_up_to(in + c, s.channels - c);
+                    store_up_to(out + c, load(direct + c) + factor * v * around(ratios, c, s.size), s.channels - c);
+                }
             }
-            for (int64_t c = 0; c < s.channels; c += LANES) {
-                const Vector v = load_up_to(in + c, s.channels - c), sum = k + a * around(squares, c, s.size);
-                const Vector part = load_up_to(above + c, s.channels - c) * power(sum, beta);
-                store(direct + c, part);
-                store_up_to(ratios + half + c, part * v / sum, s.channels - c);  // beyond the last channel there stay zeros
-            }
-            for (int64_t c = 0; c < s.channels; c += LANES) {
-                const Vector v = load_up_to(in + c, s.channels - c);
-                store_up_to(out + c, load(direct + c) + factor * v * around(ratios, c, s.size), s.channels - c);
-            }
-        }
+        });
     });
-    return failed;
 }

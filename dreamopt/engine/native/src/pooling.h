@@ -4,8 +4,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "common.h"
-#include "parts.h"
+#include "windows.h"
 
 namespace dreamopt {
 namespace pooling {
@@ -13,17 +12,9 @@ namespace pooling {
 typedef uint8_t Bytes __attribute__((vector_size(LANES)));
 constexpr int NOWHERE = 255;  // no gradient goes back: the largest value was cut off by the ReLU in front
 
-struct Sizes {
-    int64_t batch, height, width, channels, x_pixel;
-    int64_t top_height, top_width, y_pixel;
-    int64_t kernel_height, kernel_width, stride_height, stride_width, pad_top, pad_left;
-    int64_t masked;  // whether what is not above 0 is NOWHERE
-    int64_t add;     // of the gradient: whether it is added to what is there
-};
-
 inline void store_bytes(uint8_t* to, Whole places, int64_t count) {
 #if DREAMOPT_LANES == 16
-    const Bytes bytes = (Bytes)_mm512_cvtepi32_epi8((__m512i)places);
+    const Bytes bytes = (Bytes)_mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)places);
 #else
     const Bytes bytes = __builtin_convertvector(places, Bytes);
 #endif
@@ -37,10 +28,12 @@ inline void store_bytes(uint8_t* to, Whole places, int64_t count) {
 // Adds to `sum` the values whose place is `place`.
 inline Vector add_where(Vector sum, const uint8_t* places, int place, const float* values) {
 #if DREAMOPT_LANES == 16
-    const __mmask16 here = _mm_cmpeq_epi8_mask(_mm_loadu_si128(reinterpret_cast<const __m128i*>(places)), _mm_set1_epi8(static_cast<char>(place)));
+    const __mmask16 here =
+        _mm_cmpeq_epi8_mask(_mm_loadu_si128(reinterpret_cast<const __m128i*>(places)), _mm_set1_epi8(static_cast<char>(place)));
     return (Vector)_mm512_mask_add_ps((__m512)sum, here, (__m512)sum, _mm512_loadu_ps(values));
 #elif DREAMOPT_LANES == 8
-    const __m128i equal = _mm_cmpeq_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(places)), _mm_set1_epi8(static_cast<char>(place)));
+    const __m128i equal =
+        _mm_cmpeq_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(places)), _mm_set1_epi8(static_cast<char>(place)));
     return sum + (Vector)_mm256_and_ps(_mm256_castsi256_ps(_mm256_cvtepi8_epi32(equal)), _mm256_loadu_ps(values));
 #else
     for (int i = 0; i < LANES; ++i) sum[i] += places[i] == place ? values[i] : 0.0f;
@@ -60,72 +53,79 @@ inline Vector add_some_where(Vector sum, const uint8_t* places, int place, const
 }  // namespace pooling
 }  // namespace dreamopt
 
-// Writes y, and the places (contiguous, channels-last) unless that is null. Ties go to the first; what is not a number is the largest.
-DREAMOPT_EXPORT void dreamopt_max_pool(const int64_t* sizes, const float* x, float* y, uint8_t* places, int threads) {
-    using namespace dreamopt;
-    using namespace dreamopt::pooling;
-    Sizes s;
-    std::memcpy(&s, sizes, sizeof s);
-    parallel(s.batch * s.top_height, threads, [&](int64_t line) {
-        const int64_t item = line / s.top_height, row = line % s.top_height;
-        const int64_t above = row * s.stride_height - s.pad_top, first = std::max<int64_t>(above, 0);
-        const int64_t last = std::min(above + s.kernel_height, s.height);
-        for (int64_t column = 0; column < s.top_width; ++column) {
-            const int64_t before = column * s.stride_width - s.pad_left, left = std::max<int64_t>(before, 0);
-            const int64_t right = std::min(before + s.kernel_width, s.width), pixel = line * s.top_width + column;
-            for (int64_t c = 0; c < s.channels; c += LANES) {
-                const int64_t count = s.channels - c;
-                Vector best = all(-std::numeric_limits<float>::infinity());
-                Whole place = Whole{} + static_cast<int32_t>((first - above) * s.kernel_width + left - before);
-                for (int64_t i = first; i < last; ++i) {
-                    const float* there = x + ((item * s.height + i) * s.width + left) * s.x_pixel + c;
-                    int32_t number = static_cast<int32_t>((i - above) * s.kernel_width + left - before);
-                    for (int64_t j = left; j < right; ++j, there += s.x_pixel, ++number) {
-                        const Vector v = load_up_to(there, count);
-                        const Whole larger = (v > best) | (v != v);
-                        best = larger ? v : best;
-                        place = larger ? Whole{} + number : place;
+// Writes y, and the places (contiguous, channels-last) unless that is null; with masked, what is not above 0 is NOWHERE. Ties go to the
+// first; what is not a number is the largest.
+DREAMOPT_EXPORT int64_t dreamopt_max_pool(const int64_t* sizes, const float* x, float* y, uint8_t* places, int64_t masked,
+                                          int64_t threads) {
+    return dreamopt::guarded([&] {
+        using namespace dreamopt;
+        using namespace dreamopt::pooling;
+        Pooled s;
+        std::memcpy(&s, sizes, sizeof s);
+        parallel(s.batch * s.top_height, threads, [&](int64_t line) {
+            const int64_t item = line / s.top_height, row = line % s.top_height;
+            const int64_t above = row * s.stride_height - s.pad_top, first = std::max<int64_t>(above, 0);
+            const int64_t last = std::min(above + s.kernel_height, s.height);
+            for (int64_t column = 0; column < s.top_width; ++column) {
+                const int64_t before = column * s.stride_width - s.pad_left, left = std::max<int64_t>(before, 0);
+                const int64_t right = std::min(before + s.kernel_width, s.width), pixel = line * s.top_width + column;
+                for (int64_t c = 0; c < s.channels; c += LANES) {
+                    const int64_t count = s.channels - c;
+                    Vector best = all(-std::numeric_limits<float>::infinity());
+                    Whole place = Whole{} + static_cast<int32_t>((first - above) * s.kernel_width + left - before);
+                    for (int64_t i = first; i < last; ++i) {
+                        const float* there = x + ((item * s.height + i) * s.width + left) * s.x_pixel + c;
+                        int32_t number = static_cast<int32_t>((i - above) * s.kernel_width + left - before);
+                        for (int64_t j = left; j < right; ++j, there += s.x_pixel, ++number) {
+                            const Vector v = load_up_to(there, count);
+                            const Whole larger = (v > best) | (v != v);
+                            best = larger ? v : best;
+                            place = larger ? Whole{} + number : place;
+                        }
+                    }
+                    store_up_to(y + pixel * s.y_pixel + c, best, count);
+                    if (places) {
+                        if (masked) place = best <= 0.0f ? Whole{} + NOWHERE : place;
+                        store_bytes(places + pixel * s.channels + c, place, count);
                     }
                 }
-                store_up_to(y + pixel * s.y_pixel + c, best, count);
-                if (places) {
-                    if (s.masked) place = best <= 0.0f ? Whole{} + NOWHERE : place;
-                    store_bytes(places + pixel * s.channels + c, place, count);
-                }
             }
-        }
+        });
     });
 }
 
 // Writes dx: at each place the gradients of the windows whose largest value was there.
-DREAMOPT_EXPORT void dreamopt_max_pool_backward(const int64_t* sizes, const float* dy, const uint8_t* places, float* dx, int threads) {
-    using namespace dreamopt;
-    using namespace dreamopt::pooling;
-    Sizes s;
-    std::memcpy(&s, sizes, sizeof s);
-    const auto first_window = [](int64_t at, int64_t kernel, int64_t stride) { return at < kernel ? 0 : (at - kernel) / stride + 1; };
-    parallel(s.batch * s.height, threads, [&](int64_t line) {
-        const int64_t item = line / s.height, row = line % s.height, down = row + s.pad_top;
-        const int64_t first = first_window(down, s.kernel_height, s.stride_height);
-        const int64_t last = std::min(down / s.stride_height + 1, s.top_height);
-        for (int64_t column = 0; column < s.width; ++column) {
-            const int64_t across = column + s.pad_left, left = first_window(across, s.kernel_width, s.stride_width);
-            const int64_t right = std::min(across / s.stride_width + 1, s.top_width);
-            float* out = dx + (line * s.width + column) * s.x_pixel;
-            for (int64_t c = 0; c < s.channels; c += LANES) {
-                const int64_t count = s.channels - c;
-                Vector sum = s.add ? load_up_to(out + c, count) : Vector{};
-                for (int64_t i = first; i < last; ++i) {
-                    const int64_t pixel = (item * s.top_height + i) * s.top_width + left;
-                    const uint8_t* where = places + pixel * s.channels + c;
-                    const float* from = dy + pixel * s.y_pixel + c;
-                    int place = static_cast<int>((down - i * s.stride_height) * s.kernel_width + across - left * s.stride_width);
-                    for (int64_t j = left; j < right; ++j, where += s.channels, from += s.y_pixel, place -= static_cast<int>(s.stride_width)) {
-                        sum = count >= LANES ? add_where(sum, where, place, from) : add_some_where(sum, where, place, from, count);
+DREAMOPT_EXPORT int64_t dreamopt_max_pool_backward(const int64_t* sizes, const float* dy, const uint8_t* places, float* dx,
+                                                   int64_t threads) {
+    return dreamopt::guarded([&] {
+        using namespace dreamopt;
+        using namespace dreamopt::pooling;
+        Pooled s;
+        std::memcpy(&s, sizes, sizeof s);
+        parallel(s.batch * s.height, threads, [&](int64_t line) {
+            const int64_t item = line / s.height, row = line % s.height, down = row + s.pad_top;
+            const Covering rows(down, s.kernel_height, s.stride_height, s.top_height);
+            for (int64_t column = 0; column < s.width; ++column) {
+                const int64_t across = column + s.pad_left, pixel_at = line * s.width + column;
+                const Covering columns(across, s.kernel_width, s.stride_width, s.top_width);
+                float* out = dx + pixel_at * s.x_pixel;
+                for (int64_t c = 0; c < s.channels; c += LANES) {
+                    const int64_t count = s.channels - c;
+                    Vector sum = s.add ? load_up_to(out + c, count) : Vector{};
+                    for (int64_t i = rows.first; i < rows.last; ++i) {
+                        const int64_t pixel = (item * s.top_height + i) * s.top_width + columns.first;
+                        const uint8_t* where = places + pixel * s.channels + c;
+                        const float* from = dy + pixel * s.y_pixel + c;
+                        int place =
+                            static_cast<int>((down - i * s.stride_height) * s.kernel_width + across - columns.first * s.stride_width);
+                        for (int64_t j = columns.first; j < columns.last;
+                             ++j, where += s.channels, from += s.y_pixel, place -= static_cast<int>(s.stride_width)) {
+                            sum = count >= LANES ? add_where(sum, where, place, from) : add_some_where(sum, where, place, from, count);
+                        }
                     }
+                    store_up_to(out + c, sum, count);
                 }
-                store_up_to(out + c, sum, count);
             }
-        }
+        });
     });
 }

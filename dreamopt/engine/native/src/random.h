@@ -54,7 +54,7 @@ struct Layers {
 
 inline double part(uint64_t number) { return double(number >> 11) * (1.0 / 9007199254740992.0); }
 
-constexpr int64_t PIECE = 4096;
+constexpr int64_t BLOCK = 4096;  // numbers that a thread makes at a time
 
 // The generator's numbers one by one: those of one piece, and beyond it what has to be computed.
 struct Source {
@@ -62,7 +62,7 @@ struct Source {
     int64_t first;
     uint64_t key0, key1;
     uint64_t at(int64_t place) const {
-        if (place - first < PIECE) return piece[place - first];
+        if (place - first < BLOCK) return piece[place - first];
         uint64_t four[4];
         block(uint64_t(place / 4) + 1, key0, key1, four);
         return four[place % 4];
@@ -99,62 +99,68 @@ struct Longer {
 }  // namespace dreamopt::random
 
 // Fills `values` with `count` normal numbers.
-DREAMOPT_EXPORT void dreamopt_normal(uint64_t key0, uint64_t key1, int64_t count, float* values, int threads) {
-    using namespace dreamopt::random;
-    static const Layers layers;
-    // Each number as if a value began there; about 1.2 % of values take more. Then those are left out that were read as a part of another.
-    const int64_t pieces = (count + count / 64 + PIECE - 1) / PIECE;
-    std::unique_ptr<float[]> singles(new float[pieces * PIECE]);
-    std::vector<std::vector<Longer>> longer(pieces);
-    dreamopt::parallel(pieces, threads, [&](int64_t piece) {
-        uint64_t numbers[PIECE];
-        uint16_t outside[PIECE];
-        const int64_t first = piece * PIECE;
-        float* single = singles.get() + first;
-        for (int64_t i = 0; i < PIECE; i += 4) block(uint64_t(first + i) / 4 + 1, key0, key1, numbers + i);
-        int64_t found = 0;
-        for (int64_t i = 0; i < PIECE; ++i) {
-            const uint64_t where = (numbers[i] >> 9) & 0x000fffffffffffffULL;
-            const int layer = numbers[i] & 255;
-            const double size = double(int64_t(where)) * layers.width[layer];
-            single[i] = float(((numbers[i] >> 8) & 1) ? -size : size);
-            outside[found] = uint16_t(i);
-            found += where >= layers.inside[layer];
+DREAMOPT_EXPORT int64_t dreamopt_normal(uint64_t key0, uint64_t key1, int64_t count, float* values, int64_t threads) {
+    return dreamopt::guarded([&] {
+        using namespace dreamopt::random;
+        static const Layers layers;
+        // Each number as if a value began there; about 1.2 % of values take more. Then those are left out that were read as a part of
+        // another.
+        const int64_t pieces = (count + count / 64 + BLOCK - 1) / BLOCK;
+        std::unique_ptr<float[]> singles(new float[pieces * BLOCK]);
+        std::vector<std::vector<Longer>> longer(pieces);
+        dreamopt::parallel(pieces, threads, [&](int64_t piece) {
+            uint64_t numbers[BLOCK];
+            uint16_t outside[BLOCK];
+            const int64_t first = piece * BLOCK;
+            float* single = singles.get() + first;
+            for (int64_t i = 0; i < BLOCK; i += 4) block(uint64_t(first + i) / 4 + 1, key0, key1, numbers + i);
+            int64_t found = 0;
+            for (int64_t i = 0; i < BLOCK; ++i) {
+                const uint64_t where = (numbers[i] >> 9) & 0x000fffffffffffffULL;
+                const int layer = numbers[i] & 255;
+                const double size = double(int64_t(where)) * layers.width[layer];
+                single[i] = float(((numbers[i] >> 8) & 1) ? -size : size);
+                outside[found] = uint16_t(i);
+                found += where >= layers.inside[layer];
+            }
+            const Source source{numbers, first, key0, key1};
+            longer[piece].resize(found);
+            for (int64_t k = 0; k < found; ++k) {
+                int64_t next = first + outside[k];
+                const float value = float(refused(layers, source, next));
+                longer[piece][k] = {first + outside[k], next, value};
+            }
+        });
+        int64_t place = 0, done = 0;  // the next number to read, the next value to write
+        const auto copy = [&](int64_t end) {
+            const int64_t run = std::max<int64_t>(0, std::min(end - place, count - done));
+            std::memcpy(values + done, singles.get() + place, run * sizeof(float));
+            done += run, place += run;
+        };
+        for (int64_t piece = 0; piece < pieces; ++piece) {
+            for (const Longer& one : longer[piece]) {
+                if (one.place < place) continue;
+                copy(one.place);
+                if (done < count) values[done++] = one.value, place = one.next;
+            }
+            copy((piece + 1) * BLOCK);
         }
-        const Source source{numbers, first, key0, key1};
-        longer[piece].resize(found);
-        for (int64_t k = 0; k < found; ++k) {
-            int64_t next = first + outside[k];
-            const float value = float(refused(layers, source, next));
-            longer[piece][k] = {first + outside[k], next, value};
-        }
+        const Source rest{nullptr, -BLOCK, key0, key1};
+        while (done < count) values[done++] = float(refused(layers, rest, place));
     });
-    int64_t place = 0, done = 0;  // the next number to read, the next value to write
-    const auto copy = [&](int64_t end) {
-        const int64_t run = std::max<int64_t>(0, std::min(end - place, count - done));
-        std::memcpy(values + done, singles.get() + place, run * sizeof(float));
-        done += run, place += run;
-    };
-    for (int64_t piece = 0; piece < pieces; ++piece) {
-        for (const Longer& one : longer[piece]) {
-            if (one.place < place) continue;
-            copy(one.place);
-            if (done < count) values[done++] = one.value, place = one.next;
-        }
-        copy((piece + 1) * PIECE);
-    }
-    const Source rest{nullptr, -PIECE, key0, key1};
-    while (done < count) values[done++] = float(refused(layers, rest, place));
 }
 
 // Fills `values` with `count` numbers: from 0 to below 1 times `length` plus `low`.
-DREAMOPT_EXPORT void dreamopt_uniform(uint64_t key0, uint64_t key1, int64_t count, double low, double length, float* values, int threads) {
-    using namespace dreamopt::random;
-    dreamopt::parallel((count + PIECE - 1) / PIECE, threads, [&](int64_t piece) {
-        uint64_t four[4];
-        for (int64_t i = piece * PIECE; i < std::min(count, (piece + 1) * PIECE); ++i) {
-            if (i % 4 == 0) block(uint64_t(i / 4) + 1, key0, key1, four);
-            values[i] = float(low + length * part(four[i % 4]));
-        }
+DREAMOPT_EXPORT int64_t dreamopt_uniform(uint64_t key0, uint64_t key1, int64_t count, double low, double length, float* values,
+                                         int64_t threads) {
+    return dreamopt::guarded([&] {
+        using namespace dreamopt::random;
+        dreamopt::parallel((count + BLOCK - 1) / BLOCK, threads, [&](int64_t piece) {
+            uint64_t four[4];
+            for (int64_t i = piece * BLOCK; i < std::min(count, (piece + 1) * BLOCK); ++i) {
+                if (i % 4 == 0) block(uint64_t(i / 4) + 1, key0, key1, four);
+                values[i] = float(low + length * part(four[i % 4]));
+            }
+        });
     });
 }

@@ -2,23 +2,26 @@
 #pragma once
 
 #include <cstdlib>
+#include <new>
 
 namespace dreamopt {
 
 class Scratch {
-   public:
-    // Returns room for so many floats, where a line of the cache begins; null where there is no memory.
+ public:
+    // Returns room for so many floats, where a line of the cache begins.
     float* floats(size_t count) {
         if (count > count_) {
             std::free(memory_);
+            count_ = 0;
             memory_ = static_cast<float*>(std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64));
-            count_ = memory_ ? count : 0;
+            if (!memory_) throw std::bad_alloc();
+            count_ = count;
         }
         return memory_;
     }
     ~Scratch() { std::free(memory_); }
 
-   private:
+ private:
     float* memory_ = nullptr;
     size_t count_ = 0;
 };

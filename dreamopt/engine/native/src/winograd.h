@@ -17,9 +17,11 @@ namespace dreamopt {
 namespace winograd {
 
 constexpr int SIDE = 6, POINTS = SIDE * SIDE, STEP = 4, KERNEL = 3;
-constexpr int PANEL = 2 * LANES;          // kernels whose products run side by side
-constexpr int ROWS = LANES == 4 ? 4 : LANES == 8 ? 6 : 14;  // tiles whose products run side by side: with the panel, they fill the registers
-constexpr int64_t GROUP = 3 << 18;        // floats of transformed bottoms at a time
+constexpr int PANEL = 2 * LANES;  // kernels whose products run side by side
+constexpr int ROWS = LANES == 4   ? 4
+                     : LANES == 8 ? 6
+                                  : 14;  // tiles whose products run side by side: with the panel, they fill the registers
+constexpr int64_t GROUP = 3 << 18;       // floats of transformed bottoms at a time
 
 // 1-D transforms of one line of vectors, `s` apart.
 inline void to_products(const Vector* d, int s, Vector* out, int t) {
@@ -70,11 +72,11 @@ struct Products<Columns, 0> {
 };
 
 struct Sizes {
-    int64_t batch, height, width, channels, x_pixel;        // the bottom: floats from a pixel to the next
-    int64_t top_height, top_width, kernels, y_pixel;        // the top
+    int64_t batch, height, width, channels, x_pixel;  // the bottom: floats from a pixel to the next
+    int64_t top_height, top_width, kernels, y_pixel;  // the top
     int64_t pad_top, pad_left, groups;
-    int64_t relu, add;                                      // cut off below 0; add to what is there
-    int64_t mask_pixel;                                     // of what masks the bottom
+    int64_t relu, add;   // cut off below 0; add to what is there
+    int64_t mask_pixel;  // of what masks the bottom
 };
 
 // Where the 6x6 bottoms of a tile lie, and its 4x4 tops.
@@ -84,7 +86,8 @@ struct Tile {
         : item(number / each), top(number % each / across * STEP), left(number % each % across * STEP) {}
 };
 
-inline void transform(const Sizes& s, const Tile& tile, const float* x, const float* mask, int64_t from, int count, float* v, int64_t v_point) {
+inline void transform(const Sizes& s, const Tile& tile, const float* x, const float* mask, int64_t from, int count, float* v,
+                      int64_t v_point) {
     Vector d[POINTS], half[POINTS];
     for (int i = 0; i < SIDE; ++i) {
         const int64_t row = tile.top + i - s.pad_top;
@@ -101,7 +104,7 @@ inline void transform(const Sizes& s, const Tile& tile, const float* x, const fl
             if (mask) {
                 const float* passed = mask + pixel * s.mask_pixel + from;
                 const Vector y = count == LANES ? load(passed) : load_some(passed, count);
-                value = y > 0.0f ? value : Vector{};
+                value = y <= 0.0f ? Vector{} : value;
             }
         }
     }
@@ -110,7 +113,8 @@ inline void transform(const Sizes& s, const Tile& tile, const float* x, const fl
     for (int point = 0; point < POINTS; ++point) store(v + point * v_point, d[point]);
 }
 
-inline void finish(const Sizes& s, const Tile& tile, const float* m, int64_t m_point, const float* bias, int64_t from, int count, float* y) {
+inline void finish(const Sizes& s, const Tile& tile, const float* m, int64_t m_point, const float* bias, int64_t from, int count,
+                   float* y) {
     Vector in[POINTS], half[STEP * SIDE], out[STEP * STEP];
     for (int point = 0; point < POINTS; ++point) in[point] = load(m + point * m_point);
     for (int j = 0; j < SIDE; ++j) from_products(in + j, SIDE, half + j, SIDE);
@@ -132,111 +136,119 @@ inline void finish(const Sizes& s, const Tile& tile, const float* m, int64_t m_p
     }
 }
 
-}  // namespace winograd
-}  // namespace dreamopt
-
-// Returns how many floats the transformed kernels take.
-DREAMOPT_EXPORT int64_t dreamopt_winograd_size(int64_t kernels, int64_t channels, int64_t groups) {
-    using namespace dreamopt;
-    using namespace dreamopt::winograd;
+// Floats of transformed kernels.
+inline int64_t size_of(int64_t kernels, int64_t channels, int64_t groups) {
     return POINTS * groups * up(kernels / groups, PANEL) * PANEL * (channels / groups);
 }
 
-// Transforms kernels w (kernels, channels / groups, 3, 3), contiguous, to u[group][panel][point][channel][PANEL].
-DREAMOPT_EXPORT void dreamopt_winograd_kernels(const float* w, int64_t kernels, int64_t channels, int64_t groups, float* u) {
-    using namespace dreamopt;
-    using namespace dreamopt::winograd;
-    static const double G[SIDE][KERNEL] = {{1. / 4, 0, 0},           {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
-                                           {1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}};
-    const int64_t each = kernels / groups, depth = channels / groups, panels = up(each, PANEL);
-    std::memset(u, 0, dreamopt_winograd_size(kernels, channels, groups) * sizeof(float));
-    for (int64_t k = 0; k < kernels; ++k) {
-        const int64_t group = k / each, in = k % each;
-        for (int64_t c = 0; c < depth; ++c) {
-            const float* kernel = w + (k * depth + c) * KERNEL * KERNEL;
-            double half[SIDE][KERNEL];
-            for (int i = 0; i < SIDE; ++i)
-                for (int j = 0; j < KERNEL; ++j)
-                    half[i][j] = G[i][0] * kernel[j] + G[i][1] * kernel[KERNEL + j] + G[i][2] * kernel[2 * KERNEL + j];
-            for (int i = 0; i < SIDE; ++i) {
-                for (int j = 0; j < SIDE; ++j) {
-                    const double value = half[i][0] * G[j][0] + half[i][1] * G[j][1] + half[i][2] * G[j][2];
-                    const int64_t panel = group * panels + in / PANEL;
-                    u[((panel * POINTS + i * SIDE + j) * depth + c) * PANEL + in % PANEL] = static_cast<float>(value);
-                }
-            }
-        }
-    }
+}  // namespace winograd
+}  // namespace dreamopt
+
+// How many floats the transformed kernels take.
+DREAMOPT_EXPORT int64_t dreamopt_winograd_size(int64_t kernels, int64_t channels, int64_t groups, int64_t* size) {
+    *size = dreamopt::winograd::size_of(kernels, channels, groups);
+    return 0;
 }
 
-// y = the convolution of x, both channels-last, with transformed kernels. `sizes` holds Sizes as whole numbers; bias and mask may be null.
-// Where mask is not above 0, x counts as 0. Returns 0, or 1 where there is no memory.
-DREAMOPT_EXPORT int dreamopt_winograd(const int64_t* sizes, const float* x, const float* mask, const float* u, const float* bias, float* y,
-                                      int threads) {
-    using namespace dreamopt;
-    using namespace dreamopt::winograd;
-    Sizes s;
-    std::memcpy(&s, sizes, sizeof s);
-    const int64_t across = up(s.top_width, STEP), tiles_each = across * up(s.top_height, STEP), tiles = s.batch * tiles_each;
-    const int64_t depth = s.channels / s.groups, each = s.kernels / s.groups, panels = up(each, PANEL);
-    const int64_t v_row = up(s.channels, LANES) * LANES;
-    // Tiles are taken in rows of nearly the same length; so many rows at a time as stay in the cache.
-    int64_t row = up(tiles, up(tiles, ROWS));
-    const int64_t rows_at_once = std::max<int64_t>(1, GROUP / (POINTS * v_row * row));
-    static thread_local Scratch bottoms;
-    const int64_t rows = up(tiles, row), rows_each = up(rows, up(rows, rows_at_once)), group_tiles = rows_each * row;
-    float* v = bottoms.floats(POINTS * group_tiles * v_row);
-    if (!v) return 1;
-    std::atomic<int> failed{0};
-    for (int64_t begin = 0; begin < tiles; begin += group_tiles) {
-        const int64_t count = std::min(group_tiles, tiles - begin), v_point = group_tiles * v_row;
-        const int64_t vectors = v_row / LANES, piece = std::max<int64_t>(1, 64 / vectors), pieces = up(count, piece);
-        parallel(pieces, threads, [&](int64_t p) {
-            for (int64_t t = p * piece; t < std::min(count, (p + 1) * piece); ++t) {
-                const Tile tile(s, across, tiles_each, begin + t);
-                for (int64_t c = 0; c < s.channels; c += LANES)
-                    transform(s, tile, x, mask, c, static_cast<int>(std::min<int64_t>(LANES, s.channels - c)), v + t * v_row + c, v_point);
-            }
-        });
-        // Each piece: one or more rows of tiles times one panel of kernels or two.
-        const int64_t row_count = up(count, row);
-        int64_t panels_at_once = std::min<int64_t>(panels, 2), rows_piece = std::min<int64_t>(row_count, 2);
-        while (panels_at_once * rows_piece > 1 && up(row_count, rows_piece) * s.groups * up(panels, panels_at_once) < 3 * threads) {
-            if (rows_piece > 1) rows_piece = 1;
-            else panels_at_once = 1;
-        }
-        const int64_t panel_pieces = up(panels, panels_at_once), row_pieces = up(row_count, rows_piece);
-        parallel(row_pieces * s.groups * panel_pieces, threads, [&](int64_t p) {
-            static thread_local Scratch products;
-            const int64_t group = p / row_pieces / panel_pieces, first_panel = p / row_pieces % panel_pieces * panels_at_once;
-            const int64_t last_panel = std::min(panels, first_panel + panels_at_once);
-            const int64_t first = p % row_pieces * rows_piece * row, last = std::min(count, first + rows_piece * row);
-            const int64_t m_row = (last_panel - first_panel) * PANEL, m_point = rows_piece * row * m_row;
-            float* m = products.floats(POINTS * m_point);
-            if (!m) {
-                failed = 1;
-                return;
-            }
-            for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-                const float* right = u + (group * panels + panel) * POINTS * depth * PANEL;
-                const bool narrow = each - panel * PANEL <= LANES;
-                for (int point = 0; point < POINTS; ++point) {
-                    for (int64_t t = first; t < last; t += row) {
-                        const int n = static_cast<int>(std::min(row, last - t));
-                        const Product run = narrow ? Products<1, ROWS>::of(n) : Products<2, ROWS>::of(n);
-                        run(v + point * v_point + t * v_row + group * depth, v_row, right + point * depth * PANEL, static_cast<int>(depth),
-                            m + point * m_point + (t - first) * m_row + (panel - first_panel) * PANEL, m_row);
+// Transforms kernels w (kernels, channels / groups, 3, 3), contiguous, to u[group][panel][point][channel][PANEL].
+DREAMOPT_EXPORT int64_t dreamopt_winograd_kernels(const float* w, int64_t kernels, int64_t channels, int64_t groups, float* u) {
+    return dreamopt::guarded([&] {
+        using namespace dreamopt;
+        using namespace dreamopt::winograd;
+        static const double G[SIDE][KERNEL] = {{1. / 4, 0, 0},
+                                               {-1. / 6, -1. / 6, -1. / 6},
+                                               {-1. / 6, 1. / 6, -1. / 6},
+                                               {1. / 24, 1. / 12, 1. / 6},
+                                               {1. / 24, -1. / 12, 1. / 6},
+                                               {0, 0, 1}};
+        const int64_t each = kernels / groups, depth = channels / groups, panels = up(each, PANEL);
+        std::memset(u, 0, size_of(kernels, channels, groups) * sizeof(float));
+        for (int64_t k = 0; k < kernels; ++k) {
+            const int64_t group = k / each, in = k % each;
+            for (int64_t c = 0; c < depth; ++c) {
+                const float* kernel = w + (k * depth + c) * KERNEL * KERNEL;
+                double half[SIDE][KERNEL];
+                for (int i = 0; i < SIDE; ++i)
+                    for (int j = 0; j < KERNEL; ++j)
+                        half[i][j] = G[i][0] * kernel[j] + G[i][1] * kernel[KERNEL + j] + G[i][2] * kernel[2 * KERNEL + j];
+                for (int i = 0; i < SIDE; ++i) {
+                    for (int j = 0; j < SIDE; ++j) {
+                        const double value = half[i][0] * G[j][0] + half[i][1] * G[j][1] + half[i][2] * G[j][2];
+                        const int64_t panel = group * panels + in / PANEL;
+                        u[((panel * POINTS + i * SIDE + j) * depth + c) * PANEL + in % PANEL] = static_cast<float>(value);
                     }
                 }
             }
-            for (int64_t t = first; t < last; ++t) {
-                const Tile tile(s, across, tiles_each, begin + t);
-                for (int64_t k = first_panel * PANEL; k < std::min(each, last_panel * PANEL); k += LANES) {
-                    const int n = static_cast<int>(std::min<int64_t>(LANES, each - k));
-                    finish(s, tile, m + (t - first) * m_row + k - first_panel * PANEL, m_point, bias, group * each + k, n, y);
+        }
+    });
+}
+
+// y = the convolution of x, both channels-last, with transformed kernels. `sizes` holds Sizes as whole numbers; bias and mask may be null.
+// Where mask is 0 or less, x counts as 0.
+DREAMOPT_EXPORT int64_t dreamopt_winograd(const int64_t* sizes, const float* x, const float* mask, const float* u, const float* bias,
+                                          float* y, int64_t threads) {
+    return dreamopt::guarded([&] {
+        using namespace dreamopt;
+        using namespace dreamopt::winograd;
+        Sizes s;
+        std::memcpy(&s, sizes, sizeof s);
+        const int64_t across = up(s.top_width, STEP), tiles_each = across * up(s.top_height, STEP), tiles = s.batch * tiles_each;
+        const int64_t depth = s.channels / s.groups, each = s.kernels / s.groups, panels = up(each, PANEL);
+        const int64_t v_row = up(s.channels, LANES) * LANES;
+        // Tiles are taken in rows of nearly the same length; so many rows at a time as stay in the cache.
+        int64_t row = up(tiles, up(tiles, ROWS));
+        const int64_t rows_at_once = std::max<int64_t>(1, GROUP / (POINTS * v_row * row));
+        static thread_local Scratch bottoms;
+        const int64_t rows = up(tiles, row), rows_each = up(rows, up(rows, rows_at_once)), group_tiles = rows_each * row;
+        float* v = bottoms.floats(POINTS * group_tiles * v_row);
+        for (int64_t begin = 0; begin < tiles; begin += group_tiles) {
+            const int64_t count = std::min(group_tiles, tiles - begin), v_point = group_tiles * v_row;
+            const int64_t vectors = v_row / LANES, piece = std::max<int64_t>(1, 64 / vectors), pieces = up(count, piece);
+            parallel(pieces, threads, [&](int64_t p) {
+                for (int64_t t = p * piece; t < std::min(count, (p + 1) * piece); ++t) {
+                    const Tile tile(s, across, tiles_each, begin + t);
+                    for (int64_t c = 0; c < s.channels; c += LANES)
+                        transform(s, tile, x, mask, c, static_cast<int>(std::min<int64_t>(LANES, s.channels - c)), v + t * v_row + c,
+                                  v_point);
                 }
+            });
+            // Each piece: one or more rows of tiles times one panel of kernels or two.
+            const int64_t row_count = up(count, row);
+            int64_t panels_at_once = std::min<int64_t>(panels, 2), rows_piece = std::min<int64_t>(row_count, 2);
+            while (panels_at_once * rows_piece > 1 && up(row_count, rows_piece) * s.groups * up(panels, panels_at_once) < 3 * threads) {
+                if (rows_piece > 1)
+                    rows_piece = 1;
+                else
+                    panels_at_once = 1;
             }
-        });
-    }
-    return failed;
+            const int64_t panel_pieces = up(panels, panels_at_once), row_pieces = up(row_count, rows_piece);
+            parallel(row_pieces * s.groups * panel_pieces, threads, [&](int64_t p) {
+                static thread_local Scratch products;
+                const int64_t group = p / row_pieces / panel_pieces, first_panel = p / row_pieces % panel_pieces * panels_at_once;
+                const int64_t last_panel = std::min(panels, first_panel + panels_at_once);
+                const int64_t first = p % row_pieces * rows_piece * row, last = std::min(count, first + rows_piece * row);
+                const int64_t m_row = (last_panel - first_panel) * PANEL, m_point = rows_piece * row * m_row;
+                float* m = products.floats(POINTS * m_point);
+                for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+                    const float* right = u + (group * panels + panel) * POINTS * depth * PANEL;
+                    const bool narrow = each - panel * PANEL <= LANES;
+                    for (int point = 0; point < POINTS; ++point) {
+                        for (int64_t t = first; t < last; t += row) {
+                            const int n = static_cast<int>(std::min(row, last - t));
+                            const Product run = narrow ? Products<1, ROWS>::of(n) : Products<2, ROWS>::of(n);
+                            run(v + point * v_point + t * v_row + group * depth, v_row, right + point * depth * PANEL,
+                                static_cast<int>(depth), m + point * m_point + (t - first) * m_row + (panel - first_panel) * PANEL, m_row);
+                        }
+                    }
+                }
+                for (int64_t t = first; t < last; ++t) {
+                    const Tile tile(s, across, tiles_each, begin + t);
+                    for (int64_t k = first_panel * PANEL; k < std::min(each, last_panel * PANEL); k += LANES) {
+                        const int n = static_cast<int>(std::min<int64_t>(LANES, each - k));
+                        finish(s, tile, m + (t - first) * m_row + k - first_panel * PANEL, m_point, bias, group * each + k, n, y);
+                    }
+                }
+            });
+        }
+    });
 }
