@@ -47,15 +47,16 @@ class PendingPass:
         """Note that a memory holds something else now."""
         self._waiting.pop(memory, None)
 
-    def write_all(self, made: Callable[[Memory], Memory]) -> list[Memory]:
-        """Write those that still wait, from the memories that ``made`` returns for them; return them."""
-        waiting, self._waiting = self._waiting, {}
+    def write_all(self, replayed: Callable[[Memory], Memory]) -> list[Memory]:
+        """Write the memories that still wait, from what ``replayed`` returns for each; return them. Those left by an error wait on."""
+        waiting = list(self._waiting)
         for memory in waiting:
-            memory._pending = None
-            source = made(memory)
-            if source.is_set:
+            source = replayed(memory)
+            if memory._pending is self and source.is_set:
                 memory.write(source._settle() if source._tensor is None else source._tensor)
-        return list(waiting)
+            elif memory._pending is self:
+                memory._drop()
+        return waiting
 
     def settle(self, memory: Memory | None = None) -> None:
         """Write all that waits; ``memory`` is what somebody wants to read."""
@@ -99,14 +100,19 @@ class Memory:
         return not (self._buffer is None and self._tensor is None and self._fill is None and self._pending is None)
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell ``watcher`` before the numbers change from now on, or somebody gets a view."""
+        """Call ``watcher`` before the numbers change from now on, or somebody gets a view."""
         if self._watchers is None:
             self._watchers = weakref.WeakSet()
         self._watchers.add(watcher)
 
-    def _tell(self) -> None:
+    def _settle_watchers(self) -> None:
         for watcher in list(self._watchers or ()):
             watcher.settle()
+
+    def begin_change(self) -> None:
+        """Let those that depend on the numbers take them; a layer that writes into its own weights calls this first."""
+        self._settle_watchers()
+        self.version += 1
 
     def _resolve(self) -> None:
         if self._pending is not None:
@@ -127,7 +133,7 @@ class Memory:
 
     def clear(self) -> None:
         """Take new memory, all zero; views handed out before keep the old one."""
-        self._tell()
+        self._settle_watchers()
         self._drop()
         self._buffer = self._host = self._tensor = self._fill = None
         self.version += 1
@@ -139,7 +145,7 @@ class Memory:
 
     def set_all(self, values: FloatArray) -> None:
         """Write all numbers, without making those that `fill_later` would have."""
-        self._tell()
+        self._settle_watchers()
         self._fill = None
         self.view(values.shape)[...] = values
 
@@ -176,7 +182,7 @@ class Memory:
 
     def view(self, shape: Shape) -> FloatArray:
         """Return a writable numpy view of the first numbers, in this shape; what is written there counts from now on."""
-        self._tell()
+        self._settle_watchers()
         self._resolve()
         self._settle()
         self.version += 1
@@ -193,17 +199,17 @@ class Memory:
 
     def write(self, tensor: Tensor) -> None:
         """Take over an engine's result, which nobody may write into afterwards."""
-        self._drop()
         self.writes += 1
         if self.has_live_views:
             self._settle()
             self._copy(tensor)
         else:
             self._tensor = tensor
+        self._drop()  # last, so that no other thread reads what stood here before
 
     def as_parameter(self, shape: Shape) -> Tensor:
         """Return the buffer itself as a tensor, to train on; it counts as watched from now on."""
-        self._tell()
+        self._settle_watchers()
         self._resolve()
         self._lent = True
         return self._settle()[: count(shape)].view(shape)

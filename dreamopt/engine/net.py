@@ -20,10 +20,9 @@ from dreamopt.engine.blob_layer import BlobNode
 from dreamopt.engine.build import build
 from dreamopt.engine.deferred import Passes
 from dreamopt.engine.executor.program import Program
-from dreamopt.engine.graph import LayerDef, NetGraph
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
 from dreamopt.engine.memory import FloatArray
-from dreamopt.engine.node import Node
+from dreamopt.engine.node import Node, pass_of
 from dreamopt.engine.node_pass import backward_with_rule
 from dreamopt.engine.pass_traits import PassTraits, pass_traits
 from dreamopt.engine.python_layer import PythonLayer
@@ -136,7 +135,7 @@ class Net:
             self.definition, weights = fit_batch_norms(self.definition, weights)
         with memory_errors(lambda: f"making the net '{self.name}'", str(self.device)):
             self.nodes, by_name, outputs = build(self.definition, self.phase, seed, allow_python_layers)
-        self._passes = Passes(self.nodes)
+        self._passes = Passes(self.nodes, [by_name[name] for name in outputs])
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
         self.inputs = [top for node in self.nodes if node.layer.type == "Input" for top in node.layer.param.top]
         self.outputs = outputs
@@ -241,7 +240,7 @@ class Net:
             return 0.0
         loss = 0.0
         for node in self.nodes[first : last + 1]:
-            with memory_errors(partial(_pass_of, "forward", node), str(self.device)):
+            with memory_errors(partial(pass_of, "forward", node), str(self.device)):
                 node.forward(self.device)
                 loss += node.loss(self.device)
         return loss
@@ -254,7 +253,7 @@ class Net:
         of_pass = None if rule is None else self._pass_traits(first)
         for i in range(first, last - 1, -1):
             traits = None if of_pass is None else of_pass.traits.get(i)
-            with memory_errors(partial(_pass_of, "backward", self.nodes[i]), str(self.device)):
+            with memory_errors(partial(pass_of, "backward", self.nodes[i]), str(self.device)):
                 if rule is not None and of_pass is not None and traits is not None and rule.applies_to(traits):
                     behind = [self.nodes[j] for j in of_pass.behind.get(i, ())]
                     backward_with_rule(self.nodes[i], rule, traits, self._samples, self.device, behind=behind, from_blobs=from_blobs)
@@ -264,8 +263,7 @@ class Net:
     def _pass_traits(self, first: int) -> PassTraits:
         """Return what backward rules may ask of the layers in a pass that begins at the layer ``first``."""
         layers = {i: node.layer for i, node in enumerate(self.nodes[: first + 1]) if node.layer.type not in ("Input", "Split")}
-        graph = NetGraph([LayerDef(node.layer.param, node.layer.where, node.added, node.stopped) for node in self.nodes])
-        return pass_traits(self._traits, layers, dict(enumerate(graph.reads)), ())
+        return pass_traits(self._traits, layers, dict(enumerate(self._passes.graph.reads)), ())
 
     @cached_property
     def _traits(self) -> list[LayerTraits]:
@@ -435,8 +433,7 @@ class Net:
     load_hdf5 = copy_from
 
     def _weight_diffs_wanted(self) -> None:
-        if self._passes.unread is not None:
-            self._passes.unread.settle()
+        self._passes.settle_weight_diffs()
         lost = any(node.weight_diffs_lost for node in self.nodes)
         for node in self.nodes:
             node.flush_weight_gradients()
@@ -483,11 +480,6 @@ class Net:
             For a name that the net does not have.
         """
         return Program(self.nodes, wanted, self.device, given)
-
-
-def _pass_of(which: str, node: Node) -> str:
-    shapes = ", ".join("x".join(map(str, blob.shape)) for blob in node.tops)
-    return f"the {which} pass of layer '{node.layer.name}' ({node.layer.type}) at {node.layer.where}, whose tops are {shapes or 'none'},"
 
 
 def _layer_view(node: Node) -> LayerView | PythonLayer:

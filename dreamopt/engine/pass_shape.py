@@ -7,7 +7,7 @@ from functools import cached_property
 
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobNode
-from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
+from dreamopt.engine.graph import NetGraph, Value, constant
 from dreamopt.engine.memory import Memory
 from dreamopt.engine.node import Node
 
@@ -21,6 +21,8 @@ class ForwardShape:
         The whole net.
     last : int
         The last layer that runs.
+    graph : NetGraph
+        The whole net's.
 
     Attributes
     ----------
@@ -33,9 +35,8 @@ class ForwardShape:
         Those of the Input layers.
     """
 
-    def __init__(self, nodes: Sequence[Node], last: int) -> None:
-        self.nodes, self.last = list(nodes[: last + 1]), last
-        self.graph = NetGraph([LayerDef(node.layer.param, node.layer.where, node.added, node.stopped) for node in nodes])
+    def __init__(self, nodes: Sequence[Node], last: int, graph: NetGraph) -> None:
+        self.nodes, self.last, self.graph = list(nodes[: last + 1]), last, graph
         self.final: dict[Memory, Value] = {}
         self.inputs: dict[Memory, Blob] = {}
         self._same: dict[Value, Value] = {}
@@ -65,6 +66,11 @@ class ForwardShape:
     def _standing(self, blob: Blob) -> Value | None:
         value = self.final.get(blob._data)
         return None if value is None else self._canonical(value)
+
+    @property
+    def has_values(self) -> bool:
+        """Whether all blobs have axes and values; what layers make of others, or say about them, is theirs."""
+        return all(blob.shape and 0 not in blob.shape for node in self.nodes for blob in (*node.bottoms, *node.tops))
 
     @cached_property
     def is_derivative(self) -> bool:

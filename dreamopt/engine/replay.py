@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,7 +12,8 @@ from torch import Tensor
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.layer import Shape
 from dreamopt.engine.memory import Memory
-from dreamopt.engine.node import AutogradRecord, Node
+from dreamopt.engine.node import AutogradRecord, Node, pass_of
+from dreamopt.parts.memory import memory_errors
 
 
 class Replay:
@@ -56,14 +58,16 @@ class Replay:
     def forward(self) -> None:
         """Run all layers forward."""
         for node in self.nodes:
-            node.forward(self._device)
+            with memory_errors(partial(pass_of, "forward", node), str(self._device)):
+                node.forward(self._device)
 
     def backward(self, first: int, seeds: Mapping[Memory, Tensor]) -> None:
         """Run the layers from ``first`` down to the inputs backward; diffs of no seed are zero."""
         for memory, seed in seeds.items():
             self.of(memory).write(seed)
         for node in reversed(self.nodes[: first + 1]):
-            node.backward(self._device)
+            with memory_errors(partial(pass_of, "backward", node), str(self._device)):
+                node.backward(self._device)
 
     def hand_over_records(self, stamps: Mapping[Memory, tuple[int, int]], layers: Collection[int]) -> None:
         """Leave these of the net's layers what a forward pass of their own leaves; ``stamps`` are those after that pass."""

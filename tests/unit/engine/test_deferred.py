@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dreamopt.engine import Net
+from dreamopt.engine.deferred import Backward
 
 INCEPTION = """
 name: "inception"
@@ -57,7 +58,7 @@ class ByLayer(Net):
     """The passes from layer to layer."""
 
     def _forward(self, first: int, last: int) -> float:
-        self._passes._plain = 1
+        self._passes._by_layer = 1
         return super()._forward(first, last)
 
 
@@ -90,7 +91,7 @@ def ascend(net: Net, end: str, seed: int, start: str | None = None) -> np.ndarra
 
 
 def is_deferred(net: Net) -> bool:
-    return net._passes._last is not None and not net._passes._last.is_settled
+    return any(isinstance(one, Backward) for one in net._passes._alive())
 
 
 @pytest.mark.parametrize("kind", NETS)
