@@ -29,7 +29,8 @@ class Range(NamedTuple):
 
 def range_of(low: Tensor, high: Tensor, middle: Tensor) -> Range:
     """Return a `Range` as the kernels read it: all tensors of one shape, their values side by side."""
-    return Range(*(tensor.contiguous() for tensor in torch.broadcast_tensors(low, high, middle)))
+    shape = (low + high + middle).shape
+    return Range(*(tensor.expand(shape).contiguous() for tensor in (low, high, middle)))
 
 
 def can_colour(values: Tensor) -> bool:

@@ -72,8 +72,9 @@ class Adam(Optimizer):
         if len(set(counts)) == 1:
             moved = self._moved(params, mean, square, counts[0], context, unit)
         else:
-            parts = zip(params.split(1), mean.split(1), square.split(1), counts, strict=True)
-            moved = torch.cat([self._moved(*part, context, unit) for part in parts])
+            samples = [slice(k, k + 1) for k in range(len(counts))]
+            alone = [self._moved(params[k], mean[k], square[k], t, context, unit) for k, t in zip(samples, counts, strict=True)]
+            moved = torch.cat(alone)
         return moved, {"mean": mean, "square": square, "count": count}
 
     def _moved(self, params: Tensor, mean: Tensor, square: Tensor, count: float, context: StepContext, unit: float) -> Tensor:

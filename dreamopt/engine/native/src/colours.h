@@ -8,7 +8,7 @@
 namespace dreamopt::colours {
 
 struct Sizes {
-    int64_t samples, channels, pixels, each;  // each: whether ends and middle are told for each value
+    int64_t samples, channels, pixels, each;  // each: whether there are ends and a middle for each value
 };
 
 
