@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ import pytest
 
 # One thread: the tests' arrays are small, and idle threads that spin would take as much of the machine as those that work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Shells start background jobs with SIGINT ignored, and so would every child be: tests of Ctrl-C would wait forever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SLOW = "take long"

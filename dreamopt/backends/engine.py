@@ -22,6 +22,7 @@ from dreamopt.engine.computable import computable
 from dreamopt.engine.executor.program import Program
 from dreamopt.engine.loading import load_weights, weights_of
 from dreamopt.engine.net import Net
+from dreamopt.engine.precision import FLOAT32, require_precision
 from dreamopt.engine.weight_gradients import weight_gradients
 from dreamopt.errors import NetError
 from dreamopt.schema import LayerWeights, NetDef
@@ -37,13 +38,15 @@ class EngineBackend:
     ----------
     net : Net
         The net; weights that a script changes later count at the next step.
-    optimized, feed
+    optimized, feed, precision
         As in `OpenOptions`.
 
     Raises
     ------
     NetError
         If the net has no input.
+    BackendError
+        For precision ``"bf16"`` on a device without it.
     """
 
     name = "engine"
@@ -51,7 +54,10 @@ class EngineBackend:
     computes_parts = True
     """Whether it computes crops of the input and of layers' values, of any size, as a part of the whole."""
 
-    def __init__(self, net: Net, optimized: str | None = None, feed: Mapping[str, FeedValue] | None = None) -> None:
+    def __init__(
+        self, net: Net, optimized: str | None = None, feed: Mapping[str, FeedValue] | None = None, precision: str = FLOAT32
+    ) -> None:
+        self.precision = require_precision(precision, net.device)
         if not net.inputs:
             raise NetError(f"net '{net.name}' has no input: nothing can be optimized")
         self.net = net
@@ -123,7 +129,7 @@ class EngineBackend:
     def _program(self, layers: Sequence[str], start: str | None = None) -> Program:
         key = (tuple(layers), start)
         if key not in self._programs:
-            self._programs[key] = self.net.program(layers, () if start is None else (start,))
+            self._programs[key] = self.net.program(layers, () if start is None else (start,), self.precision)
         return self._programs[key]
 
     def activations(
@@ -157,7 +163,7 @@ class EngineBackend:
         load_weights(new.nodes, weights_of(net.nodes))
         load_weights(new.nodes, [LayerWeights(name, "", list(blobs)) for name, blobs in weights.items()])
         new.weights_report = net.weights_report
-        return EngineBackend(new, self._opened[0], self._opened[1])
+        return EngineBackend(new, self._opened[0], self._opened[1], self.precision)
 
     def weight_gradients(self, x: Tensor, layers: Sequence[str], total: TotalOf) -> WeightGradients:
         """Return the gradient of a number that depends on the named values; layers that share a weight have its whole gradient each."""
@@ -231,11 +237,12 @@ def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options
     NetError, WeightsError
         For files that are damaged or do not fit.
     BackendError
-        For a device that is not here.
+        For a device that is not here, or one without the precision.
     """
     options.refuse_command("engine")
     device, allow = pick_device(options.device), options.allow_python_layers
+    precision = require_precision(options.precision, device)
     definition = computable(definition, options.phase, allow)
     with alias.temporary_caffe_module() if allow else nullcontext():
         net = Net(definition, weights=weights, phase=options.phase, device=device, seed=options.seed, allow_python_layers=allow)
-    return EngineBackend(net, options.optimized, options.feed)
+    return EngineBackend(net, options.optimized, options.feed, precision)

@@ -32,6 +32,7 @@ from dreamopt.engine.layers._axes import text
 from dreamopt.engine.layers.convolution import Convolution
 from dreamopt.engine.node import Node, check_blob
 from dreamopt.engine.pass_traits import PassTraits, pass_traits
+from dreamopt.engine.precision import FLOAT32, require_precision
 from dreamopt.engine.propagation import StopGradient, with_zero_gradient
 from dreamopt.errors import UsageError
 from dreamopt.parts.memory import memory_errors, readable, require_memory
@@ -61,9 +62,20 @@ class Program:
         Where to compute.
     given : sequence of str
         Names of values that are given in each call, so that nothing below them is computed; they are inputs then.
+    precision : {"float32", "bf16"}
+        What convolutions and inner products multiply; sums, and all other layers, are float32. Where autograd goes from layer to layer,
+        and at the layers that backward rules apply to, all is float32.
+
+    Raises
+    ------
+    BackendError
+        For ``"bf16"`` on a device without it.
     """
 
-    def __init__(self, nodes: Sequence[Node], wanted: Sequence[str], device: torch.device, given: Sequence[str] = ()) -> None:
+    def __init__(
+        self, nodes: Sequence[Node], wanted: Sequence[str], device: torch.device, given: Sequence[str] = (), precision: str = FLOAT32
+    ) -> None:
+        self.precision = require_precision(precision, device)
         graph = NetGraph([LayerDef(node.layer.param, node.layer.where, node.added, node.stopped) for node in nodes])
         self.device = device
         if device.type == "cpu":
@@ -85,7 +97,7 @@ class Program:
         }
         self._convolve_weights: Weights = {}
         self._kept: dict[int, KeptWeights] = {}
-        self._executor = plan(self.steps, list(self.wanted.values()), None, self._convolve_weights)
+        self._executor = plan(self.steps, list(self.wanted.values()), None, self._convolve_weights, self.precision)
         self._stops = any(isinstance(step.node.layer, StopGradient) for step in self.steps)
         self._with_rule: dict[BackwardRule, Executor] = {}
         self._checked: dict[tuple[Shape, ...], bool] = {}
@@ -159,7 +171,7 @@ class Program:
 
     def _plan(self, rule: BackwardRule) -> Executor:
         ruled = {step.index: (rule_at, partial(self._pass_of, step, None)) for step in self.steps if (rule_at := self._rule_at(rule, step))}
-        return plan(self.steps, list(self.wanted.values()), ruled, self._convolve_weights)
+        return plan(self.steps, list(self.wanted.values()), ruled, self._convolve_weights, self.precision)
 
     def _rule_at(self, rule: BackwardRule, step: Step) -> BackwardRule | None:
         """Return the rule that stands in for a layer's backward pass."""

@@ -42,14 +42,14 @@ def is_native(x: Tensor) -> bool:
 
 
 def image(x: Tensor) -> tuple[Tensor, int]:
-    """Return what a kernel is told of a tensor that `is_native`: the tensor, and its `pixel_stride`."""
+    """Return what a kernel takes of a tensor that `is_native`: the tensor, and its `pixel_stride`."""
     stride = pixel_stride(x)
     assert stride is not None, "the caller has asked is_native"
     return x, stride
 
 
 def extent(x: Tensor) -> tuple[int, int, int]:
-    """Return what a kernel is told that looks at each pixel by itself: how many there are, channels, threads."""
+    """Return what a kernel takes that looks at each pixel by itself: how many there are, channels, threads."""
     n, channels, height, width = x.shape
     return n * height * width, channels, torch.get_num_threads()
 
