@@ -430,6 +430,7 @@ class Convolve(Kernel):
         Whether only the positive part of the gradient passes the ReLUs.
     """
 
+    recordable = True
     owns_gradient = True
     adds = True
     places = True
@@ -486,7 +487,8 @@ class Convolve(Kernel):
         bottom = 4 * count(shapes[self.reads[0]])
         if self.geometry.kernel == (1, 1):  # what every other place gets
             return joined + bottom // math.prod(self.geometry.stride)
-        return joined + 2 * bottom
+        # By groups, torch makes the image alone.
+        return joined + (2 if self.geometry.groups == 1 else 1) * bottom
 
     def _joined(self, masks: Sequence[Tensor] | None, grads: Sequence[Tensor | None], mine: Sequence[bool]) -> Tensor:
         """Return the gradient of all the branches, before their ReLUs."""
