@@ -1,4 +1,4 @@
-"""How the kernels of both kinds of pooling are told of their windows."""
+"""How the kernels of both kinds of pooling receive their windows."""
 
 from __future__ import annotations
 
