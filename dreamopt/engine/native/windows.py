@@ -1,4 +1,4 @@
-"""How the kernels of both kinds of pooling receive their windows."""
+"""The windows of both kinds of pooling, as their kernels take them."""
 
 from __future__ import annotations
 
