@@ -35,7 +35,7 @@ CHECKED = 2
 """The batch size at which numbers are compared with the CPU's."""
 TOLERANCES = {"float32": (1e-4, 2e-2), "tf32": (1e-2, 0.3), "bf16": (5e-2, 0.6)}
 """How far values and gradients may be off, in the 2-norm: ReLUs and maxima that fall to the other side count in full."""
-_STEPS = 5
+_STEPS, _WARM_STEPS = 5, 3
 _LEAST = {"f/grad": 4, "step": 10}  # passes of a row, those before the clock included
 
 
@@ -213,7 +213,7 @@ class Rows:
         backend.recorder = CudaRecorder if way.graphs else None
         network = Network(backend, preprocessing_of(3))
         target = f"{case.layer}:0"
-        plan = plan_render(network, [target], Settings(steps=_STEPS + 3))
+        plan = plan_render(network, [target], Settings(steps=_STEPS + _WARM_STEPS))
         stage = plan.stages[-1]
         problem = Problem(
             network,
@@ -234,9 +234,9 @@ class Rows:
             times.append(time.perf_counter() - before)
             before = time.perf_counter()
 
-        run(problem, stage.optimizer, _STEPS + 3, callbacks=[after_step])
+        run(problem, stage.optimizer, _STEPS + _WARM_STEPS, callbacks=[after_step])
         _require_replays(way, [program._recorded for program in backend._programs.values()])
-        return times[3:] or times
+        return times[_WARM_STEPS:] or times
 
 
 def _require_replays(way: Way, recorded: Sequence[_Recorded]) -> None:

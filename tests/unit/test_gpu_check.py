@@ -21,6 +21,7 @@ TINY = Case("tiny", str(data.PROTOTXT), "conv2")
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_rows, "_STEPS", 1)
     monkeypatch.setattr(gpu_check, "existing", lambda: [TINY])
 
 
@@ -45,7 +46,8 @@ def test_what_tells_most_comes_first() -> None:
     assert {order[i] for i in (1, 2, 3)} == {(TINY, 1, some[1]), (cases[1], 1, Way()), (TINY, 32, Way())}
 
 
-def test_a_call_on_the_cpu(tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_call_on_the_cpu(tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_rows, "_WARM_STEPS", 1)
     words = ["--device", "cpu", "--no-parts", "--batch", "1", "--batch", "2", "--rounds", "2", "-o", str(tmp_path / "a.json")]
     assert gpu_check.main(words) == 0
     report = json.loads((tmp_path / "a.json").read_text())
