@@ -1,4 +1,4 @@
-"""How the kernels of both kinds of pooling are told of their windows."""
+"""How windows are described to the kernels of both kinds of pooling."""
 
 from __future__ import annotations
 
