@@ -34,6 +34,26 @@ def engine(case: Case, device: str = "cpu") -> Step:
     return _differentiated(lambda x: program({net.inputs[0]: x})[case.layer], device)
 
 
+def drop_in(case: Case, device: str = "cpu") -> Step:
+    """Take the loop that scripts for pycaffe have: set the data, forward, set a diff, backward, read the data's diff."""
+    net = load(case, device)
+    source, top = net.blobs[net.inputs[0]], net.blobs[net.top_names[case.layer][0]]
+
+    def step(x: Array, seed: Array | None) -> tuple[Array, Array | None]:
+        if source.shape != x.shape:
+            source.reshape(*x.shape)
+        source.data[...] = x
+        net.forward(end=case.layer)
+        y = top.data.copy()
+        if seed is None:
+            return y, None
+        top.diff[...] = seed
+        net.backward(start=case.layer)
+        return y, source.diff.copy()
+
+    return step
+
+
 def layers(case: Case, device: str = "cpu") -> Step:
     """Take the engine's layers one by one under autograd, channels-last: what the program does without its tape."""
     net = load(case, device)

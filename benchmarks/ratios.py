@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases import BATCHES, CASES, Case, error, existing, load, random_image, seed_like
-from benchmarks.contestants import engine, layers, plain
+from benchmarks.contestants import drop_in, engine, layers, plain
 from benchmarks.real_caffe import CORES, RealCaffe, fastest_core, root
 
 _PAUSE = 0.08  # seconds; OpenBLAS's and OpenMP's idle threads no longer spin by then
@@ -31,7 +31,7 @@ _PAUSE = 0.08  # seconds; OpenBLAS's and OpenMP's idle threads no longer spin by
 def measure(case: Case, batch: int, rounds: int, core: str | None) -> dict[str, Any]:
     """Time one net at one batch size; ``core`` is OPENBLAS_CORETYPE, None without real Caffe."""
     x = random_image(load(case), batch)
-    steps = {"engine": engine(case), "layers": layers(case), "torch": plain(case)}
+    steps = {"engine": engine(case), "drop-in": drop_in(case), "layers": layers(case), "torch": plain(case)}
     seed = seed_like(steps["engine"](x, None)[0].shape)
     run: dict[str, Callable[[int], list[float]]] = {name: _timer(step, x, seed) for name, step in steps.items()}
     answers = {name: step(x, seed) for name, step in steps.items()}
@@ -106,7 +106,7 @@ def main() -> None:
         x = random_image(load(cases[0]), 1)
         core = fastest_core(cases[0], x, seed_like(engine(cases[0])(x, None)[0].shape))
     table = Table(title="f/grad, milliseconds: median (least)")
-    for column in ("net, layer", "batch", "caffe", "torch, plain", "layers", "engine", "ratio", "of least", "gradient off by"):
+    for column in ("net, layer", "batch", "caffe", "torch, plain", "layers", "drop-in", "engine", "ratio", "of least", "gradient off by"):
         table.add_column(column, justify="left" if column.startswith("net") else "right")
     results = []
     for case in cases:
@@ -115,7 +115,7 @@ def main() -> None:
             results.append(found)
             cells = [
                 f"{found[n]['median_ms']:.1f} ({found[n]['min_ms']:.1f})" if n in found else "-"
-                for n in ("caffe", "torch", "layers", "engine")
+                for n in ("caffe", "torch", "layers", "drop-in", "engine")
             ]
             off = f"{found['engine']['gradient_error']:.0e}"
             table.add_row(f"{case.name} {case.layer}", str(batch), *cells, f"{found['ratio']:.2f}", f"{found['ratio_of_least']:.2f}", off)

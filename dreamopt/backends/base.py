@@ -15,6 +15,8 @@ from dreamopt.engine.backward_rule import RECTIFIERS as RECTIFIERS
 from dreamopt.engine.backward_rule import BackwardRule as BackwardRule  # re-exported for network/, which does not import engine/
 from dreamopt.engine.graph import NetGraph as NetGraph
 from dreamopt.engine.loading import WeightsReport as WeightsReport
+from dreamopt.engine.precision import FLOAT32 as FLOAT32
+from dreamopt.engine.precision import check_precision as check_precision
 from dreamopt.engine.reach import Reach as Reach
 from dreamopt.engine.rule_list import RuleList as RuleList
 from dreamopt.engine.rule_list import followed_by as followed_by
@@ -107,6 +109,8 @@ class OpenOptions:
         The input that is optimized; None is for `dreamopt.backends.inputs.feeds.Feeds` to choose.
     feed : mapping of str to FeedValue
         What the other inputs are fed, where it is not the default.
+    precision : {"float32", "bf16"}
+        What convolutions and inner products multiply. A backend that can do more than float32 has a ``precision`` of its own.
     """
 
     device: str | torch.device = "auto"
@@ -118,11 +122,19 @@ class OpenOptions:
     start_timeout: float = START_TIMEOUT
     optimized: str | None = None
     feed: Mapping[str, FeedValue] = field(default_factory=dict)
+    precision: str = FLOAT32
 
     def refuse_command(self, backend: str) -> None:
         """Raise a UsageError if a command was given to a backend that starts no Python."""
         if self.python is not None:
             raise UsageError(f"python is for backend 'remote', but the backend is '{backend}'")
+
+    def refuse_precision(self, backend: str) -> None:
+        """Raise a UsageError if another precision than float32 was asked of a backend that has none."""
+        if self.precision != FLOAT32:
+            raise UsageError(
+                f"precision '{self.precision}' is for backend 'engine', but the backend is '{backend}', which computes in float32"
+            )
 
 
 class Backend(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -20,8 +20,10 @@ from dreamopt.caffe import alias
 from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.computable import computable
 from dreamopt.engine.executor.program import Program
+from dreamopt.engine.executor.recorded import Recorder, recorder_for
 from dreamopt.engine.loading import load_weights, weights_of
 from dreamopt.engine.net import Net
+from dreamopt.engine.precision import FLOAT32, require_precision
 from dreamopt.engine.weight_gradients import weight_gradients
 from dreamopt.errors import NetError
 from dreamopt.schema import LayerWeights, NetDef
@@ -37,21 +39,29 @@ class EngineBackend:
     ----------
     net : Net
         The net; weights that a script changes later count at the next step.
-    optimized, feed
+    optimized, feed, precision
         As in `OpenOptions`.
 
     Raises
     ------
     NetError
         If the net has no input.
+    BackendError
+        For precision ``"bf16"`` on a device without it.
     """
 
     name = "engine"
     dtype = torch.float32
     computes_parts = True
     """Whether it computes crops of the input and of layers' values, of any size, as a part of the whole."""
+    recorder: Callable[[torch.device], Recorder] | None
+    """What records the passes of programs made from now on, to be replayed; see `dreamopt.engine.executor.recorded`."""
 
-    def __init__(self, net: Net, optimized: str | None = None, feed: Mapping[str, FeedValue] | None = None) -> None:
+    def __init__(
+        self, net: Net, optimized: str | None = None, feed: Mapping[str, FeedValue] | None = None, precision: str = FLOAT32
+    ) -> None:
+        self.precision = require_precision(precision, net.device)
+        self.recorder = recorder_for(net.device)
         if not net.inputs:
             raise NetError(f"net '{net.name}' has no input: nothing can be optimized")
         self.net = net
@@ -123,7 +133,7 @@ class EngineBackend:
     def _program(self, layers: Sequence[str], start: str | None = None) -> Program:
         key = (tuple(layers), start)
         if key not in self._programs:
-            self._programs[key] = self.net.program(layers, () if start is None else (start,))
+            self._programs[key] = self.net.program(layers, () if start is None else (start,), self.precision, self.recorder)
         return self._programs[key]
 
     def activations(
@@ -157,7 +167,7 @@ class EngineBackend:
         load_weights(new.nodes, weights_of(net.nodes))
         load_weights(new.nodes, [LayerWeights(name, "", list(blobs)) for name, blobs in weights.items()])
         new.weights_report = net.weights_report
-        return EngineBackend(new, self._opened[0], self._opened[1])
+        return EngineBackend(new, self._opened[0], self._opened[1], self.precision)
 
     def weight_gradients(self, x: Tensor, layers: Sequence[str], total: TotalOf) -> WeightGradients:
         """Return the gradient of a number that depends on the named values; layers that share a weight have its whole gradient each."""
@@ -231,11 +241,12 @@ def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options
     NetError, WeightsError
         For files that are damaged or do not fit.
     BackendError
-        For a device that is not here.
+        For a device that is not here, or one without the precision.
     """
     options.refuse_command("engine")
     device, allow = pick_device(options.device), options.allow_python_layers
+    precision = require_precision(options.precision, device)
     definition = computable(definition, options.phase, allow)
     with alias.temporary_caffe_module() if allow else nullcontext():
         net = Net(definition, weights=weights, phase=options.phase, device=device, seed=options.seed, allow_python_layers=allow)
-    return EngineBackend(net, options.optimized, options.feed)
+    return EngineBackend(net, options.optimized, options.feed, precision)

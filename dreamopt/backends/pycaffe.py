@@ -16,10 +16,11 @@ def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options
     Raises
     ------
     UsageError
-        If a command was given.
+        If a command was given, or another precision than float32.
     BackendError
         If this Python has no Caffe, or one that is too old.
     """
     options.refuse_command("pycaffe")
+    options.refuse_precision("pycaffe")
     connection = InProcess(caffe_device(options.device))
     return CaffeBackend.opened(definition, weights, connection, options)

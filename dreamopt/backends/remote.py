@@ -17,10 +17,11 @@ def open_net(definition: NetDef, weights: str | os.PathLike[str] | None, options
     Raises
     ------
     UsageError
-        If no command was given, or one that drops the words that are added to it.
+        If no command was given, or one that drops the words that are added to it; or another precision than float32.
     BackendError
         If the command starts no Python with a Caffe that can do this.
     """
+    options.refuse_precision("remote")
     device = caffe_device(options.device)
     if options.python is None:
         raise UsageError("backend 'remote' needs python, the command that starts a Python with Caffe, as 'chroot /srv/caffe python3'")

@@ -52,6 +52,11 @@ NET_OPTIONS = (
     click.option("--labels", metavar="FILE", help="Names of the classes: lines, numbered lines, JSON, a table, a labelmap."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
     click.option(
+        "--precision",
+        type=click.Choice(["float32", "bf16"]),
+        help="What convolutions multiply: bf16 rounds to 3 digits, where the device has it (docs/performance.md).  [default: float32]",
+    ),
+    click.option(
         "--backend",
         type=BackendName(),
         default="auto",

@@ -13,7 +13,7 @@ from dreamopt.cli.net import NET_KEYS, open_network, some_net_options
 from dreamopt.cli.render import as_argument, option_words, reproduce_command
 from dreamopt.cli.shell import shell_command
 
-NAMED = ("weights", "labels", "mean", "device", "backend", "python", "cache", "allow_python_layers")
+NAMED = ("weights", "labels", "mean", "device", "backend", "python", "cache", "precision", "allow_python_layers")
 """The net's options that may be given; the others are the metadata's."""
 DEFAULTS = {"device": "auto", "backend": "auto"}
 

@@ -8,8 +8,10 @@ somebody asks for `view`; and while somebody holds a view, results are copied in
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +20,54 @@ from torch import Tensor
 from dreamopt.engine.layer import Shape, count
 from dreamopt.parts.memory import require_memory
 
+_making = threading.RLock()  # nets that share weights may run in several threads
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class PendingPass:
+    """A pass that would have written some memories, and will when somebody reads one."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Memory, None] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether some memory still holds what the pass will write."""
+        return bool(self._waiting)
+
+    def wait(self, memories: Iterable[Memory]) -> None:
+        """Let these memories hold what the pass will write."""
+        for memory in memories:
+            memory._drop()
+            memory.writes += 1
+            memory._pending = self
+            self._waiting[memory] = None
+
+    def forget(self, memory: Memory) -> None:
+        """Note that a memory holds something else now."""
+        self._waiting.pop(memory, None)
+
+    def write_all(self, replayed: Callable[[Memory], Memory]) -> list[Memory]:
+        """Write the memories that still wait, from what ``replayed`` returns for each; return them. Those left by an error wait on."""
+        waiting = list(self._waiting)
+        for memory in waiting:
+            source = replayed(memory)
+            if memory._pending is self and source.is_set:
+                memory.write(source._settle() if source._tensor is None else source._tensor)
+            elif memory._pending is self:
+                memory._drop()
+        return waiting
+
+    def settle(self, memory: Memory | None = None) -> None:
+        """Write all that waits; ``memory`` is what somebody wants to read."""
+        raise AssertionError(f"{type(self).__name__} does not say what it writes")
+
+
+class Watcher(Protocol):
+    """Something that depends on what a memory holds now."""
+
+    def settle(self) -> None:
+        """Take what it needs, since that is about to change."""
 
 
 class Memory:
@@ -42,6 +91,37 @@ class Memory:
         self._tensor: Tensor | None = None
         self._lent = False
         self._fill: Callable[[], FloatArray] | None = None
+        self._pending: PendingPass | None = None
+        self._watchers: weakref.WeakSet[Watcher] | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anybody has written or looked; if not, all numbers are zero."""
+        return not (self._buffer is None and self._tensor is None and self._fill is None and self._pending is None)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Call ``watcher`` before the numbers change from now on, or somebody gets a view."""
+        if self._watchers is None:
+            self._watchers = weakref.WeakSet()
+        self._watchers.add(watcher)
+
+    def _settle_watchers(self) -> None:
+        for watcher in list(self._watchers or ()):
+            watcher.settle()
+
+    def begin_change(self) -> None:
+        """Let those that depend on the numbers take them; a layer that writes into its own weights calls this first."""
+        self._settle_watchers()
+        self.version += 1
+
+    def _resolve(self) -> None:
+        if self._pending is not None:
+            self._pending.settle(self)
+
+    def _drop(self) -> None:
+        if self._pending is not None:
+            self._pending.forget(self)
+            self._pending = None
 
     def grow(self, n: int) -> bool:
         """Make room for ``n`` numbers; True when that took new memory, which is zero. Shrinking keeps the old numbers."""
@@ -53,6 +133,8 @@ class Memory:
 
     def clear(self) -> None:
         """Take new memory, all zero; views handed out before keep the old one."""
+        self._settle_watchers()
+        self._drop()
         self._buffer = self._host = self._tensor = self._fill = None
         self.version += 1
 
@@ -63,6 +145,7 @@ class Memory:
 
     def set_all(self, values: FloatArray) -> None:
         """Write all numbers, without making those that `fill_later` would have."""
+        self._settle_watchers()
         self._fill = None
         self.view(values.shape)[...] = values
 
@@ -73,18 +156,25 @@ class Memory:
         return self._lent or (self._host is not None and sys.getrefcount(self._host) > 2)
 
     def _settle(self) -> Tensor:
-        if self._buffer is None:
-            # Fillers draw in float64.
-            require_memory((4 if self._fill is None else 16) * self.capacity, self.name or "a blob")
-            self._buffer = torch.zeros(self.capacity)
-            self._host = self._buffer.numpy()
-        if self._fill is not None:
-            fill, self._fill = self._fill, None
-            self._buffer.numpy()[...] = np.broadcast_to(fill().reshape(-1), self.capacity)
+        if self._buffer is None or self._fill is not None:
+            with _making:
+                self._make()
+        assert self._buffer is not None
         if self._tensor is not None:
             self._copy(self._tensor)
             self._tensor = None
         return self._buffer
+
+    def _make(self) -> None:
+        if self._buffer is None:
+            # Fillers draw in float64.
+            require_memory((4 if self._fill is None else 16) * self.capacity, self.name or "a blob")
+            buffer = torch.zeros(self.capacity)
+            self._host = buffer.numpy()
+            self._buffer = buffer
+        if self._fill is not None:
+            self._buffer.numpy()[...] = np.broadcast_to(self._fill().reshape(-1), self.capacity)
+            self._fill = None
 
     def _copy(self, tensor: Tensor) -> None:
         assert self._buffer is not None
@@ -92,6 +182,8 @@ class Memory:
 
     def view(self, shape: Shape) -> FloatArray:
         """Return a writable numpy view of the first numbers, in this shape; what is written there counts from now on."""
+        self._settle_watchers()
+        self._resolve()
         self._settle()
         self.version += 1
         assert self._host is not None
@@ -99,6 +191,7 @@ class Memory:
 
     def read(self, shape: Shape, device: torch.device) -> Tensor:
         """Return the numbers as a tensor of this shape; it may alias the buffer, so nobody may write into it."""
+        self._resolve()
         tensor = self._tensor
         if tensor is None or tensor.numel() != count(shape):
             tensor = self._settle()[: count(shape)]
@@ -112,9 +205,12 @@ class Memory:
             self._copy(tensor)
         else:
             self._tensor = tensor
+        self._drop()  # last, so that no other thread reads what stood here before
 
     def as_parameter(self, shape: Shape) -> Tensor:
         """Return the buffer itself as a tensor, to train on; it counts as watched from now on."""
+        self._settle_watchers()
+        self._resolve()
         self._lent = True
         return self._settle()[: count(shape)].view(shape)
 

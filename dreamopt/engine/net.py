@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,17 +18,21 @@ from dreamopt.engine.batch_norms import fit_batch_norms
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.blob_layer import BlobNode
 from dreamopt.engine.build import build
+from dreamopt.engine.deferred import Passes
 from dreamopt.engine.executor.program import Program
-from dreamopt.engine.graph import LayerDef, NetGraph
 from dreamopt.engine.loading import WeightsReport, load_weights, weights_of
 from dreamopt.engine.memory import FloatArray
-from dreamopt.engine.node import Node
+from dreamopt.engine.node import Node, pass_of
 from dreamopt.engine.node_pass import backward_with_rule
 from dreamopt.engine.pass_traits import PassTraits, pass_traits
+from dreamopt.engine.precision import FLOAT32
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
 from dreamopt.parts.memory import memory_errors
 from dreamopt.schema import LayerWeights, NetDef, read_net, read_weights, write_weights
+
+if TYPE_CHECKING:
+    from dreamopt.engine.executor.recorded import Recorder
 
 TRAIN, TEST = 0, 1
 """pycaffe's numbers for the phases."""
@@ -53,8 +57,9 @@ class LayerView:
 class Net:
     """A net in memory: the blobs and layers of a prototxt, run as Caffe 1.0 runs them.
 
-    A forward or backward pass goes from layer to layer, both ends included, and leaves every value in `blobs`, where
-    scripts read and change it. Unlike in Caffe, gradients reach the data without ``force_backward``, and what Caffe
+    A forward or backward pass runs the layers from one to another, both included, and leaves every value in `blobs`, where
+    scripts read and change it; values that nobody reads are not computed (`dreamopt.engine.deferred`).
+    Unlike in Caffe, gradients reach the data without ``force_backward``, and what Caffe
     would abort on is an exception.
 
     Parameters
@@ -134,6 +139,7 @@ class Net:
             self.definition, weights = fit_batch_norms(self.definition, weights)
         with memory_errors(lambda: f"making the net '{self.name}'", str(self.device)):
             self.nodes, by_name, outputs = build(self.definition, self.phase, seed, allow_python_layers)
+        self._passes = Passes(self.nodes, [by_name[name] for name in outputs])
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
         self.inputs = [top for node in self.nodes if node.layer.type == "Input" for top in node.layer.param.top]
         self.outputs = outputs
@@ -234,18 +240,24 @@ class Net:
         return {name: self._blob(name).diff for name in names}
 
     def _forward(self, first: int, last: int) -> float:
+        if self._passes.forward(first, last, self.device):
+            return 0.0
         loss = 0.0
         for node in self.nodes[first : last + 1]:
-            with memory_errors(partial(_pass_of, "forward", node), str(self.device)):
+            with memory_errors(partial(pass_of, "forward", node), str(self.device)):
                 node.forward(self.device)
                 loss += node.loss(self.device)
         return loss
 
     def _backward(self, first: int, last: int, rule: BackwardRule | None = None, from_blobs: bool = False) -> None:
+        if rule is not None:
+            self._passes.settle()
+        elif self._passes.backward(first, last, self.device):
+            return
         of_pass = None if rule is None else self._pass_traits(first)
         for i in range(first, last - 1, -1):
             traits = None if of_pass is None else of_pass.traits.get(i)
-            with memory_errors(partial(_pass_of, "backward", self.nodes[i]), str(self.device)):
+            with memory_errors(partial(pass_of, "backward", self.nodes[i]), str(self.device)):
                 if rule is not None and of_pass is not None and traits is not None and rule.applies_to(traits):
                     behind = [self.nodes[j] for j in of_pass.behind.get(i, ())]
                     backward_with_rule(self.nodes[i], rule, traits, self._samples, self.device, behind=behind, from_blobs=from_blobs)
@@ -255,8 +267,7 @@ class Net:
     def _pass_traits(self, first: int) -> PassTraits:
         """Return what backward rules may ask of the layers in a pass that begins at the layer ``first``."""
         layers = {i: node.layer for i, node in enumerate(self.nodes[: first + 1]) if node.layer.type not in ("Input", "Split")}
-        graph = NetGraph([LayerDef(node.layer.param, node.layer.where, node.added, node.stopped) for node in self.nodes])
-        return pass_traits(self._traits, layers, dict(enumerate(graph.reads)), ())
+        return pass_traits(self._traits, layers, dict(enumerate(self._passes.graph.reads)), ())
 
     @cached_property
     def _traits(self) -> list[LayerTraits]:
@@ -395,6 +406,7 @@ class Net:
             If a layer's weights differ in number or shape.
         """
         theirs = {node.layer.name: node.weights for node in other.nodes}
+        self._passes.settle()
         for node in self.nodes:
             blobs = theirs.get(node.layer.name)
             if blobs is None:
@@ -425,6 +437,7 @@ class Net:
     load_hdf5 = copy_from
 
     def _weight_diffs_wanted(self) -> None:
+        self._passes.settle_weight_diffs()
         lost = any(node.weight_diffs_lost for node in self.nodes)
         for node in self.nodes:
             node.flush_weight_gradients()
@@ -455,7 +468,13 @@ class Net:
             lent.setdefault((id(blob._data), blob.shape), blob._data.as_parameter(blob.shape))
         return {node.layer.name: [lent[id(b._data), b.shape] for b in node.weights] for node in self.nodes if node.weights}
 
-    def program(self, wanted: Sequence[str], given: Sequence[str] = ()) -> Program:
+    def program(
+        self,
+        wanted: Sequence[str],
+        given: Sequence[str] = (),
+        precision: str = FLOAT32,
+        recorder: Callable[[torch.device], Recorder] | None = None,
+    ) -> Program:
         """Return the fast, differentiable function from the inputs to the values of some layers.
 
         Parameters
@@ -464,18 +483,19 @@ class Net:
             Names of layers (what that layer wrote) or of blobs (their last value).
         given : sequence of str
             Names of values that the function takes in the place of what makes them.
+        precision : {"float32", "bf16"}
+            What convolutions and inner products multiply.
+        recorder : callable, optional
+            From a device to what records passes, to be replayed: `dreamopt.engine.executor.recorded.CudaRecorder`.
 
         Raises
         ------
         TargetError
             For a name that the net does not have.
+        BackendError
+            For ``"bf16"`` on a device without it.
         """
-        return Program(self.nodes, wanted, self.device, given)
-
-
-def _pass_of(which: str, node: Node) -> str:
-    shapes = ", ".join("x".join(map(str, blob.shape)) for blob in node.tops)
-    return f"the {which} pass of layer '{node.layer.name}' ({node.layer.type}) at {node.layer.where}, whose tops are {shapes or 'none'},"
+        return Program(self.nodes, wanted, self.device, given, precision, recorder)
 
 
 def _layer_view(node: Node) -> LayerView | PythonLayer:

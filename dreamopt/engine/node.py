@@ -136,6 +136,9 @@ class Node:
         bottoms = [x.detach().requires_grad_() for x in bottoms]
         weights = [blob._data.read(blob.shape, device).detach().requires_grad_() for blob in self.weights]
         left: Sequence[Tensor] = ()
+        if self.layer.phase == "TRAIN" and self.layer.type == "BatchNorm":  # it writes its running statistics there
+            for blob in self.weights:
+                blob._data.begin_change()
         with torch.enable_grad():
             if self.carried:
                 last = [blob._data.read(blob.shape, device).detach() for blob in self.carried]
@@ -231,6 +234,12 @@ class Node:
         for blob, grad in zip(self.weights, gradients(graph.tops, graph.weights, seeds), strict=True):
             if grad is not None:
                 blob._diff.write(blob._diff.read(blob.shape, grad.device) + grad)
+
+
+def pass_of(which: str, node: Node) -> str:
+    """Say in an error's words which pass of which layer it was."""
+    shapes = ", ".join("x".join(map(str, blob.shape)) for blob in node.tops)
+    return f"the {which} pass of layer '{node.layer.name}' ({node.layer.type}) at {node.layer.where}, whose tops are {shapes or 'none'},"
 
 
 def check_blob(layer: Layer, what: str, shape: Shape) -> None:

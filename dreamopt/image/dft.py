@@ -7,6 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from dreamopt.engine.native import dft as native
+
 
 def forward(planes: Tensor) -> Tensor:
     r"""Return half the spectrum of real planes.
@@ -69,3 +71,59 @@ def times(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     if width % 2 == 0:
         counts[-1] = 1
     return counts
+
+
+def planes_of(pairs: Tensor, weights: Tensor, width: int) -> Tensor:
+    r"""Return the real planes of weighted half spectra, given as pairs of real and imaginary part; differentiable.
+
+    .. math:: x = \mathcal{F}^{-1}(w \cdot p)
+
+    Parameters
+    ----------
+    pairs : Tensor
+        (..., H, W // 2 + 1, 2).
+    weights : Tensor
+        w, (H, W // 2 + 1).
+    width : int
+        W.
+
+    Examples
+    --------
+    >>> pairs = pairs_of(torch.tensor([[1.0, 3.0, 5.0]]), torch.ones(1, 2))
+    >>> planes_of(pairs, torch.ones(1, 2), 3).round(decimals=4)
+    tensor([[1., 3., 5.]])
+    """
+    asked = pairs.requires_grad and torch.is_grad_enabled()
+    if not asked and native.pays(pairs, (pairs.shape[-3], width)):
+        return native.planes(pairs, weights, width)
+    pairs = pairs.contiguous()
+    if pairs.storage_offset() % 2:  # a slice of others' parameters: pairs of numbers must begin at an even place
+        pairs = pairs.clone()
+    return inverse(torch.view_as_complex(pairs) * weights, width)
+
+
+def pairs_of(planes: Tensor, weights: Tensor) -> Tensor:
+    r"""Return weighted half spectra of real planes, :math:`w \cdot \mathcal{F}(x)`, as pairs of real and imaginary part; differentiable.
+
+    Parameters
+    ----------
+    planes : Tensor
+        (..., H, W), real.
+    weights : Tensor
+        w, (H, W // 2 + 1).
+
+    Returns
+    -------
+    Tensor
+        (..., H, W // 2 + 1, 2).
+
+    Examples
+    --------
+    >>> pairs_of(torch.tensor([[1.0, 3.0]]), torch.ones(1, 2))
+    tensor([[[ 2.8284,  0.0000],
+             [-1.4142,  0.0000]]])
+    """
+    asked = planes.requires_grad and torch.is_grad_enabled()
+    if not asked and native.pays(planes, (planes.shape[-2], planes.shape[-1])):
+        return native.pairs(planes, weights)
+    return torch.view_as_real(forward(planes) * weights)

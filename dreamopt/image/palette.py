@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from dreamopt.engine.native.colours import Range, can_colour, colour_gradient, coloured, range_of, uncoloured
 from dreamopt.errors import ImageError
 from dreamopt.image.colour import Colour, checked_colour, colour_tensor
 from dreamopt.parts.checks import Fields
@@ -68,10 +69,16 @@ class Palette:
 
     def to_image(self, plane: Tensor, space: ImageSpace) -> Tensor:
         """Return the images of t, both (N, C, H, W)."""
+        if self.sigmoid and can_colour(plane):
+            return coloured(plane, mixing(self.decorrelate, space), _range(self, space), with_part=False)[0]
         return self.image_and_part(plane, space)[0]
 
     def image_and_part(self, plane: Tensor, space: ImageSpace) -> tuple[Tensor, Tensor]:
         """Return the images of t, and where their values lie on the way from b to w, 0 to 1; all (N, C, H, W)."""
+        if self.sigmoid and can_colour(plane):
+            image, part = coloured(plane, mixing(self.decorrelate, space), _range(self, space), with_part=True)
+            assert part is not None
+            return image, part
         low, high = self.ends(space)
         mixed = mixed_colours(plane, mixing(self.decorrelate, space))
         middle = _middle(self, space)
@@ -80,6 +87,8 @@ class Palette:
 
     def gradient(self, gradient: Tensor, part: Tensor, space: ImageSpace) -> Tensor:
         """Return the gradient at t of one at the image, under a sigmoid; ``part`` as from `image_and_part`."""
+        if can_colour(gradient):
+            return colour_gradient(gradient, part, mixing(self.decorrelate, space), _range(self, space))
         low, high = self.ends(space)
         slope = torch.ops.aten.sigmoid_backward(gradient * (high - low), part)
         mix = mixing(self.decorrelate, space)
@@ -87,6 +96,8 @@ class Palette:
 
     def plane(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return t of images; exact but for values at black and white, which are drawn in by a thousandth under a sigmoid."""
+        if self.sigmoid and can_colour(image):
+            return uncoloured(image, mixing(self.decorrelate, space, inverse=True), _range(self, space), MARGIN)
         low, high = self.ends(space)
         part = (image - low) / (high - low)
         plane = (torch.logit(part, eps=MARGIN) if self.sigmoid else part) - _middle(self, space)
@@ -114,6 +125,12 @@ def _middle(palette: Palette, space: ImageSpace) -> Tensor:
         colour = colour_tensor(palette.centre, space.low.new_empty(1, *space.shape), space)
         middle = (colour - space.low) / (space.high - space.low)
     return torch.logit(middle, eps=MARGIN) if palette.sigmoid else middle
+
+
+@lru_cache(maxsize=32)
+def _range(palette: Palette, space: ImageSpace) -> Range:
+    """Return what the native kernels draw values into."""
+    return range_of(*palette.ends(space), _middle(palette, space))
 
 
 def image_shape(space: ImageSpace, who: str) -> tuple[int, int, int]:

@@ -17,7 +17,12 @@ def per_sample(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     tensor([[-1.,  1.],
             [-3.,  3.]])
     """
-    return torch.cat([function(one) for one in torch.split(values, 1)])
+    return joined_samples([function(one) for one in torch.split(values, 1)])
+
+
+def joined_samples(samples: list[Tensor]) -> Tensor:
+    """Return samples (1, ...) joined along the first axis; one alone as it is, without a copy."""
+    return samples[0] if len(samples) == 1 else torch.cat(samples)
 
 
 def standardized(values: Tensor, epsilon: float) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from dreamopt import data
-from dreamopt.backends.base import START_TIMEOUT, TIMEOUT, Backend, OpenOptions
+from dreamopt.backends.base import FLOAT32, START_TIMEOUT, TIMEOUT, Backend, OpenOptions, check_precision
 from dreamopt.backends.caffe.python_layers import permitted, read_with_python_data
 from dreamopt.backends.inputs.cut import with_input
 from dreamopt.backends.registry import opener
@@ -58,6 +58,7 @@ def load_net(
     known: Mapping[str, Any] | None = None,
     input: str | None = None,
     feed: Mapping[str, ArrayLike | StrPath] | None = None,
+    precision: str = FLOAT32,
 ) -> Network:
     """Load a trained Caffe net as a differentiable function of images.
 
@@ -121,6 +122,10 @@ def load_net(
         What the other inputs are fed, by name: a number, an array of one sample (which each sample gets) or of all, the path of a
         ``.npy`` file or of an image, or text of numbers with commas between them. By default zeros; for the marks of where sequences
         begin 0 and then 1, for a detector's ``im_info`` height, width and 1, and for its boxes the whole image.
+    precision : {"float32", "bf16"}
+        What convolutions and inner products multiply, forward and backward; sums and all other layers are float32. ``"bf16"``, bfloat16,
+        needs a processor with ``avx512_bf16`` or ``amx_bf16``, or a GPU of compute capability 8.0, and the built-in engine without
+        backward rules. It rounds to 3 digits; docs/performance.md says what that does to values, gradients and speed.
 
     Returns
     -------
@@ -138,7 +143,7 @@ def load_net(
     ModelError
         For a name that is neither a file nor a model that was fetched.
     BackendError
-        For an unknown backend or device, or a Caffe that is missing, too old, or refuses the net.
+        For an unknown backend or device, a Caffe that is missing, too old, or refuses the net, or a device without the precision.
     """
     if not isinstance(prototxt_or_name, NetDef | None):
         check_path("prototxt_or_name", prototxt_or_name)
@@ -150,6 +155,7 @@ def load_net(
     for what, text in (("phase", phase), ("input", "" if input is None else input)):
         check_text(what, text)
     seed, level = check_seed("seed", seed), check_whole("level", level, Range(-(2**31), 2**31 - 1))
+    precision = check_precision(precision)
     stages, strict = check_texts("stages", stages, "names"), check_flag("strict", strict)
     timeout = check_number("timeout", timeout, POSITIVE)
     start_timeout = check_number("start_timeout", start_timeout, POSITIVE)
@@ -201,8 +207,10 @@ def load_net(
         definition, input, is_cut = with_input(definition, input, shape)
     if is_cut and mean is not None:
         raise UsageError(f"a mean was given, but the net is cut at '{input}', and its input is what a layer wrote, not an image")
-    options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout, input, feeds)
+    options = OpenOptions(device, seed, phase, allow, python, timeout, start_timeout, input, feeds, precision)
     computed = open_net(definition, weights, options)
+    if getattr(computed, "precision", FLOAT32) != precision:
+        options.refuse_precision(backend)
     notes = _weights_notes(computed, weights, seed)
     class_names = read_labels(labels, class_counts(computed.layers))
     for sentence in () if class_names is None else class_names.warnings:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from dreamopt.backends.base import Backend, LayerInfo, RuleList, Shape, TotalOf, WeightGradients, parse_rules
+from dreamopt.backends.base import FLOAT32, Backend, LayerInfo, RuleList, Shape, TotalOf, WeightGradients, parse_rules
 from dreamopt.backends.base import BackwardRule as BackwardRule
 from dreamopt.backends.base import NetGraph as NetGraph
 from dreamopt.backends.base import Redirected as Redirected
@@ -118,6 +118,11 @@ class Network:
     def device(self) -> torch.device:
         """Where the net is computed."""
         return self.backend.device
+
+    @property
+    def precision(self) -> str:
+        """What convolutions and inner products multiply, ``"float32"`` or ``"bf16"``; see `load_net`."""
+        return str(getattr(self.backend, "precision", FLOAT32))  # which a backend need not have
 
     @property
     def dtype(self) -> torch.dtype:
@@ -408,9 +413,15 @@ class Network:
         Raises
         ------
         UsageError
-            For no rule, or a pattern that names no layer of the net.
+            For no rule, or a pattern that names no layer of the net; and in another precision than float32, but for dead ReLUs' own.
         """
         parsed = parse_rules(rule)
+        if self.precision != FLOAT32 and not isinstance(parsed, Redirected):
+            # Rules divide by small sums, and are the same from machine to machine to 1 part in 1e5.
+            raise UsageError(
+                f"the backward rule {parsed} needs precision 'float32', and the net was loaded with '{self.precision}'; gradients alone "
+                "can be had in it"
+            )
         if isinstance(parsed, RuleList):
             parsed.require_matches((info.name, info.type) for info in self.layers)
         return parsed
@@ -689,6 +700,7 @@ class Network:
             "assumed": [] if preprocessing is None else list(preprocessing.assumed),
             "sources": {} if preprocessing is None else dict(preprocessing.sources),
             **({"feed": dict(feed)} if (feed := getattr(self.backend, "feed", None)) else {}),
+            **({} if self.precision == FLOAT32 else {"precision": self.precision}),
             "notes": [*self.backend.changes, *self.notes],
         }
 

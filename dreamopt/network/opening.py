@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dreamopt import models
+from dreamopt.backends.base import FLOAT32
 from dreamopt.errors import UsageError
 from dreamopt.network.load import load_net
 from dreamopt.network.network import Network
@@ -53,6 +54,7 @@ def open_network(net: str | None, size: int | tuple[int, int] | None = None, **s
         stages=said["stage"] or (),
         default_input_size=(size, size) if isinstance(size, int) else size,
         allow_python_layers=True if said.get("allow_python_layers") else None,
+        precision=FLOAT32 if said.get("precision") is None else said["precision"],
         known={"mean": found.mean, "scale": found.scale, "channel_order": found.channel_order},
     )
     repeat = {key: said[key] for key in NET_KEYS}

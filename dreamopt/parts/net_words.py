@@ -11,7 +11,7 @@ _MOST_DIGITS = 400  # of a size; Python itself refuses to read more than 4,300 b
 # Without allow_python_layers, which no file may say.
 NET_KEYS = (
     *("weights", "mean", "channel_order", "scale", "labels", "device", "backend", "python"),
-    *("input_shape", "input", "feed", "phase", "stage", "level", "cache"),
+    *("input_shape", "input", "feed", "phase", "stage", "level", "cache", "precision"),
 )
 """Names of the options that load a net."""
 

@@ -130,6 +130,7 @@ LOAD: Mapping[str, Form] = {
     "channel_order": optional(text(3, "(?i:BGR|RGB)", "'BGR' or 'RGB'")),
     "scale": optional(number(ANY)),
     "device": optional(text(20, r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda or cuda:NUMBER")),
+    "precision": optional(text(7, "float32|bf16", "float32 or bf16")),
     "backend": optional(_NAME),
     "python": optional(text(2**16)),
     "input_shape": optional(listed(_NAME, most=100)),

@@ -21,7 +21,7 @@ from dreamopt.recipes.metadata import checked_image
 from dreamopt.recipes.plan import Plan, recorded_hashes
 from dreamopt.recipes.rendered import Rendered
 
-FROM_METADATA = ("channel_order", "scale", "device", "input_shape", "input", "phase", "stage", "level")
+FROM_METADATA = ("channel_order", "scale", "device", "input_shape", "input", "phase", "stage", "level", "precision")
 """Options of a net that its image's metadata may choose: numbers and words."""
 BUILT_IN = ("auto", "engine")
 """Backends that metadata may choose: those that start no program and import no other package."""
@@ -162,6 +162,12 @@ def differences(metadata: Mapping[str, Any], network: Network, inputs: RecordedI
         The files that were opened.
     """
     then, now = metadata.get("made_with", {}), {"torch": torch.__version__, "python": platform.python_version()}
-    now |= {"device": str(network.device), "threads": str(torch.get_num_threads()), "machine": platform.machine()}
+    then = {"precision": metadata.get("net", {}).get("precision", "float32")} | dict(then)
+    now |= {
+        "precision": network.precision,
+        "device": str(network.device),
+        "threads": str(torch.get_num_threads()),
+        "machine": platform.machine(),
+    }
     changed = [] if inputs is None else inputs.changed()
     return changed + [f"{key} {then[key]} then, {value} now" for key, value in now.items() if key in then and str(then[key]) != value]

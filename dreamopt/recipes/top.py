@@ -63,7 +63,11 @@ class TopPlan:
         """Return what decides the rankings, but for the images themselves, fit for JSON."""
         return {
             "net": self.network.hash(),
-            "input": {name: value for name, value in self.network.describe_input().items() if name in ("mean", "channel_order", "scale")},
+            "input": {
+                name: value
+                for name, value in self.network.describe_input().items()
+                if name in ("mean", "channel_order", "scale", "precision")
+            },
             "sources": [source if isinstance(source, str) else repr(source) for source in self.listing.sources],
             "targets": [sample.text for sample in self.samples],
             "k": self.reducer.k,

@@ -148,7 +148,22 @@ def test_numbers_of_numpy_and_torch_are_taken_as_pythons() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["weights", "mean", "channel_order", "scale", "input_shape", "seed", "phase", "level", "strict", "device", "feed", "input"]
+    "name",
+    [
+        "weights",
+        "mean",
+        "channel_order",
+        "scale",
+        "input_shape",
+        "seed",
+        "phase",
+        "level",
+        "strict",
+        "device",
+        "feed",
+        "input",
+        "precision",
+    ],
 )
 def test_an_argument_of_load_net_refuses_values_of_the_wrong_kind(name: str, tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"

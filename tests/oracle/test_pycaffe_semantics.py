@@ -53,6 +53,17 @@ net = fresh(NET)
 """
 
 SCRIPTS = {
+    "0 every blob, after passes of which little is read": """
+for i, (start, end) in enumerate([("fc", "prob"), ("both", "both"), ("relu1", "prob"), ("fc", "fc")]):
+    net.blobs["data"].data[...] = np.random.RandomState(i).normal(0, 1, tuple(net.blobs["data"].shape))
+    net.forward(end=end)
+    seed_diff(net, net.top_names[start][0] if hasattr(net, "top_names") else {"relu1": "conv1"}.get(start, start), 10 + i)
+    net.backward(start=start)
+    result["gradient %d" % i] = net.blobs["data"].diff.copy()
+for name in net.blobs:
+    result["diff of " + name] = net.blobs[name].diff.copy()
+    result["data of " + name] = net.blobs[name].data.copy()
+""",
     "1 start and end are layers, both included; one key for each top": """
 out = net.forward(end="conv1")
 result["keys"] = np.array(sorted(out))

@@ -68,6 +68,9 @@ class Packed:
     ``transform`` allows Winograd's method, whose rounding is ten times as coarse.
     """
 
+    dtype = torch.float32
+    """What is multiplied; sums are float32 (float64 weights stay as they are)."""
+
     def __init__(self, w: Tensor, bias: Tensor | None, geometry: Geometry, transform: bool = True) -> None:
         self.w = w.contiguous(memory_format=torch.channels_last)
         self.bias = bias
@@ -195,10 +198,13 @@ class Packed:
 
 
 class Backward:
-    """The data gradient of a convolution with weights ``w`` (out, in / groups, height, width); ``transform`` as for `Packed`."""
+    """The data gradient of a convolution with weights ``w`` (out, in / groups, height, width); ``transform`` as for `Packed`.
 
-    def __init__(self, w: Tensor, geometry: Geometry, transform: bool = True) -> None:
-        self.w, self.geometry, self.transform = w, geometry, transform
+    ``kind`` is what convolves.
+    """
+
+    def __init__(self, w: Tensor, geometry: Geometry, transform: bool = True, kind: type[Packed] = Packed) -> None:
+        self.w, self.geometry, self.transform, self.kind = w, geometry, transform, kind
         self._ready = False
 
     def _prepare(self) -> None:
@@ -214,11 +220,11 @@ class Backward:
             out, each, *_ = w.shape
             turned = w.reshape(groups, out // groups, each, *kernel).transpose(1, 2).reshape(groups * each, out // groups, *kernel)
             around = geometry._replace(pad=tuple(max(s, 0) for s in span), stride=(1, 1))
-            self._turned = Packed(turned.flip(2, 3), None, around, self.transform)
+            self._turned = self.kind(turned.flip(2, 3), None, around, self.transform)
         elif w.device.type == "cpu" and w.dtype == torch.float32 and library() is not None and spreads(w, stride, dilation, groups):
             self._spread = spread_panels(w)
         elif min(span) >= 0 and groups == 1 and dilation == (1, 1) and w.shape[1] * stride[0] * stride[1] <= _PHASED_CHANNELS:
-            self._phased = _Phases(w, geometry)
+            self._phased = _Phases(w, geometry, self.kind)
 
     def gated(self, grads: Sequence[Tensor], gates: Sequence[Tensor] | None, shape: Shape, into: Tensor | None) -> Tensor | None:
         """Do as a call for gradients side by side, which pass only where their gates are above 0; None where no kernel does."""
@@ -264,9 +270,12 @@ class Backward:
             g = self._phased(grad, shape)
         else:
             _, stride, pad, dilation, groups = self.geometry
-            rest = (None, stride, pad, dilation, False, (0, 0), groups, (True, False, False))
+            w, rest = self.w, (None, stride, pad, dilation, False, (0, 0), groups, (True, False, False))
             # Of the input, torch reads the shape and the layout alone.
-            g = torch.ops.aten.convolution_backward(grad, _empty(shape, grad), self.w, *rest)[0]
+            kept_as = grad.dtype
+            if self.kind.dtype != torch.float32:
+                grad, w = grad.to(self.kind.dtype), w.to(self.kind.dtype)
+            g = torch.ops.aten.convolution_backward(grad, _empty(shape, grad), w, *rest)[0].to(kept_as)
         return g if into is None else into.add_(g)
 
 
@@ -280,8 +289,9 @@ class _Phases:
     For each phase a that is a dense convolution over a few d; the s x s phases are its output channels.
     """
 
-    def __init__(self, w: Tensor, geometry: Geometry) -> None:
+    def __init__(self, w: Tensor, geometry: Geometry, kind: type[Packed] = Packed) -> None:
         kernel, self.stride, pad, *_ = geometry
+        self.kind = kind
         self.first = [-((k - 1 - p) // s) for k, s, p in zip(kernel, self.stride, pad, strict=True)]
         self.last = [(s - 1 + p) // s for s, p in zip(self.stride, pad, strict=True)]
         out, channels = w.shape[:2]
@@ -305,7 +315,7 @@ class _Phases:
         border = tuple(max(-b, m - 1 + e - (g - 1), 0) for b, e, m, g in zip(self.first, self.last, sizes, grad.shape[2:], strict=True))
         if border not in self._packed:
             one = (1, 1)
-            self._packed[border] = Packed(self.w, None, Geometry(tuple(self.w.shape[2:]), one, border, one, 1))
+            self._packed[border] = self.kind(self.w, None, Geometry(tuple(self.w.shape[2:]), one, border, one, 1))
         y = self._packed[border](grad)
         top, left = (p + b for p, b in zip(border, self.first, strict=True))
         y = y[:, :, top : top + sizes[0], left : left + sizes[1]].permute(0, 2, 3, 1)
@@ -379,10 +389,12 @@ class ConvolveWeights:
         Of the same geometry.
     geometry : Geometry
         Of all of them.
+    kind : type of Packed
+        What convolves.
     """
 
-    def __init__(self, branches: Sequence[Branch], geometry: Geometry) -> None:
-        self.branches, self.geometry = branches, geometry
+    def __init__(self, branches: Sequence[Branch], geometry: Geometry, kind: type[Packed] = Packed) -> None:
+        self.branches, self.geometry, self.kind = branches, geometry, kind
         self._stamp = WeightStamp([blob for branch in branches for node in (branch.node, *branch.folded) for blob in node.weights])
         self.there: Packed
         self.back: Backward
@@ -396,8 +408,10 @@ class ConvolveWeights:
         bias = None if any(b is None for _, b in pairs) else torch.cat([b for _, b in pairs if b is not None])
         if bias is None and len(pairs) > 1:
             bias = torch.cat([w.new_zeros(w.shape[0]) if b is None else b for w, b in pairs])
-        self.there = Packed(w, bias, self.geometry)
-        self.back = Backward(self.there.w, self.geometry)
+        # Of a few channels each, groups are all memory: values in another type would be read and written twice more.
+        kind = Packed if self.geometry.groups > 1 and w.shape[1] < _LEAST_CHANNELS else self.kind
+        self.there = kind(w, bias, self.geometry)
+        self.back = Backward(self.there.w, self.geometry, kind=kind)
         self._stamp.renew(device)
 
 
@@ -416,6 +430,7 @@ class Convolve(Kernel):
         Whether only the positive part of the gradient passes the ReLUs.
     """
 
+    recordable = True
     owns_gradient = True
     adds = True
     places = True
@@ -465,12 +480,15 @@ class Convolve(Kernel):
     def works_in(self, shapes: Mapping[Value, Shape]) -> int:
         """Return the size of several branches' gradients joined, or, through a stride, of the phases and of their image."""
         joined = sum(4 * count(shapes[v]) for v in self.writes) if len(self.sizes) > 1 else 0
+        if self.weights.kind.dtype != torch.float32:  # and both ends in that type
+            joined += sum(self.weights.kind.dtype.itemsize * count(shapes[v]) for v in (*self.reads, *self.writes))
         if self.geometry.stride == (1, 1):
             return joined
         bottom = 4 * count(shapes[self.reads[0]])
         if self.geometry.kernel == (1, 1):  # what every other place gets
             return joined + bottom // math.prod(self.geometry.stride)
-        return joined + 2 * bottom
+        # By groups, torch makes the image alone.
+        return joined + (2 if self.geometry.groups == 1 else 1) * bottom
 
     def _joined(self, masks: Sequence[Tensor] | None, grads: Sequence[Tensor | None], mine: Sequence[bool]) -> Tensor:
         """Return the gradient of all the branches, before their ReLUs."""

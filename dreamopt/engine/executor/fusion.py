@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from dreamopt.engine.backward_rule import BackwardRule, ReLUPass
 from dreamopt.engine.executor.affine import AffineKernel
-from dreamopt.engine.executor.convolution import Branch, Convolve, ConvolveWeights, Geometry, geometry_of
+from dreamopt.engine.executor.bf16 import InnerProductBF16, PackedBF16
+from dreamopt.engine.executor.convolution import Branch, Convolve, ConvolveWeights, Geometry, Packed, geometry_of
 from dreamopt.engine.executor.executor import Executor, Kernel
 from dreamopt.engine.executor.kernels import AutogradKernel, ConcatKernel, LRNKernel, ReLUKernel, SlopeKernel, Sum
 from dreamopt.engine.executor.masks import ORDINARY
@@ -21,11 +22,13 @@ from dreamopt.engine.layers.batch_norm import BatchNorm
 from dreamopt.engine.layers.concat import Concat
 from dreamopt.engine.layers.convolution import Convolution
 from dreamopt.engine.layers.eltwise import Eltwise
+from dreamopt.engine.layers.inner_product import InnerProduct
 from dreamopt.engine.layers.lrn import LRN
 from dreamopt.engine.layers.pooling import Pooling
 from dreamopt.engine.layers.prelu import PReLU
 from dreamopt.engine.layers.relu import ReLU
 from dreamopt.engine.layers.scale import Scale
+from dreamopt.engine.precision import BF16, FLOAT32
 
 if TYPE_CHECKING:
     from dreamopt.engine.executor.step import Step
@@ -52,7 +55,11 @@ Ruled = tuple[BackwardRule, MakePass]
 
 
 def plan(
-    steps: Sequence[Step], wanted: Collection[Value], ruled: Mapping[int, Ruled] | None = None, weights: Weights | None = None
+    steps: Sequence[Step],
+    wanted: Collection[Value],
+    ruled: Mapping[int, Ruled] | None = None,
+    weights: Weights | None = None,
+    precision: str = FLOAT32,
 ) -> Executor:
     """Return the executor that computes the ``wanted`` values.
 
@@ -68,14 +75,18 @@ def plan(
     ruled : mapping of int to Ruled, optional
         The layers, by their place, that a backward rule applies to.
     weights : dict, optional
-        Where the kernels' weights are looked for and left, for executors of the same steps.
+        Where the kernels' weights are looked for and left, for executors of the same steps and precision.
+    precision : {"float32", "bf16"}
+        What convolutions and inner products multiply.
     """
-    return _Plan(steps, wanted, {} if ruled is None else ruled, {} if weights is None else weights).executor()
+    return _Plan(steps, wanted, {} if ruled is None else ruled, {} if weights is None else weights, precision).executor()
 
 
 class _Plan:
-    def __init__(self, steps: Sequence[Step], wanted: Collection[Value], ruled: Mapping[int, Ruled], weights: Weights) -> None:
-        self.ruled, self.weights = ruled, weights
+    def __init__(
+        self, steps: Sequence[Step], wanted: Collection[Value], ruled: Mapping[int, Ruled], weights: Weights, precision: str
+    ) -> None:
+        self.ruled, self.weights, self.is_low = ruled, weights, precision == BF16
         self.steps, self.wanted = [s for s in steps if s.node.layer.type != "Input"], wanted
         self.readers: dict[Value, list[Step]] = {}
         for step in self.steps:
@@ -131,7 +142,8 @@ class _Plan:
             made.update(kernel.writes)
             kernels.append(kernel)
         is_known = not any(step.node.layer.shape_follows_data for step in self.steps)
-        return Executor(kernels, list(self.wanted), partial(propagate, self.steps) if is_known else None)
+        blobs = [blob for step in self.steps for blob in step.node.weights] if is_known else None
+        return Executor(kernels, list(self.wanted), partial(propagate, self.steps) if is_known else None, blobs)
 
     def _is_free(self, v: Value) -> bool:
         """Whether a value is a convolution's own memory, of which it keeps nothing, and one layer alone reads it."""
@@ -171,6 +183,8 @@ class _Plan:
             return Sum(step.reads, writes, False, over=over)
         if type(layer) is PReLU or type(layer) is ReLU:
             return SlopeKernel(node, step.reads, writes, self._is_free(step.reads[0]))
+        if type(layer) is InnerProduct and self.is_low and len(step.reads) == 1:
+            return InnerProductBF16(node, layer, step.reads, writes)
         return AutogradKernel(node, step.reads, writes)
 
     def _affine(self, step: Step) -> AffineKernel:
@@ -209,7 +223,7 @@ class _Plan:
         writes = [c.write for c in chains]
         key = tuple((index, len(chain.branch.folded)) for index, chain in group)
         if key not in self.weights:
-            self.weights[key] = ConvolveWeights([c.branch for c in chains], mine.geometry)
+            self.weights[key] = ConvolveWeights([c.branch for c in chains], mine.geometry, PackedBF16 if self.is_low else Packed)
         return Convolve(self.weights[key], [mine.read], writes, mine.relu, mask, mine.back.positive)
 
     def _between(self, index: int, chain: _FusedConvolution) -> list[int]:

@@ -1,4 +1,4 @@
-"""How windows are described to the kernels of both kinds of pooling."""
+"""The windows of both kinds of pooling, as their kernels take them."""
 
 from __future__ import annotations
 

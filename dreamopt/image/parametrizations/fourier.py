@@ -16,7 +16,7 @@ from dreamopt.image.colour import Colour, colour_fits
 from dreamopt.image.init import Init, given_images
 from dreamopt.image.palette import Palette, image_shape
 from dreamopt.image.parametrization import ImageSpace, Parametrization, Shape, ToParams
-from dreamopt.image.per_sample import per_sample, standardized
+from dreamopt.image.per_sample import joined_samples, per_sample, standardized
 from dreamopt.image.reference import as_image_value
 from dreamopt.parts.checks import NOT_NEGATIVE, Fields, Range
 from dreamopt.parts.part import INPUT_FILE
@@ -135,56 +135,63 @@ class Fourier(Parametrization):
 
     def image(self, params: Tensor, space: ImageSpace) -> Tensor:
         """Return the images of spectra."""
-        scale = self._scale(space)
+        scale = _scale(*self._of_scale(space))
         return per_sample(lambda one: self._palette.to_image(self._plane(one, scale, space), space), params)
 
     def image_and_gradient(self, params: Tensor, space: ImageSpace) -> tuple[Tensor, ToParams]:
         """Return the images of spectra, and their gradient by hand."""
         if self.standardize or not self.sigmoid or type(self).image is not Fourier.image:
             return super().image_and_gradient(params, space)
-        scale, times = self._scale(space), dft.times(space.shape[2], params.dtype, params.device)
+        scale = _scale(*self._of_scale(space))
         with torch.no_grad():
             shown = [self._palette.image_and_part(self._plane(one, scale, space), space) for one in torch.split(params, 1)]
-        parts = [part for _, part in shown]
+        parts, weights = [part for _, part in shown], _gradient_scale(*self._of_scale(space))
 
         def to_params(gradient: Tensor) -> Tensor:
-            weights, spectra = scale * times, []
+            spectra = []
             for one, part in zip(torch.split(gradient, 1), parts, strict=True):
-                spectra.append(torch.view_as_real(dft.forward(self._palette.gradient(one, part, space)) * weights))
-            return torch.cat(spectra)
+                spectra.append(dft.pairs_of(self._palette.gradient(one, part, space), weights))
+            return joined_samples(spectra)
 
-        return torch.cat([image for image, _ in shown]), to_params
+        return joined_samples([image for image, _ in shown]), to_params
 
     def _plane(self, params: Tensor, scale: Tensor, space: ImageSpace) -> Tensor:
         if self.standardize:
             params = standardized(params, _EPSILON)
-        params = params.contiguous()
-        if params.storage_offset() % 2:  # a slice of others' parameters: pairs of numbers must begin at an even place
-            params = params.clone()
-        plane = dft.inverse(torch.view_as_complex(params) * scale, space.shape[2])
+        plane = dft.planes_of(params, scale, space.shape[2])
         return standardized(plane, _EPSILON) if self.standardize else plane
 
     def params(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return the spectra of images; exact but for values at black and white, which are drawn in by a thousandth."""
-        scale = self._scale(space)
+        scale = _inverse_scale(*self._of_scale(space))
+        return per_sample(lambda one: dft.pairs_of(self._palette.plane(one, space), scale), image)
 
-        def spectrum(one: Tensor) -> Tensor:
-            return torch.view_as_real(dft.forward(self._palette.plane(one, space)) / scale)
-
-        return per_sample(spectrum, image)
-
-    def _scale(self, space: ImageSpace) -> Tensor:
+    def _of_scale(self, space: ImageSpace) -> tuple[int, int, float, str, torch.dtype, torch.device]:
+        """Return all that s depends on."""
         height, width = space.shape[1:]
-        return _scale(height, width, self.power, self.scaling, space.like.dtype, space.like.device)
+        return height, width, self.power, self.scaling, space.like.dtype, space.like.device
 
 
+# Made once, since a step asks for each several times.
 @lru_cache(maxsize=32)
 def _scale(height: int, width: int, power: float, scaling: str, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return s, (H, W // 2 + 1); made once, since a step asks for it several times."""
+    """Return s, (H, W // 2 + 1)."""
     scale = frequencies(height, width).clamp(min=1.0 / max(height, width)) ** -power
     # Real and imaginary part each have variance 1, hence the 2.
     scale = scale / (4.0 if scaling == "lucid" else math.sqrt(2.0 * float(scale.square().mean())))
     return scale.to(dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=32)
+def _inverse_scale(height: int, width: int, power: float, scaling: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return 1 / s."""
+    return _scale(height, width, power, scaling, dtype, device).reciprocal()
+
+
+@lru_cache(maxsize=32)
+def _gradient_scale(height: int, width: int, power: float, scaling: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return what the spectrum of a gradient at the plane is multiplied by, to be the gradient at the parameters."""
+    return _scale(height, width, power, scaling, dtype, device) * dft.times(width, dtype, device)
 
 
 def frequencies(height: int, width: int) -> Tensor:

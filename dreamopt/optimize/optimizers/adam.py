@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +10,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dreamopt.optimize.norms import each
 from dreamopt.optimize.optimizer import Optimizer, State
 from dreamopt.parts.checks import DECAY, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
@@ -69,6 +69,16 @@ class Adam(Optimizer):
         count = state["count"] + 1
         # The same for all samples, but for those that were rolled back.
         counts = count.tolist()
-        rate = each([at(self.step_size, context) * unit / (1 - self.beta1**t) for t in counts], params)
-        size = (square / each([1 - self.beta2**t for t in counts], params)).sqrt_().add_(self.epsilon / unit)
-        return params + rate * mean / size, {"mean": mean, "square": square, "count": count}
+        if len(set(counts)) == 1:
+            moved = self._moved(params, mean, square, counts[0], context, unit)
+        else:
+            samples = [slice(k, k + 1) for k in range(len(counts))]
+            alone = [self._moved(params[k], mean[k], square[k], t, context, unit) for k, t in zip(samples, counts, strict=True)]
+            moved = torch.cat(alone)
+        return moved, {"mean": mean, "square": square, "count": count}
+
+    def _moved(self, params: Tensor, mean: Tensor, square: Tensor, count: float, context: StepContext, unit: float) -> Tensor:
+        # The root of v's correction is taken out of the fraction, so that numbers take its place in the passes over the parameters.
+        root = math.sqrt(1 - self.beta2**count)
+        size = square.sqrt().add_(self.epsilon / unit * root)
+        return torch.addcdiv(params, mean, size, value=at(self.step_size, context) * unit / (1 - self.beta1**count) * root)

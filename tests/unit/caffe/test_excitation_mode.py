@@ -134,7 +134,8 @@ def test_the_mode_ends(net: caffe.Net) -> None:
     guided = net.backward()["data"].copy()
     assert np.abs(excited - guided).max() > 0.1 * np.abs(guided).max()
     caffe.set_mode_cpu()
-    np.testing.assert_array_equal(net.backward()["data"], plain)
+    # the first pass was the executor's, this one goes from layer to layer: the same sums in another order
+    np.testing.assert_allclose(net.backward()["data"], plain, rtol=1e-5, atol=1e-6 * np.abs(plain).max())
 
 
 def test_the_notebooks_contrast(net: caffe.Net) -> None:

@@ -79,6 +79,24 @@ def test_adam_is_torchs(params: torch.Tensor) -> None:
     torch.testing.assert_close(mine, theirs.detach(), rtol=1e-12, atol=1e-12)
 
 
+def test_adam_counts_each_sample_by_itself() -> None:
+    optimizer, generator = Adam(0.3, 0.8, 0.95, 1e-3), torch.Generator().manual_seed(0)
+    params, gradient = (torch.randn(3, 4, 5, generator=generator) for _ in range(2))
+    state = optimizer.start(params)
+    for count in range(3):  # the first sample has been rolled back once
+        moved, after = optimizer.step(params, gradient, state, StepContext(count), 1.0)
+        params, state = (params, state) if count == 0 else (moved, after)
+        state = {**state, "count": torch.tensor([count, count + 1.0, count + 1.0], dtype=torch.float64)}
+    together, _ = optimizer.step(params, gradient, state, StepContext(3), 1.0)
+    for k in range(3):
+        own = {key: value[k : k + 1] for key, value in state.items()}
+        alone, _ = optimizer.step(params[k : k + 1], gradient[k : k + 1], own, StepContext(3), 1.0)
+        assert torch.equal(alone, together[k : k + 1])
+    same, _ = optimizer.step(params, gradient, {**state, "count": torch.full((3,), 3.0)}, StepContext(3), 1.0)
+    assert torch.equal(same[1:], together[1:])
+    assert not torch.equal(same[0], together[0])
+
+
 @pytest.mark.parametrize(
     ("optimizer", "reference"),
     [

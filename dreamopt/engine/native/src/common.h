@@ -67,7 +67,7 @@ inline void store_up_to(float* to, Vector v, int64_t count) {
     }
 }
 
-inline int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Calls body(i) for i in 0 .. count - 1. Each thread takes the next piece when it is done with one, so that a thread which another
 // program has driven from its core holds up its own piece only. What body computes must not depend on which thread runs it. Where a piece

@@ -3,7 +3,9 @@
 
 #include "average.h"
 #include "checks.h"
+#include "colours.h"
 #include "common.h"
+#include "dft.h"
 #include "eltwise.h"
 #include "few_channels.h"
 #include "gemm.h"
