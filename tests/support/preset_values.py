@@ -52,9 +52,7 @@ def values(folder: Path, steps: int) -> dict[str, float]:
 def of_a_process(folder: Path, steps: int, **environment: str) -> dict[str, Any]:
     """Return ``{"native": whether the kernels were there, "values": ...}`` of a child process with these environment variables."""
     command = [sys.executable, "-m", "tests.support.preset_values", str(folder), str(steps)]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = subprocess.run(command, cwd=REPOSITORY, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
