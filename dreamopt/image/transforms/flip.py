@@ -32,6 +32,7 @@ class Flip(Transform):
 
     Examples
     --------
+    >>> import torch
     >>> Flip(1)(torch.tensor([[[[1.0, 2.0, 3.0]]]]), [Stream(0, 0)])
     tensor([[[[3., 2., 1.]]]])
     """

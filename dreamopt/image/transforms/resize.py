@@ -30,6 +30,7 @@ class Resize(Transform):
 
     Examples
     --------
+    >>> import torch
     >>> Resize(1, 2)(torch.tensor([[[[0.0, 2.0, 4.0, 8.0]]]]), [Stream(0, 0)])
     tensor([[[[1.4286, 5.4286]]]])
     """

@@ -38,6 +38,7 @@ class Rotate(Transform):
 
     Examples
     --------
+    >>> import torch
     >>> Rotate([90])(torch.tensor([[[[0.0, 1.0], [0.0, 0.0]]]]), [Stream(0, 0)]).round()
     tensor([[[[1., 0.],
               [0., 0.]]]])

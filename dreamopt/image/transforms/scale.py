@@ -44,6 +44,7 @@ class Scale(Transform):
 
     Examples
     --------
+    >>> import torch
     >>> Scale([2])(torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]]), [Stream(0, 0)])
     tensor([[[[1.7500, 2.2500, 2.7500, 3.2500]]]])
     """
