@@ -78,6 +78,11 @@ class Forward(PendingPass):
         """Free what the executor needs for a backward pass."""
         self.leaves, self.values = {}, {}
 
+    @property
+    def is_larger(self) -> bool:
+        """Whether an input has become smaller since."""
+        return any(blob.count < self.inputs[memory].numel() for memory, blob in self.shape.inputs.items())
+
     def is_unchanged(self) -> bool:
         """Return whether the inputs, and the blobs that were filled at once, hold what they did."""
         return all(
@@ -93,6 +98,11 @@ class Backward(PendingPass):
         super().__init__()
         self._passes, self.forward, self.first, self.seeds = passes, forward, first, seeds
         self.is_settled = False
+
+    @property
+    def is_larger(self) -> bool:
+        """Whether an input has become smaller since."""
+        return self.forward.is_larger
 
     def settle(self, memory: Memory | None = None) -> None:
         """Fill all blobs that wait, and leave the layers what the weights' diffs are computed from."""
@@ -196,6 +206,8 @@ class Passes:
     def forward(self, first: int, last: int, device: torch.device) -> bool:
         """Run the layers, if the executor may; else return False, and the layers may run from blob to blob."""
         with self.lock:
+            if any(one.is_larger for one in self._alive()):
+                self.settle()  # behind smaller results, larger ones stand until a blob grows again
             if self._by_layer:
                 self._by_layer -= 1
             elif first == 0 and self._shape(last).is_plain and self._shape(last).is_derivative and self._no_weight_is_held():

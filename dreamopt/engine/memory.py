@@ -200,6 +200,8 @@ class Memory:
     def write(self, tensor: Tensor) -> None:
         """Take over an engine's result, which nobody may write into afterwards."""
         self.writes += 1
+        if self._tensor is not None and self._tensor.numel() > tensor.numel():
+            self._settle()  # behind a smaller result, the larger one stands until a blob grows again
         if self.has_live_views:
             self._settle()
             self._copy(tensor)

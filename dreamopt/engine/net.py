@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
 from dreamopt.parts.memory import memory_errors
 from dreamopt.schema import LayerWeights, NetDef, read_net, read_weights, write_weights
+
+if TYPE_CHECKING:
+    from dreamopt.engine.executor.recorded import Recorder
 
 TRAIN, TEST = 0, 1
 """pycaffe's numbers for the phases."""
@@ -465,7 +468,13 @@ class Net:
             lent.setdefault((id(blob._data), blob.shape), blob._data.as_parameter(blob.shape))
         return {node.layer.name: [lent[id(b._data), b.shape] for b in node.weights] for node in self.nodes if node.weights}
 
-    def program(self, wanted: Sequence[str], given: Sequence[str] = (), precision: str = FLOAT32) -> Program:
+    def program(
+        self,
+        wanted: Sequence[str],
+        given: Sequence[str] = (),
+        precision: str = FLOAT32,
+        recorder: Callable[[torch.device], Recorder] | None = None,
+    ) -> Program:
         """Return the fast, differentiable function from the inputs to the values of some layers.
 
         Parameters
@@ -476,6 +485,8 @@ class Net:
             Names of values that the function takes in the place of what makes them.
         precision : {"float32", "bf16"}
             What convolutions and inner products multiply.
+        recorder : callable, optional
+            From a device to what records passes, to be replayed: `dreamopt.engine.executor.recorded.CudaRecorder`.
 
         Raises
         ------
@@ -484,7 +495,7 @@ class Net:
         BackendError
             For ``"bf16"`` on a device without it.
         """
-        return Program(self.nodes, wanted, self.device, given, precision)
+        return Program(self.nodes, wanted, self.device, given, precision, recorder)
 
 
 def _layer_view(node: Node) -> LayerView | PythonLayer:

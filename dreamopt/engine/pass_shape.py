@@ -99,15 +99,18 @@ class BackwardShape:
     written : dict of Memory to None
         The memories of the diffs that it writes.
     read : list of Blob
-        Blobs whose diffs it reads, but neither are seeds nor were written in the pass: of readers beyond ``first``.
+        Blobs whose diffs it reads, but which neither are seeds nor were written before in the pass: no layer up to ``first`` reads them.
     """
 
     def __init__(self, nodes: Sequence[Node], first: int) -> None:
         below = nodes[: first + 1]
         self.is_plain = all(map(_writes_all, below))
         self.written = dict.fromkeys(blob._diff for node in below for blob in node.bottoms)
-        seeds = {top._diff for top in nodes[first].tops}
-        self.read = [top for node in below[:-1] for top in node.tops if top._diff not in self.written and top._diff not in seeds]
+        self.read: list[Blob] = []
+        standing = {top._diff for top in nodes[first].tops}
+        for node in reversed(below):
+            self.read += [top for top in node.tops if node.bottoms and top._diff not in standing]
+            standing |= {blob._diff for blob in node.bottoms}
 
 
 def _is_pure(node: Node) -> bool:

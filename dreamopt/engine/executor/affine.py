@@ -39,6 +39,7 @@ class AffineKernel(Kernel):
         Whether a ReLU follows.
     """
 
+    recordable = True
     owns_gradient = True
     adds = True
     places = True

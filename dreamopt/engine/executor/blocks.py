@@ -14,7 +14,10 @@ import math
 import mmap
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -35,6 +38,11 @@ class _Segment:
     memory: mmap.mmap
     holes: list[tuple[int, int]] = field(default_factory=list)
 
+    @cached_property
+    def address(self) -> int:
+        """Where it begins."""
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing lies in it."""
@@ -52,9 +60,20 @@ class _Segment:
 
 
 class Blocks:
-    """Segments of memory for tensors that live about as long."""
+    """Segments of memory for tensors that live about as long.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    least : int
+        Bytes of the smallest tensor that lies there.
+    step : int
+        Bytes; tensors begin at multiples of it.
+    chunk : int
+        Bytes of the smallest segment; above 0, none goes back before all do.
+    """
+
+    def __init__(self, least: int = LEAST, step: int = _PAGE, chunk: int = 0) -> None:
+        self._least, self._step, self._chunk = least, step, chunk
         self._segments: list[_Segment] = []
         self._gone: list[tuple[_Segment, int, int]] = []
         self._alive: dict[int, weakref.ref[ctypes.Array[ctypes.c_char]]] = {}
@@ -76,16 +95,40 @@ class Blocks:
         >>> blocks.mapped >= 4 * x.numel(), x.is_contiguous(memory_format=torch.channels_last)
         (True, True)
         """
+        others: Blocks | None = getattr(_instead, "blocks", None)
+        if others is not None and others is not self:
+            return others.empty(shape, dtype, device, channels_last)
         count = math.prod(shape)
         size = count * dtype.itemsize
-        if device.type != "cpu" or size < LEAST or not keep_memory():
+        if device.type != "cpu" or size < max(self._least, 1) or not (self._chunk or keep_memory()):
             layout = torch.channels_last if len(shape) == 4 and channels_last else torch.contiguous_format
             return torch.empty(shape, dtype=dtype, device=device, memory_format=layout)
-        flat = torch.frombuffer(self._take(-(-size // _PAGE) * _PAGE), dtype=dtype, count=count)
+        flat = torch.frombuffer(self._take(-(-size // self._step) * self._step), dtype=dtype, count=count)
         if len(shape) != 4 or not channels_last:
             return flat.view(shape)
         n, channels, height, width = shape
         return flat.view(n, height, width, channels).permute(0, 3, 1, 2)
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Return whether a tensor lies here."""
+        return tensor.layout is torch.strided and self._place(tensor) is not None
+
+    def alias(self, tensor: Tensor) -> Tensor:
+        """Return a tensor of the same memory, which lies here, that does not keep others from it when the first is gone."""
+        place = self._place(tensor)
+        assert place is not None
+        segment, offset = place
+        span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)) if tensor.numel() else 0
+        flat = torch.frombuffer(segment.memory, dtype=tensor.dtype, count=max(span, 1), offset=offset)
+        return flat.as_strided(tensor.shape, tensor.stride())
+
+    def _place(self, tensor: Tensor) -> tuple[_Segment, int] | None:
+        address = tensor.data_ptr()
+        for segment in self._segments:
+            offset = address - segment.address
+            if 0 <= offset < len(segment.memory):
+                return segment, offset
+        return None
 
     def give_back(self) -> None:
         """Unmap all segments in which nothing lies."""
@@ -120,11 +163,15 @@ class Blocks:
             if length > size:
                 bisect.insort(segment.holes, (begin + size, begin + length))
             return segment, begin
-        self._drop_idle(size, most)
+        length = max(size, self._chunk)
+        if not self._chunk:
+            self._drop_idle(size, most)
         try:
-            segment = _Segment(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+            segment = _Segment(mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         except OSError as problem:
             raise MemoryError(f"the machine gives no {size} bytes more: {problem}") from problem
+        if length > size:
+            segment.holes.append((size, length))
         if hasattr(mmap, "MADV_HUGEPAGE"):
             with contextlib.suppress(OSError):  # a kernel without them
                 segment.memory.madvise(mmap.MADV_HUGEPAGE)
@@ -143,6 +190,20 @@ class Blocks:
             if self.mapped + size <= _SPARE * most:
                 return
             self._segments.remove(segment)
+
+
+_instead = threading.local()
+
+
+@contextmanager
+def in_blocks(blocks: Blocks) -> Iterator[None]:
+    """Let all that this thread takes lie in these blocks meanwhile."""
+    before = getattr(_instead, "blocks", None)
+    _instead.blocks = blocks
+    try:
+        yield
+    finally:
+        _instead.blocks = before
 
 
 passing, kept = Blocks(), Blocks()

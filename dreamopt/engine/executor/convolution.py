@@ -430,6 +430,7 @@ class Convolve(Kernel):
         Whether only the positive part of the gradient passes the ReLUs.
     """
 
+    recordable = True
     owns_gradient = True
     adds = True
     places = True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -18,10 +18,12 @@ from torch import Tensor
 
 from dreamopt.engine.executor.gradients import Gradients
 from dreamopt.engine.executor.placement import Outs, Placement, Propagate
+from dreamopt.engine.executor.recording import Recordings
 from dreamopt.engine.graph import Value
 from dreamopt.parts.threads import of_a_pass
 
 if TYPE_CHECKING:
+    from dreamopt.engine.blob import Blob
     from dreamopt.engine.layer import Shape
 
 
@@ -75,6 +77,9 @@ class Kernel:
     """Whether `forward` writes values where it is asked to, so that they may be slices of the memory of a Concat's top."""
     joins: ClassVar[bool] = False
     """Whether its one value may be the values read one behind the other, which then lie in its memory if they were placed there."""
+
+    recordable: bool = False
+    """Whether what it calls depends on shapes and layouts alone, and is native kernels and torch's operators (`recording`)."""
 
     shares_gradient: ClassVar[bool] = False
     """Whether what `backward` returns is one and the same gradient for all values read, that of the value written or written over it."""
@@ -144,12 +149,17 @@ class Executor:
         What a call returns.
     propagate : callable, optional
         From the shapes of the inputs to those of all values, where they tell them; values are placed by them (`Placement`).
+    blobs : sequence of Blob, optional
+        All weights that the kernels compute with; without them no pass is recorded (`Recordings`).
     """
 
-    def __init__(self, kernels: Sequence[Kernel], wanted: Sequence[Value], propagate: Propagate | None = None) -> None:
+    def __init__(
+        self, kernels: Sequence[Kernel], wanted: Sequence[Value], propagate: Propagate | None = None, blobs: Sequence[Blob] | None = None
+    ) -> None:
         self.kernels = list(kernels)
         self.wanted = list(dict.fromkeys(wanted))
         self.placement = Placement(self.kernels, set(self.wanted), propagate)
+        self.recordings = Recordings(blobs if all(kernel.recordable for kernel in self.kernels) else None)
         last = {v: i for i, kernel in enumerate(self.kernels) for v in kernel.reads}
         self.dies: list[list[Value]] = [[] for _ in self.kernels]
         for v, i in last.items():
@@ -211,20 +221,35 @@ class Executor:
 class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, executor: Executor, call: Call, names: list[Value], *inputs: Tensor) -> tuple[Tensor, ...]:
-        ctx.executor, ctx.names, ctx.kept = executor, names, []
+        ctx.executor, ctx.names, ctx.kept, ctx.is_done = executor, names, [], False
         ctx.set_materialize_grads(False)
-        # detached: a kernel may keep what it wrote, and that must not hold the graph that holds it
+        values = dict(zip(names, inputs, strict=True))
         with of_a_pass():
-            return tuple(y.detach() for y in executor._forward(call, dict(zip(names, inputs, strict=True)), ctx.kept))
+            ctx.key = executor.recordings.key(values)
+            ctx.recorded = executor.recordings.start(ctx.key, values, partial(executor._forward, call))
+            if ctx.recorded is not None:
+                return tuple(ctx.recorded.outs())
+            # detached: a kernel may keep what it wrote, and that must not hold the graph that holds it
+            return tuple(y.detach() for y in executor._forward(call, values, ctx.kept))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *seeds: Tensor | None) -> tuple[Any, ...]:
-        if len(ctx.kept) < len(ctx.executor.kernels):
+        executor, again = ctx.executor, _keeps_graph()
+        if ctx.is_done:
             raise RuntimeError("the backward pass has been made, and what it needs is freed; ask for the first with retain_graph=True")
+        ctx.is_done = not again
         with torch.no_grad(), of_a_pass():
-            sums = ctx.executor._backward(ctx.kept, seeds, _keeps_graph())
-        return (None, None, None, *(sums.get(v) for v in ctx.names))
+            if ctx.recorded is not None:
+                found = ctx.recorded.backward(executor._backward, seeds, ctx.names)
+            else:
+                sums = executor._backward(ctx.kept, seeds, again)
+                found = [sums.get(v) for v in ctx.names]
+        if not again:
+            if ctx.recorded is None:
+                executor.recordings.has_met(ctx.key)
+            ctx.recorded = None
+        return (None, None, None, *found)
 
 
 def _keeps_graph() -> bool:

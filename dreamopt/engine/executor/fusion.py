@@ -142,7 +142,8 @@ class _Plan:
             made.update(kernel.writes)
             kernels.append(kernel)
         is_known = not any(step.node.layer.shape_follows_data for step in self.steps)
-        return Executor(kernels, list(self.wanted), partial(propagate, self.steps) if is_known else None)
+        blobs = [blob for step in self.steps for blob in step.node.weights] if is_known else None
+        return Executor(kernels, list(self.wanted), partial(propagate, self.steps) if is_known else None, blobs)
 
     def _is_free(self, v: Value) -> bool:
         """Whether a value is a convolution's own memory, of which it keeps nothing, and one layer alone reads it."""

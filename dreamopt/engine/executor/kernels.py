@@ -14,8 +14,12 @@ from dreamopt.engine.executor.executor import Kernel
 from dreamopt.engine.executor.masks import ORDINARY, bits_for, mask_size, passed, passed_back, saves_memory
 from dreamopt.engine.executor.placement import Outs, target
 from dreamopt.engine.graph import Value
+from dreamopt.engine.layers.dropout import Dropout
+from dreamopt.engine.layers.flatten import Flatten
+from dreamopt.engine.layers.inner_product import InnerProduct
 from dreamopt.engine.layers.lrn import in_strips, lrn_backward, lrn_forward, lrn_keeps
 from dreamopt.engine.layers.relu import ReLU
+from dreamopt.engine.layers.softmax import Softmax
 from dreamopt.engine.native import eltwise, library
 from dreamopt.engine.native import lrn as native_lrn
 from dreamopt.engine.native.layout import as_native, is_native
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from dreamopt.engine.layer import Shape
     from dreamopt.engine.layers.lrn import LRN
     from dreamopt.engine.node import Node
+
+
+_RECORDABLE = (Dropout, Flatten, InnerProduct, Softmax)
 
 
 class AutogradKernel(Kernel):
@@ -40,6 +47,7 @@ class AutogradKernel(Kernel):
     def __init__(self, node: Node, reads: Sequence[Value], writes: Sequence[Value]) -> None:
         super().__init__(reads, writes)
         self.node = node
+        self.recordable = type(node.layer) in _RECORDABLE
 
     def forward(self, xs: Sequence[Tensor], keep: bool, outs: Outs = ()) -> tuple[Sequence[Tensor], Any]:
         """Run the layer, recording."""
@@ -66,6 +74,7 @@ class AutogradKernel(Kernel):
 class ReLUKernel(Kernel):
     """ReLU on its own, whose backward pass a rule may have changed."""
 
+    recordable = True
     owns_gradient = True
 
     def __init__(self, reads: Sequence[Value], writes: Sequence[Value], back: ReLUPass = ORDINARY) -> None:
@@ -101,6 +110,7 @@ class Sum(Kernel):
         Which of the two nobody else reads or keeps, so that it may be written over.
     """
 
+    recordable = True
     places = True
     shares_gradient = True
 
@@ -150,6 +160,7 @@ class SlopeKernel(Kernel):
         Whether nobody else reads or keeps the bottom, so that it may be written over.
     """
 
+    recordable = True
     owns_gradient = True
     places = True
 
@@ -196,6 +207,7 @@ class SlopeKernel(Kernel):
 class LRNKernel(Kernel):
     """LRN across channels."""
 
+    recordable = True
     owns_gradient = True
     places = True
 
@@ -233,6 +245,7 @@ class LRNKernel(Kernel):
 class ConcatKernel(Kernel):
     """Concat: of bottoms that were written into its top's memory, nothing is left to do."""
 
+    recordable = True
     splits = True
     places = True
     joins = True

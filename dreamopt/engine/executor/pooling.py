@@ -60,6 +60,7 @@ class MaxPool(Kernel):
     top can be masked instead of the bottom.
     """
 
+    recordable = True
     owns_gradient = True
     adds = True
     places = True
@@ -134,6 +135,7 @@ class MaxPool(Kernel):
 class AveragePool(Kernel):
     """AVE pooling, natively where it can be, and else by the layer itself."""
 
+    recordable = True
     owns_gradient = True
     adds = True
     places = True

@@ -10,7 +10,7 @@ Caffe's numbers also where a layer in place has written over what another one's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from dreamopt.engine.executor.convolution import Convolution2d, geometry_of
 from dreamopt.engine.executor.footprint import footprint, likely_footprint
 from dreamopt.engine.executor.fusion import Weights, plan
 from dreamopt.engine.executor.kept_weights import KeptWeights
+from dreamopt.engine.executor.recorded import RecordedExecutor
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
 from dreamopt.engine.executor.step import Step, propagate
 from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
@@ -40,6 +41,7 @@ from dreamopt.parts.memory import memory_errors, readable, require_memory
 if TYPE_CHECKING:
     from dreamopt.engine.backward_rule import BackwardRule
     from dreamopt.engine.executor.executor import Executor
+    from dreamopt.engine.executor.recorded import Recorder
     from dreamopt.engine.layer import Shape
 
 _REMEMBERED = 4  # executors of rules
@@ -65,6 +67,8 @@ class Program:
     precision : {"float32", "bf16"}
         What convolutions and inner products multiply; sums, and all other layers, are float32. Where autograd goes from layer to layer,
         and at the layers that backward rules apply to, all is float32.
+    recorder : callable, optional
+        From a device to a `dreamopt.engine.executor.recorded.Recorder`: passes without rules are recorded and replayed.
 
     Raises
     ------
@@ -73,7 +77,13 @@ class Program:
     """
 
     def __init__(
-        self, nodes: Sequence[Node], wanted: Sequence[str], device: torch.device, given: Sequence[str] = (), precision: str = FLOAT32
+        self,
+        nodes: Sequence[Node],
+        wanted: Sequence[str],
+        device: torch.device,
+        given: Sequence[str] = (),
+        precision: str = FLOAT32,
+        recorder: Callable[[torch.device], Recorder] | None = None,
     ) -> None:
         self.precision = require_precision(precision, device)
         graph = NetGraph([LayerDef(node.layer.param, node.layer.where, node.added, node.stopped) for node in nodes])
@@ -98,6 +108,10 @@ class Program:
         self._convolve_weights: Weights = {}
         self._kept: dict[int, KeptWeights] = {}
         self._executor = plan(self.steps, list(self.wanted.values()), None, self._convolve_weights, self.precision)
+        # What the host decides on, or what a script computes, cannot be replayed.
+        by_host = any(step.node.layer.shape_follows_data or step.node.layer.type == "Python" for step in self.steps)
+        weights = [blob for step in self.steps for blob in step.node.weights]
+        self._recorded = None if recorder is None or by_host else RecordedExecutor(self._executor, weights, recorder)
         self._stops = any(isinstance(step.node.layer, StopGradient) for step in self.steps)
         self._with_rule: dict[BackwardRule, Executor] = {}
         self._checked: dict[tuple[Shape, ...], bool] = {}
@@ -154,7 +168,8 @@ class Program:
             samples = next((x.shape[0] for x in values.values() if x.dim()), 1)
             if weights is not None:
                 return self._run(values, weights, rule, samples, acted)
-            found = executor(values, samples, acted)
+            is_plain = rule is None and acted is None and self._recorded is not None
+            found = self._recorded(values, samples) if is_plain and self._recorded is not None else executor(values, samples, acted)
             return {name: found[v] for name, v in self.wanted.items()}
 
     def _ruled(self, rule: BackwardRule) -> Executor:

@@ -141,7 +141,12 @@ def convolve(
     kernels : CDLL, optional
         Another library than `library`.
     """
-    call("convolve", _numbers(sources, targets, Moves(kernel, stride, pad, dilation), groups), kernels=kernels)
+    call(
+        "convolve",
+        _numbers(sources, targets, Moves(kernel, stride, pad, dilation), groups),
+        kernels=kernels,
+        behind=lambda: _tensors(sources, targets),
+    )
 
 
 def spreads(w: Tensor, stride: tuple[int, ...], dilation: tuple[int, ...], groups: int) -> bool:
@@ -173,7 +178,8 @@ def spread(source: Source, target: Target, kernel: tuple[int, ...], stride: tupl
     MemoryError
         If the machine has no memory for a part of the image.
     """
-    call("spread", _numbers([source], [target], Moves(kernel, stride, pad, (1, 1)), 1))
+    numbers = _numbers([source], [target], Moves(kernel, stride, pad, (1, 1)), 1)
+    call("spread", numbers, behind=lambda: _tensors([source], [target]))
 
 
 class Moves(NamedTuple):
@@ -199,6 +205,12 @@ def _numbers(sources: Sequence[Source], targets: Sequence[Target], moves: Moves,
         numbers += [target.values.shape[1] // groups, *_place(target.values), *_place(target.gate)]
         numbers += [_address(target.bias), target.weights.data_ptr(), target.relu, target.add]
     return (ctypes.c_int64 * len(numbers))(*numbers)
+
+
+def _tensors(sources: Sequence[Source], targets: Sequence[Target]) -> list[Tensor | None]:
+    """Return what `_numbers` writes the addresses of."""
+    there = [x for source in sources for x in (source.values, source.gate, source.factor, source.shift)]
+    return there + [x for target in targets for x in (target.values, target.gate, target.weights, target.bias)]
 
 
 def _place(x: Tensor | None) -> tuple[int, int, int, int]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from ctypes import Array
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch  # before the kernels: they then run on the threads of torch's own OpenMP
 from torch import Tensor
@@ -37,7 +40,33 @@ def library() -> ctypes.CDLL | None:
     return None
 
 
-def call(name: str, *arguments: Tensor | Array[Any] | float | None, kernels: ctypes.CDLL | None = None) -> None:
+class Recorder(Protocol):
+    """What notes the calls of kernels."""
+
+    def native(self, function: Callable[..., Any], arguments: Sequence[Any], tensors: Sequence[Tensor]) -> None:
+        """Note a call: the function, its arguments as ctypes takes them, and the tensors whose memory they name."""
+
+
+_local = threading.local()
+
+
+@contextmanager
+def recorded_by(recorder: Recorder) -> Iterator[None]:
+    """Let the recorder note this thread's calls meanwhile."""
+    before = getattr(_local, "recorder", None)
+    _local.recorder = recorder
+    try:
+        yield
+    finally:
+        _local.recorder = before
+
+
+def call(
+    name: str,
+    *arguments: Tensor | Array[Any] | float | None,
+    kernels: ctypes.CDLL | None = None,
+    behind: Callable[[], Sequence[Tensor | None]] | None = None,
+) -> None:
     """Run a kernel: ``dreamopt_`` and its name.
 
     Parameters
@@ -49,6 +78,8 @@ def call(name: str, *arguments: Tensor | Array[Any] | float | None, kernels: cty
         64 bits, others are doubles.
     kernels : CDLL, optional
         Another library than `library`.
+    behind : callable, optional
+        Returns tensors whose addresses stand in an array among the arguments.
 
     Raises
     ------
@@ -57,7 +88,12 @@ def call(name: str, *arguments: Tensor | Array[Any] | float | None, kernels: cty
     """
     there = library() if kernels is None else kernels
     assert there is not None, "the caller has asked library()"
-    if getattr(there, f"dreamopt_{name}")(*map(_argument, arguments)):
+    function, converted = getattr(there, f"dreamopt_{name}"), [*map(_argument, arguments)]
+    recorder: Recorder | None = getattr(_local, "recorder", None)
+    if recorder is not None:
+        tensors = (*arguments, *(() if behind is None else behind()))
+        recorder.native(function, converted, [tensor for tensor in tensors if isinstance(tensor, Tensor)])
+    if function(*converted):
         raise MemoryError(f"no memory for what the native kernel '{name}' works in")
 
 

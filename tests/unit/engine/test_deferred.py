@@ -11,6 +11,8 @@ import pytest
 
 from dreamopt.engine import Net
 from dreamopt.engine.deferred import Backward
+from dreamopt.engine.node import Node
+from dreamopt.errors import OutOfMemoryError
 
 INCEPTION = """
 name: "inception"
@@ -47,6 +49,15 @@ layer { name: "power" type: "Power" bottom: "conv" top: "conv" power_param { sca
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 layer { name: "top" type: "Convolution" bottom: "conv" top: "top" convolution_param { num_output: 5 kernel_size: 2 weight_filler { type: "gaussian" std: 0.4 } } }
 """
+NORMALIZED = """
+name: "normalized"
+input: "data" input_shape { dim: 2 dim: 3 dim: 9 dim: 8 }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "gaussian" std: 0.4 } } }
+layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
+layer { name: "top" type: "Convolution" bottom: "conv" top: "top" convolution_param { num_output: 5 kernel_size: 2 weight_filler { type: "gaussian" std: 0.4 } } }
+"""
+INCEPTION_BLOBS = ["data", "conv1", "norm1", "pool1", "a", "b", "cat", "c", "sum", "side", "fc"]
 NETS = {"inception": INCEPTION, "spoiled": SPOILED}
 LAYERS = {
     "inception": ["conv1", "relu1", "pool1", "b", "relu_b", "cat", "c", "scale_b", "relu_sum", "drop", "fc", "prob"],
@@ -251,6 +262,124 @@ def test_blobs_that_scripts_look_at_are_computed_with_the_rest(tmp_path: Path) -
             ascend(net, "fc", i)
         close(one.blobs["cat"].data, other.blobs["cat"].data, f"pass {i}")
     assert is_deferred(one)
+
+
+def test_blobs_that_were_read_once_are_forgotten(tmp_path: Path) -> None:
+    one, other = pair(INCEPTION, tmp_path)
+    for net in (one, other):
+        ascend(net, "prob", 0)
+        for blob in net.blobs.values():
+            assert blob.data.shape
+    for i in range(1, 30):
+        close(ascend(one, "prob", i), ascend(other, "prob", i), f"pass {i}")
+    assert is_deferred(one)
+    assert not one._passes._readers
+
+
+def test_views_of_many_blobs_hold_what_each_pass_leaves(tmp_path: Path) -> None:
+    for names in (["norm1", "cat", "sum"], list(INCEPTION_BLOBS)):
+        one, other = pair(INCEPTION, tmp_path)
+        data = [[net.blobs[name].data for name in names] for net in (one, other)]
+        for i in range(3):
+            close(ascend(one, "fc", i), ascend(other, "fc", i), f"pass {i}")
+            for name, mine, theirs in zip(names, *data, strict=True):
+                close(mine, theirs, f"data of {name}, pass {i}")
+        diffs = [[net.blobs[name].diff for name in names] for net in (one, other)]
+        for net, views in ((one, data[0]), (other, data[1])):
+            net.forward(end="fc")
+            views[1][...] *= 0.5  # between the passes, through a view
+            net.blobs["fc"].diff[...] = 1
+            net.backward(start="fc")
+        for name, mine, theirs in zip(names, *diffs, strict=True):
+            close(mine, theirs, f"diff of {name}")
+        same_blobs(one, other)
+
+
+def test_a_diff_that_no_layer_of_the_pass_has_written_counts(tmp_path: Path) -> None:
+    """The pass from `side` goes through `relu_sum`, whose top nobody below `side` reads."""
+    one, other = pair(INCEPTION, tmp_path)
+    first, second = (np.stack([ascend(net, "relu_sum", 1), ascend(net, "side", 2)]) for net in (one, other))
+    close(first, second, "after a seed at relu_sum")
+    fresh = pair(INCEPTION, tmp_path)[0]
+    assert np.abs(ascend(fresh, "side", 2) - second[1]).max() > 0.1 * np.abs(second[1]).max()
+
+
+def test_all_outputs_are_computed_at_once(tmp_path: Path) -> None:
+    one, other = pair(INCEPTION, tmp_path)
+    for net in (one, other):
+        net.blobs["data"].data[...] = np.random.default_rng(3).normal(size=net.blobs["data"].shape)
+    mine, theirs = one.forward(), other.forward()
+    assert set(mine) == {"side", "prob"}
+    for name, values in theirs.items():
+        close(mine[name], values, name)
+    assert not one._passes._readers
+
+
+def test_what_stood_behind_a_smaller_result_stands_when_the_blob_grows(tmp_path: Path) -> None:
+    one, other = pair(INCEPTION, tmp_path)
+    for net in (one, other):
+        ascend(net, "cat", 1)
+        net.blobs["data"].reshape(1, 3, 9, 11)
+        ascend(net, "cat", 2)
+        net.blobs["data"].reshape(2, 3, 13, 11)
+        net.reshape()
+    same_blobs(one, other)
+
+
+@pytest.mark.parametrize("what", ["data", "diff"])
+def test_an_error_while_blobs_are_filled_leaves_them_waiting(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = pair(INCEPTION, tmp_path)
+    for net in (one, other):
+        ascend(net, "fc", 1)
+    compute, calls = Node.compute, 0
+
+    def fails(*arguments: Any) -> list[Any]:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise MemoryError
+        return compute(*arguments)
+
+    monkeypatch.setattr(Node, "compute", fails)
+    with pytest.raises(OutOfMemoryError, match="the forward pass of layer"):
+        getattr(one.blobs["cat"], what).sum()
+    calls = 5
+    same_blobs(one, other)
+
+
+def test_running_statistics_that_a_net_in_training_writes_count_from_then_on(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(NORMALIZED)
+    one, trained, other = Net(path, 1, seed=3), Net(path, 0, seed=4), ByLayer(path, 1, seed=3)
+    trained.share_with(one)
+    for net in (one, other):
+        ascend(net, "top", 1)
+    trained.blobs["data"].data[...] = np.random.default_rng(2).normal(2, 3, trained.blobs["data"].shape)
+    trained.forward()
+    same_blobs(one, other)
+    before = other.blobs["top"].data.copy()
+    assert np.abs(ascend(one, "top", 1) - ascend(other, "top", 1)).max() > 0
+    assert np.abs(one.blobs["top"].data - before).max() > 1e-3 * np.abs(before).max()
+
+
+def test_threads_that_read_one_net(tmp_path: Path) -> None:
+    one, other = pair(INCEPTION, tmp_path)
+    for net in (one, other):
+        ascend(net, "fc", 1)
+    start, read = threading.Barrier(4), {}
+
+    def run(name: str) -> None:
+        start.wait()
+        read[name] = one.blobs[name].data.copy()
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in ("norm1", "cat", "c", "sum")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name, values in read.items():
+        close(values, other.blobs[name].data, name)
+    assert len(read) == 4
 
 
 def test_two_threads_with_shared_weights(tmp_path: Path) -> None:
