@@ -63,9 +63,13 @@ def layers(case: Case, device: str = "cpu") -> Step:
 
 def plain(case: Case, device: str = "cpu") -> Step:
     """Take the net as one would write it down in torch: its own functions, its usual layout, weights without gradient."""
-    net = load(case, device)
+    return _differentiated(written_down(load(case, device), case.layer, device), device)
+
+
+def written_down(net: Net, layer: str, device: str) -> Callable[[Tensor], Tensor]:
+    """Return a net up to a layer as one would write it down in torch, in the layout of the image it is given."""
     weights = {name: [torch.tensor(blob.data, device=device) for blob in blobs] for name, blobs in net.params.items()}
-    return _differentiated(lambda x: _written_down(net, weights, case.layer, x), device)
+    return lambda x: _written_down(net, weights, layer, x)
 
 
 def _written_down(net: Net, weights: dict[str, list[Tensor]], last: str, x: Tensor) -> Tensor:

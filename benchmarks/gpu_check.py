@@ -1,20 +1,21 @@
 """One call that says whether a device gives the CPU's numbers, and how fast it is.
 
-``python -m benchmarks.gpu_check [--device cuda] [--json FILE] [--part NAME]``
+``python -m benchmarks.gpu_check [--device cuda] [-o FILE] [--limit SECONDS] [--part NAME]``
 
-For each net and batch size: the layer's value and the image's gradient on the device against those on the CPU, and the
-median time of the engine's program, of its layers one by one, and of plain torch. Without the reference nets the
-embedded net is used, so that a machine with nothing but the package can run it. ``--device cpu`` works too. Then every
-objective, regularizer, parametrization, transform, optimizer and preset makes three steps on both (`benchmarks.gpu_parts`), and dreams
-are compared: a still, a frame of a film and of a zoom, and a pass in tiles with the whole image's (`benchmarks.gpu_dreams`). Every
-attribution method and backward rule makes its map on both (`benchmarks.gpu_attributions`).
+First each net's value and gradient on the device against the CPU's, in each precision, with CUDA graphs and without. Then times of f/grad
+and of whole steps, images per second and peak memory, at batch 1 to 256: in float32, TensorFloat-32 and bfloat16, with CUDA graphs and
+without, and of the net written down in torch in both layouts (the engine keeps channels last). What tells most comes first, and what
+``--limit`` leaves no time for is left out; a row that fails says why (`benchmarks.gpu_rows`). ``--device cpu`` works too.
+
+Last, unless ``--no-parts``, every objective, regularizer, parametrization, transform, optimizer and preset makes three steps on both
+(`benchmarks.gpu_parts`), and dreams are compared: a still, a frame of a film and of a zoom, and a pass in tiles with the whole image's
+(`benchmarks.gpu_dreams`). Every attribution method and backward rule makes its map on both (`benchmarks.gpu_attributions`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
 import time
@@ -24,90 +25,108 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.cases import BATCHES, Array, Case, error, existing, load, random_image, seed_like
-from benchmarks.contestants import Step, engine, layers, plain
+from benchmarks.cases import existing
 from benchmarks.gpu_attributions import check_attributions
 from benchmarks.gpu_dreams import check_dreams
 from benchmarks.gpu_parts import check_parts
+from benchmarks.gpu_rows import BATCHES, Rows, Way, rows, ways
 
-_WORST_VALUE = 1e-4
+_LIMIT = 480.0
 _WORST_TILES = 1e-5
 _WORST_MAP = 0.02  # of a map's length: a kink or a tie of max pooling may fall to the other side
 _FARTHEST = 2.0  # grey levels after three steps: a kink may fall to the other side
-_TINY = Case("tiny", str(Path(__file__).resolve().parents[1] / "dreamopt/data/tiny.prototxt"), "")
 
 
-def check(case: Case, batch: int, device: str, rounds: int) -> dict[str, Any]:
-    """Compare and time one net at one batch size."""
-    x = random_image(load(case), batch)
-    here = engine(case)
-    seed = seed_like(here(x, None)[0].shape)
-    value, gradient = here(x, seed)
-    assert gradient is not None
-    found: dict[str, Any] = {"net": case.name, "layer": case.layer, "batch": batch}
-    for name, make in {"engine": engine, "layers": layers, "torch": plain}.items():
-        step = make(case, device)
-        y, g = step(x, seed)
-        assert g is not None
-        found[name] = {
-            "ms": _median(step, x, seed, rounds),
-            "value_error": error(y, value),
-            "gradient_error": error(g, gradient),
-        }
-    return found
+def measure(device: torch.device, names: list[str], batches: list[int], limit: float, rounds: int) -> dict[str, Any]:
+    """Return the checks and the times of all nets, or of those named, within ``limit`` seconds; each row is printed as it comes."""
+    start = time.perf_counter()
+    measured = Rows(device, lambda: limit - (time.perf_counter() - start))
+    cases = [case for case in existing() if not names or case.name in names]
+    checks, times = [], []
+    for case in cases:
+        for way in ways(device):
+            # The first net is checked whatever time is left.
+            if way.what == "f/grad" and way.by == "engine" and (case is cases[0] or measured.seconds() > 0.6 * limit):
+                checks.append(measured.check(case, way))
+                print(_check_line(checks[-1]), flush=True)
+    print(f"{'net':12} {'batch':>5} {'way':32} {'ms':>10} {'images/s':>9} {'peak MB':>8}")
+    left_out = 0
+    for case, batch, way in rows(cases, ways(device), batches):
+        if measured.seconds() <= 0:
+            left_out += 1
+            continue
+        times.append(measured.time(case, batch, way, rounds))
+        print(_time_line(times[-1], way), flush=True)
+    if left_out:
+        print(f"{left_out} more rows were left out: {limit:g} s had passed")
+    return {"checks": checks, "times": times, "left_out": left_out, "seconds_left": measured.seconds()}
 
 
-def _median(step: Step, x: Array, seed: Array, rounds: int) -> float:
-    """Return milliseconds; each run ends with numpy arrays on the host, so nothing is left running on the device."""
-    times = []
-    for i in range(rounds + 3):
-        start = time.perf_counter()
-        step(x, seed)
-        if i >= 3:
-            times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3
+def _check_line(row: dict[str, Any]) -> str:
+    way = Way(*(row[name] for name in Way._fields))
+    found = row["error"] if "error" in row else f"value off by {row['value_error']:.1e}, gradient by {row['gradient_error']:.1e}"
+    return f"{row['net']:12} {row['batch']:5} {way!s:32} {found}{'' if row.get('agrees') else '  WRONG'}"
 
 
-def main() -> int:
+def _time_line(row: dict[str, Any], way: Way) -> str:
+    start = f"{row['net']:12} {row['batch']:5} {way!s:32}"
+    if "error" in row:
+        return f"{start} {row['error']}"
+    peak = "-" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e6:.0f}"
+    return f"{start} {row['ms']:10.2f} {row['images_per_second']:9.1f} {peak:>8}"
+
+
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rounds", type=int, default=10, help="passes of a row, of which the median counts")
+    parser.add_argument("-o", "--json", type=Path, metavar="FILE", help="write everything there as JSON")
+    parser.add_argument("--limit", type=float, default=_LIMIT, metavar="SECONDS", help="of the checks and the times")
+    parser.add_argument("--net", action="append", default=[], metavar="NAME", help="repeatable: these nets alone")
+    parser.add_argument("--batch", action="append", type=int, default=[], metavar="N", help="repeatable: these batch sizes alone")
     parser.add_argument("--part", help="only the parts and presets whose examples hold this name, and no nets")
-    args = parser.parse_args()
+    parser.add_argument("--no-parts", action="store_true", help="only the nets")
+    args = parser.parse_args(arguments)
     # TensorFloat-32 keeps 10 bits of the mantissa: not Caffe's numbers.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    cases = [] if args.part else existing() or [_TINY._replace(layer=_last_convolution())]
-    results = [check(case, batch, args.device, args.rounds) for case in cases for batch in BATCHES]
-    name = torch.cuda.get_device_name() if args.device.startswith("cuda") else f"{torch.get_num_threads()} threads"
-    print(f"{args.device} ({name}), torch {torch.__version__}, numpy {np.__version__}")
-    for r in results:
-        times = "  ".join(f"{n} {r[n]['ms']:8.2f} ms" for n in ("engine", "layers", "torch"))
-        errors = f"value {r['engine']['value_error']:.1e} gradient {r['engine']['gradient_error']:.1e}"
-        print(f"{r['net']:12} {r['layer']:20} batch {r['batch']}  {times}  off by {errors}")
-    if args.json is not None:
-        args.json.write_text(json.dumps({"device": args.device, "name": name, "results": results}, indent=1) + "\n")
-    parts = check_parts(args.device, Path(tempfile.mkdtemp()), args.part or "")
-    far = [f"{part} by {levels:.2g} grey levels" for part, levels in parts if not levels <= _FARTHEST]
+    device = torch.device(args.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"{args.device} ({name}), torch {torch.__version__}, numpy {np.__version__}", flush=True)
+    report: dict[str, Any] = {"device": args.device, "name": name, "torch": torch.__version__}
+    if not args.part:
+        report |= measure(device, args.net, args.batch or list(BATCHES), args.limit, args.rounds)
+        _write(args.json, report)
+    wrong = [row["net"] for row in report.get("checks", ()) if not row.get("agrees")]
+    if report.get("checks"):
+        print(f"WRONG: {', '.join(dict.fromkeys(wrong))}" if wrong else "all values and gradients agree")
+    if args.no_parts:
+        return 1 if wrong else 0
+    far, compared = _check_rest(args.device, args.part or "")
+    _write(args.json, report | {"far": far})
+    return 1 if wrong or far or not compared else 0
+
+
+def _write(path: Path | None, report: dict[str, Any]) -> None:
+    """Write what there is so far, so that a later failure does not lose it."""
+    if path is not None:
+        path.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def _check_rest(device: str, part: str) -> tuple[list[str], int]:
+    """Return what is far from the CPU's of parts, presets, attributions and dreams, and how many were compared."""
+    parts = check_parts(device, Path(tempfile.mkdtemp()), part)
+    far = [f"{name} by {levels:.2g} grey levels" for name, levels in parts if not levels <= _FARTHEST]
     print(f"{len(parts)} parts and presets, three steps of each" + (": " + "; ".join(far) if far else ": as on the CPU"))
-    maps = check_attributions(args.device, Path(tempfile.mkdtemp()), args.part or "")
-    far_maps = [f"{name} by {part:.1e}" for name, part in maps if not part <= _WORST_MAP]
+    maps = check_attributions(device, Path(tempfile.mkdtemp()), part)
+    far_maps = [f"{name} by {off:.1e}" for name, off in maps if not off <= _WORST_MAP]
     print(f"{len(maps)} attribution methods and backward rules" + (": " + "; ".join(far_maps) if far_maps else ": as on the CPU"))
     far += far_maps
-    if not args.part:
-        dreams, tiles = check_dreams(args.device, Path(tempfile.mkdtemp()))
+    if not part:
+        dreams, tiles = check_dreams(device, Path(tempfile.mkdtemp()))
         far += [f"{name} by {levels:.2g} grey levels" for name, levels in dreams if not levels <= _FARTHEST]
         far += [f"tiles by {tiles:.1e}" for _ in range(not tiles <= _WORST_TILES)]
         print("dreams: " + ", ".join(f"{name} {levels:.2g} grey levels" for name, levels in dreams) + f" off; tiles {tiles:.1e}")
-    wrong = [r["net"] for r in results if r["engine"]["value_error"] > _WORST_VALUE]
-    if results:
-        print(f"WRONG: {', '.join(wrong)}" if wrong else "all values agree")
-    return 1 if wrong or far or not (parts or maps) else 0
-
-
-def _last_convolution() -> str:
-    net = load(_TINY)
-    return next(name for name in reversed(list(net.layer_dict)) if net.layer_dict[name].type == "Convolution")
+    return far, len(parts) + len(maps)
 
 
 if __name__ == "__main__":

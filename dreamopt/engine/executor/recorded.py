@@ -198,7 +198,8 @@ class RecordedExecutor:
         self._executor, self._recorder, self._stamp = executor, recorder, WeightStamp(weights)
         self._passes: dict[object, RecordedPass] = {}
         self._seen: set[object] = set()
-        self._refused: set[object] = set()
+        self.refused: dict[object, str] = {}
+        """Why passes of a shape are not recorded."""
         self.recorded = self.replayed = 0
 
     def __call__(self, inputs: Mapping[Value, Tensor], samples: int = 1) -> dict[Value, Tensor]:
@@ -213,7 +214,7 @@ class RecordedExecutor:
         return dict(zip(self._executor.wanted, tops, strict=True))
 
     def _pass(self, key: object, inputs: Mapping[Value, Tensor], wants: Sequence[Value], samples: int) -> RecordedPass | None:
-        if key in self._refused or not inputs:
+        if key in self.refused or not inputs:
             return None
         device = next(iter(inputs.values())).device
         if self._passes and not self._stamp.is_current(device):
@@ -231,11 +232,11 @@ class RecordedExecutor:
         self.recorded += 1
         try:
             recorded = RecordedPass(self._executor, inputs, wants, samples, self._recorder(device))
-        except RuntimeError:  # what cannot be recorded, or memory that a second copy does not find
-            self._refused.add(key)
+        except RuntimeError as problem:  # what cannot be recorded, or memory that a second copy does not find
+            self.refused[key] = str(problem)
             return None
         if not recorded.is_right():
-            self._refused.add(key)
+            self.refused[key] = "a replay does not give what the pass gives"
             return None
         if len(self._passes) >= _REMEMBERED:
             self._passes.pop(next(iter(self._passes)))

@@ -151,6 +151,7 @@ def test_what_waits_for_a_value_or_is_drawn_is_run_as_ever() -> None:
         same(passes(program, image(seed), ["fc"]), passes(plain, image(seed), ["fc"]))
     assert program._recorded is not None
     assert (program._recorded.recorded, program._recorded.replayed) == (1, 0)
+    assert list(program._recorded.refused.values()) == ["operation not permitted when stream is capturing"]
     dropout = TEXT + layer("d", "Dropout", "s", more="dropout_param { dropout_ratio: 0.5 }")
     _, program, executor = both(Net(parse_net(dropout, "net", phase="TRAIN"), seed=3), ["d"])
     values = [program({"data": image(1)})["d"] for _ in range(4)]
