@@ -25,6 +25,16 @@ def joined_samples(samples: list[Tensor]) -> Tensor:
     return samples[0] if len(samples) == 1 else torch.cat(samples)
 
 
+def samples_of(images: Tensor) -> list[Tensor]:
+    """Return the samples (C, H, W) of images (N, C, H, W); of one alone, neither they nor their gradient are copied."""
+    return [images.squeeze(0)] if len(images) == 1 else list(images)
+
+
+def stacked(samples: list[Tensor]) -> Tensor:
+    """Return samples (C, H, W) as images (N, C, H, W); one alone without a copy."""
+    return samples[0].unsqueeze(0) if len(samples) == 1 else torch.stack(samples)
+
+
 def standardized(values: Tensor, epsilon: float) -> Tensor:
     """Return one item's numbers with mean 0 and standard deviation 1, up to ε: (x - mean) / (sd + ε).
 

@@ -30,7 +30,7 @@ MAY: dict[str, set[str]] = {
     "backends": {"engine", "caffe", "schema", "parts", "errors"},
     "network": {"backends", "schema", "data", "models", "image", "objective", "parts", "errors"},
     "problem": {"network", "objective", "regularizer", "image", "parts", "errors"},
-    "optimize": {"problem", "regularizer", "image", "parts", "errors"},
+    "optimize": {"problem", "regularizer", "image", "engine", "parts", "errors"},  # of the engine, its native kernels
     "dataset": {"network", "objective", "objectives", "image", "parts", "version", "errors"},
     "recipes": {"dataset", "optimize", "problem", "network", "backends", "objective", "objectives", "regularizer", "regularizers", "film", "image",
                 "parts", "models", "data", "version", "errors"},

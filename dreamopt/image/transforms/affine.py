@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import FACTORS
+from dreamopt.image.per_sample import samples_of, stacked
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.warp import warp
 from dreamopt.parts.checks import FRACTION, NOT_NEGATIVE, Fields, Range
@@ -67,7 +67,7 @@ class Affine(Transform):
         outside, moved = fill_value(self.fill, image, context.space), []
         if self.degrees == self.shift == self.shear == 0 and min(self.factors) == max(self.factors) == 1:
             return image
-        for one, stream in zip(image, streams, strict=True):
+        for one, stream in zip(samples_of(image), streams, strict=True):
             turn, down, right, lean, zoom = stream.uniform("affine", -1, 1, 5)
             low, high = self.factors
             cos, sin = math.cos(math.radians(turn * self.degrees)), math.sin(math.radians(turn * self.degrees))
@@ -75,4 +75,4 @@ class Affine(Transform):
             # Turned back, straightened (a column moves by slant a row), and zoomed back.
             matrix = ((cos / factor, sin / factor), ((slant * cos - sin) / factor, (slant * sin + cos) / factor))
             moved.append(warp(one, matrix, (down * self.shift * h, right * self.shift * w), outside))
-        return torch.stack(moved)
+        return stacked(moved)

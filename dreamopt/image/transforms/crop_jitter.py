@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from dreamopt.image.draw import Length, check_length, pixels
+from dreamopt.image.per_sample import samples_of, stacked
 from dreamopt.image.transform import Transform
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
@@ -53,8 +53,8 @@ class CropJitter(Transform):
             return image
         h, w = (max(1, side - lost) for side in image.shape[2:])
         cropped = []
-        for one, stream in zip(image, streams, strict=True):
+        for one, stream in zip(samples_of(image), streams, strict=True):
             draw = stream.generator("crop_jitter")
             top, left = (int(draw.integers(0, side - kept, endpoint=True)) for side, kept in zip(one.shape[1:], (h, w), strict=True))
             cropped.append(one[:, top : top + h, left : left + w])
-        return torch.stack(cropped)
+        return stacked(cropped)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from dreamopt.image.per_sample import samples_of, stacked
 from dreamopt.image.transform import Transform
 from dreamopt.parts.checks import FRACTION, Fields
 from dreamopt.parts.schedule import StepContext
@@ -32,6 +32,7 @@ class Flip(Transform):
 
     Examples
     --------
+    >>> import torch
     >>> Flip(1)(torch.tensor([[[[1.0, 2.0, 3.0]]]]), [Stream(0, 0)])
     tensor([[[[3., 2., 1.]]]])
     """
@@ -53,8 +54,8 @@ class Flip(Transform):
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item, mirrored or not."""
         flipped = []
-        for one, stream in zip(image, streams, strict=True):
+        for one, stream in zip(samples_of(image), streams, strict=True):
             down, right = (value < self.probability for value in stream.uniform("flip", 0, 1, 2))
             dims = [d for d, does in ((1, down and self.axes != "horizontal"), (2, right and self.axes != "vertical")) if does]
             flipped.append(one.flip(dims) if dims else one)
-        return torch.stack(flipped)
+        return stacked(flipped)

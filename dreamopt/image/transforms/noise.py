@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.engine.native import random
+from dreamopt.image.per_sample import stacked
 from dreamopt.image.transform import Transform
 from dreamopt.parts.checks import NOT_NEGATIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
@@ -59,8 +60,8 @@ class Noise(Transform):
         shape = image.shape[1:]
         if normal > 0:
             drawn = [random.normal(stream.generator("normal"), shape, image) for stream in streams]
-            image = torch.add(image, torch.stack(drawn), alpha=normal)
+            image = torch.add(image, stacked(drawn), alpha=normal)
         if uniform > 0:
             drawn = [random.uniform(stream.generator("uniform"), -1, 1, shape, image) for stream in streams]
-            image = torch.add(image, torch.stack(drawn), alpha=uniform)
+            image = torch.add(image, stacked(drawn), alpha=uniform)
         return image

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.image.draw import Side, check_size, target_size
+from dreamopt.image.per_sample import samples_of, stacked
 from dreamopt.image.transform import Transform
 from dreamopt.parts.checks import FRACTION, NOT_NEGATIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
@@ -64,13 +65,13 @@ class NormalCrop(Transform):
         asked = target_size(self.height, self.width, image, context)
         sides = [min(wanted, side) for wanted, side in zip(asked, image.shape[2:], strict=True)]
         places, cropped = (at(self.down, context), at(self.right, context)), []
-        for one, stream in zip(image, streams, strict=True):
+        for one, stream in zip(samples_of(image), streams, strict=True):
             normal, start = stream.generator("normal_crop").standard_normal(2), []
             for k in range(2):
                 spare = one.shape[k + 1] - sides[k]
                 start.append(int(min(max(places[k] * spare + at(self.spread, context) * spare * float(normal[k]), 0.0), float(spare))))
             cropped.append(one[:, start[0] : start[0] + sides[0], start[1] : start[1] + sides[1]])
-        shown = torch.stack(cropped)
+        shown = stacked(cropped)
         if shown.requires_grad:
             shown.register_hook(_traced)  # type: ignore[no-untyped-call]  # torch does not say
         return shown

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Side, check_size, target_size
+from dreamopt.image.per_sample import samples_of, stacked
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.parts.checks import NOT_NEGATIVE, POSITIVE, Fields, Range
@@ -78,7 +78,7 @@ class RandomCropResize(Transform):
         h, w = image.shape[2:]
         size = target_size(self.height, self.width, image, context)
         outside, seen = fill_value(self.fill, image, context.space), []
-        for one, stream in zip(image, streams, strict=True):
+        for one, stream in zip(samples_of(image), streams, strict=True):
             draw = stream.generator("random_crop_resize")
             y, x = (0.5 + at(self.centre_spread, context) * float(v) for v in draw.standard_normal(2))
             if self.between is None:
@@ -88,4 +88,4 @@ class RandomCropResize(Transform):
             box = ((y - part / 2) * h, (x - part / 2) * w, part * h, part * w)
             whole = part == 1 and box[0] == box[1] == 0 and size == (h, w)
             seen.append(one if whole else resample(one, box, size, outside=outside, antialias=self.antialias))
-        return torch.stack(seen)
+        return stacked(seen)

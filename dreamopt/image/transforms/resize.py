@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from dreamopt.image.draw import Side, check_size, target_size
+from dreamopt.image.per_sample import samples_of, stacked
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Transform
 from dreamopt.parts.checks import Fields
@@ -30,6 +30,7 @@ class Resize(Transform):
 
     Examples
     --------
+    >>> import torch
     >>> Resize(1, 2)(torch.tensor([[[[0.0, 2.0, 4.0, 8.0]]]]), [Stream(0, 0)])
     tensor([[[[1.4286, 5.4286]]]])
     """
@@ -55,4 +56,4 @@ class Resize(Transform):
         size = target_size(self.height, self.width, image, context)
         if (h, w) == size:
             return image
-        return torch.stack([resample(one, (0, 0, h, w), size, outside=None, antialias=self.antialias) for one in image])
+        return stacked([resample(one, (0, 0, h, w), size, outside=None, antialias=self.antialias) for one in samples_of(image)])

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Choices, check_choices, drawn
+from dreamopt.image.per_sample import samples_of, stacked
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.warp import warp
 from dreamopt.parts.schedule import StepContext
@@ -38,6 +38,7 @@ class Rotate(Transform):
 
     Examples
     --------
+    >>> import torch
     >>> Rotate([90])(torch.tensor([[[[0.0, 1.0], [0.0, 0.0]]]]), [Stream(0, 0)]).round()
     tensor([[[[1., 0.],
               [0., 0.]]]])
@@ -61,11 +62,11 @@ class Rotate(Transform):
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item turned by its own angle."""
         outside, turned = fill_value(self.fill, image, context.space), []
-        for one, stream in zip(image, streams, strict=True):
+        for one, stream in zip(samples_of(image), streams, strict=True):
             (angle,) = drawn(stream, "rotate", self.degrees, self.between)
             if angle == 0:
                 turned.append(one)
                 continue
             cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
             turned.append(warp(one, ((cos, sin), (-sin, cos)), (0.0, 0.0), outside))
-        return torch.stack(turned)
+        return stacked(turned)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import FACTORS, Choices, check_choices, drawn
+from dreamopt.image.per_sample import samples_of, stacked
 from dreamopt.image.resample import resample
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.parts.checks import Fields
@@ -44,6 +44,7 @@ class Scale(Transform):
 
     Examples
     --------
+    >>> import torch
     >>> Scale([2])(torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]]), [Stream(0, 0)])
     tensor([[[[1.7500, 2.2500, 2.7500, 3.2500]]]])
     """
@@ -70,7 +71,7 @@ class Scale(Transform):
         """Return each item zoomed by its own factor."""
         h, w = image.shape[2:]
         outside, zoomed = fill_value(self.fill, image, context.space), []
-        for one, stream in zip(image, streams, strict=True):
+        for one, stream in zip(samples_of(image), streams, strict=True):
             values = drawn(stream, "scale", self.factors, self.between, 2 if self.apart else 1)
             if all(value == 1 for value in values):
                 zoomed.append(one)
@@ -78,4 +79,4 @@ class Scale(Transform):
             height, width = h / values[0], w / values[-1]
             box = ((h - height) / 2, (w - width) / 2, height, width)
             zoomed.append(resample(one, box, (h, w), outside=outside, antialias=self.antialias))
-        return torch.stack(zoomed)
+        return stacked(zoomed)

@@ -12,6 +12,7 @@ from torch import Tensor
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.filters import gather
+from dreamopt.image.per_sample import samples_of, stacked
 from dreamopt.image.transform import Fill, Transform, fill_value
 from dreamopt.image.transforms.pad import outer
 from dreamopt.parts.checks import LARGEST_SIDE, Fields, Range
@@ -60,7 +61,7 @@ class Translate(Transform):
     def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
         """Return each item shifted by its own offsets."""
         sides, moved = image.shape[2:], []
-        for one, stream in zip(image, streams, strict=True):
+        for one, stream in zip(samples_of(image), streams, strict=True):
             shifts = stream.integers("translate", self.low, self.high, 2)
             if not any(shifts):
                 moved.append(one)
@@ -73,7 +74,7 @@ class Translate(Transform):
             to, source = zip(*(_overlap(side, s) for side, s in zip(sides, shifts, strict=True)), strict=True)
             made[:, to[0], to[1]] = one[:, source[0], source[1]]
             moved.append(made)
-        return torch.stack(moved)
+        return stacked(moved)
 
 
 def _overlap(side: int, shift: int) -> tuple[slice, slice]:

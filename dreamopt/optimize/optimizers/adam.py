@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from dreamopt.engine.native import adam as native
 from dreamopt.optimize.optimizer import Optimizer, State
 from dreamopt.parts.checks import DECAY, POSITIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
@@ -64,21 +65,29 @@ class Adam(Optimizer):
 
     def step(self, params: Tensor, gradient: Tensor, state: State, context: StepContext, unit: float) -> tuple[Tensor, State]:
         """Step by the corrected means."""
-        mean = state["mean"].lerp(gradient, 1 - self.beta1)
-        square = state["square"].mul(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-        count = state["count"] + 1
+        mean, square, count = state["mean"], state["square"], state["count"] + 1
         # The same for all samples, but for those that were rolled back.
         counts = count.tolist()
         if len(set(counts)) == 1:
-            moved = self._moved(params, mean, square, counts[0], context, unit)
+            moved, mean, square = self._moved(params, gradient, mean, square, self._numbers(counts[0], context, unit))
         else:
-            samples = [slice(k, k + 1) for k in range(len(counts))]
-            alone = [self._moved(params[k], mean[k], square[k], t, context, unit) for k, t in zip(samples, counts, strict=True)]
-            moved = torch.cat(alone)
+            alone = []
+            for k, t in enumerate(counts):
+                own, numbers = slice(k, k + 1), self._numbers(t, context, unit)
+                alone.append(self._moved(params[own], gradient[own], mean[own], square[own], numbers))
+            moved, mean, square = (torch.cat(samples) for samples in zip(*alone, strict=True))
         return moved, {"mean": mean, "square": square, "count": count}
 
-    def _moved(self, params: Tensor, mean: Tensor, square: Tensor, count: float, context: StepContext, unit: float) -> Tensor:
-        # The root of v's correction is taken out of the fraction, so that numbers take its place in the passes over the parameters.
+    def _numbers(self, count: float, context: StepContext, unit: float) -> native.Numbers:
+        # The root of v's correction is taken out of the fraction, so that a number takes the place of a pass over the parameters.
         root = math.sqrt(1 - self.beta2**count)
-        size = square.sqrt().add_(self.epsilon / unit * root)
-        return torch.addcdiv(params, mean, size, value=at(self.step_size, context) * unit / (1 - self.beta1**count) * root)
+        rate = at(self.step_size, context) * unit / (1 - self.beta1**count) * root
+        return native.Numbers(self.beta1, self.beta2, rate, self.epsilon / unit * root)
+
+    @staticmethod
+    def _moved(params: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, numbers: native.Numbers) -> tuple[Tensor, Tensor, Tensor]:
+        if native.can_step(params, gradient, mean, square):
+            return native.step(params, gradient, mean, square, numbers)
+        mean = mean.lerp(gradient, 1 - numbers.beta1)
+        square = square.mul(numbers.beta2).addcmul_(gradient, gradient, value=1 - numbers.beta2)
+        return torch.addcdiv(params, mean, square.sqrt().add_(numbers.epsilon), value=numbers.rate), mean, square

@@ -60,6 +60,19 @@ def test_slices_of_concatenations(kind):
     assert torch.equal(top[:, 37:], before[:, 37:])
 
 
+@pytest.mark.parametrize("varies", [(), (2,), (3,)], ids=["a constant", "rows", "columns"])
+def test_equal_windows_have_equal_bits(kind, varies):
+    """As they do in direct convolutions: max pooling over a constant image takes the first of a window, not what rounding made the largest."""
+    shape = [1, 19, 14, 17]
+    x = images(*(length if axis in (0, 1, *varies) else 1 for axis, length in enumerate(shape)))
+    x = x.expand(shape).contiguous(memory_format=torch.channels_last)
+    w = images(37, 19, 3, 3, seed=1)
+    y = winograd.WinogradKernels(w)(x, torch.arange(37.0), (0, 0), torch.empty(1, 37, 12, 15, memory_format=torch.channels_last))
+    for axis in {2, 3} - set(varies):
+        assert torch.equal(y, y.narrow(axis, 0, 1).expand(y.shape))
+    assert y.std() > 1
+
+
 def test_what_is_not_a_number_stays_so(kind):
     x, w = images(1, 16, 12, 12), images(16, 16, 3, 3, seed=1)
     x[0, 3, 6, 6] = torch.nan

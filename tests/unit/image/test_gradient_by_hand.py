@@ -67,3 +67,26 @@ def test_narrow_blur_is_scipys(sigma):
     np.testing.assert_allclose(blurred.numpy(), expected, rtol=1e-10, atol=1e-13)
     # Each image of a batch comes out as it would alone, bit for bit.
     assert torch.equal(blurred[1:], gaussian(image[1:], sigma))
+
+
+@pytest.mark.parametrize("size", [(17, 19), (8, 34), (1, 17), (31, 2), (16, 12)])
+@pytest.mark.parametrize("text", ["fourier()", "fourier(2, decorrelate=False)"])
+def test_single_precision_gives_the_numbers_of_double(text, size):
+    # By native kernels where there are some; in double by torch's operators.
+    parametrization, exact, space = as_parametrization(text), toy_network().image_space(size), toy_network(torch.float32).image_space(size)
+    params = parametrization.start(exact, streams(4, [0, 7]))
+    weights = torch.randn(2, *space.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    expected, expected_to_params = parametrization.image_and_gradient(params, exact)
+    image, to_params = parametrization.image_and_gradient(params.float(), space)
+    torch.testing.assert_close(image, expected.float(), rtol=1e-5, atol=1e-3)
+    assert torch.equal(parametrization.image(params.float(), space), image)
+    gradient = expected_to_params(weights).float()
+    torch.testing.assert_close(to_params(weights.float()), gradient, rtol=0, atol=1e-5 * float(gradient.abs().max()))
+    inverse = parametrization.params(expected, exact).float()
+    torch.testing.assert_close(parametrization.params(expected.float(), space), inverse, rtol=0, atol=1e-4 * float(inverse.abs().max()))
+    # A sample of a batch, parameters at an odd place among others, and those that lie apart.
+    flat = torch.cat([torch.zeros(1), params.float().flatten()])[1:].reshape(params.shape)
+    assert torch.equal(parametrization.image(flat, space), image)
+    assert torch.equal(parametrization.image(params.float()[1:], space), image[1:])
+    apart = params.float().transpose(1, 2).contiguous().transpose(1, 2)
+    assert torch.equal(parametrization.image(apart, space), image)

@@ -1,6 +1,7 @@
 // All kernels as one piece: each file here is compiled once for each kind of processor (avx512.cpp, avx2.cpp, any.cpp).
 #pragma once
 
+#include "adam.h"
 #include "average.h"
 #include "checks.h"
 #include "colours.h"

@@ -23,16 +23,17 @@ constexpr int ROWS = LANES == 4   ? 4
                                   : 14;  // tiles whose products run side by side: with the panel, they fill the registers
 constexpr int64_t GROUP = 3 << 18;       // floats of transformed bottoms at a time
 
-// 1-D transforms of one line of vectors, `s` apart.
+// 1-D transforms of one line of vectors, `s` apart. Of equal vectors all but out[1] are exactly 0, so that where a bottom is constant the results
+// are equal bit by bit: max pooling then takes the first of them, not the one that rounding made largest.
 inline void to_products(const Vector* d, int s, Vector* out, int t) {
     const Vector d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s];
     const Vector a = d4 - 4.0f * d2, b = d3 - 4.0f * d1, c = d4 - d2, e = 2.0f * (d3 - d1);
-    out[0] = 4.0f * d0 - 5.0f * d2 + d4;
+    out[0] = 4.0f * (d0 - d2) + c;
     out[t] = a + b;
     out[2 * t] = a - b;
     out[3 * t] = c + e;
     out[4 * t] = c - e;
-    out[5 * t] = 4.0f * d1 - 5.0f * d3 + d5;
+    out[5 * t] = 4.0f * (d1 - d3) + (d5 - d3);
 }
 
 inline void from_products(const Vector* m, int s, Vector* out, int t) {
