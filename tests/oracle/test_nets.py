@@ -99,6 +99,8 @@ def compare(oracle: Oracle, what: str, definition: NetDef, text: str, weights: W
     seed = np.random.default_rng(7).standard_normal(apart.blobs[top].shape, np.float32)
     plain = MessageToString(param).replace("engine: CUDNN", "")
     theirs = oracle.run(plain, weights=weights, inputs={source: x}, seeds={top: seed}, end=end, keep=blobs, want_weights=False)
+    for name in blobs:  # all read, so that both go from layer to layer: by the executor, rounding might choose another maximum
+        assert apart.blobs[name].data.shape == theirs.blobs[name].shape
     for which, t in ((net, last), (apart, top)):
         which.blobs[t].diff[...] = seed
         which.backward(start=end)

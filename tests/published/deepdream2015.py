@@ -53,5 +53,6 @@ def test_deepdream2015(convolutional: NetAndFace, photo: Path) -> None:
 
 def test_deepdream2015_of_the_embedded_net(embedded: NetAndFace, photo: Path) -> None:
     network, face = embedded
-    image = preset_image(network, "mixed3", resolve_settings("deepdream2015", {"steps": 5, "init": str(photo)}))
-    require_same(image, deepdream2015(face, "mixed3", bgr(photo), Draws(), steps=5))
+    # Four steps: in the fifth, two values of a pooling window differ by rounding alone (1.8e-6, then 1e-3; without native kernels 4e-7).
+    image = preset_image(network, "mixed3", resolve_settings("deepdream2015", {"steps": 4, "init": str(photo)}))
+    require_same(image, deepdream2015(face, "mixed3", bgr(photo), Draws(), steps=4))
