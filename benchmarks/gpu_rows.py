@@ -20,7 +20,7 @@ from benchmarks.cases import Array, Case, error, load, random_image, seed_like
 from benchmarks.contestants import written_down
 from dreamopt.backends.engine import EngineBackend
 from dreamopt.engine import Net
-from dreamopt.engine.executor.recorded import CudaRecorder, RecordedExecutor
+from dreamopt.engine.executor.captured import CapturedExecutor, CudaCapturer
 from dreamopt.engine.precision import has_bf16
 from dreamopt.network import Network
 from dreamopt.network.preprocessing import preprocessing_of
@@ -39,7 +39,7 @@ _STEPS, _WARM_STEPS = 5, 3
 _LEAST = {"f/grad": 4, "step": 10}  # passes of a row, those before the clock included
 
 
-_Recorded = RecordedExecutor | None
+_Captured = CapturedExecutor | None
 
 
 class Way(NamedTuple):
@@ -115,10 +115,10 @@ class Rows:
             x = random_image(here, CHECKED)
             value, gradient = self._reference(case)
             with precision_of_torch(way):
-                step, inputs, recorded = self._fgrad(case, way, x)
+                step, inputs, captured = self._fgrad(case, way, x)
                 for _ in range(3):  # the third is a replay, where there are graphs
                     y, g = step(inputs)
-            _require_replays(way, [recorded])
+            _require_replays(way, [captured])
             off = error(y.cpu().numpy(), value), error(g.cpu().numpy(), gradient)
             most = TOLERANCES[way.precision]
             return {"value_error": off[0], "gradient_error": off[1], "agrees": all(a <= b for a, b in zip(off, most, strict=True))}
@@ -167,18 +167,18 @@ class Rows:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _fgrad(self, case: Case, way: Way, images: Array) -> tuple[Callable[[Tensor], tuple[Tensor, Tensor]], Tensor, _Recorded]:
-        """Return one forward and one backward pass on the device, the image, and what records them."""
+    def _fgrad(self, case: Case, way: Way, images: Array) -> tuple[Callable[[Tensor], tuple[Tensor, Tensor]], Tensor, _Captured]:
+        """Return one forward and one backward pass on the device, the image, and what captures them."""
         net = self._net(case, str(self.device))
         layout = torch.channels_last if way.layout == "NHWC" else torch.contiguous_format
         x = torch.from_numpy(images).to(self.device).contiguous(memory_format=layout).requires_grad_()
-        recorded: _Recorded = None
+        captured: _Captured = None
         if way.by == "torch":
             f = written_down(net, case.layer, str(self.device))
         else:
-            recorder = CudaRecorder if way.graphs else None
-            program = net.program([case.layer], precision="bf16" if way.precision == "bf16" else "float32", recorder=recorder)
-            recorded = program._recorded
+            capturer = CudaCapturer if way.graphs else None
+            program = net.program([case.layer], precision="bf16" if way.precision == "bf16" else "float32", capturer=capturer)
+            captured = program._captured
             f = lambda image: program({net.inputs[0]: image})[case.layer]  # noqa: E731  # beside its other form
         seeds: list[Tensor] = []
 
@@ -189,13 +189,13 @@ class Rows:
             (gradient,) = torch.autograd.grad(y, image, seeds[0])
             return y.detach(), gradient
 
-        return step, x, recorded
+        return step, x, captured
 
     def _passes(self, case: Case, batch: int, way: Way, rounds: int) -> list[float]:
-        step, x, recorded = self._fgrad(case, way, random_image(self._net(case, str(self.device)), batch))
+        step, x, captured = self._fgrad(case, way, random_image(self._net(case, str(self.device)), batch))
         for _ in range(3 if way.graphs else 2):
             step(x)
-        _require_replays(way, [recorded])
+        _require_replays(way, [captured])
         times: list[float] = []
         for _ in range(rounds):
             self._synchronize()
@@ -210,7 +210,7 @@ class Rows:
     def _steps(self, case: Case, batch: int, way: Way) -> list[float]:
         """Return the seconds of steps of a render under the default settings, of so many samples at once."""
         backend = EngineBackend(self._net(case, str(self.device)), precision="bf16" if way.precision == "bf16" else "float32")
-        backend.recorder = CudaRecorder if way.graphs else None
+        backend.capturer = CudaCapturer if way.graphs else None
         network = Network(backend, preprocessing_of(3))
         target = f"{case.layer}:0"
         plan = plan_render(network, [target], Settings(steps=_STEPS + _WARM_STEPS))
@@ -235,12 +235,12 @@ class Rows:
             before = time.perf_counter()
 
         run(problem, stage.optimizer, _STEPS + _WARM_STEPS, callbacks=[after_step])
-        _require_replays(way, [program._recorded for program in backend._programs.values()])
+        _require_replays(way, [program._captured for program in backend._programs.values()])
         return times[_WARM_STEPS:] or times
 
 
-def _require_replays(way: Way, recorded: Sequence[_Recorded]) -> None:
+def _require_replays(way: Way, captured: Sequence[_Captured]) -> None:
     """Raise an error for a row of graphs that were not replayed, so that it does not show times of something else."""
-    if way.graphs and not any(one is not None and one.replayed for one in recorded):
-        reasons = {reason for one in recorded if one is not None for reason in one.refused.values()}
+    if way.graphs and not any(one is not None and one.replayed for one in captured):
+        reasons = {reason for one in captured if one is not None for reason in one.refused.values()}
         raise RuntimeError(f"no graph was replayed: {'; '.join(sorted(reasons)) or 'no pass of one shape came twice'}")

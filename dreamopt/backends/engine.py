@@ -19,8 +19,8 @@ from dreamopt.backends.inputs.feeds import Feeds
 from dreamopt.caffe import alias
 from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.computable import computable
+from dreamopt.engine.executor.captured import Capturer, capturer_for
 from dreamopt.engine.executor.program import Program
-from dreamopt.engine.executor.recorded import Recorder, recorder_for
 from dreamopt.engine.loading import load_weights, weights_of
 from dreamopt.engine.net import Net
 from dreamopt.engine.precision import FLOAT32, require_precision
@@ -54,14 +54,14 @@ class EngineBackend:
     dtype = torch.float32
     computes_parts = True
     """Whether it computes crops of the input and of layers' values, of any size, as a part of the whole."""
-    recorder: Callable[[torch.device], Recorder] | None
-    """What records the passes of programs made from now on, to be replayed; see `dreamopt.engine.executor.recorded`."""
+    capturer: Callable[[torch.device], Capturer] | None
+    """What captures the passes of programs made from now on, to be replayed; see `dreamopt.engine.executor.captured`."""
 
     def __init__(
         self, net: Net, optimized: str | None = None, feed: Mapping[str, FeedValue] | None = None, precision: str = FLOAT32
     ) -> None:
         self.precision = require_precision(precision, net.device)
-        self.recorder = recorder_for(net.device)
+        self.capturer = capturer_for(net.device)
         if not net.inputs:
             raise NetError(f"net '{net.name}' has no input: nothing can be optimized")
         self.net = net
@@ -133,7 +133,7 @@ class EngineBackend:
     def _program(self, layers: Sequence[str], start: str | None = None) -> Program:
         key = (tuple(layers), start)
         if key not in self._programs:
-            self._programs[key] = self.net.program(layers, () if start is None else (start,), self.precision, self.recorder)
+            self._programs[key] = self.net.program(layers, () if start is None else (start,), self.precision, self.capturer)
         return self._programs[key]
 
     def activations(

@@ -32,7 +32,7 @@ from dreamopt.parts.memory import memory_errors
 from dreamopt.schema import LayerWeights, NetDef, read_net, read_weights, write_weights
 
 if TYPE_CHECKING:
-    from dreamopt.engine.executor.recorded import Recorder
+    from dreamopt.engine.executor.captured import Capturer
 
 TRAIN, TEST = 0, 1
 """pycaffe's numbers for the phases."""
@@ -473,7 +473,7 @@ class Net:
         wanted: Sequence[str],
         given: Sequence[str] = (),
         precision: str = FLOAT32,
-        recorder: Callable[[torch.device], Recorder] | None = None,
+        capturer: Callable[[torch.device], Capturer] | None = None,
     ) -> Program:
         """Return the fast, differentiable function from the inputs to the values of some layers.
 
@@ -485,8 +485,8 @@ class Net:
             Names of values that the function takes in the place of what makes them.
         precision : {"float32", "bf16"}
             What convolutions and inner products multiply.
-        recorder : callable, optional
-            From a device to what records passes, to be replayed: `dreamopt.engine.executor.recorded.CudaRecorder`.
+        capturer : callable, optional
+            From a device to what captures passes, to be replayed: `dreamopt.engine.executor.captured.CudaCapturer`.
 
         Raises
         ------
@@ -495,7 +495,7 @@ class Net:
         BackendError
             For ``"bf16"`` on a device without it.
         """
-        return Program(self.nodes, wanted, self.device, given, precision, recorder)
+        return Program(self.nodes, wanted, self.device, given, precision, capturer)
 
 
 def _layer_view(node: Node) -> LayerView | PythonLayer:

@@ -1,4 +1,4 @@
-"""The discrete Fourier transform of real planes and its inverse, axis by axis, and gradients through the inverse without autograd."""
+"""The discrete Fourier transform of real planes and its inverse, axis by axis, and what gradients through the inverse are weighted with."""
 
 from __future__ import annotations
 
@@ -48,24 +48,14 @@ def inverse(spectrum: Tensor, width: int) -> Tensor:
     return planes
 
 
-def inverse_gradient(gradient: Tensor) -> Tensor:
-    r"""Return the gradient of `inverse` at the spectrum, real parts being that of real parts: half a spectrum, complex.
-
-    .. math:: g_{k, l} = c_l\, \mathcal{F}(g)_{k, l}, \qquad c_l = 1 \text{ where } 2 l \in \{0, W\}, \text{ else } 2
-
-    since every other frequency stands for its conjugate too.
-
-    Examples
-    --------
-    >>> inverse_gradient(torch.tensor([[1.0, 0.0, 0.0, 0.0]])).real
-    tensor([[0.5000, 1.0000, 0.5000]])
-    """
-    return forward(gradient) * times(gradient.shape[-1], gradient.dtype, gradient.device)
-
-
 @lru_cache(maxsize=32)
 def times(width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return how often each column of half a spectrum counts, (W // 2 + 1,): twice but for the first, and the last of an even width."""
+    r"""Return how often each column of half a spectrum counts, (W // 2 + 1,): twice but for the first, and the last of an even width.
+
+    Every other frequency stands for its conjugate too, so that the gradient of `inverse` at the spectrum is
+
+    .. math:: g_{k, l} = c_l\, \mathcal{F}(g)_{k, l}, \qquad c_l = 1 \text{ where } 2 l \in \{0, W\}, \text{ else } 2
+    """
     counts = torch.full((width // 2 + 1,), 2.0, dtype=dtype, device=device)
     counts[0] = 1
     if width % 2 == 0:

@@ -125,6 +125,11 @@ class Network:
         return str(getattr(self.backend, "precision", FLOAT32))  # which a backend need not have
 
     @property
+    def other_precision(self) -> dict[str, str]:
+        """The precision for descriptions and keys, which say it where it is not float32: those of before there was another stay."""
+        return {} if self.precision == FLOAT32 else {"precision": self.precision}
+
+    @property
     def dtype(self) -> torch.dtype:
         """Type of the numbers."""
         return self.backend.dtype
@@ -700,7 +705,7 @@ class Network:
             "assumed": [] if preprocessing is None else list(preprocessing.assumed),
             "sources": {} if preprocessing is None else dict(preprocessing.sources),
             **({"feed": dict(feed)} if (feed := getattr(self.backend, "feed", None)) else {}),
-            **({} if self.precision == FLOAT32 else {"precision": self.precision}),
+            **self.other_precision,
             "notes": [*self.backend.changes, *self.notes],
         }
 

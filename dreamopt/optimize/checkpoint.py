@@ -127,8 +127,7 @@ class Checkpoint:
 def fingerprint(problem: Problem, optimizer: Optimizer, start: Tensor, **settings: Any) -> dict[str, Any]:
     """Return what must be the same for a run to be resumed: plain values, and the start in a few numbers."""
     values = problem.describe() | {"weights": problem.network.hash(), "backend": problem.network.backend.name}
-    precision = problem.network.precision
-    values |= {} if precision == "float32" else {"precision": precision}
+    values |= problem.network.other_precision
     values |= {"optimizer": str(optimizer), "dtype": str(start.dtype), "shape": list(start.shape)}
     values = {name: _without_addresses(value) for name, value in values.items()}
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

@@ -236,7 +236,7 @@ def _key(plan: Plan, network: Network, samples: Sequence[Sample], number: int) -
         "parametrization": type(plan.parametrization).__name__,
         "transforms": [str(transform) for transform in stage.transforms],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        **({} if network.precision == "float32" else {"precision": network.precision}),
+        **network.other_precision,
         "processor": _processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -13,7 +13,7 @@ from benchmarks import gpu_check, gpu_rows
 from benchmarks.cases import Case
 from benchmarks.gpu_rows import BATCHES, TOLERANCES, Rows, Way, precision_of_torch, rows, ways
 from dreamopt import data
-from tests.support.recording import FakeRecorder
+from tests.support.capturing import FakeCapturer
 
 CPU = torch.device("cpu")
 TINY = Case("tiny", str(data.PROTOTXT), "conv2")
@@ -92,11 +92,11 @@ def test_time_that_does_not_suffice_leaves_a_row_out() -> None:
 
 
 def test_graphs_that_are_not_replayed_show_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Refusing(FakeRecorder):
-        def record(self, run: Any) -> Any:
+    class Refusing(FakeCapturer):
+        def capture(self, run: Any) -> Any:
             raise RuntimeError("not permitted")
 
-    monkeypatch.setattr(gpu_rows, "CudaRecorder", Refusing)
+    monkeypatch.setattr(gpu_rows, "CudaCapturer", Refusing)
     measured = Rows(CPU, lambda: 100.0)
     for what in ("f/grad", "step"):
         found = measured.time(TINY, 1, Way(what, graphs=True), 1)

@@ -20,11 +20,11 @@ from torch import Tensor
 from dreamopt.engine.backward_rule import Affine, traits_of
 from dreamopt.engine.blob import Blob
 from dreamopt.engine.executor.allocator import keep_memory
+from dreamopt.engine.executor.captured import CapturedExecutor
 from dreamopt.engine.executor.convolution import Convolution2d, geometry_of
 from dreamopt.engine.executor.footprint import footprint, likely_footprint
 from dreamopt.engine.executor.fusion import Weights, plan
 from dreamopt.engine.executor.kept_weights import KeptWeights
-from dreamopt.engine.executor.recorded import RecordedExecutor
 from dreamopt.engine.executor.rules import AutogradPass, compute_with_rule
 from dreamopt.engine.executor.step import Step, propagate
 from dreamopt.engine.graph import LayerDef, NetGraph, Value, constant
@@ -40,8 +40,8 @@ from dreamopt.parts.memory import memory_errors, readable, require_memory
 
 if TYPE_CHECKING:
     from dreamopt.engine.backward_rule import BackwardRule
+    from dreamopt.engine.executor.captured import Capturer
     from dreamopt.engine.executor.executor import Executor
-    from dreamopt.engine.executor.recorded import Recorder
     from dreamopt.engine.layer import Shape
 
 _REMEMBERED = 4  # executors of rules
@@ -67,8 +67,8 @@ class Program:
     precision : {"float32", "bf16"}
         What convolutions and inner products multiply; sums, and all other layers, are float32. Where autograd goes from layer to layer,
         and at the layers that backward rules apply to, all is float32.
-    recorder : callable, optional
-        From a device to a `dreamopt.engine.executor.recorded.Recorder`: passes without rules are recorded and replayed.
+    capturer : callable, optional
+        From a device to a `dreamopt.engine.executor.captured.Capturer`: passes without rules are captured and replayed.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class Program:
         device: torch.device,
         given: Sequence[str] = (),
         precision: str = FLOAT32,
-        recorder: Callable[[torch.device], Recorder] | None = None,
+        capturer: Callable[[torch.device], Capturer] | None = None,
     ) -> None:
         self.precision = require_precision(precision, device)
         graph = NetGraph([LayerDef(node.layer.param, node.layer.where, node.added, node.stopped) for node in nodes])
@@ -111,7 +111,7 @@ class Program:
         # What the host decides on, or what a script computes, cannot be replayed.
         by_host = any(step.node.layer.shape_follows_data or step.node.layer.type == "Python" for step in self.steps)
         weights = [blob for step in self.steps for blob in step.node.weights]
-        self._recorded = None if recorder is None or by_host else RecordedExecutor(self._executor, weights, recorder)
+        self._captured = None if capturer is None or by_host else CapturedExecutor(self._executor, weights, capturer)
         self._stops = any(isinstance(step.node.layer, StopGradient) for step in self.steps)
         self._with_rule: dict[BackwardRule, Executor] = {}
         self._checked: dict[tuple[Shape, ...], bool] = {}
@@ -168,8 +168,8 @@ class Program:
             samples = next((x.shape[0] for x in values.values() if x.dim()), 1)
             if weights is not None:
                 return self._run(values, weights, rule, samples, acted)
-            is_plain = rule is None and acted is None and self._recorded is not None
-            found = self._recorded(values, samples) if is_plain and self._recorded is not None else executor(values, samples, acted)
+            captured = self._captured if rule is None and acted is None else None
+            found = executor(values, samples, acted) if captured is None else captured(values, samples)
             return {name: found[v] for name, v in self.wanted.items()}
 
     def _ruled(self, rule: BackwardRule) -> Executor:

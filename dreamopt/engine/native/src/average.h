@@ -52,26 +52,24 @@ DREAMOPT_EXPORT int64_t dreamopt_average(const int64_t* sizes, const float* x, f
     return dreamopt::guarded([&] {
         using namespace dreamopt;
         using namespace dreamopt::average;
-        Pooled s;
-        std::memcpy(&s, sizes, sizeof s);
+        const auto s = dreamopt::read_as<Pooled>(sizes);
         by_rows(s.batch * s.top_height, s.channels, threads, [&](int64_t line, int64_t begin, int64_t end) {
-            const int64_t item = line / s.top_height, row = line % s.top_height, above = row * s.stride_height - s.pad_top;
-            const int64_t first = std::max<int64_t>(above, 0), last = std::min(above + s.kernel_height, s.height);
+            const int64_t item = line / s.top_height, row = line % s.top_height;
+            const Window rows(row, s.kernel_height, s.stride_height, s.pad_top, s.height);
             const int64_t high = extent(row, s.kernel_height, s.stride_height, s.pad_top, s.height);
             for (int64_t column = 0; column < s.top_width; ++column) {
-                const int64_t before = column * s.stride_width - s.pad_left, left = std::max<int64_t>(before, 0);
-                const int64_t right = std::min(before + s.kernel_width, s.width);
+                const Window columns(column, s.kernel_width, s.stride_width, s.pad_left, s.width);
                 const int64_t area = high * extent(column, s.kernel_width, s.stride_width, s.pad_left, s.width);
                 const bool exact = (area & (area - 1)) == 0;  // its reciprocal is, and multiplying by that is faster
                 const Vector divisor = all(exact ? 1.0f / static_cast<float>(area) : static_cast<float>(area));
-                const float* corner = x + ((item * s.height + first) * s.width + left) * s.x_pixel;
+                const float* corner = x + ((item * s.height + rows.first) * s.width + columns.first) * s.x_pixel;
                 float* to = y + (line * s.top_width + column) * s.y_pixel;
                 by_vector(begin, end, [&](int64_t c, auto count) {
                     Vector sum{};
-                    for (int64_t i = first; i < last; ++i) {
-                        const float* there = corner + (i - first) * s.width * s.x_pixel + c;
+                    for (int64_t i = rows.first; i < rows.last; ++i) {
+                        const float* there = corner + (i - rows.first) * s.width * s.x_pixel + c;
                         Vector across{};
-                        for (int64_t j = left; j < right; ++j, there += s.x_pixel) across += part(there, count);
+                        for (int64_t j = columns.first; j < columns.last; ++j, there += s.x_pixel) across += part(there, count);
                         sum += across;
                     }
                     put(to + c, exact ? sum * divisor : sum / divisor, count);
@@ -86,8 +84,7 @@ DREAMOPT_EXPORT int64_t dreamopt_average_back(const int64_t* sizes, const float*
     return dreamopt::guarded([&] {
         using namespace dreamopt;
         using namespace dreamopt::average;
-        Pooled s;
-        std::memcpy(&s, sizes, sizeof s);
+        const auto s = dreamopt::read_as<Pooled>(sizes);
         by_rows(s.batch * s.height, s.channels, threads, [&](int64_t line, int64_t begin, int64_t end) {
             const int64_t item = line / s.height, row = line % s.height, down = row + s.pad_top;
             const Covering rows(down, s.kernel_height, s.stride_height, s.top_height);

@@ -47,8 +47,7 @@ DREAMOPT_EXPORT int64_t dreamopt_colours(const int64_t* sizes, const float* plan
     return dreamopt::guarded([&] {
         using namespace dreamopt;
         using namespace dreamopt::colours;
-        Sizes s;
-        std::memcpy(&s, sizes, sizeof s);
+        const auto s = dreamopt::read_as<Sizes>(sizes);
         by_vectors(s, threads, [&](int64_t sample, int64_t j, int64_t count) {
             const auto place = [&](int64_t c) { return (sample * s.channels + c) * s.pixels + j; };
             mixed(mix, s.channels, [&](int64_t c) { return load_up_to(plane + place(c), count); }, [&](int64_t c, Vector t) {
@@ -68,8 +67,7 @@ DREAMOPT_EXPORT int64_t dreamopt_colours_back(const int64_t* sizes, const float*
     return dreamopt::guarded([&] {
         using namespace dreamopt;
         using namespace dreamopt::colours;
-        Sizes s;
-        std::memcpy(&s, sizes, sizeof s);
+        const auto s = dreamopt::read_as<Sizes>(sizes);
         by_vectors(s, threads, [&](int64_t sample, int64_t j, int64_t count) {
             const auto place = [&](int64_t c) { return (sample * s.channels + c) * s.pixels + j; };
             const auto read = [&](int64_t c) {
@@ -88,8 +86,7 @@ DREAMOPT_EXPORT int64_t dreamopt_colours_inverse(const int64_t* sizes, const flo
     return dreamopt::guarded([&] {
         using namespace dreamopt;
         using namespace dreamopt::colours;
-        Sizes s;
-        std::memcpy(&s, sizes, sizeof s);
+        const auto s = dreamopt::read_as<Sizes>(sizes);
         const Vector least = all(float(margin)), most = all(float(1 - margin));
         by_vectors(s, threads, [&](int64_t sample, int64_t j, int64_t count) {
             const auto place = [&](int64_t c) { return (sample * s.channels + c) * s.pixels + j; };

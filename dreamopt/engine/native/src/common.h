@@ -67,6 +67,14 @@ inline void store_up_to(float* to, Vector v, int64_t count) {
     }
 }
 
+// A structure of arguments, given as an array of its members.
+template <class Arguments, class Number>
+inline Arguments read_as(const Number* members) {
+    Arguments read;
+    std::memcpy(&read, members, sizeof read);
+    return read;
+}
+
 constexpr int64_t up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Calls body(i) for i in 0 .. count - 1. Each thread takes the next piece when it is done with one, so that a thread which another

@@ -40,6 +40,14 @@ inline Vector around(const float* row, int64_t c, int64_t size) {
     return sum;
 }
 
+// The squares of the values of a pixel, in whole vectors.
+inline void square(const float* values, int64_t channels, float* squares) {
+    for (int64_t c = 0; c < channels; c += LANES) {
+        const Vector v = load_up_to(values + c, channels - c);
+        store(squares + c, v * v);
+    }
+}
+
 }  // namespace lrn
 }  // namespace dreamopt
 
@@ -50,8 +58,7 @@ DREAMOPT_EXPORT int64_t dreamopt_lrn(const int64_t* settings, double a_, double 
         using namespace dreamopt;
         using namespace dreamopt::lrn;
         const float a = static_cast<float>(a_), beta = static_cast<float>(beta_), k = static_cast<float>(k_);
-        Settings s;
-        std::memcpy(&s, settings, sizeof s);
+        const auto s = dreamopt::read_as<Settings>(settings);
         const int64_t half = s.size / 2, length = up(s.channels, LANES) * LANES + 2 * half;
         by_pixels(s.pixels, s.channels, threads, [&](int64_t first, int64_t last) {
             static thread_local Scratch scratch;
@@ -60,10 +67,7 @@ DREAMOPT_EXPORT int64_t dreamopt_lrn(const int64_t* settings, double a_, double 
             for (int64_t p = first; p < last; ++p) {
                 const float* in = x + p * s.x_pixel;
                 float* out = y + p * s.y_pixel;
-                for (int64_t c = 0; c < s.channels; c += LANES) {
-                    const Vector v = load_up_to(in + c, s.channels - c);
-                    store(squares + half + c, v * v);
-                }
+                square(in, s.channels, squares + half);
                 for (int64_t c = 0; c < s.channels; c += LANES) {
                     const Vector v = load_up_to(in + c, s.channels - c);
                     store_up_to(out + c, v * power(k + a * around(squares, c, s.size), beta), s.channels - c);
@@ -80,8 +84,7 @@ DREAMOPT_EXPORT int64_t dreamopt_lrn_backward(const int64_t* settings, double a_
         using namespace dreamopt;
         using namespace dreamopt::lrn;
         const float a = static_cast<float>(a_), beta = static_cast<float>(beta_), k = static_cast<float>(k_);
-        Settings s;
-        std::memcpy(&s, settings, sizeof s);
+        const auto s = dreamopt::read_as<Settings>(settings);
         const int64_t half = s.size / 2, whole = up(s.channels, LANES) * LANES, length = whole + 2 * half;
         const float factor = -2.0f * a * beta;
         by_pixels(s.pixels, s.channels, threads, [&](int64_t first, int64_t last) {
@@ -92,10 +95,7 @@ DREAMOPT_EXPORT int64_t dreamopt_lrn_backward(const int64_t* settings, double a_
             for (int64_t p = first; p < last; ++p) {
                 const float *in = x + p * s.x_pixel, *above = dy + p * s.grad_pixel;
                 float* out = dx + p * s.y_pixel;
-                for (int64_t c = 0; c < s.channels; c += LANES) {
-                    const Vector v = load_up_to(in + c, s.channels - c);
-                    store(squares + half + c, v * v);
-                }
+                square(in, s.channels, squares + half);
                 for (int64_t c = 0; c < s.channels; c += LANES) {
                     const Vector v = load_up_to(in + c, s.channels - c), sum = k + a * around(squares, c, s.size);
                     const Vector part = load_up_to(above + c, s.channels - c) * power(sum, beta);

@@ -60,23 +60,21 @@ DREAMOPT_EXPORT int64_t dreamopt_max_pool(const int64_t* sizes, const float* x, 
     return dreamopt::guarded([&] {
         using namespace dreamopt;
         using namespace dreamopt::pooling;
-        Pooled s;
-        std::memcpy(&s, sizes, sizeof s);
+        const auto s = dreamopt::read_as<Pooled>(sizes);
         parallel(s.batch * s.top_height, threads, [&](int64_t line) {
             const int64_t item = line / s.top_height, row = line % s.top_height;
-            const int64_t above = row * s.stride_height - s.pad_top, first = std::max<int64_t>(above, 0);
-            const int64_t last = std::min(above + s.kernel_height, s.height);
+            const Window rows(row, s.kernel_height, s.stride_height, s.pad_top, s.height);
             for (int64_t column = 0; column < s.top_width; ++column) {
-                const int64_t before = column * s.stride_width - s.pad_left, left = std::max<int64_t>(before, 0);
-                const int64_t right = std::min(before + s.kernel_width, s.width), pixel = line * s.top_width + column;
+                const Window columns(column, s.kernel_width, s.stride_width, s.pad_left, s.width);
+                const int64_t inside = columns.first - columns.begin, pixel = line * s.top_width + column;
                 for (int64_t c = 0; c < s.channels; c += LANES) {
                     const int64_t count = s.channels - c;
                     Vector best = all(-std::numeric_limits<float>::infinity());
-                    Whole place = Whole{} + static_cast<int32_t>((first - above) * s.kernel_width + left - before);
-                    for (int64_t i = first; i < last; ++i) {
-                        const float* there = x + ((item * s.height + i) * s.width + left) * s.x_pixel + c;
-                        int32_t number = static_cast<int32_t>((i - above) * s.kernel_width + left - before);
-                        for (int64_t j = left; j < right; ++j, there += s.x_pixel, ++number) {
+                    Whole place = Whole{} + static_cast<int32_t>((rows.first - rows.begin) * s.kernel_width + inside);
+                    for (int64_t i = rows.first; i < rows.last; ++i) {
+                        const float* there = x + ((item * s.height + i) * s.width + columns.first) * s.x_pixel + c;
+                        int32_t number = static_cast<int32_t>((i - rows.begin) * s.kernel_width + inside);
+                        for (int64_t j = columns.first; j < columns.last; ++j, there += s.x_pixel, ++number) {
                             const Vector v = load_up_to(there, count);
                             const Whole larger = (v > best) | (v != v);
                             best = larger ? v : best;
@@ -100,8 +98,7 @@ DREAMOPT_EXPORT int64_t dreamopt_max_pool_backward(const int64_t* sizes, const f
     return dreamopt::guarded([&] {
         using namespace dreamopt;
         using namespace dreamopt::pooling;
-        Pooled s;
-        std::memcpy(&s, sizes, sizeof s);
+        const auto s = dreamopt::read_as<Pooled>(sizes);
         parallel(s.batch * s.height, threads, [&](int64_t line) {
             const int64_t item = line / s.height, row = line % s.height, down = row + s.pad_top;
             const Covering rows(down, s.kernel_height, s.stride_height, s.top_height);

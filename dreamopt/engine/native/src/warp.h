@@ -45,10 +45,8 @@ DREAMOPT_EXPORT int64_t dreamopt_warp(const int64_t* sizes, const double* map, c
                                       int64_t threads) {
     return dreamopt::guarded([&] {
         using namespace dreamopt::warp;
-        Sizes s;
-        Map m;
-        std::memcpy(&s, sizes, sizeof s);
-        std::memcpy(&m, map, sizeof m);
+        const auto s = dreamopt::read_as<Sizes>(sizes);
+        const auto m = dreamopt::read_as<Map>(map);
         const int64_t stride = s.width + 3, plane = s.height * s.width, top = s.top_height * s.top_width;
         std::unique_ptr<Four[]> framed(new Four[(s.height + 3) * stride]);
         for (int64_t first = 0; first < s.channels; first += 4) {
@@ -89,10 +87,8 @@ DREAMOPT_EXPORT int64_t dreamopt_warp_back(const int64_t* sizes, const double* m
                                            int64_t threads) {
     return dreamopt::guarded([&] {
         using namespace dreamopt::warp;
-        Sizes s;
-        Map m;
-        std::memcpy(&s, sizes, sizeof s);
-        std::memcpy(&m, map, sizeof m);
+        const auto s = dreamopt::read_as<Sizes>(sizes);
+        const auto m = dreamopt::read_as<Map>(map);
         const int64_t stride = s.width + 3, plane = s.height * s.width, top = s.top_height * s.top_width, framed = (s.height + 3) * stride;
         std::unique_ptr<Four[]> sums(new Four[STRIPS * framed]);
         for (int64_t first = 0; first < s.channels; first += 4) {

@@ -12,6 +12,13 @@ struct Pooled {
     int64_t add;  // of the gradient: whether it is added to what is there
 };
 
+// Where a window begins along one axis, maybe in the padding, and its places in the map, first and behind the last.
+struct Window {
+    int64_t begin, first, last;
+    Window(int64_t number, int64_t kernel, int64_t stride, int64_t pad, int64_t side)
+        : begin(number * stride - pad), first(std::max<int64_t>(begin, 0)), last(std::min(begin + kernel, side)) {}
+};
+
 // The windows, first and behind the last, along one axis in which a place lies.
 struct Covering {
     int64_t first, last;

@@ -191,8 +191,7 @@ DREAMOPT_EXPORT int64_t dreamopt_winograd(const int64_t* sizes, const float* x, 
     return dreamopt::guarded([&] {
         using namespace dreamopt;
         using namespace dreamopt::winograd;
-        Sizes s;
-        std::memcpy(&s, sizes, sizeof s);
+        const auto s = dreamopt::read_as<Sizes>(sizes);
         const int64_t across = up(s.top_width, STEP), tiles_each = across * up(s.top_height, STEP), tiles = s.batch * tiles_each;
         const int64_t depth = s.channels / s.groups, each = s.kernels / s.groups, panels = up(each, PANEL);
         const int64_t v_row = up(s.channels, LANES) * LANES;

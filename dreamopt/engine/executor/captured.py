@@ -1,8 +1,8 @@
-"""Passes of one shape, recorded once and replayed: on a GPU as CUDA graphs, which launch hundreds of small kernels as one.
+"""Passes of one shape, captured once and replayed: on a GPU as CUDA graphs, which launch hundreds of small kernels as one.
 
-The forward and the backward pass are recorded apart, so that whatever lies between them, an objective and its random numbers, runs as ever.
-What a recording reads and writes lies at fixed addresses: inputs are copied in, results are cloned out. A replay runs no code of the host,
-so that weights that were changed since, another shape, or values that the host decides on need a new recording, or none at all.
+The forward and the backward pass are captured apart, so that whatever lies between them, an objective and its random numbers, runs as ever.
+What a capture reads and writes lies at fixed addresses: inputs are copied in, results are cloned out. A replay runs no code of the host,
+so that weights that were changed since, another shape, or values that the host decides on need a new capture, or none at all.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _WARM_UP = 3  # passes, in which libraries choose algorithms and weights are packed
-_REMEMBERED = 4  # recordings, each of which holds the memory of its pass
-_TRIED, _WORTH = 8, 4  # recordings after which each must have been replayed so often
+_REMEMBERED = 4  # captures, each of which holds the memory of its pass
+_TRIED, _WORTH = 8, 4  # captures after which each must have been replayed so often
 _FAR = 1e-2  # of the 2-norm; libraries may choose other algorithms, of other rounding
 
 
-class Recording(Protocol):
-    """What was recorded."""
+class Graph(Protocol):
+    """What was captured."""
 
     def replay(self) -> None:
         """Do it again, with what lies at the same addresses now."""
 
 
-class Recorder(Protocol):
-    """Records what a device does; `CudaRecorder`, or a test's."""
+class Capturer(Protocol):
+    """Captures what a device does; `CudaCapturer`, or a test's."""
 
     def warm_up(self, run: Callable[[], object]) -> None:
-        """Run as it will be recorded, so that all that is made once is made."""
+        """Run as it will be captured, so that all that is made once is made."""
 
-    def record(self, run: Callable[[], T]) -> tuple[Recording, T]:
-        """Run, recording; RuntimeError where something cannot be recorded. Results hold values after the first replay."""
+    def capture(self, run: Callable[[], T]) -> tuple[Graph, T]:
+        """Run, capturing; RuntimeError where something cannot be captured. Results hold values after the first replay."""
 
 
-class CudaRecorder:
-    """Records CUDA graphs that share one private pool of memory, and are replayed in the order in which they were recorded.
+class CudaCapturer:
+    """Captures CUDA graphs that share one private pool of memory, and are replayed in the order in which they were captured.
 
     Parameters
     ----------
@@ -62,19 +62,19 @@ class CudaRecorder:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        # Of warm-up too: libraries keep a handle for each stream, and making one cannot be recorded.
+        # Of warm-up too: libraries keep a handle for each stream, and making one cannot be captured.
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own has no types
         self._pool = torch.cuda.graph_pool_handle()
 
     def warm_up(self, run: Callable[[], object]) -> None:
-        """Run on the stream that records."""
+        """Run on the stream that captures."""
         with torch.cuda.device(self._device):
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
                 run()
             torch.cuda.current_stream().wait_stream(self._stream)
 
-    def record(self, run: Callable[[], T]) -> tuple[Recording, T]:
+    def capture(self, run: Callable[[], T]) -> tuple[Graph, T]:
         """Capture a graph. Nothing may wait for the device meanwhile, or copy from the host's memory."""
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._device), torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
@@ -82,12 +82,12 @@ class CudaRecorder:
         return graph, result
 
 
-def recorder_for(device: torch.device) -> Callable[[torch.device], Recorder] | None:
-    """Return what records the passes of a device: a GPU's where ``DREAMOPT_CUDA_GRAPHS=1`` asks for it, and nothing otherwise."""
-    return CudaRecorder if device.type == "cuda" and os.environ.get("DREAMOPT_CUDA_GRAPHS") == "1" else None
+def capturer_for(device: torch.device) -> Callable[[torch.device], Capturer] | None:
+    """Return what captures the passes of a device: a GPU's where ``DREAMOPT_CUDA_GRAPHS=1`` asks for it, and nothing otherwise."""
+    return CudaCapturer if device.type == "cuda" and os.environ.get("DREAMOPT_CUDA_GRAPHS") == "1" else None
 
 
-class RecordedPass:
+class CapturedPass:
     """A forward pass of one shape and, where gradients are wanted, its backward pass.
 
     Parameters
@@ -100,17 +100,17 @@ class RecordedPass:
         The inputs whose gradients are wanted.
     samples : int
         How many samples the batch has.
-    recorder : Recorder
+    capturer : Capturer
         Of these two passes alone.
 
     Raises
     ------
     RuntimeError
-        Where they cannot be recorded.
+        Where they cannot be captured.
     """
 
     def __init__(
-        self, executor: Executor, inputs: Mapping[Value, Tensor], wants: Sequence[Value], samples: int, recorder: Recorder
+        self, executor: Executor, inputs: Mapping[Value, Tensor], wants: Sequence[Value], samples: int, capturer: Capturer
     ) -> None:
         self._executor, self._samples, self._wants = executor, samples, tuple(wants)
         self._inputs = {v: x.detach().clone() for v, x in inputs.items()}
@@ -124,11 +124,11 @@ class RecordedPass:
                     self._run_backward(kept, tops)
 
         with torch.no_grad():
-            recorder.warm_up(warm_up)
-            self._forward, (self._tops, self._kept) = recorder.record(self._run_forward)
+            capturer.warm_up(warm_up)
+            self._forward, (self._tops, self._kept) = capturer.capture(self._run_forward)
             if self._kept is not None:
                 kept, self._seeds = self._kept, [torch.zeros_like(y) for y in self._tops]
-                self._backward, self._gradients = recorder.record(lambda: self._run_backward(kept, self._seeds))
+                self._backward, self._gradients = capturer.capture(lambda: self._run_backward(kept, self._seeds))
 
     def _run_forward(self) -> tuple[list[Tensor], list[Any] | None]:
         kept: list[Any] | None = [] if self._wants else None
@@ -178,11 +178,11 @@ def _near(a: Tensor, b: Tensor) -> bool:
     return bool((a - b).norm() <= _FAR * b.norm())
 
 
-class RecordedExecutor:
-    """An executor whose passes are recorded from the second of a shape on, and replayed.
+class CapturedExecutor:
+    """An executor whose passes are captured from the second of a shape on, and replayed.
 
-    It runs them as ever where they cannot be recorded, where a replay gives something else, while somebody holds the weights, and where
-    shapes or weights change so often that recording does not pay.
+    It runs them as ever where they cannot be captured, where a replay gives something else, while somebody holds the weights, and where
+    shapes or weights change so often that capturing does not pay.
 
     Parameters
     ----------
@@ -190,30 +190,30 @@ class RecordedExecutor:
         What computes.
     weights : sequence of Blob
         All that it reads.
-    recorder : callable
-        From a device to a new `Recorder`.
+    capturer : callable
+        From a device to a new `Capturer`.
     """
 
-    def __init__(self, executor: Executor, weights: Sequence[Blob], recorder: Callable[[torch.device], Recorder]) -> None:
-        self._executor, self._recorder, self._stamp = executor, recorder, WeightStamp(weights)
-        self._passes: dict[object, RecordedPass] = {}
+    def __init__(self, executor: Executor, weights: Sequence[Blob], capturer: Callable[[torch.device], Capturer]) -> None:
+        self._executor, self._capturer, self._stamp = executor, capturer, WeightStamp(weights)
+        self._passes: dict[object, CapturedPass] = {}
         self._seen: set[object] = set()
         self.refused: dict[object, str] = {}
-        """Why passes of a shape are not recorded."""
-        self.recorded = self.replayed = 0
+        """Why passes of a shape are not captured."""
+        self.captured = self.replayed = 0
 
     def __call__(self, inputs: Mapping[Value, Tensor], samples: int = 1) -> dict[Value, Tensor]:
         """Compute the wanted values, differentiably where an input requires its gradient."""
         wants = [v for v, x in inputs.items() if x.requires_grad] if torch.is_grad_enabled() else []
         key = tuple((v, tuple(x.shape), x.dtype, x.device, v in wants) for v, x in inputs.items())
-        recorded = self._pass(key, inputs, wants, samples)
-        if recorded is None:
+        captured = self._pass(key, inputs, wants, samples)
+        if captured is None:
             return self._executor(inputs, samples)
         self.replayed += 1
-        tops = _Replayed.apply(recorded, list(inputs), *inputs.values())  # type: ignore[no-untyped-call]
+        tops = _Replayed.apply(captured, list(inputs), *inputs.values())  # type: ignore[no-untyped-call]
         return dict(zip(self._executor.wanted, tops, strict=True))
 
-    def _pass(self, key: object, inputs: Mapping[Value, Tensor], wants: Sequence[Value], samples: int) -> RecordedPass | None:
+    def _pass(self, key: object, inputs: Mapping[Value, Tensor], wants: Sequence[Value], samples: int) -> CapturedPass | None:
         if key in self.refused or not inputs:
             return None
         device = next(iter(inputs.values())).device
@@ -224,38 +224,38 @@ class RecordedExecutor:
         if key not in self._seen:
             self._seen.add(key)
             return None
-        if self.recorded >= _TRIED and self.replayed < _WORTH * self.recorded:
+        if self.captured >= _TRIED and self.replayed < _WORTH * self.captured:
             return None
         self._stamp.renew(device)
         if not self._stamp.is_current(device):  # somebody holds the weights, and may write at any moment
             return None
-        self.recorded += 1
+        self.captured += 1
         try:
-            recorded = RecordedPass(self._executor, inputs, wants, samples, self._recorder(device))
-        except RuntimeError as problem:  # what cannot be recorded, or memory that a second copy does not find
+            captured = CapturedPass(self._executor, inputs, wants, samples, self._capturer(device))
+        except RuntimeError as problem:  # what cannot be captured, or memory that a second copy does not find
             self.refused[key] = str(problem)
             return None
-        if not recorded.is_right():
+        if not captured.is_right():
             self.refused[key] = "a replay does not give what the pass gives"
             return None
         if len(self._passes) >= _REMEMBERED:
             self._passes.pop(next(iter(self._passes)))
-        self._passes[key] = recorded
-        return recorded
+        self._passes[key] = captured
+        return captured
 
 
 class _Replayed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, recorded: RecordedPass, names: list[Value], *inputs: Tensor) -> tuple[Tensor, ...]:
-        ctx.recorded, ctx.names = recorded, names
+    def forward(ctx: Any, captured: CapturedPass, names: list[Value], *inputs: Tensor) -> tuple[Tensor, ...]:
+        ctx.captured, ctx.names = captured, names
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs)
-        tops, ctx.generation = recorded.forward(inputs)
+        tops, ctx.generation = captured.forward(inputs)
         return tuple(tops)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *seeds: Tensor | None) -> tuple[Any, ...]:
         with torch.no_grad():
-            gradients = ctx.recorded.backward(seeds, ctx.saved_tensors, ctx.generation)
+            gradients = ctx.captured.backward(seeds, ctx.saved_tensors, ctx.generation)
         return (None, None, *(gradients.get(v) for v in ctx.names))

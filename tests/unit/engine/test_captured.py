@@ -1,4 +1,4 @@
-"""Recorded passes: the same numbers by replays, recorded anew where weights change, and run as ever where they cannot be recorded."""
+"""Recorded passes: the same numbers by replays, captured anew where weights change, and run as ever where they cannot be captured."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from dreamopt.backends.engine import EngineBackend
 from dreamopt.engine import Net
-from dreamopt.engine.executor import recorded as module
+from dreamopt.engine.executor import captured as module
+from dreamopt.engine.executor.captured import CapturedExecutor, CudaCapturer, capturer_for
 from dreamopt.engine.executor.program import Program
-from dreamopt.engine.executor.recorded import CudaRecorder, RecordedExecutor, recorder_for
 from dreamopt.engine.native import library
 from dreamopt.network import load_net
 from dreamopt.optimize import run
 from dreamopt.optimize.optimizers.adam import Adam
 from dreamopt.problem import Problem
 from dreamopt.schema import parse_net
+from tests.support.capturing import FakeCapturer
 from tests.support.nets import conv, image_input, layer
-from tests.support.recording import FakeRecorder
 
 TEXT = (
     image_input(shape=(2, 3, 14, 11))
@@ -39,19 +39,19 @@ TEXT = (
 
 @pytest.fixture(autouse=True)
 def torch_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let torch compute everything, as on a GPU: what else does is not recorded."""
+    """Let torch compute everything, as on a GPU: what else does is not captured."""
     monkeypatch.setenv("DREAMOPT_NATIVE", "0")
-    monkeypatch.setattr(FakeRecorder, "made", [])
+    monkeypatch.setattr(FakeCapturer, "made", [])
     library.cache_clear()
     yield
     monkeypatch.undo()
     library.cache_clear()
 
 
-def both(net: Net, layers: list[str], recorder: Any = FakeRecorder) -> tuple[Program, Program, RecordedExecutor]:
-    program = net.program(layers, recorder=recorder)
-    assert program._recorded is not None
-    return net.program(layers), program, program._recorded
+def both(net: Net, layers: list[str], capturer: Any = FakeCapturer) -> tuple[Program, Program, CapturedExecutor]:
+    program = net.program(layers, capturer=capturer)
+    assert program._captured is not None
+    return net.program(layers), program, program._captured
 
 
 def image(seed: int, shape: tuple[int, ...] = (2, 3, 14, 11)) -> Tensor:
@@ -78,9 +78,9 @@ def test_replays_give_what_passes_give(layers: list[str]) -> None:
         found = passes(program, image(seed), layers)
         same(found, passes(plain, image(seed), layers))
         results.append((found, [y.clone() for y in found]))
-    assert (executor.recorded, executor.replayed) == (1, 4), "the first pass of a shape is run"
-    (recorder,) = FakeRecorder.made
-    assert (recorder.warm_ups, [graph.replays for graph in recorder.graphs]) == (1, [5, 5]), "the fifth was to see whether it is right"
+    assert (executor.captured, executor.replayed) == (1, 4), "the first pass of a shape is run"
+    (capturer,) = FakeCapturer.made
+    assert (capturer.warm_ups, [graph.replays for graph in capturer.graphs]) == (1, [5, 5]), "the fifth was to see whether it is right"
     for found, before in results:  # what was handed out is nobody's buffer
         assert all(map(torch.equal, found, before))
 
@@ -90,11 +90,11 @@ def test_forward_passes_alone_and_other_shapes_have_recordings_of_their_own() ->
     for seed, shape in enumerate([(2, 3, 14, 11), (1, 3, 9, 17)] * 3):
         x = image(seed, shape)
         assert torch.allclose(program({"data": x})["s"], plain({"data": x})["s"], rtol=1e-6)
-    assert executor.recorded == 2
-    assert [len(recorder.graphs) for recorder in FakeRecorder.made] == [1, 1], "no backward pass was wanted"
+    assert executor.captured == 2
+    assert [len(capturer.graphs) for capturer in FakeCapturer.made] == [1, 1], "no backward pass was wanted"
     same(passes(program, image(9), ["s"]), passes(plain, image(9), ["s"]))
     same(passes(program, image(8), ["s"]), passes(plain, image(8), ["s"]))
-    assert executor.recorded == 3
+    assert executor.captured == 3
 
 
 def test_a_backward_pass_is_that_of_its_own_forward_pass() -> None:
@@ -119,13 +119,13 @@ def test_changed_weights_are_recorded_anew() -> None:
     for count, name in enumerate(("a", "fc"), 2):
         net.params[name][0].data[...] *= -2
         same(passes(program, image(4), ["fc"]), passes(plain, image(4), ["fc"]))
-        assert executor.recorded == count
+        assert executor.captured == count
     view = net.params["a"][0].data
     net.params["a"][0].data[...] += 0.1
     for seed in range(3):
         view[0] += 1  # at any moment, and nobody is asked
         same(passes(program, image(seed), ["fc"]), passes(plain, image(seed), ["fc"]))
-    assert executor.recorded == 3
+    assert executor.captured == 3
 
 
 def test_shapes_that_change_all_the_time_are_not_recorded_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,33 +135,33 @@ def test_shapes_that_change_all_the_time_are_not_recorded_for_ever(monkeypatch: 
         for _ in range(2):
             x = image(width, (1, 3, 9, width))
             same(passes(program, x, ["joined"]), passes(plain, x, ["joined"]))
-    assert executor.recorded == 2
+    assert executor.captured == 2
 
 
 def test_what_waits_for_a_value_or_is_drawn_is_run_as_ever() -> None:
     net = Net(parse_net(TEXT, "net"), seed=3)
     plain, program, executor = both(net, ["fc"])
 
-    class Refusing(FakeRecorder):
-        def record(self, run: Any) -> Any:
-            return super().record(lambda: (torch.ones(()).item(), run())[1])
+    class Refusing(FakeCapturer):
+        def capture(self, run: Any) -> Any:
+            return super().capture(lambda: (torch.ones(()).item(), run())[1])
 
-    program = net.program(["fc"], recorder=Refusing)
+    program = net.program(["fc"], capturer=Refusing)
     for seed in range(4):
         same(passes(program, image(seed), ["fc"]), passes(plain, image(seed), ["fc"]))
-    assert program._recorded is not None
-    assert (program._recorded.recorded, program._recorded.replayed) == (1, 0)
-    assert list(program._recorded.refused.values()) == ["operation not permitted when stream is capturing"]
+    assert program._captured is not None
+    assert (program._captured.captured, program._captured.replayed) == (1, 0)
+    assert list(program._captured.refused.values()) == ["operation not permitted when stream is capturing"]
     dropout = TEXT + layer("d", "Dropout", "s", more="dropout_param { dropout_ratio: 0.5 }")
     _, program, executor = both(Net(parse_net(dropout, "net", phase="TRAIN"), seed=3), ["d"])
     values = [program({"data": image(1)})["d"] for _ in range(4)]
     assert not torch.equal(values[2], values[3])
-    assert (executor.recorded, executor.replayed) == (1, 0)
+    assert (executor.captured, executor.replayed) == (1, 0)
 
 
 def test_layers_that_the_host_decides_on_are_never_recorded() -> None:
     text = image_input(shape=(3, 1, 1, 1)) + layer("f", "Filter", "data data", "kept")
-    assert Net(parse_net(text, "net")).program(["kept"], recorder=FakeRecorder)._recorded is None
+    assert Net(parse_net(text, "net")).program(["kept"], capturer=FakeCapturer)._captured is None
 
 
 def test_rules_and_layers_one_by_one_are_run() -> None:
@@ -173,36 +173,36 @@ def test_rules_and_layers_one_by_one_are_run() -> None:
         program({"data": x}, rule=parse_rules("guided"))
         program({"data": x}, {})
         program({"data": x}, acted={})
-    assert executor.recorded == 0
+    assert executor.captured == 0
 
 
 def test_a_run_is_the_same_by_replays() -> None:
     """With random transforms and a score in between, and steps of both kinds."""
     found = []
-    for recorder in (None, FakeRecorder):
+    for capturer in (None, FakeCapturer):
         network = load_net(device="cpu")
         backend = network.backend
         assert isinstance(backend, EngineBackend)
-        assert backend.recorder is None, "nothing is recorded on a CPU"
-        backend.recorder = recorder
+        assert backend.capturer is None, "nothing is captured on a CPU"
+        backend.capturer = capturer
         problem = Problem(network, "mixed3:2 - 0.1*conv2:1", ["total_variation(1e-5)"], 36, batch=2, transforms=["jitter(3)"], redirected=2)
         found.append(run(problem, Adam(2), 7, seed=4))
     torch.testing.assert_close(found[1].best_values, found[0].best_values, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found[1].params, found[0].params, rtol=1e-4, atol=1e-3)
-    assert sum(graph.replays for recorder in FakeRecorder.made for graph in recorder.graphs) > 6
+    assert sum(graph.replays for capturer in FakeCapturer.made for graph in capturer.graphs) > 6
 
 
 def test_the_environment_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
     monkeypatch.delenv("DREAMOPT_CUDA_GRAPHS", raising=False)
-    assert recorder_for(gpu) is None
+    assert capturer_for(gpu) is None
     monkeypatch.setenv("DREAMOPT_CUDA_GRAPHS", "1")
-    assert recorder_for(gpu) is CudaRecorder
-    assert recorder_for(cpu) is None
+    assert capturer_for(gpu) is CudaCapturer
+    assert capturer_for(cpu) is None
 
 
 def test_the_order_of_torchs_calls_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without one: warm-up on the stream that records, both waiting for each other, then the graph on it with the one pool."""
+    """Without one: warm-up on the stream that captures, both waiting for each other, then the graph on it with the one pool."""
     calls: list[str] = []
 
     class Stream:
@@ -232,9 +232,9 @@ def test_the_order_of_torchs_calls_for_a_gpu(monkeypatch: pytest.MonkeyPatch) ->
         graph=lambda graph, pool, stream: Entered(f"{graph} {pool} {stream.name}"),
     )
     monkeypatch.setattr(torch, "cuda", fake)
-    recorder = CudaRecorder(torch.device("cuda:1"))
-    recorder.warm_up(lambda: calls.append("run"))
+    capturer = CudaCapturer(torch.device("cuda:1"))
+    capturer.warm_up(lambda: calls.append("run"))
     assert calls == ["enter cuda:1", "side waits for main", "enter side", "run", "leave side", "main waits for side", "leave cuda:1"]
     calls.clear()
-    assert recorder.record(lambda: calls.append("run") or 5) == ("graph", 5)  # type: ignore[func-returns-value]  # append's None is meant
+    assert capturer.capture(lambda: calls.append("run") or 5) == ("graph", 5)  # type: ignore[func-returns-value]  # append's None is meant
     assert calls == ["enter cuda:1", "enter graph pool side", "run", "leave graph pool side", "leave cuda:1"]

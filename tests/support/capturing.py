@@ -1,4 +1,4 @@
-"""CUDA graphs without a GPU: the calls of torch's functions are recorded, and done again at the same addresses."""
+"""CUDA graphs without a GPU: the calls of torch's functions are captured, and done again at the same addresses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Calls(TorchDispatchMode):
 
 
 class FakeGraph:
-    """What was recorded; ``replays`` says how often it was done again."""
+    """What was captured; ``replays`` says how often it was done again."""
 
     def __init__(self, calls: list[tuple[Any, Any, Any, Any]]) -> None:
         self.calls, self.replays = calls, 0
@@ -43,21 +43,21 @@ class FakeGraph:
                         there.detach().copy_(new)
 
 
-class FakeRecorder:
-    """Records on the CPU, as a GPU does: what waits for a value is refused."""
+class FakeCapturer:
+    """Captures on the CPU, as a GPU does: what waits for a value is refused."""
 
-    made: ClassVar[list[FakeRecorder]] = []
+    made: ClassVar[list[FakeCapturer]] = []
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.warm_ups, self.graphs = device, 0, list[FakeGraph]()
         self.made.append(self)
 
     def warm_up(self, run: Callable[[], object]) -> None:
-        assert not self.graphs, "libraries choose their algorithms before the first recording"
+        assert not self.graphs, "libraries choose their algorithms before the first capture"
         self.warm_ups += 1
         run()
 
-    def record(self, run: Callable[[], T]) -> tuple[FakeGraph, T]:
+    def capture(self, run: Callable[[], T]) -> tuple[FakeGraph, T]:
         with _Calls() as mode:
             result = run()
         self.graphs.append(FakeGraph(mode.calls))
