@@ -40,6 +40,7 @@ struct Picture {
     int64_t plane = 0, count = 0;  // floats of a plane, planes
     Four* pixels = nullptr;
     int64_t parts = 1, part = 0;  // pictures to add, pixels of one
+    int64_t top[STRIPS] = {}, behind[STRIPS] = {};  // of several, the rows of the frame that each has; its others are 0
     int64_t width = 0;
 
     Four* row(int64_t i) const { return pixels + (i + 1) * (width + 3) + 1; }
@@ -52,11 +53,16 @@ struct Picture {
                 std::memcpy(static_cast<void*>(to), from, n * sizeof(Four));
                 return;
             }
-            for (int64_t k = 0; k < n; ++k) {
-                Four sum = from[k];
-                for (int64_t p = 1; p < parts; ++p) sum += from[p * part + k];
-                to[k] = sum;
+            bool found = false;
+            for (int64_t p = 0; p < parts; ++p, from += part) {
+                if (i + 1 < top[p] || i + 1 >= behind[p]) continue;
+                if (found)
+                    for (int64_t k = 0; k < n; ++k) to[k] += from[k];
+                else
+                    std::memcpy(static_cast<void*>(to), from, n * sizeof(Four));
+                found = true;
             }
+            if (!found) std::fill(to, to + n, Four{});
             return;
         }
         static const float none[4] = {};
@@ -198,13 +204,22 @@ inline void forward(const Move& m, const Picture& from, const Picture& to, Four 
 }
 
 // Adds the gradient at a map's top to sums in the frame of its bottom, one picture of sums for each strip.
-inline void map_back(const Move& m, const Picture& gradient, const Picture& sums, int64_t threads) {
+inline void map_back(const Move& m, const Picture& gradient, Picture& sums, int64_t threads) {
     const int64_t stride = m.w() + 3, h = m.top_h(), w = m.top_w();
     parallel(STRIPS, threads, [&](int64_t strip) {
         std::unique_ptr<Four[]> line(new Four[w]);
         Four* sum = sums.pixels + strip * sums.part;
-        std::memset(static_cast<void*>(sum), 0, sums.part * sizeof(Four));
-        for (int64_t i = strip * h / STRIPS; i < (strip + 1) * h / STRIPS; ++i) {
+        const int64_t begin = strip * h / STRIPS, end = (strip + 1) * h / STRIPS;
+        int64_t top = m.h() + 3, behind = 0;
+        for (int64_t i = begin; i < end; ++i) {
+            const Way way(m, i);
+            if (way.first == way.behind) continue;
+            const int64_t one = (way.row + way.first * way.row_x) >> 32, other = (way.row + (way.behind - 1) * way.row_x) >> 32;
+            top = std::min(top, std::min(one, other)), behind = std::max(behind, std::max(one, other) + 2);
+        }
+        sums.top[strip] = top, sums.behind[strip] = behind;
+        if (top < behind) std::memset(static_cast<void*>(sum + top * stride), 0, (behind - top) * stride * sizeof(Four));
+        for (int64_t i = begin; i < end; ++i) {
             gradient.read(i, 0, w, line.get());
             Way(m, i).each(stride, [&](int64_t x, int64_t place, float d, float r) {
                 Four* to = sum + place;
