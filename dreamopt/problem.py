@@ -266,8 +266,10 @@ class Problem:
         The gradient is the derivative, unless there is a `rule`, or ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
         params, redirect = self._checked(params), check_flag("redirect", redirect)
-        if image is not None and (tuple(image.shape) != (self.n, *self.space.shape) or image.dtype != params.dtype):
-            raise UsageError(f"the image of these parameters must be {self.n} of shape {self.space.shape}, not {tuple(image.shape)}")
+        if image is not None:
+            check_kind("image", image, Tensor, "a tensor")
+            if tuple(image.shape) != (self.n, *self.space.shape) or image.dtype != params.dtype:
+                raise UsageError(f"the image of these parameters must be {self.n} of shape {self.space.shape}, not {tuple(image.shape)}")
         return self._within_memory(lambda: self._evaluate(params, context, seed, redirect, image), halves=True)
 
     def weight_gradients(
