@@ -1,1 +1,1 @@
-"""How units of a net are connected: expanded weights, effects on the classes, directions that are near."""
+"""What weights say of units: expanded weights, strongest connections, effects on classes, units that are alike."""

@@ -37,7 +37,7 @@ MAY: dict[str, set[str]] = {
     "study": {"statistics", "recipes", "optimize", "problem", "network", "objective", "objectives", "regularizer", "image", "models", "parts", "version",
               "errors"},
     "attribution": {"network", "backends", "objective", "objectives", "statistics", "image", "data", "parts", "version", "errors"},
-    "circuits": {"network", "backends", "engine", "schema", "problem", "objective", "objectives", "image", "parts", "errors"},
+    "circuits": {"network", "engine", "parts", "errors"},  # of the engine, its layers
     "tuning": {"network", "problem", "objective", "objectives", "image", "parts", "errors"},
     "activation_atlas": {"dataset", "circuits", "recipes", "optimize", "problem", "network", "objective", "objectives", "regularizer", "image", "parts",
                          "errors"},
