@@ -100,8 +100,8 @@ def check_file(
     chosen = list(names) or [name for name, part in parts.items() if not name.startswith("_") and not inspect.isabstract(part)]
     if not chosen:
         raise UsageError(
-            f"{file} defines no part to check: a part is a class that inherits from Objective, Penalty, Projection, Layer or another kind of "
-            "part (docs/own.md shows one of each); a function is checked by using it"
+            f"{file} defines no part to check: a part is a class that inherits from Objective, Penalty, Projection, Layer or another "
+            "kind of part (docs/own.md shows one of each); a function is checked by using it"
         )
     try:
         return sorted((_checked(parts[name], name, file, progress) for name in chosen), key=lambda checked: checked.line)

@@ -107,7 +107,7 @@ def test_one_class_by_its_name(tmp_path: Path) -> None:
     path = written(tmp_path, BAD)
     assert run(path, "Doubled").exit_code == 0
     assert [checked.name for checked in check_file(path, ["_Base"])] == ["_Base"]
-    with pytest.raises(UsageError, match="no part 'Doubld'.*Doubled"):
+    with pytest.raises(UsageError, match=r"no part 'Doubld'.*Doubled"):
         check_file(path, ["Doubld"])
 
 
