@@ -37,6 +37,7 @@ MAY: dict[str, set[str]] = {
     "study": {"statistics", "recipes", "optimize", "problem", "network", "objective", "objectives", "regularizer", "image", "models", "parts", "version",
               "errors"},
     "attribution": {"network", "backends", "objective", "objectives", "statistics", "image", "data", "parts", "version", "errors"},
+    "tuning": {"network", "parts", "errors"},
     "circuits": {"network", "engine", "parts", "errors"},  # of the engine, its layers
     "cli": {"dataset", "recipes", "study", "attribution", "statistics", "film", "network", "backends", "models", "image", "parts", "version", "errors"},
     "testing": {"dataset", "attribution", "study", "recipes", "optimize", "problem", "network", "backends", "engine", "schema", "objective", "objectives", "regularizer",

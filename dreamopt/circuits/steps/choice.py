@@ -22,7 +22,8 @@ from dreamopt.network.maps import NONLINEAR
 DROPPED = NONLINEAR | {"Dropout", "SpatialDropout", "Softmax", "MVN", "Normalize", "NormalizeBBox"}
 """Types that are left out: nonlinearities, and what divides a sample by its own size."""
 _RECURRENT = frozenset({"LSTM", "RNN", "LSTMUnit"})
-REFUSED = _RECURRENT | {"Python", "Embed", "ROIPooling", "PSROIPooling", "DetectionOutput", "Unpooling", "Filter", "BatchReindex", "PriorBox"}
+_BOXES = frozenset({"ROIPooling", "PSROIPooling", "DetectionOutput", "PriorBox"})
+REFUSED = _RECURRENT | _BOXES | {"Python", "Embed", "Unpooling", "Filter", "BatchReindex"}
 """Types whose top is no linear function of one bottom's values, not even nearly."""
 _MOST_AXES = 3
 
