@@ -22,7 +22,7 @@ _FINEST = 2.5
 """Pixels from bar to bar of the finest one; at 2 all that is left of a slanted grating are beats."""
 _PHASES = (0.0, 90.0, 180.0, 270.0)
 _LEAST_FIELD = 3
-"""Pixels of a receptive field from which on bars can be told apart."""
+"""Pixels of a receptive field from which on bars can be distinguished."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def layer_tuning(
     if seen.length >= _LEAST_FIELD:
         rates = [float(rate) for rate in np.geomspace(_SLOWEST, max(_SLOWEST, seen.length / _FINEST), frequencies)]
     else:
-        left_out.append(f"orientation and frequency: a place sees {seen.length} pixel(s), in which no bars can be told apart")
+        left_out.append(f"orientation and frequency: a place sees {seen.length} pixel(s), in which no bars can be distinguished")
     stimuli: list[Callable[[], Levels]] = [lambda: np.full(seen.size, GREY)]
     for rate in rates:
         for angle in angles:

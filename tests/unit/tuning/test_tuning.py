@@ -102,7 +102,7 @@ def test_deep_layers_take_the_whole_image(tmp_path: Path) -> None:
 def test_one_pixel_has_no_orientation(tmp_path: Path) -> None:
     tuning = layer_tuning(network_of(tmp_path, np.ones((2, 3, 1, 1))), "a")
     assert [curves.kind for curves in tuning.curves] == ["colour"]
-    assert tuning.left_out == ("orientation and frequency: a place sees 1 pixel(s), in which no bars can be told apart",)
+    assert tuning.left_out == ("orientation and frequency: a place sees 1 pixel(s), in which no bars can be distinguished",)
 
 
 def test_a_net_without_an_image_has_no_tuning(tmp_path: Path) -> None:
