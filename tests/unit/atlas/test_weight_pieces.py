@@ -111,7 +111,9 @@ def test_what_there_is_not_is_on_record_with_its_reason(tmp_path: Path) -> None:
     found = records(load(tmp_path, text, (1, 5, 6, 7)), tmp_path, ["a", "twice"])
     assert {unit["failed"] for units in found["logits"].values() for unit in units.values()} == {"the net has no class scores"}
     assert {unit["failed"] for unit in found["circuit"]["twice"].values()} == {"no weights other than 0 lead to it or from it"}
-    assert {unit["failed"] for unit in found["neighbours"]["twice"].values()} == {"no layer with weights made what layer 'twice' writes"}
+    assert {unit["failed"] for unit in found["neighbours"]["twice"].values()} == {
+        "layer 'twice' has no weights other than 0, nor has what it passes on"
+    }
     assert "orientation and frequency: a place sees 1 pixel(s)" in found["tuning"]["a"]["0"]["failed"]
     assert "the net's input has 5 channel(s)" in found["tuning"]["a"]["0"]["failed"]
 
