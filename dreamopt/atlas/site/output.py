@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from dreamopt.parts.atomic import output_file
-from dreamopt.parts.reading import file_state
 
 
 class Output:
@@ -33,19 +32,20 @@ class Output:
         target = self.root / path
         if target.is_file() and target.stat().st_size == len(data) and target.read_bytes() == data:
             return
-        with output_file(target) as stream:
+        with output_file(target, durable=False) as stream:
             stream.write(data)
 
     def is_newer(self, path: str, source: str) -> bool:
         """Return whether a file was made after another had last changed; it is one of the pages' from now on."""
         self.kept.add(path)
         target = self.root / path
-        return target.is_file() and target.stat().st_mtime_ns >= (self.root / source).stat().st_mtime_ns
+        state = target.stat() if target.is_file() else None
+        return state is not None and state.st_size > 0 and state.st_mtime_ns >= (self.root / source).stat().st_mtime_ns
 
     def has(self, path: str) -> bool:
         """Return whether a file is there whose name says what is in it; it is one of the pages' from now on."""
         self.kept.add(path)
-        return bool(file_state(self.root / path))
+        return (self.root / path).is_file() and (self.root / path).stat().st_size > 0
 
     def remove_others(self, folders: Iterable[str], endings: tuple[str, ...]) -> None:
         """Remove files of earlier pages in folders, by their endings, that no page shows any more."""

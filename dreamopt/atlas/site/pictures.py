@@ -30,10 +30,15 @@ class Pictures:
 
     def __init__(self, source: Source, output: Output) -> None:
         self._source, self._output = source, output
+        self._displayed: dict[tuple[str, str, str], str] = {}
 
     def displayed(self, file: str, slug: str, name: str) -> str:
         """Return the small copy of a lossless image; the image itself where it cannot be read."""
-        path = f"site/display/{slug}/{name}.{ENDING}"
+        if (file, slug, name) not in self._displayed:
+            self._displayed[file, slug, name] = self._copy(file, f"site/display/{slug}/{name}.{ENDING}")
+        return self._displayed[file, slug, name]
+
+    def _copy(self, file: str, path: str) -> str:
         if not self._output.is_newer(path, file):
             image = small(self._source.root / file)
             if image is None:
