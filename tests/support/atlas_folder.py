@@ -47,7 +47,10 @@ def atlas_folder(
     nodes: list[dict[str, Any]] = [{"name": "data", "type": "Input", "slug": None}]
     edges = []
     for place, layer in enumerate(described):
-        nodes += [{"name": layer["name"], "type": layer["type"], "slug": layer["slug"]}, {"name": f"relu{place}", "type": "ReLU", "slug": None}]
+        nodes += [
+            {"name": layer["name"], "type": layer["type"], "slug": layer["slug"]},
+            {"name": f"relu{place}", "type": "ReLU", "slug": None},
+        ]
         edges += [[max(0, 2 * place - (2 if place == 2 else 0)), 2 * place + 1], [2 * place + 1, 2 * place + 2]]
     if len(described) > 3:
         edges.append([4, 7])
@@ -144,7 +147,12 @@ def _survey(root: Path, slug: str, unit: int, dead: bool, side: int, place: int)
     if not dead:
         counts = [int(12000 * math.exp(-i / (2 + unit % 5))) for i in range(24)]
     crops = [
-        {"image": f"{HOSTILE}-{k}.jpg" if k == 1 else f"birds/{unit}-{k}.jpg", "box": [0, 0, side // 2, side // 2], "value": 12.0 - k, "file": _crop(root, slug, unit, f"top-{k}", side, unit % 24 + 50 * k)}
+        {
+            "image": f"{HOSTILE}-{k}.jpg" if k == 1 else f"birds/{unit}-{k}.jpg",
+            "box": [0, 0, side // 2, side // 2],
+            "value": 12.0 - k,
+            "file": _crop(root, slug, unit, f"top-{k}", side, unit % 24 + 50 * k),
+        }
         for k in range(0 if dead else 5)
     ]
     return {
@@ -168,15 +176,27 @@ def _circuit(others: list[dict[str, Any]], unit: int) -> dict[str, Any]:
         for k in range(many):
             other = others[k % len(others)]
             kernel = random.normal(size=(3, 5)).round(3).tolist() if k % 2 == 0 else None
-            one = {"layer": other["name"], "slug": other["slug"], "unit": (unit + k) % other["units"], "strength": (-1) ** k * 3.0 / (k + 1)}
+            one = {
+                "layer": other["name"],
+                "slug": other["slug"],
+                "unit": (unit + k) % other["units"],
+                "strength": (-1) ** k * 3.0 / (k + 1),
+            }
             found.append(one | ({"kernel": kernel} if kernel else {}))
         return found
 
-    return {"incoming": some(5), "outgoing": [*some(3), {"layer": HOSTILE, "slug": "../../etc", "unit": 1, "strength": 0.5}], "family": "reads three layers"}
+    return {
+        "incoming": some(5),
+        "outgoing": [*some(3), {"layer": HOSTILE, "slug": "../../etc", "unit": 1, "strength": 0.5}],
+        "family": "reads three layers",
+    }
 
 
 def _logits(classes: dict[str, Any], unit: int) -> dict[str, Any]:
-    rows = [{"class": k, "label": classes["labels"][k] if classes["labels"] else None, "effect": 2.0 / (k + 1)} for k in range(min(5, classes["units"]))]
+    rows = [
+        {"class": k, "label": classes["labels"][k] if classes["labels"] else None, "effect": 2.0 / (k + 1)}
+        for k in range(min(5, classes["units"]))
+    ]
     return {"classes": classes["name"], "top": rows, "bottom": [row | {"effect": -row["effect"] / 2} for row in rows]}
 
 
@@ -184,12 +204,30 @@ def _tuning(unit: int) -> dict[str, Any]:
     angles = [7.5 * i for i in range(24)]
     hues = [15.0 * i for i in range(24)]
     response = [max(0.0, math.cos(math.radians(2 * (a - 11 * unit)))) ** 3 * 5 for a in angles]
-    colours = [f"#{int(127 + 120 * math.cos(math.radians(h))):02x}{int(127 + 120 * math.cos(math.radians(h - 120))):02x}{int(127 + 120 * math.cos(math.radians(h - 240))):02x}" for h in hues]
+    colours = [
+        f"#{int(127 + 120 * math.cos(math.radians(h))):02x}{int(127 + 120 * math.cos(math.radians(h - 120))):02x}{int(127 + 120 * math.cos(math.radians(h - 240))):02x}"
+        for h in hues
+    ]
     return {
         "curves": [
             {"kind": "orientation", "unit": "degrees", "at": angles, "response": response, "best": (11 * unit) % 180, "selectivity": 0.62},
-            {"kind": "frequency", "unit": "cycles per receptive field", "at": [1, 2, 3, 4, 6, 8], "response": [0.2, 1.5, 3.1, 2.2, 0.7, 0.1], "best": 3, "selectivity": 0.4},
-            {"kind": "colour", "unit": "degrees of hue", "at": hues, "response": [1 + math.cos(math.radians(h - 40 * unit)) for h in hues], "best": (40 * unit) % 360, "selectivity": 0.3, "colours": colours},
+            {
+                "kind": "frequency",
+                "unit": "cycles per receptive field",
+                "at": [1, 2, 3, 4, 6, 8],
+                "response": [0.2, 1.5, 3.1, 2.2, 0.7, 0.1],
+                "best": 3,
+                "selectivity": 0.4,
+            },
+            {
+                "kind": "colour",
+                "unit": "degrees of hue",
+                "at": hues,
+                "response": [1 + math.cos(math.radians(h - 40 * unit)) for h in hues],
+                "best": (40 * unit) % 360,
+                "selectivity": 0.3,
+                "colours": colours,
+            },
         ]
     }
 
