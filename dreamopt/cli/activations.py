@@ -19,7 +19,8 @@ from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 )
 @click.option("-o", "--out", default="activations.png", show_default=True, metavar="FILE", help="The image, .png or .tif.")
 @click.option(
-    "--scale",
+    "--range",
+    "range_",
     type=click.Choice(["layer", "unit"]),
     default="layer",
     show_default=True,
@@ -27,7 +28,7 @@ from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @net_options
-def command(image: str, net: str | None, target: str | None, out: str, scale: str, as_json: bool, **options: Any) -> None:
+def command(image: str, net: str | None, target: str | None, out: str, range_: str, as_json: bool, **options: Any) -> None:
     """Show what a layer's units, or one unit, make of an image; without a target, which classes the net sees in it.
 
     Values below 0 are blue and those above red; where a layer has none below 0, from black to bright. An image of another size than the
@@ -60,7 +61,7 @@ def command(image: str, net: str | None, target: str | None, out: str, scale: st
         layer, unit = objective.layer, objective.unit
     values = LayerValues.of(network, layer, photo.seen)
     if unit is None:
-        shown, numbers = values.sprite(scale), {"limit": values.limit, "highest": [float(value) for value in values.highest]}
+        shown, numbers = values.sprite(range_), {"limit": values.limit, "highest": [float(value) for value in values.highest]}
     else:
         own, place = values.unit(unit), values.strongest(unit)
         shown = values.image(unit)

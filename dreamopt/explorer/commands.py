@@ -45,7 +45,7 @@ class Commands:
 
     def activations(self, photo: str, target: str, out: str, scale: str = "layer") -> str:
         """Return the command that writes the maps of a layer's units, or of one unit."""
-        scaled = [] if scale == "layer" else ["--scale", scale]
+        scaled = [] if scale == "layer" else ["--range", scale]
         return self._of("activations", _argument(photo), *self.net_words, "-t", target, *scaled, "-o", out)
 
     def attribute(self, photo: str, objective: Objective, method: str, out: str) -> str:
