@@ -87,7 +87,7 @@ class Guard:
         if site is not None and site != "same-origin" and not (reads and site == "none") and not opens:
             return "A page of another site asks: refused."
         if not reads and origin is None and site is None:
-            return "It cannot be told which page asks: refused."
+            return "It does not say which page asks: refused."
         if not opens and not self._is_token(self._of_cookie(headers)):
             return "The token is missing or wrong: open the address that dreamopt printed."
         return ""

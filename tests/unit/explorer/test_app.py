@@ -212,7 +212,7 @@ def test_a_growth_out_of_bounds_is_refused(made: Made, asked: Any) -> None:
     asking(app, work)
 
 
-def test_a_page_that_was_forgotten_is_told(made: Made) -> None:
+def test_a_page_that_was_forgotten_learns_it(made: Made) -> None:
     app, _ = made
 
     async def work(client: httpx.AsyncClient) -> None:
