@@ -10,17 +10,10 @@ from torch import Tensor
 from dreamopt.attribution.score import MadePass
 from dreamopt.errors import UsageError
 from dreamopt.network import Network, Size
+from dreamopt.network.class_layer import NO_SCORES, OUTPUTS, PASSED, below_output, find_class_layer
 from dreamopt.network.maps import Value
 from dreamopt.objective import Objective, as_objective, each
 from dreamopt.objectives import Channel, ClassScore, Neuron
-
-_OUTPUTS = ("Softmax", "Sigmoid", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss")
-_PASSED = ("Dropout", "Flatten", "Reshape", "Split", "Squeeze")
-"""Types between a classifier's last layer and its Softmax, or the net's end, that change no class's number; Pooling takes its mean."""
-_NO_SCORES = ("ArgMax", "Accuracy", "Silence", "DetectionOutput", "Proposal", "PriorBox", "Data", "Input", "Split")
-_ASIDE = ("ArgMax", "Accuracy", "Silence")
-"""Types that read class scores and write none: what they read is an output all the same."""
-_COLOURS = 3
 
 
 def bound_objective(network: Network, objective: Objective | str | Sequence[Objective | str], size: Size = None) -> Objective:
@@ -41,48 +34,17 @@ def class_objective(network: Network, scores: Tensor) -> Objective:
 
 
 def class_layer(network: Network) -> str:
-    """Return the layer of the class scores: what the net's last Softmax or Sigmoid reads, or where there is none its last output.
-
-    Of outputs that are no such, those with as many numbers as there are labels come first. Positions of boxes and outputs that look like
-    an image are no class scores.
+    """Return the layer of the class scores, as `dreamopt.network.class_layer.find_class_layer`.
 
     Raises
     ------
     UsageError
         For a net without classes.
     """
-    graph, labels = network.graph, network.labels
-    read = {value for i, values in enumerate(graph.reads) if network.layers[i].type not in _ASIDE for value in values}
-    best: tuple[tuple[bool, bool, int], str] | None = None
-    for i, info in enumerate(network.layers):
-        for top, shape in enumerate(info.shapes):
-            if (i, top) in read or not info.bottoms or info.type in _NO_SCORES:
-                continue
-            scores = _below_output(network, (i, top))
-            value = (i, top) if scores is None else scores
-            shape = network.layers[value[0]].shapes[value[1]]
-            is_map = len(shape) == 3 and shape[1] * shape[2] > 1
-            if len(shape) not in (1, 3) or shape[0] < 2 or (scores is None and is_map and shape[0] <= _COLOURS):
-                continue
-            rank = (scores is not None, labels is not None and shape[0] == len(labels), i)
-            if best is None or rank > best[0]:
-                best = rank, graph.name(*value)
-    if best is None:
+    found = find_class_layer(network)
+    if found is None:
         raise UsageError("the net has no class scores; name what is to be explained with -t (objective=), as conv4:7")
-    return best[1]
-
-
-def _below_output(network: Network, value: Value) -> Value | None:
-    """Return what the Softmax or Sigmoid reads that makes an output, perhaps through layers that only shape it; None without one."""
-    while network.graph.reads[value[0]]:
-        kind = network.layers[value[0]].type
-        below = network.graph.reads[value[0]][0]
-        if kind in _OUTPUTS:
-            return below
-        if kind not in _PASSED:
-            return None
-        value = below
-    return None
+    return found
 
 
 def class_pass(network: Network, images: Tensor, backward: bool) -> MadePass:
@@ -124,14 +86,14 @@ def _kind(network: Network, layer: str) -> str:
     graph = network.graph
     value = graph.value(layer)
     info = network.layers[value[0]]
-    if info.type in _OUTPUTS:
+    if info.type in OUTPUTS:
         return f"a probability (layer '{layer}', {info.type}); its gradient also falls with what speaks for other classes"
-    if info.type in _PASSED and _below_output(network, value) is not None:
+    if info.type in PASSED and below_output(network, value) is not None:
         return f"a probability (layer '{layer}'); its gradient also falls with what speaks for other classes"
     end = _class_end(network, value)
     if end is None:
         return f"an activation (layer '{layer}', {info.type})"
-    if network.layers[end].type in _OUTPUTS:
+    if network.layers[end].type in OUTPUTS:
         return f"a logit (layer '{layer}', before the {network.layers[end].type} '{network.layers[end].name}')"
     shape, labels = info.shapes[value[1]], network.labels
     if shape[1:] in ((), (1, 1)) or (labels is not None and len(labels) == shape[0]):
@@ -145,11 +107,11 @@ def _class_end(network: Network, value: Value) -> int | None:
     None where it is an inner layer's value: something else reads it.
     """
     while True:
-        readers = [i for i in network.graph.readers.get(value, ()) if network.layers[i].type not in _NO_SCORES]
-        output = next((i for i in readers if network.layers[i].type in _OUTPUTS), None)
+        readers = [i for i in network.graph.readers.get(value, ()) if network.layers[i].type not in NO_SCORES]
+        output = next((i for i in readers if network.layers[i].type in OUTPUTS), None)
         if output is not None or not readers:
             return value[0] if output is None else output
-        further = next((i for i in readers if network.layers[i].type in _PASSED or _is_global_mean(network, i)), None)
+        further = next((i for i in readers if network.layers[i].type in PASSED or _is_global_mean(network, i)), None)
         if further is None:
             return None
         value = (further, 0)

@@ -39,6 +39,7 @@ MAY: dict[str, set[str]] = {
     "attribution": {"network", "backends", "objective", "objectives", "statistics", "image", "data", "parts", "version", "errors"},
     "explorer": {"attribution", "recipes", "optimize", "network", "objective", "objectives", "image", "parts", "errors"},
     "cli": {"explorer", "objectives", "dataset", "recipes", "study", "attribution", "statistics", "film", "network", "backends", "models", "image", "parts", "version", "errors"},
+    "circuits": {"network", "engine", "parts", "errors"},  # of the engine, its layers
     "testing": {"dataset", "attribution", "study", "recipes", "optimize", "problem", "network", "backends", "engine", "schema", "objective", "objectives", "regularizer",
                 "regularizers", "image", "parts", "errors"},
     "__init__": {"parts", "version"},

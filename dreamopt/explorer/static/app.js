@@ -28,6 +28,10 @@ function listLayers() {
     button.addEventListener("click", () => goTo(one.name));
     return button;
   }));
+  // Of the list alone: the page itself stays where it is.
+  const list = byId("layers");
+  const current = list.querySelector('[aria-current="true"]');
+  if (current) list.scrollTo(current.offsetLeft - list.offsetLeft - list.clientWidth / 3, current.offsetTop - list.offsetTop - list.clientHeight / 3);
 }
 
 function showPhoto(view, live = false) {
@@ -103,7 +107,6 @@ function goTo(name, number_ = null) {
   unit = number_;
   if (unit === null) hideUnit();
   listLayers();
-  byId("layers").querySelector('[aria-current="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
   if (moved) byId("middle").scrollTop = 0;
   remember();
   return guarded(refresh);

@@ -96,6 +96,7 @@ export async function startOrStop(layer, unit) {
     state.name = about.growth;
     command("growth", about.command);
     byId("grown").hidden = false;
+    byId("growth").scrollIntoView({ block: "nearest", behavior: "smooth" });
     byId("grown-facts").textContent = about.waits ? "waits for other images" : "begins";
     listen(state, about);
   } catch (problem) {
