@@ -138,7 +138,7 @@ class Explorer:
             "limit": _number(values.limit),
             "signed": values.is_signed,
             "highest": [_number(value) for value in values.highest.tolist()],
-            "command": self.commands.activations(photo.name, layer, f"{_slug(layer)}.png", scale),
+            "command": self.commands.activations(photo.name, layer, f"{_slug(layer)}-maps.png", scale),
         }
 
     def unit(self, viewer: Viewer, layer: str, unit: int) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Explorer:
             "shape": list(own.shape),
             "map": _png(values.image(unit)),
             "field": field_of(self.network, layer, place),
-            "command": self.commands.activations(photo.name, target, f"{_slug(target)}.png"),
+            "command": self.commands.activations(photo.name, target, f"{_slug(target)}-map.png"),
             "atlas": None if self.atlas is None else _finite(self.atlas.unit(layer, unit)),
         }
 
