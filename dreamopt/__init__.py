@@ -28,6 +28,7 @@ _HOME = {
     "dream_film": "dreamopt.recipes.film",
     "explore": "dreamopt.recipes",
     "load_net": "dreamopt.network",
+    "make_atlas": "dreamopt.atlas.make",
     "render": "dreamopt.recipes",
     "top": "dreamopt.recipes.top",
     "zoom": "dreamopt.recipes",
@@ -49,12 +50,14 @@ __all__ = [
     "dream_film",
     "explore",
     "load_net",
+    "make_atlas",
     "render",
     "top",
     "zoom",
 ]
 
 if TYPE_CHECKING:
+    from dreamopt.atlas.make import make_atlas
     from dreamopt.attribution.attribute import attribute
     from dreamopt.attribution.compare.compare import compare_attributions
     from dreamopt.network import Network, load_net

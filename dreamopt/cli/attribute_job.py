@@ -171,8 +171,8 @@ class Job:
             self.rows_left_out += 1
 
     def _write(self, file: str, found: "Attribution", path: Path, seconds: float, about: dict[str, Any]) -> None:
-        from dreamopt.cli.render import as_argument
         from dreamopt.cli.shell import shell_command
+        from dreamopt.recipes.command import as_argument
 
         start, end = self.words[:2], self.words[2:]
         again = [*start, as_argument(file), *end, "-t", found.objective, "--method", found.method, "-o", str(path)]
@@ -274,7 +274,7 @@ def _short(value: Any) -> str:
 
 def words_of(net: str | None, repeat: dict[str, Any], look: Look, size: Any, seed: int, batch: int) -> list[str]:
     """Return the words of the command that makes a map again, but for image, target, method and output."""
-    from dreamopt.cli.render import option_words
+    from dreamopt.recipes.command import option_words
 
     words = ["dreamopt", "attribute", "--net", net or "tiny", *option_words(repeat)]
     if size is not None:

@@ -11,7 +11,7 @@ from dreamopt.cli.film import KEYS as FILM_KEYS
 from dreamopt.cli.film import dream_into_film, film_options, refuse_film_options
 from dreamopt.cli.job import job_options, network_title, print_job, print_paths, run_job
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network, whole_number
-from dreamopt.cli.render import chosen_settings, reproduce_command, settings_options
+from dreamopt.cli.render import chosen_settings, settings_options
 from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def command(
     from dreamopt.film.sources import is_film
     from dreamopt.network.choice import described_layer
     from dreamopt.recipes.aim import Aim
+    from dreamopt.recipes.command import reproduce_command
     from dreamopt.recipes.dream import PRESET, plan_dream
     from dreamopt.recipes.output import check_output, images_in_folder, is_kept
 

@@ -203,7 +203,7 @@ def _command(
     source: str, net: str | None, plan: "FilmPlan", out: str, settings: Any, film: Mapping[str, Any], repeat: Mapping[str, Any]
 ) -> str:
     """Return the command that makes the film again."""
-    from dreamopt.cli.render import as_argument, option_words, settings_words
+    from dreamopt.recipes.command import as_argument, option_words, settings_words
 
     words = ["dreamopt", "dream", as_argument(source), "--net", net or "tiny", *option_words(repeat)]
     words += [word for one in plan.plans for word in ("--target", one.samples[0].text)]  # with its guide or rank

@@ -10,7 +10,6 @@ from click.core import ParameterSource
 
 from dreamopt.cli.echo import echo, echo_path
 from dreamopt.cli.net import NET_KEYS, open_network, some_net_options
-from dreamopt.cli.render import as_argument, option_words, reproduce_command
 from dreamopt.cli.shell import shell_command
 
 NAMED = ("weights", "labels", "mean", "device", "backend", "python", "cache", "precision", "allow_python_layers")
@@ -46,6 +45,7 @@ def command(
 
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.image.files import read_metadata, read_written
+    from dreamopt.recipes.command import as_argument, option_words, reproduce_command
     from dreamopt.recipes.inputs import RecordedInputs
     from dreamopt.recipes.metadata import checked_image
     from dreamopt.recipes.output import check_output

@@ -11,7 +11,7 @@ from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.film import exit_where_interrupted, film_facts, frames_left
 from dreamopt.cli.job import job_options
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
-from dreamopt.cli.render import as_argument, chosen_settings, option_words, settings_options, settings_words
+from dreamopt.cli.render import chosen_settings, settings_options
 from dreamopt.errors import printable
 
 if TYPE_CHECKING:
@@ -166,6 +166,8 @@ def command(
 
 def _command(plan: "ZoomPlan", net: str | None, out: str, settings: Any, repeat: Mapping[str, Any], encoding: Mapping[str, Any]) -> str:
     """Return the command that makes the film again."""
+    from dreamopt.recipes.command import as_argument, option_words, settings_words
+
     words = ["dreamopt", "zoom", as_argument(plan.path), "--net", net or "tiny", *option_words(repeat)]
     objectives = [str(one) for one in plan.cycle.objectives]
     words += ["--target", objectives[0]] if len(objectives) == 1 else ["--cycle", ", ".join(objectives)]

@@ -1,0 +1,1 @@
+"""Atlases of activations: what a layer says of many images, laid out on a plane and rendered."""

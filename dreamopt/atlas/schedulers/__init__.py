@@ -1,0 +1,1 @@
+"""Where the tasks of an atlas run: in this process, or on a cluster."""

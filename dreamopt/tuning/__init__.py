@@ -1,0 +1,1 @@
+"""How units answer to synthetic stimuli: orientation, frequency, colour."""
