@@ -6,7 +6,6 @@ import click
 
 from dreamopt.cli.echo import echo
 from dreamopt.cli.net import NET_KEYS, net_options, open_network
-from dreamopt.cli.render import option_words
 from dreamopt.cli.replay import DEFAULTS
 from dreamopt.cli.shell import shell_command
 
@@ -34,6 +33,7 @@ def command(net: str | None, photo: str | None, atlas: str | None, port: int, br
     from dreamopt.image.loading import load_image
     from dreamopt.image.spectrum import image_files
     from dreamopt.parts.threads import take
+    from dreamopt.recipes.command import option_words
 
     try:
         from dreamopt.explorer.serve import serve

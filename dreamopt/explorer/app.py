@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from importlib import resources
@@ -17,9 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from dreamopt.errors import DreamoptError, UsageError, printable
+from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.explorer.events import GrowthEvents
 from dreamopt.explorer.explorer import Explorer, is_brief, method_of
+from dreamopt.explorer.faults import report
 from dreamopt.explorer.guard import Guard
 from dreamopt.explorer.jobs import Jobs, LongJob, StoppedError
 from dreamopt.explorer.photo import LARGEST_BODY, Photo, file_name
@@ -74,7 +73,7 @@ class Views:
 
     async def about(self, request: Request) -> Response:
         """Return what the page needs once."""
-        return JSONResponse(await asyncio.to_thread(self.explorer.about))
+        return await _answered(request, self.jobs.brief("", self.explorer.about))
 
     async def add_viewer(self, request: Request) -> Response:
         """Name a page that was opened."""
@@ -130,7 +129,8 @@ class Views:
         if not isinstance(asked.get("layer"), str) or not isinstance(asked.get("preset"), str):
             raise UsageError("name a layer, a unit and a preset")
         unit = _whole(str(asked.get("unit")), "the unit")
-        growth, about = await asyncio.to_thread(self.explorer.growth, asked["layer"], unit, asked["preset"], asked)
+        making = self.jobs.brief(viewer.name, lambda: self.explorer.growth(asked["layer"], unit, asked["preset"], asked))
+        growth, about = await asyncio.wrap_future(making)
         if viewer.growth is not None:
             viewer.growth.stop()
         name = str(viewer.next_number())
@@ -211,9 +211,7 @@ def _route(path: str, handler: Handler, method: str = "GET") -> Route:
         except (CancelledError, StoppedError, ClientDisconnect):
             return JSONResponse({"error": "something later was asked for"}, 409)
         except Exception as problem:
-            text = "".join(traceback.format_exception(problem))
-            print("\n".join(map(printable, text.splitlines())), file=sys.stderr)
-            return JSONResponse({"error": "this failed, which is a fault of the explorer's; the terminal says more"}, 500)
+            return JSONResponse({"error": report(problem)}, 500)
 
     return Route(path, answer, methods=[method])
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dreamopt.objective import Objective
+from dreamopt.recipes.command import as_argument
 
 
 @dataclass(frozen=True)
@@ -37,27 +38,22 @@ class Commands:
 
     def inspect(self) -> str:
         """Return the command that lists the layers."""
-        return self._of("inspect", _argument(self.net), *self.net_words[2:])
+        return self._of("inspect", as_argument(self.net), *self.net_words[2:])
 
     def scores(self, photo: str) -> str:
         """Return the command that prints a photograph's class scores."""
-        return self._of("activations", _argument(photo), *self.net_words)
+        return self._of("activations", as_argument(photo), *self.net_words)
 
     def activations(self, photo: str, target: str, out: str, scale: str = "layer") -> str:
         """Return the command that writes the maps of a layer's units, or of one unit."""
         scaled = [] if scale == "layer" else ["--range", scale]
-        return self._of("activations", _argument(photo), *self.net_words, "-t", target, *scaled, "-o", out)
+        return self._of("activations", as_argument(photo), *self.net_words, "-t", target, *scaled, "-o", out)
 
     def attribute(self, photo: str, objective: Objective, method: str, out: str) -> str:
         """Return the command that writes what in a photograph a unit answers to, its overlay beside it."""
-        return self._of("attribute", _argument(photo), *self.net_words, "-t", str(objective), "-m", method, "-o", out)
+        return self._of("attribute", as_argument(photo), *self.net_words, "-t", str(objective), "-m", method, "-o", out)
 
     def render(self, objective: Objective, preset: str, settings: dict[str, int], out: str) -> str:
         """Return the command that renders the image of a unit."""
         said = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         return self._of("render", *self.net_words, "-t", str(objective), "--preset", preset, *said, "-o", out)
-
-
-def _argument(path: str) -> str:
-    """Return a path as it is given without an option's name."""
-    return f"./{path}" if path.startswith("-") else path

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamopt.errors import DreamoptError, UsageError
+from dreamopt.explorer.faults import report
 from dreamopt.explorer.jobs import LongJob
 from dreamopt.network import Network
 from dreamopt.objective import Objective
@@ -97,8 +98,8 @@ class Growth:
 
     def stop(self) -> None:
         """End after this step, with the image as it is."""
-        if self.job is not None:
-            self.job.stop()
+        if self.job is not None and self.job.stop():
+            self._say("failed", reason="it was stopped before it began")
 
     def run(self, job: LongJob) -> None:
         """Make the image; what goes wrong is an event."""
@@ -113,6 +114,9 @@ class Growth:
                 self.png = write_rendered(rendered, Path(folder) / "image.png").read_bytes()
         except DreamoptError as problem:
             self._say("failed", reason=str(problem))
+            return
+        except Exception as problem:
+            self._say("failed", reason=report(problem))
             return
         seconds = round(time.monotonic() - started, 1)
         self._say("done", value=rendered.value, step=self._step, interrupted=rendered.interrupted, seconds=seconds)

@@ -61,10 +61,10 @@ class LongJob:
         """Whether nobody waits for it any more."""
         return self._stop.is_set()
 
-    def stop(self) -> None:
-        """Ask it to end after this step; one that has not begun never does."""
+    def stop(self) -> bool:
+        """Ask it to end after this step; return whether it had not begun, and so never does."""
         self._stop.set()
-        self._jobs.withdraw(self)
+        return self._jobs.withdraw(self)
 
     def pause(self) -> None:
         """Let others have their turns, and wait for the next one of one's own."""
@@ -166,12 +166,14 @@ class Jobs:
         with self._changed:
             return job in self._queued
 
-    def withdraw(self, job: LongJob) -> None:
-        """Take a long job that has not begun out of the queue."""
+    def withdraw(self, job: LongJob) -> bool:
+        """Take a long job that has not begun out of the queue; return whether it was there."""
         with self._changed:
-            if job in self._queued:
-                self._queued.remove(job)
-                job.future.set_exception(StoppedError())
+            if job not in self._queued:
+                return False
+            self._queued.remove(job)
+        job.future.set_exception(StoppedError())
+        return True
 
     def pass_on(self, job: LongJob) -> None:
         """Give the turn of a long job away, and wait until it is its turn again."""

@@ -157,6 +157,7 @@ function showAtlas(atlas) {
   const crops = atlas?.crops ?? [];
   byId("atlas").hidden = !atlas || (!images.length && !crops.length && !failed.length);
   byId("atlas-facts").textContent = [atlas?.state, ...failed.map((one) => one.failed)].filter(Boolean).join("; ");
+  command("atlas", images[0]?.command);
   thumbs(byId("atlas-images"), images, (one) => `${one.variant === "minus" ? "what it likes least" : `variant ${one.variant}`}, ${number(one.value)}`);
   byId("crops-title").hidden = !crops.length;
   thumbs(byId("atlas-crops"), crops, (one) => `${number(one.value)} ${one.image ?? ""}`);
