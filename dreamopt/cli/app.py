@@ -16,6 +16,7 @@ COMMANDS = {
     "activations": "Show what layers and units make of an image.",
     "attribute": "Show what in an image a unit answers to.",
     "bench": "Compare settings: which are best for a net.",
+    "check": "Check parts of your own, an objective or a layer, say.",
     "demo": "Render the embedded net's filters and classes, and dream, offline.",
     "dream": "Strengthen in an image what a net's layers see in it.",
     "explore": "Explore a net in the browser, live.",

@@ -50,6 +50,6 @@ def command(net: str | None, photo: str | None, atlas: str | None, port: int, br
     said = {name: value for name, value in repeat.items() if DEFAULTS.get(name) != value}
     commands = Commands(net or "tiny", ("--net", net or "tiny", *option_words(said)), shell_command)
     explorer = Explorer(network, commands, {"source": source, "load": {"net": net} | repeat}, folder, samples)
-    if folder is not None and folder.net_sha256 not in (None, source["prototxt_sha256"]):
+    if folder is not None and source["prototxt_sha256"] is not None and folder.net_sha256 not in (None, source["prototxt_sha256"]):
         echo("dreamopt: warning: the atlas is of another prototxt than this net's", err=True)
     serve(explorer, port, say=echo, browser=browser)

@@ -57,7 +57,9 @@ class AtlasFolder:
             return None
         variants = _mapping(_mapping(self._record(f"records/image/{slug}/{unit}.json")).get("variants"))
         images = [
-            {"variant": name, **_of(one, "value", "file", "command", "failed")} for name, one in variants.items() if isinstance(one, dict)
+            {"variant": name, **_of(variants[name], "value", "file", "command", "failed")}
+            for name in sorted(variants, key=lambda name: (not name.isdecimal(), len(name), name))
+            if isinstance(variants[name], dict)
         ]
         survey = _mapping(_mapping(_mapping(self._record(f"records/survey/{slug}.json")).get("units")).get(str(unit)))
         top = survey.get("top")

@@ -85,7 +85,7 @@ export async function showImage(image, kind, base64, type) {
 export function command(of, text) {
   const line = document.querySelector(`[data-of="${of}"]`);
   line.replaceChildren();
-  const [, program, middle, target] = /^(\S+ \S+)(.*?)((?: -t .*)?)$/s.exec(text ?? "") ?? [];
+  const [, program, middle, target] = /^(\S+ \S+)(.*?)((?: (?:-t|--target) .*)?)$/s.exec(text ?? "") ?? [];
   for (const part of text ? [program, middle, target] : []) {
     const span = document.createElement("span");
     span.textContent = part;

@@ -158,7 +158,7 @@ function showAtlas(atlas) {
   byId("atlas").hidden = !atlas || (!images.length && !crops.length && !failed.length);
   byId("atlas-facts").textContent = [atlas?.state, ...failed.map((one) => one.failed)].filter(Boolean).join("; ");
   command("atlas", images[0]?.command);
-  thumbs(byId("atlas-images"), images, (one) => `${one.variant === "minus" ? "what it likes least" : `variant ${one.variant}`}, ${number(one.value)}`);
+  thumbs(byId("atlas-images"), images, (one) => `${{ 0: "optimized", minus: "least liked" }[one.variant] ?? `variant ${one.variant}`}, ${number(one.value)}`);
   byId("crops-title").hidden = !crops.length;
   thumbs(byId("atlas-crops"), crops, (one) => `${number(one.value)} ${one.image ?? ""}`);
 }

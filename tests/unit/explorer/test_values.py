@@ -114,6 +114,7 @@ def _atlas(folder: Path) -> Path:
         "format": 1,
         "unit": 5,
         "variants": {
+            "minus": {"key": "k", "failed": "not finite"},
             "0": {"key": "k", "value": 2.5, "file": "images/conv1/5.png", "command": "dreamopt render"},
             "1": {"key": "k", "failed": "its gradient is zero"},
             "2": {"key": "k", "value": 1.0, "file": "../../outside.png"},
@@ -133,7 +134,7 @@ def test_an_atlas_is_read(tmp_path: Path) -> None:
     atlas = AtlasFolder(_atlas(tmp_path / "atlas"))
     found = atlas.unit("conv1", 5)
     assert found is not None
-    assert [one["variant"] for one in found["images"]] == ["0", "1"]
+    assert [one["variant"] for one in found["images"]] == ["0", "1", "minus"]
     assert found["crops"][0]["value"] == 9.0
     assert found["state"] == "active"
     assert atlas.unit("conv1", 6) == {"images": [], "crops": []}
