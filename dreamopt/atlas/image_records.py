@@ -62,7 +62,7 @@ def record_of(
 def same_alone(network: Network, layer: str) -> bool:
     """Return whether the pixels of an image are the same in whatever batch it is made; its value may differ in the last digit.
 
-    On a processor they are, but behind an InnerProduct: products of a matrix and a vector are added up in another order than of two matrices.
+    On a processor they are, but behind an InnerProduct: there sums are added up in an order that depends on the batch.
     """
     graph = network.graph
     types = {network.layers[i].type for i in graph.below([layer])}
