@@ -283,6 +283,6 @@ def open_scheduler(
 
 def write_pages(folder: Path) -> Path:
     """Write the pages of an atlas, and return the first."""
-    if find_spec("dreamopt.atlas.site.write") is None:
-        return folder
-    return Path(import_module("dreamopt.atlas.site.write").write_site(folder))
+    from dreamopt.atlas.site import write_site
+
+    return write_site(folder)
