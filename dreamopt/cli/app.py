@@ -14,6 +14,7 @@ from dreamopt.version import __version__
 
 COMMANDS = {
     "activations": "Show what layers and units make of an image.",
+    "atlas": "Make an atlas: every unit of a net, with pages to look at it.",
     "attribute": "Show what in an image a unit answers to.",
     "bench": "Compare settings: which are best for a net.",
     "check": "Check parts of your own, an objective or a layer, say.",
