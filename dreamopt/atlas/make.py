@@ -144,6 +144,8 @@ def make_atlas(
     with AtlasFolder(path) as atlas:
         atlas.write_json(ATLAS, describe_atlas(request, net, command))
         tasks = missing_tasks(atlas, request, net)
+        prepared = [task for name in request.pieces for task in piece_of(name).prepared(atlas, request, net, progress)]
+        tasks = sorted([*tasks, *prepared], key=lambda task: -task.cost)
         with open_scheduler(workers, scheduler) as running:
             run_tasks(atlas, tasks, running, nets, progress)
         return write_pages(path) if site else path

@@ -64,7 +64,7 @@ class Image(Piece):
             by_unit = {unit: keys.key(self._samples(layer, unit, settings)) for unit in request.units[layer.name]}
             missing = tuple(unit for unit, key in by_unit.items() if not self._has(records.get(unit, {}), settings, key))
             task = Task(self.name, layer.name, missing, settings, tuple(by_unit[unit] for unit in missing), part=part)
-            cost = _seconds(plan, network, layer) * settings["count"]
+            cost = seconds_of(plan, network, layer) * settings["count"]
             together = _together(settings["batch"], cost) if part != VARIANTS else 1
             need = need_of(network, plan.samples[:1], plan.stages[-1]).likely
             tasks += self.split(task, cost, int(need) * max(together, settings["count"]), together)
@@ -78,7 +78,7 @@ class Image(Piece):
         for units in _batches(task.units, _together(settings["batch"], task.cost / len(task.units)) if task.part != VARIANTS else 1):
             samples = [sample for unit in units for sample in self._samples(layer, unit, settings)]
             plan = _plan_of(network, settings, samples)
-            made = sorted(_rendered(plan, network), key=lambda one: one.index)
+            made = sorted(rendered_images(plan, network), key=lambda one: one.index)
             for place, unit in enumerate(units):
                 count = settings["count"]
                 images = made[place * count : (place + 1) * count]
@@ -150,7 +150,7 @@ def _names(part: str, count: int) -> list[str]:
     return [str(number + 1) for number in range(count)] if part == VARIANTS else [part]
 
 
-def _seconds(plan: Plan, network: Network, layer: AtlasLayer) -> float:
+def seconds_of(plan: Plan, network: Network, layer: AtlasLayer) -> float:
     """Return the estimated seconds of one image of a plan, on one core."""
     file_size = math.prod(network.item_shape()[1:])
     passes = sum(stage.steps * stage.views * math.prod(stage.size) / file_size for stage in plan.stages)
@@ -174,7 +174,7 @@ def _plan_of(network: Network, settings: Mapping[str, Any], samples: Sequence[Sa
     return replace(plan, samples=tuple(samples), batches=(places,), inputs=settings["inputs"], net=settings["net"])
 
 
-def _rendered(plan: Plan, network: Network) -> list[Rendered]:
+def rendered_images(plan: Plan, network: Network) -> list[Rendered]:
     """Return the images of a plan; KeyboardInterrupt where they were interrupted, since half an image is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DreamoptWarning)  # of dead ReLUs and of memory: the first are on record, the second no matter
@@ -200,12 +200,12 @@ def _record(
         provenance = {**settings["provenance"], "command": command}
         described = replace(alone, provenance=provenance).describe(place)
         path = f"images/{address}/{stem}.png"
-        files |= _files(replace(one, metadata={**one.metadata, **described}), path)
+        files |= files_of(replace(one, metadata={**one.metadata, **described}), path)
         variants[name] = {"key": key, "value": one.value, "file": path, "command": command}
     return Record({"variants": variants}, files)
 
 
-def _files(rendered: Rendered, path: str) -> dict[str, bytes]:
+def files_of(rendered: Rendered, path: str) -> dict[str, bytes]:
     """Return an image's files, as `dreamopt.recipes.rendered.write_rendered` writes them, by their paths in the atlas."""
     with tempfile.TemporaryDirectory() as folder:
         file = write_rendered(rendered, Path(folder) / Path(path).name)
