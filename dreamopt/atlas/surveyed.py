@@ -51,11 +51,11 @@ def surveyed(out: Path, request: AtlasRequest, network: Network, report: Report 
     network : Network
         The net.
     report : callable, optional
-        Told how many images are done.
+        Called on the way with how many images are done.
     """
     names = [layer.name for layer in request.layers]
     with_places = request.activation_atlas and "activation_atlas" in request.pieces
-    told = None if report is None else partial(_tell, report, Listing(request.images).count(), time.monotonic())
+    reports = None if report is None else partial(_tell, report, Listing(request.images).count(), time.monotonic())
     return run_survey(
         network,
         request.images,
@@ -66,7 +66,7 @@ def surveyed(out: Path, request: AtlasRequest, network: Network, report: Report 
         scores=score_layer(network) if with_places else None,
         seed=request.seed,
         left_out=out,
-        progress=told,
+        progress=reports,
     )
 
 
