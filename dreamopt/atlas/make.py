@@ -224,4 +224,6 @@ def open_scheduler(workers: int = 0, scheduler: str | Scheduler | None = None) -
 
 def write_pages(folder: Path) -> Path:
     """Write the pages of an atlas, and return the first."""
-    return folder
+    from dreamopt.atlas.site import write_site
+
+    return write_site(folder)
