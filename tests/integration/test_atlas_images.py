@@ -43,9 +43,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_surveys_and_activation_atlases_are_written_once(photos: Path, tmp_path: Path) -> None:
-    net, told = dreamopt.load_net(device="cpu"), list[AtlasProgress]()
-    make_atlas(net, tmp_path / "atlas", images=photos, activation_atlas=True, classes=[3], progress=told.append, **OPTIONS)
-    assert any(one.piece == "survey" for one in told)
+    net, reports = dreamopt.load_net(device="cpu"), list[AtlasProgress]()
+    make_atlas(net, tmp_path / "atlas", images=photos, activation_atlas=True, classes=[3], progress=reports.append, **OPTIONS)
+    assert any(one.piece == "survey" for one in reports)
     records = tmp_path / "atlas" / "records"
     survey = json.loads((records / "survey" / "mixed3.json").read_text())
     assert sorted(survey["units"]) == ["0", "1"]
@@ -70,7 +70,7 @@ def test_surveys_and_activation_atlases_are_written_once(photos: Path, tmp_path:
             assert cell["label"] == net.labels[cell["support"][0]["class"]]  # type: ignore[index]
     before = files(tmp_path / "atlas")
     (tmp_path / "atlas" / atlas["atlases"]["all"]["cells"][0]["file"]).unlink()
-    make_atlas(net, tmp_path / "atlas", images=photos, activation_atlas=True, classes=[3], progress=told.append, **OPTIONS)
+    make_atlas(net, tmp_path / "atlas", images=photos, activation_atlas=True, classes=[3], progress=reports.append, **OPTIONS)
     assert files(tmp_path / "atlas") == before
     again = list[AtlasProgress]()
     make_atlas(net, tmp_path / "atlas", images=photos, activation_atlas=True, classes=[3], progress=again.append, **OPTIONS)
