@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 from dreamopt.activation_atlas.atlas import POWER, ActivationAtlas, activation_atlas
 from dreamopt.atlas.folder import AtlasFolder
+from dreamopt.atlas.image_records import files_of
 from dreamopt.atlas.net_files import NetFiles
 from dreamopt.atlas.piece import Piece, Records
-from dreamopt.atlas.pieces.image import TOGETHER, files_of, rendered_images, seconds_of
+from dreamopt.atlas.pieces.image import TOGETHER, rendered_images, seconds_of
 from dreamopt.atlas.request import AtlasRequest
 from dreamopt.atlas.run import Report
 from dreamopt.atlas.surveyed import FOLDER, PLACES, survey_settings, surveyed
