@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ def make_atlas(
     settings: Settings | None = None,
     load: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Make an atlas of a net: for every unit of its layers what it likes, and what else the pieces tell.
 
@@ -97,6 +98,8 @@ def make_atlas(
     load, source : mapping, optional
         How the net was loaded, as `dreamopt.network.opening.open_network` takes and returns it: what other processes load it by, and what
         commands say.
+    say : callable, optional
+        Gets a sentence about what a cluster waits for, lost and found again.
 
     Returns
     -------
@@ -144,7 +147,7 @@ def make_atlas(
     with AtlasFolder(path) as atlas:
         atlas.write_json(ATLAS, describe_atlas(request, net, command))
         tasks = missing_tasks(atlas, request, net)
-        with open_scheduler(workers, scheduler) as running:
+        with open_scheduler(workers, scheduler, say) as running:
             run_tasks(atlas, tasks, running, nets, progress)
         return write_pages(path) if site else path
 
@@ -211,13 +214,16 @@ def describe_atlas(request: AtlasRequest, net: Network, command: str | None) -> 
     }
 
 
-def open_scheduler(workers: int = 0, scheduler: str | Scheduler | None = None) -> Scheduler:
+def open_scheduler(workers: int = 0, scheduler: str | Scheduler | None = None, say: Callable[[str], None] | None = None) -> Scheduler:
     """Return what runs tasks: this process, or a cluster."""
     if isinstance(scheduler, Scheduler):
         return scheduler
-    if scheduler is None and not check_whole("workers", workers, Range(0, 10_000)):
+    count = check_whole("workers", workers, Range(0, 10_000))
+    if scheduler is None and not count:
         return Serial()
-    raise UsageError("this installation has no scheduler but this process")
+    from dreamopt.atlas.schedulers.cluster import Cluster
+
+    return Cluster(scheduler, count, say=say)
 
 
 def write_pages(folder: Path) -> Path:
