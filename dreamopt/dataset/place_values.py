@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,7 +35,7 @@ def is_placewise(objective: Objective) -> bool:
 
 
 @dataclass(frozen=True)
-class _Channels:
+class Channels:
     """Targets that are channels of one layer, each times a factor."""
 
     layer: str
@@ -46,6 +47,26 @@ class _Channels:
         """Return the values at each place, (N, targets, H, W)."""
         a = activations[self.layer]
         return a.index_select(1, self.units.to(a.device)) * self.factors.to(a)[:, None, None]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all factors are 1."""
+        return bool((self.factors == 1).all())
+
+
+@dataclass(frozen=True)
+class _FlatChannels:
+    """Targets that are units of one layer without places, each times a factor."""
+
+    layer: str
+    targets: tuple[int, ...]
+    units: Tensor
+    factors: Tensor
+
+    def values(self, activations: Activations) -> Tensor:
+        """Return the values, (N, targets)."""
+        a = activations[self.layer]
+        return a.index_select(1, self.units.to(a.device)) * self.factors.to(a)
 
 
 @dataclass(frozen=True)
@@ -95,21 +116,30 @@ class PlaceValues:
         self.objectives, self.by = tuple(objectives), by
         self.layers = tuple(dict.fromkeys(layer for one in objectives for layer in one.layers))
         channels: dict[str, list[tuple[int, int, float]]] = {}
-        self.placewise: list[_Channels | _Placewise] = []
-        self.whole: list[_Whole] = []
+        self.placewise: list[Channels | _Placewise] = []
+        self.whole: list[_Whole | _FlatChannels] = []
+        shape_of = {layer: network.shape_of(layer, size) for layer in self.layers}
         for number, objective in enumerate(objectives):
-            shapes = {network.shape_of(layer, size) for layer in objective.layers}
+            shapes = {shape_of[layer] for layer in objective.layers}
+            factor, term = (objective.factor, objective.term) if isinstance(objective, Scaled) else (1.0, objective)
+            unit = getattr(term, "unit", None) if type(term) in (Channel, ClassScore) else None
+            if isinstance(unit, int) and len(shape_of[term.layers[0]]) == 1:
+                channels.setdefault(term.layers[0], []).append((number, unit, factor))
+                continue
             if by == "value" or not is_placewise(objective) or len({s[1:] for s in shapes}) > 1 or any(len(s) != 3 for s in shapes):
                 self.whole.append(_Whole(objective, (number,)))
                 continue
-            factor, term = (objective.factor, objective.term) if isinstance(objective, Scaled) else (1.0, objective)
-            if type(term) in (Channel, ClassScore) and isinstance(unit := getattr(term, "unit", None), int):
+            if isinstance(unit, int):
                 channels.setdefault(term.layers[0], []).append((number, unit, factor))
             else:
                 self.placewise.append(_Placewise(objective, (number,)))
         for layer, rows in channels.items():
             numbers, units, factors = zip(*rows, strict=True)
-            self.placewise.append(_Channels(layer, numbers, torch.tensor(units), torch.tensor(factors, dtype=torch.float64)))
+            these = numbers, torch.tensor(units), torch.tensor(factors, dtype=torch.float64)
+            if len(shape_of[layer]) == 1:
+                self.whole.append(_FlatChannels(layer, *these))
+            else:
+                self.placewise.append(Channels(layer, *these))
 
     def has_places(self, target: int) -> bool:
         """Return whether a target's value is that of a place, which is looked for."""
@@ -123,6 +153,9 @@ def strongest(maps: Tensor) -> tuple[Tensor, Tensor]:
     (tensor([3.]), tensor([1]))
     """
     flat = maps.flatten(-2)
+    if flat.device.type == "cpu" and flat.dtype in (torch.float32, torch.float64):  # numpy's is the first, in one pass
+        first = torch.from_numpy(np.asarray(flat.detach().numpy().argmax(-1)))
+        return flat.gather(-1, first[..., None])[..., 0], first
     values = flat.amax(-1)
     # Which of equal values `argmax` gives depends on the device.
     places = torch.arange(flat.shape[-1], device=flat.device)

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
+from dreamopt.dataset.arrays import put_back, taken_out
 from dreamopt.dataset.listing import Entry
 from dreamopt.dataset.stream import MOST_NAMED, Progress, Reducer
 from dreamopt.errors import UsageError
@@ -14,13 +17,15 @@ from dreamopt.parts import forms
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.checks import Range
 from dreamopt.parts.forms import Key, listed, record, row, text, whole
-from dreamopt.parts.reading import parse_json, read_text
+from dreamopt.parts.reading import decode_text, parse_json, read_bytes
 from dreamopt.version import __version__
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file's form."""
 MARK = "pass"
 """In the temporary file's name: one process at a time writes it."""
+_ARRAYS = b"\0"
+"""Between the JSON, which holds no such byte, and the bytes of the arrays that reducers hold."""
 _COUNT = whole(Range(0, 2**30))
 _NUMBER = text(24, "-1|[0-9]+", "the digits of a whole number")  # which may be larger than all that is counted
 _PROGRESS = record(
@@ -31,7 +36,7 @@ _PROGRESS = record(
         "skipped": _COUNT,
         "reasons": listed(row(text(), text()), most=MOST_NAMED),
         "noted": _COUNT,
-        "entries": listed(row(_COUNT, text(), _NUMBER, _NUMBER)),
+        "entries": listed(row(_COUNT, text(), _NUMBER, _NUMBER), most=2**31),
         "complete": forms.flag,
     }
 )
@@ -48,6 +53,7 @@ _FILE = record(
 
 def write_state(path: Path, request: Mapping[str, Any], progress: Progress, reducers: Sequence[Reducer]) -> None:
     """Write the state of a pass, whole or not at all; OSError where it cannot be written."""
+    arrays: list[NDArray[Any]] = []
     described = {
         "done": progress.done,
         "digest": progress.digest,
@@ -63,10 +69,14 @@ def write_state(path: Path, request: Mapping[str, Any], progress: Progress, redu
         "dreamopt": __version__,
         "request": request,
         "progress": described,
-        "reducers": [reducer.state() for reducer in reducers],
+        "reducers": taken_out([reducer.state() for reducer in reducers], arrays),
     }
     with atomic_write(path, path.with_name(scratch_name(path.name, MARK))) as stream:
         stream.write(json.dumps(file).encode())
+        if arrays:
+            stream.write(_ARRAYS)
+        for array in arrays:
+            stream.write(array.data)
 
 
 def read_state(path: Path) -> tuple[dict[str, Any], Progress, list[Any]]:
@@ -79,8 +89,9 @@ def read_state(path: Path) -> tuple[dict[str, Any], Progress, list[Any]]:
     """
     what = f"the state {path}"
     key = Key(what)
-    file = _FILE(parse_json(read_text(path, "the state", UsageError), what, UsageError), key)
+    text_, _, arrays = read_bytes(path, "the state", UsageError).partition(_ARRAYS)
+    file = _FILE(parse_json(decode_text(text_, what, UsageError), what, UsageError), key)
     found = file["progress"]
     entries = {index: Entry(index, name, int(size), int(modified)) for index, name, size, modified in found.pop("entries")}
     reasons = tuple((name, reason) for name, reason in found.pop("reasons"))
-    return file["request"], Progress(**found, reasons=reasons, entries=entries), file["reducers"]
+    return file["request"], Progress(**found, reasons=reasons, entries=entries), put_back(file["reducers"], memoryview(arrays), key)

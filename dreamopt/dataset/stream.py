@@ -13,11 +13,13 @@ from torch import Tensor
 
 from dreamopt.dataset.frames import READERS, Fit, Frame, Loaded, Pair, loaded
 from dreamopt.dataset.listing import START, Entry, Listing
+from dreamopt.dataset.place_values import strongest
 from dreamopt.errors import DreamoptWarning, ShapeError, TargetError
 from dreamopt.network import Network
 
 MOST_NAMED = 100
 """How many of the images that could not be read are remembered by name; of all of them, the number."""
+Peaks = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,17 @@ class Batch:
     frames: Sequence[Frame]
     activations: Mapping[str, Tensor]
     size: Pair
+    _peaks: dict[str, Peaks] = field(default_factory=dict, repr=False)
+
+    def peaks(self, layer: str) -> Peaks:
+        """Return the highest value of each unit of a layer in each image, (N, units), and its place as one number, row by row.
+
+        Of equal values it is the first, on every device. Found once for all reducers.
+        """
+        if layer not in self._peaks:
+            values = self.activations[layer].detach()
+            self._peaks[layer] = strongest(values.reshape(*values.shape[:2], 1, -1))
+        return self._peaks[layer]
 
     @property
     def indices(self) -> list[int]:
@@ -207,6 +220,10 @@ def _activations(network: Network, images: Tensor, layers: Sequence[str]) -> dic
     """Return the activations of images that pass at once; where memory runs out, of one half after the other."""
     with torch.no_grad():
         parts = network.together.passed(
-            layers, images.shape[2:], len(images), lambda part: network.activations(images[part.start : part.stop], layers)
+            layers,
+            images.shape[2:],
+            len(images),
+            # Reducers go along each map.
+            lambda part: {name: a.contiguous() for name, a in network.activations(images[part.start : part.stop], layers).items()},
         )
     return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

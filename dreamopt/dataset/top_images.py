@@ -17,7 +17,7 @@ from dreamopt.dataset.frames import Fit, Pair, photo_rectangle, read_frame
 from dreamopt.dataset.listing import Entry
 from dreamopt.dataset.place_values import at_place, own_places
 from dreamopt.dataset.stream import Progress
-from dreamopt.dataset.top_k import TopK, joined
+from dreamopt.dataset.top_k import Seen, TopK, joined
 from dreamopt.errors import DreamoptWarning, ImageError, printable
 from dreamopt.image.files import RGBImage
 from dreamopt.image.modes import Levels
@@ -249,47 +249,13 @@ def top_images(reducer: TopK, progress: Progress, fit: Fit, labels: Sequence[str
     """Return the rankings that a reducer holds, one for each target."""
     found = []
     for t, objective in enumerate(reducer.objectives):
-        images = []
-        text = str(objective)
-        for r in range(reducer.k):
-            index = int(reducer.index[t, r])
-            if index < 0:
-                break
-            entry, seen = progress.entries[index], reducer.seen[index]
-            bound = reducer.at(seen.size)
-            own = bound.objectives[t]
-            text = str(own) if r == 0 else text
-            row, column = (int(v) for v in reducer.place[t, r])
-            one_place = reducer.network.shape_of(own.layers[0], seen.size)[1:] == (1, 1)
-            place = (row, column) if row >= 0 and not one_place else None
-            places = [place] if place is not None else own_places(own)
-            fields = [
-                field
-                for layer in own.layers
-                for at in ([None] if places is None else places)
-                for field in [reducer.fields(layer, seen.size).of(None if at is None else ((at[0], at[0] + 1), (at[1], at[1] + 1)))]
-            ]
-            inside = [field.rectangle for field in fields if all(first < end for first, end in field.rectangle)]
-            images.append(
-                TopImage(
-                    path=entry.path,
-                    index=index,
-                    value=float(reducer.values[t, r]),
-                    place=place if places is None or len(places) > 1 else places[0],
-                    rectangle=joined(inside) if inside else ((0, 0), (0, 0)),
-                    window=joined([field.window for field in fields]),
-                    size=seen.size,
-                    photo=seen.photo,
-                    entry=entry,
-                    fit=fit,
-                    network=reducer.network,
-                    objective=own if row < 0 else at_place(own, (row, column)),
-                )
-            )
+        images = ranked_images(reducer, t, progress, fit)
+        first = int(reducer.index[t, 0])
+        own = objective if first < 0 else reducer.at(reducer.seen[first].size).objectives[t]
         unranked = int(reducer.unranked[t])
         found.append(
             TopImages(
-                target=text,
+                target=str(own),
                 label=labels[t],
                 by=reducer.by,
                 images=tuple(images),
@@ -302,6 +268,62 @@ def top_images(reducer: TopK, progress: Progress, fit: Fit, labels: Sequence[str
             )
         )
     return found
+
+
+def ranked_images(reducer: TopK, target: int, progress: Progress, fit: Fit) -> list[TopImage]:
+    """Return the ranking of one target, by its number, strongest first."""
+    images = []
+    for value, number, place in zip(reducer.values[target], reducer.index[target], reducer.place[target], strict=True):
+        index = int(number)
+        if index >= 0:
+            at = (int(place[0]), int(place[1]))
+            images.append(image_at(reducer, target, progress.entries[index], reducer.seen[index], float(value), at, fit))
+    return images
+
+
+def image_at(reducer: TopK, target: int, entry: Entry, seen: Seen, value: float, at: Pair, fit: Fit) -> TopImage:
+    """Return an image with what of it a target's value depends on.
+
+    Parameters
+    ----------
+    reducer : TopK
+        It knows the targets and the receptive fields.
+    target : int
+        The target's number.
+    entry, seen : Entry, Seen
+        The image.
+    value : float
+        The target's.
+    at : (int, int)
+        Row and column of the place; negative where the value has none.
+    fit : Fit
+        How the image became the net's input.
+    """
+    own = reducer.at(seen.size).objectives[target]
+    one_place = reducer.network.shape_of(own.layers[0], seen.size)[1:] == (1, 1)
+    place = at if at[0] >= 0 and not one_place else None
+    places = [place] if place is not None else own_places(own)
+    fields = [
+        field
+        for layer in own.layers
+        for spot in ([None] if places is None else places)
+        for field in [reducer.fields(layer, seen.size).of(None if spot is None else ((spot[0], spot[0] + 1), (spot[1], spot[1] + 1)))]
+    ]
+    inside = [field.rectangle for field in fields if all(first < end for first, end in field.rectangle)]
+    return TopImage(
+        path=entry.path,
+        index=entry.index,
+        value=value,
+        place=place if places is None or len(places) > 1 else places[0],
+        rectangle=joined(inside) if inside else ((0, 0), (0, 0)),
+        window=joined([field.window for field in fields]),
+        size=seen.size,
+        photo=seen.photo,
+        entry=entry,
+        fit=fit,
+        network=reducer.network,
+        objective=own if at[0] < 0 else at_place(own, at),
+    )
 
 
 def fitted(image: RGBImage, side: int) -> RGBImage:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamopt.dataset.arrays import array_form, check_arrays
 from dreamopt.dataset.frames import Pair
-from dreamopt.dataset.place_values import PlaceValues, strongest
+from dreamopt.dataset.place_values import Channels, PlaceValues, strongest
 from dreamopt.dataset.stream import Batch
 from dreamopt.errors import UsageError
 from dreamopt.network import Network
@@ -19,19 +20,17 @@ from dreamopt.network.receptive_field import ReceptiveFields
 from dreamopt.network.tiling.geometry import Rectangle
 from dreamopt.objective import Objective
 from dreamopt.parts import forms
-from dreamopt.parts.checks import Range
-from dreamopt.parts.forms import Key, listed, record, row, whole
+from dreamopt.parts.forms import Key, listed, record
 
 BY = ("max", "mean", "value")
 """What an image's value is: that of its strongest place, the mean over places, or the objective's own."""
 NOWHERE = (-1, -1)
 """The place of a value that has none."""
 _MOST_OVERLAP = 0.5  # of two crops of one image
-_INDEX = whole(Range(0, 2**62))
-_PLACE, _SIDE = whole(Range(-1, 2**31)), whole(Range(1, 2**31))
-_RANKED = record({"value": forms.number(), "index": _INDEX, "place": row(_PLACE, _PLACE)})
-_SEEN = record({"size": row(_SIDE, _SIDE), "photo": row(_SIDE, _SIDE), "content": forms.text(64)})
-_STATE = record({"ranks": listed(listed(_RANKED)), "unranked": listed(_INDEX), "seen": forms.mapped(_SEEN)})
+_SIDES = 5  # of an image: its place in the set, (H, W) as the net saw it, and of the whole image
+_LARGEST = 2**31
+_ARRAYS = ("values", "index", "place", "unranked", "seen")
+_STATE = record(dict.fromkeys(_ARRAYS, array_form) | {"contents": listed(forms.text(64), most=2**31)})
 
 
 @dataclass(frozen=True)
@@ -124,16 +123,19 @@ class TopK:
         index = np.array([batch.indices[i] for i in rows], np.int64)
         activations = {name: a if len(rows) == len(a) else a[rows] for name, a in batch.activations.items()}
         for group in values.placewise:
-            maps, targets = group.maps(activations), np.array(group.targets)
+            targets = np.array(group.targets)
+            if self.by == "max" and self.per_image == 1 and isinstance(group, Channels) and group.is_plain:
+                highest, first = (peak[rows][:, group.units.to(peak.device)] for peak in batch.peaks(group.layer))
+                self._merge(targets, index, _array(highest), _places(first, activations[group.layer].shape[-1]))
+                continue
+            maps = group.maps(activations)
             if self.by == "mean":
                 self._merge(targets, index, _array(maps.flatten(2).double().mean(2)))
                 continue
             highest, first = strongest(maps)
             width = maps.shape[-1]
-            place = first.cpu().numpy().astype(np.int64)
-            places = np.stack([place // width, place % width], -1)
             if self.per_image == 1:
-                self._merge(targets, index, _array(highest), places)
+                self._merge(targets, index, _array(highest), _places(first, width))
             else:
                 self._merge_several(values, targets, batch.size, index, maps, _array(highest))
         for whole_image in values.whole:
@@ -218,44 +220,43 @@ class TopK:
         return self._fields[layer, size]
 
     def state(self) -> Any:
-        """Return the rankings."""
-        ranks = [
-            [
-                {"value": float(self.values[t, r]), "index": int(self.index[t, r]), "place": [int(v) for v in self.place[t, r]]}
-                for r in range(self.k)
-                if self.index[t, r] >= 0
-            ]
-            for t in range(len(self.objectives))
-        ]
-        seen = {str(i): {"size": list(one.size), "photo": list(one.photo), "content": one.content} for i, one in self.seen.items()}
-        return {"ranks": ranks, "unranked": self.unranked.tolist(), "seen": seen}
+        """Return the rankings, as arrays."""
+        sides = [[i, *one.size, *one.photo] for i, one in self.seen.items()]
+        seen = np.array(sides, np.int64).reshape(-1, _SIDES)
+        return self._arrays() | {"seen": seen, "contents": [one.content for one in self.seen.values()]}
 
     def restore(self, state: Any) -> None:
         """Take over rankings; UsageError for those of other targets, or that are damaged."""
-        key = Key("the state of the rankings")
+        key, own = Key("the state of the rankings"), self._arrays()
         found = _STATE(state, key)
-        if not len(found["ranks"]) == len(found["unranked"]) == len(self.objectives):
-            raise key.misfit(f"of {len(self.objectives)} targets", len(found["ranks"]))
-        self.unranked[:] = found["unranked"]
-        try:
-            seen = {
-                int(i): Seen((one["size"][0], one["size"][1]), (one["photo"][0], one["photo"][1]), one["content"])
-                for i, one in found["seen"].items()
-            }
-        except ValueError as problem:
-            raise key.at("seen").misfit("by whole numbers", "") from problem
-        for target, ranked in enumerate(found["ranks"]):
-            if len(ranked) > self.k or any(one["index"] not in seen for one in ranked):
-                raise key.at("ranks").at(target).misfit(f"at most {self.k} images that were seen", len(ranked))
-            for rank, one in enumerate(ranked):
-                self.values[target, rank], self.index[target, rank] = one["value"], one["index"]
-                self.place[target, rank] = one["place"]
-        self.seen = seen
+        check_arrays(found, own, key)
+        seen, contents = found["seen"], found["contents"]
+        if seen.dtype != np.int64 or seen.shape != (len(contents), _SIDES) or (seen[:, 1:] < 1).any() or (seen > _LARGEST).any():
+            raise key.at("seen").misfit("a row of whole numbers for each image", f"{seen.dtype} of {seen.shape}")
+        ranked = found["index"] >= 0
+        known = np.isin(found["index"], np.append(seen[:, 0], -1)).all() and (np.abs(found["place"]) <= _LARGEST).all()
+        if not known or (found["place"] < -1).any() or not np.isfinite(found["values"][ranked]).all():
+            raise key.at("index").misfit("images that were seen, with finite values", "others")
+        self.values, self.index, self.place, self.unranked = (found[name] for name in own)
+        self.values[~ranked] = -np.inf
+        self.seen = {
+            int(i): Seen((int(h), int(w)), (int(rows), int(columns)), content)
+            for (i, h, w, rows, columns), content in zip(seen, contents, strict=True)
+        }
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {"values": self.values, "index": self.index, "place": self.place, "unranked": self.unranked}
 
 
 def _array(values: Tensor) -> NDArray[np.float64]:
     array: NDArray[np.float64] = values.detach().double().cpu().numpy()
     return array
+
+
+def _places(first: Tensor, width: int) -> NDArray[np.int64]:
+    """Return the rows and columns of places that are one number each."""
+    place = first.cpu().numpy().astype(np.int64)
+    return np.stack([place // width, place % width], -1)
 
 
 def joined(rectangles: Sequence[Rectangle]) -> Rectangle:

@@ -62,6 +62,7 @@ class ReceptiveFields:
         self._shapes: dict[Value, Shape] = {value: shapes[name] for name, value in names.items()} | {self._image: item}
         self._layers = layers
         self.size = (item[1], item[2])
+        self._known: dict[tuple[int, Interval], tuple[Interval, Interval]] = {}
 
     def at(self, row: int, column: int) -> ReceptiveField:
         """Return the receptive field of one place; of a layer without places, whatever they are."""
@@ -73,7 +74,9 @@ class ReceptiveFields:
         for axis in (0, 1):
             length = self._length(self._value, axis)
             span = (0, length or 1) if places is None or length is None else places[axis]
-            pairs.append((self._inside(axis, span), self._window(axis, span)))
+            if (axis, span) not in self._known:
+                self._known[axis, span] = self._inside(axis, span), self._window(axis, span)
+            pairs.append(self._known[axis, span])
         (rows, row_window), (columns, column_window) = pairs
         return ReceptiveField((rows, columns), (row_window, column_window))
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dreamopt.dataset.frames import Fit
-from dreamopt.dataset.listing import SUFFIXES, Listing
-from dreamopt.dataset.stream import Progress, stream
+from dreamopt.dataset.listing import Listing
+from dreamopt.dataset.stream import Progress
 from dreamopt.dataset.top_images import TopImages, top_images
 from dreamopt.dataset.top_k import BY, TopK
 from dreamopt.errors import ImageError, ShapeError, UsageError
@@ -20,6 +18,7 @@ from dreamopt.network import Network, Size
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_flag, check_path
 from dreamopt.parts.checks import Range, check_whole, shown
+from dreamopt.recipes.passing import SECONDS, request_of, run_pass
 from dreamopt.recipes.rendered import eight_bits
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.targets import Sample, bound_samples, read_targets
@@ -27,8 +26,6 @@ from dreamopt.recipes.top_folder import TopFolder
 
 STEPS = 128
 """Steps of the image that is synthesized for each target."""
-SECONDS = 20.0
-"""From one time that the state is written to the next."""
 _MOST = Range(1, 10_000)
 
 
@@ -61,19 +58,10 @@ class TopPlan:
 
     def request(self) -> dict[str, Any]:
         """Return what decides the rankings, but for the images themselves, fit for JSON."""
-        return {
-            "net": self.network.hash(),
-            "input": {
-                name: value
-                for name, value in self.network.describe_input().items()
-                if name in ("mean", "channel_order", "scale", "precision")
-            },
-            "sources": [source if isinstance(source, str) else repr(source) for source in self.listing.sources],
+        return request_of(self.network, self.listing, self.fit) | {
             "targets": [sample.text for sample in self.samples],
             "k": self.reducer.k,
             "by": self.reducer.by,
-            "size": list(self.network.item_shape(self.fit.size)[1:]),
-            "longest": self.fit.longest,
             "per_image": self.reducer.per_image,
             "distinct": self.reducer.distinct,
         }
@@ -217,24 +205,7 @@ def run_top(
     every: float = SECONDS,
 ) -> list[TopImages]:
     """Pass the set through the net and return the rankings; the state is written into the folder every so many seconds, and at the end."""
-    start = None if folder is None else folder.restored(plan.listing, [plan.reducer])
-    now, saved = start or Progress(), time.monotonic()
-    with contextlib.closing(stream(plan.network, plan.listing, [plan.reducer], plan.fit, batch=plan.batch, start=start)) as steps:
-        for now in steps:
-            if progress is not None:
-                progress(now)
-            stopped = not now.complete and stop is not None and stop()
-            if folder is not None and (stopped or now.complete or time.monotonic() - saved >= every):
-                folder.save(now, [plan.reducer])
-                saved = time.monotonic()
-            if stopped:
-                break
-    if now.complete and not now.images:
-        if not now.skipped:
-            where = ", ".join(f"'{source}'" for source in plan.listing.sources[:3] if isinstance(source, str))
-            raise UsageError(f"there is no image in {where}; those of a folder end in {', '.join(SUFFIXES)}")
-        path, reason = now.reasons[0]
-        raise ImageError(f"none of the {now.skipped} images could be read; of '{path}': {reason}")
+    now = run_pass(plan.network, plan.listing, [plan.reducer], plan.fit, plan.batch, folder, progress=progress, stop=stop, every=every)
     return top_images(plan.reducer, now, plan.fit, [sample.label for sample in plan.samples])
 
 
