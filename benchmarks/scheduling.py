@@ -139,9 +139,9 @@ class Simulation:
         return self.outcome
 
     def _fill(self, now: float) -> None:
-        # WaitingTasks has its own window: as many workers are told as give the one that is asked for.
-        told = max(1, round(self.cluster.workers * self.cluster.window / WINDOW))
-        while job := self._waiting.next(told):
+        # WaitingTasks has its own window: as many workers are said as give the one that is asked for.
+        claimed = max(1, round(self.cluster.workers * self.cluster.window / WINDOW))
+        while job := self._waiting.next(claimed):
             self._server = max(self._server, now) + self.cluster.overhead
             self._at(self._server, "arrival", 0, job=job)
         self.outcome.most = max(self.outcome.most, self._waiting.flying)

@@ -6,7 +6,7 @@ import os
 import sys
 
 THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Variables by which numerical libraries are told how many threads to take; they read them once, as they are loaded."""
+"""Variables by which numerical libraries take the number of their threads; they read them once, as they are loaded."""
 
 
 def child_environment(threads: int) -> dict[str, str]:

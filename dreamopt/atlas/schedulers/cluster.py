@@ -138,8 +138,8 @@ class Cluster(Scheduler):
                 except Empty:
                     continue
                 if not news.key:
-                    courier.told(news.value, connection)
-                    sights.told(news.value)
+                    courier.take_message(news.value, connection)
+                    sights.take_message(news.value)
                     continue
                 job = jobs.pop(news.key, None)
                 if job is None:  # of a connection that was lost
@@ -231,7 +231,7 @@ class Sights:
                 else "the scheduler has no workers; waiting for one (dask worker ADDRESS --nthreads 1)"
             )
 
-    def told(self, message: Any) -> None:
+    def take_message(self, message: Any) -> None:
         """Take a worker's sign of life."""
         if isinstance(message, dict) and isinstance(message.get("beat"), str):
             self._running[message["beat"]] = str(message.get("worker"))

@@ -35,7 +35,7 @@ class Courier:
         self._asked: SimpleQueue[tuple[str, str, Sender] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def told(self, message: Any, sender: Sender) -> None:
+    def take_message(self, message: Any, sender: Sender) -> None:
         """Take a message of a worker; others than those that ask for a file are left."""
         if isinstance(message, dict) and isinstance(message.get("fetch"), str) and isinstance(message.get("worker"), str):
             self._asked.put((message["fetch"], message["worker"], sender))

@@ -50,11 +50,11 @@ def test_a_file_comes_in_pieces(size: int, monkeypatch: pytest.MonkeyPatch) -> N
     content, arrivals = random.Random(size).randbytes(size), Arrivals()
     sender, sha256 = ByHand(arrivals), hashlib.sha256(content).hexdigest()
     with Courier(Files(content)) as courier:  # type: ignore[arg-type]
-        got = arrivals.fetch(sha256, lambda: courier.told({"fetch": sha256, "worker": "w"}, sender))
+        got = arrivals.fetch(sha256, lambda: courier.take_message({"fetch": sha256, "worker": "w"}, sender))
         assert got == content
         assert sender.sent == max(1, -(-size // 10))
         with pytest.raises(BackendError, match="the net has no such file"):
-            arrivals.fetch("another", lambda: courier.told({"fetch": "another", "worker": "w"}, sender))
+            arrivals.fetch("another", lambda: courier.take_message({"fetch": "another", "worker": "w"}, sender))
 
 
 def test_nothing_comes() -> None:
