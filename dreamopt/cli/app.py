@@ -15,6 +15,7 @@ from dreamopt.version import __version__
 COMMANDS = {
     "attribute": "Show what in an image a unit answers to.",
     "bench": "Compare settings: which are best for a net.",
+    "check": "Check parts of your own, an objective or a layer, say.",
     "demo": "Render the embedded net's filters and classes, and dream, offline.",
     "dream": "Strengthen in an image what a net's layers see in it.",
     "inspect": "Show a net's layers, shapes, parameters and input.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,7 +16,7 @@ from dreamopt.parts.part import origin_of
 from dreamopt.parts.registry import Registry, snake
 from dreamopt.testing.bench import bench, fill
 from dreamopt.testing.kind import Kind, PartError
-from dreamopt.testing.layers import layer_cases_of
+from dreamopt.testing.layers import LayerCase, layer_cases_of
 
 
 @cache
@@ -133,15 +133,32 @@ def check_part(part: type) -> None:
     >>> from dreamopt.objectives import Channel
     >>> check_part(Channel)
     """
+    with checks_of(part) as (_, found):
+        for case in found:
+            case.run()
+
+
+@contextmanager
+def checks_of(part: type) -> Iterator[tuple[str, list[Case | LayerCase]]]:
+    """Make a part known by its name while the block runs, and yield its kind's name and its checks.
+
+    Raises
+    ------
+    UsageError
+        For a class of no kind.
+    """
     if isinstance(part, type) and issubclass(part, Layer):
-        for layer_case in layer_cases_of(part):
-            layer_case.run()
+        yield "layers", list(layer_cases_of(part))
         return
-    kind = next((kind for kind in part_kinds().values() if isinstance(part, type) and issubclass(part, kind.registry.base)), None)
+    kind = kind_of(part)
     if kind is None:
         bases = ", ".join(f"{kind.registry.base.__name__}" for kind in part_kinds().values())
         raise UsageError(f"{part!r} is no part: it must be a subclass of one of {bases}, Layer")
     known = any(plugin.make is part for plugin in kind.registry)
     with nullcontext() if known else kind.registry.registered(part):
-        for case in cases_of(kind, part):
-            case.run()
+        yield kind.name, list(cases_of(kind, part))
+
+
+def kind_of(part: object) -> Kind | None:
+    """Return the kind whose contract a class inherits; None for a class of no kind, and for layers."""
+    return next((kind for kind in part_kinds().values() if isinstance(part, type) and issubclass(part, kind.registry.base)), None)

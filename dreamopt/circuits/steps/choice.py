@@ -22,8 +22,20 @@ from dreamopt.network.maps import NONLINEAR
 DROPPED = NONLINEAR | {"Dropout", "SpatialDropout", "Softmax", "MVN", "Normalize", "NormalizeBBox"}
 """Types that are left out: nonlinearities, and what divides a sample by its own size."""
 REFUSED = frozenset(
-    ("Python", "LSTM", "RNN", "LSTMUnit", "Embed", "ROIPooling", "PSROIPooling", "DetectionOutput", "Unpooling", "Filter")
-    + ("BatchReindex", "PriorBox")
+    (
+        "Python",
+        "LSTM",
+        "RNN",
+        "LSTMUnit",
+        "Embed",
+        "ROIPooling",
+        "PSROIPooling",
+        "DetectionOutput",
+        "Unpooling",
+        "Filter",
+        "BatchReindex",
+        "PriorBox",
+    )
 )
 """Types whose top is no linear function of one bottom's values, not even nearly."""
 _MOST_AXES = 3
