@@ -42,14 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, make in NETS.items():
         layers, units, work = units_and_work(make())
         flops = 2 * PASSES * work * given.steps
-        print(
-            f"{name}: {layers} layers, {units} units, {work / units / 1e9:.1f} G multiply-adds to a unit on average, {flops / 1e18:.2f} EFLOP"
-        )
+        print(f"{name}: {layers} layers, {units} units, {work / units / 1e9:.1f} G multiply-adds to each, {flops / 1e18:.2f} EFLOP")
         for rate in given.rate:
             seconds = flops / (rate * 1e12) * (1 + given.added) / given.gpus
             tasks = max(1, round(seconds * given.gpus / SECONDS))
             print(
-                f"  {rate:g} TFLOP/s: {seconds / 3600:.1f} hours on {given.gpus} GPUs, {tasks} tasks of {SECONDS} s, {units / seconds * 3600:.0f} units/hour"
+                f"  {rate:g} TFLOP/s: {seconds / 3600:.1f} hours on {given.gpus} GPUs, {tasks} tasks, {units / seconds * 3600:.0f} an hour"
             )
 
 
