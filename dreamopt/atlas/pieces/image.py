@@ -102,7 +102,9 @@ class Image(Piece):
 
     def merged(self, before: Mapping[str, Any], entry: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a unit's record with the images of one part new."""
-        return {"variants": {**before.get("variants", {}), **entry["variants"]}}
+        variants = {**before.get("variants", {}), **entry["variants"]}
+        # In one order, whichever part was done first.
+        return {"variants": {name: variants[name] for name in sorted(variants, key=lambda name: (len(name), name))}}
 
     def _parts(self, request: AtlasRequest) -> list[str]:
         return [PLAIN, *([VARIANTS] if request.variants > 1 else []), *([MINUS] if request.minus else [])]
