@@ -58,7 +58,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "labels": [f"label {unit}" for unit in range(many)],
         "values": [(unit * 7919) % many for unit in range(many)],
         "states": "a" * many,
-        "places": [unit if unit < data["count"] else -1 for unit in range(many)],
+        "places": data["places"] + [-1] * (many - len(data["places"])),
     }
     path.write_text(script("atlasData.put", "layer", "large", data))
     return root
@@ -244,6 +244,6 @@ def test_ten_thousand_units_stay_few_elements(page: Page, large: Path) -> None:
     assert page.evaluate(count) < 1200
     page.fill("[name=filter]", "label 777")
     expect(page.locator("[data-count]")).to_have_text("19 of 10,000")
-    assert page.locator(".cell").first.get_attribute("href") == "777.html"
+    assert page.locator(".cell").count() == 19
     page.reload()
     expect(page.locator("[data-count]")).to_have_text("19 of 10,000")
