@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
 from dreamopt.image.channels import shown_as
+from dreamopt.image.modes import RGBImage
 from dreamopt.image.writing import write_image
 from dreamopt.network import Network
 from dreamopt.optimize import Progress
@@ -64,16 +65,17 @@ class Preview:
             return
         self._written = now
         try:
-            write_image(self.path, self._shown(progress.images()[:1]).cpu().numpy())
+            write_image(self.path, preview_image(progress.images()[:1], self.network, self.channels, self.largest))
         except (DreamoptError, OSError) as error:
             self._failed = True
             warnings.warn(f"there is no preview any more: {error}", DreamoptWarning, stacklevel=2)
 
-    def _shown(self, images: torch.Tensor) -> torch.Tensor:
-        """Return an image (1, C, H, W) of the net's input as (H', W', 3) of uint8."""
-        height, width = images.shape[2:]
-        shrink = max(height, width) / self.largest
-        if shrink > 1:
-            images = interpolate(images, (max(1, round(height / shrink)), max(1, round(width / shrink))), mode="area")
-        how = shown_as(self.channels, images.shape[1])
-        return self.network.to_rgb(images, how)[0].round().to(torch.uint8)
+
+def preview_image(images: torch.Tensor, network: Network, channels: str = "auto", largest: int = LARGEST) -> RGBImage:
+    """Return an image (1, C, H, W) of the net's input as (H', W', 3), uint8, its longer side no longer than ``largest`` pixels."""
+    height, width = images.shape[2:]
+    shrink = max(height, width) / largest
+    if shrink > 1:
+        images = interpolate(images, (max(1, round(height / shrink)), max(1, round(width / shrink))), mode="area")
+    shown: RGBImage = network.to_rgb(images, shown_as(channels, images.shape[1]))[0].round().to(torch.uint8).cpu().numpy()
+    return shown
