@@ -45,9 +45,11 @@ bench-compare: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m tools.fuzz
 
-# Write the tables of parts in docs/ and the stubs of packages whose names are loaded when they are asked for.
+# Write the tables of parts in docs/ and the stubs of packages whose names are loaded when they are asked for; then the site, of which
+# docs/_build/html/index.html is the first page.
 docs: $(READY)
 	$(BIN)/python -m tools.make_docs
+	$(BIN)/python -m tools.make_site
 
 # Regenerate dreamopt/schema/caffe_pb2.py from caffe.proto.
 proto: $(READY)

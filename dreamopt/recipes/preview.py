@@ -64,16 +64,21 @@ class Preview:
             return
         self._written = now
         try:
-            write_image(self.path, self._shown(progress.images()[:1]).cpu().numpy())
+            images = progress.images()[:1]
+            how = shown_as(self.channels, images.shape[1])
+            write_image(self.path, small(self.network, images, how, self.largest).cpu().numpy())
         except (DreamoptError, OSError) as error:
             self._failed = True
             warnings.warn(f"there is no preview any more: {error}", DreamoptWarning, stacklevel=2)
 
-    def _shown(self, images: torch.Tensor) -> torch.Tensor:
-        """Return an image (1, C, H, W) of the net's input as (H', W', 3) of uint8."""
-        height, width = images.shape[2:]
-        shrink = max(height, width) / self.largest
-        if shrink > 1:
-            images = interpolate(images, (max(1, round(height / shrink)), max(1, round(width / shrink))), mode="area")
-        how = shown_as(self.channels, images.shape[1])
-        return self.network.to_rgb(images, how)[0].round().to(torch.uint8)
+
+def small(network: Network, images: torch.Tensor, how: str, largest: int) -> torch.Tensor:
+    """Return an image (1, C, H, W) of the net's input as (H', W', 3) of uint8, its longer side at most ``largest`` pixels.
+
+    ``how`` is `dreamopt.image.channels.shown_as`'s.
+    """
+    height, width = images.shape[2:]
+    shrink = max(height, width) / largest
+    if shrink > 1:
+        images = interpolate(images, (max(1, round(height / shrink)), max(1, round(width / shrink))), mode="area")
+    return network.to_rgb(images, how)[0].round().to(torch.uint8)
