@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: native demo test test-all lint format bench bench-all bench-compare fuzz docs proto clean
+.PHONY: native demo test test-all lint format bench bench-all bench-compare fuzz docs site proto clean
 
 # Render the embedded net's filters and classes, a dream and a three-second zoom into demo/, offline.
 demo: $(READY)
@@ -49,6 +49,10 @@ fuzz: $(READY)
 # docs/_build/html/index.html is the first page.
 docs: $(READY)
 	$(BIN)/python -m tools.make_docs
+	$(BIN)/python -m tools.make_site
+
+# The site alone, with every warning an error.
+site: $(READY)
 	$(BIN)/python -m tools.make_site
 
 # Regenerate dreamopt/schema/caffe_pb2.py from caffe.proto.

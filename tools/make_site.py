@@ -15,6 +15,7 @@ from pathlib import Path
 import dreamopt
 from dreamopt import errors
 from dreamopt.testing import registries
+from tools.make_docs import table
 from tools.notebooks import as_page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,8 +57,23 @@ def generated() -> dict[str, str]:
         parts += f"\n## {kind.replace('_', ' ').capitalize()}\n"
         for part in registry.built_in():
             parts += f"\n### {part.__name__}\n\n```{{eval-rst}}\n.. autoclass:: {part.__module__}.{part.__qualname__}\n```\n"
+    recipes = f"# Presets\n\n`dreamopt presets show NAME` prints every number of one.\n\n{table('presets', '', DOCS)}\n"
     commands = "# Commands and options\n\n```{eval-rst}\n.. click:: dreamopt.cli.app:cli\n   :prog: dreamopt\n   :nested: full\n```\n"
-    return {"reference/api.md": api, "reference/errors.md": raised, "reference/parts.md": parts, "reference/commands.md": commands}
+    return {
+        "reference/api.md": api,
+        "reference/errors.md": raised,
+        "reference/parts.md": parts,
+        "reference/presets.md": recipes,
+        "reference/commands.md": commands,
+    }
+
+
+def index(pages: Sequence[str]) -> str:
+    """Return the first page, with those of ``pages`` that it does not list at its end, so that a new page needs no entry."""
+    text = (DOCS / "site" / "index.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^[\w/-]+$", text, re.MULTILINE))
+    others = "".join(f"{page}\n" for page in sorted(pages) if page not in listed)
+    return text + (f"\n```{{toctree}}\n:caption: More\n:maxdepth: 1\n{others}```\n" if others else "")
 
 
 def linked(text: str, source: Path, page: Path, copies: dict[Path, Path]) -> str:
@@ -115,7 +131,7 @@ def write_source(folder: Path) -> None:
             copies[path] = inside
     for name, page in (("CONTRIBUTING.md", "contributing.md"), ("CHANGELOG.md", "changes.md")):
         texts[Path(page)] = (ROOT / name, (ROOT / name).read_text(encoding="utf-8"))
-    texts[Path("index.md")] = (DOCS / "site" / "index.md", (DOCS / "site" / "index.md").read_text(encoding="utf-8"))
+    texts[Path("index.md")] = (DOCS / "site" / "index.md", index([page.stem for page in texts if len(page.parts) == 1]))
     for page, (source, text) in texts.items():
         made = folder / page
         made.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from dreamopt import errors
 from dreamopt.cli.app import COMMANDS
 from dreamopt.recipes.preset import presets
 from dreamopt.testing import registries
-from tools.make_site import DOCS, ROOT, generated, linked
+from tools.make_site import DOCS, ROOT, generated, index, linked
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +36,16 @@ def test_every_part_has_its_place(pages: dict[str, str]) -> None:
             assert f".. autoclass:: {part.__module__}.{part.__qualname__}\n" in pages["reference/parts.md"]
 
 
-def test_every_command_and_preset_is_in_the_pages() -> None:
+def test_every_command_and_preset_is_in_the_pages(pages: dict[str, str]) -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md") if "_build" not in page.parts)
     assert not [name for name in COMMANDS if f"dreamopt {name}" not in text]
-    assert not [one.name for one in presets() if f"`{one.name}`" not in text]
+    assert not [one.name for one in presets() if f"`{one.name}`" not in pages["reference/presets.md"]]
 
 
 def test_every_page_is_in_the_index() -> None:
-    index = (DOCS / "site" / "index.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^[\w/-]+$", index, re.MULTILINE))
-    missing = {page.stem for page in DOCS.glob("*.md")} - listed
-    assert not missing, f"docs/site/index.md does not list {', '.join(sorted(missing))}"
+    assert index(["cli", "gallery"]).count("\ncli\n") == 1
+    assert "More" not in index(["cli"])
+    assert ":caption: More\n:maxdepth: 1\na-new-page\n```" in index(["cli", "a-new-page"])
 
 
 def test_links_that_leave_the_folder_lead_to_pages_or_copies() -> None:
