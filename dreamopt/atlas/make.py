@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,10 @@ from dreamopt.atlas.scheduler import Scheduler
 from dreamopt.atlas.schedulers.serial import Serial
 from dreamopt.atlas.structure import structure
 from dreamopt.atlas.task import FORMAT, content_key
-from dreamopt.atlas.units import atlas_layers, units_of
+from dreamopt.atlas.units import atlas_layers, class_layer, units_of
 from dreamopt.errors import UsageError
 from dreamopt.network import Network
-from dreamopt.parts.arguments import check_kind, check_path
+from dreamopt.parts.arguments import check_flag, check_path
 from dreamopt.parts.checks import Range, check_whole
 from dreamopt.parts.part import file_sha256
 from dreamopt.recipes.plan import checked_job
@@ -52,6 +54,9 @@ def make_atlas(
     settings: Settings | None = None,
     load: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
+    allow_python_layers: bool = False,
+    threads: int | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Make an atlas of a net: for every unit of its layers what it likes, and what else the pieces tell.
 
@@ -97,6 +102,12 @@ def make_atlas(
     load, source : mapping, optional
         How the net was loaded, as `dreamopt.network.opening.open_network` takes and returns it: what other processes load it by, and what
         commands say.
+    allow_python_layers : bool
+        Whether other processes import and run the modules that Python layers name.
+    threads : int, optional
+        Of a pass, in each process of a cluster.
+    say : callable, optional
+        Gets a sentence about what happens to a cluster.
 
     Returns
     -------
@@ -140,11 +151,12 @@ def make_atlas(
         load=load,
         source=source,
     )
-    nets = NetFiles.of(net, load, None if settings.size is None else net.item_shape(settings.size)[1:3])  # type: ignore[arg-type]
+    height, width = net.item_shape(settings.size)[1:3]
+    nets = NetFiles.of(net, load, None if settings.size is None else (height, width), allow_python_layers)
     with AtlasFolder(path) as atlas:
         atlas.write_json(ATLAS, describe_atlas(request, net, command))
         tasks = missing_tasks(atlas, request, net)
-        with open_scheduler(workers, scheduler) as running:
+        with open_scheduler(workers, scheduler, threads, say) as running:
             run_tasks(atlas, tasks, running, nets, progress)
         return write_pages(path) if site else path
 
@@ -165,7 +177,11 @@ def atlas_request(
     source: Mapping[str, Any] | None = None,
 ) -> AtlasRequest:
     """Return what an atlas is to hold, resolved; parameters as those of `make_atlas`."""
-    check_kind("minus", minus, bool, "True or False")
+    check_flag("minus", minus)
+    if check_flag("activation_atlas", activation_atlas) and images is None:
+        raise UsageError("an activation atlas is one of images: give a folder of images too")
+    if images is not None and not os.path.exists(images):
+        raise UsageError(f"the images {os.fspath(images)} are not there")
     chosen = atlas_layers(net, layers)
     names = piece_names() if pieces is None else tuple(dict.fromkeys(pieces))
     for name in names:
@@ -190,10 +206,35 @@ def atlas_request(
         minus=minus,
         images=None if images is None else os.fspath(images),
         activation_atlas=activation_atlas,
-        classes=tuple(net.find_label(one) if isinstance(one, str) and not one.isdecimal() else int(one) for one in classes),
+        classes=class_numbers(net, classes),
         seed=settings.seed,
         provenance={key: dict(value) for key, value in (("source", source), ("load", load or {})) if value},
     )
+
+
+def class_numbers(net: Network, classes: Sequence[int | str]) -> tuple[int, ...]:
+    """Return classes, by number or label, as numbers; a text with commas that is no label names several.
+
+    Raises
+    ------
+    TargetError
+        For a label that no class has.
+    UsageError
+        For a number that no class has.
+    """
+    layer = class_layer(net)
+    count = 0 if layer is None else net.shape_of(layer)[0]
+    numbers: list[int] = []
+    for one in classes:
+        texts = [str(one)]
+        if "," in texts[0] and (net.labels is None or texts[0] not in net.labels):
+            texts = [part.strip() for part in texts[0].split(",")]
+        for text in texts:
+            number = int(text) if text.isdecimal() and len(text) < 10 else net.find_label(text)
+            if number >= count:
+                raise UsageError(f"the net has no class {number}: it has {count}, numbered from 0")
+            numbers.append(number)
+    return tuple(dict.fromkeys(numbers))
 
 
 def describe_atlas(request: AtlasRequest, net: Network, command: str | None) -> dict[str, Any]:
@@ -211,15 +252,37 @@ def describe_atlas(request: AtlasRequest, net: Network, command: str | None) -> 
     }
 
 
-def open_scheduler(workers: int = 0, scheduler: str | Scheduler | None = None) -> Scheduler:
-    """Return what runs tasks: this process, or a cluster."""
+def open_scheduler(
+    workers: int = 0, scheduler: str | Scheduler | None = None, threads: int | None = None, say: Callable[[str], None] | None = None
+) -> Scheduler:
+    """Return what runs tasks: this process, worker processes of this machine, or a cluster at an address.
+
+    Parameters
+    ----------
+    workers, scheduler, threads
+        As of `make_atlas`.
+    say : callable, optional
+        Gets a sentence about what happens to a cluster.
+
+    Raises
+    ------
+    UsageError
+        For workers and an address together.
+    BackendError
+        Where no scheduler answers.
+    """
     if isinstance(scheduler, Scheduler):
         return scheduler
     if scheduler is None and not check_whole("workers", workers, Range(0, 10_000)):
         return Serial()
-    raise UsageError("this installation has no scheduler but this process")
+    if find_spec("dreamopt.atlas.schedulers.cluster") is None:
+        raise UsageError("this installation has no scheduler but this process")
+    cluster: Scheduler = import_module("dreamopt.atlas.schedulers.cluster").Cluster(scheduler, workers, threads, say)
+    return cluster
 
 
 def write_pages(folder: Path) -> Path:
     """Write the pages of an atlas, and return the first."""
-    return folder
+    from dreamopt.atlas.site import write_site
+
+    return write_site(folder)

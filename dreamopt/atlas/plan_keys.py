@@ -21,7 +21,7 @@ class PlanKeys:
 
     def __init__(self, plan: Plan) -> None:
         self._described = plan.describe()
-        self._described["inputs"] = sorted(plan.inputs.values())
+        self._described["inputs"] = dict.fromkeys(sorted(plan.inputs.values()), "")
 
     def key(self, samples: Sequence[Sample]) -> str:
         """Return the key of the same plan with other samples, as many."""

@@ -34,6 +34,8 @@ class Task:
         Estimated bytes.
     part : str
         Which part of a unit's record it makes, where a piece has several: of ``image`` ``"0"``, ``"variants"``, ``"minus"``.
+    apart : bool
+        Whether its units are done without others, though others may be done with them elsewhere: it was cut from a task that failed.
     """
 
     piece: str
@@ -44,6 +46,7 @@ class Task:
     cost: float = 0.0
     memory: int = 0
     part: str = ""
+    apart: bool = False
 
     def halves(self) -> tuple[Task, ...]:
         """Return the task in two of half the units each; of one unit, itself alone.
@@ -57,8 +60,9 @@ class Task:
         if middle == len(self.units):
             return (self,)
         share = middle / len(self.units)
-        first = replace(self, units=self.units[:middle], keys=self.keys[:middle], cost=self.cost * share)
-        return first, replace(self, units=self.units[middle:], keys=self.keys[middle:], cost=self.cost * (1 - share))
+        whole = replace(self, apart=True)
+        first = replace(whole, units=self.units[:middle], keys=self.keys[:middle], cost=self.cost * share)
+        return first, replace(whole, units=self.units[middle:], keys=self.keys[middle:], cost=self.cost * (1 - share))
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def class_effects(network: Network | LinearNet, layer: str, units: Iterable[int]
     """
     linear = network if isinstance(network, LinearNet) else LinearNet(network)
     value, chosen = linear.units(layer, units)
-    classes = find_class_layer(linear.network)
+    classes = find_class_layer(linear.network, maps=False)
     if classes is None:
         raise UsageError("the net has no class scores")
     end = linear.graph.value(classes)

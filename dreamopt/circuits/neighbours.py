@@ -87,12 +87,12 @@ def directions(linear: LinearNet, value: Value) -> Tensor:
     Raises
     ------
     UsageError
-        If no layer with weights made it.
+        If no layer with weights made it, or all are 0.
     """
     count = linear.count(value)
     found = linear.kernels(value, torch.arange(count), lambda here, passed: passed >= 1, pooled=False)
     if not found:
-        raise UsageError(f"no layer with weights made what layer '{linear.name(value)}' writes")
+        raise UsageError(f"layer '{linear.name(value)}' has no weights other than 0, nor has what it passes on")
     parts = []
     for kernels in found.values():
         rows = torch.zeros(count, kernels.values[0].numel(), dtype=kernels.values.dtype)

@@ -13,6 +13,7 @@ from dreamopt.parts.threads import take
 from dreamopt.version import __version__
 
 COMMANDS = {
+    "atlas": "Make an atlas: every unit of a net, with pages to look at it.",
     "attribute": "Show what in an image a unit answers to.",
     "bench": "Compare settings: which are best for a net.",
     "check": "Check parts of your own, an objective or a layer, say.",

@@ -123,7 +123,7 @@ class Work:
         made = round(self.images(), 6)
         if self.samples < 2 or made < 1:
             return None
-        return f"{made:.3g} image{'s' if made != 1 else ''} in {_clock(self.seconds())}, {self.images_an_hour()}"
+        return f"{made:.3g} image{'s' if made != 1 else ''} in {clock(self.seconds())}, {self.images_an_hour()}"
 
     def left(self) -> float:
         """Return the seconds that are left."""
@@ -357,7 +357,7 @@ class StudyPace:
         if not self._made:
             return ""
         each = (time.monotonic() - self._began) / self._made
-        return f"at most {_clock(each * max(progress.most - progress.runs, 0))} left"
+        return f"at most {clock(each * max(progress.most - progress.runs, 0))} left"
 
 
 class _Bar(Report):
@@ -376,7 +376,7 @@ class _Bar(Report):
             steps=f"{self.work.done}/{self.work.steps}",
             value=f"{run.values.mean():.4g}",
             speed=self.work.images_an_hour() or f"{self.work.speed():.3g} steps/s",
-            left=f"{_clock(self.work.left())} left",
+            left=f"{clock(self.work.left())} left",
         )
 
     def tile(self, done: int, count: int) -> None:
@@ -399,7 +399,7 @@ class _Lines(Report):
         if now - self.reported < EVERY and self.work.done < self.work.steps:
             return
         self.reported = now
-        paces = (f"{self.work.speed():.3g} steps/s", self.work.images_an_hour(), f"{_clock(self.work.left())} left")
+        paces = (f"{self.work.speed():.3g} steps/s", self.work.images_an_hour(), f"{clock(self.work.left())} left")
         pace = ", ".join(filter(None, paces))
         click.echo(f"{self.work.done}/{self.work.steps} steps, value {run.values.mean():.4g}, {pace}", err=True)
 
@@ -411,10 +411,10 @@ class _Lines(Report):
             click.echo(f"{self.work.done}/{self.work.steps} steps, tile {done}/{count} of the next", err=True)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Return a time as people read it.
 
-    >>> _clock(8.4), _clock(75), _clock(7384)
+    >>> clock(8.4), clock(75), clock(7384)
     ('8 s', '1:15', '2:03:04')
     """
     whole = round(seconds)
@@ -469,7 +469,7 @@ class _AttributingLines(_AttributingCount):
         if now - self.reported >= EVERY:
             self.reported = now
             left = (now - self.started) / self.done * (self.total - self.done)
-            echo(f"{self.what}: {self.done}/{self.total} passes, about {_clock(left)} left", err=True)
+            echo(f"{self.what}: {self.done}/{self.total} passes, about {clock(left)} left", err=True)
 
 
 class _AttributingBar(_AttributingCount):
@@ -542,7 +542,7 @@ def comparing(quiet: bool) -> Iterator[Callable[["Compared"], None] | None]:
             if now - reported >= EVERY:
                 reported = now
                 left = (now - started) / max(progress.done, 1) * (progress.total - progress.done)
-                echo(f"{progress.what}: {progress.done}/{progress.total} passes, about {_clock(left)} left", err=True)
+                echo(f"{progress.what}: {progress.done}/{progress.total} passes, about {clock(left)} left", err=True)
 
         yield line
         return

@@ -16,11 +16,12 @@ _ASIDE = ("ArgMax", "Accuracy", "Silence")
 _COLOURS = 3
 
 
-def find_class_layer(network: Network) -> str | None:
+def find_class_layer(network: Network, *, maps: bool = True) -> str | None:
     """Return the layer of the class scores: what the net's last Softmax or Sigmoid reads, or where there is none its last output.
 
     Of outputs that are no such, those with as many numbers as there are labels come first. Positions of boxes and outputs that look like
-    an image are no class scores; None for a net without any.
+    an image are no class scores; None for a net without any. Without ``maps``, neither is an output that is a map, where neither a Softmax
+    nor labels say so: that of a net that ends in a convolution.
     """
     graph, labels = network.graph, network.labels
     read = {value for i, values in enumerate(graph.reads) if network.layers[i].type not in _ASIDE for value in values}
@@ -33,9 +34,12 @@ def find_class_layer(network: Network) -> str | None:
             value = (i, top) if scores is None else scores
             shape = network.layers[value[0]].shapes[value[1]]
             is_map = len(shape) == 3 and shape[1] * shape[2] > 1
+            labelled = labels is not None and shape[0] == len(labels)
             if len(shape) not in (1, 3) or shape[0] < 2 or (scores is None and is_map and shape[0] <= _COLOURS):
                 continue
-            rank = (scores is not None, labels is not None and shape[0] == len(labels), i)
+            if scores is None and is_map and not maps and not labelled:
+                continue
+            rank = (scores is not None, labelled, i)
             if best is None or rank > best[0]:
                 best = rank, graph.name(*value)
     return None if best is None else best[1]

@@ -17,7 +17,7 @@ LONGEST_NAME = 255
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path, scratch: str | Path | None = None) -> Iterator[IO[bytes]]:
+def atomic_write(path: str | Path, scratch: str | Path | None = None, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears under its name only when it is whole.
 
     On any exception, KeyboardInterrupt included, the temporary file is removed and an earlier file of that name stays as it was. Once
@@ -30,6 +30,9 @@ def atomic_write(path: str | Path, scratch: str | Path | None = None) -> Iterato
     scratch : str or Path, optional
         The temporary name, in the same folder, where the caller knows that nobody else writes this file: what a process that was
         killed left there is overwritten. Default: a name that no file has.
+    durable : bool
+        False for files that can be made again, of which there are thousands: nothing waits for the disk, and after the machine itself
+        has lost its power such a file may be empty.
 
     Yields
     ------
@@ -51,23 +54,23 @@ def atomic_write(path: str | Path, scratch: str | Path | None = None) -> Iterato
     >>> path.read_bytes()
     b'256'
     """
-    with atomic_path(path, scratch) as temporary, open(temporary, "wb") as stream:
+    with atomic_path(path, scratch, durable) as temporary, open(temporary, "wb") as stream:
         yield stream
 
 
 @contextlib.contextmanager
-def output_file(path: str | Path, scratch: str | Path | None = None) -> Iterator[IO[bytes]]:
+def output_file(path: str | Path, scratch: str | Path | None = None, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a file as `atomic_write` does, its folder made where there is none; ImageError where it cannot be written."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path, scratch) as stream:
+        with atomic_write(path, scratch, durable) as stream:
             yield stream
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | Path, scratch: str | Path | None = None) -> Iterator[Path]:
+def atomic_path(path: str | Path, scratch: str | Path | None = None, durable: bool = True) -> Iterator[Path]:
     """Give the temporary name of `atomic_write`, for a writer that opens its file itself; parameters as there."""
     final = Path(path)
     if final.is_dir():
@@ -75,15 +78,16 @@ def atomic_path(path: str | Path, scratch: str | Path | None = None) -> Iterator
     temporary = final.with_name(scratch_name(final.name, secrets.token_hex(4))) if scratch is None else Path(scratch)
     try:
         yield temporary
-        _to_disk(temporary, os.O_RDWR)
+        if durable:
+            _to_disk(temporary, os.O_RDWR)
         os.replace(temporary, final)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    # The file is there; a file system that cannot do this for a folder keeps it all the same.
-    with contextlib.suppress(OSError):
-        _to_disk(final.parent, os.O_RDONLY)
+    if durable:  # the file is there; a file system that cannot do this for a folder keeps it all the same
+        with contextlib.suppress(OSError):
+            _to_disk(final.parent, os.O_RDONLY)
 
 
 def scratch_name(name: str, mark: str) -> str:

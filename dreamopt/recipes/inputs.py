@@ -10,12 +10,14 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from dreamopt import models
 from dreamopt.errors import DreamoptError, TrustError, UsageError, printable
 from dreamopt.network import EMBEDDED
 from dreamopt.parts.part import file_sha256
+from dreamopt.parts.reading import file_state
 
 
 def hashes(names: Iterable[str]) -> dict[str, str]:
@@ -28,10 +30,16 @@ def hashes(names: Iterable[str]) -> dict[str, str]:
         for path in _paths(name):
             if path not in digests:
                 try:
-                    digests[path] = file_sha256(path)
-                except UsageError:
+                    digests[path] = _digest(path, file_state(path))
+                except (UsageError, OSError):
                     continue
     return digests
+
+
+@lru_cache(64)
+def _digest(path: str, state: tuple[object, ...]) -> str:
+    """Return the sha256 of a file in a state: a job of many plans asks for the same weights each time."""
+    return file_sha256(path)
 
 
 def is_net_name(text: str) -> bool:

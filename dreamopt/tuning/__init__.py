@@ -1,1 +1,1 @@
-"""How units answer to synthetic stimuli: orientation, frequency, colour."""
+"""Tuning curves: how units answer to gratings of each orientation and frequency, and to colours. No data is needed."""

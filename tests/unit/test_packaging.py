@@ -80,7 +80,8 @@ def test_the_wheel_holds_everything(wheel: Path) -> None:
             kept = (
                 path.is_file()
                 and "__pycache__" not in path.parts
-                and path.suffix in {".py", ".pyi", ".proto", ".toml", ".prototxt", ".caffemodel", ".txt", ".typed", ".html", ".css"}
+                and path.suffix
+                in {".py", ".pyi", ".proto", ".toml", ".prototxt", ".caffemodel", ".txt", ".typed", ".html", ".css", ".js", ".svg"}
             )
             if kept:
                 inner = path.relative_to(ROOT).as_posix()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from dreamopt.atlas.image_records import MINUS, PLAIN, VARIANTS, names_of, record_of
 from dreamopt.atlas.net_files import NetFiles
 from dreamopt.atlas.piece import Piece, Records
 from dreamopt.atlas.plan_keys import PlanKeys
@@ -21,24 +20,20 @@ from dreamopt.atlas.slug import slug
 from dreamopt.atlas.task import Outcome, Record, Task
 from dreamopt.atlas.units import AtlasLayer
 from dreamopt.errors import DreamoptWarning
-from dreamopt.image.channels import channels_path
 from dreamopt.network import Network
 from dreamopt.network.maps import nearest_layer
 from dreamopt.objective import Objective
 from dreamopt.objectives import Channel, Diversity
-from dreamopt.recipes.command import reproduce_command
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.memory import need_of
 from dreamopt.recipes.mixed import work_of
 from dreamopt.recipes.plan import Plan, plan_render
-from dreamopt.recipes.rendered import Rendered, write_rendered
+from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.targets import Sample
 
 LONGEST = 60.0
 """Seconds that a batch should take at the most."""
-PLAIN, VARIANTS, MINUS = "0", "variants", "minus"
-"""The parts of a record: the image, those that differ from each other, and the one that is liked least."""
 TOGETHER = 8
 """Images in a batch, where none is said."""
 _RATE = 2e10  # multiply-adds a second of one core, for estimates
@@ -57,44 +52,52 @@ class Image(Piece):
 
     def tasks(self, request: AtlasRequest, network: Network, layer: AtlasLayer, records: Records) -> list[Task]:
         """Return the tasks that are missing of a layer; see `Piece.tasks`."""
-        tasks = []
+        tasks: list[Task] = []
         for part in self._parts(request):
             plan, settings = self._settings(request, network, layer, part)
             keys = PlanKeys(plan)
             by_unit = {unit: keys.key(self._samples(layer, unit, settings)) for unit in request.units[layer.name]}
             missing = tuple(unit for unit, key in by_unit.items() if not self._has(records.get(unit, {}), settings, key))
-            task = Task(self.name, layer.name, missing, settings, tuple(by_unit[unit] for unit in missing), part=part)
             cost = _seconds(plan, network, layer) * settings["count"]
-            together = _together(settings["batch"], cost) if part != VARIANTS else 1
+            together = 1 if part == VARIANTS else _together(settings["batch"], cost)
+            settings |= {"together": together, "units": list(by_unit)}
             need = need_of(network, plan.samples[:1], plan.stages[-1]).likely
+            # What is left of batches that were begun is in the first task: the others are whole batches.
+            missing = tuple(unit for batch in sorted(_batches(by_unit, missing, together), key=len) for unit in batch)
+            task = Task(self.name, layer.name, missing, settings, tuple(by_unit[unit] for unit in missing), part=part)
             tasks += self.split(task, cost, int(need) * max(together, settings["count"]), together)
         return tasks
 
     def compute(self, task: Task, nets: NetFiles) -> Outcome:
-        """Make the images of a task's units, batch by batch."""
+        """Make the images of a task's units, batch by batch.
+
+        The last bits of an image may depend on the batch that it is made in. So a batch that was done in part is made again as a whole,
+        and what is missing of it is taken: the images are the same however often they were interrupted.
+        """
         network, settings = nets.network(), task.settings
         layer = AtlasLayer(task.layer, slug(task.layer), "", (max(task.units) + 1,), tuple(settings["labels"] or ()) or None)
         records, failed = dict[int, Record](), dict[int, str]()
-        for units in _batches(task.units, _together(settings["batch"], task.cost / len(task.units)) if task.part != VARIANTS else 1):
-            samples = [sample for unit in units for sample in self._samples(layer, unit, settings)]
-            plan = _plan_of(network, settings, samples)
+        keys = dict(zip(task.units, task.keys, strict=True))
+        for wanted in _batches(task.units if task.apart else settings["units"], task.units, settings["together"]):
+            units = wanted if task.apart else _batch_of(settings["units"], wanted[0], settings["together"])
+            plan = _plan_of(network, settings, [sample for unit in units for sample in self._samples(layer, unit, settings)])
             made = sorted(_rendered(plan, network), key=lambda one: one.index)
-            for place, unit in enumerate(units):
-                count = settings["count"]
-                images = made[place * count : (place + 1) * count]
+            for unit in wanted:
+                first = units.index(unit) * settings["count"]
+                images = made[first : first + settings["count"]]
                 reason = next((one.dead for one in images if one.dead is not None), None)
                 if reason is None and not all(math.isfinite(one.value) for one in images):
                     reason = "its value is not finite"
                 if reason is not None:
                     failed[unit] = reason
                 else:
-                    records[unit] = _record(plan, images, layer, unit, task.part, task.keys[task.units.index(unit)], settings)
+                    records[unit] = record_of(plan, network, images, layer, unit, task.part, keys[unit], settings)
         return Outcome(task, records, failed)
 
     def entry(self, task: Task, unit: int, key: str, values: Mapping[str, Any] | None, reason: str | None) -> Mapping[str, Any]:
         """Return a unit's record of one part."""
         if values is None:
-            values = {"variants": {name: {"key": key, "failed": reason} for name in _names(task.part, task.settings["count"])}}
+            values = {"variants": {name: {"key": key, "failed": reason} for name in names_of(task.part, task.settings["count"])}}
         return values
 
     def merged(self, before: Mapping[str, Any], entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -106,7 +109,7 @@ class Image(Piece):
 
     def _has(self, record: Mapping[str, Any], settings: Mapping[str, Any], key: str) -> bool:
         variants = record.get("variants", {})
-        return all(variants.get(name, {}).get("key") == key for name in _names(settings["part"], settings["count"]))
+        return all(variants.get(name, {}).get("key") == key for name in names_of(settings["part"], settings["count"]))
 
     def _settings(self, request: AtlasRequest, network: Network, layer: AtlasLayer, part: str) -> tuple[Plan, dict[str, Any]]:
         count = request.variants if part == VARIANTS else 1
@@ -145,11 +148,6 @@ def typical_value(network: Network, layer: str) -> float:
     return float(f"{spread:.1e}") if math.isfinite(spread) and spread > 0 else 1.0
 
 
-def _names(part: str, count: int) -> list[str]:
-    """Return the names that images of a part have in a record."""
-    return [str(number + 1) for number in range(count)] if part == VARIANTS else [part]
-
-
 def _seconds(plan: Plan, network: Network, layer: AtlasLayer) -> float:
     """Return the estimated seconds of one image of a plan, on one core."""
     file_size = math.prod(network.item_shape()[1:])
@@ -162,8 +160,18 @@ def _together(batch: int, seconds: float) -> int:
     return max(1, min(batch, int(LONGEST / max(seconds, 1e-6))))
 
 
-def _batches(units: Sequence[int], size: int) -> list[Sequence[int]]:
-    return [units[first : first + size] for first in range(0, len(units), size)]
+def _batches(units: Iterable[int], wanted: Iterable[int], size: int) -> list[list[int]]:
+    """Return which units of each batch are wanted, where all units in their order make batches of a size."""
+    numbers, batches = {unit: place // size for place, unit in enumerate(units)}, dict[int, list[int]]()
+    for unit in wanted:
+        batches.setdefault(numbers[unit], []).append(unit)
+    return list(batches.values())
+
+
+def _batch_of(units: Sequence[int], unit: int, size: int) -> list[int]:
+    """Return the batch that a unit is in."""
+    first = units.index(unit) // size * size
+    return list(units[first : first + size])
 
 
 def _plan_of(network: Network, settings: Mapping[str, Any], samples: Sequence[Sample]) -> Plan:
@@ -182,32 +190,3 @@ def _rendered(plan: Plan, network: Network) -> list[Rendered]:
     if any(one.interrupted for one in rendered):
         raise KeyboardInterrupt
     return rendered
-
-
-def _record(
-    plan: Plan, images: Sequence[Rendered], layer: AtlasLayer, unit: int, part: str, key: str, settings: Mapping[str, Any]
-) -> Record:
-    """Return what is known of a unit's images, whose metadata are those of a job of its own."""
-    names, address = _names(part, settings["count"]), slug(layer.name)
-    alone = replace(plan, samples=tuple(one.sample for one in images), batches=(tuple(range(len(images))),), provenance={})
-    load = dict(settings["provenance"].get("load", {}))
-    files, variants = dict[str, bytes](), dict[str, Any]()
-    for place, (name, one) in enumerate(zip(names, images, strict=True)):
-        stem = f"{unit}" if name == PLAIN else f"{unit}-{name}"
-        out = f"{address}-{unit}.png" if name == PLAIN else f"{address}-{stem}.png"
-        repeat = {option: value for option, value in load.items() if option != "net"}
-        command = reproduce_command(alone, load.get("net"), repeat, out)
-        provenance = {**settings["provenance"], "command": command}
-        described = replace(alone, provenance=provenance).describe(place)
-        path = f"images/{address}/{stem}.png"
-        files |= _files(replace(one, metadata={**one.metadata, **described}), path)
-        variants[name] = {"key": key, "value": one.value, "file": path, "command": command}
-    return Record({"variants": variants}, files)
-
-
-def _files(rendered: Rendered, path: str) -> dict[str, bytes]:
-    """Return an image's files, as `dreamopt.recipes.rendered.write_rendered` writes them, by their paths in the atlas."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = write_rendered(rendered, Path(folder) / Path(path).name)
-        parent = path.rpartition("/")[0]
-        return {f"{parent}/{one.name}": one.read_bytes() for one in (file, channels_path(file)) if one.is_file()}

@@ -21,22 +21,9 @@ from dreamopt.network.maps import NONLINEAR
 
 DROPPED = NONLINEAR | {"Dropout", "SpatialDropout", "Softmax", "MVN", "Normalize", "NormalizeBBox"}
 """Types that are left out: nonlinearities, and what divides a sample by its own size."""
-REFUSED = frozenset(
-    (
-        "Python",
-        "LSTM",
-        "RNN",
-        "LSTMUnit",
-        "Embed",
-        "ROIPooling",
-        "PSROIPooling",
-        "DetectionOutput",
-        "Unpooling",
-        "Filter",
-        "BatchReindex",
-        "PriorBox",
-    )
-)
+_RECURRENT = frozenset({"LSTM", "RNN", "LSTMUnit"})
+_BOXES = frozenset({"ROIPooling", "PSROIPooling", "DetectionOutput", "PriorBox"})
+REFUSED = _RECURRENT | _BOXES | {"Python", "Embed", "Unpooling", "Filter", "BatchReindex"}
 """Types whose top is no linear function of one bottom's values, not even nearly."""
 _MOST_AXES = 3
 

@@ -97,6 +97,7 @@ def test_the_ranking_is_of_the_class_layer_and_its_labels(tmp_path: Path) -> Non
 def test_without_classes_it_says_so(tmp_path: Path) -> None:
     network, _ = load(tmp_path, conv("a", "data", 3, "kernel_size: 3"))
     with pytest.raises(UsageError, match="no class scores"):
-        class_effects(network, "a")
+        class_effects(network, "a")  # a map, of which neither a Softmax nor labels say that it is classes
+    assert class_effects(load(tmp_path, conv("a", "data", 4, "kernel_size: 3"), ["ant", "bee", "cat", "dog"])[0], "a").classes == "a"
     with pytest.raises(UsageError, match="no linear way leads from layer 'prob' to the class scores, layer 'scores'"):
         class_effects(load(tmp_path, FULLY)[0], "prob")

@@ -34,5 +34,5 @@ def test_the_nearest_point_the_same_way(tmp_path: Path) -> None:
         assert [(one.unit, round(one.cosine, 5)) for one in nearest[3]] == [(4, 1.0)]
         assert nearest[2] == nearest[5] == []
     assert [one.unit for one in nearest_units(network, "a", [1], count=1)[1]] == [0]
-    with pytest.raises(UsageError, match="no layer with weights made what layer 'data' writes"):
+    with pytest.raises(UsageError, match="layer 'data' has no weights other than 0, nor has what it passes on"):
         nearest_units(network, "data")
