@@ -6,11 +6,10 @@ import sys
 import time
 from typing import Any
 
-from dreamopt.image.channels import shown_as
 from dreamopt.image.inline import card
 from dreamopt.optimize import Progress
 from dreamopt.parts.checks import NOT_NEGATIVE, check_number
-from dreamopt.recipes.preview import small
+from dreamopt.recipes.preview import preview_image
 
 SIDE = 384
 """Pixels of the longer side of a shown image."""
@@ -71,7 +70,7 @@ class Live:
     def html(self, progress: Progress) -> str:
         """Return what is shown after a step."""
         images, network = progress.images()[:1], progress.problem.network
-        picture = small(network, images, shown_as(self.channels, images.shape[1]), SIDE).cpu().numpy() if network.has_image_input else None
+        picture = preview_image(images, network, self.channels, SIDE) if network.has_image_input else None
         value = float(progress.values[0])
         facts = {"step": f"{progress.step + 1} of {progress.steps}", "value": f"{value:.4g}", "octave": progress.octave + 1}
         objective = str(progress.problem.objective.item(0))

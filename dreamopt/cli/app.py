@@ -13,12 +13,14 @@ from dreamopt.parts.threads import take
 from dreamopt.version import __version__
 
 COMMANDS = {
+    "activations": "Show what layers and units make of an image.",
     "atlas": "Make an atlas: every unit of a net, with pages to look at it.",
     "attribute": "Show what in an image a unit answers to.",
     "bench": "Compare settings: which are best for a net.",
     "check": "Check parts of your own, an objective or a layer, say.",
     "demo": "Render the embedded net's filters and classes, and dream, offline.",
     "dream": "Strengthen in an image what a net's layers see in it.",
+    "explore": "Explore a net in the browser, live.",
     "inspect": "Show a net's layers, shapes, parameters and input.",
     "models": "List public Caffe models and fetch them.",
     "presets": "List the published recipes that render knows.",

@@ -1,1 +1,1 @@
-"""The web page of `dreamopt explore`."""
+"""The web page of ``dreamopt explore``: a net's layers and units on a photograph, live, and images that grow."""

@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
 from dreamopt.image.channels import shown_as
+from dreamopt.image.modes import RGBImage
 from dreamopt.image.writing import write_image
 from dreamopt.network import Network
 from dreamopt.optimize import Progress
@@ -64,21 +65,17 @@ class Preview:
             return
         self._written = now
         try:
-            images = progress.images()[:1]
-            how = shown_as(self.channels, images.shape[1])
-            write_image(self.path, small(self.network, images, how, self.largest).cpu().numpy())
+            write_image(self.path, preview_image(progress.images()[:1], self.network, self.channels, self.largest))
         except (DreamoptError, OSError) as error:
             self._failed = True
             warnings.warn(f"there is no preview any more: {error}", DreamoptWarning, stacklevel=2)
 
 
-def small(network: Network, images: torch.Tensor, how: str, largest: int) -> torch.Tensor:
-    """Return an image (1, C, H, W) of the net's input as (H', W', 3) of uint8, its longer side at most ``largest`` pixels.
-
-    ``how`` is `dreamopt.image.channels.shown_as`'s.
-    """
+def preview_image(images: torch.Tensor, network: Network, channels: str = "auto", largest: int = LARGEST) -> RGBImage:
+    """Return an image (1, C, H, W) of the net's input as (H', W', 3), uint8, its longer side no longer than ``largest`` pixels."""
     height, width = images.shape[2:]
     shrink = max(height, width) / largest
     if shrink > 1:
         images = interpolate(images, (max(1, round(height / shrink)), max(1, round(width / shrink))), mode="area")
-    return network.to_rgb(images, how)[0].round().to(torch.uint8)
+    shown: RGBImage = network.to_rgb(images, shown_as(channels, images.shape[1]))[0].round().to(torch.uint8).cpu().numpy()
+    return shown
