@@ -1,4 +1,4 @@
-"""Public nets of which only the structure is needed, as prototxt: VGG-16, DenseNet-121, MobileNet-v2.
+"""Public nets of which only the structure is needed, as prototxt: VGG-16, VGG-19, ResNet-152, DenseNet-121, MobileNet-v2.
 
 Layer names are those of the published Caffe ports, as far as they are asked for.
 """
@@ -40,15 +40,48 @@ class _Writer:
         return "\n".join(self.lines) + "\n"
 
 
-def vgg16() -> str:
-    """VGG-16's convolutions (Simonyan and Zisserman 2014, configuration D)."""
-    net, top = _Writer("VGG_ILSVRC_16_layers"), "data"
-    for block, (outputs, count) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], 1):
+def _vgg(name: str, blocks: list[tuple[int, int]]) -> _Writer:
+    """Return a VGG's convolutions: outputs and how many of each block."""
+    net, top = _Writer(name), "data"
+    for block, (outputs, count) in enumerate(blocks, 1):
         for number in range(1, count + 1):
             top = net.conv(f"conv{block}_{number}", top, outputs, 3, bias=True)
             top = net.layer(f"relu{block}_{number}", "ReLU", top, in_place=True)
         if block < 5:
             top = net.pool(f"pool{block}", top, "MAX", 2, 2)
+    return net
+
+
+def vgg16() -> str:
+    """VGG-16's convolutions (Simonyan and Zisserman 2014, configuration D)."""
+    return _vgg("VGG_ILSVRC_16_layers", [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]).text()
+
+
+def vgg19() -> str:
+    """VGG-19, whole (Simonyan and Zisserman 2014, configuration E)."""
+    net = _vgg("VGG_ILSVRC_19_layers", [(64, 2), (128, 2), (256, 4), (512, 4), (512, 4)])
+    top = net.pool("pool5", "conv5_4", "MAX", 2, 2)
+    for name, outputs in (("fc6", 4096), ("fc7", 4096), ("fc8", 1000)):
+        top = net.layer(name, "InnerProduct", top, f"inner_product_param {{ num_output: {outputs} }}")
+        top = net.layer(f"relu_{name}", "ReLU", top, in_place=True) if name != "fc8" else top
+    return net.text()
+
+
+def resnet152() -> str:
+    """ResNet-152 (He et al. 2015): blocks of 1x1, 3x3 and 1x1, the stride in the first."""
+    net = _Writer("ResNet-152")
+    top = net.pool("pool1", net.norm("conv1", net.conv("conv1", "data", 64, 7, 2)), "MAX", 3, 2)
+    for stage, (width, count) in enumerate(((64, 3), (128, 8), (256, 36), (512, 3)), 2):
+        for number in range(count):
+            name, stride, before = f"res{stage}_{number}", 2 if stage > 2 and number == 0 else 1, top
+            top = net.norm(f"{name}_2a", net.conv(f"{name}_2a", before, width, 1, stride))
+            top = net.norm(f"{name}_2b", net.conv(f"{name}_2b", top, width, 3))
+            top = net.norm(f"{name}_2c", net.conv(f"{name}_2c", top, 4 * width, 1), relu=False)
+            if number == 0:
+                before = net.norm(f"{name}_1", net.conv(f"{name}_1", before, 4 * width, 1, stride), relu=False)
+            top = net.layer(name, "Eltwise", [before, top])
+            top = net.layer(f"{name}_relu", "ReLU", top, in_place=True)
+    net.layer("fc1000", "InnerProduct", net.average("pool5", top), "inner_product_param { num_output: 1000 }")
     return net.text()
 
 

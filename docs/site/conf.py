@@ -1,5 +1,7 @@
 """Sphinx's configuration: ``python -m tools.make_site`` builds the site of a copy of docs/, offline, with every warning an error."""
 
+import re
+
 from sphinx.application import Sphinx
 
 from dreamopt.version import __version__
@@ -30,8 +32,10 @@ suppress_warnings = ["misc.highlighting_failure", "myst.xref_ambiguous"]
 
 
 def plain(_app: object, _context: object, lines: list[str]) -> None:
-    """Escape what reStructuredText would read as markup in the help of a command, which is plain text."""
-    lines[:] = [line if line.lstrip().startswith("..") else line.replace("*", r"\*").replace("|", r"\|") for line in lines]
+    """Escape what reStructuredText would read as markup in the help of a command, which is plain text; literals are kept."""
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith("..") and "``" not in line:
+            lines[number] = re.sub(r"([*|_])", r"\\\1", line)
 
 
 def setup(app: Sphinx) -> None:

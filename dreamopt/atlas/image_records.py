@@ -54,7 +54,7 @@ def record_of(
         command = reproduce_command(job, load.get("net"), repeat, f"{address}-{stem}.png" if is_alone else f"{address}.png")
         described = replace(job, provenance={**settings["provenance"], "command": command}).describe(place if is_alone else one.index)
         path = f"images/{address}/{stem}.png"
-        files |= _files(replace(one, metadata={**one.metadata, **described}), path)
+        files |= files_of(replace(one, metadata={**one.metadata, **described}), path)
         variants[name] = {"key": key, "value": one.value, "file": path, "command": command}
     return Record({"variants": variants}, files)
 
@@ -69,7 +69,7 @@ def same_alone(network: Network, layer: str) -> bool:
     return network.device.type == "cpu" and not types & {"InnerProduct", "LSTM", "RNN", "Embed"}
 
 
-def _files(rendered: Rendered, path: str) -> dict[str, bytes]:
+def files_of(rendered: Rendered, path: str) -> dict[str, bytes]:
     """Return an image's files, as `dreamopt.recipes.rendered.write_rendered` writes them, by their paths in the atlas."""
     with tempfile.TemporaryDirectory() as folder:
         file = write_rendered(rendered, Path(folder) / Path(path).name)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +154,8 @@ def make_atlas(
     with AtlasFolder(path) as atlas:
         atlas.write_json(ATLAS, describe_atlas(request, net, command))
         tasks = missing_tasks(atlas, request, net)
+        prepared = [task for name in request.pieces for task in piece_of(name).prepared(atlas, request, net, progress)]
+        tasks = sorted([*tasks, *prepared], key=lambda task: -task.cost)
         with open_scheduler(workers, scheduler, threads, say) as running:
             run_tasks(atlas, tasks, running, nets, progress)
         return write_pages(path) if site else path
@@ -275,10 +275,9 @@ def open_scheduler(
         return scheduler
     if scheduler is None and not check_whole("workers", workers, Range(0, 10_000)):
         return Serial()
-    if find_spec("dreamopt.atlas.schedulers.cluster") is None:
-        raise UsageError("this installation has no scheduler but this process")
-    cluster: Scheduler = import_module("dreamopt.atlas.schedulers.cluster").Cluster(scheduler, workers, threads, say)
-    return cluster
+    from dreamopt.atlas.schedulers.cluster import Cluster
+
+    return Cluster(scheduler, workers, threads, say)
 
 
 def write_pages(folder: Path) -> Path:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dreamopt.atlas.net_files import NetFiles
 from dreamopt.atlas.request import AtlasRequest
 from dreamopt.atlas.task import Outcome, Task
 from dreamopt.atlas.units import AtlasLayer
 from dreamopt.network import Network
+
+if TYPE_CHECKING:
+    from dreamopt.atlas.folder import AtlasFolder
+    from dreamopt.atlas.run import Report
 
 SECONDS = 20.0
 """Of estimated work in one task: long enough that sending it costs nothing, short enough to lose."""
@@ -80,6 +84,24 @@ class Piece(ABC):
         missing = [unit for unit in units if records.get(unit, {}).get("key") != keys[unit]]
         return self.split(Task(self.name, layer.name, tuple(missing), settings, tuple(keys[unit] for unit in missing)),
                           self.cost(request, network, layer), self.memory(request, network, layer))  # fmt: skip
+
+    def prepared(self, folder: AtlasFolder, request: AtlasRequest, network: Network, report: Report | None = None) -> list[Task]:
+        """Do what cannot be cut into tasks, before the queue begins, and return the tasks that follow from it; by default neither.
+
+        Such as one pass over a set of images for all layers at once. What is there is not done again.
+
+        Parameters
+        ----------
+        folder : AtlasFolder
+            Open.
+        request : AtlasRequest
+            What is asked for; it names the piece.
+        network : Network
+            The net.
+        report : callable, optional
+            Called with a `dreamopt.atlas.run.AtlasProgress` on the way.
+        """
+        return []
 
     def split(self, task: Task, cost: float, memory: int, multiple: int = 1) -> list[Task]:
         """Return a task as several of about `SECONDS` of work each.

@@ -1,8 +1,11 @@
 """``dreamopt demo``: the embedded net's filters and classes, a dream and a zoom of it, offline."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import click
+
+ATLAS_STEPS, ATLAS_SIZE = 64, 64
 
 
 @click.command("demo")
@@ -13,10 +16,12 @@ import click
 @click.option("--batch-size", default=16, show_default=True, help="Images made together.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def command(out: str, steps: int, size: int, filters: int, batch_size: int, quiet: bool) -> None:
-    """Render what the embedded net's filters and classes like, and let it dream: two contact sheets, an image and a film, offline.
+    """Show the embedded net: an atlas of some layers, two contact sheets of filters and classes, a dream and a zoom, offline.
 
     It takes a few minutes. The paths go to stdout. Ctrl-C writes what is there and exits with 130.
     """
+    from dreamopt.atlas.make import make_atlas
+    from dreamopt.cli.atlas_progress import charting
     from dreamopt.cli.echo import echo_path
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.network import load_net
@@ -27,6 +32,18 @@ def command(out: str, steps: int, size: int, filters: int, batch_size: int, quie
     what = choose(network, filters)
     settings = replace(SETTINGS, steps=steps, size=size, batch_size=batch_size)
     count = sum(len(what.targets(network, layer, settings)) for layer in what.layers) + network.shape_of(what.classes)[0]
+    with charting(quiet) as chart:
+        of_atlas = replace(SETTINGS, steps=min(steps, ATLAS_STEPS), size=min(size, ATLAS_SIZE))
+        first = make_atlas(
+            network,
+            Path(out) / "atlas",
+            layers=[what.layers[0], what.layers[len(what.layers) // 2], what.layers[-1], what.classes],
+            units=filters,
+            settings=of_atlas,
+            command="dreamopt demo",
+            progress=chart,
+        )
+    echo_path(first)
     plans = plan_demo_dreams(network, what.layers[-1])
     with interruptible() as stop:
         with rendering(quiet, count, settings.steps) as report:

@@ -189,6 +189,7 @@ def run_survey(
     size: Size = None,
     batch: int = 8,
     seed: int = 0,
+    left_out: str | Path | None = None,
     progress: Callable[[Progress], object] | None = None,
     stop: Callable[[], bool] | None = None,
     every: float = SECONDS,
@@ -229,6 +230,8 @@ def run_survey(
         How many images pass through the net at once.
     seed : int
         Of what is drawn.
+    left_out : path, optional
+        A folder whose images are none of the set, though it lies among them; by default ``out``.
     progress : callable, optional
         Called after each batch with a `dreamopt.dataset.stream.Progress`.
     stop : callable, optional
@@ -281,7 +284,7 @@ def run_survey(
         now = run_pass(network, listing, reducers, fit, batch, **options)
     else:
         path = check_path("out", out, ImageError)
-        listing.leave_out(path)
+        listing.leave_out(path if left_out is None else left_out)
         with SurveyFolder(path, request, resume=True) as folder:
             now = run_pass(network, listing, reducers, fit, batch, folder, **options)
     folders = tuple(os.path.join(source, "") for source in listing.sources if isinstance(source, str) and os.path.isdir(source))

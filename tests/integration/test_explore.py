@@ -27,7 +27,7 @@ from dreamopt.cli import main as cli
 from dreamopt.image.spectrum import image_files
 from tests.support.browsers import browser, page_of, until
 
-WAIT = 30_000
+WAIT = 90_000
 
 
 @pytest.fixture(scope="module")

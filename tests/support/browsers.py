@@ -50,6 +50,7 @@ def browser() -> Iterator[Any]:
 def page_of(opened: Any, *, width: int = 1280, height: int = 800, scheme: str = "light", allowed: tuple[str, ...] = ()) -> Iterator[Any]:
     """Give a page of a fresh context; what it says on its console, and every error, fails the test in the end, but for what is allowed."""
     context = opened.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True)
+    context.set_default_timeout(90_000)  # milliseconds; a busy machine is no fault
     page, said = context.new_page(), []
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda problem: said.append(f"error: {problem}"))
@@ -61,7 +62,7 @@ def page_of(opened: Any, *, width: int = 1280, height: int = 800, scheme: str = 
     assert not wrong, wrong
 
 
-def until(page: Any, expression: str, seconds: float = 40.0) -> None:
+def until(page: Any, expression: str, seconds: float = 90.0) -> None:
     """Wait until a page's expression is true: playwright's own way is to evaluate a string in the page, which its policy forbids."""
     end = time.monotonic() + seconds
     while not page.evaluate(f"Boolean({expression})"):

@@ -58,7 +58,7 @@ class Image(Piece):
             keys = PlanKeys(plan)
             by_unit = {unit: keys.key(self._samples(layer, unit, settings)) for unit in request.units[layer.name]}
             missing = tuple(unit for unit, key in by_unit.items() if not self._has(records.get(unit, {}), settings, key))
-            cost = _seconds(plan, network, layer) * settings["count"]
+            cost = seconds_of(plan, network, layer) * settings["count"]
             together = 1 if part == VARIANTS else _together(settings["batch"], cost)
             settings |= {"together": together, "units": list(by_unit)}
             need = need_of(network, plan.samples[:1], plan.stages[-1]).likely
@@ -81,7 +81,7 @@ class Image(Piece):
         for wanted in _batches(task.units if task.apart else settings["units"], task.units, settings["together"]):
             units = wanted if task.apart else _batch_of(settings["units"], wanted[0], settings["together"])
             plan = _plan_of(network, settings, [sample for unit in units for sample in self._samples(layer, unit, settings)])
-            made = sorted(_rendered(plan, network), key=lambda one: one.index)
+            made = sorted(rendered_images(plan, network), key=lambda one: one.index)
             for unit in wanted:
                 first = units.index(unit) * settings["count"]
                 images = made[first : first + settings["count"]]
@@ -102,7 +102,9 @@ class Image(Piece):
 
     def merged(self, before: Mapping[str, Any], entry: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a unit's record with the images of one part new."""
-        return {"variants": {**before.get("variants", {}), **entry["variants"]}}
+        variants = {**before.get("variants", {}), **entry["variants"]}
+        # In one order, whichever part was done first.
+        return {"variants": {name: variants[name] for name in sorted(variants, key=lambda name: (len(name), name))}}
 
     def _parts(self, request: AtlasRequest) -> list[str]:
         return [PLAIN, *([VARIANTS] if request.variants > 1 else []), *([MINUS] if request.minus else [])]
@@ -148,7 +150,7 @@ def typical_value(network: Network, layer: str) -> float:
     return float(f"{spread:.1e}") if math.isfinite(spread) and spread > 0 else 1.0
 
 
-def _seconds(plan: Plan, network: Network, layer: AtlasLayer) -> float:
+def seconds_of(plan: Plan, network: Network, layer: AtlasLayer) -> float:
     """Return the estimated seconds of one image of a plan, on one core."""
     file_size = math.prod(network.item_shape()[1:])
     passes = sum(stage.steps * stage.views * math.prod(stage.size) / file_size for stage in plan.stages)
@@ -182,7 +184,7 @@ def _plan_of(network: Network, settings: Mapping[str, Any], samples: Sequence[Sa
     return replace(plan, samples=tuple(samples), batches=(places,), inputs=settings["inputs"], net=settings["net"])
 
 
-def _rendered(plan: Plan, network: Network) -> list[Rendered]:
+def rendered_images(plan: Plan, network: Network) -> list[Rendered]:
     """Return the images of a plan; KeyboardInterrupt where they were interrupted, since half an image is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DreamoptWarning)  # of dead ReLUs and of memory: the first are on record, the second no matter

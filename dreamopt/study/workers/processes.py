@@ -14,6 +14,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import IO, Any, Self, cast
 
+from dreamopt.parts.child_environment import child_environment
 from dreamopt.study.execution import RunOutput, Stop, failed
 from dreamopt.study.runner import Batch
 from dreamopt.study.workers.channel import receive, send
@@ -88,10 +89,6 @@ class ChildProcess:
             self._complaints.close()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        threads = str(self._setup.threads)
-        # Before torch is loaded: its libraries make their threads once.
-        counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         with self._lock:
             if self._killed:
                 raise EOFError
@@ -101,7 +98,7 @@ class ChildProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
-                env={**os.environ, **counts, "PYTHONPATH": path, BEFORE: os.environ.get("PYTHONPATH", "")},
+                env={**child_environment(self._setup.threads), BEFORE: os.environ.get("PYTHONPATH", "")},
             )
         send(cast("IO[bytes]", process.stdin), self._setup)
         return process

@@ -1,0 +1,76 @@
+"""What other processes send is data: it is looked at before anything is written."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dreamopt.atlas.task import Outcome, Record, Task
+from dreamopt.errors import BackendError
+from dreamopt.parts.checks import shown
+
+_PART = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*", re.ASCII)
+"""What a file or folder of an atlas may be called: never ``..``, never hidden, without a separator of any system."""
+_LONGEST = 255
+
+
+def checked(outcome: object, task: Task) -> Outcome:
+    """Return what a worker sent for a task, with the task itself instead of the worker's copy.
+
+    Raises
+    ------
+    BackendError
+        Where it is no outcome, has units that were not asked for or lacks some, values that are not JSON, or files that would lie
+        elsewhere than in the atlas.
+    """
+    if not isinstance(outcome, Outcome):
+        raise BackendError(f"a worker sent {type(outcome).__name__} for {_named(task)}, which is no outcome")
+    sent = {*outcome.records, *outcome.failed}
+    if sent != set(task.units):
+        raise BackendError(f"a worker sent units {sorted(map(str, sent))} for {_named(task)}, which has {sorted(task.units)}")
+    others = tuple(_other(other, task) for other in outcome.others)
+    return Outcome(task, _checked(outcome, task).records, dict(outcome.failed), others)
+
+
+def is_safe(name: object) -> bool:
+    """Return whether a file's name stays within a folder: relative, parts of letters, digits, ``_``, ``.``, ``~`` and ``-``.
+
+    Examples
+    --------
+    >>> is_safe("images/conv1/5-minus.png"), is_safe("../5.png"), is_safe("/5.png"), is_safe("images/.5.png")
+    (True, False, False, False)
+    """
+    return isinstance(name, str) and all(_PART.fullmatch(part) and len(part) <= _LONGEST for part in name.split("/"))
+
+
+def _other(outcome: object, task: Task) -> Outcome:
+    if not (isinstance(outcome, Outcome) and isinstance(outcome.task, Task) and outcome.task.piece == task.piece) or outcome.others:
+        raise BackendError(f"a worker sent for {_named(task)} also what is no outcome of that kind")
+    return _checked(outcome, outcome.task)
+
+
+def _checked(outcome: Outcome, task: Task) -> Outcome:
+    for unit, record in outcome.records.items():
+        if not isinstance(record, Record) or not _plain(record.values) or not isinstance(record.values, Mapping):
+            raise BackendError(f"a worker sent values for unit {unit} of {_named(task)} that JSON does not have")
+        for name, content in record.files.items():
+            if not is_safe(name) or not isinstance(content, bytes):
+                raise BackendError(f"a worker sent a file {shown(str(name))} for {_named(task)}, which is no file of an atlas")
+    for unit, reason in outcome.failed.items():
+        if not isinstance(reason, str):
+            raise BackendError(f"a worker sent no reason why unit {unit} of {_named(task)} failed")
+    return outcome
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _plain(entry) for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_plain, value))
+    return math.isfinite(value) if isinstance(value, float) else value is None or isinstance(value, str | int)
+
+
+def _named(task: Task) -> str:
+    return f"{task.piece} of {shown(task.layer)}"
