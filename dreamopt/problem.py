@@ -24,6 +24,7 @@ from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, OutOfMemoryError, ShapeError, UsageError
 from dreamopt.image.inline import card
+from dreamopt.image.moving import apply_transforms
 from dreamopt.image.parametrization import Parametrization, as_parametrization
 from dreamopt.image.parametrizations.pixels import Pixels
 from dreamopt.image.sizes import seen_size
@@ -258,13 +259,19 @@ class Problem:
             score, is_argmax, _ = self._scored(image, alpha, context, seed)
         return score - self._penalty(image, context), is_argmax
 
-    def evaluate(self, params: Tensor, context: StepContext | None = None, seed: int = 0, *, redirect: bool = True) -> Evaluation:
-        """Return values and gradients; parameters as in `value`.
+    def evaluate(
+        self, params: Tensor, context: StepContext | None = None, seed: int = 0, *, redirect: bool = True, image: Tensor | None = None
+    ) -> Evaluation:
+        """Return values and gradients; parameters as in `value`, ``image`` theirs if `Parametrization.update_and_image` gave it.
 
         The gradient is the derivative, unless there is a `rule`, or ReLUs are `redirected` at this step and ``redirect`` is left at True.
         """
         params, redirect = self._checked(params), check_flag("redirect", redirect)
-        return self._within_memory(lambda: self._evaluate(params, context, seed, redirect), halves=True)
+        if image is not None:
+            check_kind("image", image, Tensor, "a tensor")
+            if tuple(image.shape) != (self.n, *self.space.shape) or image.dtype != params.dtype:
+                raise UsageError(f"the image of these parameters must be {self.n} of shape {self.space.shape}, not {tuple(image.shape)}")
+        return self._within_memory(lambda: self._evaluate(params, context, seed, redirect, image), halves=True)
 
     def weight_gradients(
         self, params: Tensor | FloatVector, *, sample: int | None = None, context: StepContext | None = None, seed: int = 0
@@ -343,14 +350,17 @@ class Problem:
         size = "" if self.size is None else f" of {' x '.join(map(str, reversed(self.size)))} pixels"
         return f"a step of {self.n} image{'s' if self.n > 1 else ''}{size}"
 
-    def _evaluate(self, params: Tensor, context: StepContext | None, seed: int, redirect: bool) -> Evaluation:
+    def _evaluate(self, params: Tensor, context: StepContext | None, seed: int, redirect: bool, known: Tensor | None = None) -> Evaluation:
         context = self._with_image_space(context)
         acted: dict[str, Tensor] | None = {} if redirect and context.step < self.redirected else None
         with torch.enable_grad():
             leaf = params.detach().requires_grad_()
             opacity = self.parametrization.alpha(leaf, self.space)
             if opacity is None:
-                plain, to_params = self.parametrization.image_and_gradient(params.detach(), self.space)
+                if known is not None:
+                    plain, to_params = known, self.parametrization.gradient_at(known, self.space)
+                else:
+                    plain, to_params = self.parametrization.image_and_gradient(params.detach(), self.space)
                 image, alpha = plain.detach().requires_grad_(), None
             else:
                 image_of_leaf = self.parametrization.image(leaf, self.space)
@@ -472,9 +482,10 @@ class Problem:
         return self._apply_transforms(image if len(views) == 1 else image.repeat_interleave(len(views), 0), view_streams, context)
 
     def _apply_transforms(self, image: Tensor, view_streams: Sequence[tuple[Stream, int]], context: StepContext) -> Tensor:
-        for place, transform in enumerate(self.transforms):
-            image = transform(image, [stream.fold_in(context.octave, view, place) for stream, view in view_streams], context)
-        return image
+        def own(place: int) -> list[Stream]:
+            return [stream.fold_in(context.octave, view, place) for stream, view in view_streams]
+
+        return apply_transforms(self.transforms, image, own, context)
 
     def _parts(self, all_views: bool) -> list[tuple[range, range]]:
         """Return the places of samples, and their views, that pass through the net at once: all of them, unless memory ran out."""

@@ -89,6 +89,16 @@ class Palette:
         """Return the gradient at t of one at the image, under a sigmoid; ``part`` as from `image_and_part`."""
         if can_colour(gradient):
             return colour_gradient(gradient, part, mixing(self.decorrelate, space), _range(self, space))
+        return self._gradient(gradient, part, space)
+
+    def gradient_of_image(self, gradient: Tensor, image: Tensor, space: ImageSpace) -> Tensor:
+        """Return the same where only the image is known, which then should not come too near to b and w."""
+        if can_colour(gradient):
+            return colour_gradient(gradient, image, mixing(self.decorrelate, space), _range(self, space), of_image=True)
+        low, high = self.ends(space)
+        return self._gradient(gradient, (image - low) / (high - low), space)
+
+    def _gradient(self, gradient: Tensor, part: Tensor, space: ImageSpace) -> Tensor:
         low, high = self.ends(space)
         slope = torch.ops.aten.sigmoid_backward(gradient * (high - low), part)
         mix = mixing(self.decorrelate, space)
@@ -97,11 +107,20 @@ class Palette:
     def plane(self, image: Tensor, space: ImageSpace) -> Tensor:
         """Return t of images; exact but for values at black and white, which are drawn in by a thousandth under a sigmoid."""
         if self.sigmoid and can_colour(image):
-            return uncoloured(image, mixing(self.decorrelate, space, inverse=True), _range(self, space), MARGIN)
+            return uncoloured(image, mixing(self.decorrelate, space, inverse=True), _range(self, space), MARGIN)[0]
         low, high = self.ends(space)
         part = (image - low) / (high - low)
         plane = (torch.logit(part, eps=MARGIN) if self.sigmoid else part) - _middle(self, space)
         return mixed_colours(plane, mixing(self.decorrelate, space, inverse=True))
+
+    def plane_and_image(self, image: Tensor, space: ImageSpace) -> tuple[Tensor, Tensor]:
+        """Return `plane` under a sigmoid, and the images it stands for: those given, drawn in."""
+        if can_colour(image):
+            plane, inside = uncoloured(image, mixing(self.decorrelate, space, inverse=True), _range(self, space), MARGIN, with_image=True)
+            assert inside is not None
+            return plane, inside
+        low, high = self.ends(space)
+        return self.plane(image, space), low + ((image - low) / (high - low)).clamp(MARGIN, 1 - MARGIN) * (high - low)
 
     def ends(self, space: ImageSpace) -> tuple[Tensor, Tensor]:
         """Return what stands for black and white."""

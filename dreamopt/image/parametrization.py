@@ -112,6 +112,17 @@ class Parametrization(Part):
         """
         return self.params(image, space)
 
+    def update_and_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> tuple[Tensor, Tensor | None]:
+        """Return `update_from_image`, and the image of that where it is known without making it: up to rounding; None where not.
+
+        Whether it is known must depend on the space alone. What is known is evaluated by `gradient_at` in the next step.
+        """
+        return self.update_from_image(params, image, space), None
+
+    def gradient_at(self, image: Tensor, space: ImageSpace) -> ToParams:
+        """Return what turns gradients at an image of `update_and_image` into gradients at its parameters, without autograd."""
+        raise AssertionError(f"{type(self).__name__} knows no images without making them")
+
     @property
     def coupled(self) -> bool:
         """Whether items share numbers on purpose, so that an item of a batch is not what it would be alone."""

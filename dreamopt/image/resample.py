@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dreamopt.engine.native.warp import can_warp, warped
+from dreamopt.engine.native.moves import Chain, Map, affine, can_move, moved
 
 
 def resample(
@@ -44,15 +44,22 @@ def resample(
     tensor([[[1., 6.]]])
     """
     top, left, height, width = box
-    if outside is not None and not antialias and can_warp(item):
-        down, right = height / size[0], width / size[1]
-        source = (top + down / 2 - 0.5, down, 0.0, left + right / 2 - 0.5, 0.0, right)
-        return warped(item, outside, source, size)
+    if outside is not None and not antialias and can_move(item):
+        move = affine(mapped_from(box, size), size)
+        if move is not None:
+            return moved(item.unsqueeze(0), [Chain([move], outside.detach().to(item).reshape(1, -1))]).squeeze(0)
     rows = _weights(item, item.shape[1], top, height, size[0], outside is None, antialias)
     columns = _weights(item, item.shape[2], left, width, size[1], outside is None, antialias)
     base = 0.0 if outside is None else outside
     made: Tensor = rows @ (item - base) @ columns.T + base
     return made
+
+
+def mapped_from(box: tuple[float, float, float, float], size: tuple[int, int]) -> Map:
+    """Return the map of `resample` without antialias as the native kernels read it."""
+    top, left, height, width = box
+    down, right = height / size[0], width / size[1]
+    return top + down / 2 - 0.5, down, 0.0, left + right / 2 - 0.5, 0.0, right
 
 
 def _weights(like: Tensor, source: int, start: float, length: float, count: int, inside: bool, antialias: bool) -> Tensor:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
@@ -79,7 +81,14 @@ def fill_value(fill: Fill, image: Tensor, space: ImageSpace | None) -> Tensor:
     >>> fill_value("mean", torch.ones(1, 2, 3, 4), None).flatten()
     tensor([0., 0.])
     """
-    return colour_tensor(fill, image, space).mean((1, 2), keepdim=True)
+    return _fill_value(fill, tuple(image.shape[1:]), image.dtype, image.device, space)
+
+
+# Made once, since each step asks for it several times.
+@lru_cache(maxsize=64)
+def _fill_value(fill: Fill, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, space: ImageSpace | None) -> Tensor:
+    like = torch.empty((), dtype=dtype, device=device).expand(1, *shape)
+    return colour_tensor(fill, like, space).mean((1, 2), keepdim=True).detach()
 
 
 transforms: Registry[Transform] = Registry(

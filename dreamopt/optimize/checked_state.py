@@ -75,7 +75,7 @@ def checked_run(data: Any, fresh: Mapping[str, Any], what: str) -> dict[str, Any
             "last_finite": optional(last),
             "start": optional(like),
         },
-        {"evaluations": whole(_NATURAL)},
+        {"evaluations": whole(_NATURAL), "image": optional(tensor(params.dtype, (n, None, None, None)))},
     )
     checked: dict[str, Any] = form(data, Key(what, error=OptimizeError))
     rows = {"measured": len(checked["history"]["measured"]), "measured_steps": len(checked["history"]["measured_steps"])}

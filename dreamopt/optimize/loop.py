@@ -271,7 +271,7 @@ class _Run:
             context = self.context(state.step)
             evaluation, self.start_evaluation = self.start_evaluation, None
             if evaluation is None:
-                evaluation = problem.evaluate(state.params, context, self.seed)
+                evaluation = problem.evaluate(state.params, context, self.seed, image=state.image)
             self.evaluations = state.evaluations + 1
             finite = is_finite(evaluation)
             history = state.history.with_values(
@@ -281,24 +281,27 @@ class _Run:
             if writer is not None and writer.is_due(state.step):
                 writer.write(state, with_last_finite=not sure)
             if not history.any_active:
-                self.state = replace(state, params=last.params, history=history, evaluations=self.evaluations)
+                self.state = replace(state, params=last.params, image=None, history=history, evaluations=self.evaluations)
                 break
             values = evaluation.values
             moving = Handed((last, evaluation))  # so that nobody else holds them while the step is made
             del last, evaluation
-            params, optimizer_state, history, last_finite = self.step(moving, history, context)
+            params, image, optimizer_state, history, last_finite = self.step(moving, history, context)
             step = min(state.step + self.stride, self.steps)
-            self.state = RunState(step, params, optimizer_state, history, last_finite, state.start, self.evaluations)
+            self.state = RunState(step, params, optimizer_state, history, last_finite, state.start, self.evaluations, image)
             progress = Progress(problem, step - 1, self.steps, values, history.best_values, params, self.octave, self.evaluations)
-            del state, params, history, last_finite
+            del state, params, image, history, last_finite
             answers = [callback(progress) for callback in callbacks]
             if any(answers):
                 break
 
     def step(
         self, moving: Handed[tuple[LastFinite, Evaluation]], history: History, context: StepContext
-    ) -> tuple[Tensor, State, History, LastFinite | None]:
-        """Return the parameters, the optimizer's memory, the history and what to go back to after one step, or one search."""
+    ) -> tuple[Tensor, Tensor | None, State, History, LastFinite | None]:
+        """Make one step, or one search.
+
+        Returned are the parameters, their image where it is known, the optimizer's memory, the history and what to go back to.
+        """
         problem, optimizer = self.problem, self.optimizer
         last, evaluation = moving.take()
         evaluated = replace(context, values=last.values, gradient=last.image_gradient)
@@ -311,11 +314,13 @@ class _Run:
             evaluated = replace(evaluated, gradient=None)
         del last, evaluation
         with torch.no_grad():
-            moved = _projected(problem, before, moved, evaluated, self.project_every_step)
-            moved = problem.clip(problem.parametrization.project_params(moved, problem.space, evaluated))
-        if not history.all_active:
-            moved = torch.where(per_item(history.active, moved), moved, before)
-        return moved, state, history, kept
+            projected, image = _projected(problem, before, moved, evaluated, self.project_every_step)
+            moved = problem.clip(problem.parametrization.project_params(projected, problem.space, evaluated))
+            image = image if moved is projected else None
+            if not history.all_active:
+                moved = torch.where(per_item(history.active, moved), moved, before)
+                image = None if image is None else torch.where(per_item(history.active, image), image, problem.images(before))
+        return moved, image, state, history, kept
 
     def search(
         self,
@@ -393,13 +398,16 @@ class _Run:
         )
 
 
-def _projected(problem: Problem, before: Tensor, params: Tensor, context: StepContext, every_step: bool) -> Tensor:
+def _projected(problem: Problem, before: Tensor, params: Tensor, context: StepContext, every_step: bool) -> tuple[Tensor, Tensor | None]:
+    """Return the parameters after the projections that are due, and their image where it is known."""
     due = [projection for projection in problem.projections if projection.is_due(context)]
     if not due and not (every_step and problem.projections):
-        return params
+        return params, None
     if any(projection.looks_back for projection in due):
         context = replace(context, before=problem.images(before))
     image = problem.images(params)
     for projection in due:
         image = projection(image, context)
-    return problem.parametrization.update_from_image(params, image, problem.space)
+    if every_step:  # dreamopt's first images, which were made anew for each step
+        return problem.parametrization.update_from_image(params, image, problem.space), None
+    return problem.parametrization.update_and_image(params, image, problem.space)

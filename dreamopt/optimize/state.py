@@ -58,6 +58,8 @@ class RunState:
         (N, ...) the parameters of the start, where restarts changed them.
     evaluations : int
         How many times the problem has been evaluated with its gradient.
+    image : Tensor or None
+        (N, C, H, W) the parameters' image, where projections left it and the parametrization knows it without making it.
     """
 
     step: int
@@ -67,6 +69,7 @@ class RunState:
     last_finite: LastFinite | None = None
     start: Tensor | None = None
     evaluations: int = 0
+    image: Tensor | None = None
 
     def to_dict(self, with_last_finite: bool) -> dict[str, Any]:
         """Return it as plain values and tensors."""
@@ -79,6 +82,7 @@ class RunState:
             "last_finite": None if rollback is None else {**rollback, "state": dict(rollback["state"])},
             "start": self.start,
             "evaluations": self.evaluations,
+            "image": self.image,
         }
 
 
@@ -97,6 +101,7 @@ def from_checkpoint(data: Mapping[str, Any], optimizer: Optimizer, start: Tensor
         last_finite=last_finite,
         start=None if data["start"] is None else data["start"].to(device),
         evaluations=data.get("evaluations", 0),
+        image=None if data.get("image") is None else data["image"].to(device),
     )
 
 

@@ -54,20 +54,26 @@ def coloured(plane: Tensor, mix: Tensor | None, within: Range, with_part: bool) 
     return image, part
 
 
-def colour_gradient(gradient: Tensor, part: Tensor, mix: Tensor | None, within: Range) -> Tensor:
-    """Return the gradient at the planes of one at the images of `coloured`."""
+def colour_gradient(gradient: Tensor, part: Tensor, mix: Tensor | None, within: Range, of_image: bool = False) -> Tensor:
+    """Return the gradient at the planes of one at the images of `coloured`; ``part`` are the images themselves where ``of_image``."""
     gradient, part, matrix = gradient.contiguous(), part.contiguous(), _matrix(None if mix is None else mix.T)
     plane = torch.empty_like(gradient)
-    call("colours_back", _sizes(plane, within), gradient, part, matrix, within.low, within.high, plane, torch.get_num_threads())
+    call("colours_back", _sizes(plane, within), gradient, part, of_image, matrix, within.low, within.high, plane, torch.get_num_threads())
     return plane
 
 
-def uncoloured(image: Tensor, inverse: Tensor | None, within: Range, margin: float) -> Tensor:
-    """Return the planes of images, of values drawn in to ``margin`` of the range from its ends; ``inverse`` is that of the matrix."""
+def uncoloured(
+    image: Tensor, inverse: Tensor | None, within: Range, margin: float, with_image: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Return the planes of images, of values drawn in to ``margin`` of the range from its ends, and if asked for the images drawn in.
+
+    ``inverse`` is that of the matrix.
+    """
     image, matrix, threads = image.contiguous(), _matrix(inverse), torch.get_num_threads()
-    plane = torch.empty_like(image)
-    call("colours_inverse", _sizes(plane, within), image, matrix, within.low, within.high, within.middle, float(margin), plane, threads)
-    return plane
+    plane, inside = torch.empty_like(image), torch.empty_like(image) if with_image else None
+    ends = (within.low, within.high, within.middle, float(margin))
+    call("colours_inverse", _sizes(plane, within), image, matrix, *ends, plane, inside, threads)
+    return plane, inside
 
 
 def _sizes(values: Tensor, within: Range) -> ctypes.Array[ctypes.c_int64]:

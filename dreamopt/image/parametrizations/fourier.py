@@ -25,6 +25,7 @@ from dreamopt.parts.tuned import Tuned
 
 _NOISE = 4.0
 _EPSILON = 1e-4
+_LARGEST_KEPT = 1 << 22  # values of an image that a projection leaves and the next step takes up; larger ones are made anew, to save memory
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,24 @@ class Fourier(Parametrization):
             return joined_samples(spectra)
 
         return joined_samples([image for image, _ in shown]), to_params
+
+    def update_and_image(self, params: Tensor, image: Tensor, space: ImageSpace) -> tuple[Tensor, Tensor | None]:
+        """Return the spectra of images, and these drawn in from black and white."""
+        if self.standardize or not self.sigmoid or type(self) is not Fourier or math.prod(space.shape) > _LARGEST_KEPT:
+            return super().update_and_image(params, image, space)
+        scale = _inverse_scale(*self._of_scale(space))
+        planes, images = zip(*(self._palette.plane_and_image(one, space) for one in torch.split(image, 1)), strict=True)
+        return joined_samples([dft.pairs_of(plane, scale) for plane in planes]), joined_samples(list(images))
+
+    def gradient_at(self, image: Tensor, space: ImageSpace) -> ToParams:
+        """Return the gradient by hand."""
+        weights = _gradient_scale(*self._of_scale(space))
+
+        def to_params(gradient: Tensor) -> Tensor:
+            pairs = zip(torch.split(gradient, 1), torch.split(image, 1), strict=True)
+            return joined_samples([dft.pairs_of(self._palette.gradient_of_image(one, own, space), weights) for one, own in pairs])
+
+        return to_params
 
     def _plane(self, params: Tensor, scale: Tensor, space: ImageSpace) -> Tensor:
         if self.standardize:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,16 +10,16 @@ from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import FACTORS
-from dreamopt.image.per_sample import samples_of, stacked
-from dreamopt.image.transform import Fill, Transform, fill_value
-from dreamopt.image.warp import warp
+from dreamopt.image.moves import Mapped, Moves
+from dreamopt.image.moving import Moving
+from dreamopt.image.transform import Fill, fill_value
 from dreamopt.parts.checks import FRACTION, NOT_NEGATIVE, Fields, Range
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)
-class Affine(Transform):
+class Affine(Moving):
     r"""Turn, shift, zoom and shear the image about its centre, in one interpolation; the size stays.
 
     Each number is drawn evenly between its two ends. Bilinear, without averaging: for factors far below 1 use `Scale`.
@@ -61,18 +60,15 @@ class Affine(Transform):
         fields.pair("factors", FACTORS)
         object.__setattr__(self, "fill", checked_colour(self.fill))
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
-        """Return each item under its own map."""
-        h, w = image.shape[2:]
-        outside, moved = fill_value(self.fill, image, context.space), []
+    def moves(self, image: Tensor, stream: Stream, context: StepContext) -> Moves:
+        """Return the item's map."""
         if self.degrees == self.shift == self.shear == 0 and min(self.factors) == max(self.factors) == 1:
-            return image
-        for one, stream in zip(samples_of(image), streams, strict=True):
-            turn, down, right, lean, zoom = stream.uniform("affine", -1, 1, 5)
-            low, high = self.factors
-            cos, sin = math.cos(math.radians(turn * self.degrees)), math.sin(math.radians(turn * self.degrees))
-            slant, factor = math.tan(math.radians(lean * self.shear)), low + (high - low) * (zoom + 1) / 2
-            # Turned back, straightened (a column moves by slant a row), and zoomed back.
-            matrix = ((cos / factor, sin / factor), ((slant * cos - sin) / factor, (slant * sin + cos) / factor))
-            moved.append(warp(one, matrix, (down * self.shift * h, right * self.shift * w), outside))
-        return stacked(moved)
+            return ()
+        h, w = image.shape[2:]
+        turn, down, right, lean, zoom = stream.uniform("affine", -1, 1, 5)
+        low, high = self.factors
+        cos, sin = math.cos(math.radians(turn * self.degrees)), math.sin(math.radians(turn * self.degrees))
+        slant, factor = math.tan(math.radians(lean * self.shear)), low + (high - low) * (zoom + 1) / 2
+        # Turned back, straightened (a column moves by slant a row), and zoomed back.
+        matrix = ((cos / factor, sin / factor), ((slant * cos - sin) / factor, (slant * sin + cos) / factor))
+        return (Mapped(matrix, (down * self.shift * h, right * self.shift * w), fill_value(self.fill, image, context.space)),)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.image.draw import Side, check_size, target_size
-from dreamopt.image.transform import Transform
+from dreamopt.image.moves import Moves, Window
+from dreamopt.image.moving import Moving
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)
-class CenterCrop(Transform):
+class CenterCrop(Moving):
     """Cut out the middle; a side that is shorter already stays (`CropOrPad` fills it).
 
     Parameters
@@ -43,8 +43,8 @@ class CenterCrop(Transform):
     def __post_init__(self) -> None:
         check_size(self)
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
-        """Return the middles."""
-        h, w = (min(asked, side) for asked, side in zip(target_size(self.height, self.width, image, context), image.shape[2:], strict=True))
-        top, left = (image.shape[2] - h) // 2, (image.shape[3] - w) // 2
-        return image[:, :, top : top + h, left : left + w]
+    def moves(self, image: Tensor, stream: Stream, context: StepContext) -> Moves:
+        """Return the middle."""
+        sides = image.shape[2:]
+        h, w = (min(asked, side) for asked, side in zip(target_size(self.height, self.width, image, context), sides, strict=True))
+        return (Window((sides[0] - h) // 2, (sides[1] - w) // 2, h, w),) if (h, w) != tuple(sides) else ()

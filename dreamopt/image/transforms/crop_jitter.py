@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from dreamopt.image.draw import Length, check_length, pixels
-from dreamopt.image.per_sample import samples_of, stacked
-from dreamopt.image.transform import Transform
+from dreamopt.image.moves import Moves, Window
+from dreamopt.image.moving import Moving
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)
-class CropJitter(Transform):
+class CropJitter(Moving):
     r"""Crop to a window smaller by some pixels, at a random place.
 
     .. math:: x'_{y, x} = x_{y + s_y,\ x + s_x}, \qquad s_y, s_x \sim U\{0, \ldots, p\}
@@ -46,15 +45,12 @@ class CropJitter(Transform):
     def __post_init__(self) -> None:
         check_length(self, "pixels")
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
-        """Return each item's own window."""
+    def moves(self, image: Tensor, stream: Stream, context: StepContext) -> Moves:
+        """Return the item's own window."""
         lost = pixels(self.pixels, image, context)
         if lost == 0:
-            return image
+            return ()
         h, w = (max(1, side - lost) for side in image.shape[2:])
-        cropped = []
-        for one, stream in zip(samples_of(image), streams, strict=True):
-            draw = stream.generator("crop_jitter")
-            top, left = (int(draw.integers(0, side - kept, endpoint=True)) for side, kept in zip(one.shape[1:], (h, w), strict=True))
-            cropped.append(one[:, top : top + h, left : left + w])
-        return stacked(cropped)
+        draw = stream.generator("crop_jitter")
+        top, left = (int(draw.integers(0, side - kept, endpoint=True)) for side, kept in zip(image.shape[2:], (h, w), strict=True))
+        return (Window(top, left, h, w),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,13 +9,15 @@ from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Side, check_size, target_size
-from dreamopt.image.transform import Fill, Transform, fill_value
+from dreamopt.image.moves import Moves, Window
+from dreamopt.image.moving import Moving
+from dreamopt.image.transform import Fill, fill_value
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)
-class CropOrPad(Transform):
+class CropOrPad(Moving):
     """Cut the middle out of a longer side, put a shorter one in the middle of a frame.
 
     Last in a list of transforms that change the size, it gives nets with fully connected layers what they need.
@@ -56,17 +57,11 @@ class CropOrPad(Transform):
         check_size(self)
         object.__setattr__(self, "fill", checked_colour(self.fill))
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
-        """Return the images at their new size."""
-        n, c, h, w = image.shape
+    def moves(self, image: Tensor, stream: Stream, context: StepContext) -> Moves:
+        """Return the window with the image in its middle."""
+        h, w = image.shape[2:]
         height, width = target_size(self.height, self.width, image, context)
         if (h, w) == (height, width):
-            return image
-        top, left = max(0, h - height) // 2, max(0, w - width) // 2
-        middle = image[:, :, top : top + height, left : left + width]
-        if middle.shape[2:] == (height, width):
-            return middle
-        framed = fill_value(self.fill, image, context.space).expand(n, c, height, width).clone()
-        top, left = (height - middle.shape[2]) // 2, (width - middle.shape[3]) // 2
-        framed[:, :, top : top + middle.shape[2], left : left + middle.shape[3]] = middle
-        return framed
+            return ()
+        top, left = (max(0, side - asked) // 2 - max(0, asked - side) // 2 for side, asked in zip((h, w), (height, width), strict=True))
+        return (Window(top, left, height, width, fill_value(self.fill, image, context.space)),)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from dreamopt.image.transform import Transform
+from dreamopt.image.moves import Moves, Roll
+from dreamopt.image.moving import Moving
 from dreamopt.parts.checks import PIXELS, Fields
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
@@ -17,7 +17,7 @@ from dreamopt.parts.tuned import Tuned
 
 
 @dataclass(frozen=True)
-class Jitter(Transform):
+class Jitter(Moving):
     r"""Roll the image round its edges by up to ``pixels`` along each axis.
 
     .. math:: x'_{y, x} = x_{(y - s_y) \bmod H,\ (x - s_x) \bmod W}, \qquad s_y, s_x \sim U\{-p, \ldots, p\}
@@ -47,11 +47,9 @@ class Jitter(Transform):
     def __post_init__(self) -> None:
         Fields(self).whole("pixels", PIXELS)
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
-        """Return each item rolled by its own offsets."""
+    def moves(self, image: Tensor, stream: Stream, context: StepContext) -> Moves:
+        """Return the item's roll."""
         if self.pixels == 0:
-            return image
-        rolled = []
-        for one, stream in zip(image, streams, strict=True):
-            rolled.append(one.roll(tuple(stream.integers("jitter", -self.pixels, self.pixels, 2)), (1, 2)))
-        return rolled[0][None] if len(rolled) == 1 else torch.stack(rolled)
+            return ()
+        down, right = stream.integers("jitter", -self.pixels, self.pixels, 2)
+        return (Roll(down, right),)

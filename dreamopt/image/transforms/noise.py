@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from dreamopt.engine.native import random
-from dreamopt.image.per_sample import stacked
-from dreamopt.image.transform import Transform
+from dreamopt.image.moves import Moves, Noised
+from dreamopt.image.moving import Moving
 from dreamopt.parts.checks import NOT_NEGATIVE, Fields
 from dreamopt.parts.schedule import Number, StepContext, at
 from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)
-class Noise(Transform):
+class Noise(Moving):
     r"""Add noise to what the net sees.
 
     .. math:: x' = x + \sigma\, n + u, \qquad n \sim N(0, 1), \quad u \sim U(-a, a)
@@ -51,17 +49,16 @@ class Noise(Transform):
     def __post_init__(self) -> None:
         Fields(self).scheduled("normal", NOT_NEGATIVE).scheduled("uniform", NOT_NEGATIVE)
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
-        """Return each item under its own noise."""
+    def moves(self, image: Tensor, stream: Stream, context: StepContext) -> Moves:
+        """Return the item's own noise."""
         if image.is_meta:  # of which the size alone is asked for
-            return image
+            return ()
         grey = 1.0 if context.space is None else context.space.grey_level
         normal, uniform = at(self.normal, context) * grey, at(self.uniform, context) * grey
-        shape = image.shape[1:]
+        shape, drawn, weight = image.shape[1:], None, normal
         if normal > 0:
-            drawn = [random.normal(stream.generator("normal"), shape, image) for stream in streams]
-            image = torch.add(image, stacked(drawn), alpha=normal)
+            drawn = random.normal(stream.generator("normal"), shape, image)
         if uniform > 0:
-            drawn = [random.uniform(stream.generator("uniform"), -1, 1, shape, image) for stream in streams]
-            image = torch.add(image, stacked(drawn), alpha=uniform)
-        return image
+            even = random.uniform(stream.generator("uniform"), -1, 1, shape, image)
+            drawn, weight = (even, uniform) if drawn is None else (drawn.mul_(normal).add_(even, alpha=uniform), 1.0)
+        return () if drawn is None else (Noised(drawn, weight),)

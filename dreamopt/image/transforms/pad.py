@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,14 +10,15 @@ from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Length, check_length, pixels
-from dreamopt.image.filters import gather
-from dreamopt.image.transform import Fill, Transform, fill_value
+from dreamopt.image.moves import Moves, Window
+from dreamopt.image.moving import Moving
+from dreamopt.image.transform import Fill, fill_value
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)
-class Pad(Transform):
+class Pad(Moving):
     """Put a frame around the image, so that transforms that follow do not push it out.
 
     Parameters
@@ -59,18 +59,17 @@ class Pad(Transform):
         if not isinstance(self.fill, str) or self.fill not in ("reflect", "replicate"):
             object.__setattr__(self, "fill", checked_colour(self.fill))
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
-        """Return the framed images, (N, C, H + 2 pixels, W + 2 pixels)."""
+    def moves(self, image: Tensor, stream: Stream, context: StepContext) -> Moves:
+        """Return the window around the image."""
         width = pixels(self.pixels, image, context)
         if width == 0:
-            return image
-        n, c, h, w = image.shape
+            return ()
+        sides = image.shape[2:]
+        height, across = (side + 2 * width for side in sides)
         if self.fill in ("reflect", "replicate"):
-            rows, columns = (outer(side, width, str(self.fill), image.device) for side in (h, w))
-            return gather(gather(image, 2, rows), 3, columns)
-        framed = fill_value(self.fill, image, context.space).expand(n, c, h + 2 * width, w + 2 * width).clone()
-        framed[:, :, width : width + h, width : width + w] = image
-        return framed
+            rows, columns = (outer(side, width, str(self.fill), image.device) for side in sides)
+            return (Window(-width, -width, height, across, places=(rows, columns)),)
+        return (Window(-width, -width, height, across, fill_value(self.fill, image, context.space)),)
 
 
 def outer(side: int, width: int, how: str, device: torch.device) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,15 +10,15 @@ from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import Choices, check_choices, drawn
-from dreamopt.image.per_sample import samples_of, stacked
-from dreamopt.image.transform import Fill, Transform, fill_value
-from dreamopt.image.warp import warp
+from dreamopt.image.moves import Mapped, Moves
+from dreamopt.image.moving import Moving
+from dreamopt.image.transform import Fill, fill_value
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)
-class Rotate(Transform):
+class Rotate(Moving):
     """Turn the image by a random angle about its centre; the size stays. Bilinear.
 
     Parameters
@@ -59,14 +58,10 @@ class Rotate(Transform):
         check_choices(self, "degrees")
         object.__setattr__(self, "fill", checked_colour(self.fill))
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
-        """Return each item turned by its own angle."""
-        outside, turned = fill_value(self.fill, image, context.space), []
-        for one, stream in zip(samples_of(image), streams, strict=True):
-            (angle,) = drawn(stream, "rotate", self.degrees, self.between)
-            if angle == 0:
-                turned.append(one)
-                continue
-            cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-            turned.append(warp(one, ((cos, sin), (-sin, cos)), (0.0, 0.0), outside))
-        return stacked(turned)
+    def moves(self, image: Tensor, stream: Stream, context: StepContext) -> Moves:
+        """Return the item's turn."""
+        (angle,) = drawn(stream, "rotate", self.degrees, self.between)
+        if angle == 0:
+            return ()
+        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        return (Mapped(((cos, sin), (-sin, cos)), (0.0, 0.0), fill_value(self.fill, image, context.space)),)

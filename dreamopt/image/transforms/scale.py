@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,16 +9,16 @@ from torch import Tensor
 
 from dreamopt.image.colour import checked_colour
 from dreamopt.image.draw import FACTORS, Choices, check_choices, drawn
-from dreamopt.image.per_sample import samples_of, stacked
-from dreamopt.image.resample import resample
-from dreamopt.image.transform import Fill, Transform, fill_value
+from dreamopt.image.moves import Moves, Resampled
+from dreamopt.image.moving import Moving
+from dreamopt.image.transform import Fill, fill_value
 from dreamopt.parts.checks import Fields
 from dreamopt.parts.schedule import StepContext
 from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)
-class Scale(Transform):
+class Scale(Moving):
     """Zoom by a random factor about the centre; the size stays: a larger image is cut, a smaller one gets a frame.
 
     Bilinear. Lucid's own changes the size instead, which a batch whose items each have a factor of their own cannot.
@@ -67,16 +66,12 @@ class Scale(Transform):
         Fields(self).flag("apart", "antialias")
         object.__setattr__(self, "fill", checked_colour(self.fill))
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
-        """Return each item zoomed by its own factor."""
+    def moves(self, image: Tensor, stream: Stream, context: StepContext) -> Moves:
+        """Return the item's zoom."""
         h, w = image.shape[2:]
-        outside, zoomed = fill_value(self.fill, image, context.space), []
-        for one, stream in zip(samples_of(image), streams, strict=True):
-            values = drawn(stream, "scale", self.factors, self.between, 2 if self.apart else 1)
-            if all(value == 1 for value in values):
-                zoomed.append(one)
-                continue
-            height, width = h / values[0], w / values[-1]
-            box = ((h - height) / 2, (w - width) / 2, height, width)
-            zoomed.append(resample(one, box, (h, w), outside=outside, antialias=self.antialias))
-        return stacked(zoomed)
+        values = drawn(stream, "scale", self.factors, self.between, 2 if self.apart else 1)
+        if all(value == 1 for value in values):
+            return ()
+        height, width = h / values[0], w / values[-1]
+        box = ((h - height) / 2, (w - width) / 2, height, width)
+        return (Resampled(box, (h, w), fill_value(self.fill, image, context.space), self.antialias),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,9 +10,9 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.image.colour import checked_colour
-from dreamopt.image.filters import gather
-from dreamopt.image.per_sample import samples_of, stacked
-from dreamopt.image.transform import Fill, Transform, fill_value
+from dreamopt.image.moves import Moves, Window
+from dreamopt.image.moving import Moving
+from dreamopt.image.transform import Fill, fill_value
 from dreamopt.image.transforms.pad import outer
 from dreamopt.parts.checks import LARGEST_SIDE, Fields, Range
 from dreamopt.parts.schedule import StepContext
@@ -21,7 +20,7 @@ from dreamopt.parts.streams import Stream
 
 
 @dataclass(frozen=True)
-class Translate(Transform):
+class Translate(Moving):
     r"""Shift the image by whole pixels; what leaves is lost, what comes in is filled. The size stays.
 
     .. math:: x'_{y, x} = x_{y - s_y,\ x - s_x}, \qquad s_y, s_x \sim U\{l, \ldots, h\}
@@ -58,30 +57,15 @@ class Translate(Transform):
         if not isinstance(self.fill, str) or self.fill not in ("reflect", "replicate"):
             object.__setattr__(self, "fill", checked_colour(self.fill))
 
-    def apply(self, image: Tensor, streams: Sequence[Stream], context: StepContext) -> Tensor:
-        """Return each item shifted by its own offsets."""
-        sides, moved = image.shape[2:], []
-        for one, stream in zip(samples_of(image), streams, strict=True):
-            shifts = stream.integers("translate", self.low, self.high, 2)
-            if not any(shifts):
-                moved.append(one)
-                continue
-            if self.fill in ("reflect", "replicate"):
-                rows, columns = (_shifted(side, s, str(self.fill), image.device) for side, s in zip(sides, shifts, strict=True))
-                moved.append(gather(gather(one, 1, rows), 2, columns))
-                continue
-            made = fill_value(self.fill, image, context.space).expand_as(one).clone()
-            to, source = zip(*(_overlap(side, s) for side, s in zip(sides, shifts, strict=True)), strict=True)
-            made[:, to[0], to[1]] = one[:, source[0], source[1]]
-            moved.append(made)
-        return stacked(moved)
-
-
-def _overlap(side: int, shift: int) -> tuple[slice, slice]:
-    """Return where the part that stays goes to, and where it comes from."""
-    kept = max(0, side - abs(shift))
-    to, source = (side - kept, 0) if shift > 0 else (0, side - kept)
-    return slice(to, to + kept), slice(source, source + kept)
+    def moves(self, image: Tensor, stream: Stream, context: StepContext) -> Moves:
+        """Return the item shifted by its own offsets."""
+        (h, w), (down, right) = image.shape[2:], stream.integers("translate", self.low, self.high, 2)
+        if down == right == 0:
+            return ()
+        if self.fill in ("reflect", "replicate"):
+            rows, columns = (_shifted(side, s, str(self.fill), image.device) for side, s in ((h, down), (w, right)))
+            return (Window(-down, -right, h, w, places=(rows, columns)),)
+        return (Window(-down, -right, h, w, fill_value(self.fill, image, context.space)),)
 
 
 def _shifted(side: int, shift: int, how: str, device: torch.device) -> Tensor:

@@ -45,7 +45,7 @@ def test_all_three_ways_are_torchs(mixes, size, each, kind):
     inverse = torch.linalg.inv(mix)
     drawn_in = torch.logit((expected.detach() - low) / (high - low), eps=1e-3) - middle
     expected_plane = torch.einsum("oc,nchw->nohw", inverse, drawn_in)
-    back = colours.uncoloured(expected.detach().float(), inverse.float() if mixes else None, within, 1e-3)
+    back, _ = colours.uncoloured(expected.detach().float(), inverse.float() if mixes else None, within, 1e-3)
     torch.testing.assert_close(back, expected_plane.float(), rtol=1e-4, atol=5e-4 if mixes else 1e-4)
     # Samples come out as they would alone, and what lies apart as what lies together.
     last = plane.float().transpose(2, 3).contiguous().transpose(2, 3)[3:]
@@ -64,7 +64,7 @@ def test_ends_are_met_and_what_is_no_number_stays(kind):
     assert part[..., 2].item() == 0.5
     assert image.isnan().flatten().tolist() == part.isnan().flatten().tolist() == [False] * 5 + [True]
     assert colours.colour_gradient(torch.ones_like(plane), part, None, within).isnan().flatten().tolist() == [False] * 5 + [True]
-    back = colours.uncoloured(image, None, within, 1e-3).flatten()
+    back = colours.uncoloured(image, None, within, 1e-3)[0].flatten()
     torch.testing.assert_close(back[[0, 4]], torch.logit(torch.tensor([1e-3, 0.999])), rtol=1e-4, atol=0)
     assert back.isnan().tolist() == [False] * 5 + [True]
 

@@ -90,3 +90,37 @@ def test_single_precision_gives_the_numbers_of_double(text, size):
     assert torch.equal(parametrization.image(params.float()[1:], space), image[1:])
     apart = params.float().transpose(1, 2).contiguous().transpose(1, 2)
     assert torch.equal(parametrization.image(apart, space), image)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("size", [(17, 19), (8, 34), (1, 17)])
+@pytest.mark.parametrize("text", ["fourier()", "fourier(2, decorrelate=False, centre=40)", "fourier(decorrelate='lucid', scaling='lucid')"])
+def test_an_image_that_was_taken_up_is_known_without_making_it(text, size, dtype):
+    parametrization, space = as_parametrization(text), toy_network(dtype).image_space(size)
+    random = torch.Generator().manual_seed(6)
+    params = parametrization.start(space, streams(4, [0, 7]))
+    given = parametrization.image(params, space) + 120 * torch.randn(2, *space.shape, generator=random, dtype=torch.float64).to(dtype)
+    taken, known = parametrization.update_and_image(params, given, space)
+    assert torch.equal(taken, parametrization.params(given, space))
+    image, to_params = parametrization.image_and_gradient(taken, space)
+    scale = float((space.high - space.low).max())
+    exact = dtype == torch.float64
+    torch.testing.assert_close(known, image, rtol=0, atol=(1e-12 if exact else 1e-5) * scale)
+    assert (known == given).any(), "all pixels were drawn in, so that this tests less than it says"
+    assert (known != given).any()
+    weights = torch.randn(2, *space.shape, generator=random, dtype=torch.float64).to(dtype)
+    expected, found = to_params(weights), parametrization.gradient_at(known, space)(weights)
+    torch.testing.assert_close(found, expected, rtol=0, atol=(1e-10 if exact else 2e-5) * float(expected.abs().max()))
+    alone, own = parametrization.update_and_image(params[1:], given[1:], space)
+    assert torch.equal(alone, taken[1:])
+    assert torch.equal(own, known[1:])
+    assert torch.equal(parametrization.gradient_at(own, space)(weights[1:]), found[1:])
+
+
+def test_images_that_are_made_anew():
+    space = toy_network().image_space((5, 6))
+    for text in ("fourier(standardize=True)", "fourier(sigmoid=False)", "pixels()", "laplacian()"):
+        parametrization = as_parametrization(text)
+        params = parametrization.start(space, streams(4, [0]))
+        if parametrization.invertible:
+            assert parametrization.update_and_image(params, parametrization.image(params, space), space)[1] is None

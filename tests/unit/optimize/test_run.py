@@ -307,7 +307,16 @@ def test_the_image_is_made_for_projections_only_where_one_is_due(monkeypatch: py
         changed.append(len(params))
         return self.params(image, space)
 
+    taken_up = Fourier.update_and_image
+
+    def counted_with_image(
+        self: Fourier, params: torch.Tensor, image: torch.Tensor, space: ImageSpace
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        changed.append(len(params))
+        return taken_up(self, params, image, space)
+
     monkeypatch.setattr(Fourier, "update_from_image", counted)
+    monkeypatch.setattr(Fourier, "update_and_image", counted_with_image)
     blurred = Problem(NETWORK, UNITS, ["gaussian_blur(0.4, every=3)"], parametrization=Fourier(noise=5))
     sparse = run(blurred, Adam(), 8)
     assert changed == [4] * 3, "after steps 0, 3 and 6"

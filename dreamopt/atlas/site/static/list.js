@@ -8,9 +8,9 @@ document.addEventListener("DOMContentLoaded", () => {
   const address = (names) => { history.replaceState(null, "", location.pathname + (names.length ? "#" + names.join(",") : "")); };
   let names = [];
 
-  function picture(slug, data, i) {
+  function picture(slug, data, i, title) {
     if (!data || i < 0 || data.places[i] < 0) return make("span", { class: "blank", "aria-hidden": "true" });
-    return make("img", { src: root + "site/display/" + encodeURI(slug) + "/" + data.units[i] + "-0." + data.ending, alt: "", loading: "lazy", decoding: "async" });
+    return make("img", { src: root + "site/display/" + encodeURI(slug) + "/" + data.units[i] + "-0." + data.ending, alt: title, loading: "lazy", decoding: "async" });
   }
   async function show() {
     const now = (show.now = {});
@@ -36,7 +36,7 @@ document.addEventListener("DOMContentLoaded", () => {
         address(rest);
         show();
       });
-      rows.push(make("li", {}, make("figure", {}, open(picture(slug, data, i)), make("figcaption", {}, open(title), make("small", {}, label || (i < 0 ? "not in this atlas" : number(data.values[i])))), out)));
+      rows.push(make("li", {}, make("figure", {}, open(picture(slug, data, i, title)), make("figcaption", {}, open(title), make("small", {}, label || (i < 0 ? "not in this atlas" : number(data.values[i])))), out)));
     }
     place.replaceChildren(...rows);
   }

@@ -61,9 +61,10 @@ DREAMOPT_EXPORT int64_t dreamopt_colours(const int64_t* sizes, const float* plan
     });
 }
 
-// The gradient at the plane of one at the image; `back` is the matrix's transpose.
-DREAMOPT_EXPORT int64_t dreamopt_colours_back(const int64_t* sizes, const float* gradient, const float* part, const float* back,
-                                              const float* low, const float* high, float* plane_gradient, int64_t threads) {
+// The gradient at the plane of one at the image; `back` is the matrix's transpose. `part` is the image itself where `of_image`.
+DREAMOPT_EXPORT int64_t dreamopt_colours_back(const int64_t* sizes, const float* gradient, const float* part, int64_t of_image,
+                                              const float* back, const float* low, const float* high, float* plane_gradient,
+                                              int64_t threads) {
     return dreamopt::guarded([&] {
         using namespace dreamopt;
         using namespace dreamopt::colours;
@@ -71,8 +72,9 @@ DREAMOPT_EXPORT int64_t dreamopt_colours_back(const int64_t* sizes, const float*
         by_vectors(s, threads, [&](int64_t sample, int64_t j, int64_t count) {
             const auto place = [&](int64_t c) { return (sample * s.channels + c) * s.pixels + j; };
             const auto read = [&](int64_t c) {
-                const Vector w = load_up_to(part + place(c), count);
-                const Vector range = value_of(high, s, c, j, count) - value_of(low, s, c, j, count);
+                const Vector from = value_of(low, s, c, j, count), range = value_of(high, s, c, j, count) - from;
+                Vector w = load_up_to(part + place(c), count);
+                if (of_image) w = (w - from) / range;
                 return load_up_to(gradient + place(c), count) * range * (all(1.0f) - w) * w;
             };
             mixed(back, s.channels, read, [&](int64_t c, Vector t) { store_up_to(plane_gradient + place(c), t, count); });
@@ -80,9 +82,11 @@ DREAMOPT_EXPORT int64_t dreamopt_colours_back(const int64_t* sizes, const float*
     });
 }
 
-// The plane of images, values drawn in to `margin` from both ends of the range; `inverse` is the matrix's.
+// The plane of images, values drawn in to `margin` from both ends of the range; `inverse` is the matrix's. The images that are drawn in go
+// to `inside`, which may be null.
 DREAMOPT_EXPORT int64_t dreamopt_colours_inverse(const int64_t* sizes, const float* image, const float* inverse, const float* low,
-                                                 const float* high, const float* middle, double margin, float* plane, int64_t threads) {
+                                                 const float* high, const float* middle, double margin, float* plane, float* inside,
+                                                 int64_t threads) {
     return dreamopt::guarded([&] {
         using namespace dreamopt;
         using namespace dreamopt::colours;
@@ -91,10 +95,11 @@ DREAMOPT_EXPORT int64_t dreamopt_colours_inverse(const int64_t* sizes, const flo
         by_vectors(s, threads, [&](int64_t sample, int64_t j, int64_t count) {
             const auto place = [&](int64_t c) { return (sample * s.channels + c) * s.pixels + j; };
             const auto read = [&](int64_t c) {
-                const Vector from = value_of(low, s, c, j, count);
-                Vector w = (load_up_to(image + place(c), count) - from) / (value_of(high, s, c, j, count) - from);
-                w = w < least ? least : w;
+                const Vector from = value_of(low, s, c, j, count), range = value_of(high, s, c, j, count) - from;
+                const Vector value = load_up_to(image + place(c), count), given = (value - from) / range;
+                Vector w = given < least ? least : given;
                 w = w > most ? most : w;
+                if (inside) store_up_to(inside + place(c), w == given ? value : from + w * range, count);
                 return logarithm(w / (all(1.0f) - w)) - value_of(middle, s, c, j, count);
             };
             mixed(inverse, s.channels, read, [&](int64_t c, Vector t) { store_up_to(plane + place(c), t, count); });

@@ -28,6 +28,46 @@ struct Side {
     int64_t padded() const { return panels() * WIDE; }
 };
 
+// Which lanes of two vectors, one behind the other, stand at even and at odd places, and where theirs go when the two alternate.
+struct Lanes {
+    Whole even, odd, first, second;
+    Lanes() {
+        for (int j = 0; j < LANES; ++j) {
+            even[j] = 2 * j, odd[j] = 2 * j + 1;
+            first[j] = j / 2 + j % 2 * LANES, second[j] = first[j] + LANES / 2;
+        }
+    }
+};
+
+// Weighted real and imaginary parts of `count` pairs, up to WIDE; the others are 0.
+inline void unpair(const float* pairs, const float* weights, int64_t count, float* real, float* imaginary) {
+    if (count == WIDE) {
+        const Lanes lanes;
+        for (int j = 0; j < WIDE; j += LANES) {
+            const Vector a = load(pairs + 2 * j), b = load(pairs + 2 * j + LANES), weight = load(weights + j);
+            store(real + j, __builtin_shuffle(a, b, lanes.even) * weight);
+            store(imaginary + j, __builtin_shuffle(a, b, lanes.odd) * weight);
+        }
+        return;
+    }
+    for (int64_t j = 0; j < count; ++j) real[j] = pairs[2 * j] * weights[j], imaginary[j] = pairs[2 * j + 1] * weights[j];
+    for (int64_t j = count; j < WIDE; ++j) real[j] = imaginary[j] = 0;
+}
+
+// The way back: pairs of weighted real and imaginary parts.
+inline void pair(const float* real, const float* imaginary, const float* weights, int64_t count, float* pairs) {
+    if (count == WIDE) {
+        const Lanes lanes;
+        for (int j = 0; j < WIDE; j += LANES) {
+            const Vector weight = load(weights + j), a = load(real + j) * weight, b = load(imaginary + j) * weight;
+            store(pairs + 2 * j, __builtin_shuffle(a, b, lanes.first));
+            store(pairs + 2 * j + LANES, __builtin_shuffle(a, b, lanes.second));
+        }
+        return;
+    }
+    for (int64_t j = 0; j < count; ++j) pairs[2 * j] = real[j] * weights[j], pairs[2 * j + 1] = imaginary[j] * weights[j];
+}
+
 inline void product(const float* rows, int64_t count, int64_t depth, const float* panel, float* to, int64_t stride) {
     float* places[PIXELS];
     for (int64_t m = 0; m < count; ++m) places[m] = to + m * stride;
@@ -170,9 +210,7 @@ DREAMOPT_EXPORT int64_t dreamopt_dft(const float* values, int64_t planes, int64_
                 std::memcpy(imaginary, from + padded, WIDE * sizeof(float));
             };
             const auto write = [&](int64_t k, const float* real, const float* imaginary) {
-                const float* weight = weights + k * half + first;
-                float* to = pairs + ((plane * height + k) * half + first) * 2;
-                for (int64_t j = 0; j < count; ++j) to[2 * j] = real[j] * weight[j], to[2 * j + 1] = imaginary[j] * weight[j];
+                pair(real, imaginary, weights + k * half + first, count, pairs + ((plane * height + k) * half + first) * 2);
             };
             columns(down, -1.0f, work, read, write);
         });
@@ -189,10 +227,7 @@ DREAMOPT_EXPORT int64_t dreamopt_dft_inverse(const float* pairs, int64_t planes,
         const int64_t padded = across.padded(), half = across.half();
         by_columns(planes, down, across, threads, [&](int64_t plane, int64_t first, int64_t count, float* work) {
             const auto read = [&](int64_t k, float* real, float* imaginary) {
-                const float* weight = weights + k * half + first;
-                const float* from = pairs + ((plane * height + k) * half + first) * 2;
-                for (int64_t j = 0; j < count; ++j) real[j] = from[2 * j] * weight[j], imaginary[j] = from[2 * j + 1] * weight[j];
-                for (int64_t j = count; j < WIDE; ++j) real[j] = imaginary[j] = 0;
+                unpair(pairs + ((plane * height + k) * half + first) * 2, weights + k * half + first, count, real, imaginary);
             };
             const auto write = [&](int64_t k, const float* real, const float* imaginary) {
                 float* to = between + (plane * height + k) * 2 * padded + first;

@@ -54,6 +54,14 @@ struct Layers {
 
 inline double part(uint64_t number) { return double(number >> 11) * (1.0 / 9007199254740992.0); }
 
+// A whole number below 2^52 as a double, by its bits: AVX2 has no instruction for it.
+inline double exact(uint64_t whole) {
+    double number;
+    whole |= 0x4330000000000000ULL;  // the digits of 2^52
+    std::memcpy(&number, &whole, sizeof number);
+    return number - Layers::UNIT;
+}
+
 constexpr int64_t BLOCK = 4096;  // numbers that a thread makes at a time
 
 // The generator's numbers one by one: those of one piece, and beyond it what has to be computed.
@@ -116,11 +124,14 @@ DREAMOPT_EXPORT int64_t dreamopt_normal(uint64_t key0, uint64_t key1, int64_t co
             float* single = singles.get() + first;
             for (int64_t i = 0; i < BLOCK; i += 4) block(uint64_t(first + i) / 4 + 1, key0, key1, numbers + i);
             for (int64_t i = 0; i < BLOCK; ++i) {
-                const int64_t where = int64_t((numbers[i] >> 9) & 0x000fffffffffffffULL);
+                const uint64_t where = (numbers[i] >> 9) & 0x000fffffffffffffULL;
                 const int64_t layer = int64_t(numbers[i] & 255);
-                const float size = float(double(where) * layers.width[layer]);
-                single[i] = ((numbers[i] >> 8) & 1) ? -size : size;
-                refuses[i] = where >= int64_t(layers.inside[layer]);
+                const float size = float(exact(where) * layers.width[layer]);
+                uint32_t bits;
+                std::memcpy(&bits, &size, sizeof bits);
+                bits |= uint32_t(numbers[i] >> 8) << 31;
+                std::memcpy(single + i, &bits, sizeof bits);
+                refuses[i] = int64_t(where) >= int64_t(layers.inside[layer]);
             }
             int64_t found = 0;
             for (int64_t i = 0; i < BLOCK; i += 8) {  // few are: about one in eighty
