@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: native demo test test-all lint format bench bench-all bench-compare fuzz docs proto clean
+.PHONY: native demo test test-all lint format bench bench-all bench-compare fuzz docs site proto clean
 
 # An atlas of some layers of the embedded net, its filters and classes, a dream and a three-second zoom into demo/, offline.
 demo: $(READY)
@@ -45,9 +45,15 @@ bench-compare: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m tools.fuzz
 
-# Write the tables of parts in docs/ and the stubs of packages whose names are loaded when they are asked for.
+# Write the tables of parts in docs/ and the stubs of packages whose names are loaded when they are asked for; then the site, of which
+# docs/_build/html/index.html is the first page.
 docs: $(READY)
 	$(BIN)/python -m tools.make_docs
+	$(BIN)/python -m tools.make_site
+
+# The site alone, with every warning an error.
+site: $(READY)
+	$(BIN)/python -m tools.make_site
 
 # Regenerate dreamopt/schema/caffe_pb2.py from caffe.proto.
 proto: $(READY)

@@ -23,6 +23,7 @@ from scipy.optimize import Bounds
 from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, OutOfMemoryError, ShapeError, UsageError
+from dreamopt.image.inline import card
 from dreamopt.image.moving import apply_transforms
 from dreamopt.image.parametrization import Parametrization, as_parametrization
 from dreamopt.image.parametrizations.pixels import Pixels
@@ -583,6 +584,16 @@ class Problem:
             "redirected": self.redirected,
             **({} if self.rule is None else {"rule": str(self.rule)}),
         }
+
+    def __repr__(self) -> str:
+        """Return one line: what is maximised, over which parameters."""
+        return f"<Problem {self.objective}: {self.parametrization}, parameters {self.shape}>"
+
+    def _repr_html_(self) -> str:
+        """Return what is maximised, how and over what, for notebooks."""
+        said = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in self.describe().items()}
+        facts = {"network": repr(self.network), **{name: value for name, value in said.items() if value not in ("", 0)}}
+        return card("Problem", facts)
 
 
 def joined_argmax(parts: Sequence[Tensor | None], counts: Sequence[int]) -> Tensor | None:

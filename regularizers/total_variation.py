@@ -37,7 +37,7 @@ class TotalVariation(Penalty):
     beta : float
         β, at least 1. 1 is total variation proper, which keeps edges; 2 blurs them and damps high frequencies most.
     anisotropic : bool
-        Sum |dx| and |dy| apart. With β = 1 this is TensorFlow's and Lucid's total variation.
+        Sum :math:`|d_x|` and :math:`|d_y|` apart. With β = 1 this is TensorFlow's and Lucid's total variation.
     floor : float
         ε, above 0, in squared grey levels, where β < 2 and the derivative at 0 would be infinite: the sum is then over
         :math:`\max(d_x^2 + d_y^2, \epsilon)^{\beta / 2} - \epsilon^{\beta / 2}`, in which a smaller difference costs nothing. 1e-3

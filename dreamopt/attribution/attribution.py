@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dreamopt.attribution.method import Summary
 from dreamopt.attribution.shown import (
@@ -26,6 +24,7 @@ from dreamopt.attribution.shown import (
 )
 from dreamopt.errors import UsageError
 from dreamopt.image.colour_maps import SIGNED, UNSIGNED
+from dreamopt.image.inline import card, png_bytes
 from dreamopt.image.modes import RGBImage
 from dreamopt.version import __version__
 
@@ -217,10 +216,16 @@ class Attribution:
         """Return image, map and overlay side by side, for notebooks; None for an input that is no image."""
         if self.image is None:
             return None
-        content = io.BytesIO()
-        gap = np.full((len(self.image), 4, 3), 255, np.uint8)
-        Image.fromarray(np.concatenate([self.image, gap, self.shown(), gap, self.overlay()], axis=1)).save(content, format="PNG")
-        return content.getvalue()
+        return png_bytes(self._side_by_side(self.image))
+
+    def _repr_html_(self) -> str:
+        """Return image, map and overlay with what is explained, for notebooks."""
+        facts = {"method": self.method, "score": f"{self.score:.4g}", "explains": self.explains, "class": self.label}
+        return card(self.objective, facts, [] if self.image is None else [(self._side_by_side(self.image), self.objective)])
+
+    def _side_by_side(self, image: RGBImage) -> RGBImage:
+        gap = np.full((len(image), 4, 3), 255, np.uint8)
+        return np.concatenate([image, gap, self.shown(), gap, self.overlay()], axis=1)
 
 
 def heat_map_of(array: NDArray[np.float32], summary: Summary) -> NDArray[np.float32]:

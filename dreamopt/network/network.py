@@ -20,6 +20,7 @@ from dreamopt.backends.base import Redirected as Redirected
 from dreamopt.backends.base import followed_by as followed_by
 from dreamopt.errors import ImageError, OutOfMemoryError, ShapeError, TargetError, UsageError, suggest
 from dreamopt.image.files import covering, read_image
+from dreamopt.image.inline import card
 from dreamopt.network.box import box_of
 from dreamopt.network.labels import find_label
 from dreamopt.network.maps import nearest_layer
@@ -719,3 +720,16 @@ class Network:
 
     def __repr__(self) -> str:
         return f"<Network {len(self.layers)} layers, input {self.input_name} {self.input_shape}, {self.backend.name} on {self.device}>"
+
+    def _repr_html_(self) -> str:
+        """Return the input, the last layers and the classes, for notebooks."""
+        last = [f"{info.name} {info.shapes[0]}" for info in self.layers if info.shapes][-_LISTED:]
+        facts = {
+            "input": f"{self.input_name} {self.input_shape}",
+            "computed by": f"{self.backend.name} on {self.device}",
+            "layers": len(self.layers),
+            "the last of them": ", ".join(last),
+            "classes": None if self.labels is None else f"{len(self.labels)}: {', '.join(self.labels[:_LISTED])}",
+            "files": ", ".join(self.files) or None,
+        }
+        return card("Network", facts)

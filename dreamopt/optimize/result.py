@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.errors import UsageError
+from dreamopt.image.inline import MOST, card, png_bytes
 from dreamopt.optimize.optimizer import per_item
 from dreamopt.optimize.state import RunState
 from dreamopt.parts.arguments import check_several
@@ -85,7 +86,7 @@ def checked_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
 """Called after every step; True ends the run there."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Result:
     """The result of a run, sample by sample.
 
@@ -221,6 +222,30 @@ class Result:
             for i in places
         ]
         return description
+
+    def __repr__(self) -> str:
+        """Return one line: what was maximised, by what, in how many steps, with which values."""
+        values = ", ".join(f"{value:.4g}" for value in self.values[:4]) + (", ..." if len(self.values) > 4 else "")
+        cut = ", interrupted" if self.interrupted else ""
+        return f"<Result {self.problem.objective} by {self.optimizer}: {self.steps} steps, values {values}{cut}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the first images side by side, for notebooks; None for a net whose input is none."""
+        return png_bytes(np.concatenate(list(self._first()), axis=1)) if self.problem.network.has_image_input else None
+
+    def _repr_html_(self) -> str:
+        """Return the images with their targets and values, for notebooks."""
+        seconds = f"{self.seconds:.1f} s" if self.seconds else None
+        facts = {"optimizer": self.optimizer, "steps": self.steps, "evaluations": self.evaluations, "time": seconds}
+        shown = self._first() if self.problem.network.has_image_input else ()
+        labels = [f"{self.problem.objective.item(i)}: {self.values[i]:.4g}" for i in range(min(self.problem.n, MOST))]
+        images = list(zip(shown, labels, strict=False))
+        return card(repr(self), facts, images, count=self.problem.n if images else None)
+
+    def _first(self) -> NDArray[np.uint8]:
+        """Return the images that a notebook shows."""
+        shown = self.problem.network.to_rgb(self.images[:MOST], "auto")
+        return np.asarray(shown.round().to(torch.uint8).cpu().numpy())
 
 
 def _number(value: float) -> float | None:

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from dreamopt.image.channels import channels_path, write_channels
 from dreamopt.image.files import RGBImage, write_image
+from dreamopt.image.inline import card, png_bytes
 from dreamopt.image.writing import ImageArray
 from dreamopt.network import Network
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.targets import Sample
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rendered:
     """One finished image.
 
@@ -57,6 +58,28 @@ class Rendered:
     path: Path | None = None
     channels: NDArray[np.float32] | None = None
     profile: bytes | None = None
+
+    def __repr__(self) -> str:
+        """Return one line: target, class, size and value."""
+        label = "" if self.sample.label is None else f" ({self.sample.label})"
+        height, width = self.image.shape[:2]
+        return f"<Rendered {self.sample.text}{label}: {width} x {height}, value {self.value:.4g}>"
+
+    def _repr_png_(self) -> bytes:
+        """Return the image at 8 bits, for notebooks."""
+        return png_bytes(eight_bits(self.image))
+
+    def _repr_html_(self) -> str:
+        """Return the image, what it was made for and its value, for notebooks."""
+        facts = {
+            "class": self.sample.label,
+            "value": f"{self.value:.4g}",
+            "steps": self.metadata.get("steps_made"),
+            "not optimized": self.dead,
+            "interrupted": "yes" if self.interrupted else None,
+            "file": self.path,
+        }
+        return card(self.sample.text, facts, [(eight_bits(self.image), self.sample.text)])
 
 
 def write_rendered(rendered: Rendered, path: Path, scratch: Callable[[Path], Path | None] = lambda _: None) -> Path:

@@ -47,6 +47,7 @@ MAY: dict[str, set[str]] = {
     "cli": {"atlas", "explorer", "objectives", "testing", "dataset", "recipes", "study", "attribution", "statistics", "film", "network", "backends", "models", "image", "parts", "version", "errors"},
     "testing": {"dataset", "attribution", "study", "recipes", "optimize", "problem", "network", "backends", "engine", "schema", "objective", "objectives", "regularizer",
                 "regularizers", "image", "parts", "errors"},
+    "notebook": {"recipes", "optimize", "image", "parts"},
     "__init__": {"parts", "version"},
     "__main__": {"cli"},
 }  # fmt: skip
@@ -68,6 +69,7 @@ DOORS = {
     "pandas": {"dreamopt/study/report"},
     "pyarrow": {"dreamopt/study/report"},
     "optuna": {"dreamopt/study/proposals"},
+    "IPython": {"dreamopt/notebook.py"},
     "click": {"dreamopt/cli"},
     "rich": {"dreamopt/cli"},
     "google": {"dreamopt/schema"},
