@@ -75,14 +75,17 @@ def _cell(one: Json, rows: int, columns: int) -> dict[str, Any] | None:
 
 
 def _title(name: str, classes: SiteLayer | None) -> tuple[str, str, str]:
+    def label(digits: str) -> str | None:
+        return classes.label(int(digits)) if classes is not None else None
+
     def class_name(digits: str) -> str:
-        label = classes.label(int(digits)) if classes is not None else None
-        return f"{digits} ({label})" if label else digits
+        return f"{digits} ({label(digits)})" if label(digits) else digits
 
     if single := _ONE.fullmatch(name):
-        return f"Class {class_name(single[1])}", "class atlas", f"Class {single[1]}"
+        return f"Class {class_name(single[1])}", "class atlas", label(single[1]) or f"Class {single[1]}"
     if both := _TWO.fullmatch(name):
-        return f"Class {class_name(both[1])} beside class {class_name(both[2])}", "two classes compared", f"{both[1]} beside {both[2]}"
+        one, other = (label(digits) or digits for digits in both.groups())
+        return f"Class {class_name(both[1])} beside class {class_name(both[2])}", "two classes compared", f"{one} beside {other}"
     title = "Everything it saw" if name == "all" else name
     return title, "activation atlas", "Activation atlas" if name == "all" else name
 
