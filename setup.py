@@ -1,11 +1,14 @@
 """Build the native kernels: one module for each kind of processor. All else about the package stands in pyproject.toml."""
 
+import os
 from pathlib import Path
 
 from setuptools import Extension, setup
 
 SOURCES = Path("dreamopt/engine/native/src")
 KINDS = {"avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"], "avx2": ["-march=x86-64-v3"], "any": []}
+# Only some of them, by name with commas between, where time matters more than speed.
+CHOSEN = os.environ.get("DREAMOPT_NATIVE_KINDS", ",".join(KINDS)).split(",")
 COMPILE = ["-std=c++17", "-O3", "-fopenmp", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 
 setup(
@@ -20,5 +23,6 @@ setup(
             optional=True,  # no compiler, or one that does not know such processors: torch's operators do the work
         )
         for kind, flags in KINDS.items()
+        if kind in CHOSEN
     ]
 )

@@ -244,7 +244,7 @@ def needed(task: Task, workers: Workers) -> dict[str, float]:
     --------
     >>> task = Task("image", "conv1", (3,), {}, ("a",), memory=500)
     >>> needed(task, Workers(2, {"GPU": 1.0, "MEMORY": 400.0})), needed(task, Workers(2, {}))
-    ({'GPU': 1, 'MEMORY': 400.0}, {})
+    ({'GPU': 1.0, 'MEMORY': 400.0}, {})
     """
     declared = workers.resources or {}
     amounts = {"GPU": 1.0} if "GPU" in declared else {}
