@@ -10,10 +10,10 @@ from typing import Any
 
 from dreamopt.atlas.request import AtlasRequest
 from dreamopt.atlas.run import AtlasProgress, Report
-from dreamopt.atlas.units import class_values
 from dreamopt.dataset.listing import Listing
 from dreamopt.dataset.stream import Progress
 from dreamopt.network import Network
+from dreamopt.network.class_layer import find_class_layer
 from dreamopt.recipes.survey import QUANTILES, SAMPLE, Survey, run_survey
 
 FOLDER = "survey"
@@ -22,7 +22,6 @@ TOP = 9
 """Places that drive a unit most."""
 PLACES = 5000
 """Images of which activation atlases have a position."""
-_UNRELATED = ("Softmax", "Sigmoid")
 
 
 def survey_settings(request: AtlasRequest, out: Path | None = None) -> dict[str, Any]:
@@ -63,24 +62,11 @@ def surveyed(out: Path, request: AtlasRequest, network: Network, report: Report 
         out / FOLDER,
         k=TOP,
         places=PLACES if with_places else 0,
-        scores=score_layer(network) if with_places else None,
+        scores=find_class_layer(network, maps=False) if with_places else None,
         seed=request.seed,
         left_out=out,
         progress=reports,
     )
-
-
-def score_layer(network: Network) -> str | None:
-    """Return the layer of the class scores before they are made probabilities; None for a net without classes.
-
-    Examples
-    --------
-    >>> import dreamopt
-    >>> score_layer(dreamopt.load_net())
-    'scores'
-    """
-    values = [value for value in class_values(network, labelled=False) if network.layers[value[0]].type not in _UNRELATED]
-    return network.graph.name(*max(values)) if values else None
 
 
 def _tell(report: Report, count: int, began: float, progress: Progress) -> None:

@@ -21,9 +21,10 @@ from dreamopt.errors import TargetError, UsageError
 from dreamopt.explorer.atlas_folder import AtlasFolder
 from dreamopt.explorer.commands import Commands
 from dreamopt.explorer.growth import Growth, chosen_settings, growth_presets
-from dreamopt.explorer.photo import Photo, png_bytes
+from dreamopt.explorer.photo import Photo
 from dreamopt.explorer.values import LayerValues, class_scores, field_of, objective_of
 from dreamopt.explorer.viewers import Viewer
+from dreamopt.image.inline import png_bytes
 from dreamopt.network import Network
 from dreamopt.network.distinct import distinct_layers
 from dreamopt.network.maps import above_image
@@ -233,7 +234,7 @@ def _encoded(content: bytes) -> str:
 
 
 def _png(image: NDArray[np.uint8]) -> str:
-    return _encoded(png_bytes(image))
+    return _encoded(png_bytes(image, quickly=True))
 
 
 def _number(value: float) -> float | None:

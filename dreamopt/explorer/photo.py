@@ -14,6 +14,7 @@ from PIL import Image
 
 from dreamopt.errors import DreamoptWarning, ImageError
 from dreamopt.image.covering import covering
+from dreamopt.image.inline import png_bytes
 from dreamopt.image.loading import load_image
 from dreamopt.image.modes import Levels
 from dreamopt.network import Network
@@ -79,14 +80,7 @@ class Photo:
 
     def png(self) -> bytes:
         """Return it as a PNG file's bytes, rounded to 8 bits."""
-        return png_bytes(np.rint(self.seen).astype(np.uint8))
-
-
-def png_bytes(image: NDArray[np.uint8]) -> bytes:
-    """Return an image, (H, W, 3) or (H, W), as a PNG file's bytes, packed quickly."""
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, format="PNG", compress_level=1)
-    return content.getvalue()
+        return png_bytes(np.rint(self.seen).astype(np.uint8), quickly=True)
 
 
 def webp_bytes(image: NDArray[np.uint8], quality: int = 90) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from dreamopt.image.modes import RGBImage
@@ -18,21 +19,23 @@ MOST = 12
 """Images that are shown of a batch."""
 
 
-def png_bytes(image: RGBImage, largest: int | None = None) -> bytes:
+def png_bytes(image: NDArray[np.uint8], largest: int | None = None, *, quickly: bool = False) -> bytes:
     """Return an image as a PNG file's bytes.
 
     Parameters
     ----------
-    image : ndarray, (H, W, 3) or (H, W, 4), uint8
-        Red, green, blue, perhaps opacity.
+    image : ndarray, (H, W), (H, W, 3) or (H, W, 4), uint8
+        Grey, or red, green, blue, perhaps opacity.
     largest : int, optional
         Pixels of the longer side, at least 1, to which a larger image is made smaller.
+    quickly : bool
+        Whether time counts more than bytes.
     """
     content = io.BytesIO()
     picture = Image.fromarray(np.ascontiguousarray(image))
     if largest is not None and max(picture.size) > largest:
         picture.thumbnail((largest, largest))
-    picture.save(content, format="PNG")
+    picture.save(content, format="PNG", compress_level=1 if quickly else 6)  # 6 is Pillow's own
     return content.getvalue()
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote
 
-from dreamopt.errors import UsageError, printable
-from dreamopt.version import __version__
+from dreamopt.parts.pages import page_templates
 
 STATIC = ("atlas.css", "icon.svg", "theme.js", "atlas.js", "graph.js", "layer.js", "maps.js", "unit.js", "list.js")
 _FOLDER = "dreamopt.atlas.site"
@@ -29,21 +27,8 @@ def environment() -> Any:
     UsageError
         Where jinja2 is not installed.
     """
-    if find_spec("jinja2") is None:
-        raise UsageError("the pages of an atlas need jinja2, which is not installed: pip install 'dreamopt[atlas]'")
-    import jinja2
-
-    folder = resources.files(_FOLDER).joinpath("templates")
-    made = jinja2.Environment(
-        loader=jinja2.DictLoader({one.name: one.read_text(encoding="utf-8") for one in folder.iterdir()}),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = page_templates(_FOLDER, "the pages of an atlas need", "atlas")
     made.filters |= {"path": _address, "number": shown_number, "percent": _percent}
-    made.globals |= {"version": __version__}
     return made
 
 
@@ -65,7 +50,3 @@ def _percent(value: float | None) -> str:
 
 def _address(path: str) -> str:
     return quote(path, safe="/~")
-
-
-def _shown(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class LinearLayer:
         return size_of(self.bottoms[bottom])
 
 
-class Step:
+class Step(ABC):
     """How derivatives go from the top of one layer of the linearized net to its bottoms."""
 
     weighted: bool = False
@@ -50,6 +51,7 @@ class Step:
         """The bottoms that count."""
         return [i for i in range(len(self.linear.bottoms)) if i not in constant(self.linear.layer)]
 
+    @abstractmethod
     def kernels(self, above: Kernels, top: int, place: Pair) -> dict[int, Kernels]:
         """Return the kernels with respect to each bottom that counts.
 
@@ -62,11 +64,10 @@ class Step:
         place : (int, int)
             Where the units stand whose kernels they are, for layers that do not treat all places alike.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def uniform(self, above: Tensor, top: int) -> dict[int, Tensor]:
         """Return the derivatives with respect to bottoms that rise alike at all places, (n, C), from those to such a top."""
-        raise NotImplementedError
 
 
 def size_of(shape: Shape) -> Pair:

@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dreamopt.errors import UsageError, printable
+from dreamopt.errors import printable
+from dreamopt.parts.pages import page_templates
 from dreamopt.study.analysis import Analysis, Pair, Scope, Standing
 from dreamopt.study.commands import replay_command
 from dreamopt.study.report import numbers
-from dreamopt.study.report.exports import has
 from dreamopt.study.report.plot import Plot, names_of, place_of
 from dreamopt.study.report.presets import Chosen
 from dreamopt.study.report.sheet import Cell, Line, image_path, lines_of, link, pages_of, scored_runs
@@ -24,7 +23,6 @@ from dreamopt.study.report.style import DASHES, LIGHT, REFERENCE
 from dreamopt.study.report.words import again, facts, fairness, kind_of, range_ends, subtitle
 from dreamopt.study.request import Request
 from dreamopt.study.run import Row
-from dreamopt.version import __version__
 
 _ARROWS = {"higher": "▲", "lower": "▼", "neither": ""}
 _DASHES = {"-": "", "--": "7 3.5", "-.": "8 3 2 3", ":": "2 2.6"}
@@ -238,20 +236,7 @@ def _look(place: int) -> dict[str, str]:
 @cache
 def _environment() -> Any:
     """Return jinja2's environment: everything that is filled in is escaped, and shown without control characters."""
-    if not has("jinja2"):
-        raise UsageError("a report needs jinja2, which is not installed: pip install 'dreamopt[bench]'")
-    import jinja2
-
-    folder = resources.files("dreamopt.study.report").joinpath("templates")
-    texts = {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith((".html", ".css"))}
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader(texts),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("dreamopt.study.report", "a report needs", "bench")
     filters: Mapping[str, Callable[..., Any]] = {
         "number": numbers.number,
         "middle": numbers.middle,
@@ -263,12 +248,8 @@ def _environment() -> Any:
         "path": quote,
     }
     environment.filters.update(filters)
-    environment.globals |= {"css": _markup(texts["report.css"]), "version": __version__}
+    environment.globals["css"] = _markup(environment.loader.mapping["report.css"])
     return environment
-
-
-def _shown(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def escaped(text: str) -> str:
