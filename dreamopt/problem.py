@@ -255,6 +255,9 @@ class Problem:
         image, alpha = self.parametrization.image(params, self.space), self.parametrization.alpha(params, self.space)
         if torch.is_grad_enabled():
             score, is_argmax = self._score(image, alpha, context, seed)
+            if any(penalty.gradient == "rule" for penalty in self.penalties) and score.requires_grad and image.requires_grad:
+                (gradient,) = torch.autograd.grad(score.sum(), image, retain_graph=True)
+                context = replace(context, gradient=gradient)
         else:
             score, is_argmax, _ = self._scored(image, alpha, context, seed)
         return score - self._penalty(image, context), is_argmax
@@ -367,7 +370,7 @@ class Problem:
                 image, alpha = image_of_leaf.detach().requires_grad_(), opacity.detach().requires_grad_()
             score, is_argmax, (image_gradient, *more) = self._scored(image, alpha, context, seed, acted)
             # Kept apart, so that a zero objective gradient shows even where a penalty has one.
-            penalty = self._penalty(image, context)
+            penalty = self._penalty(image, replace(context, gradient=image_gradient))
             total = image_gradient - _gradients(penalty, [image])[0] if self.penalties else image_gradient
         if opacity is None:
             gradient = to_params(total)

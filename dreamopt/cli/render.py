@@ -48,7 +48,7 @@ SETTINGS_OPTIONS = (
         "--preset", metavar="NAME|FILE", help="A published recipe, see `dreamopt presets`, or a preset file; other options change it."
     ),
     click.option(
-        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Repeatable. Any setting or number: steps=64, tv.weight=0.1."
+        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Repeatable. Any setting or number: steps=64, tv.share=0.2."
     ),
     click.option("--init", metavar="FILE", help="An image to start from."),
     size_option("Pixels.  [default: of --init, else of the net's file]"),
@@ -74,8 +74,12 @@ SETTINGS_OPTIONS = (
         help="Repeatable, as 'lucid' or 'flip()'; after the jitter, instead of slight turns, sizes and noise.",
     ),
     click.option("--views", type=int, help="Differently transformed views that each step averages over.  [default: 1]"),
-    click.option("--tv", type=float, help="Weight of the penalty on the sum of squared differences of neighbours.  [default: 0]"),
-    click.option("--l2", type=float, help="Weight of the penalty on the sum of squares.  [default: 0]"),
+    click.option(
+        "--tv",
+        type=float,
+        help="Weight of the penalty on squared differences of neighbours, which differs from net to net: tv.share does not.  [default: 0]",
+    ),
+    click.option("--l2", type=float, help="Weight of the penalty on the sum of squares; likewise l2.share.  [default: 0]"),
     click.option("--decay", type=float, help="Part of the distance to the mean colour that goes after each step.  [default: 0.0005]"),
     click.option("--blur", type=float, help="Gaussian blur after every fourth step, in pixels; falls to a fifth.  [default: 0.8]"),
     click.option(
