@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -44,6 +44,10 @@ from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, 
 
 FloatVector = NDArray[np.float64]
 T = TypeVar("T")
+OTHER_SEEDS = 3
+"""Seeds that are tried before another one is advised."""
+OTHER_NOISE = (30.0, 120.0)
+"""Grey levels of noise that are tried likewise."""
 
 
 class Problem:
@@ -402,13 +406,37 @@ class Problem:
             more = f" (and {len(dead) - 1} more of {self.n} items)" if len(dead) > 1 else ""
             also = "; redirected ReLUs do not let it through either" if self.redirected else ""
             also += f"; the gradient goes back by the rule {self.rule}, which may stop it too" if self.rule is not None else ""
-            raise DeadGradientError(self.explain(params, dead[0], seed) + also + more)
+            said = self.explain(params, dead[0], seed, start=self._other_start(dead[0], seed))
+            raise DeadGradientError(said + also + more)
 
-    def explain(self, params: Tensor, index: int, seed: int = 0) -> str:
-        """Return one sentence on why the gradient of the sample in place ``index`` is zero at these parameters."""
+    def explain(self, params: Tensor, index: int, seed: int = 0, *, start: str = "") -> str:
+        """Return one sentence on why the gradient of the sample in place ``index`` is zero at these parameters.
+
+        ``start`` is what to advise beside another layer, for one who knows a start that has a gradient.
+        """
         place = index * self.views
         image = self._transformed(self.images(params), self._with_image_space(None), seed)[place : place + 1]
-        return explain_dead(self.network, self.objective.item(index), image)
+        return explain_dead(self.network, self.objective.item(index), image, start=start)
+
+    def _other_start(self, index: int, seed: int) -> str:
+        """Return in words a start at which the sample has a gradient; empty where none of those that are tried has one."""
+        if self.objective.coupled:
+            return ""
+        alone = self.select([index])
+        params = alone.start(seed)
+        for other in range(seed + 1, seed + 1 + OTHER_SEEDS):
+            drawn = alone.start(other)
+            if torch.equal(drawn, params) and not any(transform.random for transform in self.transforms):
+                break  # nothing is drawn
+            if not alone.evaluate(drawn, seed=other).dead():
+                return f"start from seed {other}, where it has a gradient"
+        if not any(field.name == "noise" for field in fields(self.parametrization)):  # type: ignore[arg-type]  # a part is a dataclass
+            return ""
+        for noise in OTHER_NOISE:
+            alone.parametrization = self.parametrization.replaced(noise=noise)
+            if not alone.evaluate(alone.start(seed), seed=seed).dead():
+                return f"start with noise {noise:g}, where it has a gradient"
+        return ""
 
     def explain_nonfinite(self, params: Tensor, index: int, context: StepContext, seed: int = 0) -> str:
         """Return one clause on where the first values that are not finite come from, for the sample in place ``index``."""

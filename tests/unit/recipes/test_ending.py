@@ -7,12 +7,13 @@ import pytest
 import torch
 
 import dreamopt
+from dreamopt.errors import DreamoptWarning
 from dreamopt.network import Network
 from dreamopt.objectives import Channel
-from dreamopt.optimize import Adam, run
+from dreamopt.optimize import Ascent, run
 from dreamopt.problem import Problem
 from dreamopt.recipes import Settings
-from dreamopt.recipes.ending import outweighing, shrinking
+from dreamopt.recipes.ending import Ending, outweighing, shrinking
 from dreamopt.recipes.preset import preset, with_assignments
 from dreamopt.regularizers import L2, Share, TotalVariation
 
@@ -30,7 +31,7 @@ def _made(net: Network, assignments: list[str]) -> dreamopt.recipes.Rendered:
 
 
 def test_a_weight_that_outweighs_is_named_and_both_ways_out_work(net: Network) -> None:
-    with pytest.warns(dreamopt.DreamoptWarning, match="flat"):
+    with pytest.warns(DreamoptWarning, match="flat"):
         flat = _made(net, ["tv.weight=10", "decay.rate=0"])
     said = str(flat.metadata["warning"])
     found = re.search(r"try weight (\S+), or --set (\S+),", said)
@@ -43,14 +44,18 @@ def test_a_weight_that_outweighs_is_named_and_both_ways_out_work(net: Network) -
 
 
 def test_a_projection_that_takes_the_contrast_is_named(net: Network) -> None:
-    with pytest.warns(dreamopt.DreamoptWarning, match=r"Decay\(0.95\) takes 95% of the start's contrast"):
+    with pytest.warns(DreamoptWarning, match=r"Decay\(0.95\) takes 95% of the start's contrast"):
         _made(net, ["decay.rate=0.95"])
 
 
 def test_a_run_below_its_start_says_so(net: Network) -> None:
-    with pytest.warns(dreamopt.DreamoptWarning, match=r"it ended at .*, below the .* that it began with; .*half the --lr"):
-        # From an image that is already good, steps of thousands of grey levels.
-        dreamopt.render(net, "-1*conv2:5 - conv2:7", size=40, steps=9, lr=9000, parametrization="pixels(noise=0.5)", blur=0, decay=0)
+    result = run(Problem(net, "conv2:5", (), (24, 28)), Ascent(2), 9)
+    said = Ending(result, 0, float(result.best_values[0]) + 3, float(result.values[0]), None, 0).warning()
+    assert said is not None
+    assert re.fullmatch(r"it ended at .*, below the .* that it began with; its steps are too large or too few: try half the --lr, .*", said)
+    assert Ending(result, 0, float(result.values[0]) - 3, float(result.values[0]), None, 0).warning() is None
+    few = run(Problem(net, "conv2:5", (), (24, 28)), Ascent(2), 3)
+    assert Ending(few, 0, float(few.values[0]) + 3, float(few.values[0]), None, 0).warning() is None
 
 
 @pytest.mark.parametrize("parametrization", ["pixels(noise=20)", "fourier(noise=9)"])
@@ -60,7 +65,7 @@ def test_a_share_has_its_size_in_every_net(net: Network, parametrization: str) -
     share = "share(total_variation(0.5), 0.4)"
     problems = [Problem(net, one, [share], (24, 28), parametrization=parametrization, batch=2) for one in (objective, 1024 * objective)]
     plain = Problem(net, objective, (), (24, 28), parametrization=parametrization, batch=2)
-    small, large = (run(problem, Adam(8), 5) for problem in problems)
+    small, large = (run(problem, Ascent(3, norm="l2"), 5) for problem in problems)
     torch.testing.assert_close(large.images, small.images, rtol=1e-4, atol=1e-2)
     params = small.params
     evaluation = problems[0].evaluate(params)
