@@ -111,28 +111,34 @@ def command(
     settings = chosen_settings(**options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
     threads = None if context.parent is None else context.parent.params.get("threads")
-    with charting(quiet) as report:
-        path = make_atlas(
-            network,
-            out,
-            layers=[*layers, *patterns] or None,
-            images=images,
-            variants=variants,
-            minus=minus,
-            pieces=pieces or None,
-            activation_atlas=activation_atlas,
-            classes=classes,
-            workers=workers,
-            scheduler=scheduler,
-            units=units,
-            command=shlex.join(["dreamopt", "atlas", *context.meta[_ARGUMENTS]]),
-            progress=report,
-            site=site,
-            settings=settings,
-            load={"net": net} | repeat,
-            source=source,
-            allow_python_layers=bool(net_settings["allow_python_layers"]),
-            threads=threads,
-            say=None if quiet else lambda said: echo(f"dreamopt: {said}", err=True),
-        )
+    try:
+        with charting(quiet) as report:
+            path = make_atlas(
+                network,
+                out,
+                layers=[*layers, *patterns] or None,
+                images=images,
+                variants=variants,
+                minus=minus,
+                pieces=pieces or None,
+                activation_atlas=activation_atlas,
+                classes=classes,
+                workers=workers,
+                scheduler=scheduler,
+                units=units,
+                command=shlex.join(["dreamopt", "atlas", *context.meta[_ARGUMENTS]]),
+                progress=report,
+                site=site,
+                settings=settings,
+                load={"net": net} | repeat,
+                source=source,
+                allow_python_layers=bool(net_settings["allow_python_layers"]),
+                threads=threads,
+                say=None if quiet else lambda said: echo(f"dreamopt: {said}", err=True),
+            )
+    except KeyboardInterrupt:
+        if not quiet and (Path(out) / ATLAS).is_file():
+            pages = shlex.join(["dreamopt", "atlas", "--site-only", "-o", out])
+            echo(f"dreamopt: what is finished is kept, and the same command goes on; `{printable(pages)}` writes the pages of it", err=True)
+        raise
     echo_path(path)
