@@ -103,18 +103,26 @@ def test_a_refused_job_leaves_an_older_atlas_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("error", "stays"), [(UsageError("no"), False), (BackendError("lost"), True), (KeyboardInterrupt(), True)])
 def test_a_pass_over_images_stays_but_for_a_refusal(error: BaseException, stays: bool, tmp_path: Path) -> None:
-    with pytest.raises(type(error)), AtlasFolder(tmp_path / "atlas") as folder:
-        folder.write_json("atlas.json", {})
-        (folder.path / "survey").mkdir()
-        raise error
+    def job() -> None:
+        with AtlasFolder(tmp_path / "atlas") as folder:
+            folder.write_json("atlas.json", {})
+            (folder.path / "survey").mkdir()
+            raise error
+
+    with pytest.raises(type(error)):
+        job()
     assert (tmp_path / "atlas/survey").exists() is (tmp_path / "atlas/atlas.json").exists() is stays
 
 
 def test_an_error_after_a_result_keeps_it(tmp_path: Path) -> None:
-    with pytest.raises(DreamoptError), AtlasFolder(tmp_path / "atlas") as folder:
-        folder.write_json("atlas.json", {})
-        folder.write(piece_of("circuit"), outcome(1))
-        raise UsageError("later")
+    def job() -> None:
+        with AtlasFolder(tmp_path / "atlas") as folder:
+            folder.write_json("atlas.json", {})
+            folder.write(piece_of("circuit"), outcome(1))
+            raise UsageError("later")
+
+    with pytest.raises(UsageError):
+        job()
     assert list(records(tmp_path / "atlas")["units"]) == ["1"]
 
 

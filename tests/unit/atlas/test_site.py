@@ -145,7 +145,7 @@ def test_pages_of_layers_that_left_go_and_files_of_somebody_stay(tmp_path: Path)
         "d/notes.html", "a/index.html", *(f"a/{unit}.html" for unit in range(3))
     }  # fmt: skip
     assert not (root / "b--c.js").exists()
-    assert not [path for path in (root / "site").rglob("*") if path.is_file() and "b--c.js" in path.parts or path.name == "d.js"]
+    assert not [path for path in (root / "site").rglob("*") if (path.is_file() and "b--c.js" in path.parts) or path.name == "d.js"]
     assert (root / "records/image/d/1.json").exists()
 
 
