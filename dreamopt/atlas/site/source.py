@@ -15,7 +15,8 @@ from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.parts.reading import parse_json, read_bytes
 
 FORMAT = 1
-_SLUG = re.compile(r"(?!\.)[A-Za-z0-9_.~-]+")
+SLUG = re.compile(r"(?!\.)[A-Za-z0-9_.~-]+")
+"""The address of a layer."""
 _LARGEST = 2**28  # bytes of a file of records
 _TAKEN = {"atlas.json", "index.html", "list.html", "lock"}  # files beside the layers' folders
 Json = Mapping[str, Any]
@@ -161,7 +162,7 @@ def text(value: Any) -> str | None:
 
 def _layer(one: Json) -> SiteLayer | None:
     slug, name, units = one.get("slug"), one.get("name"), whole(one.get("units"))
-    if not isinstance(slug, str) or not isinstance(name, str) or units is None or not _SLUG.fullmatch(slug) or slug in _TAKEN:
+    if not isinstance(slug, str) or not isinstance(name, str) or units is None or not SLUG.fullmatch(slug) or slug in _TAKEN:
         return None
     labels = one.get("labels")
     return SiteLayer(
