@@ -67,6 +67,7 @@ class Source:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._files: dict[str, str | None] = {}
         about = self._json("atlas.json")
         if about is None:
             raise UsageError(f"{root} holds no atlas whose pages could be written: there is no atlas.json of format {FORMAT} in it")
@@ -106,8 +107,13 @@ class Source:
         return {name: one for name, one in found.items() if isinstance(one, Mapping)}
 
     def file(self, path: Any) -> str | None:
-        """Return a path of a record, relative to the folder; None where it is no file within the folder."""
-        if not isinstance(path, str) or "\0" in path or "\\" in path:
+        """Return a path of a record, relative to the folder; None where it is no file within the folder. It is looked at once."""
+        if isinstance(path, str) and path not in self._files:
+            self._files[path] = self._found(path)
+        return self._files[path] if isinstance(path, str) else None
+
+    def _found(self, path: str) -> str | None:
+        if "\0" in path or "\\" in path:
             return None
         inner = PurePosixPath(path)
         if inner.is_absolute() or ".." in inner.parts or not inner.parts or ":" in inner.parts[0]:

@@ -122,6 +122,7 @@ class _Site:
         self._render("layer.html", f"{layer.slug}/index.html", "../", context)
         for unit in records.units():
             self._render("unit.html", f"{layer.slug}/{unit}.html", "../", self._units.context(records, unit))
+        self.pictures.squares.clear()
         self.output.remove_others([layer.slug], (".html",))
 
     def write_index(self) -> None:
