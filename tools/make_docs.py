@@ -44,7 +44,7 @@ _TABLE = re.compile(r"(<!-- parts:([\w:]+) -->\n).*?(<!-- /parts -->)", re.DOTAL
 
 def pages() -> list[Path]:
     """Return the documents that may hold tables."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
 
 
 def with_tables(page: str, folder: Path) -> str:
