@@ -47,6 +47,22 @@ def test_a_block_imports_what_it_uses(code: str) -> None:
             assert node.attr in dreamopt.__all__ or any(name.startswith(f"dreamopt.{node.attr}") for name in imported), node.attr
 
 
+def checked() -> list[tuple[str, str]]:
+    """Return the files that pages of docs/extend check, each the Python above the command, by their names."""
+    pattern = re.compile(r"^```python\n((?:(?!^```).)*?)^```\n\n```sh\ndreamopt check (\S+)\n```", re.MULTILINE | re.DOTALL)
+    return [
+        (name, code) for page in sorted((DOCS / "extend").glob("*.md")) for code, name in pattern.findall(page.read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.mark.parametrize(("name", "code"), [pytest.param(*one, id=one[0]) for one in checked()])
+def test_a_part_passes_its_checks_as_printed(name: str, code: str, tmp_path: Path, warm: Warm) -> None:
+    (tmp_path / name).write_text(code, encoding="utf-8")
+    process = warm.run(["-m", "dreamopt", "check", name], tmp_path)
+    assert process.returncode == 0, process.stdout + process.stderr[-3000:]
+    assert "checks passed" in process.stdout
+
+
 @pytest.mark.parametrize("page", [pytest.param(page, id=name_of(page)) for page in pages()])
 def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
     folder = DOCS if page.parent.name == "site" else page.parent  # the site's first page is put beside the others
