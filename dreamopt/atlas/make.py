@@ -152,12 +152,13 @@ def make_atlas(
     height, width = net.item_shape(settings.size)[1:3]
     nets = NetFiles.of(net, load, None if settings.size is None else (height, width), allow_python_layers)
     with AtlasFolder(path) as atlas:
-        atlas.write_json(ATLAS, describe_atlas(request, net, command))
         tasks = missing_tasks(atlas, request, net)
+        atlas.write_json(ATLAS, describe_atlas(request, net, command))
         prepared = [task for name in request.pieces for task in piece_of(name).prepared(atlas, request, net, progress)]
         tasks = sorted([*tasks, *prepared], key=lambda task: -task.cost)
         with open_scheduler(workers, scheduler, threads, say) as running:
             run_tasks(atlas, tasks, running, nets, progress)
+        atlas.gather()
         return write_pages(path) if site else path
 
 
