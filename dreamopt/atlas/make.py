@@ -195,7 +195,7 @@ def atlas_request(
     described = {key: value for key, value in net.describe().items() if key not in ("notes", "sources", "assumed")}
     definition = content_key(graph=graph) if prototxt is None else file_sha256(prototxt)
     return AtlasRequest(
-        net={"name": Path(prototxt).name if prototxt is not None else "tiny", "sha256": definition},
+        net={"name": net.backend.net_name or (Path(prototxt).name if prototxt is not None else "a net"), "sha256": definition},
         weights=None if weights is None else {"name": Path(weights).name, "sha256": files.get(Path(weights).name, net.hash())},
         identity=content_key(definition=definition, graph=graph, net=described),
         input_shape=tuple(net.input_shape),
