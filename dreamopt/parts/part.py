@@ -83,7 +83,7 @@ class Part:
 
     def __new__(cls, *_: Any, **named: Any) -> Self:
         """Refuse a parameter that there is not, and name the one that is meant."""
-        if named and dataclasses.is_dataclass(cls) and cls.__init__ is not object.__init__:
+        if named and hasattr(cls, "__dataclass_fields__"):
             parameters = [one for name, one in inspect.signature(cls.__init__).parameters.items() if name != "self"]
             known = [one.name for one in parameters]
             takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
