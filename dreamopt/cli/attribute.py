@@ -41,7 +41,7 @@ OPTIONS = (
         default="attribution.png",
         show_default=True,
         metavar="FILE",
-        help="The heat map, .png or .tif, with FILE-overlay and FILE.npy beside it; of several images or methods a sheet, beside a folder "
+        help="The heat map, .png, .tif, .webp or .jpg, with FILE-overlay and FILE.npy beside; of several maps a sheet, beside a folder "
         "of the same name with the files of each.",
     ),
     of_image(

@@ -80,7 +80,7 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "-o",
     "--out",
     metavar="FILE|FILM|FOLDER",
-    help="The dream: of an image .png or .tif, at its depth, with its opacity and its colour profile; of a film .mp4, .mov, .mkv, .webm, "
+    help="The dream: of an image .png or .tif, with its depth, opacity and colours, .webp or .jpg; of a film .mp4, .mov, .mkv, .webm, "
     ".gif or a folder of frames; of several images a folder.  [default: dream.png, of films dream.mp4, of several images dreams]",
 )
 @settings_options
@@ -173,7 +173,7 @@ def command(
                 echo(f"dreaming into {described}; -t names another layer, --explore shows them all", err=True)
         again = reproduce_command(plan, net, repeat, path, targets if explore else None)
         plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
-        sheet = (lambda made, plan=plan: sheet_of(plan, made, network_title(source))) if explore else None
+        sheet = (lambda made, plan=plan: sheet_of(plan, made, network_title(network, source))) if explore else None
         goes_on = resume and (not several or is_kept(path))
         made, written = run_job(
             plan, network, path, quiet=quiet, every=every, resume=goes_on, memory=memory, preview=preview, sheet=sheet, timed=explore

@@ -76,7 +76,9 @@ SETTINGS_OPTIONS = (
         metavar="SETTINGS",
         help="Repeatable, from the smallest octave on: its settings, as 'steps=20 layer=conv3', or target='2*conv3 + conv4:7'.",
     ),
-    size_option("Pixels.  [default: of --init, else of the net's file]"),
+    size_option(
+        "Pixels: one number is a square, of a dream or a zoom the longer side of its image.  [default: of --init, else of the net's file]"
+    ),
     of_image(
         "--default-size",
         "--usual-size",
@@ -216,7 +218,7 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], octave_setti
     default="dreamopt.png",
     show_default=True,
     metavar="FILE",
-    help="The image, .png or .tif; of several targets the contact sheet, beside a folder of the same name with one image each.",
+    help="The image: .png, .tif, .webp or .jpg; of several targets the contact sheet, beside a folder of that name with one each.",
 )
 @of_target("--variants", default=1, show_default=True, type=click.IntRange(min=1), help="Images of each target.")
 @settings_options

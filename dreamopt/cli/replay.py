@@ -20,12 +20,14 @@ DEFAULTS = {"device": "auto", "backend": "auto"}
 
 def _beside(image: Path) -> Path:
     """Return where the new image of an image goes."""
-    return image.with_name(f"{image.stem}-replay{image.suffix if image.suffix.lower() in ('.tif', '.tiff') else '.png'}")
+    from dreamopt.image.writing import SUFFIXES
+
+    return image.with_name(f"{image.stem}-replay{image.suffix if image.suffix.lower() in SUFFIXES else '.png'}")
 
 
 @click.command("replay")
 @click.argument("image", metavar="IMAGE")
-@click.option("-o", "--out", metavar="FILE", help="The new image, .png or .tif.  [default: IMAGE-replay.png]")
+@click.option("-o", "--out", metavar="FILE", help="The new image: .png, .tif, .webp or .jpg.  [default: IMAGE-replay, of its format]")
 @click.option("--net", metavar="PROTOTXT|NAME", help="The net, where it is no net by name and does not lie beside the image.")
 @click.option("--init", metavar="FILE", help="The image that was started from; likewise.")
 @click.option("--file", "files", multiple=True, metavar="FILE", help="Repeatable. Another file that was read; likewise.")
@@ -47,6 +49,7 @@ def command(
 
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.image.files import read_metadata, read_written
+    from dreamopt.image.writing import LOSSY_SUFFIXES
     from dreamopt.recipes.command import as_argument, option_words, reproduce_command
     from dreamopt.recipes.inputs import RecordedInputs
     from dreamopt.recipes.metadata import checked_image
@@ -78,10 +81,13 @@ def command(
     if rendered.interrupted:
         click.echo("dreamopt: interrupted; the image holds the best so far.", err=True)
         click.get_current_context().exit(130)
-    before = read_written(image)
-    same_kind = (before.shape, before.dtype) == (rendered.image.shape, rendered.image.dtype)
-    far = float(np.abs(before.astype(int) - rendered.image).max()) if same_kind else 255.0
+    before, made = read_written(image), rendered.image
+    lossy = Path(image).suffix.lower() in LOSSY_SUFFIXES
+    if lossy and path.suffix.lower() in LOSSY_SUFFIXES:
+        made, lossy = read_written(path), False
+    same_kind = (before.shape, before.dtype) == (made.shape, made.dtype)
+    far = float(np.abs(before.astype(int) - made).max()) if same_kind else 255.0
     far = far / 257 if same_kind and before.dtype == np.uint16 else far
-    reasons = differences(metadata, network, inputs)
+    reasons = [*differences(metadata, network, inputs), *(["a JPEG keeps pixels only nearly"] if lossy and far else [])]
     result = "the same pixels" if far == 0 else f"differs by up to {far:.4g} grey levels"
     echo(f"dreamopt: {result}{' (' + '; '.join(reasons) + ')' if reasons else ''}.", err=True)

@@ -22,7 +22,7 @@ def check_output(out: str | Path) -> Path:
     Raises
     ------
     UsageError
-        Unless it ends in .png, .tif or .tiff.
+        Unless it ends in one of `dreamopt.image.writing.SUFFIXES`.
     ImageError
         Where no file can be written: it is a folder, or its folder is a file or cannot be written.
     """

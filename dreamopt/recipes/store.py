@@ -16,6 +16,7 @@ from dreamopt.errors import DreamoptWarning, ImageError, UsageError
 from dreamopt.image.channels import channels_path
 from dreamopt.image.files import RGBImage, read_metadata, read_written, write_image
 from dreamopt.image.sheet import Section, contact_sheet
+from dreamopt.image.writing import eight_bits
 from dreamopt.network import Network
 from dreamopt.optimize import Checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
@@ -35,7 +36,7 @@ from dreamopt.recipes.output import (
     unwritable,
 )
 from dreamopt.recipes.plan import Plan
-from dreamopt.recipes.rendered import Rendered, eight_bits, write_rendered
+from dreamopt.recipes.rendered import Rendered, write_rendered
 from dreamopt.recipes.settings import Settings
 
 _JOB = "job.json"
@@ -91,7 +92,7 @@ class FolderStore:
     Raises
     ------
     UsageError
-        When ``out`` does not end in .png, .tif or .tiff.
+        When ``out`` does not end in one of `dreamopt.image.writing.SUFFIXES`.
     ImageError
         When ``out`` cannot be written.
     """

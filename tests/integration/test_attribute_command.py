@@ -230,7 +230,7 @@ def test_files_of_the_same_name_are_replaced(photo: Path, tmp_path: Path) -> Non
         (("-t", "scores:1", "-t", "scores:2", "-o", "cat.png"), 2, "cat.png is an image that is given"),
         (("-t", "conv99:1"), 1, "no layer 'conv99'"),
         (("-t", "scores:tabby cat"), 1, "tabby cat"),
-        (("-o", "out.jpg"), 2, "the output out.jpg must end in .png, .tif or .tiff"),
+        (("-o", "out.gif"), 2, "the output out.gif must end in .png, .tif, .tiff, .webp, .jpg or .jpeg"),
         (("-o", "."), 2, "must end in"),
         (("--clip", "0"), 2, "clip must be above 0 and at most 100, not 0"),
         (("--opacity", "2"), 2, "opacity must be"),

@@ -209,7 +209,7 @@ def test_bad_targets_are_one_sentence_and_exit_code_1(toy, tmp_path, network, ta
 def test_wrong_usage_is_exit_code_2(toy, tmp_path) -> None:
     for words in (["-t", "conv2:1", "--steps", "0"], ["-t", "conv2:1", "--size", "big"], ["-t", "conv2:1", "--mean", "grey"], []):
         assert render(toy, tmp_path / "a.png", *words).exit_code == 2, words
-    assert render(toy, tmp_path / "a.jpg", "-t", "conv2:1").exit_code == 2
+    assert render(toy, tmp_path / "a.gif", "-t", "conv2:1").exit_code == 2
     with pytest.raises(UsageError, match="no setting 'step'"):
         dreamopt.render(None, "conv2:1", step=3)
 
