@@ -79,11 +79,11 @@ class Job:
     unread: int = 0
     interrupted: bool = False
 
-    def plan(self, files: Sequence[str], targets: Sequence[str], size: Any = None) -> None:
+    def plan(self, files: Sequence[str], targets: Sequence[str], size: Any = None, *, force: bool = False) -> None:
         """Name the files of each image, target and method, and refuse targets that the net has not and what cannot be written."""
         from dreamopt.attribution.explained import bound_objective
         from dreamopt.attribution.saving import paths_of
-        from dreamopt.recipes.output import check_images, check_writable, image_paths
+        from dreamopt.recipes.output import check_images, check_new, check_writable, image_paths
         from dreamopt.recipes.targets import target_slug
 
         for text in targets:
@@ -100,6 +100,8 @@ class Job:
         for path in written:
             check_writable(path)
         _check_inputs_stay(files, [self.out, *written], None if len(self.paths) == 1 else self.out.with_suffix(""))
+        if not force:
+            check_new([self.out, *written], resumable=False)
 
     def passes(self) -> int:
         """Return how many passes are known to come."""

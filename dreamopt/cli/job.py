@@ -43,9 +43,12 @@ JOB_OPTIONS = (
 )
 
 
+force_option = of_run("--force", is_flag=True, help="Replace what is there; without it, an output that is there is refused.")
+
+
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that `run_job` takes, and ``--json``."""
-    for option in reversed(JOB_OPTIONS):
+    for option in reversed((*JOB_OPTIONS[:2], force_option, *JOB_OPTIONS[2:])):
         command = option(command)
     return command
 
@@ -58,6 +61,7 @@ def run_job(
     quiet: bool,
     every: int | None,
     resume: bool,
+    force: bool,
     memory: int | None = None,
     preview: str | None = None,
     sheet: "Callable[[Sequence[Rendered]], RGBImage] | None" = None,
@@ -74,7 +78,7 @@ def run_job(
     seconds = 30.0 if (every != 0 or resume) and not every else None
     title = network_title(network, plan.provenance["source"])
     with (
-        FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=title, sheet=sheet) as store,
+        FolderStore(out, every=every or None, seconds=seconds, resume=resume, replace=force, title=title, sheet=sheet) as store,
         interruptible() as stop,
         rendering(quiet, len(plan.samples), plan.total_steps, plan.pixel_steps) as report,
     ):

@@ -233,6 +233,7 @@ def command(
     variants: int,
     every: int | None,
     resume: bool,
+    force: bool,
     memory: int | None,
     preview: str | None,
     **options: Any,
@@ -246,10 +247,12 @@ def command(
     from dreamopt.cli.net import NET_KEYS
     from dreamopt.recipes import plan_render
     from dreamopt.recipes.command import reproduce_command
-    from dreamopt.recipes.output import check_output
+    from dreamopt.recipes.output import check_new, check_output
     from dreamopt.recipes.store import with_kept_batch_size
 
-    check_output(out)
+    path = check_output(out)
+    if not (force or resume):
+        check_new([path])
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     settings = with_kept_batch_size(chosen_settings(**options), out, resume)
     network, repeat, source = open_network(net, settings.size, **net_settings)
@@ -258,5 +261,5 @@ def command(
     )
     command = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
-    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, memory=memory, preview=preview)
+    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, force=force, memory=memory, preview=preview)
     print_job(len(plan.samples), rendered, sheet, as_json, resumable=every != 0 or resume)

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from dreamopt.cli.echo import echo, echo_path
+from dreamopt.cli.job import force_option
 from dreamopt.cli.net import NET_KEYS, open_network, some_net_options
 from dreamopt.cli.shell import shell_command
 from dreamopt.cli.threads import threads_option
@@ -33,11 +34,20 @@ def _beside(image: Path) -> Path:
 @click.option("--file", "files", multiple=True, metavar="FILE", help="Repeatable. Another file that was read; likewise.")
 @click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Repeatable. An installed plugin that the image may name.")
 @some_net_options(*NAMED)
+@force_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @threads_option
 @click.pass_context
 def command(
-    context: click.Context, /, image: str, out: str | None, files: tuple[str, ...], plugins: tuple[str, ...], quiet: bool, **options: Any
+    context: click.Context,
+    /,
+    image: str,
+    out: str | None,
+    files: tuple[str, ...],
+    plugins: tuple[str, ...],
+    force: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Make an image again from its metadata, and say on stderr whether it came out the same.
 
@@ -53,13 +63,15 @@ def command(
     from dreamopt.recipes.command import as_argument, option_words, reproduce_command
     from dreamopt.recipes.inputs import RecordedInputs
     from dreamopt.recipes.metadata import checked_image
-    from dreamopt.recipes.output import check_output
+    from dreamopt.recipes.output import check_new, check_output
     from dreamopt.recipes.plan import Plan, recorded_hashes
     from dreamopt.recipes.rendered import write_rendered
     from dreamopt.recipes.replay import differences, net_of, replay
 
     metadata = checked_image(read_metadata(image), image)
     path = check_output(_beside(Path(image)) if out is None else out)
+    if not force:
+        check_new([path], resumable=False)
     given = {name: value for name, value in options.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
 
     def remedy(needs: Mapping[tuple[str, str], str]) -> str:

@@ -28,6 +28,7 @@ from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.metadata import checked_job, checked_result
 from dreamopt.recipes.output import (
     check_images,
+    check_new,
     check_output,
     checkpoint_folder,
     described_differences,
@@ -84,6 +85,8 @@ class FolderStore:
         After how many seconds. With neither there are no checkpoints, and what is interrupted loses the batch under way.
     resume : bool
         Whether an interrupted job of the same plan is resumed: finished images stay as they are, and runs go on from their checkpoints.
+    replace : bool
+        Whether files that are there are replaced; those of the job that is resumed are its own.
     title : str
         Above the sheet.
     sheet : callable, optional
@@ -104,11 +107,12 @@ class FolderStore:
         every: int | None = None,
         seconds: float | None = 30.0,
         resume: bool = False,
+        replace: bool = True,
         title: str = "",
         sheet: Sheet | None = None,
     ) -> None:
         self.out, self.folder = check_output(out), checkpoint_folder(Path(out))
-        self.every, self.seconds, self.resume = every, seconds, resume
+        self.every, self.seconds, self.resume, self.replace = every, seconds, resume, replace
         self._sheet = (lambda rendered: labelled_sheet(rendered, title)) if sheet is None else sheet
         self._plan: Plan | None = None
         self._paths: list[Path] = []
@@ -133,6 +137,8 @@ class FolderStore:
         """
         self._plan, self._paths = plan, image_paths([sample.slug for sample in plan.samples], self.out)
         check_images([*self._paths, *(map(channels_path, self._paths) if plan.keeps_channels else ())], self.out)
+        if not (self.replace or self.resume):
+            check_new([self.out, *self._paths])
         if self.resume and not self.folder.is_dir() and not any(self._is_finished(index) for index in range(len(self._paths))):
             raise UsageError(f"there is nothing to resume in {self.folder}")
         try:
