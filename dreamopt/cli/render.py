@@ -247,6 +247,7 @@ def command(
     from dreamopt.cli.net import NET_KEYS
     from dreamopt.recipes import plan_render
     from dreamopt.recipes.command import reproduce_command
+    from dreamopt.recipes.linear_targets import linear_hints
     from dreamopt.recipes.output import check_new, check_output
     from dreamopt.recipes.store import with_kept_batch_size
 
@@ -259,6 +260,8 @@ def command(
     plan = plan_render(
         network, targets, settings, variants=variants, say=None if quiet else lambda said: echo(f"dreamopt: {said}", err=True)
     )
+    for hint in () if quiet else linear_hints(network, [sample.objective for sample in plan.samples]):
+        echo(f"dreamopt: note: {hint}", err=True)
     command = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
     rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, force=force, memory=memory, preview=preview)

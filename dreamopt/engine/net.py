@@ -279,10 +279,21 @@ class Net:
 
     def _range(self, start: str | None, end: str | None, first: int, last: int) -> tuple[int, int]:
         if start is not None:
-            first = _place(self._layer_names, start, "layer")
+            first = self._layer_place(start, "start")
         if end is not None:
-            last = _place(self._layer_names, end, "layer")
+            last = self._layer_place(end, "end")
         return first, last
+
+    def _layer_place(self, name: str, argument: str) -> int:
+        """Return the place of a layer; of a blob, which people take for one, say which layers have to do with it."""
+        if name in self._layer_names or name not in self.blobs:
+            return _place(self._layer_names, name, "layer")
+        by = [layer for layer, tops in self.top_names.items() if name in tops]
+        readers = [layer for layer, bottoms in self.bottom_names.items() if name in bottoms and layer not in by]
+        said = [
+            f"{verb} {', '.join(map(repr, names[:4]))}" for verb, names in (("it is written by", by), ("it is read by", readers)) if names
+        ]
+        raise TargetError(f"{argument} names a layer, and '{name}' is a blob; {' and '.join(said) or 'no layer reads it'}")
 
     def _blob(self, name: str) -> Blob:
         _place(self._blob_names, name, "blob")

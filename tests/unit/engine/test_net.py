@@ -243,3 +243,12 @@ def test_what_layers_remember_is_not_changed_by_writing_between_the_passes() -> 
         n.blobs[bottom].data[...] *= -1
         n.backward(start=top, end=top)
         assert np.array_equal(n.blobs[bottom].diff, before) is unchanged
+
+
+@pytest.mark.parametrize(("method", "argument"), [("forward", "start"), ("backward", "start"), ("backward", "end")])
+def test_a_blob_is_no_layer(method: str, argument: str) -> None:
+    n = net(TEXT.replace('name: "data" type', 'name: "input" type'))
+    n.forward()
+    said = f"{argument} names a layer, and 'data' is a blob; it is written by 'input' and it is read by 'conv1'"
+    with pytest.raises(TargetError, match=said):
+        getattr(n, method)(**{argument: "data"})
