@@ -11,10 +11,10 @@ from dreamopt.errors import ImageError
 from dreamopt.image.covering import covering as covering
 from dreamopt.image.jpeg_text import is_jpeg, read_jpeg_text
 from dreamopt.image.loaded import LoadedImage
+from dreamopt.image.loading import exif_text
 from dreamopt.image.loading import load_image as load_image
 from dreamopt.image.modes import Levels
 from dreamopt.image.modes import RGBImage as RGBImage
-from dreamopt.image.opening import opened_image
 from dreamopt.image.png_text import read_png_text
 from dreamopt.image.tiff import is_tiff, read_tiff_text
 from dreamopt.image.writing import DESCRIPTION, KEY, ImageArray
@@ -124,8 +124,7 @@ def _text_of(path: str) -> tuple[str | None, bool]:
     if is_jpeg(path):
         return read_jpeg_text(path, KEY, MOST_METADATA), False
     if is_webp(path):
-        with opened_image(path) as image:
-            text = image.getexif().get(DESCRIPTION)
+        text = exif_text(path, DESCRIPTION)
     elif is_tiff(path):
         text = read_tiff_text(path, MOST_METADATA)
     else:
