@@ -192,7 +192,8 @@ def page() -> str:
         one = preset(name)
         changes = "".join(f" --set {text}" for text in CHANGES.get(name, []))
         photo = " --init cat.png" if name == "deepdream2015" else ""
-        lines += ["", f"### {name}", "", f"{one.title}.", "", *command(f"--preset {name}{photo}{changes}", UNITS, name), "", f"![{name}](images/gallery/{name}.jpg)"]
+        whole = command(f"--preset {name}{photo}{changes}", UNITS, name)
+        lines += ["", f"### {name}", "", f"{one.title}.", "", *whole, "", f"![{name}](images/gallery/{name}.jpg)"]
     lines += ["", "Not shown: " + "; ".join(f"`{name}` {why}" for name, why in LEFT_OUT.items()) + ".", ""]
     lines += [
         "## Objectives",
