@@ -158,7 +158,10 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def main(root: Path, fault: str, words: list[str]) -> None:
-    """Print what becomes of every k."""
+    """Print what becomes of every k.
+
+    Only a kill comes at every k, unless DREAMOPT_FAULTS is "all": a full disk comes at the even ones, other errors and Ctrl-C at the odd.
+    """
     import torch
 
     from dreamopt.cli import cli, render, top
@@ -177,7 +180,8 @@ def main(root: Path, fault: str, words: list[str]) -> None:
     assert reference["code"] == 0, reference["printed"]
     expected = files(whole)
     print(json.dumps({"changes": reference["changes"], "kinds": reference["kinds"], "files": sorted(expected)}), flush=True)
-    for at in range(1, reference["changes"] + 1):
+    step = 1 if fault == "kill" or os.environ.get("DREAMOPT_FAULTS") == "all" else 2
+    for at in range(2 if fault == "full" and step == 2 else 1, reference["changes"] + 1, step):
         folder = root / "faulty"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
