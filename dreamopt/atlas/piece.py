@@ -54,6 +54,10 @@ class Piece(ABC):
         A DreamoptError that it raises makes the task be done unit by unit, and is the reason why a unit failed.
         """
 
+    def decisive(self, network: Network, layer: AtlasLayer, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what of the settings decides the results of a layer, which their keys are of; by default all of them."""
+        return settings
+
     def cost(self, request: AtlasRequest, network: Network, layer: AtlasLayer) -> float:
         """Return the estimated seconds of one unit, on one core."""
         return 0.1
@@ -80,7 +84,8 @@ class Piece(ABC):
         if settings is None:
             return []
         units = (0,) if self.scope == "whole" else request.units[layer.name]
-        keys = {unit: request.key(self.name, layer.name, unit, settings) for unit in units}
+        decisive = self.decisive(network, layer, settings)
+        keys = {unit: request.key(self.name, layer.name, unit, decisive) for unit in units}
         missing = [unit for unit in units if records.get(unit, {}).get("key") != keys[unit]]
         return self.split(Task(self.name, layer.name, tuple(missing), settings, tuple(keys[unit] for unit in missing)),
                           self.cost(request, network, layer), self.memory(request, network, layer))  # fmt: skip

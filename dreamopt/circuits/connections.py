@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -78,6 +79,7 @@ class Connections:
         self.linear = network if isinstance(network, LinearNet) else LinearNet(network)
         graph = self.linear.graph
         self._among = {graph.value(self.linear.network.resolve(name)): name for name in among}
+        self._found: dict[Value, list[Value]] = {}
 
     def sources(self, layer: str) -> list[str]:
         """Return the layers that feed a layer, the highest first."""
@@ -86,6 +88,29 @@ class Connections:
     def targets(self, layer: str) -> list[str]:
         """Return the layers that a layer feeds, the lowest first."""
         return [self._name(value) for value in self._targets(self._value(layer))[0]]
+
+    def ways(self, layer: str) -> dict[str, Any]:
+        """Return where the ways from and to a layer end, by the net's structure alone: all that its connections owe to ``among``.
+
+        Two choices of layers with the same ways give the same connections.
+
+        Returns
+        -------
+        dict
+            ``sources`` by name; ``stops``, those that are chosen layers; ``targets`` by name, each with the chosen layers at which ways
+            down from it end: of those that the layer reaches, since others are on no way between the two.
+        """
+        value = self._value(layer)
+        sources, (targets, stop, _) = self._sources(value), self._targets(value)
+        within = self.linear.above(value) if stop == self._stop else ()
+        return {
+            "sources": [self._name(end) for end in sources],
+            "stops": [self._name(end) for end in sources if end in self._among],
+            "targets": {
+                self._name(target): [self._name(end) for end in self._sources(target) if end in self._among and end[0] in within]
+                for target in targets
+            },
+        }
 
     def incoming(self, layer: str, units: Iterable[int] | None = None, count: int = 10) -> dict[int, list[Connection]]:
         """Return for each unit those that feed it most, the strongest first.
@@ -147,7 +172,9 @@ class Connections:
         return lambda here, passed: passed >= 1 and (here == value or self.linear.is_weighted(here))
 
     def _sources(self, value: Value) -> list[Value]:
-        return self.linear.ends(value, self._stop, self._most)
+        if value not in self._found:
+            self._found[value] = self.linear.ends(value, self._stop, self._most)
+        return self._found[value]
 
     def _targets(self, value: Value) -> tuple[list[Value], Stop, int]:
         """Return the values that one feeds, and where paths down from them end, after how many layers with weights."""

@@ -6,19 +6,20 @@ import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
+from dreamopt.cli.sections import SectionedCommand, of_image, of_run, of_target
 
 
-@click.command("activations")
+@click.command("activations", cls=SectionedCommand)
 @click.argument("image", metavar="IMAGE")
 @net_option
-@click.option(
+@of_target(
     "-t",
     "--target",
     metavar="TARGET",
     help="conv4 (the maps of all units, on one image) or conv4:7 (one unit's).  [default: the class scores are printed]",
 )
-@click.option("-o", "--out", default="activations.png", show_default=True, metavar="FILE", help="The image, .png or .tif.")
-@click.option(
+@of_image("-o", "--out", default="activations.png", show_default=True, metavar="FILE", help="The image, .png or .tif.")
+@of_image(
     "--range",
     "range_",
     type=click.Choice(["layer", "unit"]),
@@ -26,7 +27,7 @@ from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
     show_default=True,
     help="What has the strongest colour on the image of a layer: the layer's strongest values, or each unit's own.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+@of_run("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @net_options
 def command(image: str, net: str | None, target: str | None, out: str, range_: str, as_json: bool, **options: Any) -> None:
     """Show what a layer's units, or one unit, make of an image; without a target, which classes the net sees in it.

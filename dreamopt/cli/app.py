@@ -8,8 +8,8 @@ from typing import IO, Any
 import click
 
 from dreamopt.cli.echo import echo, printable_lines, show_traceback
-from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError
-from dreamopt.parts.threads import take
+from dreamopt.cli.threads import threads_option
+from dreamopt.errors import DreamoptError, DreamoptWarning, UsageError, in_brackets, suggest
 from dreamopt.version import __version__
 
 COMMANDS = {
@@ -73,6 +73,13 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is called; of a name that none has, say which are like it."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = in_brackets(suggest(args[0], COMMANDS, 1))
+            ctx.fail(f"No such command {args[0]!r}{hint}; there are {', '.join(sorted(COMMANDS))}.")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing one of them."""
         with formatter.section("Commands"):
@@ -105,15 +112,9 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="dreamopt")
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    help="Threads of a pass; by default a core each, fewer while other programs want the cores.",
-)
-def cli(threads: int | None) -> None:
+@threads_option
+def cli() -> None:
     """See what the filters, neurons and classes of a trained Caffe net respond to, with or without Caffe."""
-    if threads is not None:
-        take(threads)
 
 
 main = cli

@@ -11,13 +11,15 @@ from dreamopt.cli.atlas_progress import charting
 from dreamopt.cli.echo import echo, echo_path
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import chosen_settings, settings_options
+from dreamopt.cli.sections import SectionedCommand, of_run, of_target
+from dreamopt.cli.threads import threads_taken
 from dreamopt.errors import printable
 
 _ARGUMENTS = "dreamopt.arguments"
 _UNITS = re.compile(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*")
 
 
-class _Remembering(click.Command):
+class _Remembering(SectionedCommand):
     """A command that knows the words that it was called with: an atlas says how it was made."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -43,31 +45,31 @@ def _units(_: click.Context, __: click.Parameter, text: str | None) -> list[int]
 @click.command("atlas", cls=_Remembering)
 @click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
 @net_option
-@click.option(
+@of_target(
     "--layers",
     multiple=True,
     metavar="PATTERN",
     help="Repeatable. Of which layers, as conv3, 'conv*' or 'inception_*'.  [default: all whose units have weights]",
 )
-@click.option("--units", callback=_units, metavar="0-15,20", help="Of which units of each layer.  [default: all]")
-@click.option("--images", metavar="FOLDER", help="Images that the units are shown: top crops, quantiles, histograms.")
-@click.option(
+@of_target("--units", callback=_units, metavar="0-15,20", help="Of which units of each layer.  [default: all]")
+@of_target("--images", metavar="FOLDER", help="Images that the units are shown: top crops, quantiles, histograms.")
+@of_target(
     "--variants",
     default=1,
     show_default=True,
     type=click.IntRange(1, 1000),
     help="From 2 on, so many more that differ from each other.",
 )
-@click.option("--minus", is_flag=True, help="Also what each unit likes least.")
-@click.option("--activation-atlas", is_flag=True, help="Also an activation atlas of each layer; it needs --images.")
-@click.option("--classes", multiple=True, metavar="A,B", help="Repeatable. Classes that get an atlas of their own, and are compared.")
-@click.option("--piece", "pieces", multiple=True, metavar="NAME", help="Repeatable. Only these results, as image.  [default: all]")
-@click.option("-o", "--out", default="atlas", show_default=True, metavar="FOLDER", help="Where it goes. What is there is not made again.")
-@click.option("--workers", default=0, show_default=True, type=click.IntRange(0, 10_000), help="Processes of this machine; 0: this one.")
-@click.option("--scheduler", metavar="ADDRESS", help="Of a scheduler of dask.distributed, as tcp://10.0.0.1:8786.")
-@click.option("--site/--no-site", default=True, show_default=True, help="Write the pages.")
-@click.option("--site-only", is_flag=True, help="Write the pages of what is there, and make nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
+@of_target("--minus", is_flag=True, help="Also what each unit likes least.")
+@of_target("--activation-atlas", is_flag=True, help="Also an activation atlas of each layer; it needs --images.")
+@of_target("--classes", multiple=True, metavar="A,B", help="Repeatable. Classes that get an atlas of their own, and are compared.")
+@of_target("--piece", "pieces", multiple=True, metavar="NAME", help="Repeatable. Only these results, as image.  [default: all]")
+@of_run("-o", "--out", default="atlas", show_default=True, metavar="FOLDER", help="Where it goes. What is there is not made again.")
+@of_run("--workers", default=0, show_default=True, type=click.IntRange(0, 10_000), help="Processes of this machine; 0: this one.")
+@of_run("--scheduler", metavar="ADDRESS", help="Of a scheduler of dask.distributed, as tcp://10.0.0.1:8786.")
+@of_run("--site/--no-site", default=True, show_default=True, help="Write the pages.")
+@of_run("--site-only", is_flag=True, help="Write the pages of what is there, and make nothing.")
+@of_run("-q", "--quiet", is_flag=True, help="No progress and no notes.")
 @settings_options
 @net_options
 @click.pass_context
@@ -110,7 +112,6 @@ def command(
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     settings = chosen_settings(**options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    threads = None if context.parent is None else context.parent.params.get("threads")
     with charting(quiet) as report:
         path = make_atlas(
             network,
@@ -132,7 +133,7 @@ def command(
             load={"net": net} | repeat,
             source=source,
             allow_python_layers=bool(net_settings["allow_python_layers"]),
-            threads=threads,
+            threads=threads_taken(context),
             say=None if quiet else lambda said: echo(f"dreamopt: {said}", err=True),
         )
     echo_path(path)

@@ -12,12 +12,13 @@ from dreamopt.cli.compare import COMPARE_OPTIONS, check_compare
 from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import size_option
+from dreamopt.cli.sections import SectionedCommand, of_image, of_recipe, of_run, of_target
 
 if TYPE_CHECKING:
     from dreamopt.attribution.method import AttributionMethod
 
 OPTIONS = (
-    click.option(
+    of_target(
         "-t",
         "--target",
         "targets",
@@ -26,7 +27,7 @@ OPTIONS = (
         help="Repeatable. What is explained: fc8:281 or fc8:tabby cat (a class), conv4:7 (a filter), conv4:7@3,5 (a neuron), or any "
         "objective.  [default: each image's highest class]",
     ),
-    click.option(
+    of_recipe(
         "-m",
         "--method",
         "methods",
@@ -34,7 +35,7 @@ OPTIONS = (
         metavar="METHOD",
         help="Repeatable. As guided_backprop, 'smoothgrad(samples=50)'; all: every one, on a sheet; see --list.  [default: saliency]",
     ),
-    click.option(
+    of_image(
         "-o",
         "--out",
         default="attribution.png",
@@ -43,36 +44,36 @@ OPTIONS = (
         help="The heat map, .png or .tif, with FILE-overlay and FILE.npy beside it; of several images or methods a sheet, beside a folder "
         "of the same name with the files of each.",
     ),
-    click.option(
+    of_image(
         "--summary",
         metavar="HOW",
         help="How channels become a heat map: sum, abs_max, positive_sum, norm; or rgb: the channels' own values about grey, as guided "
         "backpropagation is printed in papers.  [default: the method's]",
     ),
-    click.option(
+    of_image(
         "--clip",
         type=float,
         metavar="PERCENTILE",
         help="Of the absolute values: what lies above has the strongest colour, too; 100: nothing is clipped.  [default: 99.5]",
     ),
-    click.option(
+    of_image(
         "--colors",
         metavar="MAP",
         help="Colour map: RdBu_r, coolwarm, seismic, inferno, magma, viridis, turbo, jet, hot, gray, each also turned round (_r), or "
         "any of matplotlib's where it is installed.  [default: RdBu_r for values of both signs, 0 in the middle, else inferno]",
     ),
-    click.option("--opacity", type=float, help="Of the overlay's strongest colours, 0 to 1.  [default: 0.7]"),
-    click.option(
+    of_image("--opacity", type=float, help="Of the overlay's strongest colours, 0 to 1.  [default: 0.7]"),
+    of_image(
         "--sheet", "on_sheet", type=click.Choice(["map", "overlay"]), default="map", show_default=True, help="What a sheet shows of each."
     ),
     size_option("Pixels.  [default: of the net's file]"),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of methods that draw random numbers."),
-    click.option(
+    of_recipe("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of methods that draw random numbers."),
+    of_run(
         "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Versions of an image that pass through the net at once."
     ),
-    click.option("--list", "listed", is_flag=True, help="List the methods and end."),
-    click.option("-q", "--quiet", is_flag=True, help="No progress and no notes."),
-    click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths."),
+    of_recipe("--list", "listed", is_flag=True, help="List the methods and end."),
+    of_run("-q", "--quiet", is_flag=True, help="No progress and no notes."),
+    of_run("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths."),
 )
 
 
@@ -82,7 +83,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("attribute")
+@click.command("attribute", cls=SectionedCommand)
 @click.argument("images", metavar="IMAGE...|FOLDER", nargs=-1)
 @net_option
 @_options

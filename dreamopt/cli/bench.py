@@ -13,6 +13,7 @@ from dreamopt.cli.net import net_options
 from dreamopt.cli.output import cell, console
 from dreamopt.cli.progress import benching, interruptible
 from dreamopt.cli.render import size_option
+from dreamopt.cli.sections import SectionedCommand, of_net, of_recipe, of_run, of_target
 from dreamopt.parts.net_words import NET_KEYS
 
 if TYPE_CHECKING:
@@ -21,55 +22,55 @@ if TYPE_CHECKING:
     from dreamopt.study.study import Study
 
 BENCH_OPTIONS = (
-    click.option("--net", "nets", multiple=True, metavar="PROTOTXT|NAME", help="Repeatable: the options below are those of each."),
-    click.option(
+    of_net("--net", "nets", multiple=True, metavar="PROTOTXT|NAME", help="Repeatable: the options below are those of each."),
+    of_target(
         "-t", "--target", "targets", multiple=True, metavar="TARGET", help="Repeatable. Units to score on, as conv4:0-7, fc8:tabby cat."
     ),
-    click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Instead: draw so many units, evenly over layers."),
-    click.option(
+    of_target("--sample", type=click.IntRange(min=1), metavar="N", help="Instead: draw so many units, evenly over layers."),
+    of_target(
         "--layers", multiple=True, metavar="PATTERN", help="Repeatable. Of which layers, as 'fire*'.  [default: the trunk, and the classes]"
     ),
-    click.option("--tune-on", multiple=True, metavar="TARGET", help="Repeatable. Units to tune on.  [default: others of the same layers]"),
-    click.option(
+    of_target("--tune-on", multiple=True, metavar="TARGET", help="Repeatable. Units to tune on.  [default: others of the same layers]"),
+    of_recipe(
         "--vary",
         multiple=True,
         metavar="NAME=A,B|LOW..HIGH",
         help="Repeatable. A list makes contestants (lists multiply); a range is tuned.",
     ),
-    click.option(
+    of_recipe(
         "--tune", multiple=True, metavar="NAME[=A,B|LOW..HIGH]", help="Repeatable. What is tuned.  [default: the optimizer's step size]"
     ),
-    click.option("--preset", metavar="NAME|FILE", help="What contestants begin with.  [default: default]"),
-    click.option(
+    of_recipe("--preset", metavar="NAME|FILE", help="What contestants begin with.  [default: default]"),
+    of_recipe(
         "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Repeatable. A setting of all contestants and of the reference."
     ),
-    click.option("--reference", metavar="NAME|FILE", help="The preset that sets the targets, as it is.  [default: default]"),
-    click.option("--budget", metavar="N|Nevals|Ns", help="Of each run, as 500evals or 30s.  [default: what the reference makes]"),
-    click.option("--seeds", type=click.IntRange(min=1), help="Runs of each contestant on each unit.  [default: 3]"),
-    click.option("--trials", type=click.IntRange(min=1), help="Of each contestant that is tuned; 1: as they are.  [default: 5]"),
-    click.option("--tuning-seeds", type=click.IntRange(min=1), help="Runs of each trial on each tuning unit.  [default: 1]"),
-    click.option("--search", type=click.Choice(["grid", "random", "sequential"]), help="How trials are chosen.  [default: grid]"),
-    click.option("--race/--no-race", default=None, help="Stop contestants early, too, that are far behind.  [default: --no-race]"),
-    click.option("--criterion", metavar="MEASURE", help="By which trials are chosen and a winner is named.  [default: held_out]"),
-    click.option(
+    of_recipe("--reference", metavar="NAME|FILE", help="The preset that sets the targets, as it is.  [default: default]"),
+    of_recipe("--budget", metavar="N|Nevals|Ns", help="Of each run, as 500evals or 30s.  [default: what the reference makes]"),
+    of_recipe("--seeds", type=click.IntRange(min=1), help="Runs of each contestant on each unit.  [default: 3]"),
+    of_recipe("--trials", type=click.IntRange(min=1), help="Of each contestant that is tuned; 1: as they are.  [default: 5]"),
+    of_recipe("--tuning-seeds", type=click.IntRange(min=1), help="Runs of each trial on each tuning unit.  [default: 1]"),
+    of_recipe("--search", type=click.Choice(["grid", "random", "sequential"]), help="How trials are chosen.  [default: grid]"),
+    of_recipe("--race/--no-race", default=None, help="Stop contestants early, too, that are far behind.  [default: --no-race]"),
+    of_recipe("--criterion", metavar="MEASURE", help="By which trials are chosen and a winner is named.  [default: held_out]"),
+    of_recipe(
         "--measure", "measures", multiple=True, metavar="MEASURE", help="Repeatable. What is measured.  [default: all that there are]"
     ),
-    click.option(
+    of_target(
         "--also",
         nargs=3,
         multiple=True,
         metavar="NET WEIGHTS LABELS",
         help="Repeatable. Another net that images of classes are shown to; - for the catalogue's weights or labels.",
     ),
-    click.option("--seed", type=click.IntRange(min=0), help="Of the study: units, orders, starts, transforms.  [default: 0]"),
+    of_recipe("--seed", type=click.IntRange(min=0), help="Of the study: units, orders, starts, transforms.  [default: 0]"),
     size_option("Pixels of the images.  [default: of the net's file]"),
-    click.option("--title", help="Above the report."),
-    click.option("-o", "--out", metavar="FOLDER", help="The study's folder.  [default: dreamopt-study]"),
-    click.option("--processes", type=click.IntRange(min=1), help="That make runs.  [default: as many as are fastest, measured]"),
-    click.option("--resume", is_flag=True, help="Go on with the study in the folder; one is there, or it is an error."),
-    click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Repeatable. A plugin that the study file may name."),
-    click.option("-q", "--quiet", is_flag=True, help="No progress and no notes."),
-    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    of_run("--title", help="Above the report."),
+    of_run("-o", "--out", metavar="FOLDER", help="The study's folder.  [default: dreamopt-study]"),
+    of_run("--processes", type=click.IntRange(min=1), help="That make runs.  [default: as many as are fastest, measured]"),
+    of_run("--resume", is_flag=True, help="Go on with the study in the folder; one is there, or it is an error."),
+    of_run("--plugin", "plugins", multiple=True, metavar="NAME", help="Repeatable. A plugin that the study file may name."),
+    of_run("-q", "--quiet", is_flag=True, help="No progress and no notes."),
+    of_run("--json", "as_json", is_flag=True, help="Print the result as JSON."),
 )
 
 
@@ -83,7 +84,7 @@ def _options(command: Any) -> Any:
     return command
 
 
-@click.command("bench")
+@click.command("bench", cls=SectionedCommand)
 @click.argument("words", nargs=-1, metavar="[STUDY.toml | report FOLDER...]")
 @_options
 @net_options

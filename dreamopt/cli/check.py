@@ -9,6 +9,7 @@ import click
 
 from dreamopt.cli.echo import echo, echo_json
 from dreamopt.cli.output import console
+from dreamopt.cli.threads import threads_option
 
 
 @click.command("check")
@@ -16,6 +17,7 @@ from dreamopt.cli.output import console
 @click.argument("classes", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what fails.")
+@threads_option
 @click.pass_context
 def command(context: click.Context, file: Path, classes: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Check the parts that a Python FILE of yours defines, or only these CLASSES of it, by what dreamopt's own parts must pass.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
+from dreamopt.cli.sections import of_compare
 from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,30 +14,30 @@ if TYPE_CHECKING:
     from dreamopt.network import Network
 
 COMPARE_OPTIONS = (
-    click.option(
+    of_compare(
         "--compare",
         is_flag=True,
         help="Rank methods on the net instead (all of them unless -m names some), beside a map of noise and an edge detector: a table, a "
         "verdict, and with -o NAME.json and NAME.csv.",
     ),
-    click.option(
+    of_compare(
         "--metric",
         "metrics",
         multiple=True,
         metavar="METRIC",
         help="Repeatable, with --compare; the first one ranks: srg, road, 'deletion(baseline=\"blur\")' ...  [default: srg and all others]",
     ),
-    click.option(
+    of_compare(
         "--masks", metavar="FOLDER", help="With --compare: a PNG of each image's name, white where its class is, for pointing_game."
     ),
-    click.option(
+    of_compare(
         "--pointing-set",
         "pointing",
         type=click.IntRange(min=1),
         metavar="COUNT",
         help="With --compare, in the place of images: so many photographs with classes of the embedded net pasted into them.",
     ),
-    click.option(
+    of_compare(
         "--sanity/--no-sanity", default=True, help="With --compare: look at maps of the net with random weights, too.  [default: sanity]"
     ),
 )

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from dreamopt.cli.threads import threads_option
+
 ATLAS_STEPS, ATLAS_SIZE = 64, 64
 
 
@@ -15,6 +17,7 @@ ATLAS_STEPS, ATLAS_SIZE = 64, 64
 @click.option("--filters", type=click.IntRange(min=1), default=8, show_default=True, help="Filters per layer.")
 @click.option("--batch-size", default=16, show_default=True, help="Images made together.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@threads_option
 def command(out: str, steps: int, size: int, filters: int, batch_size: int, quiet: bool) -> None:
     """Show the embedded net: an atlas of some layers, two contact sheets of filters and classes, a dream and a zoom, offline.
 

@@ -12,6 +12,7 @@ from dreamopt.cli.film import dream_into_film, film_options, refuse_film_options
 from dreamopt.cli.job import job_options, network_title, print_job, print_paths, run_job
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network, whole_number
 from dreamopt.cli.render import chosen_settings, settings_options
+from dreamopt.cli.sections import SectionedCommand, of_image, of_target
 from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,24 +24,24 @@ def _rank(_: click.Context, __: click.Parameter, text: str | None) -> int | str 
 
 
 AIM_OPTIONS = (
-    click.option("--guide", metavar="FILE", help="An image: dream of what it has in the layers."),
-    click.option(
+    of_target("--guide", metavar="FILE", help="An image: dream of what it has in the layers."),
+    of_target(
         "--guide-mode",
         type=click.Choice(["columns", "channels", "style"]),
         default="columns",
         show_default=True,
         help="By its best-matching columns, by how much it has of each channel, or by which channels answer together in it.",
     ),
-    click.option("--guide-size", type=int, default=640, show_default=True, help="A guide of which a side is longer is made smaller."),
-    click.option("--rank", callback=_rank, metavar="N|N%", help="Dream of so many channels of each layer, by their rank in the image."),
-    click.option(
+    of_target("--guide-size", type=int, default=640, show_default=True, help="A guide of which a side is longer is made smaller."),
+    of_target("--rank", callback=_rank, metavar="N|N%", help="Dream of so many channels of each layer, by their rank in the image."),
+    of_target(
         "--rank-mode",
         type=click.Choice(["strong", "weak", "avg", "ignore"]),
         default="strong",
         show_default=True,
         help="Those that the image drives most, least, in between, or all but the strongest.",
     ),
-    click.option(
+    of_target(
         "--rank-capture",
         type=click.Choice(["once", "octave", "step"]),
         default="once",
@@ -57,10 +58,10 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("dream")
+@click.command("dream", cls=SectionedCommand)
 @click.argument("images", metavar="IMAGE...|FILM|FOLDER", nargs=-1, required=True)
 @net_option
-@click.option(
+@of_target(
     "-t",
     "--target",
     "targets",
@@ -69,13 +70,13 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).  "
     "[default: a layer that is chosen from the net's structure]",
 )
-@click.option(
+@of_target(
     "--explore",
     is_flag=True,
     help="Instead, a contact sheet of small dreams of every layer, or with -t LAYER of every channel of it, with the seconds each took.",
 )
 @aim_options
-@click.option(
+@of_image(
     "-o",
     "--out",
     metavar="FILE|FILM|FOLDER",

@@ -5,20 +5,19 @@ from typing import Any
 import click
 
 from dreamopt.cli.echo import echo
-from dreamopt.cli.net import NET_KEYS, net_options, open_network
+from dreamopt.cli.net import NET_KEYS, known_net, net_options, open_network
 from dreamopt.cli.replay import DEFAULTS
 from dreamopt.cli.shell import shell_command
 
 
 @click.command("explore")
-@click.argument("net", required=False, metavar="[PROTOTXT|NAME]")
+@click.argument("net", required=False, callback=known_net, metavar="[PROTOTXT|NAME]")
 @click.option("--photo", metavar="FILE", help="A photograph to begin with.")
 @click.option("--atlas", metavar="FOLDER", help="What `dreamopt atlas` made of the net: its images and crops are shown beside.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0: any that is free.")
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page in a browser, where there is a desktop.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="Threads of a pass.  [default: a core each]")
 @net_options
-def command(net: str | None, photo: str | None, atlas: str | None, port: int, browser: bool, threads: int | None, **options: Any) -> None:
+def command(net: str | None, photo: str | None, atlas: str | None, port: int, browser: bool, **options: Any) -> None:
     """Explore a net in the browser: its layers and units on a photograph or a webcam, live, and images that grow.
 
     The address goes to stdout; it holds a random token, and only programs of this machine can reach it (docs/explore.md). Nothing is
@@ -32,15 +31,12 @@ def command(net: str | None, photo: str | None, atlas: str | None, port: int, br
     from dreamopt.explorer.explorer import Explorer
     from dreamopt.image.loading import load_image
     from dreamopt.image.spectrum import image_files
-    from dreamopt.parts.threads import take
     from dreamopt.recipes.command import option_words
 
     try:
         from dreamopt.explorer.serve import serve
     except ModuleNotFoundError as problem:
         raise UsageError(f"the explorer needs Starlette and uvicorn ({problem}): pip install 'dreamopt[explore]'") from problem
-    if threads is not None:
-        take(threads)
     folder = None if atlas is None else AtlasFolder(atlas)
     network, repeat, source = open_network(net, None, **{key: options[key] for key in (*NET_KEYS, "allow_python_layers")})
     samples = image_files(None)

@@ -10,6 +10,7 @@ import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import NET_KEYS, open_network
+from dreamopt.cli.sections import of_film
 from dreamopt.errors import printable
 
 if TYPE_CHECKING:
@@ -30,30 +31,26 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> float | 
 
 
 FILM_OPTIONS = (
-    click.option(
-        "--start", callback=_moment, metavar="SECONDS|Nf", help="Films: where to begin, in seconds or as frame 30f.  [default: 0]"
-    ),
-    click.option("--end", callback=_moment, metavar="SECONDS|Nf", help="Films: where to end, before that.  [default: the film's end]"),
-    click.option(
-        "--cycle", type=click.IntRange(min=1), metavar="FRAMES", help="Films: dream of one target after the other, each for so long."
-    ),
-    click.option(
+    of_film("--start", callback=_moment, metavar="SECONDS|Nf", help="Films: where to begin, in seconds or as frame 30f.  [default: 0]"),
+    of_film("--end", callback=_moment, metavar="SECONDS|Nf", help="Films: where to end, before that.  [default: the film's end]"),
+    of_film("--cycle", type=click.IntRange(min=1), metavar="FRAMES", help="Films: dream of one target after the other, each for so long."),
+    of_film(
         "--carry",
         type=float,
         metavar="SHARE",
         help="Films: how much of the dreams before is carried along with the motion, 0 (each frame by itself) to 0.95.  [default: 0.8]",
     ),
-    click.option("--blend-previous", type=float, metavar="SHARE", help="Films: begin each frame with a share of the dream before, as 0.5."),
-    click.option("--rate", type=float, metavar="FPS", help="Frames a second of a folder of frames.  [default: 25]"),
-    click.option("--codec", metavar="NAME", help="Films: FFmpeg's encoder.  [default: libx264, for .webm libvpx-vp9]"),
-    click.option("--crf", type=click.IntRange(0, 63), help="Films: the encoder's constant rate factor, less is better.  [default: 18]"),
-    click.option("--pixel-format", metavar="NAME", help="Films: FFmpeg's name.  [default: yuv420p]"),
-    click.option("--no-sound", is_flag=True, help="Films: leave sound and subtitles out."),
-    click.option("--keep-frames", is_flag=True, help="Films: keep the frames, in OUT.frames, once the film is written."),
-    click.option(
+    of_film("--blend-previous", type=float, metavar="SHARE", help="Films: begin each frame with a share of the dream before, as 0.5."),
+    of_film("--rate", type=float, metavar="FPS", help="Frames a second of a folder of frames.  [default: 25]"),
+    of_film("--codec", metavar="NAME", help="Films: FFmpeg's encoder.  [default: libx264, for .webm libvpx-vp9]"),
+    of_film("--crf", type=click.IntRange(0, 63), help="Films: the encoder's constant rate factor, less is better.  [default: 18]"),
+    of_film("--pixel-format", metavar="NAME", help="Films: FFmpeg's name.  [default: yuv420p]"),
+    of_film("--no-sound", is_flag=True, help="Films: leave sound and subtitles out."),
+    of_film("--keep-frames", is_flag=True, help="Films: keep the frames, in OUT.frames, once the film is written."),
+    of_film(
         "--measure-flicker", is_flag=True, help="Films: say in the end how much the frames flicker, beside the film they are made from."
     ),
-    click.option("--partial", is_flag=True, help="Films: on Ctrl-C, write the film as far as it is."),
+    of_film("--partial", is_flag=True, help="Films: on Ctrl-C, write the film as far as it is."),
 )
 KEYS = (
     "start",

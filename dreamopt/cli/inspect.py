@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dreamopt.cli.echo import echo, echo_json
-from dreamopt.cli.net import net_options, open_network
+from dreamopt.cli.net import known_net, net_options, open_network
 from dreamopt.parts.memory import readable
 
 _WORDS = {"mean": "mean", "scale": "scale", "channel_order": "channel order"}
@@ -123,7 +123,7 @@ def _report(summary: Mapping[str, Any]) -> None:
 
 
 @click.command("inspect")
-@click.argument("net", required=False)
+@click.argument("net", required=False, callback=known_net)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @net_options
 def command(net: str | None, as_json: bool, **options: Any) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
+from dreamopt.cli.sections import of_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,23 +23,23 @@ def _memory(_: click.Context, __: click.Parameter, text: str | None) -> int | No
 
 
 JOB_OPTIONS = (
-    click.option(
+    of_run(
         "--checkpoint",
         "every",
         type=click.IntRange(min=0),
         metavar="STEPS",
         help="Write a checkpoint every N steps; 0: never.  [default: every 30 s]",
     ),
-    click.option("--resume", is_flag=True, help="Resume an interrupted job, with the same options."),
-    click.option(
+    of_run("--resume", is_flag=True, help="Resume an interrupted job, with the same options."),
+    of_run(
         "--memory",
         callback=_memory,
         metavar="SIZE",
         help="The most that the program may take, as 1.2GB: larger images are computed in tiles.  [default: what is free]",
     ),
-    click.option("--preview", metavar="FILE.png", help="Show the image as it grows: written every few seconds."),
-    click.option("-q", "--quiet", is_flag=True, help="No progress and no notes."),
-    click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths."),
+    of_run("--preview", metavar="FILE.png", help="Show the image as it grows: written every few seconds."),
+    of_run("-q", "--quiet", is_flag=True, help="No progress and no notes."),
+    of_run("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths."),
 )
 
 

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt.backends.registry import backend_choices
+from dreamopt.cli.sections import of_net
+from dreamopt.cli.threads import threads_option
+from dreamopt.models.cache import check_net_name
 from dreamopt.parts.net_words import NET_KEYS as NET_KEYS
 from dreamopt.parts.net_words import whole_number as whole_number
 
@@ -37,75 +40,79 @@ class BackendName(NameType):
 
 
 NET_OPTIONS = (
-    click.option("--weights", metavar="FILE", help="Weights: a .caffemodel or .caffemodel.h5.  [default: the catalogue's; else random]"),
-    click.option(
+    of_net("--weights", metavar="FILE", help="Weights: a .caffemodel or .caffemodel.h5.  [default: the catalogue's; else random]"),
+    of_net(
         "--mean",
         metavar="B,G,R|FILE",
         help="Mean that is subtracted, per channel (0-255), or a .binaryproto or .npy file.  [default: the file's; else the model zoo's]",
     ),
-    click.option(
+    of_net(
         "--channel-order",
         type=click.Choice(["BGR", "RGB"], case_sensitive=False),
         help="Order of the channels.  [default: the catalogue's; else BGR]",
     ),
-    click.option("--scale", type=float, help="Factor after the mean is subtracted.  [default: the file's; else 1]"),
-    click.option("--labels", metavar="FILE", help="Names of the classes: lines, numbered lines, JSON, a table, a labelmap."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
-    click.option(
+    of_net("--scale", type=float, help="Factor after the mean is subtracted.  [default: the file's; else 1]"),
+    of_net("--labels", metavar="FILE", help="Names of the classes: lines, numbered lines, JSON, a table, a labelmap."),
+    of_net("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1."),
+    of_net(
         "--precision",
         type=click.Choice(["float32", "bf16"]),
         help="What convolutions multiply: bf16 rounds to 3 digits, where the device has it (docs/performance.md).  [default: float32]",
     ),
-    click.option(
+    of_net(
         "--backend",
         type=BackendName(),
         default="auto",
         show_default=True,
         help="What computes the net: the built-in engine (auto), or real Caffe in this Python or in another (docs/backends.md).",
     ),
-    click.option(
-        "--python", metavar="COMMAND", help="For --backend remote: what starts a Python with Caffe, as 'chroot /srv/caffe python3'."
-    ),
-    click.option(
+    of_net("--python", metavar="COMMAND", help="For --backend remote: what starts a Python with Caffe, as 'chroot /srv/caffe python3'."),
+    of_net(
         "--input-shape",
         multiple=True,
         metavar="[BLOB=]CxHxW",
         help="Repeatable. Shape of the input (of one item, or NxCxHxW), where the file leaves it open or to change it.",
     ),
-    click.option(
+    of_net(
         "--input",
         "input",
         metavar="BLOB",
         help="What is optimized: an input, or a blob or layer, where the net is cut.  [default: the image]",
     ),
-    click.option(
+    of_net(
         "--feed",
         multiple=True,
         metavar="BLOB=FILE|VALUE",
         help="Repeatable. What another input is fed: numbers with commas, a .npy file or an image.  [default: zeros]",
     ),
-    click.option(
-        "--phase", type=click.Choice(["TEST", "TRAIN"], case_sensitive=False), help="Which layers are in the net.  [default: TEST]"
-    ),
-    click.option("--stage", multiple=True, metavar="NAME", help="Repeatable. Likewise, for the file's stage and not_stage rules."),
-    click.option("--level", type=int, help="Likewise, for its min_level and max_level.  [default: 0]"),
-    click.option("--cache", metavar="DIR", help="Cache folder of fetched models."),
-    click.option(
-        "--allow-python-layers", is_flag=True, help="Import and run the modules that Python layers name: only for nets that you trust."
-    ),
+    of_net("--phase", type=click.Choice(["TEST", "TRAIN"], case_sensitive=False), help="Which layers are in the net.  [default: TEST]"),
+    of_net("--stage", multiple=True, metavar="NAME", help="Repeatable. Likewise, for the file's stage and not_stage rules."),
+    of_net("--level", type=int, help="Likewise, for its min_level and max_level.  [default: 0]"),
+    of_net("--cache", metavar="DIR", help="Cache folder of fetched models."),
+    of_net("--allow-python-layers", is_flag=True, help="Import and run the modules that Python layers name: only for nets that you trust."),
 )
 
 
-net_option = click.option(
-    "--net", metavar="PROTOTXT|NAME", help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]"
+def known_net(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """Refuse a name that is neither a file nor a net's before anything is loaded."""
+    if name is not None:
+        check_net_name(name)
+    return name
+
+
+net_option = of_net(
+    "--net",
+    callback=known_net,
+    metavar="PROTOTXT|NAME",
+    help="A prototxt, or a name of `dreamopt models`.  [default: tiny, the embedded net]",
 )
 
 
 def net_options(command: Command) -> Command:
-    """Add the options that `open_network` takes."""
+    """Add the options that `open_network` takes, and ``--threads``."""
     for option in reversed(NET_OPTIONS):
         command = option(command)
-    return command
+    return threads_option(command)
 
 
 def some_net_options(*names: str) -> Callable[[Command], Command]:

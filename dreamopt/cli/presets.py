@@ -15,9 +15,9 @@ def command(context: click.Context, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from dreamopt.recipes.preset import presets
+    from dreamopt.parts.preset_files import PresetFile, preset_names, preset_text
 
-    listed = presets()
+    listed = [PresetFile.read(name, preset_text(name)) for name in preset_names()]
     if as_json:
         about = [{"name": recipe.name, "title": recipe.title, "source": recipe.source, "example": recipe.example} for recipe in listed]
         echo_json(about)
@@ -32,6 +32,9 @@ def command(context: click.Context, as_json: bool) -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Print a preset's settings as JSON, with its source and what differs from the publication."""
+    from dreamopt.parts.preset_files import check_preset
+
+    check_preset(name)  # before what makes settings of it is loaded
     from dreamopt.recipes.preset import preset
 
     recipe = preset(name)

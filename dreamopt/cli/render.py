@@ -9,6 +9,7 @@ import click
 from dreamopt.cli.echo import echo
 from dreamopt.cli.job import job_options, print_job, run_job
 from dreamopt.cli.net import net_option, net_options, open_network, whole_number
+from dreamopt.cli.sections import SectionedCommand, of_image, of_optimizer, of_recipe, of_regularizers, of_run, of_target
 from dreamopt.errors import printable
 
 
@@ -24,7 +25,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | tupl
 
 def size_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the option ``--size`` with a text of help; its value is a number or (height, width)."""
-    return click.option("--size", callback=_size, metavar="N|WxH", help=text)
+    return of_image("--size", callback=_size, metavar="N|WxH", help=text)
 
 
 def _strength(_: click.Context, __: click.Parameter, text: str | None) -> float | str | None:
@@ -43,73 +44,131 @@ def _batch_size(_: click.Context, __: click.Parameter, text: str | None) -> int 
     return number
 
 
+def _preset(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """Refuse a name that no preset has before anything is loaded."""
+    from dreamopt.parts.preset_files import check_preset
+
+    if name is not None:
+        check_preset(name)
+    return name
+
+
 SETTINGS_OPTIONS = (
-    click.option(
-        "--preset", metavar="NAME|FILE", help="A published recipe, see `dreamopt presets`, or a preset file; other options change it."
+    of_recipe(
+        "--preset",
+        callback=_preset,
+        metavar="NAME|FILE",
+        help="A published recipe, as lucid2017 (`dreamopt presets` lists them), or a preset file; other options change it.",
     ),
-    click.option(
-        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Repeatable. Any setting or number: steps=64, tv.weight=0.1."
-    ),
-    click.option("--init", metavar="FILE", help="An image to start from."),
-    size_option("Pixels.  [default: of --init, else of the net's file]"),
-    click.option(
-        "--default-size",
-        "--usual-size",
-        "default_size",
-        type=int,
-        help="Pixels where neither of these says it and the net can take it, as a preset does.",
-    ),
-    click.option("--steps", type=int, help="Steps of the optimizer, in each octave or stage.  [default: 256]"),
-    click.option("--optimizer", metavar="TEXT", help="adam; ascent: DeepDream's normalised ascent; or another.  [default: adam]"),
-    click.option("--lr", "--step-size", "lr", type=float, help="Grey levels per step.  [default: 32 falling to 1 for adam, 2 for ascent]"),
-    click.option("--seed", type=int, help="Of the start and the transforms.  [default: 0]"),
-    click.option("--parametrization", metavar="TEXT", help="What is searched: fourier, pixels, or another.  [default: fourier]"),
-    click.option("--noise", type=float, help="Noise at the start, in grey levels.  [default: 4 for fourier, 10 for pixels]"),
-    click.option("--jitter", type=int, help="Roll the image by up to so many pixels before each step.  [default: 8]"),
-    click.option(
-        "--transform",
-        "transforms",
+    of_recipe(
+        "--set",
+        "assignments",
         multiple=True,
-        metavar="TEXT",
-        help="Repeatable, as 'lucid' or 'flip()'; after the jitter, instead of slight turns, sizes and noise.",
+        metavar="KEY=VALUE",
+        help="Repeatable. Any setting, as steps=64, or a number of a part, as adam.step_size=8, gaussian_blur.every=2.",
     ),
-    click.option("--views", type=int, help="Differently transformed views that each step averages over.  [default: 1]"),
-    click.option("--tv", type=float, help="Weight of the penalty on the sum of squared differences of neighbours.  [default: 0]"),
-    click.option("--l2", type=float, help="Weight of the penalty on the sum of squares.  [default: 0]"),
-    click.option("--decay", type=float, help="Part of the distance to the mean colour that goes after each step.  [default: 0.0005]"),
-    click.option("--blur", type=float, help="Gaussian blur after every fourth step, in pixels; falls to a fifth.  [default: 0.8]"),
-    click.option(
-        "-r", "--regularizer", "regularizers", multiple=True, metavar="TEXT", help="Repeatable, as in 'gaussian_blur(Linear(2.5, 0.5))'."
-    ),
-    click.option("--redirected", type=int, help="Steps at the start with redirected ReLUs, against dead ReLUs.  [default: 0]"),
-    click.option(
-        "--rule", metavar="TEXT", help="Backward rules of the gradient: guided, deconvnet, 'ReLU: guided, conv1: z_plus'.  [default: none]"
-    ),
-    click.option("--octaves", type=int, help="From small to large in so many sizes.  [default: 1]"),
-    click.option("--octave-scale", type=float, help="Ratio of their sizes.  [default: 1.4]"),
-    click.option("--stretch", is_flag=True, default=None, help="Show the image with its contrast stretched."),
-    click.option("--transparency", is_flag=True, default=None, help="Transparent where the summed gradient is zero."),
-    click.option("--mask", metavar="FILE", help="An image: change what is white in it alone, and what is grey by parts."),
-    click.option("--strength", callback=_strength, metavar="NUMBER|FILE", help="How much of each step is taken, 0 to 1.  [default: 1]"),
-    click.option("--original-colors", is_flag=True, default=None, help="Show the luminance in the colours of --init."),
-    click.option("--blend", type=float, metavar="PART", help="How much of --init is shown in the image, 0 to 1.  [default: 0]"),
-    click.option("--contrast", type=float, metavar="PERCENTILE", help="Show this percentile of the levels as white, as 99.98."),
-    click.option(
+    of_recipe("--octaves", type=int, help="Make the image from small to large in so many sizes, as DeepDream does.  [default: 1]"),
+    of_recipe("--octave-scale", type=float, help="How many times larger each octave is than the one before.  [default: 1.4]"),
+    of_recipe(
         "--octave",
         "octave_settings",
         multiple=True,
         metavar="SETTINGS",
-        help="Repeatable, from the smallest octave on: 'steps=20 jitter=16 layer=conv3', or target='2*conv3 + conv4:7'.",
+        help="Repeatable, from the smallest octave on: its settings, as 'steps=20 layer=conv3', or target='2*conv3 + conv4:7'.",
     ),
-    click.option(
-        "--channels", metavar="HOW", help="How channels are shown: auto, colour, planes, flow, or their numbers, as 2,1,0.  [default: auto]"
+    size_option("Pixels.  [default: of --init, else of the net's file]"),
+    of_image(
+        "--default-size",
+        "--usual-size",
+        "default_size",
+        type=int,
+        help="Pixels where neither --size nor --init says it and the net can take it, as a preset does.",
     ),
-    click.option(
+    of_image("--init", metavar="FILE", help="An image to start from, instead of noise."),
+    of_image(
+        "--parametrization",
+        metavar="TEXT",
+        help="What is searched: fourier (the spectrum), pixels, or another (docs/parametrizations.md).  [default: fourier]",
+    ),
+    of_image("--noise", type=float, help="Spread of the noise at the start, in grey levels.  [default: 4 for fourier, 10 for pixels]"),
+    of_image("--stretch", is_flag=True, default=None, help="Show the image with its contrast stretched about middle grey."),
+    of_image("--contrast", type=float, metavar="PERCENTILE", help="Show this percentile of the levels as white, as 99.98."),
+    of_image("--transparency", is_flag=True, default=None, help="Make transparent what hardly had a gradient, as MaCo does."),
+    of_image("--original-colors", is_flag=True, default=None, help="Show the luminance in the colours of --init."),
+    of_image("--blend", type=float, metavar="PART", help="How much of --init is shown in the image, 0 to 1.  [default: 0]"),
+    of_image(
+        "--channels",
+        metavar="HOW",
+        help="How the net's input channels are shown: auto, colour, planes, flow, or their numbers, as 2,1,0.  [default: auto]",
+    ),
+    of_image(
         "--depth",
         type=click.Choice(["auto", "8", "16"]),
-        help="Bits of each sample written.  [default: auto: of a dream its image's, else 8]",
+        help="Bits of each sample of the file; 16 with .png and .tif.  [default: auto: of a dream its image's, else 8]",
     ),
-    click.option(
+    of_optimizer("--steps", type=int, help="Steps of the optimizer, in each octave or stage.  [default: 256]"),
+    of_optimizer(
+        "--optimizer",
+        metavar="TEXT",
+        help="adam; ascent: steps of the gradient over its mean size, as DeepDream; or another, as 'momentum(4)' (docs/optimizers.md).  "
+        "[default: adam]",
+    ),
+    of_optimizer(
+        "--lr",
+        "--step-size",
+        "lr",
+        type=float,
+        help="The optimizer's step size (learning rate), in grey levels per step.  [default: 32 falling to 1 for adam, 2 for ascent]",
+    ),
+    of_optimizer("--seed", type=int, help="Of the noise at the start and of the random transforms.  [default: 0]"),
+    of_optimizer(
+        "--jitter",
+        type=int,
+        help="Shift what the net sees by up to so many pixels at random; edges wrap round.  [default: 8]",
+    ),
+    of_optimizer(
+        "--transform",
+        "transforms",
+        multiple=True,
+        metavar="TEXT",
+        help="Repeatable. Random transforms of what the net sees in each step, after the jitter: 'lucid' (Lucid's own), 'flip()', "
+        "'rotate((-10, 10))' (docs/transforms.md).  [default: slight turns, sizes and noise]",
+    ),
+    of_optimizer("--views", type=int, help="Average each step's gradient over so many differently transformed views.  [default: 1]"),
+    of_optimizer(
+        "--redirected",
+        type=int,
+        help="For so many steps at the start, let gradients pass where ReLUs would stop them all, as Lucid does.  [default: 0]",
+    ),
+    of_optimizer(
+        "--rule",
+        metavar="TEXT",
+        help="Instead of the derivative: guided (backpropagation), deconvnet, 'ReLU: guided, conv1: z_plus'.  [default: none]",
+    ),
+    of_optimizer("--mask", metavar="FILE", help="An image: change only where it is white, and by parts where it is grey."),
+    of_optimizer(
+        "--strength",
+        callback=_strength,
+        metavar="NUMBER|FILE",
+        help="Part of each step that is taken, 0 to 1, or its image.  [default: 1]",
+    ),
+    of_regularizers("--tv", type=float, help="Total variation: weight of the squared differences of neighbours, summed.  [default: 0]"),
+    of_regularizers("--l2", type=float, help="L2: weight of the squared distance from the mean colour, summed.  [default: 0]"),
+    of_regularizers(
+        "--decay", type=float, help="Weight decay: the part of the distance from the mean colour that goes in each step.  [default: 0.0005]"
+    ),
+    of_regularizers(
+        "--blur", type=float, help="Gaussian blur after every fourth step: sigma in pixels, which falls to a fifth.  [default: 0.8]"
+    ),
+    of_regularizers(
+        "-r",
+        "--regularizer",
+        "regularizers",
+        multiple=True,
+        metavar="TEXT",
+        help="Repeatable. Another one, as 'bilateral(2, 20)', 'gaussian_blur(Linear(2.5, 0.5))' (docs/regularizers.md).",
+    ),
+    of_run(
         "--batch-size",
         "--batch",
         "batch_size",
@@ -140,9 +199,9 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], octave_setti
     return resolve_settings(preset, given, assignments)
 
 
-@click.command("render")
+@click.command("render", cls=SectionedCommand)
 @net_option
-@click.option(
+@of_target(
     "-t",
     "--target",
     "targets",
@@ -151,7 +210,7 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], octave_setti
     metavar="TARGET",
     help="Repeatable. conv4:7 (filter), conv4:7@3,5 (neuron), fc8:tabby cat (class), conv4:0-15, conv4:*.",
 )
-@click.option(
+@of_image(
     "-o",
     "--out",
     default="dreamopt.png",
@@ -159,7 +218,7 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], octave_setti
     metavar="FILE",
     help="The image, .png or .tif; of several targets the contact sheet, beside a folder of the same name with one image each.",
 )
-@click.option("--variants", default=1, show_default=True, type=click.IntRange(min=1), help="Images of each target.")
+@of_target("--variants", default=1, show_default=True, type=click.IntRange(min=1), help="Images of each target.")
 @settings_options
 @job_options
 @net_options

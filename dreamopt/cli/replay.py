@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from dreamopt.cli.echo import echo, echo_path
 from dreamopt.cli.net import NET_KEYS, open_network, some_net_options
 from dreamopt.cli.shell import shell_command
+from dreamopt.cli.threads import threads_option
 
 NAMED = ("weights", "labels", "mean", "device", "backend", "python", "cache", "precision", "allow_python_layers")
 """The net's options that may be given; the others are the metadata's."""
@@ -31,6 +32,7 @@ def _beside(image: Path) -> Path:
 @click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Repeatable. An installed plugin that the image may name.")
 @some_net_options(*NAMED)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@threads_option
 @click.pass_context
 def command(
     context: click.Context, /, image: str, out: str | None, files: tuple[str, ...], plugins: tuple[str, ...], quiet: bool, **options: Any

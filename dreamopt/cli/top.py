@@ -13,6 +13,7 @@ import click
 from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.net import net_option, net_options, open_network
 from dreamopt.cli.render import size_option
+from dreamopt.cli.sections import SectionedCommand, of_image, of_run, of_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +29,10 @@ NAMED = 5
 SYNTHESIZED = "synthesized.png"
 
 
-@click.command("top")
+@click.command("top", cls=SectionedCommand)
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True)
 @net_option
-@click.option(
+@of_target(
     "-t",
     "--target",
     "targets",
@@ -40,9 +41,9 @@ SYNTHESIZED = "synthesized.png"
     metavar="TARGET",
     help="Repeatable. conv4:7 (filter), conv4:0-15, conv4:*, conv4:7@3,5 (neuron), fc8:tabby cat (class), -conv4:7 (what it likes least).",
 )
-@click.option("-k", default=9, show_default=True, type=click.IntRange(1, 10_000), help="Images of each target.")
-@click.option("-o", "--out", default="top", show_default=True, metavar="FOLDER", help="Where sheets, crops and rankings go.")
-@click.option(
+@of_target("-k", default=9, show_default=True, type=click.IntRange(1, 10_000), help="Images of each target.")
+@of_image("-o", "--out", default="top", show_default=True, metavar="FOLDER", help="Where sheets, crops and rankings go.")
+@of_target(
     "--by",
     default="max",
     show_default=True,
@@ -50,24 +51,24 @@ SYNTHESIZED = "synthesized.png"
     help="An image's value: that of its strongest place, which gives the crop; the mean over places; or the target's own.",
 )
 @size_option("Images are scaled to cover so many pixels and cut to the middle.  [default: the size in the net's file]")
-@click.option(
+@of_image(
     "--longest", type=click.IntRange(min=1), metavar="PIXELS", help="Instead, take images as they are, or smaller where a side is longer."
 )
-@click.option("--per-image", default=1, show_default=True, type=click.IntRange(1, 10_000), help="The most crops of one image.")
-@click.option("--distinct", is_flag=True, help="Of images that the net sees as the same one, take the first.")
-@click.option("--batch", default=16, show_default=True, type=click.IntRange(1, 10_000), help="Images that pass through the net at once.")
-@click.option("--render/--no-render", default=True, show_default=True, help="Synthesize each target's image and show it beside.")
-@click.option("--steps", default=128, show_default=True, type=click.IntRange(min=1), help="Of that.")
-@click.option("--beside", metavar="FILE|FOLDER", help="Show this image instead; of several targets, those of this folder by their names.")
-@click.option(
+@of_target("--per-image", default=1, show_default=True, type=click.IntRange(1, 10_000), help="The most crops of one image.")
+@of_target("--distinct", is_flag=True, help="Of images that the net sees as the same one, take the first.")
+@of_run("--batch", default=16, show_default=True, type=click.IntRange(1, 10_000), help="Images that pass through the net at once.")
+@of_image("--render/--no-render", default=True, show_default=True, help="Synthesize each target's image and show it beside.")
+@of_image("--steps", default=128, show_default=True, type=click.IntRange(min=1), help="Of that.")
+@of_image("--beside", metavar="FILE|FOLDER", help="Show this image instead; of several targets, those of this folder by their names.")
+@of_image(
     "--method",
     metavar="METHOD",
     help="Show what in each crop the target answers to: guided_backprop, or another method of `dreamopt attribute`.",
 )
-@click.option("--whole", is_flag=True, help="Write the whole images too, with the crops' rectangles drawn.")
-@click.option("--resume", is_flag=True, help="Resume an interrupted job, with the same options.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no notes.")
-@click.option("--json", "as_json", is_flag=True, help="Print the rankings as JSON instead of the sheets' paths.")
+@of_image("--whole", is_flag=True, help="Write the whole images too, with the crops' rectangles drawn.")
+@of_run("--resume", is_flag=True, help="Resume an interrupted job, with the same options.")
+@of_run("-q", "--quiet", is_flag=True, help="No progress and no notes.")
+@of_run("--json", "as_json", is_flag=True, help="Print the rankings as JSON instead of the sheets' paths.")
 @net_options
 def command(
     images: tuple[str, ...],

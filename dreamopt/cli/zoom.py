@@ -12,6 +12,7 @@ from dreamopt.cli.film import exit_where_interrupted, film_facts, frames_left
 from dreamopt.cli.job import job_options
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import chosen_settings, settings_options
+from dreamopt.cli.sections import SectionedCommand, of_film, of_motion, of_target
 from dreamopt.errors import printable
 
 if TYPE_CHECKING:
@@ -30,28 +31,28 @@ def _shift(_: click.Context, __: click.Parameter, text: str | None) -> list[str]
 
 
 MOTION_OPTIONS = (
-    click.option("--seconds", type=float, help="How long the film is.  [default: 10]"),
-    click.option("--fps", type=float, help="Frames a second.  [default: 25]"),
-    click.option(
+    of_motion("--seconds", type=float, help="How long the film is.  [default: 10]"),
+    of_motion("--fps", type=float, help="Frames a second.  [default: 25]"),
+    of_motion(
         "--zoom",
         metavar="FACTOR",
         help="How many times larger in a second; below 1 the camera moves away; or 'Linear(1.2, 3)' over the film.  [default: 2]",
     ),
-    click.option("--rotate", metavar="DEGREES", help="Counter-clockwise, in a second; or a schedule.  [default: 0]"),
-    click.option("--shift", callback=_shift, metavar="X,Y", help="Pixels to the right and down in a second.  [default: 0,0]"),
-    click.option("--cycle", metavar="TARGET,TARGET,...", help="Instead of -t: dream of one after the other, each coming in over the last."),
-    click.option("--each", type=float, metavar="SECONDS", help="How long each of a cycle.  [default: the film is one cycle]"),
-    click.option("--fade", type=float, metavar="PART", help="Which part of that the next one comes in over.  [default: 0.5]"),
-    click.option("--keep-colours", type=float, metavar="PART", help="Pull towards the image's colours in each frame.  [default: 0.1]"),
-    click.option("--loop", is_flag=True, default=None, help="The film closes: its last frame leads into its first."),
+    of_motion("--rotate", metavar="DEGREES", help="Counter-clockwise, in a second; or a schedule.  [default: 0]"),
+    of_motion("--shift", callback=_shift, metavar="X,Y", help="Pixels to the right and down in a second.  [default: 0,0]"),
+    of_motion("--cycle", metavar="TARGET,TARGET,...", help="Instead of -t: dream of one after the other, each coming in over the last."),
+    of_motion("--each", type=float, metavar="SECONDS", help="How long each of a cycle.  [default: the film is one cycle]"),
+    of_motion("--fade", type=float, metavar="PART", help="Which part of that the next one comes in over.  [default: 0.5]"),
+    of_motion("--keep-colours", type=float, metavar="PART", help="Pull towards the image's colours in each frame.  [default: 0.1]"),
+    of_motion("--loop", is_flag=True, default=None, help="The film closes: its last frame leads into its first."),
 )
 FILM_KEYS = ("seconds", "fps", "zoom", "rotate", "shift", "each", "fade", "keep_colours", "loop")
 OUT_OPTIONS = (
-    click.option("--codec", metavar="NAME", help="FFmpeg's encoder.  [default: libx264, for .webm libvpx-vp9]"),
-    click.option("--crf", type=click.IntRange(0, 63), help="The encoder's constant rate factor, less is better.  [default: 18]"),
-    click.option("--pixel-format", metavar="NAME", help="FFmpeg's name.  [default: yuv420p]"),
-    click.option("--keep-frames", is_flag=True, help="Keep the frames, in OUT.frames, once the film is written."),
-    click.option("--partial", is_flag=True, help="On Ctrl-C, write the film as far as it is."),
+    of_film("--codec", metavar="NAME", help="FFmpeg's encoder.  [default: libx264, for .webm libvpx-vp9]"),
+    of_film("--crf", type=click.IntRange(0, 63), help="The encoder's constant rate factor, less is better.  [default: 18]"),
+    of_film("--pixel-format", metavar="NAME", help="FFmpeg's name.  [default: yuv420p]"),
+    of_film("--keep-frames", is_flag=True, help="Keep the frames, in OUT.frames, once the film is written."),
+    of_film("--partial", is_flag=True, help="On Ctrl-C, write the film as far as it is."),
 )
 
 
@@ -61,10 +62,10 @@ def _zoom_options(command: Any) -> Any:
     return command
 
 
-@click.command("zoom")
+@click.command("zoom", cls=SectionedCommand)
 @click.argument("image", metavar="IMAGE")
 @net_option
-@click.option(
+@of_target(
     "-t",
     "--target",
     "targets",
@@ -72,7 +73,7 @@ def _zoom_options(command: Any) -> Any:
     metavar="TARGET",
     help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter).  [default: a layer chosen from the net]",
 )
-@click.option(
+@of_film(
     "-o",
     "--out",
     default="zoom.mp4",

@@ -94,6 +94,25 @@ class Located:
         return cls(str(files["prototxt"]), str(files["weights"]), labels, mean, model.scale, model.channel_order)
 
 
+def check_net_name(name: str) -> None:
+    """Raise ModelError for a name that is neither a file nor a net's that is known; whether it was fetched is not asked."""
+    if name != "tiny" and not os.path.exists(name):
+        named_model(name, load_catalogue())
+
+
+def named_model(name: str, catalogue: Catalogue) -> Model:
+    """Return the model of a name that is no file.
+
+    Raises
+    ------
+    ModelError
+        When there is none, with the nearest names unless it is a path.
+    """
+    if name not in catalogue and (name.endswith(".prototxt") or os.sep in name):
+        raise ModelError(f"there is no file {name}.")
+    return catalogue[name]
+
+
 def locate(name: str | None, cache: str | Path | None = None, catalogue: Catalogue | None = None) -> Located:
     """Find a net by path or by name.
 
@@ -120,12 +139,7 @@ def locate(name: str | None, cache: str | Path | None = None, catalogue: Catalog
         return Located(None)
     if os.path.exists(name):  # not Path.exists(): it raises for a name that is too long
         return Located(name)
-    catalogue = load_catalogue() if catalogue is None else catalogue
-    if name not in catalogue:
-        if name.endswith(".prototxt") or os.sep in name:
-            raise ModelError(f"there is no file {name}.")
-        catalogue[name]  # raises, with the nearest names
-    model = catalogue[name]
+    model = named_model(name, load_catalogue() if catalogue is None else catalogue)
     files = cached(model, cache)
     if files is None:
         raise ModelError(f"{model.name} is not in the cache yet; fetch it with: dreamopt models get {model.name}")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cache, cached_property
-from importlib import resources
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
 from dreamopt.parts.calls import check_string, parse_value
-from dreamopt.parts.reading import parse_json, parse_toml, read_text
+from dreamopt.parts.preset_files import PresetFile, is_preset_file, preset_names, preset_table, preset_text
+from dreamopt.parts.reading import parse_json
 from dreamopt.parts.registry import snake
 from dreamopt.parts.trust import no_file, words_of_file
 from dreamopt.recipes.inputs import is_net_name
@@ -44,52 +43,17 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "regularizers": as_regularizers,
     "transforms": as_transforms,
 }
-_ABOUT = ("title", "source", "example", "notes")
-_FIELDS: Mapping[str, tuple[type, str]] = {
-    **dict.fromkeys(_ABOUT, (str, "a text")),
-    "size": (int, "a number of pixels"),
-    "settings": (dict, "a table"),
-    "stages": (list, "tables, one for each stage"),
-    "check": (dict, "a table"),
-}
-"""What a preset's TOML holds."""
-_LARGEST = 2**20
-"""Bytes of the largest preset file."""
 _TEXTS = ("optimizer", "parametrization", "rule", "init", "mask")
 
 
 @dataclass(frozen=True)
-class Preset:
-    """One published recipe.
-
-    Parameters
-    ----------
-    name : str
-        As in ``--preset NAME``: first author and year.
-    title, source : str
-        What it is, and where its numbers were read.
-    example : str
-        A target that shows what it is for.
-    notes : str
-        What differs from the publication, and why.
-    size : int or None
-        Pixels of a side of the net it was made for.
-    text : str
-        The TOML file.
-    """
-
-    name: str
-    title: str
-    source: str
-    example: str
-    notes: str
-    size: int | None
-    text: str = field(repr=False)
+class Preset(PresetFile):
+    """One published recipe: what its file says, and the settings that it makes."""
 
     @property
     def fields(self) -> dict[str, Any]:
         """The arguments of `Settings`, its stages as mappings; read anew at each use. Its strings choose among built-in parts."""
-        table = _table(self.text, self.name)
+        table = preset_table(self.text, self.name)
         with words_of_file(f"the preset '{self.name}'", find=lambda path: path if is_net_name(path) else no_file(path)):
             stages = [_with_parts(stage) for stage in table.get("stages", ())]
             return {**_with_parts(table.get("settings", {})), "stages": stages}
@@ -100,19 +64,13 @@ class Preset:
 
         ``needs`` says what it needs beside a net and a unit, where it does.
         """
-        check: dict[str, Any] = _table(self.text, self.name).get("check", {})
+        check: dict[str, Any] = preset_table(self.text, self.name).get("check", {})
         return check
 
     @cached_property
     def settings(self) -> Settings:
         """All of it; the parts are read when they are asked for."""
         return _made(self.fields)
-
-
-@cache
-def _names() -> tuple[str, ...]:
-    folder = resources.files("dreamopt.recipes").joinpath("presets")
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
 def preset(name: str) -> Preset:
@@ -132,22 +90,8 @@ def preset(name: str) -> Preset:
     4
     """
     if is_preset_file(name):
-        table = _table(text := read_text(name, "the preset", UsageError, _LARGEST), name)
-        return Preset(Path(name).stem, size=table.get("size"), text=text, **{key: table.get(key, "") for key in _ABOUT})
-    if name not in _names():
-        hint = in_brackets(suggest(name, _names(), 1))
-        raise UsageError(f"no preset is called '{name}'{hint}; there are {', '.join(_names())}")
-    text = resources.files("dreamopt.recipes").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
-    return read_preset(name, text)
-
-
-def is_preset_file(name: str) -> bool:
-    """Return whether a preset is named by its file.
-
-    >>> is_preset_file("lucid2017"), is_preset_file("winner.toml"), is_preset_file("./winner")
-    (False, True, True)
-    """
-    return name.lower().endswith(".toml") or any(sign is not None and sign in name for sign in (os.sep, os.altsep))
+        return dataclasses.replace(Preset.read(name, preset_text(name), published=False), name=Path(name).stem)
+    return read_preset(name, preset_text(name))
 
 
 def read_preset(name: str, text: str) -> Preset:
@@ -159,30 +103,12 @@ def read_preset(name: str, text: str) -> Preset:
         For a text that is damaged, and for a field that is missing, unknown or of another kind; what its settings hold is checked when
         these are asked for.
     """
-    table = _table(text, name)
-    missing = next((key for key in _ABOUT if key not in table), None)
-    if missing is not None:
-        raise UsageError(f"the preset '{name}' lacks the field '{missing}'")
-    return Preset(name, size=table.get("size"), text=text, **{key: table[key] for key in _ABOUT})
-
-
-def _table(text: str, name: str) -> dict[str, Any]:
-    """Return a preset's TOML, each field known and of its kind."""
-    table = parse_toml(text, f"the preset '{name}'", UsageError)
-    for key, value in table.items():
-        if key not in _FIELDS:
-            hint = in_brackets(suggest(key, _FIELDS, 1))
-            raise UsageError(f"the preset '{name}' has no field '{key}'{hint}; it has {', '.join(_FIELDS)}")
-        kind, what = _FIELDS[key]
-        fits = isinstance(value, kind) and not isinstance(value, bool)
-        if not fits or (kind is list and not all(isinstance(entry, dict) for entry in value)):
-            raise UsageError(f"the field '{key}' of the preset '{name}' must be {what}, not {value!r}")
-    return table
+    return Preset.read(name, text)
 
 
 def presets() -> list[Preset]:
     """Return all presets by name; their parts are not read yet."""
-    return [preset(name) for name in _names()]
+    return [preset(name) for name in preset_names()]
 
 
 def resolve_settings(name: str | None, options: Mapping[str, Any], assignments: Iterable[str] = ()) -> Settings:

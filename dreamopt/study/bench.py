@@ -14,7 +14,7 @@ from dreamopt.network import Network
 from dreamopt.parts.arguments import check_kind, check_path, check_texts
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.checks import several
-from dreamopt.recipes.preset import is_preset_file
+from dreamopt.parts.preset_files import is_preset_file
 from dreamopt.study.execution import Stop
 from dreamopt.study.folder import StudyFolder
 from dreamopt.study.networks import StudyNetworks

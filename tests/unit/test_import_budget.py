@@ -12,18 +12,36 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import dreamopt, dreamopt.errors",
-        "from click.testing import CliRunner; from dreamopt.cli import main; assert CliRunner().invoke(main, ['--help']).exit_code == 0",
-        "from click.testing import CliRunner; from dreamopt.cli import main; assert CliRunner().invoke(main, ['render', '--help']).exit_code == 0",
-        "from click.testing import CliRunner; from dreamopt.cli import main; assert CliRunner().invoke(main, ['attribute', '--help']).exit_code == 0",
-    ],
-)
-def test_nothing_heavy_is_loaded(code: str) -> None:
-    loaded = run(f"import sys\n{code}\nprint(' '.join(m for m in {HEAVY!r} if m in sys.modules))").split()
-    assert loaded == []
+COMMANDS = {
+    "--help": "Usage",
+    "render --help": "Regularizers:",
+    "attribute --help": "Usage",
+    "presets": "lucid2017",
+    "presets --json": "lucid2017",
+    "presets show lucid2018": "did you mean lucid2017",
+    "rendr -t conv4:7": "did you mean render",
+    "render -t conv4:7 --stpes 3": "--steps",
+    "render -t conv4:7 --preset lucid2018": "did you mean lucid2017",
+    "dream a.png --net nowhere.prototxt": "no file nowhere.prototxt",
+    "inspect squeezenets": "did you mean",
+}
+"""What help, the list of presets, and typing errors must say."""
+
+
+def test_nothing_heavy_is_loaded() -> None:
+    code = f"""if True:
+        import sys
+        def loaded(): return [m for m in {HEAVY!r} if m in sys.modules]
+        import dreamopt, dreamopt.errors
+        assert not loaded(), loaded()
+        from click.testing import CliRunner
+        from dreamopt.cli import main
+        for words, says in {COMMANDS!r}.items():
+            said = CliRunner().invoke(main, words.split()).output
+            assert says in said, (words, said)
+            assert not loaded(), (words, loaded())
+    """
+    run(code)
 
 
 def test_every_public_name_is_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from dreamopt.atlas.net_files import NetFiles
@@ -14,6 +15,7 @@ from dreamopt.atlas.slug import slug
 from dreamopt.atlas.task import Outcome, Task
 from dreamopt.atlas.units import AtlasLayer
 from dreamopt.circuits.connections import Connection, Connections
+from dreamopt.errors import DreamoptError
 from dreamopt.network import Network
 
 _COUNT = 10
@@ -28,6 +30,13 @@ class Circuit(Piece):
         """Return how many weights each way, and the layers that units are looked for in."""
         return {"count": _COUNT, "among": [one.name for one in request.layers]}
 
+    def decisive(self, network: Network, layer: AtlasLayer, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return instead of all of the atlas's layers those that the ways from and to this one end at: others change nothing here."""
+        try:
+            return {"count": settings["count"], "ways": _connections(network, tuple(settings["among"])).ways(layer.name)}
+        except DreamoptError:  # its reason is what the tasks find
+            return settings
+
     def cost(self, request: AtlasRequest, network: Network, layer: AtlasLayer) -> float:
         """Return the estimated seconds of one unit."""
         return 0.01
@@ -41,8 +50,14 @@ class Circuit(Piece):
         return outcome_of(task, lambda: _records(task, nets.network()))
 
 
+@lru_cache(maxsize=1)
+def _connections(network: Network, among: tuple[str, ...]) -> Connections:
+    """Return the connections of a network among layers, the last ones remembered."""
+    return Connections(linear_net(network), among)
+
+
 def _records(task: Task, network: Network) -> dict[int, Mapping[str, Any] | str]:
-    connections, count = Connections(linear_net(network), task.settings["among"]), task.settings["count"]
+    connections, count = _connections(network, tuple(task.settings["among"])), task.settings["count"]
     incoming = connections.incoming(task.layer, task.units, count)
     outgoing = connections.outgoing(task.layer, task.units, count)
     found: dict[int, Mapping[str, Any] | str] = {}

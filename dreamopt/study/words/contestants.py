@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from dreamopt.errors import DreamoptWarning, UsageError, in_brackets, printable, suggest
+from dreamopt.parts.preset_files import is_preset_file
 from dreamopt.parts.trust import no_file, words_of_file
 from dreamopt.recipes.inputs import is_net_name
-from dreamopt.recipes.preset import is_preset_file, resolve_settings
+from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.settings import Settings, names
 from dreamopt.study.axis import Axis
 from dreamopt.study.request import Contestant

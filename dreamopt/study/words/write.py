@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dreamopt.parts.preset_files import is_preset_file
 from dreamopt.parts.toml import toml_key, toml_value
 from dreamopt.recipes.inputs import is_net_name
-from dreamopt.recipes.preset import is_preset_file
 from dreamopt.study.words.said import Said, SaidContestant, SaidNet
 from dreamopt.study.words.toml import DECLARED
 from dreamopt.study.words.values import Varied

@@ -125,3 +125,15 @@ def test_layers_of_a_script_end_the_way(tmp_path: Path) -> None:
     found = records(network, tmp_path, ["a", "b"])
     assert found["circuit"]["b"]["1"]["failed"] == "no weights other than 0 lead to it or from it"
     assert found["logits"]["a"]["0"]["failed"] == "no linear way leads from layer 'a' to the class scores, layer 'b'"
+
+
+def test_a_layer_more_touches_the_circuits_of_those_near_it_alone(tmp_path: Path) -> None:
+    text, before = "", "data"
+    for name in "abcdefg":
+        text, before = text + conv(name, before, 3, "kernel_size: 1"), name
+    network = load(tmp_path, text)
+    few = records(network, tmp_path, ["a", "b", "g"], ["circuit"])["circuit"]
+    more = records(network, tmp_path, ["a", "b", "f", "g"], ["circuit"])["circuit"]
+    assert [name for name in few if more[name] != few[name]] == ["g"]
+    (tmp_path / "other").mkdir()
+    assert records(network, tmp_path / "other", ["a", "b", "f", "g"], ["circuit"])["circuit"] == more

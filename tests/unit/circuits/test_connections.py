@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
@@ -133,3 +135,22 @@ def test_a_pooled_unit_has_the_weights_of_what_is_pooled(network: Network) -> No
     assert rows(pooled) == rows(own)
     assert all(torch.equal(one.kernel, other.kernel) for one, other in zip(pooled, own, strict=True))
     assert connections.outgoing("mean") == {unit: [] for unit in range(9)}
+
+
+def test_choices_with_the_same_ways_give_the_same_connections(network: Network) -> None:
+    every, linear, random = [info.name for info in network.layers[1:]], LinearNet(network), Random(4)
+    known: dict[str, tuple[object, set[str]]] = {}
+    shared = 0
+    for _ in range(60):
+        among = {*random.sample(every, random.randint(0, 6)), "joined"}
+        connections = Connections(linear, among)
+        ways = json.dumps(connections.ways("joined"))
+        found = [connections.incoming("joined", [1, 9], 6), connections.outgoing("joined", [1, 9], 6)]
+        plain = [
+            {unit: [(*row, one.strength) for row, one in zip(rows(some), some, strict=True)] for unit, some in by.items()} for by in found
+        ]
+        before, choice = known.setdefault(ways, (plain, among))
+        assert plain == before, (among, choice)
+        shared += among != choice
+    assert shared > 10
+    assert len(known) > 5
