@@ -10,6 +10,7 @@ import builtins
 import contextlib
 import errno
 import functools
+import gc
 import io
 import json
 import os
@@ -174,6 +175,8 @@ def main(root: Path, fault: str, words: list[str]) -> None:
     os.chdir(warm)
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
         cli.main(args=words, prog_name="dreamopt")
+    gc.collect()
+    gc.freeze()  # or each fork would copy what it looks through
     whole = root / "whole"
     whole.mkdir()
     reference = run(whole, words, Disk(fault, 0))
