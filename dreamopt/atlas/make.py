@@ -152,12 +152,13 @@ def make_atlas(
     height, width = net.item_shape(settings.size)[1:3]
     nets = NetFiles.of(net, load, None if settings.size is None else (height, width), allow_python_layers)
     with AtlasFolder(path) as atlas:
-        atlas.write_json(ATLAS, describe_atlas(request, net, command))
         tasks = missing_tasks(atlas, request, net)
+        atlas.write_json(ATLAS, describe_atlas(request, net, command))
         prepared = [task for name in request.pieces for task in piece_of(name).prepared(atlas, request, net, progress)]
         tasks = sorted([*tasks, *prepared], key=lambda task: -task.cost)
         with open_scheduler(workers, scheduler, threads, say) as running:
             run_tasks(atlas, tasks, running, nets, progress)
+        atlas.gather()
         return write_pages(path) if site else path
 
 
@@ -194,7 +195,7 @@ def atlas_request(
     described = {key: value for key, value in net.describe().items() if key not in ("notes", "sources", "assumed")}
     definition = content_key(graph=graph) if prototxt is None else file_sha256(prototxt)
     return AtlasRequest(
-        net={"name": Path(prototxt).name if prototxt is not None else "tiny", "sha256": definition},
+        net={"name": net.backend.net_name or (Path(prototxt).name if prototxt is not None else "a net"), "sha256": definition},
         weights=None if weights is None else {"name": Path(weights).name, "sha256": files.get(Path(weights).name, net.hash())},
         identity=content_key(definition=definition, graph=graph, net=described),
         input_shape=tuple(net.input_shape),

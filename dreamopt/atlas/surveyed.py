@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dreamopt.atlas.folder import SURVEY
 from dreamopt.atlas.request import AtlasRequest
 from dreamopt.atlas.run import AtlasProgress, Report
 from dreamopt.dataset.listing import Listing
@@ -16,8 +17,6 @@ from dreamopt.network import Network
 from dreamopt.network.class_layer import find_class_layer
 from dreamopt.recipes.survey import QUANTILES, SAMPLE, Survey, run_survey
 
-FOLDER = "survey"
-"""Where the state of the pass is, in the atlas's folder."""
 TOP = 9
 """Places that drive a unit most."""
 PLACES = 5000
@@ -59,7 +58,7 @@ def surveyed(out: Path, request: AtlasRequest, network: Network, report: Report 
         network,
         request.images,
         names,
-        out / FOLDER,
+        out / SURVEY,
         k=TOP,
         places=PLACES if with_places else 0,
         scores=find_class_layer(network, maps=False) if with_places else None,
@@ -71,4 +70,4 @@ def surveyed(out: Path, request: AtlasRequest, network: Network, report: Report 
 
 def _tell(report: Report, count: int, began: float, progress: Progress) -> None:
     part = progress.done / count if count else 1.0
-    report(AtlasProgress(progress.images, count, progress.skipped, time.monotonic() - began, min(1.0, part), FOLDER, ""))
+    report(AtlasProgress(progress.images, count, progress.skipped, time.monotonic() - began, min(1.0, part), SURVEY, ""))

@@ -11,24 +11,12 @@ from dreamopt.atlas.slug import slug
 from dreamopt.backends.base import Shape
 from dreamopt.errors import TargetError, suggest
 from dreamopt.network import Network
+from dreamopt.network.class_layer import class_values
 from dreamopt.network.maps import above_image
 from dreamopt.network.receptive_field import ReceptiveFields
 
 _NO_UNITS = frozenset({"Split", "Silence", "Accuracy", "ArgMax", "DetectionOutput", "PriorBox", "Python"})
 _SAME_UNITS = frozenset({"BatchNorm", "BN", "Scale", "Bias"})
-# What these write has a channel for each class where what they read does.
-_KEEPS_CLASSES = _SAME_UNITS | {
-    "Softmax",
-    "Pooling",
-    "Dropout",
-    "SpatialDropout",
-    "Flatten",
-    "Reshape",
-    "ReLU",
-    "Sigmoid",
-    "Split",
-    "Power",
-}
 _JOINS = frozenset({"Concat", "Eltwise"})
 _LISTED = 12
 _WITH_WEIGHTS = ("Convolution", "InnerProduct", "Deconvolution")
@@ -127,41 +115,6 @@ def class_layer(network: Network) -> str | None:
     return network.graph.name(*values[-1]) if values else None
 
 
-def class_values(network: Network, *, labelled: bool = True) -> set[Value]:
-    """Return the values whose channels are the net's classes: its outputs, down to the layer with weights that gives the scores.
-
-    Parameters
-    ----------
-    network : Network
-        From `dreamopt.load_net`.
-    labelled : bool
-        Only those with as many channels as the net has labels; none of a net without. Else those of the output with most channels.
-    """
-    graph, layers = network.graph, network.layers
-    judged = {
-        value for i, info in enumerate(layers) if info.type.endswith("Loss") or info.type == "Accuracy" for value in graph.reads[i][:1]
-    }
-    count = 0 if network.labels is None else len(network.labels)
-    ends: dict[Value, int] = {}
-    for i, info in enumerate(layers):
-        if not info.bottoms or info.type.endswith("Loss") or info.type in _NO_UNITS:
-            continue
-        for j, shape in enumerate(info.shapes):
-            readers = graph.readers.get((i, j), [])
-            if shape and ((i, j) in judged or all(layers[k].type in _NO_UNITS for k in readers)):
-                ends[i, j] = shape[0]
-    wanted = count if labelled else max(ends.values(), default=0)
-    found = set[Value]()
-    for value, channels in ends.items():
-        at: Value | None = value
-        while at is not None and channels == wanted > 1:
-            found.add(at)
-            info = layers[at[0]]
-            below = graph.reads[at[0]][:1] if info.type in _KEEPS_CLASSES else ()
-            at = next((one for one in below if _shape(network, one)[:1] == (channels,)), None)
-    return found
-
-
 def units_of(layer: AtlasLayer, chosen: int | Sequence[int] | None) -> tuple[int, ...]:
     """Return which units of a layer an atlas has: all, the first so many, or those of these numbers that it has."""
     if chosen is None:
@@ -209,10 +162,6 @@ def _behind_norms(network: Network, value: Value) -> Value:
         if len(readers) != 1 or network.layers[readers[0]].type not in _SAME_UNITS or graph.reads[readers[0]][0] != value:
             return value
         value = (readers[0], 0)
-
-
-def _shape(network: Network, value: Value) -> Shape:
-    return network.layers[value[0]].shapes[value[1]]
 
 
 def _field(network: Network, name: str, shape: Shape) -> tuple[int, int]:

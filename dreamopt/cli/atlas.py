@@ -1,7 +1,9 @@
 """``dreamopt atlas``: every unit of a net, as a folder of images, records and pages."""
 
+import contextlib
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,18 @@ def _units(_: click.Context, __: click.Parameter, text: str | None) -> list[int]
             raise click.BadParameter(f"{printable(repr(text), 80)} names too many units.")
         units.update(range(low, high + 1))
     return sorted(units)
+
+
+@contextlib.contextmanager
+def _telling_what_is_kept(out: str, quiet: bool) -> Iterator[None]:
+    """Say after Ctrl-C which command writes the pages of what is finished."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not quiet and (Path(out) / "atlas.json").is_file():
+            pages = printable(shlex.join(["dreamopt", "atlas", "--site-only", "-o", out]))
+            echo(f"dreamopt: what is finished is kept, and the same command goes on; `{pages}` writes the pages of it", err=True)
+        raise
 
 
 @click.command("atlas", cls=_Remembering)
@@ -112,7 +126,7 @@ def command(
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     settings = chosen_settings(**options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    with charting(quiet) as report:
+    with _telling_what_is_kept(out, quiet), charting(quiet) as report:
         path = make_atlas(
             network,
             out,

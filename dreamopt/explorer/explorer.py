@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamopt.attribution.attribute import Explained
-from dreamopt.attribution.explained import class_layer
 from dreamopt.attribution.method import AttributionMethod, methods, parse_method
 from dreamopt.errors import TargetError, UsageError
 from dreamopt.explorer.atlas_folder import AtlasFolder
@@ -26,6 +25,7 @@ from dreamopt.explorer.values import LayerValues, class_scores, field_of, object
 from dreamopt.explorer.viewers import Viewer
 from dreamopt.image.inline import png_bytes
 from dreamopt.network import Network
+from dreamopt.network.class_layer import class_values
 from dreamopt.network.distinct import distinct_layers
 from dreamopt.network.maps import above_image
 
@@ -80,18 +80,8 @@ class Explorer:
 
     @cached_property
     def _class_layers(self) -> set[str]:
-        """The layers whose units are the net's classes: that of the scores, and those behind it."""
-        network, labels = self.network, self.network.labels
-        try:
-            first = network.graph.value(class_layer(network))
-        except UsageError:
-            return set()
-        names = set()
-        for i, info in enumerate(network.layers):
-            for j, shape in enumerate(info.shapes):
-                if labels is not None and (i, j) >= first and shape[:1] == (len(labels),):
-                    names.add(network.graph.name(i, j))
-        return names
+        """The layers whose units are the net's classes, by their names."""
+        return {self.network.graph.name(*value) for value in class_values(self.network)}
 
     def about(self) -> dict[str, Any]:
         """Return what the page needs once."""

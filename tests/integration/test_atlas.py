@@ -66,6 +66,7 @@ def test_ctrl_c_leaves_what_was_done(tmp_path: Path) -> None:
     _, err = running.communicate()
     assert running.returncode == 130, err
     assert "Traceback" not in err
+    assert f"`dreamopt atlas --site-only -o {out}` writes the pages of it" in err
     done = len(list(out.glob("records/image/*/*.json")))
     assert 1 <= done < 10
     assert not [path for path in out.rglob("*") if path.name.endswith(".tmp")]

@@ -20,7 +20,7 @@ from dreamopt.atlas.schedulers.cluster import KILLED, Cluster, Patience
 from dreamopt.atlas.task import Outcome, Task
 from dreamopt.errors import BackendError, UsageError
 from tests.support.brought_files import BroughtFiles, hash_of_the_net
-from tests.support.cluster_tasks import PATIENCE, Machines, NoNet, machines, tasks_of, times_done, worker_processes, written_down
+from tests.support.cluster_tasks import PATIENCE, Machines, NoNet, killer, machines, tasks_of, times_done, worker_processes, written_down
 
 NET: Any = NoNet()
 
@@ -67,17 +67,20 @@ def test_workers_are_killed_and_added(cluster_of_two: Machines, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_batch_whose_workers_die_ends_in_smaller_ones(cluster_of_two: Machines, tmp_path: Path) -> None:
-    batches = [(0, 1, 2, 3), (10, 11), *((20 + k,) for k in range(6))]
+def test_a_batch_that_is_killed_on_four_workers_in_turn_ends_in_smaller_ones(cluster_of_two: Machines, tmp_path: Path) -> None:
+    batches = [(0, 1, 2, 3), (11,), *((20 + k,) for k in range(6))]
     log, said = tmp_path / "log", []
-    with cluster(cluster_of_two.address, say=said.append) as scheduler:
+    with cluster(cluster_of_two.address, say=said.append) as scheduler, killer(log) as killed:
         tasks = tasks_of(log, batches, deadly=[11], deadly_together=[0, 1, 2, 3])
         outcomes = list(scheduler.run(tasks, NET))
-    assert units_of(outcomes) == [0, 1, 2, 3, 10, *range(20, 26)]
+    assert units_of(outcomes) == [0, 1, 2, 3, *range(20, 26)]
     failed = {unit: reason for outcome in outcomes for unit, reason in outcome.failed.items()}
     assert failed == {11: KILLED}
+    assert len({process for process, _ in killed}) == len(killed)
+    assert [units for _, units in killed].count((0, 1, 2, 3)) == 4
+    assert [units for _, units in killed].count((11,)) >= 4
     halves = [outcome.task.units for outcome in outcomes if set(outcome.task.units) <= {0, 1, 2, 3}]
-    assert (0, 1, 2, 3) not in halves
+    assert sorted(halves) == [(0, 1), (2, 3)]
     assert any("smaller parts" in sentence for sentence in said)
 
 

@@ -5,11 +5,13 @@ Processes of the cluster import this file, so it imports nothing that takes long
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -51,14 +53,40 @@ def tasks_of(log: Path, batches: list[tuple[int, ...]], **settings: Any) -> list
 
 
 def written_down(task: Task, nets: Any) -> Outcome:
-    """Compute a task: ``deadly`` units end the process, ``seconds`` are waited, what was done is one line of the file ``log``."""
+    """Compute a task: ``deadly`` units wait for a `killer`, ``seconds`` are waited, what was done is one line of the file ``log``."""
     deadly, whole = task.settings.get("deadly", ()), task.settings.get("deadly_together", ())
     if set(deadly) & set(task.units) or tuple(whole) == task.units:
-        os.kill(os.getpid(), signal.SIGKILL)
+        victim = Path(task.settings["log"]).with_name(f"victim-{os.getpid()}")
+        victim.with_name("." + victim.name).write_text(json.dumps(task.units))
+        victim.with_name("." + victim.name).rename(victim)
+        time.sleep(PATIENCE)
     time.sleep(task.settings.get("seconds", 0.0))
     with open(task.settings["log"], "ab", buffering=0) as stream:
         stream.write(b"".join(b"%d\n" % unit for unit in task.units))
     return Outcome(task, {unit: Record({"square": unit * unit}, {f"images/conv1/{unit}.png": bytes([unit % 251])}) for unit in task.units})
+
+
+@contextmanager
+def killer(log: Path) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
+    """Kill the processes in which deadly tasks wait, while the block runs; yield the list of those killed, with the units they had."""
+    killed: list[tuple[int, tuple[int, ...]]] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(0.02):
+            for victim in log.parent.glob("victim-*"):
+                process, units = int(victim.name.partition("-")[2]), tuple(json.loads(victim.read_text()))
+                victim.unlink()
+                os.kill(process, signal.SIGKILL)
+                killed.append((process, units))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        ended.set()
+        thread.join()
 
 
 def times_done(log: Path) -> Counter[int]:

@@ -8,14 +8,14 @@ from itertools import combinations
 from typing import Any, ClassVar
 
 from dreamopt.activation_atlas.atlas import POWER, ActivationAtlas, activation_atlas
-from dreamopt.atlas.folder import AtlasFolder
+from dreamopt.atlas.folder import SURVEY, AtlasFolder
 from dreamopt.atlas.image_records import files_of
 from dreamopt.atlas.net_files import NetFiles
 from dreamopt.atlas.piece import Piece, Records
 from dreamopt.atlas.pieces.image import TOGETHER, rendered_images, seconds_of
 from dreamopt.atlas.request import AtlasRequest
 from dreamopt.atlas.run import Report
-from dreamopt.atlas.surveyed import FOLDER, PLACES, survey_settings, surveyed
+from dreamopt.atlas.surveyed import PLACES, survey_settings, surveyed
 from dreamopt.atlas.task import FORMAT, Outcome, Record, Task
 from dreamopt.atlas.units import AtlasLayer
 from dreamopt.dataset.sampled_places import Places
@@ -166,7 +166,7 @@ def _described(atlas: ActivationAtlas, places: Places, network: Network) -> dict
 
 
 def _path(layer: AtlasLayer) -> str:
-    return f"{FOLDER}/layouts/{layer.slug}.json"
+    return f"{SURVEY}/layouts/{layer.slug}.json"
 
 
 def _kept_layouts(folder: AtlasFolder, layer: AtlasLayer, key: str) -> dict[str, Any] | None:

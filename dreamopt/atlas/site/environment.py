@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
+from dreamopt.atlas.site.numbers import shown_number
+from dreamopt.atlas.site.shapes import curve_points, histogram_bars, kernel_cells
 from dreamopt.parts.pages import page_templates
 
 STATIC = ("atlas.css", "icon.svg", "theme.js", "atlas.js", "graph.js", "layer.js", "maps.js", "unit.js", "list.js")
@@ -29,19 +32,15 @@ def environment() -> Any:
     """
     made = page_templates(_FOLDER, "the pages of an atlas need", "atlas")
     made.filters |= {"path": _address, "number": shown_number, "percent": _percent}
+    made.filters |= {make.__name__: _drawn(make) for make in (kernel_cells, histogram_bars, curve_points)}
     return made
 
 
-def shown_number(value: float | int | None) -> str:
-    """Return a number with three digits, a dash for none.
+def _drawn(make: Callable[..., str]) -> Callable[..., Any]:
+    """Return a filter whose text is markup."""
+    from markupsafe import Markup  # comes with jinja2
 
-    >>> shown_number(1234.56), shown_number(-0.01234), shown_number(None)
-    ('1,235', '−0.0123', '–')
-    """
-    if value is None:
-        return "–"
-    written = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
-    return written.replace("-", "−")
+    return lambda *values: Markup(make(*values))  # of numbers
 
 
 def _percent(value: float | None) -> str:

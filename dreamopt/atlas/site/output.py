@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
+from dreamopt.atlas.site.source import SLUG
 from dreamopt.parts.atomic import output_file
+
+LAYERS = "site/layers"
+"""The folder of the layers' data; its names say which layers have pages."""
+_PAGE = re.compile(r"(index|\d+)\.html")
 
 
 class Output:
@@ -55,6 +62,17 @@ class Output:
                     path = Path(place, name)
                     if name.endswith(endings) and path.relative_to(self.root).as_posix() not in self.kept:
                         path.unlink(missing_ok=True)
+
+    def remove_layers(self, kept: Container[str]) -> None:
+        """Remove the pages of layers, by their addresses, that earlier pages had and these have not; a folder that holds more stays."""
+        for data in (self.root / LAYERS).glob("*.js"):
+            if data.stem not in kept and SLUG.fullmatch(data.stem):
+                for page in (self.root / data.stem).glob("*.html"):
+                    if _PAGE.fullmatch(page.name):
+                        page.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    (self.root / data.stem).rmdir()
+                data.unlink(missing_ok=True)
 
 
 def script(call: str, *values: Any) -> str:

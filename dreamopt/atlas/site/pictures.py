@@ -8,7 +8,7 @@ from typing import Any
 from dreamopt.atlas.site.layer_records import LayerRecords
 from dreamopt.atlas.site.output import Output
 from dreamopt.atlas.site.source import Source, items, whole
-from dreamopt.atlas.site.thumbnails import ACROSS, ENDING, digest, encoded, sheet, small
+from dreamopt.atlas.site.thumbnails import ACROSS, ENDING, Squares, digest, encoded, sheet, small
 
 STRIP = 12
 """Images of the strip that stands for a layer, in two rows."""
@@ -30,6 +30,7 @@ class Pictures:
 
     def __init__(self, source: Source, output: Output) -> None:
         self._source, self._output = source, output
+        self.squares = Squares(source.root)
         self._displayed: dict[tuple[str, str, str], str] = {}
 
     def displayed(self, file: str, slug: str, name: str) -> str:
@@ -43,6 +44,7 @@ class Pictures:
             image = small(self._source.root / file)
             if image is None:
                 return file
+            self.squares.keep(file, image)
             image.thumbnail((_DISPLAYED, _DISPLAYED))
             self._output.write(path, encoded(image, 88))
         return path
@@ -82,5 +84,5 @@ class Pictures:
     def _sheet(self, kind: str, slug: str, files: Sequence[str], across: int, side: int = 64) -> str:
         path = f"site/{kind}/{slug}/{digest(self._source.root, files, across, side)}.{ENDING}"
         if not self._output.has(path):
-            self._output.write(path, sheet(self._source.root, files, across, side))
+            self._output.write(path, sheet(self.squares, files, across, side))
         return path

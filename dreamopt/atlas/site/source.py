@@ -15,7 +15,8 @@ from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.parts.reading import parse_json, read_bytes
 
 FORMAT = 1
-_SLUG = re.compile(r"(?!\.)[A-Za-z0-9_.~-]+")
+SLUG = re.compile(r"(?!\.)[A-Za-z0-9_.~-]+")
+"""The address of a layer."""
 _LARGEST = 2**28  # bytes of a file of records
 _TAKEN = {"atlas.json", "index.html", "list.html", "lock"}  # files beside the layers' folders
 Json = Mapping[str, Any]
@@ -66,6 +67,7 @@ class Source:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._files: dict[str, str | None] = {}
         about = self._json("atlas.json")
         if about is None:
             raise UsageError(f"{root} holds no atlas whose pages could be written: there is no atlas.json of format {FORMAT} in it")
@@ -105,8 +107,13 @@ class Source:
         return {name: one for name, one in found.items() if isinstance(one, Mapping)}
 
     def file(self, path: Any) -> str | None:
-        """Return a path of a record, relative to the folder; None where it is no file within the folder."""
-        if not isinstance(path, str) or "\0" in path or "\\" in path:
+        """Return a path of a record, relative to the folder; None where it is no file within the folder. It is looked at once."""
+        if isinstance(path, str) and path not in self._files:
+            self._files[path] = self._found(path)
+        return self._files[path] if isinstance(path, str) else None
+
+    def _found(self, path: str) -> str | None:
+        if "\0" in path or "\\" in path:
             return None
         inner = PurePosixPath(path)
         if inner.is_absolute() or ".." in inner.parts or not inner.parts or ":" in inner.parts[0]:
@@ -161,7 +168,7 @@ def text(value: Any) -> str | None:
 
 def _layer(one: Json) -> SiteLayer | None:
     slug, name, units = one.get("slug"), one.get("name"), whole(one.get("units"))
-    if not isinstance(slug, str) or not isinstance(name, str) or units is None or not _SLUG.fullmatch(slug) or slug in _TAKEN:
+    if not isinstance(slug, str) or not isinstance(name, str) or units is None or not SLUG.fullmatch(slug) or slug in _TAKEN:
         return None
     labels = one.get("labels")
     return SiteLayer(

@@ -47,15 +47,44 @@ def square(image: Any, side: int) -> Any:
     return image.resize((side, side), filtered, box=(left, top, left + least, top + least))
 
 
-def sheet(root: Path, files: Sequence[str], across: int, side: int = SIDE) -> bytes:
+class Squares:
+    """Middle squares of image files, so that a file that is shown in several places is read once.
+
+    Parameters
+    ----------
+    root : Path
+        Of the files.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._kept: dict[tuple[str, int], Any] = {}
+
+    def keep(self, file: str, image: Any, sides: Sequence[int] = (SIDE,)) -> None:
+        """Keep the squares of an image that was read."""
+        self._kept |= {(file, side): square(image, side) for side in sides}
+
+    def of(self, file: str, side: int) -> Any:
+        """Return the square of a file; None where it cannot be read."""
+        if (file, side) not in self._kept:
+            image = small(self._root / file)
+            return None if image is None else square(image, side)
+        return self._kept[file, side]
+
+    def clear(self) -> None:
+        """Forget those that are kept."""
+        self._kept.clear()
+
+
+def sheet(squares: Squares, files: Sequence[str], across: int, side: int = SIDE) -> bytes:
     """Return a sheet of thumbnails, row by row; what cannot be read stays empty."""
     rows = -(-len(files) // across)
     size = min(across, len(files)) * side, rows * side
     whole = Image.new("RGBA", size, (0, 0, 0, 0)) if ENDING == "webp" else Image.new("RGB", size, (128, 128, 128))
     for place, file in enumerate(files):
-        image = small(root / file) if file else None
+        image = squares.of(file, side) if file else None
         if image is not None:
-            whole.paste(square(image, side), (place % across * side, place // across * side))
+            whole.paste(image, (place % across * side, place // across * side))
     return encoded(whole, 82)
 
 

@@ -29,11 +29,14 @@ class UnitPages:
 
     def __init__(self, source: Source, pictures: Pictures, pages: Mapping[str, Mapping[int, str]]) -> None:
         self._source, self._pictures, self._pages = source, pictures, pages
+        self._layers = {layer.slug: layer for layer in source.layers}
+        self._orders = {slug: (list(units), {unit: place for place, unit in enumerate(units)}) for slug, units in pages.items()}
 
     def context(self, records: LayerRecords, unit: int) -> dict[str, Any]:
         """Return what the template of a unit is filled with."""
-        layer, order = records.layer, list(self._pages[records.layer.slug])
-        place = order.index(unit) if unit in order else 0
+        layer = records.layer
+        order, places = self._orders[layer.slug]
+        place = places.get(unit, 0)
         survey = records.of("survey", unit)
         circuit, logits = records.of("circuit", unit), records.of("logits", unit)
         return {
@@ -104,7 +107,7 @@ class UnitPages:
 
     def _connection(self, one: Json) -> dict[str, Any]:
         slug, unit = one.get("slug"), whole(one.get("unit"))
-        layer = next((layer for layer in self._source.layers if layer.slug == slug), None)
+        layer = self._layers.get(slug) if isinstance(slug, str) else None
         linked = self.link(layer, -1 if unit is None else unit, text(one.get("layer")))
         return linked | {"unit": unit, "strength": number(one.get("strength")), "kernel": kernel(one.get("kernel"))}
 

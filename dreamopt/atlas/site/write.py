@@ -12,7 +12,7 @@ from dreamopt.atlas.site.environment import STATIC, environment, static
 from dreamopt.atlas.site.graph import drawing
 from dreamopt.atlas.site.layer_page import grid_data, maps
 from dreamopt.atlas.site.layer_records import STATES, LayerRecords
-from dreamopt.atlas.site.output import Output, script
+from dreamopt.atlas.site.output import LAYERS, Output, script
 from dreamopt.atlas.site.pictures import Pictures
 from dreamopt.atlas.site.source import SiteLayer, Source, mapping, text
 from dreamopt.atlas.site.unit_page import UnitPages
@@ -104,7 +104,7 @@ class _Site:
             self.pictures.displayed(file, layer.slug, f"{unit}-0")
         data = grid_data(records, shown, self.pictures.sheets(layer.slug, list(shown.values())))
         self._data[layer.slug] = script(_SCRIPT, "layer", layer.slug, data)
-        self.output.write(f"site/layers/{layer.slug}.js", self._data[layer.slug])
+        self.output.write(f"{LAYERS}/{layer.slug}.js", self._data[layer.slug])
         place = self.records.index(records)
         states = [records.state(unit) for unit in records.units()]
         card = {
@@ -122,6 +122,7 @@ class _Site:
         self._render("layer.html", f"{layer.slug}/index.html", "../", context)
         for unit in records.units():
             self._render("unit.html", f"{layer.slug}/{unit}.html", "../", self._units.context(records, unit))
+        self.pictures.squares.clear()
         self.output.remove_others([layer.slug], (".html",))
 
     def write_index(self) -> None:
@@ -142,6 +143,7 @@ class _Site:
             "input": self.source.about.get("input"),
         }
         self._render("index.html", "index.html", "", context)
+        self.output.remove_layers(addresses)
 
     def _class_layer(self) -> SiteLayer | None:
         return next((layer for layer in reversed(self.source.layers) if layer.labels), None)

@@ -133,6 +133,22 @@ def test_a_changed_unit_changes_its_own_files_alone(tmp_path: Path) -> None:
     assert "1,000,000" in after["a/4.html"].decode()
 
 
+def test_pages_of_layers_that_left_go_and_files_of_somebody_stay(tmp_path: Path) -> None:
+    root = atlas_folder(tmp_path / "atlas", (("a", 3), ("b/c.js", 4), ("d", 2)), pieces=("image", "circuit"), side=16)
+    write_site(root)
+    (root / "d/notes.html").write_text("mine")
+    about = json.loads((root / "atlas.json").read_text())
+    (root / "atlas.json").write_text(json.dumps(about | {"layers": about["layers"][:1]}))
+    (root / "site/layers/..js").write_text("")
+    write_site(root)
+    assert {path.relative_to(root).as_posix() for path in pages(root) if path.parent != root} == {
+        "d/notes.html", "a/index.html", *(f"a/{unit}.html" for unit in range(3))
+    }  # fmt: skip
+    assert not (root / "b--c.js").exists()
+    assert not [path for path in (root / "site").rglob("*") if (path.is_file() and "b--c.js" in path.parts) or path.name == "d.js"]
+    assert (root / "records/image/d/1.json").exists()
+
+
 @pytest.mark.parametrize("piece", [*PIECES, "none"])
 def test_a_partial_atlas_has_the_pages_of_what_there_is(piece: str, tmp_path: Path) -> None:
     root = atlas_folder(tmp_path, (("a", 5), ("b/c", 4), ("d", 4)), pieces=(piece,), side=16, units=3)

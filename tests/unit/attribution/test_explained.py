@@ -14,6 +14,7 @@ from dreamopt.backends.torch_functions import FunctionBackend
 from dreamopt.engine.net import Net
 from dreamopt.errors import ObjectiveError, UsageError
 from dreamopt.network import Network
+from dreamopt.network.class_layer import class_values
 from dreamopt.network.preprocessing import preprocessing_of
 from dreamopt.objective import as_objective
 from dreamopt.schema import parse_net
@@ -112,6 +113,19 @@ def test_labels_choose_among_outputs_without_a_softmax() -> None:
     heads = CLASSIFIER + layer("boxes", "InnerProduct", "conv1", parameters=FC % 24)
     assert class_layer(network(heads)) == "boxes"
     assert class_layer(network(heads, labels=list("abcdef"))) == "fc"
+
+
+def test_heads_that_a_loss_judges_and_all_that_holds_their_classes() -> None:
+    number = 'layer { name: "number" type: "Input" top: "number" input_param { shape { dim: 1 } } }'
+    judged = [layer(name, kind, "scaled", parameters='bottom: "number"') for name, kind in (("judged", "HingeLoss"), ("hits", "Accuracy"))]
+    net = network(number, CLASSIFIER, layer("scaled", "Scale", "fc"), *judged, labels=list("abcdef"))
+    assert class_layer(net) == "scaled"
+    assert {net.graph.name(*value) for value in class_values(net)} == {"fc", "scaled"}
+    beside = CLASSIFIER + layer("prob", "Softmax", "fc") + layer("aux", "InnerProduct", "conv1", parameters=FC % 6)
+    net = network(beside + layer("aux/prob", "Softmax", "aux"))
+    assert {net.graph.name(*value) for value in class_values(net, labelled=False)} == {"fc", "prob", "aux", "aux/prob"}
+    assert class_values(net) == frozenset()
+    assert class_values(network(beside, labels=list("abcde"))) == frozenset()
 
 
 @pytest.mark.parametrize("layers", [layer("colours", "Convolution", "data", parameters=CONV % 3), layer("pool", "ArgMax", "data")])
