@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -44,6 +44,10 @@ from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, 
 
 FloatVector = NDArray[np.float64]
 T = TypeVar("T")
+OTHER_SEEDS = 3
+"""Seeds that are tried before another one is advised."""
+OTHER_NOISE = (30.0, 120.0)
+"""Grey levels of noise that are tried likewise."""
 
 
 class Problem:
@@ -255,6 +259,9 @@ class Problem:
         image, alpha = self.parametrization.image(params, self.space), self.parametrization.alpha(params, self.space)
         if torch.is_grad_enabled():
             score, is_argmax = self._score(image, alpha, context, seed)
+            if any(penalty.gradient == "rule" for penalty in self.penalties) and score.requires_grad and image.requires_grad:
+                (gradient,) = torch.autograd.grad(score.sum(), image, retain_graph=True)
+                context = replace(context, gradient=gradient)
         else:
             score, is_argmax, _ = self._scored(image, alpha, context, seed)
         return score - self._penalty(image, context), is_argmax
@@ -367,7 +374,7 @@ class Problem:
                 image, alpha = image_of_leaf.detach().requires_grad_(), opacity.detach().requires_grad_()
             score, is_argmax, (image_gradient, *more) = self._scored(image, alpha, context, seed, acted)
             # Kept apart, so that a zero objective gradient shows even where a penalty has one.
-            penalty = self._penalty(image, context)
+            penalty = self._penalty(image, replace(context, gradient=image_gradient))
             total = image_gradient - _gradients(penalty, [image])[0] if self.penalties else image_gradient
         if opacity is None:
             gradient = to_params(total)
@@ -399,13 +406,37 @@ class Problem:
             more = f" (and {len(dead) - 1} more of {self.n} items)" if len(dead) > 1 else ""
             also = "; redirected ReLUs do not let it through either" if self.redirected else ""
             also += f"; the gradient goes back by the rule {self.rule}, which may stop it too" if self.rule is not None else ""
-            raise DeadGradientError(self.explain(params, dead[0], seed) + also + more)
+            said = self.explain(params, dead[0], seed, start=self._other_start(dead[0], seed))
+            raise DeadGradientError(said + also + more)
 
-    def explain(self, params: Tensor, index: int, seed: int = 0) -> str:
-        """Return one sentence on why the gradient of the sample in place ``index`` is zero at these parameters."""
+    def explain(self, params: Tensor, index: int, seed: int = 0, *, start: str = "") -> str:
+        """Return one sentence on why the gradient of the sample in place ``index`` is zero at these parameters.
+
+        ``start`` is what to advise beside another layer, for one who knows a start that has a gradient.
+        """
         place = index * self.views
         image = self._transformed(self.images(params), self._with_image_space(None), seed)[place : place + 1]
-        return explain_dead(self.network, self.objective.item(index), image)
+        return explain_dead(self.network, self.objective.item(index), image, start=start)
+
+    def _other_start(self, index: int, seed: int) -> str:
+        """Return in words a start at which the sample has a gradient; empty where none of those that are tried has one."""
+        if self.objective.coupled:
+            return ""
+        alone = self.select([index])
+        params = alone.start(seed)
+        for other in range(seed + 1, seed + 1 + OTHER_SEEDS):
+            drawn = alone.start(other)
+            if torch.equal(drawn, params) and not any(transform.random for transform in self.transforms):
+                break  # nothing is drawn
+            if not alone.evaluate(drawn, seed=other).dead():
+                return f"start from seed {other}, where it has a gradient"
+        if not any(field.name == "noise" for field in fields(self.parametrization)):  # type: ignore[arg-type]  # a part is a dataclass
+            return ""
+        for noise in OTHER_NOISE:
+            alone.parametrization = self.parametrization.replaced(noise=noise)
+            if not alone.evaluate(alone.start(seed), seed=seed).dead():
+                return f"start with noise {noise:g}, where it has a gradient"
+        return ""
 
     def explain_nonfinite(self, params: Tensor, index: int, context: StepContext, seed: int = 0) -> str:
         """Return one clause on where the first values that are not finite come from, for the sample in place ``index``."""

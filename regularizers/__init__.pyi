@@ -15,6 +15,7 @@ from dreamopt.regularizers.masked import Masked as Masked
 from dreamopt.regularizers.mean_colour import MeanColour as MeanColour
 from dreamopt.regularizers.norm_ball import NormBall as NormBall
 from dreamopt.regularizers.range_clip import RangeClip as RangeClip
+from dreamopt.regularizers.share import Share as Share
 from dreamopt.regularizers.small_contribution import SmallContribution as SmallContribution
 from dreamopt.regularizers.small_norm import SmallNorm as SmallNorm
 from dreamopt.regularizers.small_value import SmallValue as SmallValue
@@ -42,6 +43,7 @@ __all__ = [
     "MeanColour",
     "NormBall",
     "RangeClip",
+    "Share",
     "SmallContribution",
     "SmallNorm",
     "SmallValue",

@@ -1,7 +1,8 @@
 """The tables of parts in docs/ and the stubs of lazy packages, from the registries: ``make docs`` writes them.
 
 A page holds a table between ``<!-- parts:KIND -->`` and ``<!-- /parts -->``; KIND is a registry's name, perhaps with a base class
-(``regularizers:Penalty``), or ``presets``, or ``layers:caffe`` and ``layers:forks`` (`tools.layer_tables`). Of each part the table says its
+(``regularizers:Penalty``), or ``presets``, or ``layers:caffe`` and ``layers:forks`` (`tools.layer_tables`), or
+``commands`` (`tools.option_tables`). Of each part the table says its
 name, its first example as it prints, its docstring's first line, its first formula and its first reference; of a measure or metric also its
 unit, and which of two numbers is the better one.
 """
@@ -22,6 +23,7 @@ from dreamopt.recipes.preset import presets
 from dreamopt.study.measure import Measure
 from dreamopt.testing import fill, part_kinds, registries
 from tools.layer_tables import layer_table
+from tools.option_tables import option_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = {
@@ -44,7 +46,7 @@ _TABLE = re.compile(r"(<!-- parts:([\w:]+) -->\n).*?(<!-- /parts -->)", re.DOTAL
 
 def pages() -> list[Path]:
     """Return the documents that may hold tables."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
 
 
 def with_tables(page: str, folder: Path) -> str:
@@ -57,6 +59,8 @@ def table(kind: str, page: str, folder: Path) -> str:
     if kind == "presets":
         rows = [f"| `{one.name}` | {one.title} | `{one.example}` |" for one in presets()]
         return "\n".join(["| preset | recipe | a target to try |", "| --- | --- | --- |", *rows])
+    if kind == "commands":
+        return option_tables()
     name, _, base = kind.partition(":")
     if name == "layers":
         return layer_table(base == "forks", folder)

@@ -21,8 +21,14 @@ from tools.notebooks import as_page
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 BUILD = DOCS / "_build"
-PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changes.md", "README.md": "index.md", "docs/README.md": "index.md"}
-"""Files at the top that are pages of the site."""
+PAGES = {
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changes.md",
+    "README.md": "index.md",
+    "docs/README.md": "index.md",
+    "docs/options.md": "reference/commands.md",
+}
+"""Files that are pages of the site under another name; the commands' is made by sphinx-click."""
 _LINK = re.compile(r"\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 
@@ -98,7 +104,7 @@ def linked(text: str, source: Path, page: Path, copies: dict[Path, Path]) -> str
             return match[0]
         inside = target.relative_to(ROOT).as_posix()
         if inside in PAGES:
-            return f"]({up}{PAGES[inside]}{match[2] or ''})"
+            return f"]({up}{PAGES[inside]}{match[2] or '' if inside != 'docs/options.md' else ''})"
         if target.is_dir() or not target.exists():
             return f"]({up}reference/parts.md)" if target.is_dir() else match[0]
         if target.is_relative_to(DOCS):
@@ -121,7 +127,7 @@ def write_source(folder: Path) -> None:
     texts: dict[Path, tuple[Path, str]] = {}
     for path in sorted(DOCS.rglob("*")):
         inside = path.relative_to(DOCS)
-        if not path.is_file() or inside.parts[0] in ("_build", "site"):
+        if not path.is_file() or inside.parts[0] in ("_build", "site") or path == DOCS / "options.md":
             continue
         if path.suffix == ".md":
             texts[inside] = (path, path.read_text(encoding="utf-8"))
@@ -135,7 +141,7 @@ def write_source(folder: Path) -> None:
     for page, (source, text) in texts.items():
         made = folder / page
         made.parent.mkdir(parents=True, exist_ok=True)
-        made.write_text(text if page.name == "index.md" else linked(text, source, page, copies), encoding="utf-8")
+        made.write_text(text if page == Path("index.md") else linked(text, source, page, copies), encoding="utf-8")
     for name, text in generated().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")

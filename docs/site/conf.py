@@ -5,20 +5,23 @@ import re
 from sphinx.application import Sphinx
 
 from dreamopt.version import __version__
+from tools.mathml import visit_block, visit_inline
 
 project = "dreamopt"
 author = "the dreamopt authors"
 copyright = "the dreamopt authors"  # Sphinx's name
 version = release = __version__
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx_click"]
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx_click"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["files"]
 html_theme = "furo"
 html_title = "dreamopt"
 html_show_sourcelink = False
 html_copy_source = False
-# Formulas need MathJax from the network; without it they are read as TeX. Nothing else is fetched.
+html_math_renderer = "mathml"  # shown by the browser: nothing is fetched
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 myst_enable_extensions = ["dollarmath", "html_image"]
 myst_heading_anchors = 5
 myst_dmath_double_inline = True
@@ -39,6 +42,7 @@ def plain(_app: object, _context: object, lines: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Join sphinx-click's events."""
+    """Join sphinx-click's events, and say how formulas are written."""
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
     app.connect("sphinx-click-process-description", plain)
     app.connect("sphinx-click-process-options", plain)

@@ -116,7 +116,7 @@ def print_job(
     for one in rendered:
         if one.dead is not None:
             echo(f"dreamopt: warning: {one.sample.text} was not optimized: its gradient is zero at the start: {one.dead}", err=True)
-        for what in ("stopped", "setback"):
+        for what in ("stopped", "setback", "warning"):
             if one.metadata.get(what):
                 echo(f"dreamopt: warning: {one.sample.text}: {one.metadata[what]}", err=True)
     interrupted = any(one.interrupted for one in rendered) or len(rendered) < count

@@ -23,7 +23,9 @@ _PADDING = ", since all that counts of what it wrote lies where it saw nothing b
 _LINEAR = ("Convolution", "Deconvolution", "InnerProduct", "Scale")
 
 
-def explain_dead(network: Network, objective: Objective, image: Tensor, rule: Rule | None = None, *, advice: bool = True) -> str:
+def explain_dead(
+    network: Network, objective: Objective, image: Tensor, rule: Rule | None = None, *, advice: bool = True, start: str = ""
+) -> str:
     """Return one sentence on why an objective's gradient at an image is exactly zero.
 
     The layers below the objective are looked at from the top down: the first one whose output still gets a gradient, and
@@ -41,6 +43,8 @@ def explain_dead(network: Network, objective: Objective, image: Tensor, rule: Ru
         Of the backward pass that gave zeros.
     advice : bool
         Whether the sentence ends with what to do about it in an optimization.
+    start : str
+        Which other start has a gradient, as "start from seed 3"; by default none is advised, since it may have none either.
     """
     what = f"the gradient of {objective} is exactly zero"
     below = _below(network, objective)
@@ -68,8 +72,8 @@ def explain_dead(network: Network, objective: Objective, image: Tensor, rule: Ru
             why = (rule is not None and _reason_of_rule(info, reads, activations, grads, top)) or _reason(
                 info, reads, activations, grads, top
             )
-            return f"{what}: {info} lets nothing through{why}" + (f"; {_advice(info, reads, why)}" if advice else "")
-    return f"{what}: it vanishes on its way down from {', '.join(objective.layers)}; start from another seed or with more noise"
+            return f"{what}: {info} lets nothing through{why}" + (f"; {_advice(info, reads, why, start)}" if advice else "")
+    return f"{what}: it vanishes on its way down from {', '.join(objective.layers)}" + (f"; {start}" if start else "")
 
 
 def explain_nonfinite(network: Network, objective: Objective, image: Tensor) -> str:
@@ -190,11 +194,12 @@ def _weights_are_zero(grad: Tensor | None, made: Tensor, read: Tensor) -> bool:
     return found is None or not bool((found != 0).any())
 
 
-def _advice(info: LayerInfo, reads: list[tuple[LayerInfo, str]], why: str) -> str:
+def _advice(info: LayerInfo, reads: list[tuple[LayerInfo, str]], why: str, start: str) -> str:
+    other = f", or {start}" if start else ""
     if info.stops:
         return f"aim at '{reads[0][1]}', which is below it, or take propagate_down out of the file"
     if info.type == "ReLU":
-        return f"aim at '{reads[0][1]}', which is before it, or start from another seed or with more noise"
+        return f"aim at '{reads[0][1]}', which is before it{other}"
     if info.type in _LINEAR and len(reads) == 1 and why != _PADDING:
         return f"load weights for it, or aim at '{reads[0][1]}', which is below it"
-    return f"aim at '{reads[0][1]}', which is below it, or start from another seed or with more noise"
+    return f"aim at '{reads[0][1]}', which is below it{other}"

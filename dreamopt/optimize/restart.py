@@ -193,6 +193,9 @@ def find_start(
     if any(number is not None for number in restarted):
         evaluation = _evaluate(problem, params, context, seed)
     reasons = {place: problem.explain(params, place, seed) for place in sorted((*fixed, *dead))}
+    if restarts and not problem.objective.coupled:
+        tried = f"{len(restarts)} other start{'s' if len(restarts) > 1 else ''}, with more noise and other seeds, have none either"
+        reasons |= {place: f"{reasons[place]}; {tried}" for place in dead}
     return Start(params, evaluation, context, seed, tuple(restarted), reasons)
 
 

@@ -33,8 +33,8 @@ class StepContext:
     steps : int
         How many steps the run (one octave or stage) has, at least 1.
     gradient : Tensor, optional
-        (N, C, H, W), the objective's gradient at the image before this step, for projections that look at it; None
-        while the step is evaluated.
+        (N, C, H, W), the objective's gradient at the image before this step, for projections that look at it; while
+        the step is evaluated, for penalties alone, and None before it is known.
     space : ImageSpace, optional
         The space the image lives in: black, white, the length of a grey level.
     octave, octaves : int

@@ -23,6 +23,7 @@ from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.checks import shown
 from dreamopt.parts.memory import memory_errors, release_memory
 from dreamopt.problem import Problem
+from dreamopt.recipes.ending import Ending
 from dreamopt.recipes.finish import finished, shows_init
 from dreamopt.recipes.memory import checked_memory, in_memory, most_at_once, with_hint
 from dreamopt.recipes.plan import Plan
@@ -289,6 +290,7 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: SampleOutcome, 
         "interrupted": end.cut,
         "stopped": facts["stopped"],
         "setback": facts["setback"],
+        "warning": _warning(plan, outcome, values, value, end, opacity is not None),
         "dead": outcome.dead,
         "redirected": outcome.redirected,
         "problem": {key: described[key] for key in ("regularizers", "parametrization", "transforms", "optimizer")},
@@ -297,6 +299,18 @@ def _rendered(plan: Plan, network: Network, index: int, outcome: SampleOutcome, 
     if channels is not None:
         metadata["channels_file"] = describe_channels(channels)
     return Rendered(plan.samples[index], image, value, metadata, end.cut, outcome.dead, index, channels=channels, profile=profile)
+
+
+def _warning(plan: Plan, outcome: SampleOutcome, values: Tensor, value: float, end: BatchEnd, opaque: bool) -> str | None:
+    """Return what is to be said of an image that ended below its start, or flat; None where nothing is."""
+    if end.cut or end.ended or outcome.dead is not None or not outcome.steps:
+        return None
+    first, *more = plan.stages
+    # The values of another size or target are of another kind.
+    alike = all((stage.size, stage.target, stage.layers) == (first.size, first.target, first.layers) for stage in more)
+    shows_spread = values.dim() == 4 and not (plan.settings.stretch or opaque)
+    began = outcome.first_value if alike else None
+    return Ending(outcome.result, outcome.row, began, value, values if shows_spread else None, plan.settings.seed).warning()
 
 
 def _described_start(plan: Plan, outcome: SampleOutcome) -> dict[str, Any]:

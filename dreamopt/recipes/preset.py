@@ -32,7 +32,8 @@ from dreamopt.recipes.shorthand import (
     with_added,
 )
 from dreamopt.recipes.stage_settings import StageSettings
-from dreamopt.regularizer import regularizers
+from dreamopt.regularizer import Penalty, regularizers
+from dreamopt.regularizers import Share
 
 ALIASES = {"tv": "total_variation", "blur": "gaussian_blur"}
 """Short names of parts in ``--set``."""
@@ -171,8 +172,9 @@ def with_assignments(settings: Settings, assignments: Iterable[str]) -> Settings
     assignments : iterable of str
         ``KEY=VALUE``. A key is an argument of `Settings` (``steps=100``, ``views=4``), or ``PART.PARAMETER`` of the optimizer, the
         parametrization, a regularizer or a transform (``optimizer.step_size=2``, ``tv.weight=0.1``, ``gaussian_blur.every=8``):
-        of every part of that name, in every stage. A regularizer or transform that is not there yet is added. Values are
-        Python literals or schedules, ``Linear(2.5, 0.5)``.
+        of every part of that name, in every stage. A regularizer or transform that is not there yet is added. The ``share`` of a penalty
+        (``tv.share=0.3``) makes a `dreamopt.regularizers.Share` of it, and fits every net. Values are Python literals or schedules,
+        ``Linear(2.5, 0.5)``.
 
     Raises
     ------
@@ -207,10 +209,10 @@ def _option(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise UsageError(f"--set takes KEY=VALUE, for instance steps=100 or tv.weight=0.1, not '{text}'")
+        raise UsageError(f"--set takes KEY=VALUE, for instance steps=100 or tv.share=0.2, not '{text}'")
     if key not in names():
         hint = in_brackets(suggest(key, names(), 1))
-        raise UsageError(f"there is no setting '{key}'{hint}; there are {', '.join(names())}, and PART.PARAMETER as in tv.weight")
+        raise UsageError(f"there is no setting '{key}'{hint}; there are {', '.join(names())}, and PART.PARAMETER as in tv.share")
     read = value.strip() if key in _TEXTS or (key == "strength" and not _is_number(value)) else _value(value)
     return key, None if read == "null" and key in ("init", "mask") else read
 
@@ -243,8 +245,12 @@ def _with_parameter(settings: Settings, part: str, parameter: str, value: Any) -
             there = ", ".join(snake(type(known).__name__) for known in _parts(settings))
             raise UsageError(f"there is no part '{part}' to set {parameter} of; there are {there}, and all regularizers and transforms")
         make = (regularizers if kind == "regularizers" else transforms).get(name).make
-        _check_parameter(make, parameter)
-        added = _with(lambda: make(**{parameter: value}), make.__name__, parameter, value)
+        if _is_share(make, parameter):
+            plain = _with(lambda: make(**({"weight": 1} if "weight" in field_names(make) else {})), make.__name__, parameter, value)
+            added = _with(lambda: Share(plain, value), make.__name__, parameter, value)
+        else:
+            _check_parameter(make, parameter)
+            added = _with(lambda: make(**{parameter: value}), make.__name__, parameter, value)
         replaced = [_added_to(run, kind, added) for run in runs]
     first, *rest = replaced
     stages = [dataclasses.replace(stage, **new) for stage, new in zip(settings.stages, rest, strict=True)]
@@ -260,9 +266,29 @@ def _replaced_in(run: Settings | StageSettings, name: str, parameter: str, value
             new[field_name] = _replaced(part, parameter, value)
     for field_name in ("regularizers", "transforms"):
         parts = getattr(run, field_name)
-        if any(snake(type(part).__name__) == name for part in parts):
-            new[field_name] = tuple(_replaced(part, parameter, value) if snake(type(part).__name__) == name else part for part in parts)
+        if any(name in _names_of(part) for part in parts):
+            new[field_name] = tuple(_replaced_named(part, name, parameter, value) if name in _names_of(part) else part for part in parts)
     return new
+
+
+def _names_of(part: Any) -> tuple[str, ...]:
+    """Return the names by which a part is meant: its own, and of a `Share` also its term's."""
+    own = (snake(type(part).__name__),)
+    return (*own, snake(type(part.term).__name__)) if isinstance(part, Share) else own
+
+
+def _is_share(kind: Any, parameter: str) -> bool:
+    """Return whether a parameter is the share of a penalty, and none of its own."""
+    return parameter == "share" and isinstance(kind, type) and issubclass(kind, Penalty) and "share" not in field_names(kind)
+
+
+def _replaced_named(part: Any, name: str, parameter: str, value: Any) -> Any:
+    """Return a part with another parameter; of a penalty, ``share`` makes a `Share` of it, whose term is meant by its own name."""
+    if isinstance(part, Share) and name != "share" and parameter != "share":
+        return part.replaced(term=_replaced(part.term, parameter, value))
+    if _is_share(type(part), parameter):
+        return _with(lambda: Share(part, value), type(part).__name__, parameter, value)
+    return _replaced(part, parameter, value)
 
 
 def _added_to(run: Settings | StageSettings, kind: str, part: Any) -> dict[str, Any]:

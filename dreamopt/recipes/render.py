@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dreamopt.errors import DeadGradientError, UsageError
+from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Callback
@@ -59,6 +60,11 @@ def render(
     list of Rendered
         In the targets' order; fewer than targets only when interrupted (by ``stop`` or Ctrl-C).
 
+    Warns
+    -----
+    DreamoptWarning
+        For an image that ended below its start, or as one flat colour, with what to change.
+
     Raises
     ------
     TargetError
@@ -92,13 +98,16 @@ def render(
         settings = with_kept_batch_size(settings, store.out, store.resume)
     plan = plan_render(network, targets, settings, variants=variants)
     plan = replace(plan, provenance=dict(provenance or {}))
-    if store is None:
-        return run_plan(plan, network, callbacks=callbacks, stop=stop)
     try:
         rendered = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop)
-        store.finish(rendered)
+        if store is not None:
+            store.finish(rendered)
     finally:
-        store.close()
+        if store is not None:
+            store.close()
+    for one in rendered:
+        if one.metadata.get("warning"):
+            warnings.warn(f"{one.sample.text}: {one.metadata['warning']}", DreamoptWarning, stacklevel=2)
     return rendered
 
 

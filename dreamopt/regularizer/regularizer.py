@@ -58,7 +58,8 @@ class Penalty(Regularizer):
         image : Tensor
             (N, C, H, W), the net's input space.
         context : StepContext
-            The step, for scheduled numbers.
+            The step, for scheduled numbers; where a gradient is computed, ``context.gradient`` is the objective's at the image,
+            (N, C, H, W).
         """
         raise AssertionError(f"{type(self).__name__} does not say its penalty")
 
@@ -165,6 +166,11 @@ class Scaled(Penalty):
     factor: float
     term: Penalty
 
+    @property
+    def gradient(self) -> Literal["derivative", "rule"]:
+        """As the term's."""
+        return self.term.gradient
+
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return ``factor`` times the term's penalty."""
         return self.factor * self.term(image, context)
@@ -184,6 +190,11 @@ class Total(Penalty):
     """The sum of several penalties."""
 
     terms: tuple[Penalty, ...]
+
+    @property
+    def gradient(self) -> Literal["derivative", "rule"]:
+        """A rule where one of the terms has one."""
+        return "rule" if any(term.gradient == "rule" for term in self.terms) else "derivative"
 
     def penalty(self, image: Tensor, context: StepContext) -> Tensor:
         """Return the sum of the terms' penalties."""

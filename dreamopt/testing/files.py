@@ -101,7 +101,7 @@ def check_file(
     if not chosen:
         raise UsageError(
             f"{file} defines no part to check: a part is a class that inherits from Objective, Penalty, Projection, Layer or another "
-            "kind of part (docs/own.md shows one of each); a function is checked by using it"
+            "kind of part (docs/extend shows one of each); a function is checked by using it"
         )
     try:
         return sorted((_checked(parts[name], name, file, progress) for name in chosen), key=lambda checked: checked.line)

@@ -1,5 +1,6 @@
 """The tables of parts in the documents, and the stubs of lazy packages, are those that the registries give."""
 
+import re
 from pathlib import Path
 
 import dreamopt.objectives
@@ -29,8 +30,25 @@ def test_names_are_loaded_from_their_files() -> None:
 
 def test_pages_for_authors_of_parts_name_every_kind() -> None:
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    own = (ROOT / "docs" / "own.md").read_text(encoding="utf-8")
+    index = (ROOT / "docs" / "extend" / "index.md").read_text(encoding="utf-8")
     for registry in registries().values():
         folder = registry.package.replace(".", "/").removeprefix("dreamopt/" if registry.kind in ("objective", "regularizer") else "")
         assert f"| `{folder}/" in contributing, f"CONTRIBUTING.md names no file in {folder}"
-        assert f"`{registry.group}`" in own, f"docs/own.md does not name the entry points {registry.group}"
+        assert f"`{registry.group}`" in index, f"docs/extend/index.md does not name the entry points {registry.group}"
+
+
+def test_every_kind_has_a_page_with_a_part_that_is_checked() -> None:
+    folder = ROOT / "docs" / "extend"
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    for registry in registries().values():
+        [row] = [line for line in index.splitlines() if f"`{registry.group}` |" in line]
+        page = re.search(r"\]\((\S+\.md)\)", row)
+        assert page is not None
+        text = (folder / page[1]).read_text(encoding="utf-8")
+        assert "\ndreamopt check " in text
+        assert any(f"({base.__name__}):" in text for base in _with_subclasses(registry.base)), page[1]
+    assert {page.name for page in folder.glob("*.md")} == {*re.findall(r"\]\((\w[\w-]*\.md)\)", index), "index.md"}
+
+
+def _with_subclasses(base: type) -> list[type]:
+    return [base, *(one for child in base.__subclasses__() for one in _with_subclasses(child))]

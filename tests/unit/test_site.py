@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 import dreamopt
@@ -12,7 +13,9 @@ from dreamopt import errors
 from dreamopt.cli.app import COMMANDS
 from dreamopt.recipes.preset import presets
 from dreamopt.testing import registries
+from tests.support.documents import documents
 from tools.make_site import DOCS, ROOT, generated, index, linked
+from tools.option_tables import commands
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +40,31 @@ def test_every_part_has_its_place(pages: dict[str, str]) -> None:
 
 
 def test_every_command_and_preset_is_in_the_pages(pages: dict[str, str]) -> None:
-    text = "\n".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md") if "_build" not in page.parts)
-    assert not [name for name in COMMANDS if f"dreamopt {name}" not in text]
-    assert not [one.name for one in presets() if f"`{one.name}`" not in pages["reference/presets.md"]]
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    assert not [name for name in COMMANDS if not re.search(rf"^## .*`dreamopt {name}`", text, re.MULTILINE) and name != "presets"]
+    assert not [name for name in COMMANDS if not re.search(rf"^    dreamopt {name}\b", text, re.MULTILINE)]
+    assert not [one.name for one in presets() if f"\n| `{one.name}` |" not in text or f"`{one.name}`" not in pages["reference/presets.md"]]
+
+
+def test_every_option_of_every_command_has_its_place() -> None:
+    shared, *sections = (DOCS / "options.md").read_text(encoding="utf-8").split("\n## `")
+    own = {section.partition("`")[0]: section for section in sections}
+    for name, command in commands():
+        for one in command.params:
+            word = max(one.opts, key=len) if isinstance(one, click.Option) else one.make_metavar(click.Context(command))
+            pattern = re.compile(
+                rf"^\| `[^`]*{re.escape(word)}\b.*$" if word.startswith("-") else rf"^\| `{re.escape(word)}`", re.MULTILINE
+            )
+            everywhere = [line for line in shared.splitlines() if pattern.match(line) and f"`{name}`" in line.rpartition(" | ")[2]]
+            assert everywhere or pattern.search(own[f"dreamopt {name}"]), f"{name}: {word}"
+
+
+def test_every_part_is_in_a_table_of_the_pages() -> None:
+    tables = "\n".join(
+        re.findall(r"<!-- parts:.*?<!-- /parts -->", "\n".join(page.read_text(encoding="utf-8") for page in documents()), re.DOTALL)
+    )
+    for registry in registries().values():
+        assert not [part.__name__ for part in registry.built_in() if f"\n| [{part.__name__}](" not in tables]
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.documents import documents, name_of
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("dreamopt", "objectives", "regularizers", "benchmarks", "tools", "tests")
 INSTEAD = {
@@ -46,7 +48,7 @@ def sources() -> list[Path]:
 
 
 def pages() -> list[Path]:
-    return sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+    return sorted([*documents(), *ROOT.glob("*.md")])
 
 
 def words_of(name: str) -> set[str]:
@@ -85,7 +87,7 @@ def test_code_uses_the_words_of_the_field(path: Path) -> None:
     assert not wrong, f"{path.relative_to(ROOT)}: {'; '.join(dict.fromkeys(wrong))} (write {INSTEAD | PHRASES})"
 
 
-@pytest.mark.parametrize("path", [pytest.param(p, id=p.name) for p in pages()])
+@pytest.mark.parametrize("path", [pytest.param(p, id=name_of(p)) for p in pages()])
 def test_pages_use_the_words_of_the_field(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     wrong = [f"line {text.count(chr(10), 0, found.start()) + 1}: '{found[0]}'" for found in WORD.finditer(text)]

@@ -206,3 +206,22 @@ def test_a_resumed_run_goes_on_from_its_restarts(step: int, tmp_path: Path, eval
 def test_a_restart_prints_itself() -> None:
     assert str(Restart(Pixels(noise=60), 4, through_image=True)) == "Restart(Pixels(noise=60), seed_offset=4, through_image=True)"
     assert isinstance(find_start(problem("relu:1")), Start)
+
+
+@pytest.mark.parametrize(
+    ("noise", "threshold", "advised"),
+    [
+        (0.0, 180.0, "start with noise 30, where it has a gradient"),  # no other seed changes a start without noise
+        (0.0, 4000.0, ""),
+        (5.0, 4000.0, ""),
+    ],
+)
+def test_a_start_is_advised_only_where_it_was_tried(noise: float, threshold: float, advised: str) -> None:
+    net = Network(FunctionBackend([("shift", "Power", lambda x: x - threshold), ("relu", "ReLU", torch.relu)], (1, 9, 8)))
+    problem = Problem(net, "relu:0", parametrization=Pixels(noise=noise, bounded=False))
+    with pytest.raises(DeadGradientError) as raised:
+        problem.check_start(problem.start())
+    assert str(raised.value).endswith(advised or "which is before it"), raised.value
+    assert "seed" not in str(raised.value)
+    found = find_start(problem, [Restart(Pixels(noise=1)), Restart(Pixels(noise=2))])  # as loud, but dead
+    assert found.dead[0].endswith("2 other starts, with more noise and other seeds, have none either")

@@ -132,7 +132,7 @@ def test_a_part_is_changed_in_every_stage() -> None:
 @pytest.mark.parametrize(
     ("assignment", "sentence"),
     [
-        ("steps", "--set takes KEY=VALUE, for instance steps=100 or tv.weight=0.1, not 'steps'"),
+        ("steps", "--set takes KEY=VALUE, for instance steps=100 or tv.share=0.2, not 'steps'"),
         ("=3", "--set takes KEY=VALUE"),
         ("step=3", r"there is no setting 'step' \(did you mean steps\?\)"),
         ("steps=many", "many"),

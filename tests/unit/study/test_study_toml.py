@@ -170,7 +170,7 @@ def test_the_study_file_of_the_documents(tmp_path: Path) -> None:
     assert [axes_words(one.axes) for one in request.contestants] == [
         "optimizer.step_size 0.5..128",
         "optimizer.step_size 0.125..16",
-        "tv.weight 0.01..1",
+        "tv.share 0.05..0.8",
     ]
     assert (len(request.nets[0].units), len(request.nets[0].tuning_units)) == (12, 6)
 
