@@ -28,7 +28,7 @@ from dreamopt.engine.pass_traits import PassTraits, pass_traits
 from dreamopt.engine.precision import FLOAT32
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
-from dreamopt.parts.memory import memory_errors
+from dreamopt.parts.memory import collect_before, memory_errors
 from dreamopt.schema import LayerWeights, NetDef, read_net, read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ class Net:
             self.definition, weights = fit_batch_norms(self.definition, weights)
         with memory_errors(lambda: f"making the net '{self.name}'", str(self.device)):
             self.nodes, by_name, outputs = build(self.definition, self.phase, seed, allow_python_layers)
+        collect_before(4 * sum(blob.count for node in self.nodes for blob in node.weights))  # not yet made: memory comes with its values
         self._passes = Passes(self.nodes, [by_name[name] for name in outputs])
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
         self.inputs = [top for node in self.nodes if node.layer.type == "Input" for top in node.layer.param.top]
