@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 
 .PHONY: native demo test test-all lint format bench bench-all bench-compare fuzz docs site proto clean
 
-# An atlas of some layers of the embedded net, its filters and classes, a dream and a three-second zoom into demo/, offline.
+# A dream, the embedded net's filters and classes, an atlas of some layers and a three-second zoom into demo/, offline.
 demo: $(READY)
 	$(BIN)/dreamopt demo -o demo
 

@@ -12,6 +12,7 @@ CHOSEN = os.environ.get("DREAMOPT_NATIVE_KINDS", ",".join(KINDS)).split(",")
 COMPILE = ["-std=c++17", "-O3", "-fopenmp", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 
 setup(
+    options={"build_ext": {"parallel": len(CHOSEN)}},
     ext_modules=[
         Extension(
             f"dreamopt.engine.native._{kind}",
@@ -24,5 +25,5 @@ setup(
         )
         for kind, flags in KINDS.items()
         if kind in CHOSEN
-    ]
+    ],
 )

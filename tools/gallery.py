@@ -30,6 +30,8 @@ PICTURES = ROOT / "docs" / "images" / "gallery"
 SIZE = 128
 """Of the images under presets: SqueezeNet takes any."""
 SMALL = 128
+NET = "--net deploy.prototxt --weights squeezenet.caffemodel --labels labels.txt"
+"""The net in the commands, as they are typed beside its files."""
 UNITS = (
     "fire3/concat:40",
     "fire5/concat:64",
@@ -170,7 +172,7 @@ def page() -> str:
     lines = [
         "# Gallery",
         "",
-        "Made by `python -m tools.gallery` from SqueezeNet 1.1's ImageNet weights; every picture can be made again with the command below",
+        "Made by `python -m tools.gallery` from SqueezeNet 1.0's ImageNet weights; every picture can be made again with the command below",
         f"it. Units: {', '.join(f'`{unit}`' for unit in UNITS)}. Pictures are {SIZE} pixels wide; presets were written for 224 and more.",
         "",
         "## The same six units under every preset",
@@ -190,12 +192,15 @@ def page() -> str:
         one = preset(name)
         changes = "".join(f" --set {text}" for text in CHANGES.get(name, []))
         photo = " --init cat.png" if name == "deepdream2015" else ""
-        lines += ["", f"### {name}", "", f"{one.title}. `--preset {name}{photo}{changes}`", "", f"![{name}](images/gallery/{name}.jpg)"]
+        whole = command(f"--preset {name}{photo}{changes}", UNITS, name)
+        lines += ["", f"### {name}", "", f"{one.title}.", "", *whole, "", f"![{name}](images/gallery/{name}.jpg)"]
     lines += ["", "Not shown: " + "; ".join(f"`{name}` {why}" for name, why in LEFT_OUT.items()) + ".", ""]
     lines += [
         "## Objectives",
         "",
-        "160 steps of the default settings (`cat.png` is scikit-image's cat; `Inversion` without jitter and blur):",
+        "160 steps of the default settings (`cat.png` is scikit-image's cat, `skimage.data.cat()`; `Inversion` without jitter and blur, "
+        "`--jitter 0 --blur 0`), TEXT being one",
+        f"of these: `dreamopt render {NET} --size {SMALL} --steps 160 -t 'TEXT' -o one.png`",
         "",
     ]
     lines += [f"- {name}: {', '.join(f'`{text}`' for text in texts)}" for name, texts in OBJECTIVES.items()]
@@ -203,11 +208,18 @@ def page() -> str:
     lines += [
         "## Regularizers",
         "",
-        "The class `flamingo`, 160 steps of `--optimizer ascent --parametrization pixels --blur 0 -r TEXT`:",
+        f"The class `flamingo`: `dreamopt render {NET} --size {SMALL} --steps 160",
+        "--optimizer ascent --parametrization pixels --blur 0 -r 'TEXT' -t pool_final:flamingo -o one.png`",
         "",
     ]
     lines += ["![regularizers](images/gallery/regularizers.jpg)", "", "Formulas: [regularizers.md](regularizers.md)."]
     return "\n".join(lines) + "\n"
+
+
+def command(words: str, targets: Sequence[str], name: str) -> list[str]:
+    """Return the lines of the whole command that makes a picture, in the folder of the net's files."""
+    aims = " ".join(f"-t {target}" for target in targets)
+    return ["```sh", f"dreamopt render {NET} --size {SIZE} \\", f"    {words} \\", f"    {aims} -o {name}.png", "```"]
 
 
 def main() -> None:

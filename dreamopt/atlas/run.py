@@ -48,8 +48,8 @@ class AtlasProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated seconds until the end; None before anything is done."""
-        return self.seconds * (1 - self.work) / self.work if self.work > 0 else None
+        """Estimated seconds until the end; None before two results are done: the first includes the net's preparation."""
+        return self.seconds * (1 - self.work) / self.work if self.work > 0 and self.done > 1 else None
 
 
 Report = Callable[[AtlasProgress], object]

@@ -141,7 +141,7 @@ class Attribution:
         Parameters
         ----------
         path : str or Path
-            The heat map, .png or .tif; ``cat.png`` has ``cat-overlay.png`` and ``cat.npy`` beside it. Existing files are replaced. Of a net
+            The heat map; ``cat.png`` has ``cat-overlay.png`` and ``cat.npy`` beside it. Existing files are replaced. Of a net
             whose input is no image there is the array alone.
         summary, colors, clip, opacity
             As for `shown` and `overlay`.

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
+from dreamopt.cli.job import force_option
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.sections import SectionedCommand, of_image, of_run, of_target
 
@@ -18,7 +19,7 @@ from dreamopt.cli.sections import SectionedCommand, of_image, of_run, of_target
     metavar="TARGET",
     help="conv4 (the maps of all units, on one image) or conv4:7 (one unit's).  [default: the class scores are printed]",
 )
-@of_image("-o", "--out", default="activations.png", show_default=True, metavar="FILE", help="The image, .png or .tif.")
+@of_image("-o", "--out", default="activations.png", show_default=True, metavar="FILE", help="The image: .png, .tif, .webp or .jpg.")
 @of_image(
     "--range",
     "range_",
@@ -27,9 +28,10 @@ from dreamopt.cli.sections import SectionedCommand, of_image, of_run, of_target
     show_default=True,
     help="What has the strongest colour on the image of a layer: the layer's strongest values, or each unit's own.",
 )
+@force_option
 @of_run("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @net_options
-def command(image: str, net: str | None, target: str | None, out: str, range_: str, as_json: bool, **options: Any) -> None:
+def command(image: str, net: str | None, target: str | None, out: str, range_: str, force: bool, as_json: bool, **options: Any) -> None:
     """Show what a layer's units, or one unit, make of an image; without a target, which classes the net sees in it.
 
     Values below 0 are blue and those above red; where a layer has none below 0, from black to bright. An image of another size than the
@@ -42,9 +44,12 @@ def command(image: str, net: str | None, target: str | None, out: str, range_: s
     from dreamopt.explorer.values import LayerValues, class_scores, field_of
     from dreamopt.image.writing import check_suffix, write_image
     from dreamopt.objectives import Channel
+    from dreamopt.recipes.output import check_new
     from dreamopt.recipes.targets import read_targets
 
     path = check_suffix(Path(out))
+    if target is not None and not force:
+        check_new([path], resumable=False)
     network, _, _ = open_network(net, None, **{key: options[key] for key in (*NET_KEYS, "allow_python_layers")})
     photo = Photo.open(network, Path(image), 1)
     if target is None:

@@ -10,6 +10,7 @@ import click
 from dreamopt.cli.attribute_job import Job, Look, words_of
 from dreamopt.cli.compare import COMPARE_OPTIONS, check_compare
 from dreamopt.cli.echo import echo, echo_json, echo_path
+from dreamopt.cli.job import force_option
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import size_option
 from dreamopt.cli.sections import SectionedCommand, of_image, of_recipe, of_run, of_target
@@ -41,7 +42,7 @@ OPTIONS = (
         default="attribution.png",
         show_default=True,
         metavar="FILE",
-        help="The heat map, .png or .tif, with FILE-overlay and FILE.npy beside it; of several images or methods a sheet, beside a folder "
+        help="The heat map, .png, .tif, .webp or .jpg, with FILE-overlay and FILE.npy beside; of several maps a sheet, beside a folder "
         "of the same name with the files of each.",
     ),
     of_image(
@@ -72,6 +73,7 @@ OPTIONS = (
         "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Versions of an image that pass through the net at once."
     ),
     of_recipe("--list", "listed", is_flag=True, help="List the methods and end."),
+    force_option,
     of_run("-q", "--quiet", is_flag=True, help="No progress and no notes."),
     of_run("--json", "as_json", is_flag=True, help="Print the results as JSON instead of their paths."),
 )
@@ -103,6 +105,7 @@ def command(
     seed: int,
     batch: int,
     listed: bool,
+    force: bool,
     quiet: bool,
     as_json: bool,
     compare: bool,
@@ -146,6 +149,7 @@ def command(
             seed=seed,
             batch=batch,
             out=out if chosen else None,
+            force=force,
             quiet=quiet,
             as_json=as_json,
             about=about,
@@ -161,7 +165,7 @@ def command(
     network, repeat, source = open_network(net, size, **{key: options[key] for key in (*NET_KEYS, "allow_python_layers")})
     words = words_of(net, repeat, look, size, seed, batch)
     job = Job(network, look, parts, Path(out), {"source": source, "load": {"net": net} | repeat}, words, seed, batch)
-    job.plan(files, targets, size)
+    job.plan(files, targets, size, force=force)
     with interruptible("and what is done stays") as stop, attributing(quiet, job.passes()) as progress:
         job.run(size, progress, stop, quiet)
     sheet = job.write_sheet(quiet)

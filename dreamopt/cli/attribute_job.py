@@ -79,11 +79,12 @@ class Job:
     unread: int = 0
     interrupted: bool = False
 
-    def plan(self, files: Sequence[str], targets: Sequence[str], size: Any = None) -> None:
+    def plan(self, files: Sequence[str], targets: Sequence[str], size: Any = None, *, force: bool = False) -> None:
         """Name the files of each image, target and method, and refuse targets that the net has not and what cannot be written."""
         from dreamopt.attribution.explained import bound_objective
         from dreamopt.attribution.saving import paths_of
-        from dreamopt.recipes.output import check_images, check_writable, image_paths
+        from dreamopt.recipes.output import check_images, check_new, check_writable, image_paths
+        from dreamopt.recipes.targets import target_slug
 
         for text in targets:
             bound_objective(self.network, text, size)
@@ -91,7 +92,7 @@ class Job:
         slugs = []
         for file, target in self.rows:
             for part in self.parts:
-                words = [Path(file).stem or "image", *([] if len(targets) < 2 else [str(target)]), str(part)]
+                words = [Path(file).stem or "image", *([] if len(targets) < 2 else [target_slug(str(target))]), str(part)]
                 slugs.append(_slug("-".join(words)))
         self.paths = image_paths(slugs, self.out)
         check_images(self.paths, self.out)
@@ -99,6 +100,8 @@ class Job:
         for path in written:
             check_writable(path)
         _check_inputs_stay(files, [self.out, *written], None if len(self.paths) == 1 else self.out.with_suffix(""))
+        if not force:
+            check_new([self.out, *written], resumable=False)
 
     def passes(self) -> int:
         """Return how many passes are known to come."""
@@ -201,7 +204,7 @@ class Job:
             **self.provenance,
             "pictures": [{"files": one["files"]} for one in self.results],
         }
-        return write_image(self.out, method_sheet(self.shown, printable(network_title(self.provenance["source"]))), about)
+        return write_image(self.out, method_sheet(self.shown, printable(network_title(self.network, self.provenance["source"]))), about)
 
 
 def _check_inputs_stay(files: Sequence[str], written: Sequence[Path], folder: Path | None) -> None:

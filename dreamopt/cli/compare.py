@@ -57,6 +57,7 @@ def compare(
     seed: int,
     batch: int,
     out: str | None,
+    force: bool,
     quiet: bool,
     as_json: bool,
     about: dict[str, Any],
@@ -67,10 +68,13 @@ def compare(
     from dreamopt.attribution.compare.masks import masks_of
     from dreamopt.attribution.compare.pointing import pointing_set
     from dreamopt.cli.progress import comparing, interruptible
-    from dreamopt.recipes.output import check_writable
+    from dreamopt.recipes.output import check_new, check_writable
 
-    for file in files_of(out) if out is not None else ():
+    files_out = files_of(out) if out is not None else []
+    for file in files_out:
         check_writable(file)
+    if not force:
+        check_new(files_out, resumable=False)
     if len(targets) > 1:
         raise UsageError("--compare explains one target, or without -t each image's highest class")
     images: list[Any] = list(files)

@@ -80,7 +80,7 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "-o",
     "--out",
     metavar="FILE|FILM|FOLDER",
-    help="The dream: of an image .png or .tif, at its depth, with its opacity and its colour profile; of a film .mp4, .mov, .mkv, .webm, "
+    help="The dream: of an image .png or .tif, with its depth, opacity and colours, .webp or .jpg; of a film .mp4, .mov, .mkv, .webm, "
     ".gif or a folder of frames; of several images a folder.  [default: dream.png, of films dream.mp4, of several images dreams]",
 )
 @settings_options
@@ -97,6 +97,7 @@ def command(
     as_json: bool,
     every: int | None,
     resume: bool,
+    force: bool,
     memory: int | None,
     preview: str | None,
     preset: str | None,
@@ -125,7 +126,7 @@ def command(
     from dreamopt.recipes.aim import Aim
     from dreamopt.recipes.command import reproduce_command
     from dreamopt.recipes.dream import PRESET, plan_dream
-    from dreamopt.recipes.output import check_output, images_in_folder, is_kept
+    from dreamopt.recipes.output import check_new, check_output, images_in_folder, is_kept
 
     aim = Aim(guide, guide_mode, guide_size, rank, rank_mode, rank_capture)
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
@@ -140,7 +141,9 @@ def command(
             raise UsageError(f"'{one}' is a film, or a folder of frames: dream into it alone")
     if not frames:
         for path in outs:
-            check_output(path)
+            kept = check_output(path)
+            if not (force or resume):
+                check_new([kept])
         refuse_film_options(film, image)
     if explore:
         from dreamopt.recipes.explore import EXPLORE, plan_explore, sheet_of
@@ -157,7 +160,19 @@ def command(
         if preview is not None:
             raise UsageError(f"--preview is of an image; the finished frames of a film are files already, in {out}.frames")
         dream_into_film(
-            image, net, targets, out, settings, aim, film, net_settings, quiet=quiet, as_json=as_json, resume=resume, memory=memory
+            image,
+            net,
+            targets,
+            out,
+            settings,
+            aim,
+            film,
+            net_settings,
+            quiet=quiet,
+            as_json=as_json,
+            resume=resume,
+            force=force,
+            memory=memory,
         )
         return
     network, repeat, source = open_network(net, settings.size, **net_settings)
@@ -173,10 +188,20 @@ def command(
                 echo(f"dreaming into {described}; -t names another layer, --explore shows them all", err=True)
         again = reproduce_command(plan, net, repeat, path, targets if explore else None)
         plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
-        sheet = (lambda made, plan=plan: sheet_of(plan, made, network_title(source))) if explore else None
+        sheet = (lambda made, plan=plan: sheet_of(plan, made, network_title(network, source))) if explore else None
         goes_on = resume and (not several or is_kept(path))
         made, written = run_job(
-            plan, network, path, quiet=quiet, every=every, resume=goes_on, memory=memory, preview=preview, sheet=sheet, timed=explore
+            plan,
+            network,
+            path,
+            quiet=quiet,
+            every=every,
+            resume=goes_on,
+            force=force or resume,
+            memory=memory,
+            preview=preview,
+            sheet=sheet,
+            timed=explore,
         )
         rendered, count = rendered + made, count + len(plan.samples)
         if several and not as_json:

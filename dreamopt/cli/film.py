@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -121,16 +122,21 @@ def dream_into_film(
     quiet: bool,
     as_json: bool,
     resume: bool,
+    force: bool,
     memory: int | None = None,
 ) -> None:
     """Dream a film with progress and Ctrl-C, and print its path; exit with 130 where it was interrupted."""
     from dreamopt.cli.progress import filming, interruptible
+    from dreamopt.film.sources import is_folder_output
     from dreamopt.recipes.film import check_out, run_film
     from dreamopt.recipes.film_plan import plan_film
     from dreamopt.recipes.film_store import FrameStore
+    from dreamopt.recipes.output import check_new
 
     chosen = film_settings(film)
     check_out(out, source, chosen)
+    if not (force or resume or is_folder_output(out)):
+        check_new([Path(out)])
     network, repeat, origin = open_network(net, settings.size, **{key: net_settings[key] for key in (*NET_KEYS, "allow_python_layers")})
     plan = plan_film(network, source, targets or None, settings, chosen, aim)
     if not quiet:
@@ -148,7 +154,7 @@ def dream_into_film(
             "command": _command(source, net, plan, out, settings, film, repeat),
         },
     )
-    with FrameStore(out, resume=resume) as store:
+    with FrameStore(out, resume=resume, replace=force) as store:
         store.open(plan)
         left = frames_left(store, quiet=quiet)
         with interruptible() as stop, filming(quiet, left) as count:

@@ -39,7 +39,7 @@ def _remark(layer: Mapping[str, Any], overwritten: Mapping[str, list[str]]) -> s
     return f"writes {', '.join(others)}" if others and not layer["in_place"] else ""
 
 
-def _table(summary: Mapping[str, Any]) -> None:
+def _table(summary: Mapping[str, Any], splits: bool) -> None:
     from rich import box
     from rich.table import Table
 
@@ -48,6 +48,7 @@ def _table(summary: Mapping[str, Any]) -> None:
     table = Table(box=box.SIMPLE_HEAD, show_footer=True)
     totals = summary["totals"]
     table.add_column("layer (target name)", footer=f"{totals['layers']} layers", overflow="fold")
+    table.add_column("*")
     table.add_column("type")
     table.add_column("reads", overflow="fold")
     table.add_column("gives", overflow="fold")
@@ -56,10 +57,12 @@ def _table(summary: Mapping[str, Any]) -> None:
     table.add_column("", overflow="fold")
     origin = {top: layer["bottoms"][0] for layer in summary["layers"] if layer["added"] for top in layer["tops"]}
     for layer in summary["layers"]:
+        if layer["added"] and not splits:
+            continue
         counts = [human(layer[key]) if layer[key] else "" for key in ("params", "flops")]
         reads = ", ".join(origin.get(bottom, bottom) for bottom in layer["bottoms"])
         remark = _remark(layer, summary["overwritten"])
-        row = (layer["name"], layer["type"], reads, _shape(layer), *counts, remark)
+        row = (layer["name"], "*" if layer["name"] in summary["worth_seeing"] else "", layer["type"], reads, _shape(layer), *counts, remark)
         table.add_row(*map(cell, row), style="dim" if layer["added"] else None)
     console().print(table)
 
@@ -94,13 +97,16 @@ def _not_computed(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"not computed: {layer['reason']}" + (f"; with it, what needs it: {', '.join(above[:_LISTED])}{more}" if above else "")
 
 
-def _report(summary: Mapping[str, Any]) -> None:
+def _report(summary: Mapping[str, Any], splits: bool) -> None:
     echo(f"net {summary['name'] or 'without a name'}, {summary['backend']} backend: {summary['computed_by']}")
     for line in _input_lines(summary):
         echo(line)
-    _table(summary)
+    _table(summary, splits)
+    if summary["worth_seeing"]:
+        echo(f"* worth seeing: dreamopt render -t {summary['worth_seeing'][-1]}:0 and the like")
     if summary["splits"]:
-        echo(f"splits added, as Caffe does where several layers read one blob: {len(summary['splits'])}")
+        hidden = "" if splits else "; --splits shows them"
+        echo(f"splits added, as Caffe does where several layers read one blob: {len(summary['splits'])}{hidden}")
     weights = summary["weights"]
     if weights is not None:
         for kind, names in (("missing (random)", weights["missing"]), ("unused", weights["unused"])):
@@ -125,8 +131,9 @@ def _report(summary: Mapping[str, Any]) -> None:
 @click.command("inspect")
 @click.argument("net", required=False, callback=known_net)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option("--splits", is_flag=True, help="Show the Split layers, too, that Caffe adds where several layers read one blob.")
 @net_options
-def command(net: str | None, as_json: bool, **options: Any) -> None:
+def command(net: str | None, as_json: bool, splits: bool, **options: Any) -> None:
     """Show what NET is made of: a prototxt or a name of `dreamopt models`; without it, the embedded net.
 
     The name of a layer is the target name of what it wrote: with an in-place ReLU, conv5 is before it and relu5 after.
@@ -141,4 +148,4 @@ def command(net: str | None, as_json: bool, **options: Any) -> None:
     if as_json:
         echo_json(summary)
     else:
-        _report(summary)
+        _report(summary, splits)

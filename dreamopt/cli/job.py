@@ -1,6 +1,8 @@
 """Running a plan from the command line: its progress, its files, and what is printed of them."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,8 +11,6 @@ from dreamopt.cli.echo import echo, echo_json, echo_path
 from dreamopt.cli.sections import of_run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dreamopt.image.files import RGBImage
     from dreamopt.network import Network
     from dreamopt.recipes import Plan, Rendered
@@ -43,9 +43,12 @@ JOB_OPTIONS = (
 )
 
 
+force_option = of_run("--force", is_flag=True, help="Replace what is there; without it, an output that is there is refused.")
+
+
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that `run_job` takes, and ``--json``."""
-    for option in reversed(JOB_OPTIONS):
+    for option in reversed((*JOB_OPTIONS[:2], force_option, *JOB_OPTIONS[2:])):
         command = option(command)
     return command
 
@@ -58,11 +61,12 @@ def run_job(
     quiet: bool,
     every: int | None,
     resume: bool,
+    force: bool,
     memory: int | None = None,
     preview: str | None = None,
     sheet: "Callable[[Sequence[Rendered]], RGBImage] | None" = None,
     timed: bool = False,
-) -> tuple[list["Rendered"], "Path | None"]:
+) -> tuple[list["Rendered"], Path | None]:
     """Run a plan into its files with progress, Ctrl-C and checkpoints; return its images, and the path of the sheet if there is one."""
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.recipes.preview import Preview
@@ -72,9 +76,9 @@ def run_job(
     shown = [] if preview is None else [Preview(preview, network, plan.settings.channels)]
     # With --resume, 0 is no reason to lose what is under way.
     seconds = 30.0 if (every != 0 or resume) and not every else None
-    title = network_title(plan.provenance["source"])
+    title = network_title(network, plan.provenance["source"])
     with (
-        FolderStore(out, every=every or None, seconds=seconds, resume=resume, title=title, sheet=sheet) as store,
+        FolderStore(out, every=every or None, seconds=seconds, resume=resume, replace=force, title=title, sheet=sheet) as store,
         interruptible() as stop,
         rendering(quiet, len(plan.samples), plan.total_steps, plan.pixel_steps) as report,
     ):
@@ -84,14 +88,14 @@ def run_job(
         return rendered, store.finish(rendered)
 
 
-def print_paths(rendered: Sequence["Rendered"], sheet: "Path | None" = None) -> None:
+def print_paths(rendered: Sequence["Rendered"], sheet: Path | None = None) -> None:
     """Print the paths of images, and of their sheet."""
     for path in [*(one.path for one in rendered if one.path is not None), *([] if sheet is None else [sheet])]:
         echo_path(path)
 
 
 def print_job(
-    count: int, rendered: Sequence["Rendered"], sheet: "Path | None", as_json: bool, resumable: bool, printed: bool = False
+    count: int, rendered: Sequence["Rendered"], sheet: Path | None, as_json: bool, resumable: bool, printed: bool = False
 ) -> None:
     """Print a job's files, or its results as JSON, and what is to be said of them; exit with 130 where it was interrupted.
 
@@ -135,6 +139,9 @@ def _json(rendered: "Rendered") -> dict[str, Any]:
     return paths | dict(rendered.metadata)
 
 
-def network_title(source: Mapping[str, Any]) -> str:
-    """Return what a sheet says above its images."""
-    return str(source["net"])
+def network_title(network: "Network", source: Mapping[str, Any]) -> str:
+    """Return what a sheet says above its images: the name by which the net was chosen, or of a file the name that it gives its net."""
+    named = str(source["net"])
+    if source["prototxt"] is None or not ("/" in named or os.sep in named or named.endswith(".prototxt")):
+        return named
+    return network.backend.net_name or Path(named).stem

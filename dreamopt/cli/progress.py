@@ -78,6 +78,7 @@ class Work:
         self.cost = 0.0
         self._start = (time.monotonic(), 0, 0.0)
         self._begun = False
+        self._first: tuple[float, float] | None = None
         self._last: tuple[object, int] = (None, 0)
 
     def add(self, run: "RunProgress") -> None:
@@ -95,6 +96,8 @@ class Work:
         self._begun = True
         self.done += made
         self.cost += made * cost
+        if self._first is None:
+            self._first = (time.monotonic(), self.cost)
 
     def speed(self) -> float:
         """Return steps per second."""
@@ -125,9 +128,18 @@ class Work:
             return None
         return f"{made:.3g} image{'s' if made != 1 else ''} in {clock(self.seconds())}, {self.images_an_hour()}"
 
-    def left(self) -> float:
-        """Return the seconds that are left."""
-        return max(0.0, self.total - self.cost) * (time.monotonic() - self._start[0]) / max(self.cost - self._start[2], 1e-9)
+    def left(self) -> float | None:
+        """Return the seconds that are left; None before the second step: the first includes the net's preparation."""
+        if self.cost >= self.total:
+            return 0.0
+        if self._first is None or self.cost <= self._first[1]:
+            return None
+        return (self.total - self.cost) * (time.monotonic() - self._first[0]) / (self.cost - self._first[1])
+
+    def left_words(self) -> str:
+        """Return that for a line; "" where it is not known yet."""
+        left = self.left()
+        return "" if left is None else f"{clock(left)} left"
 
     def part_of_step(self, done: int, count: int) -> float:
         """Return the cost that is done, where so many tiles of the step under way are."""
@@ -376,7 +388,7 @@ class _Bar(Report):
             steps=f"{self.work.done}/{self.work.steps}",
             value=f"{run.values.mean():.4g}",
             speed=self.work.images_an_hour() or f"{self.work.speed():.3g} steps/s",
-            left=f"{clock(self.work.left())} left",
+            left=self.work.left_words(),
         )
 
     def tile(self, done: int, count: int) -> None:
@@ -399,7 +411,7 @@ class _Lines(Report):
         if now - self.reported < EVERY and self.work.done < self.work.steps:
             return
         self.reported = now
-        paces = (f"{self.work.speed():.3g} steps/s", self.work.images_an_hour(), f"{clock(self.work.left())} left")
+        paces = (f"{self.work.speed():.3g} steps/s", self.work.images_an_hour(), self.work.left_words())
         pace = ", ".join(filter(None, paces))
         click.echo(f"{self.work.done}/{self.work.steps} steps, value {run.values.mean():.4g}, {pace}", err=True)
 

@@ -76,7 +76,9 @@ SETTINGS_OPTIONS = (
         metavar="SETTINGS",
         help="Repeatable, from the smallest octave on: its settings, as 'steps=20 layer=conv3', or target='2*conv3 + conv4:7'.",
     ),
-    size_option("Pixels.  [default: of --init, else of the net's file]"),
+    size_option(
+        "Pixels: one number is a square, of a dream or a zoom the longer side of its image.  [default: of --init, else of the net's file]"
+    ),
     of_image(
         "--default-size",
         "--usual-size",
@@ -220,7 +222,7 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], octave_setti
     default="dreamopt.png",
     show_default=True,
     metavar="FILE",
-    help="The image, .png or .tif; of several targets the contact sheet, beside a folder of the same name with one image each.",
+    help="The image: .png, .tif, .webp or .jpg; of several targets the contact sheet, beside a folder of that name with one each.",
 )
 @of_target("--variants", default=1, show_default=True, type=click.IntRange(min=1), help="Images of each target.")
 @settings_options
@@ -235,6 +237,7 @@ def command(
     variants: int,
     every: int | None,
     resume: bool,
+    force: bool,
     memory: int | None,
     preview: str | None,
     **options: Any,
@@ -248,17 +251,22 @@ def command(
     from dreamopt.cli.net import NET_KEYS
     from dreamopt.recipes import plan_render
     from dreamopt.recipes.command import reproduce_command
-    from dreamopt.recipes.output import check_output
+    from dreamopt.recipes.linear_targets import linear_hints
+    from dreamopt.recipes.output import check_new, check_output
     from dreamopt.recipes.store import with_kept_batch_size
 
-    check_output(out)
+    path = check_output(out)
+    if not (force or resume):
+        check_new([path])
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     settings = with_kept_batch_size(chosen_settings(**options), out, resume)
     network, repeat, source = open_network(net, settings.size, **net_settings)
     plan = plan_render(
         network, targets, settings, variants=variants, say=None if quiet else lambda said: echo(f"dreamopt: {said}", err=True)
     )
+    for hint in () if quiet else linear_hints(network, [sample.objective for sample in plan.samples]):
+        echo(f"dreamopt: note: {hint}", err=True)
     command = reproduce_command(plan, net, repeat, out)
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": command})
-    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, memory=memory, preview=preview)
+    rendered, sheet = run_job(plan, network, out, quiet=quiet, every=every, resume=resume, force=force, memory=memory, preview=preview)
     print_job(len(plan.samples), rendered, sheet, as_json, resumable=every != 0 or resume)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
+from dreamopt.cli.job import force_option
 from dreamopt.cli.net import net_option, net_options, open_network
 from dreamopt.cli.render import size_option
 from dreamopt.cli.sections import SectionedCommand, of_image, of_run, of_target
@@ -67,6 +68,7 @@ SYNTHESIZED = "synthesized.png"
 )
 @of_image("--whole", is_flag=True, help="Write the whole images too, with the crops' rectangles drawn.")
 @of_run("--resume", is_flag=True, help="Resume an interrupted job, with the same options.")
+@force_option
 @of_run("-q", "--quiet", is_flag=True, help="No progress and no notes.")
 @of_run("--json", "as_json", is_flag=True, help="Print the rankings as JSON instead of the sheets' paths.")
 @net_options
@@ -88,6 +90,7 @@ def command(
     method: str | None,
     whole: bool,
     resume: bool,
+    force: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -102,9 +105,12 @@ def command(
     """
     from dreamopt.cli.progress import interruptible, ranking
     from dreamopt.errors import UsageError
+    from dreamopt.recipes.output import check_new
     from dreamopt.recipes.top import plan_top, run_top
-    from dreamopt.recipes.top_folder import TopFolder
+    from dreamopt.recipes.top_folder import RANKING, TopFolder
 
+    if not (force or resume):
+        check_new([Path(out) / f"{RANKING}.json"])
     if beside is not None and not os.path.exists(beside):
         raise UsageError(f"the image '{beside}' to show beside is not there")
     if method is not None:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,6 +101,7 @@ def command(
     as_json: bool,
     every: int | None,
     resume: bool,
+    force: bool,
     memory: int | None,
     preview: str | None,
     preset: str | None,
@@ -113,9 +115,11 @@ def command(
     """
     from dreamopt.cli.progress import interruptible, rendering
     from dreamopt.film.encoding import Encoding
+    from dreamopt.film.sources import is_folder_output
     from dreamopt.network.choice import described_layer
     from dreamopt.recipes.dream import PRESET
     from dreamopt.recipes.film_store import FrameStore
+    from dreamopt.recipes.output import check_new
     from dreamopt.recipes.preview import Preview
     from dreamopt.recipes.zoom import CHANGES, plan_zoom, read_cycle
     from dreamopt.recipes.zoom_film import check_zoom_output, run_zoom
@@ -123,6 +127,8 @@ def command(
 
     encoding = Encoding(codec, crf, pixel_format)
     check_zoom_output(out, encoding)
+    if not (force or resume or is_folder_output(out)):
+        check_new([Path(out)])
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     given = {key: options.pop(key) for key in FILM_KEYS}
     film = ZoomSettings(**{key: value for key, value in given.items() if value is not None})
@@ -140,7 +146,7 @@ def command(
     again = _command(plan, net, out, settings, repeat, {"codec": codec, "crf": crf, "pixel_format": pixel_format})
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
     shown = [] if preview is None else [Preview(preview, network, settings.channels)]
-    with FrameStore(out, resume=resume) as store:
+    with FrameStore(out, resume=resume, replace=force) as store:
         store.open(plan)
         left = frames_left(store, quiet=quiet)
         with interruptible() as stop, rendering(quiet, max(left, 1), plan.dream.total_steps) as report:

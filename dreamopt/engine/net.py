@@ -28,7 +28,7 @@ from dreamopt.engine.pass_traits import PassTraits, pass_traits
 from dreamopt.engine.precision import FLOAT32
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
-from dreamopt.parts.memory import memory_errors
+from dreamopt.parts.memory import collect_before, memory_errors
 from dreamopt.schema import LayerWeights, NetDef, read_net, read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ class Net:
             self.definition, weights = fit_batch_norms(self.definition, weights)
         with memory_errors(lambda: f"making the net '{self.name}'", str(self.device)):
             self.nodes, by_name, outputs = build(self.definition, self.phase, seed, allow_python_layers)
+        collect_before(4 * sum(blob.count for node in self.nodes for blob in node.weights))  # not yet made: memory comes with its values
         self._passes = Passes(self.nodes, [by_name[name] for name in outputs])
         self.blobs: OrderedDict[str, Blob] = OrderedDict(by_name)
         self.inputs = [top for node in self.nodes if node.layer.type == "Input" for top in node.layer.param.top]
@@ -279,10 +280,21 @@ class Net:
 
     def _range(self, start: str | None, end: str | None, first: int, last: int) -> tuple[int, int]:
         if start is not None:
-            first = _place(self._layer_names, start, "layer")
+            first = self._layer_place(start, "start")
         if end is not None:
-            last = _place(self._layer_names, end, "layer")
+            last = self._layer_place(end, "end")
         return first, last
+
+    def _layer_place(self, name: str, argument: str) -> int:
+        """Return the place of a layer; of a blob, which people take for one, say which layers have to do with it."""
+        if name in self._layer_names or name not in self.blobs:
+            return _place(self._layer_names, name, "layer")
+        by = [layer for layer, tops in self.top_names.items() if name in tops]
+        readers = [layer for layer, bottoms in self.bottom_names.items() if name in bottoms and layer not in by]
+        said = [
+            f"{verb} {', '.join(map(repr, names[:4]))}" for verb, names in (("it is written by", by), ("it is read by", readers)) if names
+        ]
+        raise TargetError(f"{argument} names a layer, and '{name}' is a blob; {' and '.join(said) or 'no layer reads it'}")
 
     def _blob(self, name: str) -> Blob:
         _place(self._blob_names, name, "blob")

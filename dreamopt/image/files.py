@@ -9,19 +9,21 @@ import numpy.typing as npt
 
 from dreamopt.errors import ImageError
 from dreamopt.image.covering import covering as covering
+from dreamopt.image.jpeg_text import is_jpeg, read_jpeg_text
 from dreamopt.image.loaded import LoadedImage
+from dreamopt.image.loading import exif_text
 from dreamopt.image.loading import load_image as load_image
 from dreamopt.image.modes import Levels
 from dreamopt.image.modes import RGBImage as RGBImage
 from dreamopt.image.png_text import read_png_text
 from dreamopt.image.tiff import is_tiff, read_tiff_text
-from dreamopt.image.writing import KEY, ImageArray
+from dreamopt.image.writing import DESCRIPTION, KEY, ImageArray
 from dreamopt.image.writing import write_image as write_image
 from dreamopt.parts.arguments import check_path
 from dreamopt.parts.checks import shown
-from dreamopt.parts.reading import parse_json
+from dreamopt.parts.reading import open_regular, parse_json
 
-_OF_TIFF = f'{{"{KEY}":'
+_DESCRIBED = f'{{"{KEY}":'
 MOST_METADATA = 16 * 2**20
 """The most bytes of metadata."""
 
@@ -95,7 +97,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Parameters
     ----------
     path : str or Path
-        A PNG or TIFF file.
+        A PNG, TIFF, WebP or JPEG file.
 
     Returns
     -------
@@ -108,14 +110,31 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         When the file cannot be read, or holds no metadata of dreamopt's, or metadata that are damaged or too long.
     """
     path = check_path("path", path, ImageError)
-    of_tiff = is_tiff(path)
-    text = read_tiff_text(path, MOST_METADATA) if of_tiff else read_png_text(path, KEY, MOST_METADATA)
-    what = f"the metadata of {path}"
-    if of_tiff and (text is None or not text.startswith(_OF_TIFF)):
-        text = None  # a description of another program's
-    found = None if text is None else parse_json(text, what, ImageError)
-    if of_tiff and isinstance(found, dict):
+    text, described = _text_of(path)
+    found = None if text is None else parse_json(text, f"the metadata of {path}", ImageError)
+    if described and isinstance(found, dict):
         found = found.get(KEY)
     if not isinstance(found, dict):
         raise ImageError(f"{path} holds no metadata of dreamopt's.")
     return found
+
+
+def _text_of(path: str) -> tuple[str | None, bool]:
+    """Return the JSON in an image file, None where there is none of dreamopt's, and whether it is a description with the key inside."""
+    if is_jpeg(path):
+        return read_jpeg_text(path, KEY, MOST_METADATA), False
+    if is_webp(path):
+        text = exif_text(path, DESCRIPTION)
+    elif is_tiff(path):
+        text = read_tiff_text(path, MOST_METADATA)
+    else:
+        return read_png_text(path, KEY, MOST_METADATA), False
+    of_ours = isinstance(text, str) and text.startswith(_DESCRIBED) and len(text) <= MOST_METADATA
+    return text if of_ours else None, True  # else a description of another program's
+
+
+def is_webp(path: str) -> bool:
+    """Return whether a file begins as a WebP does; ImageError where it cannot be read."""
+    with open_regular(path, "the image", ImageError) as stream:
+        head = stream.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"WEBP"

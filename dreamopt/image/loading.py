@@ -109,3 +109,10 @@ def _deep(image: Image.Image, path: str | Path, what: str) -> Samples:
         with opened_image(path, None, what) as same:
             second_pass(same, values)
     return deep_samples(image, values, premultiplied)
+
+
+def exif_text(path: str | os.PathLike[str], tag: int) -> str | None:
+    """Return a text of an image's EXIF by its tag's number; None where there is none. The pixels are not decoded."""
+    with opened_image(path) as image:
+        text = image.getexif().get(tag)
+    return text if isinstance(text, str) else None

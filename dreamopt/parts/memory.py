@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import re
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from dreamopt.parts.checks import Range, check_number, shown
 from dreamopt.parts.limits import limit, variable
 
 _RESERVES: list[Callable[[], None]] = []
+_COLLECT_EVERY = 256 * 2**20
+_made = 0
 SMALL = 64 * 2**20
 """Bytes up to which nobody asks whether they are free."""
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
@@ -118,6 +121,24 @@ def release_memory(reserves: bool = False) -> None:
         give_back()
     with contextlib.suppress(OSError, AttributeError, TypeError):  # the last: Windows has no library without a name
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def collect_before(count: int) -> None:
+    """Collect the large objects that nobody refers to any more, such as nets, where much was made since the last time.
+
+    Objects that refer to each other, as a net and its blobs do, stay until Python's collector looks for them, and it counts objects, not
+    bytes: a loop over ten nets of 240 MB would keep them all.
+
+    Parameters
+    ----------
+    count : int
+        Bytes of what is about to be made. Every 256 MB, the collector runs once, which takes about a tenth of a second.
+    """
+    global _made
+    _made += count
+    if _made > _COLLECT_EVERY:
+        _made = 0
+        gc.collect()
 
 
 def free_memory(device: str = "cpu") -> int | None:

@@ -10,6 +10,7 @@ import torch
 
 from dreamopt.image.files import RGBImage
 from dreamopt.image.sheet import Section, contact_sheet
+from dreamopt.image.writing import eight_bits
 from dreamopt.network import Network
 from dreamopt.objectives import Channel
 from dreamopt.optimize import Callback
@@ -17,7 +18,7 @@ from dreamopt.problem import Problem
 from dreamopt.recipes.inspect import names_of_values
 from dreamopt.recipes.plan import plan_render
 from dreamopt.recipes.render import run_plan
-from dreamopt.recipes.rendered import Rendered, eight_bits
+from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.restarts import restarts_of
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.store import FolderStore, Sheet

@@ -41,43 +41,49 @@ def plan_demo_dreams(network: Network, layer: str) -> tuple[Plan, ZoomPlan]:
     return plan_dream(network, photo, layer, still), plan_zoom(network, photo, layer, frame, film)
 
 
-def demo_dreams(
-    network: Network,
-    plans: tuple[Plan, ZoomPlan],
-    folder: str | Path,
-    *,
-    callbacks: Sequence[Callback] = (),
-    stop: Callable[[], bool] | None = None,
-) -> list[Path]:
-    """Make a dream and a zoom.
+def demo_dream(
+    network: Network, plan: Plan, folder: str | Path, *, callbacks: Sequence[Callback] = (), stop: Callable[[], bool] | None = None
+) -> Path:
+    """Make a dream, and return its file.
 
     Parameters
     ----------
     network : Network
-        That of the plans.
-    plans : (Plan, ZoomPlan)
+        That of the plan.
+    plan : Plan
         From `plan_demo_dreams`.
     folder : str or Path
-        Receives ``dream.png`` and ``zoom.mp4``; without PyAV ``zoom.gif``.
+        Receives ``dream.png``.
     callbacks, stop
         As for `dreamopt.render`.
-
-    Returns
-    -------
-    list of Path
-        The two files; one where it was interrupted, and for a zoom that was cut its folder of frames.
     """
-    out, (still, zoom) = Path(folder), plans
-    with FolderStore(out / "dream.png", seconds=None) as store:
-        [dream] = run_plan(still, network, store=store, callbacks=callbacks, stop=stop)
+    out = Path(folder) / "dream.png"
+    with FolderStore(out, seconds=None) as store:
+        [dream] = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop)
         store.finish([dream])
-    made = [out / "dream.png"]
-    if stop is None or not stop():
-        ending = "gif"
-        with contextlib.suppress(UsageError):
-            pyav()
-            ending = "mp4"
-        with FrameStore(out / f"zoom.{ending}") as frames:
-            frames.open(zoom)
-            made.append(run_zoom(zoom, network, frames, callbacks=callbacks, stop=stop).path)
-    return made
+    return out
+
+
+def demo_zoom(
+    network: Network, plan: ZoomPlan, folder: str | Path, *, callbacks: Sequence[Callback] = (), stop: Callable[[], bool] | None = None
+) -> Path:
+    """Make a zoom, and return its file; of one that was cut, its folder of frames.
+
+    Parameters
+    ----------
+    network : Network
+        That of the plan.
+    plan : ZoomPlan
+        From `plan_demo_dreams`.
+    folder : str or Path
+        Receives ``zoom.mp4``; without PyAV ``zoom.gif``.
+    callbacks, stop
+        As for `dreamopt.render`.
+    """
+    ending = "gif"
+    with contextlib.suppress(UsageError):
+        pyav()
+        ending = "mp4"
+    with FrameStore(Path(folder) / f"zoom.{ending}") as frames:
+        frames.open(plan)
+        return run_zoom(plan, network, frames, callbacks=callbacks, stop=stop).path

@@ -165,7 +165,7 @@ def plan_dream(
     """
     settings = checked_job(network, resolve_settings(PRESET, {}) if settings is None else settings, "dream")
     init = opened(image, settings)
-    size = init.shape[:2] if settings.size is None else settings.size
+    size = longer_side(init.shape[:2], settings.size)
     settings = replace(settings, init=init.path, size=size)
     if targets is None:
         targets = chosen_layer(network, settings)
@@ -173,6 +173,21 @@ def plan_dream(
     objective = aim.of(together(read_targets(network, targets, size)))
     require_fit(network, settings, objective)
     return resolve(network, [objective], settings, init, recipe="dream")
+
+
+def longer_side(shape: tuple[int, ...], size: int | tuple[int, int] | None) -> tuple[int, int]:
+    """Return the (H, W) of a dream into an image: the image's own; with one number of pixels for its longer side, in its proportions.
+
+    >>> longer_side((480, 640), None), longer_side((480, 640), 320), longer_side((480, 640), (100, 200))
+    ((480, 640), (240, 320), (100, 200))
+    """
+    height, width = shape[0], shape[1]
+    if size is None:
+        return height, width
+    if isinstance(size, tuple):
+        return size
+    factor = size / max(height, width)
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def together(objectives: Sequence[Objective]) -> Objective:

@@ -12,17 +12,18 @@ import numpy as np
 from dreamopt.errors import ShapeError
 from dreamopt.image.files import RGBImage, covering
 from dreamopt.image.sheet import Section, contact_sheet, wrapped
+from dreamopt.image.writing import eight_bits
 from dreamopt.network import Network
 from dreamopt.network.distinct import distinct_layers
 from dreamopt.objective import Objective, parse
 from dreamopt.objectives import Energy
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind, check_path, check_several
-from dreamopt.recipes.dream import PRESET, Photo, Targets, changed_settings, opened
+from dreamopt.recipes.dream import PRESET, Photo, Targets, changed_settings, longer_side, opened
 from dreamopt.recipes.plan import Plan, checked_job, resolve
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.render import run_plan
-from dreamopt.recipes.rendered import Rendered, eight_bits
+from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.stages import fits, stages_of
 from dreamopt.recipes.store import FolderStore
@@ -118,11 +119,8 @@ def plan_explore(
     """
     settings = checked_job(network, resolve_settings(PRESET, EXPLORE) if settings is None else settings, "explore")
     init = opened(image, settings)
-    if settings.size is None:
-        factor = min(1.0, SIDE / max(init.shape[:2]))
-        settings = replace(settings, size=(max(1, round(init.shape[0] * factor)), max(1, round(init.shape[1] * factor))))
-    size = network.item_shape(settings.size)[1:]
-    settings = replace(settings, init=init.path, size=(size[0], size[1]))
+    size = longer_side(init.shape, min(SIDE, max(init.shape[:2])) if settings.size is None else settings.size)
+    settings = replace(settings, init=init.path, size=size)
     if targets is None:
         layers: list[Objective] = [Energy(layer) for layer in distinct_layers(network)]
         objectives = [one for one in layers if reaches(network, settings, one)]

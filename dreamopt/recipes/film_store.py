@@ -28,7 +28,7 @@ from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
 from dreamopt.recipes.kept_tiles import KeptTiles, recorded_tiles
 from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.metadata import KEPT_TILES
-from dreamopt.recipes.output import check_writable, checkpoint_folder, described_differences, free_name, unwritable
+from dreamopt.recipes.output import check_new, check_writable, checkpoint_folder, described_differences, free_name, unwritable
 
 DESCRIPTION = "comment"
 """The film's tag that says how it was made; every container has this one."""
@@ -71,6 +71,8 @@ class FrameStore:
         A film, whose frames go into the folder ``OUT.mp4.frames`` beside it until it is written; or a folder, which gets the frames.
     resume : bool
         Whether finished frames of the same plan stay as they are.
+    replace : bool
+        Whether a film, or frames, that are there are replaced; those of the job that is resumed are its own.
 
     Attributes
     ----------
@@ -78,7 +80,8 @@ class FrameStore:
         Where the frames are.
     """
 
-    def __init__(self, out: str | os.PathLike[str], *, resume: bool = False) -> None:
+    def __init__(self, out: str | os.PathLike[str], *, resume: bool = False, replace: bool = True) -> None:
+        self.replace = replace
         self.is_folder = is_folder_output(out)
         self.out = Path(out)
         self.folder = self.out if self.is_folder else self.out.with_name(bounded(f"{self.out.name}.frames", LONGEST_NAME))
@@ -107,6 +110,8 @@ class FrameStore:
             check_writable(self.out)
         if self.folder.exists() and not self.folder.is_dir():
             raise ImageError(f"{self.folder} cannot be written: it is a file, and the frames go into a folder of that name.")
+        if not (self.replace or self.resume):
+            check_new(map(self.path, range(plan.count)) if self.is_folder else [self.out])
         if self.resume and not self.work.is_dir() and not self.is_written() and not any(map(self.done, range(plan.count))):
             raise UsageError(f"there is nothing to resume in {self.work}")
         try:

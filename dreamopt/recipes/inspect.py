@@ -17,6 +17,15 @@ def names_of_values(network: Network) -> dict[str, list[str]]:
     return network.graph.overwritten()
 
 
+def worth_seeing(network: Network) -> list[str]:
+    """Return the target names of the layers to begin with: those that everything passes through, and the classes before a softmax."""
+    from dreamopt.recipes.demo import choose, trunk  # which reads names here
+
+    layers = trunk(network)
+    classes = choose(network).classes
+    return [*layers, *([classes] if layers and classes not in layers else [])]
+
+
 def _weights(network: Network) -> Mapping[str, Any]:
     report = network.backend.weights_report
     fields: Sequence[str] = ("loaded", "missing", "unused")
@@ -38,8 +47,8 @@ def inspect(network: Network) -> dict[str, Any]:
         assumed, and the source of each), ``layers`` (name, type, bottoms, tops, shapes of one item, in_place, target, params, flops in
         multiply-adds of one item, place, added), ``overwritten`` (target names by blob), ``splits``, ``totals``, ``changes`` and ``notes``
         (one sentence each), ``weights`` (loaded, missing, unused, source, form), ``labels`` (their number), ``labels_form``,
-        ``weights_sha256`` (None where some are random: none are drawn to describe a net). ``totals`` has the bytes of
-        the weights, and of one sample's activations, besides.
+        ``worth_seeing`` (target names of layers to begin with), ``weights_sha256`` (None where some are random: none are
+        drawn to describe a net). ``totals`` has the bytes of the weights, and of one sample's activations, besides.
         ``not_computed`` lists the layers of the file that are left out: name, type, place, reason, and the layer that it ``needs``,
         where the reason is that one's.
 
@@ -85,6 +94,7 @@ def inspect(network: Network) -> dict[str, Any]:
         },
         "layers": layers,
         "overwritten": names_of_values(network),
+        "worth_seeing": worth_seeing(network),
         "splits": [info.name for info in network.layers if info.added],
         "totals": {
             "layers": sum(not info.added for info in network.layers),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def check_output(out: str | Path) -> Path:
     Raises
     ------
     UsageError
-        Unless it ends in .png, .tif or .tiff.
+        Unless it ends in one of `dreamopt.image.writing.SUFFIXES`.
     ImageError
         Where no file can be written: it is a folder, or its folder is a file or cannot be written.
     """
@@ -48,6 +48,22 @@ def check_writable(path: Path) -> None:
         raise ImageError(f"{path} cannot be written: {folder} is a file, not a folder.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ImageError(f"{path} cannot be written: the folder {folder} may not be written.")
+
+
+def check_new(paths: Iterable[Path], *, resumable: bool = True) -> None:
+    """Raise UsageError where a file or link of one of these names is there, which would be replaced.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        What a job will write.
+    resumable : bool
+        Whether the command has ``--resume``.
+    """
+    there = next((path for path in paths if os.path.lexists(path)), None)
+    if there is not None:
+        goes_on = ", --resume goes on where a job of the same options ended" if resumable else ""
+        raise UsageError(f"{there} is there already; give another output with -o, or --force to replace it{goes_on}")
 
 
 def unwritable(out: Path, error: OSError, folder: Path) -> ImageError:

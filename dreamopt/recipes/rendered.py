@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamopt.image.channels import channels_path, write_channels
-from dreamopt.image.files import RGBImage, write_image
+from dreamopt.image.files import write_image
 from dreamopt.image.inline import card, png_bytes
-from dreamopt.image.writing import ImageArray
+from dreamopt.image.writing import ImageArray, eight_bits
 from dreamopt.network import Network
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.targets import Sample
@@ -123,11 +123,6 @@ def as_written(plan: Plan, levels: NDArray[np.float32], opacity: NDArray[np.uint
     if opacity is not None:
         image = np.dstack([image[..., :3], (opacity.astype(np.uint16) * step).astype(dtype)])
     return image, profile
-
-
-def eight_bits(image: ImageArray) -> RGBImage:
-    """Return an image at 8 bits, rounded: what a contact sheet shows of it."""
-    return np.rint(image / 257.0).astype(np.uint8) if image.dtype == np.uint16 else np.asarray(image, np.uint8)
 
 
 def stretched(image: Tensor, network: Network) -> Tensor:

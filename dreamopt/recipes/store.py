@@ -16,6 +16,7 @@ from dreamopt.errors import DreamoptWarning, ImageError, UsageError
 from dreamopt.image.channels import channels_path
 from dreamopt.image.files import RGBImage, read_metadata, read_written, write_image
 from dreamopt.image.sheet import Section, contact_sheet
+from dreamopt.image.writing import eight_bits
 from dreamopt.network import Network
 from dreamopt.optimize import Checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
@@ -27,6 +28,7 @@ from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.metadata import checked_job, checked_result
 from dreamopt.recipes.output import (
     check_images,
+    check_new,
     check_output,
     checkpoint_folder,
     described_differences,
@@ -35,7 +37,7 @@ from dreamopt.recipes.output import (
     unwritable,
 )
 from dreamopt.recipes.plan import Plan
-from dreamopt.recipes.rendered import Rendered, eight_bits, write_rendered
+from dreamopt.recipes.rendered import Rendered, write_rendered
 from dreamopt.recipes.settings import Settings
 
 _JOB = "job.json"
@@ -83,6 +85,8 @@ class FolderStore:
         After how many seconds. With neither there are no checkpoints, and what is interrupted loses the batch under way.
     resume : bool
         Whether an interrupted job of the same plan is resumed: finished images stay as they are, and runs go on from their checkpoints.
+    replace : bool
+        Whether files that are there are replaced; those of the job that is resumed are its own.
     title : str
         Above the sheet.
     sheet : callable, optional
@@ -91,7 +95,7 @@ class FolderStore:
     Raises
     ------
     UsageError
-        When ``out`` does not end in .png, .tif or .tiff.
+        When ``out`` does not end in one of `dreamopt.image.writing.SUFFIXES`.
     ImageError
         When ``out`` cannot be written.
     """
@@ -103,11 +107,12 @@ class FolderStore:
         every: int | None = None,
         seconds: float | None = 30.0,
         resume: bool = False,
+        replace: bool = True,
         title: str = "",
         sheet: Sheet | None = None,
     ) -> None:
         self.out, self.folder = check_output(out), checkpoint_folder(Path(out))
-        self.every, self.seconds, self.resume = every, seconds, resume
+        self.every, self.seconds, self.resume, self.replace = every, seconds, resume, replace
         self._sheet = (lambda rendered: labelled_sheet(rendered, title)) if sheet is None else sheet
         self._plan: Plan | None = None
         self._paths: list[Path] = []
@@ -132,6 +137,8 @@ class FolderStore:
         """
         self._plan, self._paths = plan, image_paths([sample.slug for sample in plan.samples], self.out)
         check_images([*self._paths, *(map(channels_path, self._paths) if plan.keeps_channels else ())], self.out)
+        if not (self.replace or self.resume):
+            check_new([self.out, *self._paths])
         if self.resume and not self.folder.is_dir() and not any(self._is_finished(index) for index in range(len(self._paths))):
             raise UsageError(f"there is nothing to resume in {self.folder}")
         try:

@@ -19,6 +19,7 @@ from dreamopt.parts.limits import exceeds
 
 _MANY = re.compile(r"(?!-)(?P<layer>[^\s|\"()*]+):(?P<units>\*|\d+(?:-\d+)?(?:\s*,\s*\d+(?:-\d+)?)*)(?P<place>@.+)?", re.DOTALL)
 _SLUG = re.compile(r"[^\w.@,+=-]+")
+_MINUS = re.compile(r"(^|(?<=[\s(|]))-\s*(?=[^\s-])")
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,25 @@ class Sample:
 
     @property
     def slug(self) -> str:
-        """A file name's stem: the text with what file systems dislike replaced."""
-        return _SLUG.sub("-", self.text.replace(":", "-")).strip("-.") or "target"
+        """A file name's stem: the text, with a class that was asked by its name as that name; see `target_slug`."""
+        given = self.objective
+        if isinstance(given, ClassScore) and isinstance(given.unit, str):
+            return target_slug(f"{given.layer}:{given.unit}")
+        return target_slug(self.text)
 
     @property
     def caption(self) -> str:
         """What a contact sheet says below the image: the text, and the class in a second line."""
         return self.text if self.label is None or self.label in self.text else f"{self.text}\n{self.label}"
+
+
+def target_slug(text: str) -> str:
+    """Return a target as a file name's stem: what file systems dislike is replaced, and a sign before a term is a word.
+
+    >>> [target_slug(text) for text in ("conv4:7@3,5", "-scores:stars", "conv4:7 - 2*fc8:tabby cat")]
+    ['conv4-7@3,5', 'minus-scores-stars', 'conv4-7-minus-2-fc8-tabby-cat']
+    """
+    return _SLUG.sub("-", _MINUS.sub("minus ", text).replace(":", "-")).strip("-.") or "target"
 
 
 def read_targets(network: Network, targets: str | Objective | Sequence[str | Objective], size: Size = None) -> list[Objective]:
@@ -83,6 +96,10 @@ def read_targets(network: Network, targets: str | Objective | Sequence[str | Obj
                 objectives.append(unit_objective(layer, (unit,), None if place is None else place[2]))
             continue
         whole = parse(target) if isinstance(target, str) else check_kind("a target", target, Objective, "a string or an objective")
+        classes = _several_classes(network, whole)
+        if classes:
+            objectives += classes
+            continue
         objectives += [whole] if whole.batch is None or whole.coupled else [whole.item(index) for index in range(whole.batch)]
     if not objectives:
         raise UsageError("name at least one target, for instance conv4:7.")
@@ -190,6 +207,33 @@ def merged(objectives: Sequence[Objective]) -> Objective:
         if len(alike) == len(objectives):
             return Channel(first.layer, tuple(channel.unit for channel in alike if isinstance(channel.unit, int)))
     return each(objectives)
+
+
+def _several_classes(network: Network, objective: Objective) -> list[Objective]:
+    """Return an objective for each of several classes that are named with commas between them; [] for one, whose name may hold commas.
+
+    Raises
+    ------
+    TargetError
+        Where one of the names is no class's.
+    """
+    if not isinstance(objective, ClassScore) or not isinstance(objective.unit, str) or "," not in objective.unit or network.labels is None:
+        return []
+    try:
+        network.find_label(objective.unit)
+    except TargetError:
+        pass
+    else:
+        return []
+    names = [name.strip() for name in objective.unit.split(",")]
+    several: list[Objective] = []
+    for name in names:
+        if name.isdecimal():
+            several.append(unit_objective(objective.layer, (int(name),)))
+        else:
+            network.find_label(name)  # which says what is wrong with this one
+            several.append(ClassScore(objective.layer, name))
+    return several
 
 
 def _units(spec: str, count: int, layer: str) -> Iterable[int]:

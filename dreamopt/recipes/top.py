@@ -14,12 +14,12 @@ from dreamopt.dataset.top_images import TopImages, top_images
 from dreamopt.dataset.top_k import BY, TopK
 from dreamopt.errors import ImageError, ShapeError, UsageError
 from dreamopt.image.files import RGBImage
+from dreamopt.image.writing import eight_bits
 from dreamopt.network import Network, Size
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_flag, check_path
 from dreamopt.parts.checks import Range, check_whole, shown
 from dreamopt.recipes.passing import SECONDS, request_of, run_pass
-from dreamopt.recipes.rendered import eight_bits
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.targets import Sample, bound_samples, read_targets
 from dreamopt.recipes.top_folder import TopFolder

@@ -18,6 +18,7 @@ from torch import Tensor
 from dreamopt.errors import DreamoptError, DreamoptWarning, OutOfMemoryError, UsageError
 from dreamopt.image.channels import channels_path
 from dreamopt.image.covering import covering
+from dreamopt.image.writing import eight_bits
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Progress
@@ -25,7 +26,7 @@ from dreamopt.optimize.optimizer import LineSearch
 from dreamopt.parts.memory import release_memory
 from dreamopt.recipes import Plan, Rendered, execute_batch, plan_render
 from dreamopt.recipes.memory import in_memory
-from dreamopt.recipes.rendered import eight_bits, write_rendered
+from dreamopt.recipes.rendered import write_rendered
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.targets import bind_target
 from dreamopt.study.clock import Clock

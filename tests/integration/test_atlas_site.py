@@ -157,6 +157,7 @@ def test_keys_lead_from_the_net_to_a_unit_and_back(page: Page, site: Path) -> No
     page.keyboard.press("?")
     assert page.locator("#help").is_visible()
     page.keyboard.press("Escape")
+    page.wait_for_selector("#help", state="hidden")
     page.keyboard.press("u")
     page.wait_for_url("**/conv1/index.html")
     page.keyboard.press("u")

@@ -91,7 +91,7 @@ def test_the_metadata_say_what_it_is_and_how_to_make_it_again(photo: Path, tmp_p
     out.unlink()
     again = shlex.split(found["command"])
     assert again[:2] == ["dreamopt", "attribute"]
-    assert CliRunner().invoke(cli, again[1:]).exit_code == 0
+    assert CliRunner().invoke(cli, [*again[1:], "--force"]).exit_code == 0
     np.testing.assert_array_equal(read_image(out), before)
     assert read_metadata(out)["settings"] == found["settings"]
     replayed = CliRunner().invoke(cli, ["replay", str(out)])
@@ -166,7 +166,7 @@ def test_a_method_that_cannot_be_applied_says_why_and_the_others_go_on(photo: Pa
         assert [one["method"] for one in found["attributions"]] == ["saliency", "gradient"]
         assert found["failed"] == [{"image": str(photo), "method": "refuses", "reason": "this net has no layer of maps"}]
         assert out.is_file()
-        alone = call(photo, "-m", "refuses", "-o", out)
+        alone = call(photo, "-m", "refuses", "-o", out, "--force")
         assert (alone.exit_code, alone.stdout) == (2, "")
         assert alone.stderr.endswith("dreamopt: error: this net has no layer of maps\n")
 
@@ -209,10 +209,10 @@ def test_a_name_that_is_too_long_is_an_image_that_cannot_be_read(photo: Path, tm
     assert result.stdout.splitlines()[-1] == str(tmp_path / "a.png")
 
 
-def test_files_of_the_same_name_are_replaced(photo: Path, tmp_path: Path) -> None:
+def test_files_of_the_same_name_are_replaced_if_that_is_said(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
-    for target in ("scores:1", "scores:2"):
-        assert call(photo, "-t", target, "-o", out).exit_code == 0
+    for target, words, code in (("scores:1", (), 0), ("scores:3", (), 2), ("scores:2", ("--force",), 0)):
+        assert call(photo, "-t", target, "-o", out, *words).exit_code == code
     assert read_metadata(out)["objective"] == "scores:2"
     assert len(list(tmp_path.iterdir())) == 4  # with the photo; nothing temporary
 
@@ -230,7 +230,7 @@ def test_files_of_the_same_name_are_replaced(photo: Path, tmp_path: Path) -> Non
         (("-t", "scores:1", "-t", "scores:2", "-o", "cat.png"), 2, "cat.png is an image that is given"),
         (("-t", "conv99:1"), 1, "no layer 'conv99'"),
         (("-t", "scores:tabby cat"), 1, "tabby cat"),
-        (("-o", "out.jpg"), 2, "the output out.jpg must end in .png, .tif or .tiff"),
+        (("-o", "out.gif"), 2, "the output out.gif must end in .png, .tif, .tiff, .webp, .jpg or .jpeg"),
         (("-o", "."), 2, "must end in"),
         (("--clip", "0"), 2, "clip must be above 0 and at most 100, not 0"),
         (("--opacity", "2"), 2, "opacity must be"),
@@ -282,5 +282,5 @@ def test_a_net_whose_input_is_no_image_takes_and_gives_numbers(tmp_path: Path) -
     values = np.load(out.with_suffix(".npy"))
     strongest = int(np.abs(values).argmax())
     assert f"gradient_x_input: the strongest are [{strongest}] {values[strongest]:.4g}, " in result.stderr
-    refused = call(tmp_path / "cat.png", "--net", net, "-t", "fc:1", "-o", out)
+    refused = call(tmp_path / "cat.png", "--net", net, "-t", "fc:1", "-o", tmp_path / "other.png")
     assert "the net's input 'code' is a vector of (5,): give a .npy file of it" in refused.stderr

@@ -115,6 +115,27 @@ def test_a_photograph_is_dropped_and_its_units_looked_at(address: str, chromium:
         assert sorted(page.evaluate(orders)) == list(range(24))
 
 
+def test_an_answer_that_is_taken_back_while_it_arrives_shows_nothing(address: str, chromium: Any) -> None:
+    with page_of(chromium) as page:
+        opened(page, address)
+        page.evaluate(
+            """() => {
+                const json = Response.prototype.json;
+                Response.prototype.json = function () {
+                    if (!this.url.includes("/unit?")) return json.call(this);
+                    Response.prototype.json = json;
+                    document.body.dataset.takenBack = "";
+                    return Promise.reject(new DOMException("aborted", "AbortError"));
+                };
+            }"""
+        )
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector("body[data-taken-back]", timeout=WAIT)
+        page.wait_for_timeout(100)
+        assert not page.locator("#right").is_visible()
+        assert not page.locator("#message").is_visible()
+
+
 def test_with_the_keyboard_alone(address: str, chromium: Any) -> None:
     with page_of(chromium) as page:
         opened(page, address)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.support.old_programs import FOR_FORKS, PROGRAMS, ROOT, files, run, run_script
-from tests.support.warm import Warm
+from tests.support.old_programs import FOR_FORKS, PROGRAMS, files, run, run_script
 
 
 # Those of docs/questions.md run in test_questions.py.
@@ -92,15 +90,9 @@ def test_python_layers_are_asked_for(tmp_path: Path) -> None:
     assert "allow_python_layers" in refused.stderr.splitlines()[-1]
 
 
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    with Warm(["google.protobuf.text_format", "torch"], environment={"PYTHONPATH": str(ROOT)}) as process:
-        yield process
-
-
-def test_what_goes_wrong_is_said(tmp_path: Path, warm: Warm) -> None:
+def test_what_goes_wrong_is_said(tmp_path: Path) -> None:
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return warm.run(["-m", "dreamopt.caffe", *arguments], tmp_path)
+        return run_script(*arguments, folder=tmp_path)
 
     (tmp_path / "old.py").write_text("print 'hello'\n")
     old = call("old.py")

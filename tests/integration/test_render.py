@@ -72,10 +72,10 @@ def test_several_targets_are_pictures_in_a_folder_and_a_sheet(toy, tmp_path) -> 
     out = tmp_path / "many.png"
     result = render(toy, out, "-t", "conv2:0-1", "-t", "scores:great white shark", "-t", "conv1:2@3,5", "--quiet")
     assert result.exit_code == 0, result.output
-    names = ["conv2-0.png", "conv2-1.png", "scores-1.png", "conv1-2@3,5.png"]
+    names = ["conv2-0.png", "conv2-1.png", "scores-great-white-shark.png", "conv1-2@3,5.png"]
     assert result.stdout.splitlines() == [str(tmp_path / "many" / name) for name in names] + [str(out)]
     assert result.stderr == "" or "random" in result.stderr  # only the warning of random weights
-    assert read_metadata(tmp_path / "many" / "scores-1.png")["label"] == "great white shark"
+    assert read_metadata(tmp_path / "many" / "scores-great-white-shark.png")["label"] == "great white shark"
     sheet = read_metadata(out)
     assert sheet["recipe"] == "sheet"
     assert [picture["file"] for picture in sheet["pictures"]] == names
@@ -107,9 +107,12 @@ def test_the_metadata_s_command_makes_the_same_pixels_again(toy, tmp_path) -> No
     assert metadata["settings"]["size"] == [17, 25]
     command = shlex.split(metadata["command"])
     assert command[:2] == ["dreamopt", "render"]
+    refused = call(*command[1:])
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert f"{out} is there already; give another output with -o, or --force to replace it" in refused.stderr
     command[command.index("-o") + 1] = str(tmp_path / "b.png")
     assert call(*command[1:]).exit_code == 0
-    for name in ("conv2-1.png", "conv2-4.png", "scores-3.png"):
+    for name in ("conv2-1.png", "conv2-4.png", "scores-Löwe.png"):
         first, second = read_image(tmp_path / "a" / name), read_image(tmp_path / "b" / name)
         assert first.shape == (17, 25, 3)
         assert (first == second).all()
@@ -209,7 +212,7 @@ def test_bad_targets_are_one_sentence_and_exit_code_1(toy, tmp_path, network, ta
 def test_wrong_usage_is_exit_code_2(toy, tmp_path) -> None:
     for words in (["-t", "conv2:1", "--steps", "0"], ["-t", "conv2:1", "--size", "big"], ["-t", "conv2:1", "--mean", "grey"], []):
         assert render(toy, tmp_path / "a.png", *words).exit_code == 2, words
-    assert render(toy, tmp_path / "a.jpg", "-t", "conv2:1").exit_code == 2
+    assert render(toy, tmp_path / "a.gif", "-t", "conv2:1").exit_code == 2
     with pytest.raises(UsageError, match="no setting 'step'"):
         dreamopt.render(None, "conv2:1", step=3)
 

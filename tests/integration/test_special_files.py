@@ -3,14 +3,14 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dreamopt.data import PROTOTXT
+from tests.support.warm import Warm
 
 if not hasattr(os, "mkfifo"):
     pytest.skip("there are no named pipes here", allow_module_level=True)
@@ -111,10 +111,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with Warm(["google.protobuf.text_format", "PIL.Image", "rich.console", "torch"]) as process:
+        yield process
+
+
 @pytest.mark.parametrize(("kind", "reason"), [("pipe", "it is a named pipe"), ("device", "it is a device"), ("folder", "it is a folder")])
-def test_every_reader_refuses_what_is_no_regular_file(folder: Path, kind: str, reason: str) -> None:
-    job = json.dumps([kind, kind, OPTIONS, CALLS, 2**31])
-    done = subprocess.run([sys.executable, "-c", DRIVER, job], cwd=folder, capture_output=True, text=True, timeout=500, check=False)
+def test_every_reader_refuses_what_is_no_regular_file(folder: Path, warm: Warm, kind: str, reason: str) -> None:
+    (folder / "driver.py").write_text(DRIVER)
+    done = warm.run(["driver.py", json.dumps([kind, kind, OPTIONS, CALLS, 2**31])], folder)
     assert "RESULT" in done.stdout, done.stderr[-2000:]
     said = json.loads(done.stdout.rpartition("RESULT")[2])
     said["replay's file"][1] += reason  # it is compared by its hash, and passed over; the error is that no other was named

@@ -20,7 +20,7 @@ from PIL import Image
 
 import dreamopt
 from dreamopt.cli import cli
-from dreamopt.data.textures import CLASSES, texture_image
+from dreamopt.data.textures import texture_image
 from dreamopt.dataset.stream import Progress
 from dreamopt.dataset.top_k import TopK
 from dreamopt.errors import DreamoptError, DreamoptWarning, ImageError, UsageError
@@ -71,7 +71,7 @@ def test_each_class_finds_its_own_images(shapes: Path, tmp_path: Path) -> None:
         assert all(image["rectangle"] == [0, 0, 96, 96] for image in found["images"])
     assert [Path(one["path"]).name for one in ranking["skipped"]] == ["broken.jpg"]
     sheets = [Path(line).name for line in result.stdout.splitlines()]
-    assert sheets == ["sheet.png", *(f"scores-{CLASSES.index(name)}.png" for name in SHAPES)]
+    assert sheets == ["sheet.png", *(f"scores-{name}.png" for name in SHAPES)]
 
 
 def test_a_painted_grating_is_found_where_it_was_painted(tmp_path: Path) -> None:
@@ -149,7 +149,10 @@ def test_crops_are_what_the_place_sees(shapes: Path, tmp_path: Path) -> None:
 def test_a_larger_set_replaces_what_was_there(shapes: Path, tmp_path: Path) -> None:
     out = tmp_path / "top"
     for k, count in ((5, 5), (2, 2), (99, 30)):
-        assert command(str(shapes), "-t", "conv2:1", "-k", str(k), "-o", str(out), "--no-render").exit_code == 0
+        assert (
+            command(str(shapes), "-t", "conv2:1", "-k", str(k), "-o", str(out), "--no-render", *(["--force"] if k != 5 else [])).exit_code
+            == 0
+        )
         assert len(list((out / "conv2-1").glob("*.png"))) == count
 
 
@@ -159,12 +162,12 @@ def test_the_synthesized_image_stands_beside(shapes: Path, tmp_path: Path) -> No
     synthesized = pixels(out / "conv2-1" / "synthesized.png")
     assert synthesized.shape == (96, 96, 3)
     alone = pixels(out / "conv2-1.png").shape
-    assert command(str(shapes / "suns"), "-t", "conv2:0-1", "-k", "2", "-o", str(out), "--no-render").exit_code == 0
+    assert command(str(shapes / "suns"), "-t", "conv2:0-1", "-k", "2", "-o", str(out), "--no-render", "--force").exit_code == 0
     assert pixels(out / "conv2-1.png").shape[1] < alone[1]
     given = tmp_path / "given"
     given.mkdir()
     Image.fromarray(synthesized).save(given / "conv2-1.png")
-    assert command(str(shapes / "suns"), "-t", "conv2:0-1", "-k", "2", "-o", str(out), "--beside", str(given)).exit_code == 0
+    assert command(str(shapes / "suns"), "-t", "conv2:0-1", "-k", "2", "-o", str(out), "--beside", str(given), "--force").exit_code == 0
     assert pixels(out / "conv2-1.png").shape == alone
 
 
@@ -189,7 +192,9 @@ def test_a_method_shows_what_in_a_crop_a_target_answers_to(shapes: Path, tmp_pat
     words = (str(shapes / "suns"), "-t", "mixed3:7", "-t", "scores:suns", "-k", "2", "-o", str(out), "--no-render")
     assert command(*words).exit_code == 0
     plain = pixels(out / "mixed3-7.png")
-    assert command(*words, "--method", "guided_backprop").exit_code == 0
+    refused = command(*words, "--method", "guided_backprop")
+    assert (refused.exit_code, "is there already" in refused.stderr) == (2, True)
+    assert command(*words, "--method", "guided_backprop", "--force").exit_code == 0
     sheet = pixels(out / "mixed3-7.png")
     assert sheet.shape[1] == 2 * plain.shape[1]
     np.testing.assert_array_equal(sheet[30:, plain.shape[1] :], plain[30:])

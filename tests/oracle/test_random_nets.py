@@ -80,7 +80,8 @@ def test_a_failing_net_is_shrunk_and_saved(oracle: Oracle, monkeypatch: pytest.M
     monkeypatch.setenv("DREAMOPT_FAILED_NETS", str(tmp_path))
     monkeypatch.setattr(random_compare, "note", lambda what, error: error)  # it is no error of ours
     monkeypatch.setattr(TanH, "apply", lambda self, x, weights: torch.tanh(x) * 1.01)
-    seed = next(s for s in range(1, 99) if make_case(s).text.count("TanH") == 1 and make_case(s).end is None)
+    fitting = [s for s in range(1, 99) if make_case(s).text.count("TanH") == 1 and make_case(s).end is None]
+    seed = min(fitting, key=lambda s: abs(make_case(s).text.count("layer {") - 6))  # small enough to be quickly shrunk
     with pytest.raises(AssertionError, match="is off by") as raised:
         check(oracle, compare_case, make_case, seed)
     (note,) = raised.value.__notes__

@@ -267,7 +267,7 @@ def test_render_makes_the_engines_picture(python: str, tmp_path: Path) -> None:
 
 def test_random_nets(python: str, tmp_path: Path) -> None:
     """All that makes blobs share, split and overwrite each other, from the values that no layer reads down to the data."""
-    for seed in range(20):
+    for seed in range(8):
         net = Net(parse_net(make_case(seed).text), seed=seed)
         for name, blobs in net.params.items():
             if net.layer_dict[name].type == "BatchNorm":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import io
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from dreamopt.data import PROTOTXT, WEIGHTS
+from tests.support.warm import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = sorted(p for p in (ROOT / "tests/programs").glob("*.py") if p.name != "__init__.py")
@@ -46,13 +47,19 @@ def files() -> dict[str, bytes]:
     }
 
 
+@functools.cache
+def _warm() -> Warm:
+    environment = {"PYTHONPATH": str(ROOT), "DREAMOPT_ALLOW_PYTHON_LAYERS": None}
+    process = Warm(["google.protobuf.text_format", "PIL.Image", "scipy.optimize", "skimage.transform", "torch"], environment=environment)
+    atexit.register(process.close)
+    return process
+
+
 def run(program: Path, folder: Path, options: Sequence[str] = ()) -> Arrays:
     """Run a program by ``python -m dreamopt.caffe`` in a folder with its files; return what it saved."""
     for name, content in files().items():
         (folder / name).write_bytes(content)
-    command = [sys.executable, "-m", "dreamopt.caffe", *options, str(program), "out.npz"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = run_script(*options, str(program), "out.npz", folder=folder)
     assert done.returncode == 0, done.stderr[-3000:]
     with np.load(folder / "out.npz") as found:
         return dict(found)
@@ -60,14 +67,4 @@ def run(program: Path, folder: Path, options: Sequence[str] = ()) -> Arrays:
 
 def run_script(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run ``python -m dreamopt.caffe`` with arguments in a folder, as somebody whose environment allows nothing."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    environment.pop("DREAMOPT_ALLOW_PYTHON_LAYERS", None)
-    return subprocess.run(
-        [sys.executable, "-m", "dreamopt.caffe", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return _warm().run(["-m", "dreamopt.caffe", *arguments], folder)

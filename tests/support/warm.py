@@ -45,15 +45,18 @@ class Warm:
         What it imports before.
     options : sequence of str
         Python's own, as ``-W error``.
-    environment : mapping of str to str
-        What else stands in the environment.
+    environment : mapping of str to str or None
+        What else stands in the environment; None takes it out.
     """
 
-    def __init__(self, modules: Sequence[str], options: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self, modules: Sequence[str], options: Sequence[str] = (), environment: Mapping[str, str | None] = MappingProxyType({})
+    ) -> None:
         # One thread: a copy has no other than the one that made it.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **environment}
+        whole = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **environment}
+        there = {name: value for name, value in whole.items() if value is not None}
         command = [sys.executable, *options, "-c", PROGRAM, *modules]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=there)
 
     def run(self, words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a program, the first word or ``-m`` and a module, in a folder, to whose files ``stdout`` and ``stderr`` its outputs go, and wait for its end."""
@@ -75,5 +78,9 @@ class Warm:
     def __enter__(self) -> Warm:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """End the process."""
         self._process.communicate()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -10,7 +10,10 @@ export class Refused extends Error {
 }
 
 async function answer(response) {
-  const content = await response.json().catch(() => ({ error: "the explorer does not answer: is it still running?" }));
+  const content = await response.json().catch((problem) => {
+    if (problem.name === "AbortError") throw problem; // taken back while its answer arrived
+    throw new Refused("The explorer does not answer: is it still running?", response.status);
+  });
   if (!response.ok) throw new Refused(content.error ?? "refused", response.status);
   return content;
 }

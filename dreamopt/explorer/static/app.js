@@ -83,6 +83,7 @@ async function refresh() {
   const view = await get(own("layer", { layer, scale: byId("scale").value }), latest("layer"));
   if (wanted !== layer) return;
   await showLayer(view, labelsOf(layer));
+  if (wanted !== layer) return;
   byId("layer").textContent = layer;
   const shape = view.shape.length === 3 ? `${view.units} units, ${view.shape[2]} × ${view.shape[1]}` : `${view.units} units`;
   const strongest = view.scale === "layer" ? `${number(view.limit)}, the 99.5th percentile of the layer` : "the unit's own 99.5th percentile";

@@ -151,6 +151,14 @@ assert io.BytesIO(b"x").read() == b"x" and helper.stream is not StringIO
 print("done", caffe.__name__)
 """
 
+WITHOUT_IPYTHON = """
+import importlib.machinery, runpy
+found = importlib.machinery.PathFinder.find_spec
+hidden = lambda name, *rest: None if name.partition(".")[0] == "IPython" else found(name, *rest)
+importlib.machinery.PathFinder.find_spec = hidden
+runpy.run_module("dreamopt.caffe", run_name="__main__", alter_sys=True)
+"""
+
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
@@ -162,7 +170,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_script_with_old_names(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "helper.py").write_text("from io import StringIO as stream\n")
-    process = run(tmp_path, "-m", "dreamopt.caffe", "script.py")
+    process = run(tmp_path, "-c", WITHOUT_IPYTHON, "script.py")
     assert process.returncode == 0, process.stderr
     assert process.stdout.split() == ["done", "dreamopt.caffe"]
 

@@ -82,11 +82,22 @@ def test_what_is_given_is_not_assumed(toy, tmp_path) -> None:
 def test_the_table_names_what_is_before_and_after(toy) -> None:
     shown = inspect(toy).stdout
     assert "in place; before it: conv1" in shown
-    assert "added by Caffe" in shown
+    assert "added by Caffe" not in shown
+    assert "added by Caffe" in inspect(toy, "--splits").stdout
+    assert "layers read one blob: 1; --splits shows them" in shown
     assert "writes joined" in shown
     assert "input data: 3x11x13, BGR, 0-255 minus mean 104, 117, 123, times 1" in shown
     assert "changed on reading: " in shown
     assert "4x9x11" in shown
+
+
+def test_layers_worth_seeing_are_marked(toy) -> None:
+    shown = inspect(toy).stdout
+    assert json.loads(inspect(toy, "--json").stdout)["worth_seeing"] == ["relu1", "both"]
+    assert [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["*"]] == ["relu1", "both"]
+    assert "* worth seeing: dreamopt render -t both:0" in shown
+    marked = [line.split()[0] for line in inspect().stdout.splitlines() if line.split()[1:2] == ["*"]]
+    assert marked == ["conv1/relu", "conv2/relu", "mixed3", "mixed4", "mixed5", "scores"]
 
 
 def test_the_weights_report(toy, tmp_path) -> None:

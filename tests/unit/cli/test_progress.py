@@ -50,21 +50,35 @@ def test_steps_of_larger_octaves_take_longer(clock: Clock) -> None:
 
 
 def test_steps_that_were_made_before_a_resume_took_no_time(clock: Clock) -> None:
-    work = Work(1, 10, [(10, 200.0)])
+    work, one = Work(1, 10, [(10, 200.0)]), problem(10, 20)
     clock.now += 3
-    work.add(step(problem(10, 20), 6))
-    assert (work.done, work.speed(), work.left()) == (7, pytest.approx(1 / 3), pytest.approx(9.0))
+    work.add(step(one, 6))
+    assert (work.done, work.speed(), work.left(), work.left_words()) == (7, pytest.approx(1 / 3), None, "")
+    clock.now += 2
+    work.add(step(one, 7))
+    assert (work.done, work.left()) == (8, pytest.approx(4.0))
 
 
 def test_a_resume_in_a_later_octave_counts_the_octaves_before(clock: Clock) -> None:
     work, large = Work(2, 12, [(4, 200.0), (8, 800.0)]), problem(20, 40, n=2)
     clock.now += 3
     work.add(step(large, 5, octave=1))
-    assert (work.done, work.steps, work.speed(), work.left()) == (20, 24, pytest.approx(2 / 3), pytest.approx(6.0))
+    assert (work.done, work.steps, work.speed(), work.left()) == (20, 24, pytest.approx(2 / 3), None)
     for number in (6, 7):
         clock.now += 3
         work.add(step(large, number, octave=1))
     assert (work.done, work.cost, work.left()) == (24, work.total, 0)
+
+
+def test_the_first_step_with_what_is_prepared_before_it_is_no_measure(clock: Clock) -> None:
+    work, images = Work(50, 20), problem(10, 20, n=10)
+    clock.now += 60
+    work.add(step(images, 0))
+    assert work.left() is None
+    clock.now += 0.5
+    work.add(step(images, 1))
+    assert work.left() == pytest.approx(0.5 * 98)
+    assert work.left_words() == "49 s left"
 
 
 def test_a_line_search_makes_several_steps_at_once(clock: Clock) -> None:
@@ -96,9 +110,9 @@ def test_a_log_says_steps_tiles_and_the_time_left(clock: Clock, capsys: pytest.C
         report(step(one, 1))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "1/100 steps, value 1, 0.5 steps/s, 3:18 left",
+        "1/100 steps, value 1, 0.5 steps/s",
         "1/100 steps, tile 3/12 of the next",
-        "2/100 steps, value 1, 0.027 steps/s, 1:00:26 left",
+        "2/100 steps, value 1, 0.027 steps/s, 1:57:36 left",
     ]
 
 
@@ -112,7 +126,7 @@ def test_several_images_are_counted_by_the_hour(clock: Clock, capsys: pytest.Cap
                 report(step(one, number if octave == 0 else number - 4, octave))
     lines = capsys.readouterr().err.splitlines()
     # After the first step 2 of 3 x 2400 pixels' steps: 2 * 200 / 2400 images in 10 s.
-    assert lines[0] == "2/18 steps, value 1, 0.2 steps/s, 60 images/h, 2:50 left"
+    assert lines[0] == "2/18 steps, value 1, 0.2 steps/s, 60 images/h"
     assert lines[-1] == "dreamopt: 3 images in 1:40, 108 images/h"
 
 

@@ -51,13 +51,13 @@ def test_environment_turns_them_off():
 @needs_kernels
 def test_a_kernel_without_memory_is_a_memory_error():
     code = (
-        "import resource, torch; from dreamopt.engine.native import call\n"
-        "x, sizes = torch.ones(1), torch.tensor([1, 1 << 20, 1 << 20, 1, 1])\n"
+        "import ctypes, resource, torch; from dreamopt.engine.native import call\n"
+        "x, pixel_of_64_gigabytes = torch.ones(1), (ctypes.c_int64 * 6)(1, 1 << 34, 1, 1, 0, 5)\n"
         "resource.setrlimit(resource.RLIMIT_AS, (1 << 34, 1 << 34))\n"
-        "try: call('warp', sizes, torch.zeros(6, dtype=torch.float64), x, x, x, 2)\n"
+        "try: call('lrn', pixel_of_64_gigabytes, 1e-4, 0.75, 1.0, x, x, 2)\n"
         "except MemoryError as error: print(error)"
     )
-    assert "'warp'" in child(code)
+    assert "'lrn'" in child(code)
 
 
 @needs_kernels

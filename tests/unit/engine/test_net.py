@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +245,28 @@ def test_what_layers_remember_is_not_changed_by_writing_between_the_passes() -> 
         n.blobs[bottom].data[...] *= -1
         n.backward(start=top, end=top)
         assert np.array_equal(n.blobs[bottom].diff, before) is unchanged
+
+
+@pytest.mark.parametrize(("method", "argument"), [("forward", "start"), ("backward", "start"), ("backward", "end")])
+def test_a_blob_is_no_layer(method: str, argument: str) -> None:
+    n = net(TEXT.replace('name: "data" type', 'name: "input" type'))
+    n.forward()
+    said = f"{argument} names a layer, and 'data' is a blob; it is written by 'input' and it is read by 'conv1'"
+    with pytest.raises(TargetError, match=said):
+        getattr(n, method)(**{argument: "data"})
+
+
+def test_nets_that_nobody_refers_to_do_not_pile_up() -> None:
+    """A net and its blobs refer to each other, and Python's collector, here switched off, counts objects, not their bytes."""
+    wide = TEXT.replace("num_output: 5 weight_filler", "num_output: 60000 weight_filler").replace('"gaussian" std: 0.1', '"constant"')
+    made = []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):  # of 95 MB each
+            n = net(wide)
+            made.append(weakref.ref(n))
+            del n
+        assert sum(one() is not None for one in made) <= 3
+    finally:
+        gc.enable()

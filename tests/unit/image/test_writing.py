@@ -13,7 +13,7 @@ from PIL import Image
 from dreamopt.errors import ImageError
 from dreamopt.image.files import read_metadata, read_written, write_image
 from dreamopt.image.profile import srgb_profile
-from dreamopt.image.writing import _filtered
+from dreamopt.image.writing import _filtered, eight_bits
 
 METADATA = {"recipe": "dream", "text": "é\udcff", "numbers": [1, 2.5, None]}
 
@@ -126,3 +126,53 @@ def test_the_png_of_16_bits_is_what_pillow_takes_for_one() -> None:
         opened.verify()  # the checksums
     with Image.open(stream) as opened:
         assert np.array_equal(np.asarray(opened), image >> 8)
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_webp_keeps_every_pixel_at_8_bits(tmp_path: Path, dtype: type, samples: int) -> None:
+    image = sample(dtype, samples)
+    path = write_image(tmp_path / "a.webp", image, METADATA | {"long": "é" * 70000}, profile=srgb_profile())
+    assert np.array_equal(read_written(path), eight_bits(image))
+    assert read_metadata(path) == METADATA | {"long": "é" * 70000}
+    with Image.open(path) as opened:
+        assert opened.format == "WEBP"
+        assert opened.info["icc_profile"] == srgb_profile()
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "JPEG"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_jpeg_keeps_pixels_nearly_and_all_metadata(tmp_path: Path, dtype: type, suffix: str) -> None:
+    image = sample(dtype, 3, "smooth")
+    metadata = METADATA | {"long": "\x00é" * 30000}  # more than a segment holds
+    path = write_image(tmp_path / f"a.{suffix}", image, metadata, profile=srgb_profile())
+    assert np.abs(read_written(path).astype(int) - eight_bits(image)).mean() < 2
+    assert read_metadata(path) == metadata
+    with Image.open(path) as opened:
+        assert opened.format == "JPEG"
+        assert opened.info["icc_profile"] == srgb_profile()
+    path.write_bytes(path.read_bytes().replace(b"dreamopt ", b"Dreamopt "))
+    with pytest.raises(ImageError, match="holds no metadata"):
+        read_metadata(path)
+
+
+def test_a_jpeg_is_on_white_where_the_image_is_transparent(tmp_path: Path) -> None:
+    image = np.zeros((24, 40, 4), np.uint8)
+    image[:, 20:, 3] = 255
+    read = read_written(write_image(tmp_path / "a.jpg", image)).astype(int)
+    assert (read[:, :16] > 250).all()
+    assert (read[:, 24:] < 5).all()
+
+
+def test_what_a_format_cannot_hold_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"20000 x 1 pixels cannot be written as WEBP: .*; write a \.png or \.tif"):
+        write_image(tmp_path / "a.webp", np.zeros((1, 20000, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", range(0, 100, 9))
+def test_a_jpeg_that_ends_early_is_one_sentence(tmp_path: Path, place: int) -> None:
+    path = write_image(tmp_path / "a.jpg", sample(np.uint8, 3), METADATA)
+    path.write_bytes(path.read_bytes()[:place])
+    with pytest.raises(ImageError):
+        read_metadata(path)

@@ -30,7 +30,7 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match=r"must end in \.png"):
-        check_output(tmp_path / "a.jpg")
+        check_output(tmp_path / "a.gif")
     for name, reason in {"folder.png": "it is a folder", "file/a.png": "Not a directory", "n" * 252 + ".png": "File name too long"}.items():
         with pytest.raises(ImageError, match=f"cannot be written: {reason}"):
             check_output(tmp_path / name)

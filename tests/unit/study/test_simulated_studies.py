@@ -14,7 +14,7 @@ from dreamopt.study.run import Row
 from dreamopt.study.schedule import schedule
 from tests.support.simulated import FACTS, Truth, skewed
 
-STUDIES = 200
+STUDIES = 60
 TWO = Truth((1.0, 1.0))
 
 
