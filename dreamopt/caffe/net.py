@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,8 @@ from dreamopt.engine import Blob
 from dreamopt.engine.backward_rule import BackwardRule
 from dreamopt.engine.loading import weights_of
 from dreamopt.engine.python_layer import python_layers_allowed
-from dreamopt.errors import UsageError
-from dreamopt.schema import write_weights
+from dreamopt.errors import DreamoptWarning, UsageError
+from dreamopt.schema import has_weight_filler, is_zero_filled, write_weights
 
 
 class Net(ForkNet):
@@ -39,6 +40,7 @@ class Net(ForkNet):
         kwargs.setdefault("keep", ("DummyData",) if "input_shape" in kwargs else ("DummyData", "Python"))
         super().__init__(network_file, *args, **kwargs)
         self._callbacks: dict[str, list[Callable[[int], object]]] = {}
+        self._weights_looked_at = False
 
     @property
     def device(self) -> torch.device:
@@ -107,7 +109,22 @@ class Net(ForkNet):
         for callback in self._callbacks.get(when, ()):
             callback(i)
 
+    def _warn_of_zero_weights(self) -> None:
+        """Warn, once, where no layer's weights are other than 0: whatever the input, all images give the same."""
+        self._weights_looked_at = True
+        filled = [node for node in self.nodes if node.weights and has_weight_filler(node.layer.param)]
+        if filled and all(is_zero_filled(node.layer.param) and not node.weights[0].data.any() for node in filled):
+            warnings.warn(
+                f"the weights of all {len(filled)} layers that have some are 0, and so is every gradient: the prototxt names no"
+                " weight_filler, and no weights were loaded; name a caffemodel, as in caffe.Net(prototxt, caffemodel, caffe.TEST), or call"
+                " net.copy_from",
+                DreamoptWarning,
+                stacklevel=4,
+            )
+
     def _forward(self, first: int, last: int) -> float:
+        if not self._weights_looked_at:
+            self._warn_of_zero_weights()
         if not self._callbacks:
             return super()._forward(first, last)
         loss = 0.0

@@ -26,7 +26,7 @@ from dreamopt.network.network import Network, kind_of
 from dreamopt.network.preprocessing import ZOO_MEAN
 from dreamopt.parts.arguments import check_flag, check_kind, check_path, check_seed, check_several, check_text, check_texts
 from dreamopt.parts.checks import POSITIVE, SIDE, Range, check_number, check_whole
-from dreamopt.schema import NetDef, read_mean, read_net
+from dreamopt.schema import NetDef, has_weight_filler, is_zero_filled, read_mean, read_net
 
 EMBEDDED = "tiny"
 """Name of the small net that the package carries."""
@@ -211,7 +211,7 @@ def load_net(
     computed = open_net(definition, weights, options)
     if getattr(computed, "precision", FLOAT32) != precision:
         options.refuse_precision(backend)
-    notes = _weights_notes(computed, weights, seed)
+    notes = _weights_notes(computed, weights, seed, definition)
     class_names = read_labels(labels, class_counts(computed.layers))
     for sentence in () if class_names is None else class_names.warnings:
         notes.append(sentence)
@@ -273,18 +273,29 @@ def _is_name(text: str) -> bool:
     return not (os.sep in text or text.endswith(".prototxt") or os.path.exists(text))
 
 
-def _weights_notes(backend: Backend, weights: StrPath | None, seed: int) -> list[str]:
-    """Return what is to be said of the weights, and warn where some are random."""
+def _weights_notes(backend: Backend, weights: StrPath | None, seed: int, definition: NetDef) -> list[str]:
+    """Return what is to be said of the weights, and warn where some are random or 0."""
     lacking, unused, notes = backend.random_layers, backend.unused_layers, []
-    if lacking:
-        some = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-        why = "no weights file was given" if weights is None else f"'{os.fspath(weights)}' does not have them"
-        notes.append(f"the weights of {some} are random (seed {seed}), since {why}")
+    why = "no weights file was given" if weights is None else f"'{os.fspath(weights)}' does not have them"
+    params = {layer.name: layer for layer in definition.param.layer}
+    drawn = [name for name in lacking if name in params and has_weight_filler(params[name])]
+    zero = [name for name in drawn if is_zero_filled(params[name])]
+    groups = (
+        ("random (seed {seed})", [name for name in drawn if name not in zero]),
+        ("all 0 (the prototxt names no weight_filler)", zero),
+        ("those that Caffe begins with", [name for name in lacking if name not in drawn]),
+    )
+    said = [f"{_some(names)} are {are.format(seed=seed)}" for are, names in groups if names]
+    if said:
+        notes.append(f"the weights of {', of '.join(said)}, since {why}")
         warnings.warn(notes[-1], DreamoptWarning, stacklevel=3)
     if unused:
-        some = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
-        notes.append(f"the weights file has layers that the net does not: {some}")
+        notes.append(f"the weights file has layers that the net does not: {_some(unused)}")
     return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _channels(mean: Any) -> int | None:

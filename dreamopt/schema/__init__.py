@@ -10,6 +10,7 @@ from dreamopt.schema.net import NetDef, parse_net, read_net
 from dreamopt.schema.text import clear_cudnn, clear_fillers, clear_unknown, net_text
 from dreamopt.schema.weights import read_weights
 from dreamopt.schema.write import write_weights
+from dreamopt.schema.zero_filled import has_weight_filler, is_zero_filled
 
 __all__ = [
     "InputTransform",
@@ -19,6 +20,8 @@ __all__ = [
     "clear_cudnn",
     "clear_fillers",
     "clear_unknown",
+    "has_weight_filler",
+    "is_zero_filled",
     "net_text",
     "parse_net",
     "read_label_map",

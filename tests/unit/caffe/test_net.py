@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import dreamopt.caffe as caffe
 from dreamopt.caffe import draw
 from dreamopt.caffe.detector import Detector
 from dreamopt.data import PROTOTXT, WEIGHTS
-from dreamopt.errors import BackendError, NetError, ShapeError, UsageError
+from dreamopt.errors import BackendError, DreamoptWarning, NetError, ShapeError, UsageError
 
 TRAINING = """
 name: "training" force_backward: true
@@ -244,3 +245,17 @@ def test_windows_with_context(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="MATLAB"):
         detector.detect_selective_search(["a.png"])
     assert detector.detect_windows([]) == []
+
+
+def test_a_net_whose_weights_are_all_0_says_so_once(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(re.sub(r"weight_filler { [^}]* }", "", TRAINING))
+    net = caffe.Net(str(path), caffe.TRAIN)
+    with pytest.warns(DreamoptWarning, match="the weights of all 2 layers that have some are 0, .* no weight_filler") as seen:
+        net.forward()
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    net.forward()  # of which a warning would be an error
+    written = caffe.Net(str(path), caffe.TRAIN)
+    written.params["ip"][0].data[0, 0] = 1
+    written.forward()

@@ -1,5 +1,6 @@
 """Networks: input spaces, names, labels, and the engine's nets behind them."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -43,10 +44,19 @@ def load(path: Path, **how: object) -> Network:
 
 
 def test_missing_weights_are_random_and_said_to_be(prototxt: Path) -> None:
-    with pytest.warns(DreamoptWarning, match="weights of conv1, left, right, low, fc are random"):
+    with pytest.warns(DreamoptWarning, match="weights of conv1, left, right, fc are random"):
         network = load_net(prototxt, seed=3, device="cpu")
     assert any("random (seed 3)" in note for note in network.describe()["notes"])
     assert network.hash() == load(prototxt, seed=3).hash() != load(prototxt, seed=4).hash()
+
+
+def test_missing_weights_without_fillers_are_0_and_said_to_be(prototxt: Path) -> None:
+    prototxt.write_text(re.sub(r"weight_filler { [^}]* }", "", PROTOTXT, count=1))
+    said = (
+        "the weights of left, right, fc are random .*, of conv1, low are all 0 .the prototxt names no weight_filler., since no weights file"
+    )
+    with pytest.warns(DreamoptWarning, match=said):
+        load_net(prototxt, device="cpu")
 
 
 def test_names_before_and_after_an_in_place_relu(prototxt: Path) -> None:
