@@ -3,6 +3,7 @@
 import contextlib
 import math
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -163,7 +164,7 @@ class Report:
 
 @contextlib.contextmanager
 def rendering(quiet: bool, targets: int, steps: int, stages: Sequence[tuple[int, float]] | None = None) -> Iterator[Report]:
-    """Show images' steps done, the mean value, steps per second (of several, images an hour) and time left; yield what reports.
+    """Show images' steps done, their values, steps per second (of several, images an hour) and time left; yield what reports.
 
     After several images, a line says how many an hour were made.
 
@@ -190,7 +191,7 @@ def rendering(quiet: bool, targets: int, steps: int, stages: Sequence[tuple[int,
         TextColumn("{task.fields[what]}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[steps]}", markup=False),
-        TextColumn("value {task.fields[value]}", markup=False),
+        TextColumn("{task.fields[value]}", markup=False),
         TextColumn("{task.fields[speed]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}", markup=False),
@@ -386,7 +387,7 @@ class _Bar(Report):
             self.task,
             completed=self.work.cost,
             steps=f"{self.work.done}/{self.work.steps}",
-            value=f"{run.values.mean():.4g}",
+            value=values_of(run.values.tolist()),
             speed=self.work.images_an_hour() or f"{self.work.speed():.3g} steps/s",
             left=self.work.left_words(),
         )
@@ -413,7 +414,7 @@ class _Lines(Report):
         self.reported = now
         paces = (f"{self.work.speed():.3g} steps/s", self.work.images_an_hour(), self.work.left_words())
         pace = ", ".join(filter(None, paces))
-        click.echo(f"{self.work.done}/{self.work.steps} steps, value {run.values.mean():.4g}, {pace}", err=True)
+        click.echo(f"{self.work.done}/{self.work.steps} steps, {values_of(run.values.tolist())}, {pace}", err=True)
 
     def tile(self, done: int, count: int) -> None:
         """Print a line of a step that takes long."""
@@ -421,6 +422,19 @@ class _Lines(Report):
         if now - self.reported >= EVERY and done < count:
             self.reported = now
             click.echo(f"{self.work.done}/{self.work.steps} steps, tile {done}/{count} of the next", err=True)
+
+
+def values_of(values: Sequence[float]) -> str:
+    """Return the values of a batch's images: each, up to four, in the order of the targets; of more, the range and the median.
+
+    A mean would say nothing: units differ by orders of magnitude.
+
+    >>> values_of([12.0]), values_of([12.0, 3456.7]), values_of(range(9))
+    ('value 12', 'values 12, 3457', 'values 0 to 8, median 4')
+    """
+    if len(values) <= 4:
+        return ("value " if len(values) == 1 else "values ") + ", ".join(f"{value:.4g}" for value in values)
+    return f"values {min(values):.4g} to {max(values):.4g}, median {statistics.median(values):.4g}"
 
 
 def clock(seconds: float) -> str:

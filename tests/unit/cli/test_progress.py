@@ -126,7 +126,7 @@ def test_several_images_are_counted_by_the_hour(clock: Clock, capsys: pytest.Cap
                 report(step(one, number if octave == 0 else number - 4, octave))
     lines = capsys.readouterr().err.splitlines()
     # After the first step 2 of 3 x 2400 pixels' steps: 2 * 200 / 2400 images in 10 s.
-    assert lines[0] == "2/18 steps, value 1, 0.2 steps/s, 60 images/h"
+    assert lines[0] == "2/18 steps, values 1, 1, 0.2 steps/s, 60 images/h"
     assert lines[-1] == "dreamopt: 3 images in 1:40, 108 images/h"
 
 
