@@ -29,6 +29,7 @@ _HOME = {
     "explore": "dreamopt.recipes",
     "load_net": "dreamopt.network",
     "make_atlas": "dreamopt.atlas.make",
+    "presets": "dreamopt.recipes.preset",
     "render": "dreamopt.recipes",
     "top": "dreamopt.recipes.top",
     "zoom": "dreamopt.recipes",
@@ -51,6 +52,7 @@ __all__ = [
     "explore",
     "load_net",
     "make_atlas",
+    "presets",
     "render",
     "top",
     "zoom",
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from dreamopt.recipes.dream import dream
     from dreamopt.recipes.explore import explore
     from dreamopt.recipes.film import dream_film
+    from dreamopt.recipes.preset import presets
     from dreamopt.recipes.render import render
     from dreamopt.recipes.top import top
     from dreamopt.recipes.zoom import zoom
@@ -81,4 +84,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

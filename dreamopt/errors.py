@@ -234,6 +234,25 @@ def suggest(name: str, names: Iterable[str], most: int = 3, cutoff: float = 0.6)
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 
+_ELSEWHERE = {
+    **dict.fromkeys(("lr", "learning_rate", "rate", "alpha"), ("step_size", "lr")),
+    **dict.fromkeys(("iterations", "n_iter", "iter_n", "iter", "max_iter", "niter", "num_steps", "n_steps", "epochs"), ("steps",)),
+    **dict.fromkeys(("betas",), ("beta1",)),
+}
+"""What names of other libraries are called here: the first of these that there is."""
+
+
+def suggest_parameter(name: str, names: Iterable[str]) -> str:
+    """Return what `suggest` does for the one nearest name, or the name here of what other libraries call so.
+
+    >>> suggest_parameter("learning_rate", ["step_size", "beta1"]), suggest_parameter("stpes", ["steps"])
+    ('did you mean step_size?', 'did you mean steps?')
+    """
+    known = list(names)
+    here = next((one for one in _ELSEWHERE.get(name, ()) if one in known and one != name), None)
+    return suggest(name, known, 1) if here is None else f"did you mean {here}?"
+
+
 def in_brackets(hint: str) -> str:
     """Return a hint to stand behind a name: in brackets after a space; nothing stays nothing.
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from dreamopt.errors import UsageError
+from dreamopt.errors import UsageError, in_brackets, suggest_parameter
 from dreamopt.parts.reading import open_regular
 
 if TYPE_CHECKING:
@@ -80,6 +80,18 @@ class Part:
         The numbers that a study may tune, by the names of their fields, each with the range that it tries where nobody says another one.
         Of an optimizer the first is its step size, or what stands for it. Where they depend on the part: `tuned_ranges`.
     """
+
+    def __new__(cls, *_: Any, **named: Any) -> Self:
+        """Refuse a parameter that there is not, and name the one that is meant."""
+        if named and hasattr(cls, "__dataclass_fields__"):
+            parameters = [one for name, one in inspect.signature(cls.__init__).parameters.items() if name != "self"]
+            known = [one.name for one in parameters]
+            takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
+            unknown = next((name for name in named if name not in known and not takes_any), None)
+            if unknown is not None:
+                hint = in_brackets(suggest_parameter(unknown, known))
+                raise TypeError(f"{cls.__name__} has no parameter '{unknown}'{hint}; it has {', '.join(known) or 'none'}")
+        return super().__new__(cls)
 
     examples: ClassVar[tuple[str, ...]] = ()
     tuned: ClassVar[Mapping[str, Tuned]] = {}

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
+from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError, in_brackets, suggest_parameter
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Callback
-from dreamopt.parts.arguments import check_kind
+from dreamopt.parts.arguments import check_kind, check_text
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.plan import Plan, plan_render
+from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.settings import Settings, names
 from dreamopt.recipes.store import FolderStore, Store, with_kept_batch_size
@@ -29,6 +30,7 @@ def render(
     stop: Callable[[], bool] | None = None,
     store: Store | None = None,
     variants: int = 1,
+    preset: str | None = None,
     **changes: Any,
 ) -> list[Rendered]:
     """Render the images that targets like.
@@ -52,6 +54,8 @@ def render(
         Where images are written as soon as their batch is done, and what an interrupted job is resumed from.
     variants : int
         How many images of each target, at least 1, each from a start of its own.
+    preset : str, optional
+        A published recipe by name, as "lucid2017" (`dreamopt.presets` lists them), or a preset file; instead of ``settings``.
     **changes
         Arguments of `Settings`, for instance ``steps=64``, ``tv=0.1``.
 
@@ -84,18 +88,24 @@ def render(
     """
     unknown = sorted(set(changes) - set(names()))
     if unknown:
-        raise UsageError(f"render has no setting {unknown[0]!r}; it has {', '.join(names())}")
+        hint = in_brackets(suggest_parameter(unknown[0], names()))
+        raise UsageError(f"render has no setting {unknown[0]!r}{hint}; it has {', '.join(names())}")
     if settings is not None:
         check_kind("settings", settings, Settings, "a Settings")
     if provenance is not None:
         check_kind("provenance", provenance, Mapping, "a mapping")
     if store is not None:
         check_kind("store", store, Store, "a Store")
+    if preset is not None:
+        if settings is not None:
+            raise UsageError("render takes a preset or settings, not both; what a preset says is changed by further arguments")
+        settings, changes = resolve_settings(check_text("preset", preset), changes), {}
     if settings is None:
         settings, changes = Settings(**changes), {}
     settings = settings.with_changes(changes) if changes else settings
     if isinstance(store, FolderStore):
         settings = with_kept_batch_size(settings, store.out, store.resume)
+    check_kind("network", network, Network, "a Network, from dreamopt.load_net(prototxt, weights)")
     plan = plan_render(network, targets, settings, variants=variants)
     plan = replace(plan, provenance=dict(provenance or {}))
     try:
