@@ -70,7 +70,7 @@ def command(
 
     metadata = checked_image(read_metadata(image), image)
     path = check_output(_beside(Path(image)) if out is None else out)
-    if not force:
+    if out is not None and not force:  # an earlier replay under its own name may go
         check_new([path], resumable=False)
     given = {name: value for name, value in options.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
 

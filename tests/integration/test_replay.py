@@ -107,7 +107,7 @@ def test_the_command_makes_the_same_plan(tmp_path: Path, words: list[str]) -> No
     assert call("render", *shared, *words, "-o", out).exit_code == 0
     before = read_metadata(out)
     command = shlex.split(before["command"])
-    again = call(*command[1:])
+    again = call(*command[1:], "--force")
     assert again.exit_code == 0, again.output
     after = read_metadata(out)
     assert after["plan"] == before["plan"]

@@ -49,7 +49,7 @@ class CrashError(Exception):
 def crashed(out: Path, *words: object, runs: int = 0) -> None:
     with pytest.MonkeyPatch.context() as patch:
         fail_after(patch, runs)
-        assert isinstance(call(*words, *QUICK, "-o", out).exception, CrashError)
+        assert isinstance(call(*words, *QUICK, "-o", out, "--force").exception, CrashError)
     assert (out.parent / f"{out.name}.checkpoint" / "job.json").is_file()
 
 

@@ -163,7 +163,7 @@ COMMANDS: list[tuple[int, list[str]]] = [
     (2, ["replay", "wrong.png"]),
     (2, [f"--{HOSTILE}"]),
     (2, [HOSTILE]),
-    (2, ["inspect", "a", HOSTILE]),
+    (2, ["inspect", "tiny", HOSTILE]),
     (2, ["inspect", f"--{HOSTILE}"]),
     (2, ["demo", "--steps", HOSTILE]),
     (2, ["presets", "show", HOSTILE]),
@@ -201,7 +201,7 @@ def test_names_are_shown_as_text(shown: list[tuple[int, str]]) -> None:
 def test_a_colour_terminal_gets_the_programs_own_sequences_alone(shown: list[tuple[int, str]], folder: Path) -> None:
     spoil(folder, "one.png")
     replay = ["replay", "one.png", "--net", "net.prototxt", "--labels", "labels.txt", "--device", "cpu"]
-    results = in_terminal([COMMANDS[0][1], COMMANDS[8][1], ["models"], replay], folder, TERM="xterm-256color", COLORTERM="")
+    results = in_terminal([COMMANDS[0][1], [*COMMANDS[8][1], "--force"], ["models"], replay], folder, TERM="xterm-256color", COLORTERM="")
     for code, text in results:
         own = r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[[12]?[AK]|\r"  # styles, the cursor of a progress bar and its line
         assert harmful(re.sub(own, "", text)) == set(), text

@@ -233,7 +233,7 @@ def test_strength_is_a_part_of_each_step_or_a_map(network, pixels, mask) -> None
 def test_a_mask_is_cut_as_the_image_is(network, photo, mask) -> None:
     """A square out of the middle: what the mask covers of the image, it covers of the square."""
     [top, left, side] = [0, 6, 41]
-    one = dreamopt.dream(network, photo, "mixed3", **QUICK, size=side, mask=str(mask))
+    one = dreamopt.dream(network, photo, "mixed3", **QUICK, size=(side, side), mask=str(mask))
     outside = np.asarray(Image.open(mask))[top : top + side, left : left + side] == 0
     square = np.asarray(Image.open(photo))[top : top + side, left : left + side]
     assert np.array_equal(one.image[outside], square[outside])
@@ -328,7 +328,7 @@ def test_the_command_of_octaves_makes_them_again(photo, mask, tmp_path) -> None:
     dream_by_command(photo, "-t", "mixed3", "--octave", "steps=2 target='0.5*conv2'", "--octave", "steps=1", "--mask", mask, "-o", out)
     before, metadata = read_written(out), read_metadata(out)
     assert metadata["settings"]["octaves"] == 4
-    assert CliRunner().invoke(cli, [*shlex.split(metadata["command"])[1:], "-q"]).exit_code == 0
+    assert CliRunner().invoke(cli, [*shlex.split(metadata["command"])[1:], "-q", "--force"]).exit_code == 0
     assert read_metadata(out)["plan"] == metadata["plan"]
     assert np.array_equal(read_written(out), before)
 
