@@ -282,6 +282,8 @@ def test_a_larger_size_reaches_what_lies_below_a_layer_that_it_does_not_fit(tmp_
     path.write_text(text)
     done = called("render", "--net", path, "--device", "cpu", "-t", "scores:1", "--steps", 2, "--size", 23, "-o", tmp_path / "o.png", "-q")
     assert done.exit_code == 0, done.output
-    refused = called("render", "--net", path, "--device", "cpu", "-t", "fc:1", "--steps", 2, "--size", 23, "-o", tmp_path / "none.png", "-q")
+    refused = called(
+        "render", "--net", path, "--device", "cpu", "-t", "fc:1", "--steps", 2, "--size", 23, "-o", tmp_path / "none.png", "-q"
+    )
     assert refused.exit_code == 1
     assert "layer 'fc' (InnerProduct)" in refused.output
