@@ -141,8 +141,12 @@ def ready(definition: NetDef, weights: Weights, x: Array) -> Net:
 
 
 @pytest.mark.parametrize(("file", "shape", "end"), NETS, ids=lambda v: "x".join(map(str, v)) if isinstance(v, tuple) else v or "all")
-def test_public_nets(oracle: Oracle, shared: Path, file: str, shape: Shape, end: str | None) -> None:
+def test_public_nets(oracle: Oracle, shared: Path, tmp_path: Path, file: str, shape: Shape, end: str | None) -> None:
     path = shared / "nets" / f"{file}.prototxt"
+    if file.startswith("fcn8s"):  # narrower: its fc6 and fc7 of 4096 channels have 540 MB of weights
+        narrow = tmp_path / path.name
+        narrow.write_text(path.read_text().replace("num_output: 4096", "num_output: 511"))
+        path = narrow
     definition = read_net(path, input_shape=shape if file.startswith("fcn8s") else None)
     # fcn8s' data come from a Python layer that is nowhere to be found: Caffe gets the net as we read it
     text = MessageToString(definition.param) if file.startswith("fcn8s") else path.read_text()

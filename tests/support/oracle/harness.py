@@ -131,8 +131,9 @@ class Oracle:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         try:
-            for frame in (json.dumps({"code": code, "arguments": dict(arguments or {})}).encode(), buffer.getvalue()):
-                process.stdin.write(struct.pack("<Q", len(frame)) + frame)
+            for frame in (json.dumps({"code": code, "arguments": dict(arguments or {})}).encode(), buffer.getbuffer()):
+                process.stdin.write(struct.pack("<Q", len(frame)))
+                process.stdin.write(frame)
             process.stdin.flush()
             header, answer = json.loads(_frame(process.stdout)), _frame(process.stdout)
         except (EOFError, BrokenPipeError):
