@@ -90,7 +90,7 @@ def test_replay_gives_the_same_pixels(tmp_path: Path) -> None:
         picture = next((tmp_path / "a").glob(f"{name}.png"), None)
         if picture is None:  # whatever number the class has
             picture = next((tmp_path / "a").glob("scores-*.png"))
-        result = call("replay", picture, "-o", tmp_path / "again.png")
+        result = call("replay", picture, "-o", tmp_path / "again.png", "--force")
         assert result.exit_code == 0, result.output
         assert result.stdout == f"{tmp_path / 'again.png'}\n"
         assert "the same pixels" in result.stderr
@@ -130,7 +130,7 @@ def test_variants_and_coupled_targets_replay(tmp_path: Path) -> None:
     assert again.exit_code == 0, again.output
     for one, other in zip(pictures, again.stdout.splitlines(), strict=False):
         assert np.array_equal(read_image(one), read_image(other))
-        assert "the same pixels" in call("replay", one, "-o", tmp_path / "c.png", "-q").stderr
+        assert "the same pixels" in call("replay", one, "-o", tmp_path / "c.png", "-q", "--force").stderr
 
 
 def test_a_coupled_target_needs_several_pictures(network) -> None:

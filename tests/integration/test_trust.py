@@ -204,7 +204,7 @@ def test_the_command_that_is_said_replays_and_tells_all_that_is_needed_at_once(t
     # What it wrote says where the files are now, and its own command renders the same.
     assert read_metadata(tmp_path / "b.png")["settings"] == read_metadata(image)["settings"]
     made = shlex.split(read_metadata(tmp_path / "b.png")["command"])
-    assert call(*made[1:], "-q").exit_code == 0
+    assert call(*made[1:], "-q", "--force").exit_code == 0
 
 
 def test_the_same_files_beside_the_image_need_no_naming(tmp_path: Path, outside: Path) -> None:
