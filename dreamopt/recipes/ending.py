@@ -54,7 +54,9 @@ class Ending:
     def warning(self) -> str | None:
         """Return one sentence on what went wrong; None where nothing did."""
         spread = None if self.image is None else spread_of(self.image, self.result.problem)
-        fell = self.first is not None and self.last is not None and self.last < self.first
+        # Where a rule stands in for the derivative, steps do not follow the value.
+        follows = self.result.problem.rule is None
+        fell = follows and self.first is not None and self.last is not None and self.last < self.first
         flat = spread is not None and spread < FLAT
         if self.result.steps < FEW or not (fell or flat):
             return None

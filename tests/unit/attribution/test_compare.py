@@ -28,6 +28,7 @@ from dreamopt.attribution.compare.standing import differences, standings
 from dreamopt.attribution.metric import parse_metric
 from dreamopt.backends.engine import EngineBackend
 from dreamopt.cli import main
+from dreamopt.data import PROTOTXT
 from dreamopt.data.textures import CLASSES, texture_image
 from dreamopt.engine.net import Net
 from dreamopt.errors import ImageError, ObjectiveError, UsageError
@@ -509,7 +510,7 @@ def test_the_command_on_images_with_masks(tmp_path: Path) -> None:
     [
         (["a.png", "--metric", "srg"], "--metric, --masks and --pointing-set go with --compare"),
         (["a.png", "--compare", "--pointing-set", "2"], "--pointing-set brings its own images"),
-        (["--compare", "--pointing-set", "2", "--net", "other"], "leave out --net"),
+        (["--compare", "--pointing-set", "2", "--net", str(PROTOTXT)], "leave out --net"),
         (["a.npy", "--compare"], "--compare takes images"),
         (["--compare"], "Missing argument"),
     ],

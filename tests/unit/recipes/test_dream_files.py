@@ -164,6 +164,6 @@ def test_an_interrupted_dream_of_16_bits_is_resumed(network, tmp_path: Path) -> 
 
 def test_other_endings_are_refused_before_the_first_step(tmp_path: Path) -> None:
     path, _ = photo(tmp_path, np.uint8, False)
-    done = CliRunner().invoke(cli, ["dream", str(path), "-o", str(tmp_path / "out.jpg")])
+    done = CliRunner().invoke(cli, ["dream", str(path), "-o", str(tmp_path / "out.bmp")])
     assert done.exit_code != 0
-    assert not (tmp_path / "out.jpg").exists()
+    assert not (tmp_path / "out.bmp").exists()
