@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -39,6 +39,7 @@ from dreamopt.parts.arguments import check_flag, check_kind, check_seed, check_s
 from dreamopt.parts.checks import NOT_NEGATIVE, check_whole, shown
 from dreamopt.parts.evaluation import Evaluation as Evaluation
 from dreamopt.parts.memory import memory_errors, require_memory
+from dreamopt.parts.part import field_names
 from dreamopt.parts.streams import Stream, streams
 from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, as_regularizer
 
@@ -430,7 +431,7 @@ class Problem:
                 break  # nothing is drawn
             if not alone.evaluate(drawn, seed=other).dead():
                 return f"start from seed {other}, where it has a gradient"
-        if not any(field.name == "noise" for field in fields(self.parametrization)):  # type: ignore[arg-type]  # a part is a dataclass
+        if "noise" not in field_names(self.parametrization):
             return ""
         for noise in OTHER_NOISE:
             alone.parametrization = self.parametrization.replaced(noise=noise)

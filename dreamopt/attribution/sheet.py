@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from dreamopt.image.covering import scaled_size
 from dreamopt.image.modes import RGBImage
 from dreamopt.image.sheet import FAINT, PAPER, Section, contact_sheet, label_font, wrapped
 
@@ -93,8 +94,7 @@ def _side(size: Sequence[int]) -> tuple[int, int]:
     if width < NARROW:
         factor = math.ceil(NARROW / width)
         return height * factor, width * factor
-    part = min(1.0, WIDE / max(height, width))
-    return max(1, round(height * part)), max(1, round(width * part))
+    return scaled_size(size, min(1.0, WIDE / max(height, width)))
 
 
 def _fitted(image: RGBImage, size: tuple[int, int]) -> RGBImage:

@@ -22,6 +22,7 @@ def _memory(_: click.Context, __: click.Parameter, text: str | None) -> int | No
     return None if text is None else parse_bytes(text, "--memory")
 
 
+force_option = of_run("--force", is_flag=True, help="Replace what is there; without it, an output that is there is refused.")
 JOB_OPTIONS = (
     of_run(
         "--checkpoint",
@@ -31,6 +32,7 @@ JOB_OPTIONS = (
         help="Write a checkpoint every N steps; 0: never.  [default: every 30 s]",
     ),
     of_run("--resume", is_flag=True, help="Resume an interrupted job, with the same options."),
+    force_option,
     of_run(
         "--memory",
         callback=_memory,
@@ -43,12 +45,9 @@ JOB_OPTIONS = (
 )
 
 
-force_option = of_run("--force", is_flag=True, help="Replace what is there; without it, an output that is there is refused.")
-
-
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that `run_job` takes, and ``--json``."""
-    for option in reversed((*JOB_OPTIONS[:2], force_option, *JOB_OPTIONS[2:])):
+    for option in reversed(JOB_OPTIONS):
         command = option(command)
     return command
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dreamopt.dataset.listing import Entry
 from dreamopt.errors import DreamoptError, ImageError
+from dreamopt.image.covering import scaled_size
 from dreamopt.image.files import covering, own_levels, rgb_array
 from dreamopt.image.loading import load_image
 from dreamopt.image.modes import Levels
@@ -52,8 +53,7 @@ class Fit:
         if self.longest is None:
             item = network.item_shape(self.size)
             return item[1], item[2]
-        factor = min(1.0, self.longest / max(photo))
-        return max(1, round(photo[0] * factor)), max(1, round(photo[1] * factor))
+        return scaled_size(photo, min(1.0, self.longest / max(photo)))
 
 
 @dataclass(frozen=True, eq=False)

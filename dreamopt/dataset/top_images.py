@@ -19,6 +19,7 @@ from dreamopt.dataset.place_values import at_place, own_places
 from dreamopt.dataset.stream import Progress
 from dreamopt.dataset.top_k import Seen, TopK, joined
 from dreamopt.errors import DreamoptWarning, ImageError, printable
+from dreamopt.image.covering import scaled_size
 from dreamopt.image.files import RGBImage
 from dreamopt.image.modes import Levels
 from dreamopt.image.sheet import INK, PAPER, Section, contact_sheet, fit, label_font
@@ -334,7 +335,7 @@ def fitted(image: RGBImage, side: int) -> RGBImage:
     if factor >= 2:  # each pixel a square
         whole = whole.resize((width * math.ceil(factor), height * math.ceil(factor)), Image.Resampling.NEAREST)
     if max(whole.size) != side:
-        whole = whole.resize((max(1, round(width * factor)), max(1, round(height * factor))), Image.Resampling.LANCZOS)
+        whole = whole.resize(scaled_size((width, height), factor), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (side, side), PAPER)
     square.paste(whole, ((side - whole.width) // 2, (side - whole.height) // 2))
     return np.asarray(square)

@@ -12,6 +12,7 @@ from scipy import ndimage
 from dreamopt.film.consistency import Motion
 from dreamopt.film.flow import check_frames, warp
 from dreamopt.film.library import opencv
+from dreamopt.image.covering import scaled_size
 from dreamopt.image.modes import RGBImage
 
 _SIDE = 128  # of the small images that are compared
@@ -84,7 +85,7 @@ def _small(image: RGBImage, cv2: Any) -> RGBImage:
     factor = _SIDE / max(image.shape[:2])
     if factor >= 1:
         return image
-    size = tuple(max(1, round(side * factor)) for side in (image.shape[1], image.shape[0]))
+    size = scaled_size((image.shape[1], image.shape[0]), factor)
     small: RGBImage = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return small
 

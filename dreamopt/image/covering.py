@@ -13,6 +13,15 @@ from dreamopt.errors import ImageError
 from dreamopt.image.modes import Levels
 
 
+def scaled_size(size: Sequence[int], factor: float) -> tuple[int, int]:
+    """Return the two sides of an image times a factor, each in whole pixels, at least 1.
+
+    >>> scaled_size((480, 640), 0.5), scaled_size((3, 640), 0.1)
+    ((240, 320), (1, 64))
+    """
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
 def covering(image: npt.ArrayLike, size: Sequence[int]) -> Levels:
     """Return an image, (H, W), (H, W, 3) or (H, W, C), scaled to cover (H, W) ``size`` with its sides' ratio kept, and cut to its middle.
 

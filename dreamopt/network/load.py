@@ -281,11 +281,11 @@ def _weights_notes(backend: Backend, weights: StrPath | None, seed: int, definit
     drawn = [name for name in lacking if name in params and has_weight_filler(params[name])]
     zero = [name for name in drawn if is_zero_filled(params[name])]
     groups = (
-        ("random (seed {seed})", [name for name in drawn if name not in zero]),
+        (f"random (seed {seed})", [name for name in drawn if name not in zero]),
         ("all 0 (the prototxt names no weight_filler)", zero),
         ("those that Caffe begins with", [name for name in lacking if name not in drawn]),
     )
-    said = [f"{_some(names)} are {are.format(seed=seed)}" for are, names in groups if names]
+    said = [f"{_some(names)} are {are}" for are, names in groups if names]
     if said:
         notes.append(f"the weights of {', of '.join(said)}, since {why}")
         warnings.warn(notes[-1], DreamoptWarning, stacklevel=3)

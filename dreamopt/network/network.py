@@ -19,6 +19,7 @@ from dreamopt.backends.base import NetGraph as NetGraph
 from dreamopt.backends.base import Redirected as Redirected
 from dreamopt.backends.base import followed_by as followed_by
 from dreamopt.errors import ImageError, OutOfMemoryError, ShapeError, TargetError, UsageError, suggest
+from dreamopt.image.covering import scaled_size
 from dreamopt.image.files import covering, read_image
 from dreamopt.image.inline import card
 from dreamopt.network.box import box_of
@@ -652,8 +653,7 @@ class Network:
         pair = self.item_shape(size if longest is None else longest)[1:]
         whole = read_image(image, pair) if isinstance(image, str) else image.array() if isinstance(image, ImageValue) else _as_image(image)
         if longest is not None:
-            factor = min(1.0, longest / max(whole.shape[:2]))
-            pair = (max(1, round(whole.shape[0] * factor)), max(1, round(whole.shape[1] * factor)))
+            pair = scaled_size(whole.shape, min(1.0, longest / max(whole.shape[:2])))
             for layer in layers:
                 try:
                     self.shape_of(layer, pair)

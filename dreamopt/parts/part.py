@@ -7,7 +7,8 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
@@ -83,14 +84,11 @@ class Part:
 
     def __new__(cls, *_: Any, **named: Any) -> Self:
         """Refuse a parameter that there is not, and name the one that is meant."""
-        if named and hasattr(cls, "__dataclass_fields__"):
-            parameters = [one for name, one in inspect.signature(cls.__init__).parameters.items() if name != "self"]
-            known = [one.name for one in parameters]
-            takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
-            unknown = next((name for name in named if name not in known and not takes_any), None)
-            if unknown is not None:
-                hint = in_brackets(suggest_parameter(unknown, known))
-                raise TypeError(f"{cls.__name__} has no parameter '{unknown}'{hint}; it has {', '.join(known) or 'none'}")
+        known = _parameters(cls.__init__) if named and hasattr(cls, "__dataclass_fields__") else None
+        unknown = None if known is None else next((name for name in named if name not in known), None)
+        if known is not None and unknown is not None:
+            hint = in_brackets(suggest_parameter(unknown, known))
+            raise TypeError(f"{cls.__name__} has no parameter '{unknown}'{hint}; it has {', '.join(known) or 'none'}")
         return super().__new__(cls)
 
     examples: ClassVar[tuple[str, ...]] = ()
@@ -106,6 +104,19 @@ class Part:
 
     def __str__(self) -> str:
         return call_string(self)
+
+
+@cache
+def _parameters(init: Callable[..., None]) -> tuple[str, ...] | None:
+    """Return the names that a class takes, by its ``__init__``; None where they are any."""
+    _, *parameters = inspect.signature(init).parameters.values()
+    return None if any(one.kind is one.VAR_KEYWORD for one in parameters) else tuple(one.name for one in parameters)
+
+
+def field_names(part: Any) -> list[str]:
+    """Return the parameters of a part, or of its class."""
+    # Not __dataclass_fields__: it holds class variables too.
+    return [known.name for known in dataclasses.fields(part) if known.init] if dataclasses.is_dataclass(part) else []
 
 
 def is_path(field: dataclasses.Field[Any]) -> bool:

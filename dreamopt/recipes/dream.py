@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from PIL.Image import Image as PILImage
 
 from dreamopt.errors import ShapeError, UsageError
+from dreamopt.image.covering import scaled_size
 from dreamopt.image.loaded import LoadedImage
 from dreamopt.image.modes import samples_of
 from dreamopt.network import Network, choose_layer
@@ -186,8 +187,7 @@ def longer_side(shape: tuple[int, ...], size: int | tuple[int, int] | None) -> t
         return height, width
     if isinstance(size, tuple):
         return size
-    factor = size / max(height, width)
-    return max(1, round(height * factor)), max(1, round(width * factor))
+    return scaled_size((height, width), size / max(height, width))
 
 
 def together(objectives: Sequence[Objective]) -> Objective:

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from dreamopt.optimize import Result
-from dreamopt.parts.part import number_string
+from dreamopt.parts.part import field_names, number_string
 from dreamopt.parts.registry import snake
 from dreamopt.parts.schedule import StepContext
 from dreamopt.problem import Problem
-from dreamopt.recipes.shorthand import field_names
 from dreamopt.regularizer import Penalty, Projection
 from dreamopt.regularizers import Share
 
@@ -55,8 +54,7 @@ class Ending:
         """Return one sentence on what went wrong; None where nothing did."""
         spread = None if self.image is None else spread_of(self.image, self.result.problem)
         # Where a rule stands in for the derivative, steps do not follow the value.
-        follows = self.result.problem.rule is None
-        fell = follows and self.first is not None and self.last is not None and self.last < self.first
+        fell = self._fell() and self.result.problem.rule is None
         flat = spread is not None and spread < FLAT
         if self.result.steps < FEW or not (fell or flat):
             return None
@@ -65,16 +63,19 @@ class Ending:
             said.append(f"it ended at {self.last:.4g}, below the {self.first:.4g} that it began with")
         if flat:
             said.append(f"the image is flat: its levels differ by {spread:.2g} of 255")
-        return f"{' and '.join(said)}; {self._advice(flat)}"
+        return f"{' and '.join(said)}; {self._advice()}"
 
-    def _advice(self, flat: bool) -> str:
+    def _fell(self) -> bool:
+        return self.first is not None and self.last is not None and self.last < self.first
+
+    def _advice(self) -> str:
         problem = self.result.problem
         alone = problem if problem.objective.coupled else problem.select([self.row])
-        return outweighing(alone, self.seed) or shrinking(alone, self.seed) or self._steps(flat)
+        return outweighing(alone, self.seed) or shrinking(alone, self.seed) or self._steps()
 
-    def _steps(self, flat: bool) -> str:
+    def _steps(self) -> str:
         best, step = float(self.result.best_values[self.row]), int(self.result.best_steps[self.row])
-        if self.first is not None and self.last is not None and self.last < self.first:
+        if self.first is not None and self._fell():
             found = f"its best was {best:.4g} after {step} steps, so the steps are" if step > 0 and best > self.first else "its steps are"
             return f"{found} too large or too few: try half the --lr, or more --steps"
         return "its steps are too small or too few: try a larger --lr, or more --steps"

@@ -6,6 +6,7 @@ from typing import Any
 
 from dreamopt.image.channels import described as shown_in_colours
 from dreamopt.network import Network
+from dreamopt.network.class_layer import find_class_layer
 
 
 def names_of_values(network: Network) -> dict[str, list[str]]:
@@ -19,11 +20,10 @@ def names_of_values(network: Network) -> dict[str, list[str]]:
 
 def worth_seeing(network: Network) -> list[str]:
     """Return the target names of the layers to begin with: those that everything passes through, and the classes before a softmax."""
-    from dreamopt.recipes.demo import choose, trunk  # which reads names here
+    from dreamopt.recipes.demo import trunk  # which reads names here
 
-    layers = trunk(network)
-    classes = choose(network).classes
-    return [*layers, *([classes] if layers and classes not in layers else [])]
+    layers, classes = trunk(network), find_class_layer(network)
+    return [*layers, *([classes] if layers and classes is not None and classes not in layers else [])]
 
 
 def _weights(network: Network) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from dreamopt.network.network import kind_of
 from dreamopt.objective import Objective, each, parse
 from dreamopt.optimize import Restart
 from dreamopt.parts.arguments import check_kind
-from dreamopt.parts.part import file_sha256, input_paths
+from dreamopt.parts.part import field_names, file_sha256, input_paths
 from dreamopt.parts.trust import words_of_file
 from dreamopt.problem import Problem
 from dreamopt.recipes.batch_size import AUTO, USUAL, Rates, Say, batch_rates
@@ -35,7 +35,7 @@ from dreamopt.recipes.metadata import FORMAT, checked_metadata
 from dreamopt.recipes.mixed import Group, joined, relative_seconds, work_of
 from dreamopt.recipes.restarts import restarts_of
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.shorthand import as_optimizer, as_parametrization, as_regularizers, as_rule, as_transforms, field_names
+from dreamopt.recipes.shorthand import as_optimizer, as_parametrization, as_regularizers, as_rule, as_transforms
 from dreamopt.recipes.stages import Stage, choose_size, seen_by, stages_of
 from dreamopt.recipes.targets import Sample, batch_objective, bind_target, bound_samples, read_targets
 from dreamopt.regularizer import mask_at

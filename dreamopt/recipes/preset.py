@@ -15,6 +15,7 @@ from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
 from dreamopt.parts.calls import check_string, parse_value
+from dreamopt.parts.part import field_names
 from dreamopt.parts.preset_files import PresetFile, is_preset_file, preset_names, preset_table, preset_text
 from dreamopt.parts.reading import parse_json
 from dreamopt.parts.registry import snake
@@ -28,7 +29,6 @@ from dreamopt.recipes.shorthand import (
     as_regularizers,
     as_rule,
     as_transforms,
-    field_names,
     with_added,
 )
 from dreamopt.recipes.stage_settings import StageSettings

@@ -6,7 +6,7 @@ This is the one place that knows them; behind it there are parts alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dreamopt.backends.base import BackwardRule, parse_rules
@@ -19,6 +19,7 @@ from dreamopt.image.transform import Transform, parse_transforms
 from dreamopt.optimize import Adam, Ascent
 from dreamopt.optimize.optimizer import Optimizer, parse_optimizer
 from dreamopt.parts.checks import FRACTION, NOT_NEGATIVE, PIXELS, POSITIVE, Range, check_number, check_whole
+from dreamopt.parts.part import field_names
 from dreamopt.parts.schedule import Linear
 from dreamopt.regularizer import Regularizer, parse_regularizer
 from dreamopt.regularizers import L2, Decay, GaussianBlur, TotalVariation
@@ -107,12 +108,6 @@ def with_number(part: Any, field: str, value: float, option: str) -> Any:
     if field not in names:
         raise UsageError(f"{option} was given, but {part} has no {field}; it has {', '.join(names) or 'nothing'}")
     return part.replaced(**{field: value})
-
-
-def field_names(part: Any) -> list[str]:
-    """Return the parameters of a part, or of its class."""
-    # Not __dataclass_fields__: it holds class variables too.
-    return [known.name for known in fields(part) if known.init] if is_dataclass(part) else []
 
 
 def checked_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from dreamopt.objective import Objective
 from dreamopt.objectives import Channel, ClassScore
 from dreamopt.optimize.optimizer import Optimizer
 from dreamopt.parts.checks import LARGEST_SIDE
+from dreamopt.parts.part import field_names
 from dreamopt.parts.schedule import StepContext
 from dreamopt.recipes.settings import Settings
-from dreamopt.recipes.shorthand import field_names
 from dreamopt.recipes.stage_settings import ordered
 from dreamopt.regularizer import Regularizer, mask_at
 from dreamopt.regularizers import Masked

@@ -18,6 +18,7 @@ from dreamopt.atlas.surveyed import survey_settings, surveyed
 from dreamopt.atlas.task import Outcome, Record, Task
 from dreamopt.atlas.units import AtlasLayer
 from dreamopt.errors import UsageError
+from dreamopt.image.covering import scaled_size
 from dreamopt.image.files import RGBImage
 from dreamopt.network import Network
 from dreamopt.recipes.survey import Shown
@@ -95,7 +96,7 @@ def _png(crop: RGBImage) -> bytes:
     image = Image.fromarray(np.ascontiguousarray(crop))
     factor = SIDE / max(image.size)
     if factor < 1:
-        image = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), Image.Resampling.LANCZOS)
+        image = image.resize(scaled_size(image.size, factor), Image.Resampling.LANCZOS)
     content = io.BytesIO()
     image.save(content, format="PNG")
     return content.getvalue()

@@ -108,9 +108,11 @@ class Source:
 
     def file(self, path: Any) -> str | None:
         """Return a path of a record, relative to the folder; None where it is no file within the folder. It is looked at once."""
-        if isinstance(path, str) and path not in self._files:
+        if not isinstance(path, str):
+            return None
+        if path not in self._files:
             self._files[path] = self._found(path)
-        return self._files[path] if isinstance(path, str) else None
+        return self._files[path]
 
     def _found(self, path: str) -> str | None:
         if "\0" in path or "\\" in path:

@@ -60,9 +60,9 @@ class Squares:
         self._root = root
         self._kept: dict[tuple[str, int], Any] = {}
 
-    def keep(self, file: str, image: Any, sides: Sequence[int] = (SIDE,)) -> None:
-        """Keep the squares of an image that was read."""
-        self._kept |= {(file, side): square(image, side) for side in sides}
+    def keep(self, file: str, image: Any) -> None:
+        """Keep the square of an image that was read, at the size of thumbnails."""
+        self._kept[file, SIDE] = square(image, SIDE)
 
     def of(self, file: str, side: int) -> Any:
         """Return the square of a file; None where it cannot be read."""

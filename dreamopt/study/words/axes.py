@@ -9,12 +9,11 @@ from typing import Any
 
 from dreamopt.errors import UsageError
 from dreamopt.image.transform import transforms
-from dreamopt.parts.part import Part
+from dreamopt.parts.part import Part, field_names
 from dreamopt.parts.registry import snake
 from dreamopt.parts.tuned import Tuned
 from dreamopt.recipes.preset import ALIASES
 from dreamopt.recipes.settings import Settings, names
-from dreamopt.recipes.shorthand import field_names
 from dreamopt.regularizer import regularizers
 from dreamopt.study.axis import Axis
 from dreamopt.study.tuned import own_number, part_of
