@@ -1,6 +1,5 @@
 """Running a plan from the command line: its progress, its files, and what is printed of them."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,6 +140,4 @@ def _json(rendered: "Rendered") -> dict[str, Any]:
 def network_title(network: "Network", source: Mapping[str, Any]) -> str:
     """Return what a sheet says above its images: the name by which the net was chosen, or of a file the name that it gives its net."""
     named = str(source["net"])
-    if source["prototxt"] is None or not ("/" in named or os.sep in named or named.endswith(".prototxt")):
-        return named
-    return network.backend.net_name or Path(named).stem
+    return named if named != source["prototxt"] else network.backend.net_name or Path(named).stem
