@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/dreamopt demo -o demo
 
 # A file's tests stay in one process, which keeps what they share; four at most, each of which holds torch and may ask a Caffe.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL)

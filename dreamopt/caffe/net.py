@@ -31,6 +31,11 @@ class Net(ForkNet):
         As pycaffe has them: ``Net(prototxt, weights, caffe.TEST)``, ``Net(prototxt, caffe.TEST, weights=..., level=0,
         stages=[...])``; see `dreamopt.engine.Net` for the rest. DummyData layers run; other data layers become inputs. Python layers
         run where ``allow_python_layers=True``, or `caffe.allow_python_layers` was called.
+
+    Attributes
+    ----------
+    zero_weights_told : bool
+        Whether the first forward pass is past, which warns where the weights of every layer are 0; set it before to hear nothing.
     """
 
     def __init__(self, network_file: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
@@ -40,7 +45,7 @@ class Net(ForkNet):
         kwargs.setdefault("keep", ("DummyData",) if "input_shape" in kwargs else ("DummyData", "Python"))
         super().__init__(network_file, *args, **kwargs)
         self._callbacks: dict[str, list[Callable[[int], object]]] = {}
-        self._weights_looked_at = False
+        self.zero_weights_told = False
 
     @property
     def device(self) -> torch.device:
@@ -111,19 +116,18 @@ class Net(ForkNet):
 
     def _warn_of_zero_weights(self) -> None:
         """Warn, once, where no layer's weights are other than 0: whatever the input, all images give the same."""
-        self._weights_looked_at = True
+        self.zero_weights_told = True
         filled = [node for node in self.nodes if node.weights and has_weight_filler(node.layer.param)]
         if filled and all(is_zero_filled(node.layer.param) and not node.weights[0].data.any() for node in filled):
             warnings.warn(
-                f"the weights of all {len(filled)} layers that have some are 0, and so is every gradient: the prototxt names no"
-                " weight_filler, and no weights were loaded; name a caffemodel, as in caffe.Net(prototxt, caffemodel, caffe.TEST), or call"
-                " net.copy_from",
+                "the weights of every layer are 0, and so is the gradient at every input: the prototxt names no weight_filler, and no"
+                " weights were loaded; name a caffemodel, as in caffe.Net(prototxt, caffemodel, caffe.TEST), or call net.copy_from",
                 DreamoptWarning,
                 stacklevel=4,
             )
 
     def _forward(self, first: int, last: int) -> float:
-        if not self._weights_looked_at:
+        if not self.zero_weights_told:
             self._warn_of_zero_weights()
         if not self._callbacks:
             return super()._forward(first, last)

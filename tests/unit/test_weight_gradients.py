@@ -115,7 +115,8 @@ def test_python_layers_add_to_their_diffs_themselves() -> None:
 
 
 def test_diffs_read_late_are_those_of_what_the_pass_saw() -> None:
-    text = 'layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 2 } }'
+    text = 'layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 2 '
+    text += 'weight_filler { type: "xavier" } } }'
     net = caffe.Net(parse_net('input: "data" input_shape { dim: 2 dim: 3 }\n' + text, "p.prototxt"))  # type: ignore[arg-type]
     x, seed = np.arange(6.0).reshape(2, 3), np.array([[1.0, -2.0], [3.0, 0.5]])
     net.blobs["data"].data[...] = x

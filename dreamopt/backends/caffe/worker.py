@@ -330,7 +330,9 @@ class Worker:
             path = os.path.join(folder.path, "net.prototxt")
             with open(path, "w", encoding="utf-8") as stream:
                 stream.write(text)
-            return self.caffe.Net(path, self.phase)
+            net = self.caffe.Net(path, self.phase)
+            net.zero_weights_told = True  # who opened the network has said it; dreamopt's own Net need not
+            return net
         finally:
             folder.remove()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import dreamopt
+from dreamopt.errors import DreamoptWarning
 from dreamopt.network import Network
 from dreamopt.optimize.result import Progress
 from dreamopt.recipes import Settings
@@ -22,7 +24,10 @@ NetAndFace = tuple[Network, Face]
 def preset_image(network: Network, target: str, settings: Settings) -> Array:
     """Return the last step's image, (C, H, W), before it is rounded."""
     steps: list[Progress] = []
-    [one] = dreamopt.render(network, target, settings, callbacks=[lambda progress: steps.append(progress) and None])
+    with warnings.catch_warnings():
+        # Short runs of a published loop may end below their start; what is asked here is whether they are that loop.
+        warnings.filterwarnings("ignore", ".* it ended at", DreamoptWarning)
+        [one] = dreamopt.render(network, target, settings, callbacks=[lambda progress: steps.append(progress) and None])
     assert one.dead is None
     last = steps[-1]
     return np.asarray(last.images()[0].numpy(), dtype=np.float64)
