@@ -170,9 +170,7 @@ def test_work_inside_work_and_what_is_printed_meanwhile_leave_one_whole_bar(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_an_interrupt_and_an_error_give_the_terminal_back(
-    error: type[BaseException], network: Network, screen: Callable[[], str]
-) -> None:
+def test_an_interrupt_and_an_error_give_the_terminal_back(error: type[BaseException], network: Network, screen: Callable[[], str]) -> None:
     def callback(_: object) -> None:
         raise error
 

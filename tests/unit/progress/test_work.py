@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from dreamopt.progress import passes, surface, work
 from dreamopt.progress.passes import attributing
 from dreamopt.progress.rendering import rendering
 from dreamopt.progress.work import Work
-
 
 
 class Clock:
