@@ -52,7 +52,7 @@ class Tuning(Piece):
             try:
                 stimuli: object = seen_field(network, task.layer).stimuli
             except DreamoptError:
-                stimuli = task.layer  # alone, it is told why
+                stimuli = task.layer  # alone, it fails with the reason
             groups.setdefault(stimuli, []).append(task)
         return [
             replace(first, others=tuple(others), cost=_seconds(network, [first.layer, *(one.layer for one in others)]))
