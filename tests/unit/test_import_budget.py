@@ -33,7 +33,7 @@ def test_nothing_heavy_is_loaded() -> None:
         import sys
         def loaded(): return [m for m in {HEAVY!r} if m in sys.modules]
         import dreamopt, dreamopt.errors
-        assert not loaded(), loaded()
+        assert not loaded() and "rich" not in sys.modules, loaded()
         from click.testing import CliRunner
         from dreamopt.cli import main
         for words, says in {COMMANDS!r}.items():
