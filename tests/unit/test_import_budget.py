@@ -53,3 +53,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
     with pytest.raises(AttributeError, match="nonsense"):
         dreamopt.nonsense  # noqa: B018  # the access is the test
+
+
+def test_what_renders_and_dreams_loads_no_scipy_before_it_is_used() -> None:
+    run("import sys, dreamopt.cli.render, dreamopt.cli.dream, dreamopt.recipes.render\nassert 'scipy' not in sys.modules")
