@@ -6,6 +6,8 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from dreamopt.parts.folders import MadeFolders
+
 
 class Before:
     """The state of an atlas's folder when a job takes it.
@@ -22,7 +24,7 @@ class Before:
 
     def __init__(self, folder: Path, state: str, lock: str) -> None:
         self._state, self._lock = folder / state, folder / lock
-        self._missing = [one for one in (folder, *folder.parents) if not one.exists()]
+        self._made = MadeFolders(folder)
         self._had_state, self._had_lock = self._state.exists(), self._lock.exists()
 
     @property
@@ -40,6 +42,4 @@ class Before:
 
     def remove_folders(self) -> None:
         """Remove the folders that were not there, as far as they are empty."""
-        with contextlib.suppress(OSError):
-            for one in self._missing:
-                one.rmdir()
+        self._made.remove_empty()

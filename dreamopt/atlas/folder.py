@@ -76,7 +76,6 @@ class AtlasFolder:
             self._before = Before(self.path, SURVEY, LOCK)
             if self.path.is_dir() and not (self.path / ATLAS).exists() and any(one.name != LOCK for one in self.path.iterdir()):
                 raise UsageError(f"{self.path} holds other files and no atlas; give another folder")
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._lock.acquire():
                 raise UsageError(f"another process is writing the atlas {self.path}; wait until it has ended, or give another folder")
             about = self.path / ATLAS

@@ -10,6 +10,7 @@ from dreamopt.models.catalogue import RemoteFile
 from dreamopt.models.partial import LARGEST, OtherFileError, PartialFile, Progress, TooLargeError, digests, verify
 from dreamopt.models.scratch import locked
 from dreamopt.parts.checks import Range, check_number, check_whole
+from dreamopt.parts.folders import MadeFolders
 
 __all__ = ["LARGEST", "Progress", "digests", "download", "verify"]
 
@@ -63,8 +64,9 @@ def download(
     pause = check_number("pause", pause, Range(0, 3600))
     target = folder / remote.name
     faults = []
+    made = MadeFolders(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        made.make()
         with locked(target):
             if target.is_file() and verify(target, remote.size, remote.checksums) is None:
                 return target
@@ -75,6 +77,8 @@ def download(
                     faults.append(str(error))
     except (OSError, ValueError) as error:  # ValueError: a NUL in the folder's name
         raise ModelError(f"{target} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
+    finally:
+        made.remove_empty()
     raise ModelError(" ".join(faults) if faults else f"no address of {remote.name} is known.")
 
 

@@ -51,15 +51,31 @@ def put_away(*paths: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock beside a file, so that two processes never write the same partial download."""
-    with open_scratch(path.with_name(path.name + ".lock")) as stream:
-        try:
-            import fcntl
-        except ImportError:  # not POSIX: the checksum still catches a mixed file
-            yield
+    """Hold a lock beside a file, so that two processes never write the same partial download; the lock's file goes with it."""
+    lock = path.with_name(path.name + ".lock")
+    while True:
+        with open_scratch(lock) as stream:
+            try:
+                import fcntl
+            except ImportError:  # not POSIX: the checksum still catches a mixed file
+                yield
+                return
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if not _is_at(stream, lock):  # its last owner has just removed it: it is not the file that others lock
+                continue
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    lock.unlink()
             return
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+
+
+def _is_at(stream: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _is_own(path: Path) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from dreamopt.errors import ImageError
+from dreamopt.parts.folders import MadeFolders
 
 LONGEST_NAME = 255
 """Bytes of a file's name that the usual file systems take."""
@@ -61,12 +62,15 @@ def atomic_write(path: str | Path, scratch: str | Path | None = None, durable: b
 @contextlib.contextmanager
 def output_file(path: str | Path, scratch: str | Path | None = None, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a file as `atomic_write` does, its folder made where there is none; ImageError where it cannot be written."""
+    made = MadeFolders(Path(path).parent)
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        made.make()
         with atomic_write(path, scratch, durable) as stream:
             yield stream
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        made.remove_empty()
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from dreamopt.recipes.render import run_plan
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.settings import Settings, names
 from dreamopt.recipes.stages import fits, seen_by, stages_of
-from dreamopt.recipes.store import Store
+from dreamopt.recipes.store import Store, ending
 from dreamopt.recipes.targets import read_targets
 
 PRESET = "deepdream2015"
@@ -119,15 +119,12 @@ def dream(
         check_kind("store", store, Store, "a Store")
     aim = Aim(None if guide is None else frozen_image(guide), guide_mode, guide_size, rank, rank_mode, rank_capture)
     plan = replace(plan_dream(network, image, targets, settings, aim), provenance=dict(provenance or {}))
-    try:
+    with ending(store):
         with rendering(progress, 1, plan.total_steps, plan.pixel_steps) as report:
             callbacks = (*checked_callbacks(callbacks), *report.callbacks)
             [one] = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop, memory=memory, tile=report.tile)
         if store is not None:
             store.finish([one])
-    finally:
-        if store is not None:
-            store.close()
     return one
 
 

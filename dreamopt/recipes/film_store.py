@@ -23,6 +23,7 @@ from dreamopt.image.writing import ImageArray, write_image
 from dreamopt.network import Network
 from dreamopt.parts import forms
 from dreamopt.parts.atomic import LONGEST_NAME, atomic_write, bounded, scratch_name
+from dreamopt.parts.folders import MadeFolders
 from dreamopt.parts.forms import Key, mapped, record, text
 from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
 from dreamopt.recipes.kept_tiles import KeptTiles, recorded_tiles
@@ -91,6 +92,7 @@ class FrameStore:
         self._plan: StoredFilm | None = None
         self._names: list[str] = []
         self._tiles = KeptTiles()
+        self._made = MadeFolders()
 
     def open(self, plan: StoredFilm) -> None:
         """Begin a film, or resume it.
@@ -115,18 +117,18 @@ class FrameStore:
         if self.resume and not self.work.is_dir() and not self.is_written() and not any(map(self.done, range(plan.count))):
             raise UsageError(f"there is nothing to resume in {self.work}")
         try:
-            self.out.parent.mkdir(parents=True, exist_ok=True)
             self._own()
             if self.resume:
                 self._require_same()
             else:
                 self._move_aside()
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._made = MadeFolders(self.folder)
+            self._made.make()
             for path in self.folder.glob(f".*.{self._mark()}.tmp"):  # what a process that was killed left
                 path.unlink()
             self._write_job()
         except OSError as error:
-            self._lock.release()
+            self._discard()
             raise unwritable(self.out, error, self.work) from error
         except BaseException:
             self.close()
@@ -204,12 +206,22 @@ class FrameStore:
 
     def close(self) -> None:
         """Let others have the output; what a film needs to be resumed stays."""
+        self._made.remove_empty()
         self._lock.release(remove=not (self.work / _JOB).exists())
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, DreamoptError):
+            self._discard()
+        self.close()
+
+    def _discard(self) -> None:
+        """Leave nothing of a film of which no frame was finished."""
+        with contextlib.suppress(OSError):
+            if not any(self._is_finished(self.path(position), position, self.plan.key) for position in range(self.plan.count)):
+                (self.work / _JOB).unlink(missing_ok=True)
         self.close()
 
     def _own(self) -> None:

@@ -7,6 +7,8 @@ import errno
 import os
 from pathlib import Path
 
+from dreamopt.parts.folders import MadeFolders
+
 try:
     import fcntl
 except ImportError:  # Windows has none: there two renders of one output are the user's own affair
@@ -23,7 +25,7 @@ class FolderLock:
     Parameters
     ----------
     folder : Path
-        Made where it is missing, but not its parents.
+        Made where it is missing, with those above it.
 
     Examples
     --------
@@ -39,6 +41,7 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._number: int | None = None
+        self._made = MadeFolders(folder)
 
     def acquire(self) -> bool:
         """Make the folder and take its lock; return whether it is ours now.
@@ -49,9 +52,9 @@ class FolderLock:
             When the folder or the file cannot be made.
         """
         path = self.folder / LOCK
+        self._made = MadeFolders(self.folder)
         while True:
-            if not self.folder.is_dir():
-                self.folder.mkdir(exist_ok=True)
+            self._made.make()
             try:
                 number = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
             except FileNotFoundError:
@@ -73,7 +76,10 @@ class FolderLock:
             os.close(number)  # its last owner has just removed it: not the file that others lock
 
     def release(self, *, remove: bool = False) -> None:
-        """Let others have the folder; with ``remove`` its lock goes, and the folder too if nothing else is in it."""
+        """Let others have the folder; with ``remove`` its lock goes, and the folder too if nothing else is in it.
+
+        Then those above it that were made for it go, too, as far as they are empty.
+        """
         if self._number is None:
             return
         number, self._number = self._number, None
@@ -84,6 +90,8 @@ class FolderLock:
                     self.folder.rmdir()
         finally:
             os.close(number)
+        if remove:
+            self._made.remove_empty()
 
 
 def _is_file(number: int, path: Path) -> bool:

@@ -55,19 +55,18 @@ class PassFolder:
         try:
             if self.path.suffix.lower() in SUFFIXES or (self.path.exists() and not self.path.is_dir()):
                 raise UsageError(f"the output {self.path} must be a folder: {self.contents} go into it")
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._lock.acquire():
                 raise UsageError(f"another job is being written to {self.path}; wait until it has ended, or give another folder")
             for left in self.path.rglob(f".*.{MARK}.tmp"):  # by a process that was killed
                 left.unlink(missing_ok=True)
         except OSError as error:
-            self._lock.release()
+            self._lock.release(remove=True)
             raise unwritable(self.path, error, self.path) from error
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Let others have the folder."""
-        self._lock.release()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Let others have the folder, which goes again where an error came before anything was written."""
+        self._lock.release(remove=kind is not None)
 
     def restored(self, listing: Listing, reducers: Sequence[Reducer]) -> Progress | None:
         """Give reducers the states that the folder holds, and return how far the pass is; None where it begins.

@@ -67,7 +67,7 @@ def run_pass(
             if progress is not None:
                 progress(now)
             stopped = not now.complete and stop is not None and stop()
-            if folder is not None and (stopped or now.complete or time.monotonic() - saved >= wait):
+            if folder is not None and now.images and (stopped or now.complete or time.monotonic() - saved >= wait):
                 begin = time.monotonic()
                 folder.save(now, reducers)
                 saved = time.monotonic()

@@ -19,7 +19,7 @@ from dreamopt.recipes.plan import Plan, plan_render
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.rendered import Rendered
 from dreamopt.recipes.settings import Settings, names
-from dreamopt.recipes.store import FolderStore, Store, with_kept_batch_size
+from dreamopt.recipes.store import FolderStore, Store, ending, with_kept_batch_size
 
 
 def render(
@@ -113,15 +113,12 @@ def render(
     check_kind("network", network, Network, "a Network, from dreamopt.load_net(prototxt, weights)")
     plan = plan_render(network, targets, settings, variants=variants)
     plan = replace(plan, provenance=dict(provenance or {}))
-    try:
+    with ending(store):
         with rendering(progress, len(plan.samples), plan.total_steps, plan.pixel_steps) as report:
             callbacks = (*checked_callbacks(callbacks), *report.callbacks)
             rendered = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop, tile=report.tile)
         if store is not None:
             store.finish(rendered)
-    finally:
-        if store is not None:
-            store.close()
     for one in rendered:
         if one.metadata.get("warning"):
             warnings.warn(f"{one.sample.text}: {one.metadata['warning']}", DreamoptWarning, stacklevel=2)

@@ -20,6 +20,7 @@ from dreamopt.image.writing import eight_bits
 from dreamopt.network import Network
 from dreamopt.optimize import Checkpoint
 from dreamopt.parts.atomic import atomic_write, scratch_name
+from dreamopt.parts.folders import MadeFolders
 from dreamopt.parts.part import file_sha256
 from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
 from dreamopt.recipes.batch_size import AUTO
@@ -118,6 +119,7 @@ class FolderStore:
         self._paths: list[Path] = []
         self._lock = FolderLock(self.folder)
         self._tiles = KeptTiles()
+        self._made = MadeFolders()
 
     @property
     def plan(self) -> Plan:
@@ -142,7 +144,6 @@ class FolderStore:
         if self.resume and not self.folder.is_dir() and not any(self._is_finished(index) for index in range(len(self._paths))):
             raise UsageError(f"there is nothing to resume in {self.folder}")
         try:
-            _make_folder(self.out.parent)
             self._own()
             if self.resume:
                 self._take_up()
@@ -150,9 +151,10 @@ class FolderStore:
                 self._move_aside()
             self._remove_scratch(plan.key, self._paths)
             self._write_job()
-            _make_folder(self._paths[0].parent)
+            self._made = MadeFolders(self._paths[0].parent)
+            self._made.make()
         except OSError as error:
-            self._lock.release()  # the folder stays as the sign that a job was begun
+            self.discard()
             raise unwritable(self.out, error, self.folder) from error
         except KeyboardInterrupt:
             self._lock.release()  # likewise
@@ -228,12 +230,21 @@ class FolderStore:
 
     def close(self) -> None:
         """Let others have the output; what a job needs to be resumed stays."""
+        self._made.remove_empty()
         self._lock.release(remove=not (self.folder / _JOB).exists())
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, Exception):
+            self.discard()
+        self.close()
+
+    def discard(self) -> None:
+        """Leave nothing of a job that an error ended before it had anything to resume: a finished image, or a checkpoint."""
+        if not any(self._checkpoints()) and not any(self._is_finished(index) for index in range(len(self._paths))):
+            _remove(self.folder / _JOB)
         self.close()
 
     def _own(self) -> None:
@@ -340,6 +351,20 @@ class FolderStore:
         for path in (*self._checkpoints(), self.folder / _JOB):
             _remove(path)
         self.close()
+
+
+@contextlib.contextmanager
+def ending(store: Store | None) -> Iterator[None]:
+    """Close a store, where there is one, however the job ends; what an error ended before it had a result leaves nothing."""
+    try:
+        yield
+    except Exception:
+        if isinstance(store, FolderStore):
+            store.discard()
+        raise
+    finally:
+        if store is not None:
+            store.close()
 
 
 def with_kept_batch_size(settings: Settings, out: str | Path, resume: bool) -> Settings:

@@ -17,7 +17,7 @@ from dreamopt.parts.checks import several
 from dreamopt.parts.preset_files import is_preset_file
 from dreamopt.progress.studies import benching
 from dreamopt.study.execution import Stop
-from dreamopt.study.folder import StudyFolder
+from dreamopt.study.folder import STUDY_FILE, StudyFolder
 from dreamopt.study.networks import StudyNetworks
 from dreamopt.study.outcome import Outcome
 from dreamopt.study.runner import RunDone, Watch, execute_runs
@@ -32,8 +32,6 @@ from dreamopt.study.workers.choice import staffed
 
 FOLDER = "dreamopt-study"
 """Where a study goes when nothing else is said."""
-STUDY_FILE = "STUDY.toml"
-"""In the folder: what the user said of the study."""
 Nets = str | os.PathLike[str] | Network | Mapping[str, Any] | Sequence[Any] | None
 
 

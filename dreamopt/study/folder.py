@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from dreamopt.image.channels import channels_path
 from dreamopt.parts import forms
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.checks import Range
+from dreamopt.parts.folders import MadeFolders
 from dreamopt.parts.forms import Key, listed, mapped, record, whole
 from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
 from dreamopt.recipes.lock import FolderLock
@@ -27,6 +29,8 @@ from dreamopt.version import __version__
 FORMAT = 1
 """Version of the files' form."""
 STUDY, ROWS = "study.json", "rows"
+STUDY_FILE = "STUDY.toml"
+"""What the user said of the study."""
 _MARK = "study"  # of temporary names: one process at a time writes here
 _FORMAT = whole(Range(FORMAT, FORMAT))
 _STUDY = record({"format": _FORMAT, "request": forms.anything}, {"notes": mapped(forms.anything, 100)}, rest="dropped")
@@ -62,6 +66,8 @@ class StudyFolder:
         """What the study remembers of this machine, by name, fit for JSON."""
         self._lock = FolderLock(self.path)
         self._entries: dict[str, NamedRow] = {}
+        self._is_new = False
+        self._made = MadeFolders()
 
     def open(self) -> None:
         """Take the folder, and read what it holds.
@@ -72,11 +78,12 @@ class StudyFolder:
             While another process writes to it; where it holds another study, with what differs; and where it cannot be written.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._lock.acquire():
                 raise UsageError(f"another study is being written to {self.path}; wait until it has ended, or give another folder")
+            self._is_new = not (self.path / STUDY).exists()
+            self._made = MadeFolders(self.path / ROWS, self.path / IMAGES)
+            self._made.make()
             for folder in (self.path / ROWS, self.path / IMAGES):
-                folder.mkdir(exist_ok=True)
                 for left in folder.glob(f".*.{_MARK}.tmp"):  # by a process that was killed
                     left.unlink(missing_ok=True)
             described = checked_request(json.loads(json.dumps(self.request.describe())), "the study")
@@ -87,10 +94,10 @@ class StudyFolder:
             self._write_study()
             self._entries = {entry.row.key: entry for entry in read_entries(self.path)}
         except OSError as error:
-            self._lock.release()
+            self._discard()
             raise unwritable(self.path, error, self.path) from error
         except BaseException:
-            self._lock.release()
+            self._discard()
             raise
 
     def close(self) -> None:
@@ -101,8 +108,19 @@ class StudyFolder:
         self.open()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, DreamoptError):
+            self._discard()
         self.close()
+
+    def _discard(self) -> None:
+        """Leave nothing of a study that was begun here and has no run."""
+        with contextlib.suppress(OSError):
+            if self._is_new and not self._entries:
+                for name in (STUDY, STUDY_FILE):
+                    (self.path / name).unlink(missing_ok=True)
+        self._made.remove_empty()
+        self._lock.release(remove=self._is_new)
 
     def note(self, name: str, value: Any) -> None:
         """Remember something of this machine, fit for JSON."""
