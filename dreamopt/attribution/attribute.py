@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -88,11 +89,19 @@ class Explained:
         size = tuple(images.shape[2:]) or None
         seed = check_seed("seed", seed)
         made, self._made = self._made, None
-        score = ScoreFunction(network, self.objective, size, batch=batch, seed=seed, progress=progress, given=images, made=made)
+        passed, started = 0, time.monotonic()
+
+        def count(number: int) -> None:
+            nonlocal passed
+            passed += number
+            if progress is not None:
+                progress(number)
+
+        score = ScoreFunction(network, self.objective, size, batch=batch, seed=seed, progress=count, given=images, made=made)
         del made
         maps = part.attribute(score, images)
         self._scores = score.values(images) if self._scores is None else self._scores
-        found = []
+        found, seconds = [], (time.monotonic() - started) / len(images)
         for i, value in enumerate(self._scores[:, 0].tolist()):
             own = self.objective.item(i)
             if not (math.isfinite(value) and bool(torch.isfinite(maps.values[i]).all())):
@@ -111,6 +120,8 @@ class Explained:
                     signed=part.signed,
                     facts={name: facts[i] for name, facts in maps.facts.items() if facts[i] is not None},
                     settings={"network": network.describe_input(), "size": list(images.shape[2:]), "seed": seed},
+                    seconds=seconds,
+                    evaluations=passed // len(images),
                 )
             )
         return found

@@ -57,6 +57,10 @@ class Attribution:
         What the method checked of itself.
     settings : mapping
         All that decides the numbers: net, size, seed and so on; fit for JSON.
+    seconds : float or None
+        What it took; of several images together, its part. It is not in files, which are the same from run to run.
+    evaluations : int or None
+        How many versions of the image passed through the net.
     """
 
     array: NDArray[np.float32]
@@ -70,6 +74,8 @@ class Attribution:
     signed: bool = True
     facts: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+    evaluations: int | None = None
 
     @property
     def heat_map(self) -> NDArray[np.float32]:
@@ -173,6 +179,7 @@ class Attribution:
             "shape": list(self.array.shape),
             "signed": self.signed,
             "facts": dict(self.facts),
+            "evaluations": self.evaluations,
             "settings": dict(self.settings),
         }
         if self.image is None:

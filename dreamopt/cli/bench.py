@@ -241,6 +241,8 @@ def _finish(study: "Study", outcome: "Outcome | None", as_json: bool, quiet: boo
                 "report": None if path is None else str(path),
                 "preset": str(preset) if preset.is_file() else None,
                 "outcome": None if outcome is None else outcome.describe(),
+                "seconds": round(sum(row.seconds for row in study.rows), 3),
+                "evaluations": sum(row.evaluations for row in study.rows),
                 "standings": [_plain(line) for line in _lines(study)],
             }
         )

@@ -192,7 +192,8 @@ def frames_left(store: "FrameStore", *, quiet: bool) -> int:
 
 def film_facts(done: "Dreamed | Zoomed") -> dict[str, Any]:
     """Return what became of a film, fit for JSON."""
-    return {"path": str(done.path), "frames": done.frames, "finished": done.finished, "interrupted": done.interrupted}
+    counts = {"path": str(done.path), "frames": done.frames, "finished": done.finished, "interrupted": done.interrupted}
+    return counts | {"seconds": round(done.seconds, 3), "evaluations": done.evaluations}
 
 
 def exit_where_interrupted(done: "Dreamed | Zoomed", store: "FrameStore") -> None:

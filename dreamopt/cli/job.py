@@ -1,6 +1,6 @@
 """Running a plan from the command line: its progress, its files, and what is printed of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,7 @@ def print_job(
     """
     if as_json:
         results = [_json(one) for one in rendered]
-        echo_json({"pictures": results, "sheet": None if sheet is None else str(sheet)})
+        echo_json({"pictures": results, "sheet": None if sheet is None else str(sheet), **spent(rendered)})
     elif not printed:
         print_paths(rendered, sheet)
     for one in rendered:
@@ -137,7 +137,18 @@ def _json(rendered: "Rendered") -> dict[str, Any]:
     paths = {"path": str(rendered.path)}
     if rendered.path is not None and "channels_file" in rendered.metadata:
         paths["channels_path"] = str(channels_path(rendered.path))
-    return paths | dict(rendered.metadata)
+    return paths | {"seconds": rendered.seconds, "evaluations": rendered.evaluations} | _without_counts(rendered.metadata)
+
+
+def _without_counts(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    # A run that a callback ended says in its metadata how many evaluations each of its stages had, under the same name.
+    return {("stage_evaluations" if name == "evaluations" else name): value for name, value in metadata.items() if name != "seconds"}
+
+
+def spent(rendered: Iterable["Rendered"]) -> dict[str, Any]:
+    """Return the seconds and evaluations of images together, for JSON; those that were finished before took none."""
+    made = [one for one in rendered if one.seconds is not None]
+    return {"seconds": round(sum(one.seconds or 0 for one in made), 3), "evaluations": sum(one.evaluations or 0 for one in made)}
 
 
 def network_title(network: "Network", source: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,7 @@ def command(
         network, list(images), targets, k, by=by, size=size, longest=longest, batch=batch, per_image=per_image, distinct=distinct
     )
     plan.listing.leave_out(out)
+    started = time.monotonic()
     with TopFolder(out, plan.request(), resume=resume) as folder:
         shown = {} if beside is None else _given(plan.samples, _folders(plan, folder), Path(beside))
         with interruptible("and writing the sheets of what was done") as stop, ranking(not quiet, plan.listing) as report:
@@ -133,7 +135,8 @@ def command(
         maps = {} if method is None else _maps(found, method)
         sheets = folder.write_sheets(found, [sample.slug for sample in plan.samples], shown, marked=whole, maps=maps)
     if as_json:
-        echo_json({"targets": [one.describe() for one in found], "sheets": [str(path) for path in sheets]})
+        said = {"targets": [one.describe() for one in found], "sheets": [str(path) for path in sheets]}
+        echo_json(said | {"seconds": round(time.monotonic() - started, 3), "evaluations": found[0].seen})
     else:
         for path in sheets:
             echo_path(path)

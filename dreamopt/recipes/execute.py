@@ -70,7 +70,7 @@ def execute(
     tile : callable, optional
         Called as ``tile(done, count)`` after each tile of a step that is computed in tiles.
     timed : bool
-        Whether the metadata says how many seconds each image took, ``seconds``; of a batch, its part.
+        Whether the metadata, too, says how many seconds each image took, ``seconds``; of a batch, its part.
 
     Yields
     ------
@@ -97,8 +97,9 @@ def execute(
             try:
                 started = time.monotonic()
                 rendered = _in_parts(plan, network, number, store=store, callbacks=callbacks, stop=stop)
+                seconds = round((time.monotonic() - started) / len(rendered), 3)
+                rendered = [replace(one, seconds=seconds) for one in rendered]
                 if timed:
-                    seconds = round((time.monotonic() - started) / len(rendered), 3)
                     rendered = [replace(one, metadata={**one.metadata, "seconds": seconds}) for one in rendered]
             except OutOfMemoryError as problem:
                 raise with_hint(problem, plan, network, number) from None

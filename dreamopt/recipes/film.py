@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,6 +62,8 @@ class Dreamed:
         How it was made, fit for JSON.
     flicker : FlickerReport, optional
         How much the finished frames flicker, where it was asked for.
+    seconds, evaluations : float, int
+        What this call took, and how many images passed through the net and back for it; frames that were finished before count nothing.
     """
 
     path: Path
@@ -69,6 +72,8 @@ class Dreamed:
     dead: int
     metadata: Mapping[str, Any]
     flicker: FlickerReport | None = None
+    seconds: float = 0.0
+    evaluations: int = 0
 
     def __repr__(self) -> str:
         """Return one line: the file, and how much of it is finished."""
@@ -210,15 +215,17 @@ def run_film(
     if store.is_written():
         store.finish(keep_frames=keep_frames)
         return Dreamed(store.out, plan.count, plan.count, 0, metadata)
+    started, evaluations = time.monotonic(), 0
     if not store.is_folder:
         require_encoder(plan, source, store)
     shown: list[tuple[int, int]] = []
     dead, stopped = 0, False
     try:
-        for frame, fresh, was_dead in dream_frames(plan, network, source, store, callbacks=callbacks, stop=stop, memory=memory):
+        for frame, made, was_dead in dream_frames(plan, network, source, store, callbacks=callbacks, stop=stop, memory=memory):
             shown.append((frame.pts, frame.duration))
             dead += was_dead
-            if fresh:
+            if made is not None:
+                evaluations += made
                 finished()
     except KeyboardInterrupt:
         stopped = True
@@ -226,13 +233,13 @@ def run_film(
     # Without an interrupt, a damaged film may have fewer frames than it announced.
     frames = plan.count if stopped else len(shown)
     if stopped and not (partial and shown):
-        return Dreamed(store.folder, frames, len(shown), dead, metadata)
+        return Dreamed(store.folder, frames, len(shown), dead, metadata, None, time.monotonic() - started, evaluations)
     if not store.is_folder:
         encode(plan, source, store, shown, metadata, complete=not stopped)
     report = measured(plan, source, store, len(shown)) if flicker and shown else None
     if not stopped:
         store.finish(keep_frames=keep_frames)
-    return Dreamed(store.out, frames, len(shown), dead, metadata, report)
+    return Dreamed(store.out, frames, len(shown), dead, metadata, report, time.monotonic() - started, evaluations)
 
 
 def dream_frames(
@@ -244,15 +251,15 @@ def dream_frames(
     callbacks: Sequence[Callback] = (),
     stop: Stop | None = None,
     memory: int | None = None,
-) -> Iterator[tuple[Frame, bool, bool]]:
+) -> Iterator[tuple[Frame, int | None, bool]]:
     """Dream frame by frame; each is in the store before the next begins.
 
     Yields
     ------
     frame : Frame
         Of the source, once its dream is finished.
-    fresh : bool
-        Whether it was dreamed now; else it was finished before.
+    made : int or None
+        How many evaluations it took; None where it was finished before.
     dead : bool
         Whether it has no gradient and is as it was.
 
@@ -266,8 +273,8 @@ def dream_frames(
     for frame in part(plan, source, deep=deep):
         position, whole = frame.index - plan.first, _fitting(frame.image, plan.size)
         image = at_8_bits(whole)
-        fresh, was_dead = not store.done(position), False
-        if fresh:
+        made, was_dead = None, False
+        if not store.done(position):
             steps = min(stage.steps for stage in plan.plans[0].stages)
             moment = Moment(position, image, _before(past, store, position), steps, plan.plans[0].settings.blend)
             begin = temporal.start(moment)
@@ -275,12 +282,12 @@ def dream_frames(
             [rendered] = execute(plan.frame(position, whole, start, begin), network, callbacks=callbacks, stop=stop, memory=memory)
             if rendered.interrupted:
                 raise KeyboardInterrupt  # a run takes Ctrl-C for itself, and ends
-            was_dead = rendered.dead is not None
+            was_dead, made = rendered.dead is not None, rendered.evaluations
             dream = start if was_dead else np.ascontiguousarray(rendered.image[..., :3])
             plain = at_8_bits(dream)
             store.save(position, _moved(dream, plain, temporal.finish(moment, plain)), rendered.metadata)
         past.append(image)
-        yield frame, fresh, was_dead
+        yield frame, made, was_dead
         if stop is not None and stop():
             return
 

@@ -47,6 +47,8 @@ class Rendered:
         All channels in the net's input space, where the colours do not show them all.
     profile : bytes or None
         The ICC profile of the colours; None for sRGB.
+    seconds : float or None
+        What it took, of a batch its part; None where it was finished before. It is not in its file, which is the same from run to run.
     """
 
     sample: Sample
@@ -59,6 +61,12 @@ class Rendered:
     path: Path | None = None
     channels: NDArray[np.float32] | None = None
     profile: bytes | None = None
+    seconds: float | None = None
+
+    @property
+    def evaluations(self) -> int | None:
+        """How many images passed through the net and back to make it, views counted; None where its metadata do not say."""
+        return self.metadata.get("evaluations_made")
 
     def __repr__(self) -> str:
         """Return one line: target, class, size and value."""
@@ -76,6 +84,8 @@ class Rendered:
             "class": self.sample.label,
             "value": f"{self.value:.4g}",
             "steps": self.metadata.get("steps_made"),
+            "evaluations": self.evaluations,
+            "time": None if self.seconds is None else f"{self.seconds:.1f} s",
             "not optimized": self.dead,
             "interrupted": "yes" if self.interrupted else None,
             "file": self.path,

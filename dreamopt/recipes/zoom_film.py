@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -39,6 +40,8 @@ class Zoomed:
         How well a film closes that is meant to.
     metadata : mapping
         How it was made, fit for JSON.
+    seconds, evaluations : float, int
+        What this call took, and how many images passed through the net and back for it; frames that were finished before count nothing.
     """
 
     path: Path
@@ -46,6 +49,8 @@ class Zoomed:
     finished: int
     seam: Seam | None
     metadata: Mapping[str, Any]
+    seconds: float = 0.0
+    evaluations: int = 0
 
     def __repr__(self) -> str:
         """Return one line: the file, and how much of it is finished."""
@@ -118,21 +123,22 @@ def run_zoom(
         store.finish(keep_frames=keep_frames)
         return Zoomed(store.out, plan.count, plan.count, None, metadata)
     network = store.in_same_tiles(in_memory(plan.dream, network, memory), memory)
-    finished = 0
+    finished, evaluations, started = 0, 0, time.monotonic()
     try:
-        for _ in execute_zoom(plan, network, callbacks=callbacks, stop=stop, store=store, memory=memory):
+        for one in execute_zoom(plan, network, callbacks=callbacks, stop=stop, store=store, memory=memory):
             finished += 1
+            evaluations += one.evaluations or 0
     except KeyboardInterrupt:  # between two runs
         pass
     whole = finished == plan.count
     if not whole and not (partial and finished):
-        return Zoomed(store.folder, plan.count, finished, None, metadata)
+        return Zoomed(store.folder, plan.count, finished, None, metadata, time.monotonic() - started, evaluations)
     seam = measured_seam(map(store.read, range(finished)), plan.film.motion) if whole and plan.film.loop else None
     if not store.is_folder:
         _encode(plan, store, finished, encoding, metadata)
     if whole:
         store.finish(keep_frames=keep_frames)
-    return Zoomed(store.out, plan.count, finished, seam, metadata)
+    return Zoomed(store.out, plan.count, finished, seam, metadata, time.monotonic() - started, evaluations)
 
 
 def _encode(plan: ZoomPlan, store: FrameStore, finished: int, encoding: Encoding | None, metadata: Mapping[str, Any]) -> None:

@@ -328,4 +328,5 @@ class _Job:
                 "sanity": {"images": min(SANITY_IMAGES, count), "draws": SANITY_DRAWS},
             },
             interrupted=self.interrupted,
+            evaluations=self.done,
         )

@@ -83,6 +83,8 @@ class Comparison:
         All that decides the numbers, fit for JSON.
     interrupted : bool
         Whether it was stopped before its end.
+    evaluations : int
+        How many images passed through the net.
     """
 
     contestants: tuple[Contestant, ...]
@@ -96,6 +98,7 @@ class Comparison:
     failed: Mapping[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
+    evaluations: int = 0
 
     def __repr__(self) -> str:
         """Return one line: how many methods on how many images, the metric that ranks, and the best of it."""
@@ -177,6 +180,7 @@ class Comparison:
             "ranking": self.ranking,
             "controls": [one.name for one in self.contestants if one.is_control],
             "metrics": by_metric,
+            "evaluations": self.evaluations,
             "seconds": {name: json_number(self.seconds_of(name)) for name in self.names},
             "sanity": self.sanity.describe(),
             "failed": dict(self.failed),
