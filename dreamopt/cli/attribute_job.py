@@ -84,8 +84,9 @@ class Job:
         from dreamopt.attribution.explained import bound_objective
         from dreamopt.attribution.saving import paths_of
         from dreamopt.recipes.output import check_images, check_new, check_writable, image_paths
-        from dreamopt.recipes.targets import target_slug
+        from dreamopt.recipes.targets import one_each, target_slug
 
+        targets = one_each(self.network, targets, size)
         for text in targets:
             bound_objective(self.network, text, size)
         self.rows = [(file, target) for file in files for target in (targets or (None,))]

@@ -69,12 +69,14 @@ def compare(
     from dreamopt.attribution.compare.pointing import pointing_set
     from dreamopt.cli.interrupt import interruptible
     from dreamopt.recipes.output import check_new, check_writable
+    from dreamopt.recipes.targets import one_each
 
     files_out = files_of(out) if out is not None else []
     for file in files_out:
         check_writable(file)
     if not force:
         check_new(files_out, resumable=False)
+    targets = one_each(network, targets, size)
     if len(targets) > 1:
         raise UsageError("--compare explains one target, or without -t each image's highest class")
     images: list[Any] = list(files)

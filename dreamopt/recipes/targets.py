@@ -106,6 +106,27 @@ def read_targets(network: Network, targets: str | Objective | Sequence[str | Obj
     return objectives
 
 
+def one_each(network: Network, targets: Sequence[str], size: Size = None) -> list[str]:
+    """Return targets with one unit each, as strings: those that name several become as many, others stay as they were given.
+
+    Raises
+    ------
+    TargetError
+        For a layer, unit or label that the network does not have.
+
+    Examples
+    --------
+    >>> from dreamopt import load_net
+    >>> one_each(load_net(), ["scores:stars,moons", "conv2:0-1", "2*conv2:3"])
+    ['scores:stars', 'scores:moons', 'conv2:0', 'conv2:1', '2*conv2:3']
+    """
+    found: list[str] = []
+    for target in targets:
+        objectives = read_targets(network, target, size)
+        found += [target] if len(objectives) == 1 else map(str, objectives)
+    return found
+
+
 def bind_target(network: Network, objective: Objective, size: Size = None) -> Objective:
     """Return an objective bound to the network for an input of this size.
 

@@ -134,6 +134,19 @@ def test_several_images_and_methods_are_on_a_sheet(photo: Path, tmp_path: Path) 
     assert read_metadata(out)["recipe"] == "sheet"
 
 
+def test_one_target_may_name_several_units(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "maps.png"
+    result = call(photo, "-t", "scores:stars,moons", "-t", "conv2:0-1", "-m", "gradient", "-o", out, "--json", "-q")
+    assert result.exit_code == 0, result.stderr
+    said = json.loads(result.stdout)["attributions"]
+    assert [one["objective"] for one in said] == ["scores:24", "scores:18", "conv2:0", "conv2:1"]
+    named = sorted(path.stem.removeprefix(photo.stem) for path in (tmp_path / "maps").glob("*.npy"))
+    assert named == ["-conv2-0-gradient", "-conv2-1-gradient", "-scores-moons-gradient", "-scores-stars-gradient"]
+    refused = call(photo, "--compare", "-t", "scores:stars,moons")
+    assert refused.exit_code == 2
+    assert "--compare explains one target" in refused.stderr
+
+
 def test_a_sheet_of_more_images_than_it_takes_has_the_first_ones(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dreamopt.attribution.sheet.MOST_ROWS", 2)
     images = [photo.rename(photo.with_name("one.png")), *(tmp_path / name for name in ("two.png", "three.png"))]
