@@ -29,7 +29,15 @@ from dreamopt.parts.reading import LARGEST_TEXT, parse_json, read_bytes
 from dreamopt.recipes.kept_tiles import KeptTiles, recorded_tiles
 from dreamopt.recipes.lock import LOCK, FolderLock
 from dreamopt.recipes.metadata import KEPT_TILES
-from dreamopt.recipes.output import check_new, check_writable, checkpoint_folder, described_differences, free_name, unwritable
+from dreamopt.recipes.output import (
+    check_new,
+    check_writable,
+    checkpoint_folder,
+    described_differences,
+    ends_for_good,
+    free_name,
+    unwritable,
+)
 
 DESCRIPTION = "comment"
 """The film's tag that says how it was made; every container has this one."""
@@ -128,7 +136,7 @@ class FrameStore:
                 path.unlink()
             self._write_job()
         except OSError as error:
-            self._discard()
+            self._lock.release()
             raise unwritable(self.out, error, self.work) from error
         except BaseException:
             self.close()
@@ -213,7 +221,7 @@ class FrameStore:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, DreamoptError):
+        if kind is not None and ends_for_good(kind):
             self._discard()
         self.close()
 

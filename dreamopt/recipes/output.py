@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamopt.errors import ImageError, UsageError
+from dreamopt.errors import DreamoptError, FilmError, ImageError, UsageError
 from dreamopt.image.writing import SUFFIXES, check_suffix
 from dreamopt.parts.atomic import LONGEST_NAME, bounded
 
@@ -64,6 +64,11 @@ def check_new(paths: Iterable[Path], *, resumable: bool = True) -> None:
     if there is not None:
         goes_on = ", --resume goes on where a job of the same options ended" if resumable else ""
         raise UsageError(f"{there} is there already; give another output with -o, or --force to replace it{goes_on}")
+
+
+def ends_for_good(error: type[BaseException]) -> bool:
+    """Return whether after an error a job would fail again: not after one of the disk, nor an interrupt, which resume goes on from."""
+    return issubclass(error, DreamoptError) and not issubclass(error, ImageError | FilmError)
 
 
 def unwritable(out: Path, error: OSError, folder: Path) -> ImageError:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
-from dreamopt.errors import DreamoptWarning, ImageError, UsageError
+from dreamopt.errors import DreamoptError, DreamoptWarning, ImageError, UsageError
 from dreamopt.image.channels import channels_path
 from dreamopt.image.files import RGBImage, read_metadata, read_written, write_image
 from dreamopt.image.sheet import Section, contact_sheet
@@ -33,6 +33,7 @@ from dreamopt.recipes.output import (
     check_output,
     checkpoint_folder,
     described_differences,
+    ends_for_good,
     free_name,
     image_paths,
     unwritable,
@@ -154,7 +155,7 @@ class FolderStore:
             self._made = MadeFolders(self._paths[0].parent)
             self._made.make()
         except OSError as error:
-            self.discard()
+            self._lock.release()  # the folder stays as the sign that a job was begun
             raise unwritable(self.out, error, self.folder) from error
         except KeyboardInterrupt:
             self._lock.release()  # likewise
@@ -237,7 +238,7 @@ class FolderStore:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, Exception):
+        if kind is not None and ends_for_good(kind):
             self.discard()
         self.close()
 
@@ -358,8 +359,8 @@ def ending(store: Store | None) -> Iterator[None]:
     """Close a store, where there is one, however the job ends; what an error ended before it had a result leaves nothing."""
     try:
         yield
-    except Exception:
-        if isinstance(store, FolderStore):
+    except DreamoptError as error:
+        if isinstance(store, FolderStore) and ends_for_good(type(error)):
             store.discard()
         raise
     finally:
