@@ -14,12 +14,11 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import Bounds
 from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, OutOfMemoryError, ShapeError, UsageError
@@ -42,6 +41,9 @@ from dreamopt.parts.memory import memory_errors, require_memory
 from dreamopt.parts.part import field_names
 from dreamopt.parts.streams import Stream, streams
 from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, as_regularizer
+
+if TYPE_CHECKING:
+    from scipy.optimize import Bounds
 
 FloatVector = NDArray[np.float64]
 T = TypeVar("T")
@@ -197,6 +199,8 @@ class Problem:
     @property
     def bounds(self) -> Bounds:
         """The parameters' bounds for `scipy.optimize.minimize`, infinite where there are none."""
+        from scipy.optimize import Bounds  # half a second, which runs by torch do not need
+
         ends = []
         for bound, free in zip(self.parametrization.bounds(self.space), (-np.inf, np.inf), strict=True):
             full = torch.full((), free, dtype=torch.float64) if bound is None else bound.to(dtype=torch.float64, device="cpu")

@@ -1,15 +1,15 @@
 """``dreamopt check``: the contract tests on parts of one's own."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
 from dreamopt.cli.echo import echo, echo_json
-from dreamopt.cli.output import console
 from dreamopt.cli.threads import threads_option
+from dreamopt.progress.audience import is_terminal
+from dreamopt.progress.terminal import console
 
 
 @click.command("check")
@@ -55,7 +55,7 @@ def command(context: click.Context, file: Path, classes: tuple[str, ...], as_jso
 @contextlib.contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
     """Show on stderr, in a terminal, which check runs."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not is_terminal():
         yield None
         return
     with console(stderr=True).status("checking") as status:
