@@ -14,6 +14,7 @@ from dreamopt.errors import DreamoptError, UsageError, in_brackets, printable, s
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
+from dreamopt.parts.brief import brief
 from dreamopt.parts.calls import check_string, parse_value
 from dreamopt.parts.part import field_names
 from dreamopt.parts.preset_files import PresetFile, is_preset_file, preset_names, preset_table, preset_text
@@ -50,6 +51,10 @@ _TEXTS = ("optimizer", "parametrization", "rule", "init", "mask")
 @dataclass(frozen=True)
 class Preset(PresetFile):
     """One published recipe: what its file says, and the settings that it makes."""
+
+    def __repr__(self) -> str:
+        """Return one line: its name and what it is."""
+        return brief("Preset", self.name, self.title)
 
     @property
     def fields(self) -> dict[str, Any]:
