@@ -35,6 +35,7 @@ from dreamopt.network.together import even_parts
 from dreamopt.objective import Objective, as_objective, each
 from dreamopt.objective.views import values_of_views
 from dreamopt.parts.arguments import check_flag, check_kind, check_seed, check_several
+from dreamopt.parts.brief import brief
 from dreamopt.parts.checks import NOT_NEGATIVE, check_whole, shown
 from dreamopt.parts.evaluation import Evaluation as Evaluation
 from dreamopt.parts.memory import memory_errors, require_memory
@@ -623,7 +624,7 @@ class Problem:
 
     def __repr__(self) -> str:
         """Return one line: what is maximised, over which parameters."""
-        return f"<Problem {self.objective}: {self.parametrization}, parameters {self.shape}>"
+        return brief("Problem", self.objective, self.parametrization, f"parameters {self.shape}")
 
     def _repr_html_(self) -> str:
         """Return what is maximised, how and over what, for notebooks."""

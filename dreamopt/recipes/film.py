@@ -30,6 +30,7 @@ from dreamopt.image.files import RGBImage, covering
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind, check_path
+from dreamopt.parts.brief import brief, counted
 from dreamopt.progress.rendering import filming
 from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import Targets, changed_settings
@@ -68,6 +69,10 @@ class Dreamed:
     dead: int
     metadata: Mapping[str, Any]
     flicker: FlickerReport | None = None
+
+    def __repr__(self) -> str:
+        """Return one line: the file, and how much of it is finished."""
+        return brief("Dreamed", self.path, f"{self.finished} of {counted(self.frames, 'frame')}")
 
     @property
     def interrupted(self) -> bool:

@@ -25,6 +25,7 @@ from dreamopt.image.files import RGBImage
 from dreamopt.network import Network, Size
 from dreamopt.objectives import Channel
 from dreamopt.parts.arguments import check_path
+from dreamopt.parts.brief import brief, counted
 from dreamopt.parts.checks import Range, check_number, check_whole, several, shown
 from dreamopt.progress.passes import ranking
 from dreamopt.recipes.output import described_differences
@@ -98,6 +99,11 @@ class Survey:
     sampled: SampledPlaces | None
     quantiles: tuple[float, ...]
     folders: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return one line: layers and images."""
+        images = counted(self.progress.images, "image") + ("" if self.progress.complete else " so far")
+        return brief("Survey", ", ".join(self.layers), images)
 
     def describe(self, layer: str, unit: int) -> dict[str, Any]:
         """Return what is known of a unit without its examples, fit for JSON: `Histograms.describe` with ``images`` and ``state``."""

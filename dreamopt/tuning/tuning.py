@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.network import Network, Size
+from dreamopt.parts.brief import brief
 from dreamopt.parts.checks import check_whole
 from dreamopt.tuning.curves import TuningCurves
 from dreamopt.tuning.field import SeenField, seen_field
@@ -45,6 +46,10 @@ class LayerTuning:
     places: str
     field: int
     size: tuple[int, int]
+
+    def __repr__(self) -> str:
+        """Return one line: the layer, and which curves there are."""
+        return brief("LayerTuning", self.layer, *(curve.kind for curve in self.curves), f"stimuli of {self.size[1]} x {self.size[0]}")
 
 
 def layer_tuning(
