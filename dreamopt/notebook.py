@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from typing import Any
 
 from dreamopt.image.inline import card
 from dreamopt.optimize import Progress
 from dreamopt.parts.checks import NOT_NEGATIVE, check_number
+from dreamopt.progress.audience import in_kernel
+from dreamopt.progress.notebook import Place
 from dreamopt.recipes.preview import preview_image
 
 SIDE = 384
 """Pixels of the longer side of a shown image."""
-
-
-def in_kernel() -> bool:
-    """Return whether this program is a notebook's kernel; nothing is imported to find out."""
-    # A kernel has imported IPython, and everything else does not need it.
-    library = sys.modules.get("IPython")
-    shell = None if library is None else library.get_ipython()
-    return getattr(shell, "kernel", None) is not None
 
 
 class Live:
@@ -50,7 +42,7 @@ class Live:
     def __init__(self, every: float = 1.0, channels: str = "auto") -> None:
         self.every, self.channels = float(check_number("every", every, NOT_NEGATIVE)), channels
         self._shown: float | None = None
-        self._handle: Any = None
+        self._place = Place()
 
     def __call__(self, progress: Progress) -> None:
         """Show the image, if it is time."""
@@ -58,14 +50,8 @@ class Live:
         now = time.monotonic()
         if not in_kernel() or (self._shown is not None and now - self._shown < self.every and not last):
             return
-        from IPython.display import HTML, display
-
         self._shown = now
-        shown = HTML(self.html(progress))
-        if self._handle is None:
-            self._handle = display(shown, display_id=True)
-        else:
-            self._handle.update(shown)
+        self._place.show(self.html(progress))
 
     def html(self, progress: Progress) -> str:
         """Return what is shown after a step."""

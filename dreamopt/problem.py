@@ -14,12 +14,11 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import Bounds
 from torch import Tensor
 
 from dreamopt.errors import DeadGradientError, OutOfMemoryError, ShapeError, UsageError
@@ -36,12 +35,16 @@ from dreamopt.network.together import even_parts
 from dreamopt.objective import Objective, as_objective, each
 from dreamopt.objective.views import values_of_views
 from dreamopt.parts.arguments import check_flag, check_kind, check_seed, check_several
+from dreamopt.parts.brief import brief
 from dreamopt.parts.checks import NOT_NEGATIVE, check_whole, shown
 from dreamopt.parts.evaluation import Evaluation as Evaluation
 from dreamopt.parts.memory import memory_errors, require_memory
 from dreamopt.parts.part import field_names
 from dreamopt.parts.streams import Stream, streams
 from dreamopt.regularizer import Penalty, Projection, Regularizer, StepContext, as_regularizer
+
+if TYPE_CHECKING:
+    from scipy.optimize import Bounds
 
 FloatVector = NDArray[np.float64]
 T = TypeVar("T")
@@ -197,6 +200,8 @@ class Problem:
     @property
     def bounds(self) -> Bounds:
         """The parameters' bounds for `scipy.optimize.minimize`, infinite where there are none."""
+        from scipy.optimize import Bounds  # half a second, which runs by torch do not need
+
         ends = []
         for bound, free in zip(self.parametrization.bounds(self.space), (-np.inf, np.inf), strict=True):
             full = torch.full((), free, dtype=torch.float64) if bound is None else bound.to(dtype=torch.float64, device="cpu")
@@ -619,7 +624,7 @@ class Problem:
 
     def __repr__(self) -> str:
         """Return one line: what is maximised, over which parameters."""
-        return f"<Problem {self.objective}: {self.parametrization}, parameters {self.shape}>"
+        return brief("Problem", self.objective, self.parametrization, f"parameters {self.shape}")
 
     def _repr_html_(self) -> str:
         """Return what is maximised, how and over what, for notebooks."""

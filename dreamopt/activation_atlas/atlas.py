@@ -15,6 +15,7 @@ from dreamopt.dataset.sampled_places import Places
 from dreamopt.errors import UsageError
 from dreamopt.objective import Objective
 from dreamopt.objectives import DirectionNeuron
+from dreamopt.parts.brief import brief, counted
 
 POWER = 1.0
 """Of the cosine, with which a cell's image is asked for its direction more than for strength."""
@@ -91,6 +92,11 @@ class ActivationAtlas:
     count: int
     cells: tuple[AtlasCell, ...]
     classes: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return one line: the layer, what it is of, its cells and positions."""
+        cells = f"{len(self.cells)} cells of {self.grid[0]} x {self.grid[1]}"
+        return brief("ActivationAtlas", f"{self.layer} {self.name}", cells, counted(self.count, "position"))
 
     @property
     def name(self) -> str:

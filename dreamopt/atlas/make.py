@@ -22,6 +22,7 @@ from dreamopt.network import Network
 from dreamopt.parts.arguments import check_flag, check_path
 from dreamopt.parts.checks import Range, check_whole
 from dreamopt.parts.part import file_sha256
+from dreamopt.progress.atlas import charting
 from dreamopt.recipes.plan import checked_job
 from dreamopt.recipes.preset import resolve_settings
 from dreamopt.recipes.settings import Settings
@@ -47,7 +48,7 @@ def make_atlas(
     units: int | Sequence[int] | None = None,
     seed: int = 0,
     command: str | None = None,
-    progress: Report | None = None,
+    progress: bool | Report | None = None,
     site: bool = True,
     settings: Settings | None = None,
     load: Mapping[str, Any] | None = None,
@@ -91,8 +92,9 @@ def make_atlas(
         The first so many units of each layer, or these numbers.
     command : str, optional
         The command that makes the atlas, for its pages.
-    progress : callable, optional
-        Called with a `dreamopt.atlas.run.AtlasProgress` before the first task and after each.
+    progress : bool or callable, optional
+        Whether a bar is shown, as for `dreamopt.render`; or what is called with a `dreamopt.atlas.run.AtlasProgress` before the first task
+        and after each.
     site : bool
         Whether the pages are written.
     settings : Settings, optional
@@ -154,10 +156,11 @@ def make_atlas(
     with AtlasFolder(path) as atlas:
         tasks = missing_tasks(atlas, request, net)
         atlas.write_json(ATLAS, describe_atlas(request, net, command))
-        prepared = [task for name in request.pieces for task in piece_of(name).prepared(atlas, request, net, progress)]
-        tasks = sorted([*tasks, *prepared], key=lambda task: -task.cost)
-        with open_scheduler(workers, scheduler, threads, say) as running:
-            run_tasks(atlas, tasks, running, nets, progress)
+        with charting(progress) as report:
+            prepared = [task for name in request.pieces for task in piece_of(name).prepared(atlas, request, net, report)]
+            tasks = sorted([*tasks, *prepared], key=lambda task: -task.cost)
+            with open_scheduler(workers, scheduler, threads, say) as running:
+                run_tasks(atlas, tasks, running, nets, report)
         atlas.gather()
         return write_pages(path) if site else path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dreamopt.atlas.net_files import NetFiles
@@ -89,6 +89,13 @@ class Piece(ABC):
         missing = [unit for unit in units if records.get(unit, {}).get("key") != keys[unit]]
         return self.split(Task(self.name, layer.name, tuple(missing), settings, tuple(keys[unit] for unit in missing)),
                           self.cost(request, network, layer), self.memory(request, network, layer))  # fmt: skip
+
+    def joined(self, tasks: Sequence[Task], request: AtlasRequest, network: Network) -> list[Task]:
+        """Return the missing tasks of all layers, those that share work joined to one: the first with the others; by default as they are.
+
+        What comes of a task must not depend on the ones that it is joined to.
+        """
+        return list(tasks)
 
     def prepared(self, folder: AtlasFolder, request: AtlasRequest, network: Network, report: Report | None = None) -> list[Task]:
         """Do what cannot be cut into tasks, before the queue begins, and return the tasks that follow from it; by default neither.

@@ -59,8 +59,8 @@ def missing_tasks(folder: AtlasFolder, request: AtlasRequest, network: Network) 
     """Return the tasks of a request whose results are not in the folder, those of most work first."""
     tasks: list[Task] = []
     for piece in map(piece_of, request.pieces):
-        for layer in request.layers:
-            tasks += piece.tasks(request, network, layer, folder.records(piece, layer.name))
+        missing = [task for layer in request.layers for task in piece.tasks(request, network, layer, folder.records(piece, layer.name))]
+        tasks += piece.joined(missing, request, network)
     return sorted(tasks, key=lambda task: -task.cost)
 
 
@@ -82,7 +82,7 @@ def run_tasks(
     report : callable, optional
         Called before the first task and after each.
     """
-    began, count, whole = time.monotonic(), sum(len(task.units) for task in tasks), sum(task.cost for task in tasks)
+    began, count, whole = time.monotonic(), sum(task.count for task in tasks), sum(task.cost for task in tasks)
     progress, work = AtlasProgress(0, count), 0.0
     if report is not None:
         report(progress)
@@ -93,7 +93,7 @@ def run_tasks(
                 folder.write(piece_of(one.task.piece), one)
             task, seconds = outcome.task, time.monotonic() - began
             work += task.cost
-            done, failed = progress.done + len(task.units), progress.failed + len(outcome.failed)
+            done, failed = progress.done + task.count, progress.failed + sum(len(one.failed) for one in outcome.all())
             progress = AtlasProgress(done, count, failed, seconds, work / whole if whole else 1.0, task.piece, task.layer)
             if report is not None:
                 report(progress)

@@ -53,7 +53,7 @@ def surveyed(out: Path, request: AtlasRequest, network: Network, report: Report 
     """
     names = [layer.name for layer in request.layers]
     with_places = request.activation_atlas and "activation_atlas" in request.pieces
-    reports = None if report is None else partial(_tell, report, Listing(request.images).count(), time.monotonic())
+    reports = False if report is None else partial(_tell, report, Listing(request.images).count(), time.monotonic())
     return run_survey(
         network,
         request.images,

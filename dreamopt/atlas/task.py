@@ -36,6 +36,8 @@ class Task:
         Which part of a unit's record it makes, where a piece has several: of ``image`` ``"0"``, ``"variants"``, ``"minus"``.
     apart : bool
         Whether its units are done without others, though others may be done with them elsewhere: it was cut from a task that failed.
+    others : tuple of Task
+        Of further layers, which are done in the same passes; of the same piece, without others of their own.
     """
 
     piece: str
@@ -47,15 +49,30 @@ class Task:
     memory: int = 0
     part: str = ""
     apart: bool = False
+    others: tuple[Task, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many results it has: its units and those of the others."""
+        return len(self.units) + sum(len(other.units) for other in self.others)
+
+    def all(self) -> tuple[Task, ...]:
+        """Return it without the others, and the others."""
+        return (replace(self, others=()), *self.others) if self.others else (self,)
 
     def halves(self) -> tuple[Task, ...]:
-        """Return the task in two of half the units each; of one unit, itself alone.
+        """Return the task in two of half the layers each, or of one layer half the units each; of one unit, itself alone.
 
         Examples
         --------
         >>> [half.units for half in Task("image", "conv1", (3, 5, 7), {}, ("a", "b", "c")).halves()]
         [(3, 5), (7,)]
         """
+        if self.others:
+            layers = [replace(one, apart=True) for one in self.all()]
+            cut = (len(layers) + 1) // 2
+            groups = [replace(group[0], others=tuple(group[1:])) for group in (layers[:cut], layers[cut:])]
+            return tuple(replace(group, cost=self.cost * group.count / self.count, memory=self.memory) for group in groups)
         middle = (len(self.units) + 1) // 2
         if middle == len(self.units):
             return (self,)
@@ -94,7 +111,7 @@ class Outcome:
     failed : mapping of int to str
         By unit that could not be made, why, in one sentence.
     others : tuple of Outcome
-        Of further layers, where a task is of several: each with a task of its own layer, units and keys.
+        Of further layers, where a task is of several: one for each of the task's others.
     """
 
     task: Task

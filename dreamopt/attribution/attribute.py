@@ -23,6 +23,7 @@ from dreamopt.network import Network, Size
 from dreamopt.network.diagnosis import explain_nonfinite
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_kind, check_seed
+from dreamopt.progress.passes import attributing
 
 Target = Objective | str | Sequence[Objective | str] | None
 """What is explained: an objective, one for each image, or None for each image's highest class."""
@@ -125,7 +126,7 @@ def attribute(
     size: Size = ...,
     seed: int = ...,
     batch: int = ...,
-    progress: Callable[[int], object] | None = ...,
+    progress: bool | Callable[[int], object] | None = ...,
 ) -> list[list[Attribution]]: ...
 @overload
 def attribute(
@@ -137,7 +138,7 @@ def attribute(
     size: Size = ...,
     seed: int = ...,
     batch: int = ...,
-    progress: Callable[[int], object] | None = ...,
+    progress: bool | Callable[[int], object] | None = ...,
 ) -> list[Attribution]: ...
 @overload
 def attribute(
@@ -149,7 +150,7 @@ def attribute(
     size: Size = ...,
     seed: int = ...,
     batch: int = ...,
-    progress: Callable[[int], object] | None = ...,
+    progress: bool | Callable[[int], object] | None = ...,
 ) -> list[Attribution]: ...
 @overload
 def attribute(
@@ -161,7 +162,7 @@ def attribute(
     size: Size = ...,
     seed: int = ...,
     batch: int = ...,
-    progress: Callable[[int], object] | None = ...,
+    progress: bool | Callable[[int], object] | None = ...,
 ) -> Attribution: ...
 def attribute(
     network: Network,
@@ -172,7 +173,7 @@ def attribute(
     size: Size = None,
     seed: int = 0,
     batch: int = 16,
-    progress: Callable[[int], object] | None = None,
+    progress: bool | Callable[[int], object] | None = None,
 ) -> Attribution | list[Attribution] | list[list[Attribution]]:
     """Return which parts of an image an objective answers to.
 
@@ -193,8 +194,9 @@ def attribute(
         For the method's random draws, which are the same for every image.
     batch : int
         The most images that pass through the net at once where the method makes many versions of each.
-    progress : callable, optional
-        Called after each pass with the number of images that passed through the net; what it raises ends the work.
+    progress : bool or callable, optional
+        Whether a bar is shown, as for `dreamopt.render`; or what is called after each pass with the number of images that passed through
+        the net; what it raises ends the work.
 
     Returns
     -------
@@ -223,7 +225,13 @@ def attribute(
     several = isinstance(image, list)
     parts = [parse_method(one) for one in (method if isinstance(method, list) else [method])]
     explained = Explained.of(network, image if several else [image], objective, size)
-    by_method = [explained.attribute(part, batch=batch, seed=seed, progress=progress) for part in parts]
+    known = len(explained.images) * sum(part.evaluations() or 0 for part in parts)
+    by_method = []
+    with attributing(False if callable(progress) else progress, known) as report:
+        for part in parts:
+            report.begin(str(part), part.evaluations())
+            passed = progress if callable(progress) else report.add
+            by_method.append(explained.attribute(part, batch=batch, seed=seed, progress=passed))
     if not isinstance(method, list):
         return by_method[0] if several else by_method[0][0]
     by_image = [list(row) for row in zip(*by_method, strict=True)] if by_method else [[] for _ in explained.images]

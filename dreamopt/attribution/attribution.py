@@ -26,6 +26,7 @@ from dreamopt.errors import UsageError
 from dreamopt.image.colour_maps import SIGNED, UNSIGNED
 from dreamopt.image.inline import card, png_bytes
 from dreamopt.image.modes import RGBImage
+from dreamopt.parts.brief import brief
 from dreamopt.version import __version__
 
 
@@ -210,7 +211,7 @@ class Attribution:
         """Return one line: method, objective, score and what that is."""
         label = "" if self.label is None else f" ({self.label})"
         shape = "x".join(map(str, self.array.shape))
-        return f"<Attribution {self.method} of {self.objective}{label}: {self.score:.4g}, {self.explains}; {shape}>"
+        return brief("Attribution", f"{self.method} of {self.objective}{label}", f"{self.score:.4g}", f"{self.explains}; {shape}")
 
     def _repr_png_(self) -> bytes | None:
         """Return image, map and overlay side by side, for notebooks; None for an input that is no image."""

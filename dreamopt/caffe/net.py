@@ -34,7 +34,7 @@ class Net(ForkNet):
 
     Attributes
     ----------
-    zero_weights_told : bool
+    zero_weights_reported : bool
         Whether the first forward pass is past, which warns where the weights of every layer are 0; set it before to hear nothing.
     """
 
@@ -45,7 +45,7 @@ class Net(ForkNet):
         kwargs.setdefault("keep", ("DummyData",) if "input_shape" in kwargs else ("DummyData", "Python"))
         super().__init__(network_file, *args, **kwargs)
         self._callbacks: dict[str, list[Callable[[int], object]]] = {}
-        self.zero_weights_told = False
+        self.zero_weights_reported = False
 
     @property
     def device(self) -> torch.device:
@@ -116,7 +116,7 @@ class Net(ForkNet):
 
     def _warn_of_zero_weights(self) -> None:
         """Warn, once, where no layer's weights are other than 0: whatever the input, all images give the same."""
-        self.zero_weights_told = True
+        self.zero_weights_reported = True
         filled = [node for node in self.nodes if node.weights and has_weight_filler(node.layer.param)]
         if filled and all(is_zero_filled(node.layer.param) and not node.weights[0].data.any() for node in filled):
             warnings.warn(
@@ -127,7 +127,7 @@ class Net(ForkNet):
             )
 
     def _forward(self, first: int, last: int) -> float:
-        if not self.zero_weights_told:
+        if not self.zero_weights_reported:
             self._warn_of_zero_weights()
         if not self._callbacks:
             return super()._forward(first, last)

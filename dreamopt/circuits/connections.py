@@ -13,6 +13,7 @@ from dreamopt.circuits.kernels import Kernels
 from dreamopt.circuits.linear_net import LinearNet, Stop
 from dreamopt.network import Network
 from dreamopt.network.maps import Value
+from dreamopt.parts.brief import brief
 from dreamopt.parts.checks import check_whole
 
 _TRIED = 8
@@ -43,6 +44,10 @@ class Connection:
     unit: int
     strength: float
     kernel: Tensor
+
+    def __repr__(self) -> str:
+        """Return one line: the other unit and the strength."""
+        return brief("Connection", f"{self.layer}:{self.unit}", f"strength {self.strength:.4g}", f"kernel {tuple(self.kernel.shape)}")
 
 
 class Connections:
@@ -80,6 +85,10 @@ class Connections:
         graph = self.linear.graph
         self._among = {graph.value(self.linear.network.resolve(name)): name for name in among}
         self._found: dict[Value, list[Value]] = {}
+
+    def __repr__(self) -> str:
+        """Return one line: the net, and the layers that count where some are chosen."""
+        return brief("Connections", self.linear.network.backend.net_name, f"among {', '.join(self._among.values())}" if self._among else "")
 
     def sources(self, layer: str) -> list[str]:
         """Return the layers that feed a layer, the highest first."""

@@ -11,6 +11,7 @@ from dreamopt.circuits.linear_net import LinearNet
 from dreamopt.errors import UsageError
 from dreamopt.network import Network
 from dreamopt.network.class_layer import find_class_layer
+from dreamopt.parts.brief import brief, counted
 from dreamopt.parts.checks import check_whole
 
 
@@ -54,6 +55,11 @@ class ClassEffects:
     units: tuple[int, ...]
     effects: Tensor
     labels: tuple[str, ...] | None
+
+    def __repr__(self) -> str:
+        """Return one line: the layers, how many units and classes."""
+        units, classes = counted(len(self.units), "unit"), f"{self.effects.shape[1]} classes"
+        return brief("ClassEffects", f"{self.layer} on {self.classes}", units, classes)
 
     def top(self, unit: int, count: int = 10) -> list[ClassEffect]:
         """Return the classes that gain most by a unit, the first the one that gains most."""

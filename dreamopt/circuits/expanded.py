@@ -13,6 +13,7 @@ from dreamopt.circuits.linear_net import LinearNet
 from dreamopt.circuits.steps.step import size_of
 from dreamopt.errors import UsageError
 from dreamopt.network import Network
+from dreamopt.parts.brief import brief, counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,12 @@ class ExpandedWeights:
     kernels: Tensor
     offset: Pair
     place: Pair
+
+    def __repr__(self) -> str:
+        """Return one line: the layers, how many units, the kernels' shape."""
+        return brief(
+            "ExpandedWeights", f"{self.layer} over {self.below}", counted(len(self.units), "unit"), f"kernels {tuple(self.kernels.shape)}"
+        )
 
     @property
     def strengths(self) -> Tensor:

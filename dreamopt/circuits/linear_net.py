@@ -20,6 +20,7 @@ from dreamopt.engine.net import Net
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.network import Network
 from dreamopt.network.maps import Value
+from dreamopt.parts.brief import brief
 from dreamopt.parts.checks import shown
 
 Key = TypeVar("Key", bound=Hashable)
@@ -60,6 +61,10 @@ class LinearNet:
         self.refused: dict[str, str] = {}
         name, layers = network.input_name, enumerate(network.layers)
         self.input: Value = next((i, info.tops.index(name)) for i, info in layers if name in info.tops)
+
+    def __repr__(self) -> str:
+        """Return one line: the net and its precision."""
+        return brief("LinearNet", self.network.backend.net_name, self.dtype)
 
     @cached_property
     def _weights(self) -> dict[str, list[Tensor]]:

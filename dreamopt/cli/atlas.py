@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from dreamopt.cli.atlas_progress import charting
 from dreamopt.cli.echo import echo, echo_path
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import chosen_settings, settings_options
@@ -126,7 +125,7 @@ def command(
     net_settings = {key: options.pop(key) for key in (*NET_KEYS, "allow_python_layers")}
     settings = chosen_settings(**options)
     network, repeat, source = open_network(net, settings.size, **net_settings)
-    with _telling_what_is_kept(out, quiet), charting(quiet) as report:
+    with _telling_what_is_kept(out, quiet):
         path = make_atlas(
             network,
             out,
@@ -141,7 +140,7 @@ def command(
             scheduler=scheduler,
             units=units,
             command=shlex.join(["dreamopt", "atlas", *context.meta[_ARGUMENTS]]),
-            progress=report,
+            progress=not quiet,
             site=site,
             settings=settings,
             load={"net": net} | repeat,

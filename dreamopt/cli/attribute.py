@@ -155,7 +155,8 @@ def command(
             about=about,
         )
         return
-    from dreamopt.cli.progress import attributing, interruptible
+    from dreamopt.cli.interrupt import interruptible
+    from dreamopt.progress.passes import attributing
     from dreamopt.recipes.output import check_output
 
     look = Look.of(summary, clip, colors, opacity, on_sheet)
@@ -166,7 +167,7 @@ def command(
     words = words_of(net, repeat, look, size, seed, batch)
     job = Job(network, look, parts, Path(out), {"source": source, "load": {"net": net} | repeat}, words, seed, batch)
     job.plan(files, targets, size, force=force)
-    with interruptible("and what is done stays") as stop, attributing(quiet, job.passes()) as progress:
+    with interruptible("and what is done stays") as stop, attributing(not quiet, job.passes()) as progress:
         job.run(size, progress, stop, quiet)
     sheet = job.write_sheet(quiet)
     if as_json:
@@ -204,7 +205,8 @@ def _list_methods(as_json: bool) -> None:
     from rich.table import Table
 
     from dreamopt.attribution.method import methods
-    from dreamopt.cli.output import cell, console
+    from dreamopt.cli.output import cell
+    from dreamopt.progress.terminal import console
 
     rows = [(plugin.name, (plugin.make.__doc__ or "").strip().partition("\n")[0]) for plugin in methods]
     if as_json:

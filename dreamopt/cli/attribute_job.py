@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from dreamopt.attribution.method import AttributionMethod
     from dreamopt.attribution.sheet import Row
     from dreamopt.attribution.shown import ShownAs
-    from dreamopt.cli.progress import Attributing
     from dreamopt.image.modes import RGBImage
     from dreamopt.network import Network
+    from dreamopt.progress.passes import Attributing
 
 RUNNERS_UP = 4
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dreamopt.cli.echo import echo, echo_json, echo_path
+from dreamopt.cli.interrupt import interruptible
 from dreamopt.cli.net import net_options
-from dreamopt.cli.output import cell, console
-from dreamopt.cli.progress import benching, interruptible
+from dreamopt.cli.output import cell
 from dreamopt.cli.render import size_option
 from dreamopt.cli.sections import SectionedCommand, of_net, of_recipe, of_run, of_target
 from dreamopt.parts.net_words import NET_KEYS
+from dreamopt.progress.studies import benching
+from dreamopt.progress.terminal import console
 
 if TYPE_CHECKING:
     from dreamopt.study.outcome import Outcome
@@ -119,7 +121,7 @@ def command(words: tuple[str, ...], out: str | None, quiet: bool, as_json: bool,
         for line in _plan(resolved.request):
             echo(line, err=True)
     say = None if quiet else lambda sentence: echo(f"dreamopt: {sentence}", err=True)
-    with _interrupted(folder), interruptible("and what is done stays") as stop, benching(quiet) as watch:
+    with _interrupted(folder), interruptible("and what is done stays") as stop, benching(not quiet) as watch:
         study, outcome = run_study(
             resolved,
             folder,

@@ -67,7 +67,7 @@ def compare(
     from dreamopt.attribution.compare.comparison import files_of
     from dreamopt.attribution.compare.masks import masks_of
     from dreamopt.attribution.compare.pointing import pointing_set
-    from dreamopt.cli.progress import comparing, interruptible
+    from dreamopt.cli.interrupt import interruptible
     from dreamopt.recipes.output import check_new, check_writable
 
     files_out = files_of(out) if out is not None else []
@@ -84,7 +84,7 @@ def compare(
     if pointing is not None:
         truth = pointing_set(pointing, seed)
         images, objective, known, names = list(truth.images), truth.objectives, list(truth.masks), truth.names
-    with interruptible("with the images that are done") as stop, comparing(quiet) as progress:
+    with interruptible("with the images that are done") as stop:
         found = compare_attributions(
             network,
             images,
@@ -97,7 +97,7 @@ def compare(
             size=size,
             seed=seed,
             batch=batch,
-            progress=progress,
+            progress=not quiet,
             stop=stop,
         )
     found.settings.update(about)
@@ -116,7 +116,8 @@ def print_comparison(found: "Comparison") -> None:
     """Print the table and the verdict."""
     from rich.table import Table
 
-    from dreamopt.cli.output import cell, console
+    from dreamopt.cli.output import cell
+    from dreamopt.progress.terminal import console
 
     head, rows = found.table()
     table = Table(box=None, pad_edge=False)

@@ -27,9 +27,9 @@ def command(out: str, steps: int, size: int, filters: int, batch_size: int, quie
     writes what is there and exits with 130.
     """
     from dreamopt.atlas.make import make_atlas
-    from dreamopt.cli.atlas_progress import charting
-    from dreamopt.cli.progress import interruptible, rendering
+    from dreamopt.cli.interrupt import interruptible
     from dreamopt.network import load_net
+    from dreamopt.progress.rendering import rendering
     from dreamopt.recipes.demo import SETTINGS, choose, demo
     from dreamopt.recipes.demo_dreams import demo_dream, demo_zoom, plan_demo_dreams
 
@@ -41,22 +41,21 @@ def command(out: str, steps: int, size: int, filters: int, batch_size: int, quie
     count = sum(len(what.targets(network, layer, settings)) for layer in what.layers) + network.shape_of(what.classes)[0]
     dream, zoom = plan_demo_dreams(network, what.layers[-1])
     with interruptible() as stop:
-        with rendering(quiet, 1, dream.total_steps, dream.pixel_steps) as report:
-            echo_path(demo_dream(network, dream, out, callbacks=[report], stop=stop))
+        with rendering(not quiet, 1, dream.total_steps, dream.pixel_steps) as report:
+            echo_path(demo_dream(network, dream, out, callbacks=report.callbacks, stop=stop))
         if not stop():
-            with rendering(quiet, count, settings.steps) as report:
-                for path in demo(network, out, settings, what=what, callbacks=[report], stop=stop):
+            with rendering(not quiet, count, settings.steps) as report:
+                for path in demo(network, out, settings, what=what, callbacks=report.callbacks, stop=stop):
                     echo_path(path)
     if not stop():
         of_atlas = replace(SETTINGS, steps=min(steps, ATLAS_STEPS), size=min(size, ATLAS_SIZE))
-        with charting(quiet) as chart:
-            layers = [what.layers[0], what.layers[len(what.layers) // 2], what.layers[-1], what.classes]
-            pages = make_atlas(
-                network, Path(out) / "atlas", layers=layers, units=filters, settings=of_atlas, command="dreamopt demo", progress=chart
-            )
+        layers = [what.layers[0], what.layers[len(what.layers) // 2], what.layers[-1], what.classes]
+        pages = make_atlas(
+            network, Path(out) / "atlas", layers=layers, units=filters, settings=of_atlas, command="dreamopt demo", progress=not quiet
+        )
         echo_path(pages)
-        with interruptible() as stop, rendering(quiet, 1, zoom.count * zoom.dream.total_steps) as report:
-            echo_path(demo_zoom(network, zoom, out, callbacks=[report], stop=stop))
+        with interruptible() as stop, rendering(not quiet, 1, zoom.count * zoom.dream.total_steps) as report:
+            echo_path(demo_zoom(network, zoom, out, callbacks=report.callbacks, stop=stop))
     if stop():
         click.echo("dreamopt: interrupted; what was made so far is there.", err=True)
         click.get_current_context().exit(130)

@@ -126,8 +126,9 @@ def dream_into_film(
     memory: int | None = None,
 ) -> None:
     """Dream a film with progress and Ctrl-C, and print its path; exit with 130 where it was interrupted."""
-    from dreamopt.cli.progress import filming, interruptible
+    from dreamopt.cli.interrupt import interruptible
     from dreamopt.film.sources import is_folder_output
+    from dreamopt.progress.rendering import filming
     from dreamopt.recipes.film import check_out, run_film
     from dreamopt.recipes.film_plan import plan_film
     from dreamopt.recipes.film_store import FrameStore
@@ -157,7 +158,7 @@ def dream_into_film(
     with FrameStore(out, resume=resume, replace=force) as store:
         store.open(plan)
         left = frames_left(store, quiet=quiet)
-        with interruptible() as stop, filming(quiet, left) as count:
+        with interruptible() as stop, filming(not quiet, left) as count:
             done = run_film(
                 plan,
                 network,
@@ -183,10 +184,9 @@ def dream_into_film(
 
 def frames_left(store: "FrameStore", *, quiet: bool) -> int:
     """Return how many frames of a store that is open are not finished; one that is resumed says so unless ``quiet``."""
-    count = store.plan.count
-    left = sum(not store.done(position) for position in range(count))
+    left = store.left()
     if store.resume and not quiet:
-        echo(f"{count - left} frames are finished; {left} are left", err=True)
+        echo(f"{store.plan.count - left} frames are finished; {left} are left", err=True)
     return left
 
 

@@ -43,7 +43,8 @@ def _table(summary: Mapping[str, Any], splits: bool) -> None:
     from rich import box
     from rich.table import Table
 
-    from dreamopt.cli.output import cell, console
+    from dreamopt.cli.output import cell
+    from dreamopt.progress.terminal import console
 
     table = Table(box=box.SIMPLE_HEAD, show_footer=True)
     totals = summary["totals"]

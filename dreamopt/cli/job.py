@@ -12,6 +12,7 @@ from dreamopt.cli.sections import of_run
 if TYPE_CHECKING:
     from dreamopt.image.files import RGBImage
     from dreamopt.network import Network
+    from dreamopt.optimize import Callback
     from dreamopt.recipes import Plan, Rendered
 
 
@@ -66,7 +67,8 @@ def run_job(
     timed: bool = False,
 ) -> tuple[list["Rendered"], Path | None]:
     """Run a plan into its files with progress, Ctrl-C and checkpoints; return its images, and the path of the sheet if there is one."""
-    from dreamopt.cli.progress import interruptible, rendering
+    from dreamopt.cli.interrupt import interruptible
+    from dreamopt.progress.rendering import rendering
     from dreamopt.recipes.preview import Preview
     from dreamopt.recipes.render import run_plan
     from dreamopt.recipes.store import FolderStore
@@ -78,9 +80,10 @@ def run_job(
     with (
         FolderStore(out, every=every or None, seconds=seconds, resume=resume, replace=force, title=title, sheet=sheet) as store,
         interruptible() as stop,
-        rendering(quiet, len(plan.samples), plan.total_steps, plan.pixel_steps) as report,
+        rendering(not quiet, len(plan.samples), plan.total_steps, plan.pixel_steps) as report,
     ):
-        rendered = run_plan(plan, network, store=store, callbacks=[report, *shown], stop=stop, memory=memory, tile=report.tile, timed=timed)
+        callbacks: list[Callback] = [*report.callbacks, *shown]
+        rendered = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop, memory=memory, tile=report.tile, timed=timed)
         if not rendered:
             raise KeyboardInterrupt
         return rendered, store.finish(rendered)

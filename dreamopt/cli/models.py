@@ -26,7 +26,8 @@ def _list(cache: str | None) -> None:
     from rich import box
     from rich.table import Table
 
-    from dreamopt.cli.output import cell, console
+    from dreamopt.cli.output import cell
+    from dreamopt.progress.terminal import console
 
     table = Table(
         box=box.SIMPLE_HEAD,

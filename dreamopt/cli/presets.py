@@ -3,7 +3,8 @@
 import click
 
 from dreamopt.cli.echo import echo_json
-from dreamopt.cli.output import cell, console
+from dreamopt.cli.output import cell
+from dreamopt.progress.terminal import console
 
 
 @click.group("presets", invoke_without_command=True)

@@ -57,9 +57,10 @@ def command(
     """
     import numpy as np
 
-    from dreamopt.cli.progress import interruptible, rendering
+    from dreamopt.cli.interrupt import interruptible
     from dreamopt.image.files import read_metadata, read_written
     from dreamopt.image.writing import LOSSY_SUFFIXES
+    from dreamopt.progress.rendering import rendering
     from dreamopt.recipes.command import as_argument, option_words, reproduce_command
     from dreamopt.recipes.inputs import RecordedInputs
     from dreamopt.recipes.metadata import checked_image
@@ -87,8 +88,8 @@ def command(
     network, repeat, source = open_network(net, plan.size, **load | {key: load[key] or value for key, value in DEFAULTS.items()})
     again = reproduce_command(plan, net, repeat, str(path))
     plan = replace(plan, provenance={"source": source, "load": {"net": net} | repeat, "command": again})
-    with interruptible() as stop, rendering(quiet, len(plan.samples), plan.total_steps, plan.pixel_steps) as report:
-        rendered = replay(network, metadata, plan=plan, callbacks=[report], stop=stop)
+    with interruptible() as stop, rendering(not quiet, len(plan.samples), plan.total_steps, plan.pixel_steps) as report:
+        rendered = replay(network, metadata, plan=plan, callbacks=report.callbacks, stop=stop)
     echo_path(write_rendered(rendered, path))
     if rendered.interrupted:
         click.echo("dreamopt: interrupted; the image holds the best so far.", err=True)

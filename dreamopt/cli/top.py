@@ -104,8 +104,9 @@ def command(
 
     Ctrl-C writes the sheets of what was done and exits with 130; `--resume` goes on from there, and from where a crash left it.
     """
-    from dreamopt.cli.progress import interruptible, ranking
+    from dreamopt.cli.interrupt import interruptible
     from dreamopt.errors import UsageError
+    from dreamopt.progress.passes import ranking
     from dreamopt.recipes.output import check_new
     from dreamopt.recipes.top import plan_top, run_top
     from dreamopt.recipes.top_folder import RANKING, TopFolder
@@ -125,7 +126,7 @@ def command(
     plan.listing.leave_out(out)
     with TopFolder(out, plan.request(), resume=resume) as folder:
         shown = {} if beside is None else _given(plan.samples, _folders(plan, folder), Path(beside))
-        with interruptible("and writing the sheets of what was done") as stop, ranking(quiet, plan.listing) as report:
+        with interruptible("and writing the sheets of what was done") as stop, ranking(not quiet, plan.listing) as report:
             found = run_top(plan, folder, progress=report, stop=stop)
         complete = all(one.complete for one in found)
         if beside is None:
@@ -158,7 +159,7 @@ def _maps(found: Sequence[TopImages], method: str) -> dict[tuple[int, int], RGBI
                 continue
             try:
                 image = one.image()
-                map_ = attribute(one.network, image, one.objective, method, size=one.size)
+                map_ = attribute(one.network, image, one.objective, method, size=one.size, progress=False)
                 # The colours are those of the crop's own values: around it there are none.
                 inside = replace(map_, array=map_.array[top:bottom, left:right], image=image[top:bottom, left:right])
                 shown = np.zeros_like(image)
@@ -176,10 +177,11 @@ def _folders(plan: TopPlan, folder: TopFolder) -> list[Path]:
 
 def _synthesized(plan: TopPlan, folder: TopFolder, steps: int, resume: bool, quiet: bool) -> dict[str, RGBImage]:
     """Return by target the image that is synthesized for it, and written into its folder."""
-    from dreamopt.cli.progress import interruptible, rendering
+    from dreamopt.cli.interrupt import interruptible
     from dreamopt.dataset.top_images import rounded
     from dreamopt.errors import DreamoptError, DreamoptWarning
     from dreamopt.image.files import read_image
+    from dreamopt.progress.rendering import rendering
     from dreamopt.recipes.settings import Settings
     from dreamopt.recipes.top import synthesized
 
@@ -190,8 +192,8 @@ def _synthesized(plan: TopPlan, folder: TopFolder, steps: int, resume: bool, qui
         return shown
     settings = Settings(steps=steps)
     try:
-        with interruptible("without the other images") as stop, rendering(quiet, len(missing), steps) as report:
-            made = synthesized(plan.network, missing, settings, callbacks=[report], stop=stop)
+        with interruptible("without the other images") as stop, rendering(not quiet, len(missing), steps) as report:
+            made = synthesized(plan.network, missing, settings, callbacks=report.callbacks, stop=stop)
     except DreamoptError as problem:  # a unit that nothing drives has its ranking all the same
         warnings.warn(f"no image was synthesized: {problem}", DreamoptWarning, stacklevel=2)
         made = {}

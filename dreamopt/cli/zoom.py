@@ -113,10 +113,11 @@ def command(
     is a PNG in the folder OUT.frames until the film is written: Ctrl-C or a crash lose the frame under way, and `--resume` goes on with
     the same bits.
     """
-    from dreamopt.cli.progress import interruptible, rendering
+    from dreamopt.cli.interrupt import interruptible
     from dreamopt.film.encoding import Encoding
     from dreamopt.film.sources import is_folder_output
     from dreamopt.network.choice import described_layer
+    from dreamopt.progress.rendering import rendering
     from dreamopt.recipes.dream import PRESET
     from dreamopt.recipes.film_store import FrameStore
     from dreamopt.recipes.output import check_new
@@ -149,7 +150,7 @@ def command(
     with FrameStore(out, resume=resume, replace=force) as store:
         store.open(plan)
         left = frames_left(store, quiet=quiet)
-        with interruptible() as stop, rendering(quiet, max(left, 1), plan.dream.total_steps) as report:
+        with interruptible() as stop, rendering(not quiet, max(left, 1), plan.dream.total_steps) as report:
             zoomed = run_zoom(
                 plan,
                 network,
@@ -157,7 +158,7 @@ def command(
                 encoding=encoding,
                 keep_frames=keep_frames,
                 partial=partial,
-                callbacks=[report, *shown],
+                callbacks=[*report.callbacks, *shown],
                 stop=stop,
                 memory=memory,
             )

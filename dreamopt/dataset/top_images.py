@@ -26,6 +26,7 @@ from dreamopt.image.sheet import INK, PAPER, Section, contact_sheet, fit, label_
 from dreamopt.network import Network
 from dreamopt.network.tiling.geometry import Rectangle
 from dreamopt.objective import Objective
+from dreamopt.parts.brief import brief, counted
 
 SIDE = 160
 """Pixels of a crop's longer side on a sheet."""
@@ -71,6 +72,12 @@ class TopImage:
     fit: Fit
     network: Network
     objective: Objective
+
+    def __repr__(self) -> str:
+        """Return one line: the file, what of it is ranked, where, and its value."""
+        (top, bottom), (left, right) = self.photo_rectangle
+        crop = f"rows {top} to {bottom}, columns {left} to {right} of {self.photo[0]} x {self.photo[1]}"
+        return brief("TopImage", self.path, self.objective, f"value {self.value:.4g}", crop)
 
     @property
     def photo_rectangle(self) -> Rectangle:
@@ -167,6 +174,13 @@ class TopImages:
     noted: int = 0
     reasons: tuple[tuple[str, str], ...] = ()
     complete: bool = True
+
+    def __repr__(self) -> str:
+        """Return one line: target, class, how many images of how many, and their values."""
+        label = "" if self.label is None else f" ({self.label})"
+        values = f"values {self.values[0]:.4g} to {self.values[-1]:.4g}" if self.images else ""
+        facts = (f"{len(self.images)} of {counted(self.seen, 'image')} by {self.by}", values, "" if self.complete else "not all looked at")
+        return brief("TopImages", f"{self.target}{label}", *facts)
 
     @property
     def paths(self) -> list[str]:

@@ -28,6 +28,7 @@ from dreamopt.engine.pass_traits import PassTraits, pass_traits
 from dreamopt.engine.precision import FLOAT32
 from dreamopt.engine.python_layer import PythonLayer
 from dreamopt.errors import DreamoptWarning, ShapeError, TargetError, UsageError, suggest
+from dreamopt.parts.brief import brief, counted
 from dreamopt.parts.memory import collect_before, memory_errors
 from dreamopt.schema import LayerWeights, NetDef, read_net, read_weights, write_weights
 
@@ -52,6 +53,11 @@ class LayerView:
     def __init__(self, node: Node) -> None:
         self.type = node.layer.type
         self.blobs: list[Blob] = node.weights
+        self._name = node.layer.name
+
+    def __repr__(self) -> str:
+        """Return one line: name, type and the shapes of the weights."""
+        return brief("Layer", self._name, self.type, *(tuple(blob.shape) for blob in self.blobs))
 
 
 class Net:
@@ -161,6 +167,12 @@ class Net:
         self.weights_report = WeightsReport()
         if weights is not None:
             self.weights_report = load_weights(self.nodes, weights, read_from)
+
+    def __repr__(self) -> str:
+        """Return one line: the net's name, its phase, inputs with their shapes, outputs, and where it computes."""
+        inputs = ", ".join(f"{name} {tuple(self.blobs[name].shape)}" for name in self.inputs)
+        facts = (self.phase, counted(len(self.layers), "layer"), f"from {inputs}", f"to {', '.join(self.outputs)}", f"on {self.device}")
+        return brief("Net", self.name, *facts)
 
     @property
     def name(self) -> str:

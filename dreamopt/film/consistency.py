@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dreamopt.film.flow import Flow, optical_flow, warp
 from dreamopt.image.modes import RGBImage
@@ -52,6 +51,8 @@ def reliability(flow: Flow, reverse: Flow) -> NDArray[np.float32]:
     >>> reliability(still + np.float32((3, 0)), still - np.float32((3, 0))).round(2)[0]
     array([0.98, 0.75, 0.25, 0.02, 0.  ], dtype=float32)
     """
+    from scipy import ndimage
+
     height, width = flow.shape[:2]
     columns = np.arange(width, dtype=np.float32)[None, :] + flow[..., 0]
     rows = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dreamopt.film.consistency import Motion
 from dreamopt.film.flow import check_frames, warp
@@ -60,6 +59,8 @@ def resemblance(frame: RGBImage, earlier: RGBImage) -> Resemblance:
     >>> resemblance(moved, shot).same_shot, resemblance(other, shot).same_shot
     (True, False)
     """
+    from scipy import ndimage
+
     check_frames(frame, earlier)
     cv2 = opencv("finding cuts")
     small, before = (_small(image, cv2) for image in (frame, earlier))

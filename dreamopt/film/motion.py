@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dreamopt.image.modes import RGBImage
 
@@ -117,6 +116,8 @@ def moved(image: RGBImage, motion: Motion) -> RGBImage:
     >>> moved(ramp, Motion(shift=(1, 0)))[2, :, 0].tolist()
     [10, 0, 10, 20, 30, 40, 50, 60, 70]
     """
+    from scipy import ndimage
+
     back = motion.inverse()
     matrix = back.matrix[::-1, ::-1]  # of (row, column)
     centre = (np.array(image.shape[:2]) - 1) / 2

@@ -66,13 +66,21 @@ def explain_dead(
     grads = dict(zip(attached, found, strict=True))
     if not any(_has_gradient(grads.get(layer)) for layer in objective.layers):
         return f"{what}: its value does not change with the activations of {', '.join(objective.layers)} that it reads"
+    rectified = None
     for info, reads in below.items():
         top = next((key for key in _value_names(info) if _has_gradient(grads.get(key))), None)
         if top is not None and reads and not any(_has_gradient(grads.get(key)) for _, key in reads):
             why = (rule is not None and _reason_of_rule(info, reads, activations, grads, top)) or _reason(
                 info, reads, activations, grads, top
             )
-            return f"{what}: {info} lets nothing through{why}" + (f"; {_advice(info, reads, why, start)}" if advice else "")
+            if not advice:
+                return f"{what}: {info} lets nothing through{why}"
+            if why == _PADDING and rectified is not None and _moves(activations[rectified[1]], x):
+                other = f", or {start}" if start else ""
+                return f"{what}: {info} lets nothing through{why}; aim at '{rectified[1]}', which is before '{rectified[0].name}'{other}"
+            return f"{what}: {info} lets nothing through{why}; {_advice(info, reads, why, start)}"
+        if info.type in RECTIFIERS and len(reads) == 1:
+            rectified = (info, reads[0][1])
     return f"{what}: it vanishes on its way down from {', '.join(objective.layers)}" + (f"; {start}" if start else "")
 
 
@@ -147,6 +155,12 @@ def _value_names(info: LayerInfo) -> list[str]:
 
 def _has_gradient(grad: Tensor | None) -> bool:
     return grad is not None and bool((grad != 0).any())
+
+
+def _moves(values: Tensor, x: Tensor) -> bool:
+    """Return whether the image has a gradient of the sum of these values."""
+    (found,) = torch.autograd.grad(values.sum(), x, retain_graph=True, allow_unused=True)
+    return _has_gradient(found)
 
 
 def _reason(

@@ -32,6 +32,7 @@ from dreamopt.network.tiling.tiler import Progress, Tiler
 from dreamopt.network.together import PIXELS, Together
 from dreamopt.objective import ImageValue, Objective, ReferenceImage, with_units
 from dreamopt.parts.arguments import check_flag, check_kind, check_text, check_texts
+from dreamopt.parts.brief import brief, counted
 from dreamopt.parts.checks import SIDE, Range, check_number, check_whole, several, shown
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import free_memory, memory_errors
@@ -719,7 +720,8 @@ class Network:
         return self.preprocessing
 
     def __repr__(self) -> str:
-        return f"<Network {len(self.layers)} layers, input {self.input_name} {self.input_shape}, {self.backend.name} on {self.device}>"
+        layers, place = counted(len(self.layers), "layer"), f"{self.backend.name} on {self.device}"
+        return brief("Network", self.backend.net_name, layers, f"input {self.input_name} {self.input_shape}", place)
 
     def _repr_html_(self) -> str:
         """Return the input, the last layers and the classes, for notebooks."""

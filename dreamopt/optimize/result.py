@@ -17,6 +17,7 @@ from dreamopt.image.inline import MOST, card, png_bytes
 from dreamopt.optimize.optimizer import per_item
 from dreamopt.optimize.state import RunState
 from dreamopt.parts.arguments import check_several
+from dreamopt.parts.brief import brief, counted
 from dreamopt.parts.checks import shown
 from dreamopt.problem import Problem
 
@@ -226,8 +227,8 @@ class Result:
     def __repr__(self) -> str:
         """Return one line: what was maximised, by what, in how many steps, with which values."""
         values = ", ".join(f"{value:.4g}" for value in self.values[:4]) + (", ..." if len(self.values) > 4 else "")
-        cut = ", interrupted" if self.interrupted else ""
-        return f"<Result {self.problem.objective} by {self.optimizer}: {self.steps} steps, values {values}{cut}>"
+        cut = "interrupted" if self.interrupted else ""
+        return brief("Result", f"{self.problem.objective} by {self.optimizer}", counted(self.steps, "step"), f"values {values}", cut)
 
     def _repr_png_(self) -> bytes | None:
         """Return the first images side by side, for notebooks; None for a net whose input is none."""

@@ -18,7 +18,9 @@ from dreamopt.image.modes import samples_of
 from dreamopt.network import Network, choose_layer
 from dreamopt.objective import Objective, ReferenceImage, Sum, frozen_image, terms
 from dreamopt.optimize import Callback
+from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.arguments import check_kind
+from dreamopt.progress.rendering import rendering
 from dreamopt.recipes.aim import GUIDE_SIZE, Aim
 from dreamopt.recipes.plan import InitImage, Plan, checked_job, resolve
 from dreamopt.recipes.preset import resolve_settings
@@ -52,6 +54,7 @@ def dream(
     rank: int | str | None = None,
     rank_mode: str = "strong",
     rank_capture: str = "once",
+    progress: bool | None = None,
     **changes: Any,
 ) -> Rendered:
     r"""Strengthen in an image what layers of a net see in it.
@@ -78,6 +81,8 @@ def dream(
         the same numbers but for rounding. By default what is free.
     guide, guide_mode, guide_size, rank, rank_mode, rank_capture
         Aim at what a guide image has in the layers, or at their channels of a rank: see `dreamopt.recipes.Aim`.
+    progress
+        As for `dreamopt.render`.
     **changes
         Arguments of `Settings`, for instance ``octaves=6``, ``steps=20``.
 
@@ -114,14 +119,15 @@ def dream(
         check_kind("store", store, Store, "a Store")
     aim = Aim(None if guide is None else frozen_image(guide), guide_mode, guide_size, rank, rank_mode, rank_capture)
     plan = replace(plan_dream(network, image, targets, settings, aim), provenance=dict(provenance or {}))
-    if store is None:
-        [one] = run_plan(plan, network, callbacks=callbacks, stop=stop, memory=memory)
-        return one
     try:
-        [one] = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop, memory=memory)
-        store.finish([one])
+        with rendering(progress, 1, plan.total_steps, plan.pixel_steps) as report:
+            callbacks = (*checked_callbacks(callbacks), *report.callbacks)
+            [one] = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop, memory=memory, tile=report.tile)
+        if store is not None:
+            store.finish([one])
     finally:
-        store.close()
+        if store is not None:
+            store.close()
     return one
 
 

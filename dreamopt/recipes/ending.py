@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamopt.optimize import Result
+from dreamopt.optimize import Restart, Result
 from dreamopt.parts.part import field_names, number_string
 from dreamopt.parts.registry import snake
 from dreamopt.parts.schedule import StepContext
@@ -21,6 +21,8 @@ OUTWEIGHS = 0.5
 """Part of the objective's gradient from which on a penalty's is named as the reason."""
 FEW = 8
 """Steps: fewer are a trial, of which nothing is said; values differ from step to step as the transforms do."""
+KEPT = 0.95
+"""Correlation with its start from which on an image is said to show nothing else."""
 SHRINKS = 0.8
 """Part of the spread that is left of an image after a projection that is named as the reason."""
 
@@ -41,6 +43,8 @@ class Ending:
         (1, C, H, W), the net's input space; None where a small spread is no fault.
     seed : int
         Of the job.
+    restart : Restart or None
+        What the image began with, where the gradient was zero at the first start; None also where sizes or targets followed one another.
     """
 
     result: Result
@@ -49,6 +53,7 @@ class Ending:
     last: float | None
     image: Tensor | None
     seed: int
+    restart: Restart | None = None
 
     def warning(self) -> str | None:
         """Return one sentence on what went wrong; None where nothing did."""
@@ -56,7 +61,11 @@ class Ending:
         # Where a rule stands in for the derivative, steps do not follow the value.
         fell = self._fell() and self.result.problem.rule is None
         flat = spread is not None and spread < FLAT
-        if self.result.steps < FEW or not (fell or flat):
+        if self.result.steps < FEW:
+            return None
+        if self.restart is not None and self._kept(self.restart) > KEPT:
+            return self._noise()
+        if not (fell or flat):
             return None
         said = []
         if fell:
@@ -68,9 +77,26 @@ class Ending:
     def _fell(self) -> bool:
         return self.first is not None and self.last is not None and self.last < self.first
 
-    def _advice(self) -> str:
+    def _alone(self) -> Problem:
         problem = self.result.problem
-        alone = problem if problem.objective.coupled else problem.select([self.row])
+        return problem if problem.objective.coupled else problem.select([self.row])
+
+    def _kept(self, restart: Restart) -> float:
+        """Return how much the image is still its restart's: the correlation of both."""
+        alone = self._alone()
+        if alone.objective.coupled:
+            return 0.0
+        with torch.no_grad():
+            images = [alone.images(params) for params in (restart.draw(alone, self.seed), self.result.params[self.row : self.row + 1])]
+        return float(torch.corrcoef(torch.cat(images).flatten(1).to(torch.float64))[0, 1])
+
+    def _noise(self) -> str:
+        """Return what to do about an image that is the noise that its gradient needed, since little but a penalty or a decay moved it."""
+        alone = self._alone()
+        return f"the image still shows the noise that it began with, without which {alone.explain(alone.start(self.seed), 0, self.seed)}"
+
+    def _advice(self) -> str:
+        alone = self._alone()
         return outweighing(alone, self.seed) or shrinking(alone, self.seed) or self._steps()
 
     def _steps(self) -> str:

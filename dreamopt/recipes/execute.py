@@ -310,7 +310,8 @@ def _warning(plan: Plan, outcome: SampleOutcome, values: Tensor, value: float, e
     alike = all((stage.size, stage.target, stage.layers) == (first.size, first.target, first.layers) for stage in more)
     shows_spread = values.dim() == 4 and not (plan.settings.stretch or opaque)
     began = outcome.first_value if alike else None
-    return Ending(outcome.result, outcome.row, began, value, values if shows_spread else None, plan.settings.seed).warning()
+    restart = None if more or outcome.restart is None else plan.restarts[outcome.restart]
+    return Ending(outcome.result, outcome.row, began, value, values if shows_spread else None, plan.settings.seed, restart).warning()
 
 
 def _described_start(plan: Plan, outcome: SampleOutcome) -> dict[str, Any]:

@@ -30,6 +30,8 @@ from dreamopt.image.files import RGBImage, covering
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
 from dreamopt.parts.arguments import check_kind, check_path
+from dreamopt.parts.brief import brief, counted
+from dreamopt.progress.rendering import filming
 from dreamopt.recipes.aim import Aim
 from dreamopt.recipes.dream import Targets, changed_settings
 from dreamopt.recipes.execute import execute
@@ -68,6 +70,10 @@ class Dreamed:
     metadata: Mapping[str, Any]
     flicker: FlickerReport | None = None
 
+    def __repr__(self) -> str:
+        """Return one line: the file, and how much of it is finished."""
+        return brief("Dreamed", self.path, f"{self.finished} of {counted(self.frames, 'frame')}")
+
     @property
     def interrupted(self) -> bool:
         """Whether frames are missing."""
@@ -91,6 +97,7 @@ def dream_film(
     callbacks: Sequence[Callback] = (),
     stop: Stop | None = None,
     memory: int | None = None,
+    progress: bool | None = None,
     **changes: Any,
 ) -> Dreamed:
     """Dream into each frame of a film, or of a folder of images.
@@ -120,7 +127,7 @@ def dream_film(
         Whether a film that is interrupted is written as far as it is.
     flicker : bool
         Whether the flicker of the finished frames is measured (`dreamopt.film.flicker.measure_flicker`), before they go.
-    provenance, callbacks, stop, memory, **changes
+    provenance, callbacks, stop, memory, progress, **changes
         As for `dreamopt.dream`.
 
     Returns
@@ -143,17 +150,19 @@ def dream_film(
     plan = replace(plan_film(network, source, targets, settings, film, aim), provenance=dict(provenance or {}))
     with FrameStore(out, resume=resume) as store:
         store.open(plan)
-        return run_film(
-            plan,
-            network,
-            store,
-            keep_frames=keep_frames,
-            partial=partial,
-            flicker=flicker,
-            callbacks=callbacks,
-            stop=stop,
-            memory=memory,
-        )
+        with filming(progress, store.left()) as count:
+            return run_film(
+                plan,
+                network,
+                store,
+                keep_frames=keep_frames,
+                partial=partial,
+                flicker=flicker,
+                callbacks=callbacks,
+                finished=count,
+                stop=stop,
+                memory=memory,
+            )
 
 
 def check_out(out: str | os.PathLike[str], source: str | os.PathLike[str], film: FilmSettings | None = None) -> None:

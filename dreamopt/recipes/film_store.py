@@ -155,6 +155,10 @@ class FrameStore:
         """Return whether a frame is finished: there, whole, and made by this very plan."""
         return self.resume and self._is_finished(self.path(position), position, self.plan.key)
 
+    def left(self) -> int:
+        """Return how many frames of the plan are not finished."""
+        return sum(not self.done(position) for position in range(self.plan.count))
+
     def read(self, position: int, *, deep: bool = False) -> NDArray[Any]:
         """Return a finished frame, (H, W, 3), as its file holds it; of 16 bits as uint8 unless ``deep``."""
         image = np.ascontiguousarray(read_written(self.path(position))[..., :3])

@@ -24,6 +24,7 @@ from dreamopt.network.network import kind_of
 from dreamopt.objective import Objective, each, parse
 from dreamopt.optimize import Restart
 from dreamopt.parts.arguments import check_kind
+from dreamopt.parts.brief import brief
 from dreamopt.parts.part import field_names, file_sha256, input_paths
 from dreamopt.parts.trust import words_of_file
 from dreamopt.problem import Problem
@@ -164,6 +165,13 @@ class Plan:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+    def __repr__(self) -> str:
+        """Return one line: the recipe, its targets, the size of the images, runs and steps."""
+        first, count = ", ".join(sample.text for sample in self.samples[:4]), len(self.samples)
+        targets = first + (f" and {count - 4} more" if count > 4 else "")
+        steps = " + ".join(str(stage.steps) for stage in self.stages[:6]) + (" + ..." if len(self.stages) > 6 else "")
+        return brief("Plan", f"{self.recipe} {targets}", f"{self.size[1]} x {self.size[0]}", f"{steps} steps", self.settings.optimizer)
 
     @property
     def parametrization(self) -> Parametrization:

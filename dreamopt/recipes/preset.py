@@ -14,6 +14,7 @@ from dreamopt.errors import DreamoptError, UsageError, in_brackets, printable, s
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
+from dreamopt.parts.brief import brief
 from dreamopt.parts.calls import check_string, parse_value
 from dreamopt.parts.part import field_names
 from dreamopt.parts.preset_files import PresetFile, is_preset_file, preset_names, preset_table, preset_text
@@ -50,6 +51,10 @@ _TEXTS = ("optimizer", "parametrization", "rule", "init", "mask")
 @dataclass(frozen=True)
 class Preset(PresetFile):
     """One published recipe: what its file says, and the settings that it makes."""
+
+    def __repr__(self) -> str:
+        """Return one line: its name and what it is."""
+        return brief("Preset", self.name, self.title)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -211,8 +216,7 @@ def _option(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UsageError(f"--set takes KEY=VALUE, for instance steps=100 or tv.share=0.2, not '{text}'")
     if key not in names():
-        hint = in_brackets(suggest(key, names(), 1))
-        raise UsageError(f"there is no setting '{key}'{hint}; there are {', '.join(names())}, and PART.PARAMETER as in tv.share")
+        raise UsageError(f"{_unknown(key)}, and PART.PARAMETER as in tv.share")
     read = value.strip() if key in _TEXTS or (key == "strength" and not _is_number(value)) else _value(value)
     return key, None if read == "null" and key in ("init", "mask") else read
 
@@ -225,7 +229,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _unknown(key: str) -> str:
+    return f"there is no setting '{printable(key)}'{in_brackets(suggest(key, names(), 1))}; there are {', '.join(names())}"
+
+
 def _made(fields: Mapping[str, Any]) -> Settings:
+    unknown = next((key for key in fields if key not in names()), None)
+    if unknown is not None:
+        raise UsageError(_unknown(unknown))
     try:
         return Settings(**fields)
     except (TypeError, ValueError) as problem:

@@ -11,7 +11,9 @@ from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError, in_b
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Callback
+from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.arguments import check_kind, check_text
+from dreamopt.progress.rendering import rendering
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.plan import Plan, plan_render
 from dreamopt.recipes.preset import resolve_settings
@@ -31,6 +33,7 @@ def render(
     store: Store | None = None,
     variants: int = 1,
     preset: str | None = None,
+    progress: bool | None = None,
     **changes: Any,
 ) -> list[Rendered]:
     """Render the images that targets like.
@@ -56,6 +59,8 @@ def render(
         How many images of each target, at least 1, each from a start of its own.
     preset : str, optional
         A published recipe by name, as "lucid2017" (`dreamopt.presets` lists them), or a preset file; instead of ``settings``.
+    progress : bool, optional
+        Whether a bar is shown on stderr; by default where somebody looks: in a terminal or a notebook.
     **changes
         Arguments of `Settings`, for instance ``steps=64``, ``tv=0.1``.
 
@@ -109,7 +114,9 @@ def render(
     plan = plan_render(network, targets, settings, variants=variants)
     plan = replace(plan, provenance=dict(provenance or {}))
     try:
-        rendered = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop)
+        with rendering(progress, len(plan.samples), plan.total_steps, plan.pixel_steps) as report:
+            callbacks = (*checked_callbacks(callbacks), *report.callbacks)
+            rendered = run_plan(plan, network, store=store, callbacks=callbacks, stop=stop, tile=report.tile)
         if store is not None:
             store.finish(rendered)
     finally:

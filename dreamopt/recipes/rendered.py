@@ -16,6 +16,7 @@ from dreamopt.image.files import write_image
 from dreamopt.image.inline import card, png_bytes
 from dreamopt.image.writing import ImageArray, eight_bits
 from dreamopt.network import Network
+from dreamopt.parts.brief import brief
 from dreamopt.recipes.plan import Plan
 from dreamopt.recipes.targets import Sample
 
@@ -63,7 +64,7 @@ class Rendered:
         """Return one line: target, class, size and value."""
         label = "" if self.sample.label is None else f" ({self.sample.label})"
         height, width = self.image.shape[:2]
-        return f"<Rendered {self.sample.text}{label}: {width} x {height}, value {self.value:.4g}>"
+        return brief("Rendered", f"{self.sample.text}{label}", f"{width} x {height}", f"value {self.value:.4g}")
 
     def _repr_png_(self) -> bytes:
         """Return the image at 8 bits, for notebooks."""

@@ -16,6 +16,7 @@ from dreamopt.image.parametrization import Parametrization
 from dreamopt.image.transform import Transform
 from dreamopt.optimize.optimizer import Optimizer
 from dreamopt.parts.arguments import check_seed, check_several
+from dreamopt.parts.brief import brief
 from dreamopt.parts.checks import FRACTION, NOT_NEGATIVE, SIDE, Fields, Range, check_number, check_whole, several, shown
 from dreamopt.recipes.shorthand import (
     RANGES,
@@ -317,6 +318,12 @@ class Settings:
         described |= described_run(self) | {"parametrization": str(self.parametrization)}
         described |= {} if self.rule is None else {"rule": str(self.rule)}
         return described | {"stages": [stage.describe() for stage in self.stages]}
+
+    def __repr__(self) -> str:
+        """Return one line: what differs from the default settings."""
+        usual = Settings().describe()
+        differs = (f"{name}={value}" for name, value in self.describe().items() if value != usual.get(name))
+        return brief("Settings", "", ", ".join(differs) or "all as by default")
 
     @classmethod
     def read(cls, described: Mapping[str, Any]) -> Settings:

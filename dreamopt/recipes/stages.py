@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from dreamopt.errors import ShapeError, TargetError, UsageError
@@ -185,6 +184,8 @@ def resized(images: Tensor, size: Pair, order: int) -> Tensor:
     """Return images (N, C, H, W) at another size by spline interpolation of an order, as `scipy.ndimage.zoom` does it."""
     if tuple(images.shape[2:]) == size:
         return images
+    from scipy import ndimage
+
     factors = (1.0, 1.0, size[0] / images.shape[2], size[1] / images.shape[3])
     return torch.from_numpy(ndimage.zoom(images.cpu().numpy(), factors, order=order)).to(images)
 

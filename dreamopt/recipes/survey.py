@@ -25,7 +25,9 @@ from dreamopt.image.files import RGBImage
 from dreamopt.network import Network, Size
 from dreamopt.objectives import Channel
 from dreamopt.parts.arguments import check_path
+from dreamopt.parts.brief import brief, counted
 from dreamopt.parts.checks import Range, check_number, check_whole, several, shown
+from dreamopt.progress.passes import ranking
 from dreamopt.recipes.output import described_differences
 from dreamopt.recipes.pass_folder import PassFolder
 from dreamopt.recipes.passing import SECONDS, request_of, run_pass
@@ -97,6 +99,11 @@ class Survey:
     sampled: SampledPlaces | None
     quantiles: tuple[float, ...]
     folders: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return one line: layers and images."""
+        images = counted(self.progress.images, "image") + ("" if self.progress.complete else " so far")
+        return brief("Survey", ", ".join(self.layers), images)
 
     def describe(self, layer: str, unit: int) -> dict[str, Any]:
         """Return what is known of a unit without its examples, fit for JSON: `Histograms.describe` with ``images`` and ``state``."""
@@ -190,7 +197,7 @@ def run_survey(
     batch: int = 8,
     seed: int = 0,
     left_out: str | Path | None = None,
-    progress: Callable[[Progress], object] | None = None,
+    progress: bool | Callable[[Progress], object] | None = None,
     stop: Callable[[], bool] | None = None,
     every: float = SECONDS,
 ) -> Survey:
@@ -232,8 +239,8 @@ def run_survey(
         Of what is drawn.
     left_out : path, optional
         A folder whose images are none of the set, though it lies among them; by default ``out``.
-    progress : callable, optional
-        Called after each batch with a `dreamopt.dataset.stream.Progress`.
+    progress : bool or callable, optional
+        Whether a bar is shown, as for `dreamopt.render`; or what is called after each batch with a `dreamopt.dataset.stream.Progress`.
     stop : callable, optional
         Asked after each batch; once it returns True, the pass ends with what it has.
     every : float
@@ -278,15 +285,16 @@ def run_survey(
         "layers": list(names), "k": k, "sample": maxima.sample.size, "seed": seed,
         "places": None if sampled is None else [sampled.sample.size, *sampled.sampled, sampled.scores],
     }  # fmt: skip
-    options: dict[str, Any] = {"progress": progress, "stop": stop, "every": every}
+    options: dict[str, Any] = {"stop": stop, "every": every}
     batch = check_whole("batch", batch, _MOST)
     if out is None:
-        now = run_pass(network, listing, reducers, fit, batch, **options)
+        with ranking(progress, listing) as report:
+            now = run_pass(network, listing, reducers, fit, batch, progress=report, **options)
     else:
         path = check_path("out", out, ImageError)
         listing.leave_out(path if left_out is None else left_out)
-        with SurveyFolder(path, request, resume=True) as folder:
-            now = run_pass(network, listing, reducers, fit, batch, folder, **options)
+        with SurveyFolder(path, request, resume=True) as folder, ranking(progress, listing) as report:
+            now = run_pass(network, listing, reducers, fit, batch, folder, progress=report, **options)
     folders = tuple(os.path.join(source, "") for source in listing.sources if isinstance(source, str) and os.path.isdir(source))
     return Survey(network, names, now, fit, histograms, top, maxima, sampled, levels, folders)
 

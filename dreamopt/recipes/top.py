@@ -19,6 +19,7 @@ from dreamopt.network import Network, Size
 from dreamopt.objective import Objective
 from dreamopt.parts.arguments import check_flag, check_path
 from dreamopt.parts.checks import Range, check_whole, shown
+from dreamopt.progress.passes import ranking
 from dreamopt.recipes.passing import SECONDS, request_of, run_pass
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.targets import Sample, bound_samples, read_targets
@@ -121,7 +122,7 @@ def top(
     distinct: bool = False,
     out: str | Path | None = None,
     resume: bool = False,
-    progress: Callable[[Progress], object] | None = None,
+    progress: bool | Callable[[Progress], object] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> list[TopImages]:
     """Return the images and crops of a set that drive each of several targets most.
@@ -156,8 +157,8 @@ def top(
         A folder for sheets, crops and rankings, as the command ``dreamopt top`` writes them, and for the state of the pass.
     resume : bool
         Whether a pass whose state is in ``out`` goes on there.
-    progress : callable, optional
-        Called after each batch with a `dreamopt.dataset.stream.Progress`.
+    progress : bool or callable, optional
+        Whether a bar is shown, as for `dreamopt.render`; or what is called after each batch with a `dreamopt.dataset.stream.Progress`.
     stop : callable, optional
         Asked after each batch; once it returns True, the pass ends with what it has.
 
@@ -187,11 +188,13 @@ def top(
     if out is None:
         if resume:
             raise UsageError("resume needs the folder that holds the state: give out as well")
-        return run_top(plan, progress=progress, stop=stop)
+        with ranking(progress, plan.listing) as report:
+            return run_top(plan, progress=report, stop=stop)
     path = check_path("out", out, ImageError)
     plan.listing.leave_out(path)
     with TopFolder(path, plan.request(), resume=resume) as folder:
-        found = run_top(plan, folder, progress=progress, stop=stop)
+        with ranking(progress, plan.listing) as report:
+            found = run_top(plan, folder, progress=report, stop=stop)
         folder.write_sheets(found, [sample.slug for sample in plan.samples])
     return found
 

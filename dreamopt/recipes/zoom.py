@@ -19,8 +19,10 @@ from dreamopt.image.files import RGBImage, covering
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Callback
+from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.arguments import check_kind, check_several
 from dreamopt.parts.calls import split
+from dreamopt.progress.rendering import rendering
 from dreamopt.recipes import settings as dream_settings
 from dreamopt.recipes import zoom_settings
 from dreamopt.recipes.cycle import Cycle, gradient_scales
@@ -121,6 +123,7 @@ def zoom(
     stop: Callable[[], bool] | None = None,
     store: Frames | None = None,
     memory: int | None = None,
+    progress: bool | None = None,
     **changes: Any,
 ) -> Iterator[Rendered]:
     r"""Make the frames of an endless zoom into an image, one by one.
@@ -145,6 +148,8 @@ def zoom(
         Instead of ``targets``: what is dreamed in turn.
     callbacks, stop, memory
         As for `dreamopt.dream`.
+    progress : bool, optional
+        As for `dreamopt.dream`, from the first frame that is asked for to the last.
     store : Frames, optional
         Where finished frames are kept; those that it has are not made again.
     **changes
@@ -183,7 +188,16 @@ def zoom(
     settings = changed_settings("zoom", settings, of_dream, CHANGES)
     memory = checked_memory(memory)
     plan = plan_zoom(network, image, targets, settings, ZoomSettings(**of_film), cycle=cycle)
-    return execute_zoom(plan, network, callbacks=callbacks, stop=stop, store=store, memory=memory)
+    return _with_progress(plan, network, progress, checked_callbacks(callbacks), store, stop=stop, memory=memory)
+
+
+def _with_progress(
+    plan: ZoomPlan, network: Network, progress: bool | None, callbacks: Sequence[Callback], store: Frames | None, **options: Any
+) -> Iterator[Rendered]:
+    """Make a zoom's frames, and show the steps that are done."""
+    left = sum(store is None or not store.done(frame) for frame in range(plan.film.frames))
+    with rendering(progress, max(left, 1), plan.dream.total_steps) as report:
+        yield from execute_zoom(plan, network, callbacks=(*callbacks, *report.callbacks), store=store, **options)
 
 
 def plan_zoom(

@@ -19,6 +19,7 @@ from dreamopt.film.sources import is_folder_output
 from dreamopt.film.writing import FilmWriter
 from dreamopt.network import Network
 from dreamopt.optimize import Callback
+from dreamopt.parts.brief import brief, counted
 from dreamopt.recipes.film_store import DESCRIPTION, FrameStore
 from dreamopt.recipes.memory import in_memory
 from dreamopt.recipes.zoom import ZoomPlan, execute_zoom
@@ -45,6 +46,10 @@ class Zoomed:
     finished: int
     seam: Seam | None
     metadata: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        """Return one line: the file, and how much of it is finished."""
+        return brief("Zoomed", self.path, f"{self.finished} of {counted(self.frames, 'frame')}")
 
     @property
     def interrupted(self) -> bool:

@@ -15,6 +15,7 @@ from dreamopt.parts.arguments import check_kind, check_path, check_texts
 from dreamopt.parts.atomic import atomic_write, scratch_name
 from dreamopt.parts.checks import several
 from dreamopt.parts.preset_files import is_preset_file
+from dreamopt.progress.studies import benching
 from dreamopt.study.execution import Stop
 from dreamopt.study.folder import StudyFolder
 from dreamopt.study.networks import StudyNetworks
@@ -82,7 +83,7 @@ def bench(
     processes: int | None = None,
     plugins: Sequence[str] = (),
     allow_python_layers: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    progress: bool | Callable[[Progress], object] | None = None,
     stop: Stop = None,
 ) -> Study:
     """Compare settings: which are best for a net.
@@ -125,8 +126,8 @@ def bench(
         Names of installed plugins that the study file may name.
     allow_python_layers : bool
         Whether modules that Python layers name are imported.
-    progress : callable, optional
-        Called with a `Progress` after each run.
+    progress : bool or callable, optional
+        Whether a bar is shown, as for `dreamopt.render`; or what is called with a `Progress` after each run.
     stop : callable, optional
         Asked after each step; once it returns True, KeyboardInterrupt is raised, and what is done stays.
 
@@ -173,9 +174,10 @@ def bench(
     }
     said = with_given(said, nets, given, own)
     resolved = resolve(said, allow_python_layers)
-    result, _ = run_study(
-        resolved, out, text=study_text(said, out), processes=processes, allow_python_layers=allow_python_layers, watch=progress, stop=stop
-    )
+    with benching(progress) as watch:
+        result, _ = run_study(
+            resolved, out, text=study_text(said, out), processes=processes, allow_python_layers=allow_python_layers, watch=watch, stop=stop
+        )
     return result
 
 
@@ -228,7 +230,7 @@ def run_study(
     *,
     processes: int | None = None,
     allow_python_layers: bool = False,
-    watch: Callable[[Progress], None] | None = None,
+    watch: Callable[[Progress], object] | None = None,
     say: Callable[[str], None] | None = None,
     stop: Stop = None,
     text: str | None = None,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dreamopt.parts.brief import brief, counted
+
 
 @dataclass(frozen=True, eq=False)
 class TuningCurves:
@@ -41,6 +43,11 @@ class TuningCurves:
     responses: Tensor
     period: float | None = None
     colours: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return one line: what changes, over which part of the axis, of how many units."""
+        axis = f"at {counted(len(self.at), 'place')} from {self.at[0]:g} to {self.at[-1]:g} {self.unit}" if self.at else ""
+        return brief("TuningCurves", self.kind, counted(len(self.responses), "unit"), axis)
 
     def best(self, unit: int) -> float:
         """Return where on the axis a unit's response is highest."""

@@ -33,6 +33,11 @@ class SeenField:
     length: int
     places: Tensor | None
 
+    @property
+    def stimuli(self) -> tuple[tuple[int, int], int]:
+        """The size and the length: layers for which they are the same are shown the same."""
+        return self.size, self.length
+
     def highest(self, values: Tensor) -> Tensor:
         """Return the highest values over the places, (N, C), of activations (N, C, H, W) or (N, C)."""
         if values.dim() < 4:

@@ -1,28 +1,22 @@
-"""The tuning of all units of a layer, from one set of stimuli."""
+"""The tuning of all units of layers, from one set of stimuli for each size of what a layer sees."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dreamopt.errors import UsageError
 from dreamopt.network import Network, Size
+from dreamopt.parts.brief import brief
 from dreamopt.parts.checks import check_whole
 from dreamopt.tuning.curves import TuningCurves
 from dreamopt.tuning.field import SeenField, seen_field
-from dreamopt.tuning.stimuli import GREY, Levels, colour_field, colour_of, grating
-
-_SLOWEST = 0.5
-"""Cycles per receptive field of the coarsest grating."""
-_FINEST = 2.5
-"""Pixels from bar to bar of the finest one; at 2 all that is left of a slanted grating are beats."""
-_PHASES = (0.0, 90.0, 180.0, 270.0)
-_LEAST_FIELD = 3
-"""Pixels of a receptive field from which on bars can be distinguished."""
+from dreamopt.tuning.responses import responses_to
+from dreamopt.tuning.shown import PHASES, Shown, shown_to
+from dreamopt.tuning.stimuli import colour_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +47,10 @@ class LayerTuning:
     field: int
     size: tuple[int, int]
 
+    def __repr__(self) -> str:
+        """Return one line: the layer, and which curves there are."""
+        return brief("LayerTuning", self.layer, *(curve.kind for curve in self.curves), f"stimuli of {self.size[1]} x {self.size[0]}")
+
 
 def layer_tuning(
     network: Network,
@@ -64,25 +62,56 @@ def layer_tuning(
     hues: int = 12,
     progress: Callable[[int, int], object] | None = None,
 ) -> LayerTuning:
-    """Return the tuning curves of all units of a layer.
+    """Return the tuning curves of all units of a layer; `layer_tunings` of one.
+
+    Examples
+    --------
+    >>> from dreamopt import load_net
+    >>> tuning = layer_tuning(load_net(), "conv1/relu", orientations=6, frequencies=3, hues=4)
+    >>> [curves.kind for curves in tuning.curves], tuning.places, tuning.field
+    (['orientation', 'frequency', 'colour'], 'inside', 7)
+    """
+    options = {"size": size, "orientations": orientations, "frequencies": frequencies, "hues": hues, "progress": progress}
+    return layer_tunings(network, [layer], **options)[0]  # type: ignore[arg-type]
+
+
+def layer_tunings(
+    network: Network,
+    layers: Sequence[str],
+    *,
+    size: Size = None,
+    orientations: int = 12,
+    frequencies: int = 8,
+    hues: int = 12,
+    progress: Callable[[int, int], object] | None = None,
+) -> list[LayerTuning]:
+    """Return the tuning curves of all units of layers.
 
     A response is the layer's highest value over places, less that to a grey image. Gratings have every orientation with every
     frequency in four phases, of which the highest response counts; a unit's curve of orientations is that at its best frequency, and the
     other way round. Colours of one brightness and saturation come as whole images, and as discs of half a receptive field on grey;
     the higher response counts. The same net and settings give the same numbers.
 
+    Layers whose stimuli are the same share the passes, in which each layer's values have the bits that they have alone.
+
     Parameters
     ----------
     network : Network
         A net whose input is an image.
-    layer : str
-        The layer, before or after its ReLU.
+    layers : sequence of str
+        The layers, before or after their ReLUs.
     size : int or (int, int), optional
         The largest stimuli; the net's own size by default. Layers that see less are shown less.
     orientations, frequencies, hues : int
         How many of each.
     progress : callable, optional
-        Called as ``progress(done, count)`` after each pass with the number of stimuli; what it raises ends the work.
+        Called as ``progress(done, count)`` after each pass with the number of stimuli, counted for each layer; what it raises ends the
+        work.
+
+    Returns
+    -------
+    list of LayerTuning
+        In the order of ``layers``.
 
     Raises
     ------
@@ -94,93 +123,60 @@ def layer_tuning(
     Examples
     --------
     >>> from dreamopt import load_net
-    >>> tuning = layer_tuning(load_net(), "conv1/relu", orientations=6, frequencies=3, hues=4)
-    >>> [curves.kind for curves in tuning.curves], tuning.places, tuning.field
-    (['orientation', 'frequency', 'colour'], 'inside', 7)
+    >>> names = ["mixed3/1x1/scale", "mixed3/3x3/scale", "mixed3/3x3_reduce/scale"]
+    >>> [tuning.field for tuning in layer_tunings(load_net(), names, orientations=4, frequencies=2, hues=3)]
+    [19, 27, 19]
     """
+    check_image_input(network)
+    numbers = [check_whole(name, number) for name, number in (("orientations", orientations), ("frequencies", frequencies), ("hues", hues))]
+    fields = {name: seen_field(network, name, size) for name in map(network.resolve, layers)}
+    groups = dict[tuple[tuple[int, int], int], list[str]]()
+    for name, seen in fields.items():
+        groups.setdefault(seen.stimuli, []).append(name)
+    shown = {stimuli: shown_to(*stimuli, numbers, network.input_shape[0]) for stimuli in groups}
+    count, done = sum(len(shown[stimuli].images) * len(names) for stimuli, names in groups.items()), 0
+    found = dict[str, LayerTuning]()
+
+    def passed(here: int) -> None:
+        nonlocal done
+        done = min(count, done + here)  # where memory runs out, passes are done again
+        if progress is not None:
+            progress(done, count)
+
+    for stimuli, names in groups.items():
+        responses = responses_to(network, {name: fields[name] for name in names}, shown[stimuli].images, passed)
+        found |= {name: _tuning(name, fields[name], shown[stimuli], responses[name]) for name in names}
+    return [found[network.resolve(layer)] for layer in layers]
+
+
+def check_image_input(network: Network) -> None:
+    """Raise a UsageError for a net that can be shown nothing."""
     if not network.has_image_input or network.preprocessing is None:
         raise UsageError("the net's input is no image, so that there are no gratings and colours to show it")
-    orientations, frequencies, hues = (
-        check_whole(name, number) for name, number in (("orientations", orientations), ("frequencies", frequencies), ("hues", hues))
-    )
-    seen = seen_field(network, layer, size)
-    left_out: list[str] = []
-    angles = [180.0 * i / orientations for i in range(orientations)]
-    rates: list[float] = []
-    if seen.length >= _LEAST_FIELD:
-        rates = [float(rate) for rate in np.geomspace(_SLOWEST, max(_SLOWEST, seen.length / _FINEST), frequencies)]
-    else:
-        left_out.append(f"orientation and frequency: a place sees {seen.length} pixel(s), in which no bars can be distinguished")
-    stimuli: list[Callable[[], Levels]] = [lambda: np.full(seen.size, GREY)]
-    for rate in rates:
-        for angle in angles:
-            stimuli += [_Grating(seen.size, angle, seen.length / rate, phase) for phase in _PHASES]
-    gratings = len(stimuli)
-    at_hues = [360.0 * i / hues for i in range(hues)]
-    if network.input_shape[0] == 3:
-        stimuli += [_Colour(seen.size, hue, diameter) for hue in at_hues for diameter in (None, seen.length / 2)]
-    else:
-        left_out.append(f"colour: the net's input has {network.input_shape[0]} channel(s), not three")
-    responses = _responses(network, layer, seen, stimuli, progress)
+
+
+def _tuning(layer: str, seen: SeenField, shown: Shown, responses: Tensor) -> LayerTuning:
+    """Return what the responses (stimuli, units) say."""
     gained = responses[1:] - responses[0]
     curves: list[TuningCurves] = []
-    if rates:
-        curves += _grating_curves(gained[: gratings - 1], angles, rates)
-    if len(stimuli) > gratings:
-        by_hue = gained[gratings - 1 :].reshape(hues, 2, -1).amax(1)
-        named = tuple("#" + "".join(f"{round(level):02x}" for level in colour_of(hue)) for hue in at_hues)
-        curves.append(TuningCurves("colour", "degrees of hue", tuple(at_hues), by_hue.t().contiguous(), 360.0, named))
+    if shown.rates:
+        curves += _grating_curves(gained[: shown.gratings], shown.angles, shown.rates)
+    if shown.hues:
+        by_hue = gained[shown.gratings :].reshape(len(shown.hues), 2, -1).amax(1)
+        named = tuple("#" + "".join(f"{round(level):02x}" for level in colour_of(hue)) for hue in shown.hues)
+        curves.append(TuningCurves("colour", "degrees of hue", shown.hues, by_hue.t().contiguous(), 360.0, named))
     where = "all" if seen.places is None else "inside"
-    return LayerTuning(network.resolve(layer), tuple(curves), tuple(left_out), where, seen.length, seen.size)
+    return LayerTuning(layer, tuple(curves), shown.left_out, where, seen.length, seen.size)
 
 
-@dataclass(frozen=True)
-class _Grating:
-    size: tuple[int, int]
-    orientation: float
-    wavelength: float
-    phase: float
-
-    def __call__(self) -> Levels:
-        return grating(self.size, self.orientation, self.wavelength, self.phase)
-
-
-@dataclass(frozen=True)
-class _Colour:
-    size: tuple[int, int]
-    hue: float
-    diameter: float | None
-
-    def __call__(self) -> Levels:
-        return colour_field(self.size, colour_of(self.hue), self.diameter)
-
-
-def _responses(
-    network: Network,
-    layer: str,
-    seen: SeenField,
-    stimuli: Sequence[Callable[[], Levels]],
-    progress: Callable[[int, int], object] | None,
-) -> Tensor:
-    """Return the highest values of a layer's units for each stimulus, (stimuli, units)."""
-    name, parts = network.resolve(layer), []
-    for part in network.together.parts([name], seen.size, len(stimuli)):
-        x = torch.stack([network.from_rgb(stimuli[i]()) for i in part])
-        with torch.no_grad():
-            parts.append(seen.highest(network.activations(x, [name])[name]).cpu())
-        if progress is not None:
-            progress(part.stop, len(stimuli))
-    return torch.cat(parts)
-
-
-def _grating_curves(gained: Tensor, angles: list[float], rates: list[float]) -> list[TuningCurves]:
+def _grating_curves(gained: Tensor, angles: tuple[float, ...], rates: tuple[float, ...]) -> list[TuningCurves]:
     """Return the curves of orientation, each at its unit's best frequency, and of frequency, each at its best orientation."""
-    best = gained.reshape(len(rates), len(angles), len(_PHASES), -1).amax(2)
+    best = gained.reshape(len(rates), len(angles), len(PHASES), -1).amax(2)
     units = torch.arange(best.shape[2])
     peak = best.flatten(0, 1).argmax(0)
     of_angle = best[peak // len(angles), :, units]
     of_rate = best[:, peak % len(angles), units].t().contiguous()
     return [
-        TuningCurves("orientation", "degrees", tuple(angles), of_angle, 180.0),
-        TuningCurves("frequency", "cycles per receptive field", tuple(rates), of_rate),
+        TuningCurves("orientation", "degrees", angles, of_angle, 180.0),
+        TuningCurves("frequency", "cycles per receptive field", rates, of_rate),
     ]

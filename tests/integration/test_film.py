@@ -402,9 +402,9 @@ def test_the_command(film: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_is_finished(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import dreamopt.cli.progress as progress
+    import dreamopt.cli.interrupt as interrupt
 
-    monkeypatch.setattr(progress, "interruptible", lambda: contextlib.nullcontext(stopping(9)))
+    monkeypatch.setattr(interrupt, "interruptible", lambda: contextlib.nullcontext(stopping(9)))
     result = command(film, "-o", tmp_path / "a.mp4", *WORDS)
     assert result.exit_code == 130
     assert re.search(r"interrupted; [1-7] of 8 frames are finished, in .*a\.mp4\.frames\. --resume goes on\.", result.stderr)

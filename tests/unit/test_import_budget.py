@@ -33,7 +33,7 @@ def test_nothing_heavy_is_loaded() -> None:
         import sys
         def loaded(): return [m for m in {HEAVY!r} if m in sys.modules]
         import dreamopt, dreamopt.errors
-        assert not loaded(), loaded()
+        assert not loaded() and "rich" not in sys.modules, loaded()
         from click.testing import CliRunner
         from dreamopt.cli import main
         for words, says in {COMMANDS!r}.items():
@@ -53,3 +53,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
     with pytest.raises(AttributeError, match="nonsense"):
         dreamopt.nonsense  # noqa: B018  # the access is the test
+
+
+def test_what_renders_and_dreams_loads_no_scipy_before_it_is_used() -> None:
+    run("import sys, dreamopt.cli.render, dreamopt.cli.dream, dreamopt.recipes.render\nassert 'scipy' not in sys.modules")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -15,10 +16,12 @@ from dreamopt.atlas.pieces._numbers import short, shorts
 from dreamopt.atlas.request import AtlasRequest
 from dreamopt.atlas.task import Outcome, Task
 from dreamopt.atlas.units import AtlasLayer
+from dreamopt.errors import DreamoptError
 from dreamopt.network import Network
 from dreamopt.recipes.mixed import work_of
 from dreamopt.tuning.curves import TuningCurves
-from dreamopt.tuning.tuning import LayerTuning, layer_tuning
+from dreamopt.tuning.field import seen_field
+from dreamopt.tuning.tuning import LayerTuning, layer_tuning, layer_tunings
 
 _STIMULI = {"orientations": 12, "frequencies": 8, "hues": 12}
 _PASSES = 409  # 12 x 8 gratings in four phases, 12 colours twice, and grey
@@ -36,15 +39,38 @@ class Tuning(Piece):
 
     def cost(self, request: AtlasRequest, network: Network, layer: AtlasLayer) -> float:
         """Return a unit's share of the estimated seconds, in which stimuli of the net's size pass up to the layer."""
-        return _PASSES * work_of(network, [layer.name]) / _RATE / max(1, layer.units)
+        return _seconds(network, [layer.name]) / max(1, layer.units)
 
     def split(self, task: Task, cost: float, memory: int, multiple: int = 1) -> list[Task]:
         """Return one task for all units: each stimulus passes once for all."""
         return [replace(task, cost=cost * len(task.units), memory=memory)] if task.units else []
 
+    def joined(self, tasks: Sequence[Task], request: AtlasRequest, network: Network) -> list[Task]:
+        """Return one task for all layers that are shown the same stimuli."""
+        groups = dict[object, list[Task]]()
+        for task in tasks:
+            try:
+                stimuli: object = seen_field(network, task.layer).stimuli
+            except DreamoptError:
+                stimuli = task.layer  # alone, it fails with the reason
+            groups.setdefault(stimuli, []).append(task)
+        return [
+            replace(first, others=tuple(others), cost=_seconds(network, [first.layer, *(one.layer for one in others)]))
+            for first, *others in groups.values()
+        ]
+
     def compute(self, task: Task, nets: NetFiles) -> Outcome:
-        """Show the layer its stimuli."""
-        return outcome_of(task, lambda: _records(task, layer_tuning(nets.network(), task.layer, **task.settings)))
+        """Show the layer its stimuli, and the others in the same passes; where these cannot be shown, each is done alone."""
+        if not task.others:
+            return outcome_of(task, lambda: _records(task, layer_tuning(nets.network(), task.layer, **task.settings)))
+        tasks = task.all()
+        tunings = layer_tunings(nets.network(), [one.layer for one in tasks], **task.settings)
+        first, *others = (outcome_of(one, partial(_records, one, tuning)) for one, tuning in zip(tasks, tunings, strict=True))
+        return replace(first, task=task, others=tuple(others))
+
+
+def _seconds(network: Network, layers: Sequence[str]) -> float:
+    return _PASSES * work_of(network, layers) / _RATE
 
 
 def _records(task: Task, tuning: LayerTuning) -> dict[int, Mapping[str, Any] | str]:

@@ -160,7 +160,7 @@ class Cluster(Scheduler):
             waiting.done(job)
             yield outcome
         elif connection.is_killed(news.error):
-            units = f"{job.task.piece} of {job.task.layer}, {len(job.task.units)} units"
+            units = f"{job.task.piece} of {job.task.layer}, {job.task.count} units"
             if waiting.killed(job):
                 yield Outcome(job.task, failed=dict.fromkeys(job.task.units, KILLED))
                 self._say(f"{units}: failed, {KILLED}")

@@ -31,7 +31,8 @@ class Job:
     def key(self) -> str:
         """The task's content hash behind the name of its piece, by which a cluster knows it."""
         task = self.task
-        digest = content_key(piece=task.piece, part=task.part, layer=task.layer, units=list(task.units), keys=list(task.keys))
+        layers = [{"layer": one.layer, "units": list(one.units), "keys": list(one.keys)} for one in task.all()]
+        digest = content_key(piece=task.piece, part=task.part, layers=layers)
         return f"{task.piece}-{'alone-' if self.alone else ''}{digest}"
 
 
@@ -88,9 +89,7 @@ class WaitingTasks:
             job = source.popleft()
             halves = job.task.halves()
             if self.largest is not None and job.task.memory > self.largest and len(halves) > 1:
-                source.extendleft(
-                    Job(replace(half, memory=half.memory * len(half.units) // len(job.task.units))) for half in reversed(halves)
-                )
+                source.extendleft(Job(replace(half, memory=half.memory * half.count // job.task.count)) for half in reversed(halves))
                 continue
             if job.key in self._flying:  # the same work, asked for twice
                 self._blamed.append(job)

@@ -33,6 +33,7 @@ from dreamopt.attribution.subject import Subject
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.network import Network, Size
 from dreamopt.parts.arguments import check_seed
+from dreamopt.progress.passes import comparing
 
 FIRST = "srg"
 """The metric that ranks, unless others are named: it depends least on the baseline."""
@@ -76,7 +77,7 @@ def compare_attributions(
     size: Size = None,
     seed: int = 0,
     batch: int = 16,
-    progress: Callable[[Progress], object] | None = None,
+    progress: bool | Callable[[Progress], object] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Comparison:
     """Rank attribution methods on a net, beside two controls that know nothing of it: a map of noise and an edge detector.
@@ -108,8 +109,8 @@ def compare_attributions(
         Of all that is random.
     batch : int
         The most images that pass through the net at once.
-    progress : callable, optional
-        Called after each pass with a `Progress`.
+    progress : bool or callable, optional
+        Whether a bar is shown, as for `dreamopt.render`; or what is called after each pass with a `Progress`.
     stop : callable, optional
         Asked after each pass; once it returns True, the comparison of the images that are done is returned.
 
@@ -149,8 +150,9 @@ def compare_attributions(
     at = [None if mask is None else mask_at(mask, image, (height, width)) for mask, image in zip(masks, given, strict=True)]
     if names is None:
         names = [os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {i + 1}" for i, image in enumerate(given)]
-    job = _Job(explained, contestants, parts, at, check_seed("seed", seed), batch, progress, stop)
-    job.measure(sanity)
+    with comparing(progress) as report:
+        job = _Job(explained, contestants, parts, at, check_seed("seed", seed), batch, report, stop)
+        job.measure(sanity)
     return job.comparison(names, sanity)
 
 

@@ -22,6 +22,7 @@ from dreamopt.attribution.metric import AttributionMetric
 from dreamopt.errors import UsageError
 from dreamopt.parts.arguments import check_path
 from dreamopt.parts.atomic import output_file
+from dreamopt.parts.brief import brief, counted
 from dreamopt.parts.cells import path_cell, text_cell
 from dreamopt.statistics import json_number
 
@@ -95,6 +96,12 @@ class Comparison:
     failed: Mapping[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
+
+    def __repr__(self) -> str:
+        """Return one line: how many methods on how many images, the metric that ranks, and the best of it."""
+        methods, images = counted(len(self.methods), "method"), counted(len(self.images), "image")
+        best = f"best by {self.metrics[0]}: {self.ranking[0]}" if self.metrics and self.ranking else ""
+        return brief("Comparison", f"{methods} on {images}", best, "interrupted" if self.interrupted else "")
 
     @property
     def methods(self) -> list[str]:

@@ -331,7 +331,7 @@ class Worker:
             with open(path, "w", encoding="utf-8") as stream:
                 stream.write(text)
             net = self.caffe.Net(path, self.phase)
-            net.zero_weights_told = True  # who opened the network has said it; dreamopt's own Net need not
+            net.zero_weights_reported = True  # who opened the network has said it; dreamopt's own Net need not
             return net
         finally:
             folder.remove()

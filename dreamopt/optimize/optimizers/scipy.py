@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, OptimizeWarning, minimize
 from torch import Tensor
 
 from dreamopt.errors import UsageError
@@ -18,6 +17,9 @@ from dreamopt.optimize.batched_search import Query, minimize_batch, slopes
 from dreamopt.optimize.optimizer import LineSearch, SearchContext, State
 from dreamopt.optimize.options import Options, call, frozen
 from dreamopt.parts.checks import check_whole
+
+if TYPE_CHECKING:
+    from scipy.optimize import Bounds
 
 Vector = NDArray[np.float64]
 
@@ -114,6 +116,8 @@ class Scipy(LineSearch):
 
     def search(self, params: Tensor, gradient: Tensor, state: State, context: SearchContext) -> tuple[Tensor, State]:
         """Let the method iterate for each sample, from where it is."""
+        from scipy.optimize import Bounds, OptimizeWarning
+
         count = params[0].numel()
         most = (_SQUARES | _MATRICES).get(self.method)
         if most is not None and count > most:
@@ -139,6 +143,8 @@ class Scipy(LineSearch):
             return minimize_batch(solvers, params, gradient, context, slopes(gradient, context.unit)), state
 
     def _minimize(self, query: Query, start: Vector, bounds: Bounds, iterations: int) -> Vector:
+        from scipy.optimize import OptimizeWarning, minimize
+
         path = _Path(query)
         more: dict[str, Any] = {}
         if self.method in _PRODUCTS:

@@ -10,7 +10,7 @@ import dreamopt.cli
 from dreamopt.cli.echo import echo, echo_path, printable_lines
 
 CLI = Path(dreamopt.cli.__file__).parent
-OWN_WORDS = ("echo.py", "app.py", "progress.py")  # these print numbers and what is escaped already
+OWN_WORDS = ("echo.py", "app.py", "interrupt.py")  # these print numbers and what is escaped already
 
 
 def test_lines_are_one_line_each(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """What is said of a render that ended flat or below its start, and a penalty's share, on the embedded net."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +57,32 @@ def test_a_run_below_its_start_says_so(net: Network) -> None:
     assert Ending(result, 0, float(result.values[0]) - 3, float(result.values[0]), None, 0).warning() is None
     few = run(Problem(net, "conv2:5", (), (24, 28)), Ascent(2), 3)
     assert Ending(few, 0, float(few.values[0]) + 3, float(few.values[0]), None, 0).warning() is None
+
+
+PADDED = """
+input: "data" input_shape { dim: 1 dim: 3 dim: 9 dim: 11 }
+layer { name: "shift" type: "Power" bottom: "data" top: "shift" power_param { shift: 50 } }
+layer { name: "conv" type: "Convolution" bottom: "shift" top: "conv" convolution_param { num_output: 2 kernel_size: 1 pad: 1
+  weight_filler { type: "constant" value: -1 } bias_filler { type: "constant" value: 1 } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { pool: AVE global_pooling: true } }
+"""
+
+
+@pytest.mark.filterwarnings("ignore:the weights of")
+def test_an_image_that_stays_the_noise_it_needed_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "padded.prototxt"
+    path.write_text(PADDED)
+    net = dreamopt.load_net(path, mean=(100, 100, 100))
+    settings = with_assignments(
+        Settings(steps=12, transforms=(), jitter=0, blur=0), ["parametrization=pixels(noise=0)", "optimizer=plain(1e-3)"]
+    )
+    with pytest.warns(DreamoptWarning, match="pool:1: the image still shows the noise that it began with, without which the gradient"):
+        [one] = dreamopt.render(net, "pool:1", settings)
+    said = str(one.metadata["warning"])
+    assert said.endswith("its own padding; aim at 'conv', which is before 'relu'")
+    advised = Problem(net, "conv:1", parametrization="pixels(noise=0)")
+    assert advised.evaluate(advised.start()).dead() == []
 
 
 @pytest.mark.parametrize("parametrization", ["pixels(noise=20)", "fourier(noise=9)"])

@@ -102,7 +102,7 @@ def test_a_plan_prints_hashes_compares_and_pickles(network, photo) -> None:
     assert plan == again
     assert hash(plan) == hash(again)
     assert pickle.loads(pickle.dumps(plan)) == plan
-    assert "Channel(layer='conv2', unit=4)" in repr(plan)
+    assert "conv2:4" in repr(plan)
     assert plan.batches == ((0, 1), (2,))
     assert [stage.size for stage in plan.stages] == [(34, 34), (48, 48)]
     other = plan_render(network, ["conv2:1,4", "scores:3"], replace(settings, seed=1))

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import dreamopt
-from dreamopt.errors import UsageError
+from dreamopt.errors import OutOfMemoryError, UsageError
 from dreamopt.network import Network
 from dreamopt.tuning.curves import TuningCurves
 from dreamopt.tuning.stimuli import colour_field, colour_of, grating
-from dreamopt.tuning.tuning import LayerTuning, layer_tuning
+from dreamopt.tuning.tuning import LayerTuning, layer_tuning, layer_tunings
 from tests.support.nets import conv, image_input, layer, relu
 
 pytestmark = pytest.mark.filterwarnings("ignore::dreamopt.errors.DreamoptWarning")  # random weights, on purpose
@@ -97,6 +97,60 @@ def test_deep_layers_take_the_whole_image(tmp_path: Path) -> None:
         assert [tuple(curves.responses.shape) for curves in tuning.curves] == [(units, 4), (units, 3), (units, 3)]
         again = layer_tuning(network, name, orientations=4, frequencies=3, hues=3)
         assert all(torch.equal(one.responses, two.responses) for one, two in zip(tuning.curves, again.curves, strict=True))
+
+
+def test_layers_that_are_shown_the_same_share_passes_and_keep_their_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the last group, the scores round differently where what feeds them is read too."""
+    network, numbers = dreamopt.load_net(device="cpu"), {"orientations": 3, "frequencies": 2, "hues": 5}
+    groups = [
+        ["conv2/scale", "mixed3/1x1/scale", "mixed3/5x5_reduce/scale"],
+        ["mixed5/5x5/scale", "mixed5/pool_proj/scale", "scores"],
+        ["conv1", "conv1/relu", "conv1"],
+    ]
+    passes: list[tuple[int, list[str]]] = []
+    plain = Network.activations
+
+    def counted(self: Network, x: torch.Tensor, layers: list[str], **options: object) -> dict[str, torch.Tensor]:
+        passes.append((len(x), list(layers)))
+        return plain(self, x, layers, **options)
+
+    monkeypatch.setattr(Network, "activations", counted)
+    reports: list[tuple[int, int]] = []
+    for group in groups:
+        reports.clear()
+        together = layer_tunings(network, group, progress=lambda done, count: reports.append((done, count)), **numbers)
+        assert reports[-1][0] == reports[-1][1] == 35 * len(set(group))
+        alone = [layer_tuning(network, name, **numbers) for name in group]
+        for one, two in zip(together, alone, strict=True):
+            assert (one.layer, one.places, one.field, one.size, one.left_out) == (two.layer, two.places, two.field, two.size, two.left_out)
+            for curves, same in zip(one.curves, two.curves, strict=True):
+                assert torch.equal(curves.responses, same.responses)
+                assert (curves.at, curves.colours) == (same.at, same.colours)
+    whole = [layers for count, layers in passes if count > 3]
+    assert ["conv2/scale", "mixed3/1x1/scale", "mixed3/5x5_reduce/scale"] in whole
+    assert ["mixed5/5x5/scale", "mixed5/pool_proj/scale"] in whole
+
+
+@pytest.mark.parametrize("most", [1, 2, 9])
+def test_where_memory_runs_out_fewer_images_pass_and_then_single_layers(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``most``: images times layers that fit."""
+    names, numbers = ["conv2", "mixed3/1x1"], {"orientations": 2, "frequencies": 1, "hues": 2}
+    want = layer_tunings(dreamopt.load_net(device="cpu"), names, **numbers)
+    plain = Network.activations
+
+    def scarce(self: Network, x: torch.Tensor, layers: list[str], **options: object) -> dict[str, torch.Tensor]:
+        if len(x) * len(layers) > most:
+            raise OutOfMemoryError("no memory")
+        return plain(self, x, layers, **options)
+
+    monkeypatch.setattr(Network, "activations", scarce)
+    found = layer_tunings(dreamopt.load_net(device="cpu"), names, **numbers)
+    for one, two in zip(found, want, strict=True):
+        for curves, same in zip(one.curves, two.curves, strict=True):
+            torch.testing.assert_close(curves.responses, same.responses, rtol=1e-4, atol=1e-3)
+    monkeypatch.setattr(Network, "activations", lambda *_, **__: (_ for _ in ()).throw(OutOfMemoryError("no memory")))
+    with pytest.raises(OutOfMemoryError):
+        layer_tunings(dreamopt.load_net(device="cpu"), names, **numbers)
 
 
 def test_one_pixel_has_no_orientation(tmp_path: Path) -> None:

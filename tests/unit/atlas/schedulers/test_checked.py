@@ -19,7 +19,10 @@ SOUND = Outcome(TASK, {3: Record({"value": 0.5, "kernel": [[1, None]]}, {"images
 def test_what_is_sound_passes_with_the_task_that_was_asked_for() -> None:
     other = replace(TASK, settings={"size": 10}, keys=("x", "y"))
     assert checked(replace(SOUND, task=other), TASK) == SOUND
-    assert checked(Outcome(TASK, others=(SOUND,), failed={3: "", 5: ""}), TASK).others == (SOUND,)
+    two = replace(TASK, layer="conv2", keys=("c", "d"))
+    found = checked(replace(SOUND, others=(SOUND,)), replace(TASK, others=(two,)))
+    assert [one.task for one in found.all()] == [replace(TASK, others=(two,)), two]
+    assert [one.records for one in found.all()] == [SOUND.records] * 2
 
 
 @pytest.mark.parametrize("layer", ["conv1", "inception_4c/output", "../..", ".hidden", "a--b", "ä b", "-", "a\\b", "con:x"])
@@ -62,9 +65,24 @@ def test_other_names_are_refused(name: object) -> None:
         (Outcome(TASK, {3: {}, 5: {}}), "JSON does not have"),  # type: ignore[dict-item]
         (Outcome(TASK, {3: Record({}, {"3.png": "text"}), 5: Record({})}), "no file of an atlas"),  # type: ignore[dict-item]
         (Outcome(TASK, failed={3: "", 5: None}), "sent no reason"),  # type: ignore[dict-item]
-        (replace(SOUND, others=(replace(SOUND, records={3: Record({}, {"../x": b""})}),)), "no file of an atlas"),
+        (replace(SOUND, others=(SOUND,)), "other layers than those"),
     ],
 )
 def test_what_is_not_is_refused(outcome: object, sentence: str) -> None:
     with pytest.raises(BackendError, match=sentence):
         checked(outcome, TASK)
+
+
+@pytest.mark.parametrize(
+    ("others", "sentence"),
+    [
+        ((), "other layers than those"),
+        ((SOUND, SOUND), "other layers than those"),
+        ((None,), "other layers than those"),
+        ((Outcome(TASK, {3: Record({})}),), "a worker sent units"),
+        ((replace(SOUND, records={3: Record({}, {"../x": b""})}),), "no file of an atlas"),
+    ],
+)
+def test_what_is_not_of_the_layers_beside_is_refused(others: tuple[Outcome, ...], sentence: str) -> None:
+    with pytest.raises(BackendError, match=sentence):
+        checked(replace(SOUND, others=others), replace(TASK, others=(replace(TASK, layer="conv2"),)))
