@@ -20,11 +20,12 @@ from dreamopt.progress.terminal import console
 @threads_option
 @click.pass_context
 def command(context: click.Context, file: Path, classes: tuple[str, ...], as_json: bool, quiet: bool) -> None:
-    """Check the parts that a Python FILE of yours defines, or only these CLASSES of it, by what dreamopt's own parts must pass.
+    """Check the parts that a FILE of yours defines, or only these CLASSES of it, by what dreamopt's own parts must pass.
 
-    Objectives, regularizers, optimizers, transforms, parametrizations, measures, attribution methods and metrics, backward rules and
-    layers: gradients against finite differences, batches against single samples, strings, numbers out of range. A class says in
-    `examples` what to try. FILE is run: check only files that you trust.
+    Objectives, regularizers, optimizers, schedules, transforms, parametrizations, measures, attribution methods and metrics, backward
+    rules, layers, kinds of results of an atlas, a backend's open_net, and presets (a .toml file): gradients against finite differences,
+    batches against single samples, strings, numbers out of range. A class says in `examples` what to try. A Python FILE is run: check only
+    files that you trust.
 
     Exit code 1 if a check fails.
     """

@@ -216,8 +216,7 @@ def _option(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UsageError(f"--set takes KEY=VALUE, for instance steps=100 or tv.share=0.2, not '{text}'")
     if key not in names():
-        hint = in_brackets(suggest(key, names(), 1))
-        raise UsageError(f"there is no setting '{key}'{hint}; there are {', '.join(names())}, and PART.PARAMETER as in tv.share")
+        raise UsageError(f"{_unknown(key)}, and PART.PARAMETER as in tv.share")
     read = value.strip() if key in _TEXTS or (key == "strength" and not _is_number(value)) else _value(value)
     return key, None if read == "null" and key in ("init", "mask") else read
 
@@ -230,7 +229,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _unknown(key: str) -> str:
+    return f"there is no setting '{printable(key)}'{in_brackets(suggest(key, names(), 1))}; there are {', '.join(names())}"
+
+
 def _made(fields: Mapping[str, Any]) -> Settings:
+    unknown = next((key for key in fields if key not in names()), None)
+    if unknown is not None:
+        raise UsageError(_unknown(unknown))
     try:
         return Settings(**fields)
     except (TypeError, ValueError) as problem:

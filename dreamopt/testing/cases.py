@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from dreamopt.atlas.piece import Piece
 from dreamopt.engine.layer import Layer
 from dreamopt.errors import UsageError
 from dreamopt.parts.part import origin_of
 from dreamopt.parts.registry import Registry, snake
+from dreamopt.parts.schedule import Schedule
+from dreamopt.testing.atlas_pieces import piece_cases_of
+from dreamopt.testing.backends import backend_cases_of
 from dreamopt.testing.bench import bench, fill
 from dreamopt.testing.kind import Kind, PartError
 from dreamopt.testing.layers import LayerCase, layer_cases_of
+from dreamopt.testing.plain_case import PlainCase
+from dreamopt.testing.schedules import schedule_cases_of
 
 
 @cache
@@ -104,6 +110,17 @@ def cases_of(kind: Kind, part: type) -> Iterator[Case]:
         yield Case(kind, part, examples, class_check)
 
 
+AnyCase = Case | LayerCase | PlainCase
+OPENER = "open_net"
+"""What the function is called by which a backend opens a net."""
+_OTHER_KINDS: tuple[tuple[type, str, Callable[[Any], Iterator[AnyCase]]], ...] = (
+    (Layer, "layers", layer_cases_of),
+    (Schedule, "schedules", schedule_cases_of),
+    (Piece, "atlas pieces", piece_cases_of),
+)
+"""Kinds whose parts have no strings of a registry: the contract, the name, what yields the checks of a part."""
+
+
 def cases() -> Iterator[Case]:
     """Yield every check of every part of every kind with every example of it."""
     for kind in part_kinds().values():
@@ -112,14 +129,15 @@ def cases() -> Iterator[Case]:
                 yield from cases_of(kind, plugin.make)
 
 
-def check_part(part: type) -> None:
+def check_part(part: Any) -> None:
     """Check a part by all that its kind promises: strings, immutability, gradients, batches, numbers out of range.
 
     Parameters
     ----------
-    part : type
-        The class, with ``examples``; its kind is that of its base class, which may be `dreamopt.engine.Layer` too. It need not be
-        registered.
+    part : type or callable
+        The class, with ``examples``; its kind is that of its base class, which may be `dreamopt.engine.Layer`,
+        `dreamopt.parts.schedule.Schedule` or `dreamopt.atlas.piece.Piece` too. It need not be registered. Or the function ``open_net`` of
+        a backend.
 
     Raises
     ------
@@ -139,26 +157,40 @@ def check_part(part: type) -> None:
 
 
 @contextmanager
-def checks_of(part: type) -> Iterator[tuple[str, list[Case | LayerCase]]]:
+def checks_of(part: Any) -> Iterator[tuple[str, list[AnyCase]]]:
     """Make a part known by its name while the block runs, and yield its kind's name and its checks.
+
+    Parameters
+    ----------
+    part : type or callable
+        A class, or the function ``open_net`` of a backend.
 
     Raises
     ------
     UsageError
         For a class of no kind.
     """
-    if isinstance(part, type) and issubclass(part, Layer):
-        yield "layers", list(layer_cases_of(part))
+    other = other_kind_of(part)
+    if other is not None:
+        name, cases_of_it = other
+        yield name, list(cases_of_it(part))
         return
     kind = kind_of(part)
     if kind is None:
-        bases = ", ".join(f"{kind.registry.base.__name__}" for kind in part_kinds().values())
-        raise UsageError(f"{part!r} is no part: it must be a subclass of one of {bases}, Layer")
+        bases = [kind.registry.base.__name__ for kind in part_kinds().values()] + [base.__name__ for base, _, _ in _OTHER_KINDS]
+        raise UsageError(f"{part!r} is no part: it must be a subclass of one of {', '.join(bases)}, or a function {OPENER}")
     known = any(plugin.make is part for plugin in kind.registry)
     with nullcontext() if known else kind.registry.registered(part):
         yield kind.name, list(cases_of(kind, part))
 
 
+def other_kind_of(part: object) -> tuple[str, Callable[[Any], Iterator[AnyCase]]] | None:
+    """Return the name and what yields the checks of a kind without a registry of strings; None for a part of another, or of none."""
+    if not isinstance(part, type):
+        return ("backends", backend_cases_of) if callable(part) and getattr(part, "__name__", "") == OPENER else None
+    return next(((name, cases_of_it) for base, name, cases_of_it in _OTHER_KINDS if issubclass(part, base)), None)
+
+
 def kind_of(part: object) -> Kind | None:
-    """Return the kind whose contract a class inherits; None for a class of no kind, and for layers."""
+    """Return the kind whose contract a class inherits; None for a class of no kind, and for one of `other_kind_of`."""
     return next((kind for kind in part_kinds().values() if isinstance(part, type) and issubclass(part, kind.registry.base)), None)

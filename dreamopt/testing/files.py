@@ -1,4 +1,4 @@
-"""The parts that a Python file defines, and all of their checks: what ``dreamopt check my_part.py`` runs."""
+"""The parts that a file defines, and all of their checks: what ``dreamopt check my_part.py`` and ``dreamopt check my_preset.toml`` run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
+from typing import Any
 
-from dreamopt.engine.layer import Layer
 from dreamopt.errors import DreamoptError, UsageError, in_brackets, suggest
 from dreamopt.parts.importing import import_failure
-from dreamopt.testing.cases import checks_of, kind_of
+from dreamopt.testing.cases import OPENER, AnyCase, checks_of, kind_of, other_kind_of
 from dreamopt.testing.kind import PartError
+from dreamopt.testing.presets import preset_cases_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Checked:
     Attributes
     ----------
     name : str
-        The class.
+        The class, ``open_net`` of a backend, the file of a preset.
     kind : str
         Of part, in the plural, as "objectives".
     line : int
@@ -65,9 +66,9 @@ class Checked:
 def check_file(
     path: str | os.PathLike[str], names: Sequence[str] = (), *, progress: Callable[[str, int, int], None] | None = None
 ) -> list[Checked]:
-    """Import a Python file, and check each part that it defines by all that its kind promises.
+    """Import a Python file, and check each part that it defines by all that its kind promises; or check a preset's TOML file.
 
-    The file is run, as ``python FILE`` would run it, but for its ``if __name__ == "__main__"``.
+    A Python file is run, as ``python FILE`` would run it, but for its ``if __name__ == "__main__"``. A function ``open_net`` is a backend.
 
     Parameters
     ----------
@@ -92,6 +93,8 @@ def check_file(
         If it registers a part that lacks a method of its kind, with the line.
     """
     file = Path(path)
+    if file.suffix.lower() == ".toml":
+        return [_checked_preset(file, names, progress)]
     module = _imported(file)
     parts = {name: part for name, part in vars(module).items() if _is_part(part) and part.__module__ == module.__name__}
     for name in names:
@@ -101,7 +104,7 @@ def check_file(
     if not chosen:
         raise UsageError(
             f"{file} defines no part to check: a part is a class that inherits from Objective, Penalty, Projection, Layer or another "
-            "kind of part (docs/extend shows one of each); a function is checked by using it"
+            f"kind of part (docs/extend shows one of each), or a backend's function {OPENER}; another function is checked by using it"
         )
     try:
         return sorted((_checked(parts[name], name, file, progress) for name in chosen), key=lambda checked: checked.line)
@@ -110,14 +113,14 @@ def check_file(
 
 
 def _is_part(value: object) -> bool:
-    return isinstance(value, type) and (issubclass(value, Layer) or kind_of(value) is not None)
+    return other_kind_of(value) is not None or kind_of(value) is not None
 
 
 def _imported(file: Path) -> ModuleType:
     if not file.is_file():
         raise UsageError(f"there is no file {file}")
     if file.suffix != ".py":
-        raise UsageError(f"{file} is no Python file: its name must end in .py")
+        raise UsageError(f"{file} is no Python file and no preset: its name must end in .py or .toml")
     name = file.stem if file.stem.isidentifier() and file.stem not in sys.modules else "_dreamopt_checked"
     spec = importlib.util.spec_from_file_location(name, file.resolve())
     assert spec is not None
@@ -142,24 +145,38 @@ def _imported(file: Path) -> ModuleType:
     return module
 
 
-def _checked(part: type, name: str, file: Path, progress: Callable[[str, int, int], None] | None) -> Checked:
+def _checked(part: Any, name: str, file: Path, progress: Callable[[str, int, int], None] | None) -> Checked:
     begins = inspect.getsourcelines(part)[1]
-    passed, failures = 0, []
     with checks_of(part) as (kind, cases):
-        for number, case in enumerate(cases):
-            if progress is not None:
-                progress(name, number, len(cases))
-            try:
-                case.run()
-            except PartError as problem:
-                cause = problem.__cause__
-                line = None if cause is None else _line(cause.__traceback__, file)
-                said = str(problem).partition(f"{file.resolve()}: ")[2] or str(problem)
-                failures.append(Failure(str(case), begins if line is None else line, said))
-            else:
-                passed += 1
+        return _run(cases, name, kind, file, begins, progress)
+
+
+def _checked_preset(file: Path, names: Sequence[str], progress: Callable[[str, int, int], None] | None) -> Checked:
+    if not file.is_file():
+        raise UsageError(f"there is no file {file}")
+    if names:
+        raise UsageError(f"{file} is a preset, and holds no parts to choose among: leave out {', '.join(names)}")
+    return _run(list(preset_cases_of(file)), file.stem, "presets", file, 1, progress)
+
+
+def _run(
+    cases: Sequence[AnyCase], name: str, kind: str, file: Path, begins: int, progress: Callable[[str, int, int], None] | None
+) -> Checked:
+    passed, failures = 0, []
+    for number, case in enumerate(cases):
         if progress is not None:
-            progress(name, len(cases), len(cases))
+            progress(name, number, len(cases))
+        try:
+            case.run()
+        except PartError as problem:
+            cause = problem.__cause__
+            line = None if cause is None else _line(cause.__traceback__, file)
+            said = str(problem).partition(f"{file.resolve()}: ")[2] or str(problem)
+            failures.append(Failure(str(case), begins if line is None else line, said))
+        else:
+            passed += 1
+    if progress is not None:
+        progress(name, len(cases), len(cases))
     return Checked(name, kind, begins, passed, tuple(failures))
 
 

@@ -13,7 +13,9 @@ TARGET = "channel({classifier}, 2)"
 """What is aimed at where the preset's file says nothing."""
 
 
-def trial(preset: Preset, values: Mapping[str, str], fields: Mapping[str, Any] | None = None) -> tuple[str, Settings]:
+def trial(
+    preset: Preset, values: Mapping[str, str], fields: Mapping[str, Any] | None = None, file: str | None = None
+) -> tuple[str, Settings]:
     """Return a target and settings with which a preset can be tried.
 
     Parameters
@@ -25,6 +27,8 @@ def trial(preset: Preset, values: Mapping[str, str], fields: Mapping[str, Any] |
         gives them.
     fields : mapping, optional
         Fields of `Settings` that are changed, after the preset's own ``fields``.
+    file : str, optional
+        Of a preset that is a file of somebody's own, its path.
 
     Examples
     --------
@@ -35,4 +39,4 @@ def trial(preset: Preset, values: Mapping[str, str], fields: Mapping[str, Any] |
     check = preset.check
     changed = {**check.get("fields", {}), **(fields or {})}
     assignments = [fill(assignment, values) for assignment in check.get("set", ())]
-    return fill(check.get("target", TARGET), values), resolve_settings(preset.name, changed, assignments)
+    return fill(check.get("target", TARGET), values), resolve_settings(preset.name if file is None else file, changed, assignments)

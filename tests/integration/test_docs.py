@@ -48,11 +48,18 @@ def test_a_block_imports_what_it_uses(code: str) -> None:
 
 
 def checked() -> list[tuple[str, str]]:
-    """Return the files that pages of docs/extend check, each the Python above the command, by their names."""
-    pattern = re.compile(r"^```python\n((?:(?!^```).)*?)^```\n\n```sh\ndreamopt check (\S+)\n```", re.MULTILINE | re.DOTALL)
+    """Return the files that pages of docs/extend check, each the Python or TOML above the command, by their names."""
+    pattern = re.compile(r"^```(?:python|toml)\n((?:(?!^```).)*?)^```\n\n```sh\ndreamopt check (\S+)\n```", re.MULTILINE | re.DOTALL)
     return [
         (name, code) for page in sorted((DOCS / "extend").glob("*.md")) for code, name in pattern.findall(page.read_text(encoding="utf-8"))
     ]
+
+
+def test_every_page_of_a_kind_has_a_part_that_is_checked() -> None:
+    table = (DOCS / "extend/index.md").read_text(encoding="utf-8")
+    kinds = set(re.findall(r"^\| .*?\[[^]]+\]\(([\w-]+\.md)\)", table, re.MULTILINE))
+    assert kinds == {page.name for page in (DOCS / "extend").glob("*.md")} - {"index.md"}
+    assert [name for name in sorted(kinds) if "```sh\ndreamopt check " not in (DOCS / "extend" / name).read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.parametrize(("name", "code"), [pytest.param(*one, id=one[0]) for one in checked()])

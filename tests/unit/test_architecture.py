@@ -46,7 +46,7 @@ MAY: dict[str, set[str]] = {
               "image", "models", "data", "parts", "version", "errors"},
     "explorer": {"progress", "atlas", "attribution", "recipes", "optimize", "problem", "network", "objective", "objectives", "image", "parts", "version", "errors"},
     "cli": {"progress", "atlas", "explorer", "objectives", "testing", "dataset", "recipes", "study", "attribution", "statistics", "film", "network", "backends", "models", "image", "parts", "version", "errors"},
-    "testing": {"dataset", "attribution", "study", "recipes", "optimize", "problem", "network", "backends", "engine", "schema", "objective", "objectives", "regularizer",
+    "testing": {"atlas", "dataset", "attribution", "study", "recipes", "optimize", "problem", "network", "backends", "engine", "schema", "objective", "objectives", "regularizer",
                 "regularizers", "image", "parts", "errors"},
     "notebook": {"progress", "recipes", "optimize", "image", "parts"},
     "__init__": {"parts", "version"},

@@ -17,8 +17,17 @@ _PART = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*", re.ASCII)
 _LONGEST = 255
 
 
-def checked(outcome: object, task: Task) -> Outcome:
-    """Return what a worker sent for a task, with the task itself instead of the worker's copy.
+def checked(outcome: object, task: Task, sender: str = "a worker") -> Outcome:
+    """Return what was sent for a task, with the task itself instead of the copy in it.
+
+    Parameters
+    ----------
+    outcome : object
+        What came.
+    task : Task
+        What was asked for.
+    sender : str
+        Who sent it, as errors say.
 
     Raises
     ------
@@ -27,11 +36,11 @@ def checked(outcome: object, task: Task) -> Outcome:
         elsewhere than in the atlas.
     """
     if not isinstance(outcome, Outcome):
-        raise BackendError(f"a worker sent {type(outcome).__name__} for {_named(task)}, which is no outcome")
+        raise BackendError(f"{sender} sent {type(outcome).__name__} for {_named(task)}, which is no outcome")
     others = outcome.others
     if not isinstance(others, tuple) or len(others) != len(task.others) or not all(isinstance(other, Outcome) for other in others):
-        raise BackendError(f"a worker sent for {_named(task)} other layers than those that were asked for")
-    found = [_checked(*pair) for pair in zip((outcome, *others), task.all(), strict=True)]
+        raise BackendError(f"{sender} sent for {_named(task)} other layers than those that were asked for")
+    found = [_checked(*pair, sender) for pair in zip((outcome, *others), task.all(), strict=True)]
     return replace(found[0], task=task, others=tuple(found[1:]))
 
 
@@ -46,20 +55,20 @@ def is_safe(name: object) -> bool:
     return isinstance(name, str) and all(_PART.fullmatch(part) and len(part) <= _LONGEST for part in name.split("/"))
 
 
-def _checked(outcome: Outcome, task: Task) -> Outcome:
+def _checked(outcome: Outcome, task: Task, sender: str) -> Outcome:
     """Return what was sent for the units of one layer, with the task instead of the worker's copy."""
     sent = {*outcome.records, *outcome.failed}
     if sent != set(task.units):
-        raise BackendError(f"a worker sent units {sorted(map(str, sent))} for {_named(task)}, which has {sorted(task.units)}")
+        raise BackendError(f"{sender} sent units {sorted(map(str, sent))} for {_named(task)}, which has {sorted(task.units)}")
     for unit, record in outcome.records.items():
         if not isinstance(record, Record) or not _plain(record.values) or not isinstance(record.values, Mapping):
-            raise BackendError(f"a worker sent values for unit {unit} of {_named(task)} that JSON does not have")
+            raise BackendError(f"{sender} sent values for unit {unit} of {_named(task)} that JSON does not have")
         for name, content in record.files.items():
             if not is_safe(name) or not isinstance(content, bytes):
-                raise BackendError(f"a worker sent a file {shown(str(name))} for {_named(task)}, which is no file of an atlas")
+                raise BackendError(f"{sender} sent a file {shown(str(name))} for {_named(task)}, which is no file of an atlas")
     for unit, reason in outcome.failed.items():
         if not isinstance(reason, str):
-            raise BackendError(f"a worker sent no reason why unit {unit} of {_named(task)} failed")
+            raise BackendError(f"{sender} sent no reason why unit {unit} of {_named(task)} failed")
     return Outcome(task, outcome.records, dict(outcome.failed))
 
 
