@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 from torch import Tensor
 
@@ -35,6 +36,11 @@ class Moving(Transform):
         return moved(image, [self.moves(image, stream, context) for stream in streams])
 
 
+def moves_alone(transform: Transform) -> TypeGuard[Moving]:
+    """Return whether `Moving.moves` says all that a transform does."""
+    return isinstance(transform, Moving) and type(transform).apply is Moving.apply
+
+
 def apply_transforms(
     transforms: Sequence[Transform], image: Tensor, streams: Callable[[int], Sequence[Stream]], context: StepContext
 ) -> Tensor:
@@ -51,12 +57,10 @@ def apply_transforms(
     waiting: list[list[Move]] = []  # of each item
     size = image
     for place, transform in enumerate(transforms):
-        together = isinstance(transform, Moving) and type(transform).apply is Moving.apply
-        if not together or size.dim() != 4 or not can_move(size) or size.shape[2] * size.shape[3] > _LARGEST:
+        if not moves_alone(transform) or size.dim() != 4 or not can_move(size) or size.shape[2] * size.shape[3] > _LARGEST:
             image = transform(moved(image, waiting), streams(place), context)
             size, waiting = image, []
             continue
-        assert isinstance(transform, Moving)
         own = [transform.moves(size, stream, context) for stream in streams(place)]
         if waiting and any(before and isinstance(before[-1], Noised) for before in waiting):
             image, waiting = moved(image, waiting), []

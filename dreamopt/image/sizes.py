@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamopt.errors import OutOfMemoryError
+from dreamopt.image.moving import moves_alone
 from dreamopt.image.transform import Transform
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import memory_errors, require_memory
@@ -57,7 +58,7 @@ def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepC
         before = math.prod(size)
         try:
             with torch.device("meta"):
-                size = tuple(transform(image, [_Shapes(0, 0).fold_in(0, 0, place)], shadow).shape[2:])
+                size = _size(transform, image, _Shapes(0, 0).fold_in(0, 0, place), shadow)
         except OutOfMemoryError:
             raise
         except Exception:  # one that looks at values, or somebody's own error, which comes again
@@ -69,3 +70,12 @@ def seen_size(transforms: Sequence[Transform], space: ImageSpace, context: StepC
             require_memory(space.like.element_size() * space.shape[0] * math.prod(size), what, str(space.like.device))
         image = torch.empty((1, space.shape[0], *size), dtype=space.like.dtype, device="meta")
     return size
+
+
+def _size(transform: Transform, image: Tensor, stream: Stream, context: StepContext) -> tuple[int, ...]:
+    if image.dim() != 4 or not moves_alone(transform):
+        return tuple(transform(image, [stream], context).shape[2:])
+    height, width = image.shape[2:]  # moves know it: resampling without memory takes as long as a step of a small image
+    for move in transform.moves(image, stream, context):
+        height, width = move.size((height, width))
+    return height, width
