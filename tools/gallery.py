@@ -175,6 +175,9 @@ def page() -> str:
         "Made by `python -m tools.gallery` from SqueezeNet 1.0's ImageNet weights; every picture can be made again with the command below",
         f"it. Units: {', '.join(f'`{unit}`' for unit in UNITS)}. Pictures are {SIZE} pixels wide; presets were written for 224 and more.",
         "",
+        "The commands are typed in a folder with SqueezeNet 1.0's `deploy.prototxt`, `squeezenet.caffemodel` and `labels.txt` "
+        "(`dreamopt models show squeezenet_v1.0` says where they are) and `cat.png`, scikit-image's cat: `skimage.data.chelsea()`.",
+        "",
         "## The same six units under every preset",
         "",
         "Three [measures](bench.md#measures) for each: `held_out`, the units' values under turns, sizes, shifts, noise and JPEG, as a part",
@@ -198,9 +201,12 @@ def page() -> str:
     lines += [
         "## Objectives",
         "",
-        "160 steps of the default settings (`cat.png` is scikit-image's cat, `skimage.data.cat()`; `Inversion` without jitter and blur, "
-        "`--jitter 0 --blur 0`), TEXT being one",
-        f"of these: `dreamopt render {NET} --size {SMALL} --steps 160 -t 'TEXT' -o one.png`",
+        "160 steps of the default settings, TEXT being one of those below: `Diversity` and `Alignment` with `--variants 2`, `Inversion` "
+        'with `--jitter 0 --set "transforms=[]" --blur 0 --decay 0 -r "total_variation(2e-9)"`. `tensor.npy` holds what '
+        "`fire5/concat` makes of the cat at 128",
+        'pixels (`network.activations_of("cat.png", ["fire5/concat"], 128)["fire5/concat"][0]`), and `column.npy` its mean over the '
+        "places.",
+        f"The command: `dreamopt render {NET} --size {SMALL} --steps 160 -t 'TEXT' -o one.png`",
         "",
     ]
     lines += [f"- {name}: {', '.join(f'`{text}`' for text in texts)}" for name, texts in OBJECTIVES.items()]
@@ -209,7 +215,8 @@ def page() -> str:
         "## Regularizers",
         "",
         f"The class `flamingo`: `dreamopt render {NET} --size {SMALL} --steps 160",
-        "--optimizer ascent --parametrization pixels --blur 0 -r 'TEXT' -t pool_final:flamingo -o one.png`",
+        '--optimizer ascent --parametrization pixels --set "transforms=[]" --blur 0 --decay 0 '
+        "-r 'TEXT' -t pool_final:flamingo -o one.png`",
         "",
     ]
     lines += ["![regularizers](images/gallery/regularizers.jpg)", "", "Formulas: [regularizers.md](regularizers.md)."]

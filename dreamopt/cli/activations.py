@@ -17,7 +17,7 @@ from dreamopt.cli.sections import SectionedCommand, of_image, of_run, of_target
     "-t",
     "--target",
     metavar="TARGET",
-    help="conv4 (the maps of all units, on one image) or conv4:7 (one unit's).  [default: the class scores are printed]",
+    help="'conv4' (the maps of all units, on one image) or 'conv4:7' (one unit's).  [default: the class scores are printed]",
 )
 @of_image("-o", "--out", default="activations.png", show_default=True, metavar="FILE", help="The image: .png, .tif, .webp or .jpg.")
 @of_image(

@@ -25,8 +25,8 @@ OPTIONS = (
         "targets",
         multiple=True,
         metavar="TARGET",
-        help="Repeatable. What is explained: fc8:281 or fc8:tabby cat (a class), conv4:7 (a filter), conv4:7@3,5 (a neuron), or any "
-        "objective.  [default: each image's highest class]",
+        help="Repeatable. What is explained: 'fc8:281' or 'fc8:tabby cat' (a class), 'conv4:7' (a filter), 'conv4:7@3,5' (a neuron), "
+        "or any objective.  [default: each image's highest class]",
     ),
     of_recipe(
         "-m",

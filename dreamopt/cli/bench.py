@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BENCH_OPTIONS = (
     of_net("--net", "nets", multiple=True, metavar="PROTOTXT|NAME", help="Repeatable: the options below are those of each."),
     of_target(
-        "-t", "--target", "targets", multiple=True, metavar="TARGET", help="Repeatable. Units to score on, as conv4:0-7, fc8:tabby cat."
+        "-t", "--target", "targets", multiple=True, metavar="TARGET", help="Repeatable. Units to score on, as 'conv4:0-7', 'fc8:tabby cat'."
     ),
     of_target("--sample", type=click.IntRange(min=1), metavar="N", help="Instead: draw so many units, evenly over layers."),
     of_target(

@@ -67,7 +67,7 @@ def aim_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "targets",
     multiple=True,
     metavar="TARGET",
-    help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter), '2*conv3' (with a weight).  "
+    help="Repeatable; several are summed. 'inception_4c/output' (a layer), 'conv4:7' (a filter), '2*conv3' (with a weight).  "
     "[default: a layer that is chosen from the net's structure]",
 )
 @of_target(

@@ -112,7 +112,7 @@ SETTINGS_OPTIONS = (
     of_optimizer(
         "--optimizer",
         metavar="TEXT",
-        help="adam; ascent: steps of the gradient over its mean size, as DeepDream; or another, as 'momentum(4)' (docs/optimizers.md).  "
+        help="adam; ascent: steps of the gradient over its mean size, as DeepDream; or another, as 'rmsprop(4)' (docs/optimizers.md).  "
         "[default: adam]",
     ),
     of_optimizer(
@@ -214,7 +214,7 @@ def chosen_settings(preset: str | None, assignments: Sequence[str], octave_setti
     multiple=True,
     required=True,
     metavar="TARGET",
-    help="Repeatable. conv4:7 (filter), conv4:7@3,5 (neuron), fc8:tabby cat (class), conv4:0-15, conv4:*.",
+    help="Repeatable. 'conv4:7' (filter), 'conv4:7@3,5' (neuron), 'fc8:tabby cat' (class), 'conv4:0-15', 'conv4:*'.",
 )
 @of_image(
     "-o",

@@ -40,7 +40,8 @@ SYNTHESIZED = "synthesized.png"
     multiple=True,
     required=True,
     metavar="TARGET",
-    help="Repeatable. conv4:7 (filter), conv4:0-15, conv4:*, conv4:7@3,5 (neuron), fc8:tabby cat (class), -conv4:7 (what it likes least).",
+    help="Repeatable. 'conv4:7' (filter), 'conv4:0-15', 'conv4:*', 'conv4:7@3,5' (neuron), 'fc8:tabby cat' (class), "
+    "'-conv4:7' (what it likes least).",
 )
 @of_target("-k", default=9, show_default=True, type=click.IntRange(1, 10_000), help="Images of each target.")
 @of_image("-o", "--out", default="top", show_default=True, metavar="FOLDER", help="Where sheets, crops and rankings go.")

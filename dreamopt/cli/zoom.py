@@ -72,7 +72,7 @@ def _zoom_options(command: Any) -> Any:
     "targets",
     multiple=True,
     metavar="TARGET",
-    help="Repeatable; several are summed. inception_4c/output (a layer), conv4:7 (a filter).  [default: a layer chosen from the net]",
+    help="Repeatable; several are summed. 'inception_4c/output' (a layer), 'conv4:7' (a filter).  [default: a layer chosen from the net]",
 )
 @of_film(
     "-o",
