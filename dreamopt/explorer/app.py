@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from dreamopt.atlas.site.environment import static
 from dreamopt.errors import DreamoptError, UsageError
 from dreamopt.explorer.events import GrowthEvents
 from dreamopt.explorer.explorer import Explorer, is_brief, method_of
@@ -24,12 +25,15 @@ from dreamopt.explorer.jobs import Jobs, LongJob, StoppedError
 from dreamopt.explorer.photo import LARGEST_BODY, Photo, file_name
 from dreamopt.explorer.viewers import Viewer, Viewers
 
+DRAWINGS = "drawings.css"
+"""The file that the pages of an atlas have too."""
 STATIC = {
     "app.js": "text/javascript; charset=utf-8",
     "api.js": "text/javascript; charset=utf-8",
     "grid.js": "text/javascript; charset=utf-8",
     "unit.js": "text/javascript; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
+    DRAWINGS: "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 """The files of the page, and what they are."""
@@ -280,4 +284,6 @@ def _place(text: str | None) -> tuple[int, int] | None:
 
 
 def _static(name: str) -> bytes:
+    if name == DRAWINGS:
+        return static(name).encode()
     return resources.files("dreamopt.explorer").joinpath("static", name).read_bytes()

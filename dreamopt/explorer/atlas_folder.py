@@ -1,4 +1,4 @@
-"""A folder of ``dreamopt atlas``, read and never written: of a unit, its optimized images and the crops that drive it most."""
+"""A folder of ``dreamopt atlas``, read and never written: a unit's optimized images, crops, and drawings of its page."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dreamopt.atlas.site.findings import Findings, Link
+from dreamopt.atlas.site.layer_records import LayerRecords
+from dreamopt.atlas.site.source import SiteLayer, site_layer, units_of
 from dreamopt.errors import ImageError, UsageError
 from dreamopt.parts.reading import parse_json, read_bytes, read_text
 
 FORMAT = 1
 KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 """The files that are given to a page, by their ending, and what is said of them."""
+_PIECES = ("tuning", "circuit", "logits", "neighbours")
 _LARGEST = 32 * 2**20
 _MOST_CROPS = 24
 
@@ -46,10 +50,14 @@ class AtlasFolder:
             one["name"]: one["slug"] for one in named if isinstance(one.get("name"), str) and isinstance(one.get("slug"), str)
         }
         """By layer, its folder's name."""
+        found = [one for one in map(site_layer, named) if one is not None]
+        self._layers = {layer.slug: layer for layer in found}
+        self._findings = Findings(found, self._link)
 
     def unit(self, layer: str, unit: int) -> dict[str, Any] | None:
-        """Return what the atlas has of a unit: ``images`` and ``crops``, each with its file; None of a layer that is not in it.
+        """Return what the atlas has of a unit; None of a layer that is not in it.
 
+        ``images`` and ``crops``, each with its file, and ``findings``: HTML of its tuning, circuit, effects on the classes and neighbours.
         What is missing or damaged is left out: the atlas may be still in the making.
         """
         slug = self.slugs.get(layer)
@@ -67,8 +75,22 @@ class AtlasFolder:
         return {
             "images": [one for one in images if self._is_there(one.get("file")) or "failed" in one],
             "crops": [one for one in crops if self._is_there(one.get("file"))][:_MOST_CROPS],
+            "findings": self._findings_of(slug, unit),
             **_of(survey, "state", "zeros", "mean", "max"),
         }
+
+    def _findings_of(self, slug: str, unit: int) -> str:
+        """Return tuning, circuit, effects and neighbours as the atlas's page of the unit draws them."""
+        layer = self._layers.get(slug)
+        if layer is None:
+            return ""
+        pieces = {piece: units_of(self._record(f"records/{piece}/{slug}.json"), layer) for piece in _PIECES}
+        return self._findings.markup(LayerRecords(layer, {}, pieces, {}), unit, "/api/atlas/", "/#")
+
+    def _link(self, layer: SiteLayer, unit: int) -> Link:
+        variants = _mapping(_mapping(self._record(f"records/image/{layer.slug}/{unit}.json")).get("variants"))
+        file = _mapping(variants.get("0")).get("file")
+        return Link(f"{layer.name}:{unit}", file if self._is_there(file) else None)
 
     def file(self, name: str) -> tuple[bytes, str]:
         """Return an image's bytes and kind.

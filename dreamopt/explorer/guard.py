@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; media-src 'self' blob:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types findings"
 )
-"""What a page may load: what came from here, and nothing written into the page itself."""
+"""What a page may load: what came from here, nothing written into the page itself, and of markup an atlas's findings alone, made here."""
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dreamopt.errors import DreamoptError, UsageError, in_brackets, printable, suggest
+from dreamopt.errors import DreamoptError, UsageError, printable
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.transform import transforms
 from dreamopt.optimize.optimizer import optimizers
@@ -20,6 +20,7 @@ from dreamopt.parts.part import field_names
 from dreamopt.parts.preset_files import PresetFile, is_preset_file, preset_names, preset_table, preset_text
 from dreamopt.parts.reading import parse_json
 from dreamopt.parts.registry import snake
+from dreamopt.parts.spelling import ALIASES, lacks, no_part, no_setting
 from dreamopt.parts.trust import no_file, words_of_file
 from dreamopt.recipes.inputs import is_net_name
 from dreamopt.recipes.settings import Settings, names
@@ -36,8 +37,6 @@ from dreamopt.recipes.stage_settings import StageSettings
 from dreamopt.regularizer import Penalty, regularizers
 from dreamopt.regularizers import Share
 
-ALIASES = {"tv": "total_variation", "blur": "gaussian_blur"}
-"""Short names of parts in ``--set``."""
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "optimizer": as_optimizer,
     "parametrization": as_parametrization,
@@ -216,7 +215,7 @@ def _option(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise UsageError(f"--set takes KEY=VALUE, for instance steps=100 or tv.share=0.2, not '{text}'")
     if key not in names():
-        raise UsageError(f"{_unknown(key)}, and PART.PARAMETER as in tv.share")
+        raise UsageError(f"{no_setting(key, names())}, and PART.PARAMETER as in tv.share")
     read = value.strip() if key in _TEXTS or (key == "strength" and not _is_number(value)) else _value(value)
     return key, None if read == "null" and key in ("init", "mask") else read
 
@@ -229,14 +228,10 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _unknown(key: str) -> str:
-    return f"there is no setting '{printable(key)}'{in_brackets(suggest(key, names(), 1))}; there are {', '.join(names())}"
-
-
 def _made(fields: Mapping[str, Any]) -> Settings:
     unknown = next((key for key in fields if key not in names()), None)
     if unknown is not None:
-        raise UsageError(_unknown(unknown))
+        raise UsageError(no_setting(unknown, names()))
     try:
         return Settings(**fields)
     except (TypeError, ValueError) as problem:
@@ -253,8 +248,8 @@ def _with_parameter(settings: Settings, part: str, parameter: str, value: Any) -
     if not any(replaced):
         kind = "regularizers" if name in regularizers.names() else "transforms" if name in transforms.names() else None
         if kind is None:
-            there = ", ".join(snake(type(known).__name__) for known in _parts(settings))
-            raise UsageError(f"there is no part '{part}' to set {parameter} of; there are {there}, and all regularizers and transforms")
+            there = [snake(type(known).__name__) for known in _parts(settings)]
+            raise UsageError(no_part(part, parameter, [*there, *regularizers.names(), *transforms.names()]))
         make = (regularizers if kind == "regularizers" else transforms).get(name).make
         if _is_share(make, parameter):
             plain = _with(lambda: make(**({"weight": 1} if "weight" in field_names(make) else {})), make.__name__, parameter, value)
@@ -331,7 +326,8 @@ def _with(make: Callable[[], Any], name: str, parameter: str, value: Any) -> Any
 def _check_parameter(make: Any, parameter: str) -> None:
     fields = field_names(make) if dataclasses.is_dataclass(make) else None
     if fields is not None and parameter not in fields:
-        raise UsageError(f"{make.__name__} has no parameter '{parameter}'; it has {', '.join(fields) or 'none'}")
+        share = ["share"] if isinstance(make, type) and _is_share(make, "share") else []
+        raise UsageError(lacks(make.__name__, parameter, [*fields, *share]))
 
 
 def _value(text: str) -> Any:

@@ -11,7 +11,8 @@ from dreamopt.parts.checks import plain_number
 from dreamopt.parts.part import Part
 from dreamopt.parts.registry import snake
 from dreamopt.parts.schedule import begins, times
-from dreamopt.recipes.preset import ALIASES, with_assignments
+from dreamopt.parts.spelling import ALIASES
+from dreamopt.recipes.preset import with_assignments
 from dreamopt.recipes.settings import Settings
 from dreamopt.recipes.stage_settings import StageSettings
 

@@ -158,7 +158,7 @@ def test_a_dream_goes_on_in_the_middle_of_an_octave_with_the_same_bits(photos, t
 
 def test_ctrl_c_writes_the_image_as_it_is_and_resume_finishes_it(photos, tmp_path) -> None:
     out = tmp_path / "out.png"
-    words = [photos[0], "-t", "mixed3", "--octaves", "2", "--steps", "400", "-o", out, "--device", "cpu", "--checkpoint", "1"]
+    words = [photos[0], "-t", "mixed3", "--octaves", "2", "--steps", "150", "-o", out, "--device", "cpu", "--checkpoint", "1"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "dreamopt", "dream", *map(str, words)], stderr=subprocess.PIPE, text=True, env=environment

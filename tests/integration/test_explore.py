@@ -25,15 +25,20 @@ from PIL import Image
 
 from dreamopt.cli import main as cli
 from dreamopt.image.spectrum import image_files
+from tests.support.atlas_folder import HOSTILE, atlas_folder
 from tests.support.browsers import browser, page_of, until
 
 WAIT = 90_000
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    atlas = atlas_folder(tmp_path_factory.mktemp("atlas"), [("conv1/relu", 24), ("conv2", 30), ("scores", 32)], side=16, units=8)
+    about = json.loads((atlas / "atlas.json").read_text())
+    about["net"]["sha256"] = None  # of any net
+    (atlas / "atlas.json").write_text(json.dumps(about))
     process = subprocess.Popen(
-        [sys.executable, "-m", "dreamopt", "explore", "--no-browser"],
+        [sys.executable, "-m", "dreamopt", "explore", "--no-browser", "--atlas", str(atlas)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -113,6 +118,30 @@ def test_a_photograph_is_dropped_and_its_units_looked_at(address: str, chromium:
         orders = "[...document.querySelectorAll('#grid button')].map((one) => Number(one.style.order))"
         until(page, f"{orders}.some((place, unit) => place !== unit)")
         assert sorted(page.evaluate(orders)) == list(range(24))
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_what_an_atlas_knows_of_a_unit_is_drawn_as_on_its_page(address: str, chromium: Any, width: int) -> None:
+    with page_of(chromium, width=width) as page:
+        opened(page, address, "#conv2%3A4")
+        until(page, "document.querySelectorAll('#atlas-findings section').length === 4")
+        assert page.locator("#atlas-findings h2").all_text_contents() == ["Tuning", "Circuit", "Its effect on the classes", "Nearest units"]
+        assert page.locator("#atlas-findings .plot path.line").count() >= 2
+        assert page.locator("#atlas-findings .kernel rect").count() > 8
+        assert HOSTILE[:30] in (page.text_content("#atlas-findings .effects") or "")
+        assert page.evaluate("[window.hacked, document.querySelectorAll('#atlas-findings :is(script, [onerror])').length]") == [None, 0]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        overhang = "Math.max(...[...document.querySelectorAll('#atlas-findings *')].map((one) => one.getBoundingClientRect().right))"
+        assert page.evaluate(f"{overhang} <= document.getElementById('right').getBoundingClientRect().right")
+        colours = page.evaluate(
+            "['.plot .line', '.kernel rect'].map((one) => { const style = getComputedStyle(document.querySelector('#atlas-findings ' + one));"
+            " return one.includes('line') ? style.stroke : style.fill; })"
+        )
+        assert not {"none", "rgb(0, 0, 0)"} & set(colours)  # the drawings have their style
+        link = page.locator("#atlas-findings .links a").first
+        name, unit = (link.text_content() or "").rsplit(" ", 1)
+        link.click()
+        until(page, f"document.getElementById('unit').textContent.startsWith({json.dumps(f'{name}:{unit}')})")
 
 
 def test_an_answer_that_is_taken_back_while_it_arrives_shows_nothing(address: str, chromium: Any) -> None:

@@ -67,24 +67,27 @@ def is_there(process: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("processes", "kills"), [(1, ((2, 0.03),)), (2, ((2, 0.03),))])
-def test_a_killed_study_goes_on(tmp_path: Path, processes: int, kills: tuple[tuple[int, float], ...]) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Row]]:
+    """A study that nobody killed: its folder, and its rows by key."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder / "whole", {row.key: row for row in make(folder / "whole", folder / "log", 1)}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_study_goes_on(tmp_path: Path, processes: int, whole: tuple[Path, dict[str, Row]]) -> None:
     folder, log = tmp_path / "out", tmp_path / "log"
-    before: dict[str, tuple[int, int]] = {}
-    for more, delay in kills:
-        program = started(folder, log, processes, "held")
-        wait_for_rows(program, folder, len(before) + more)
-        time.sleep(delay)  # into the middle of the next run
-        children = children_of(program.pid)
-        program.kill()
-        program.communicate()
-        until = time.monotonic() + 20
-        while any(map(is_there, children)):
-            assert time.monotonic() < until, "the children outlive their parent"
-            time.sleep(0.01)
-        after = rows_in(folder)
-        assert {key: after[key] for key in before} == before  # nothing was written again
-        before = after
+    program = started(folder, log, processes, "held")
+    wait_for_rows(program, folder, 2)
+    time.sleep(0.03)  # into the middle of the next run
+    children = children_of(program.pid)
+    program.kill()
+    program.communicate()
+    until = time.monotonic() + 20
+    while any(map(is_there, children)):
+        assert time.monotonic() < until, "the children outlive their parent"
+        time.sleep(0.01)
+    before = rows_in(folder)
     assert 2 <= len(before) < 12
     program = started(folder, log, processes)
     assert program.communicate(timeout=120) == (None, b"")
@@ -97,12 +100,12 @@ def test_a_killed_study_goes_on(tmp_path: Path, processes: int, kills: tuple[tup
     assert len(made) >= 12 - 2  # a run may have been saved and not yet noted
     assert not list(folder.glob("*/.*"))
     # Each row is that of a study that nobody killed.
-    rows = {row.key: row for row in make(tmp_path / "whole", tmp_path / "other-log", 1)}
+    kept, rows = whole
     resumed = {row.key: row for row in read_folders(folder).rows}
     assert {key: numbers(row) for key, row in resumed.items()} == {key: numbers(row) for key, row in rows.items()}
     assert {row.key for row in resumed.values()} == {run.key for run in score_runs(killed_request())}
     for row in resumed.values():
-        assert (folder / row.image).read_bytes() == (tmp_path / "whole" / row.image).read_bytes()
+        assert (folder / row.image).read_bytes() == (kept / row.image).read_bytes()
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:

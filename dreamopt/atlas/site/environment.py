@@ -12,7 +12,7 @@ from dreamopt.atlas.site.numbers import shown_number
 from dreamopt.atlas.site.shapes import curve_points, histogram_bars, kernel_cells
 from dreamopt.parts.pages import page_templates
 
-STATIC = ("atlas.css", "icon.svg", "theme.js", "atlas.js", "graph.js", "layer.js", "maps.js", "unit.js", "list.js")
+STATIC = ("atlas.css", "drawings.css", "icon.svg", "theme.js", "atlas.js", "graph.js", "layer.js", "maps.js", "unit.js", "list.js")
 _FOLDER = "dreamopt.atlas.site"
 
 

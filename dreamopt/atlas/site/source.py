@@ -72,7 +72,7 @@ class Source:
         if about is None:
             raise UsageError(f"{root} holds no atlas whose pages could be written: there is no atlas.json of format {FORMAT} in it")
         self.about: Json = about
-        found = [layer for one in items(about.get("layers")) if (layer := _layer(one)) is not None]
+        found = [layer for one in items(about.get("layers")) if (layer := site_layer(one)) is not None]
         self.layers = tuple({layer.slug: layer for layer in found}.values())
 
     @cached_property
@@ -94,12 +94,7 @@ class Source:
 
     def units(self, piece: str, layer: SiteLayer) -> dict[int, Json]:
         """Return the records of a piece of a layer, by unit."""
-        units = mapping((self._json(f"records/{piece}/{layer.slug}.json") or {}).get("units"))
-        return {
-            int(unit): record
-            for unit, record in units.items()
-            if unit.isascii() and unit.isdecimal() and int(unit) < layer.units and isinstance(record, Mapping)
-        }
+        return units_of(self._json(f"records/{piece}/{layer.slug}.json"), layer)
 
     def atlases(self, layer: SiteLayer) -> dict[str, Json]:
         """Return the activation atlases of a layer, by name."""
@@ -131,6 +126,15 @@ class Source:
         except DreamoptError:
             return None
         return found if isinstance(found, dict) and found.get("format") == FORMAT else None
+
+
+def units_of(records: Any, layer: SiteLayer) -> dict[int, Json]:
+    """Return the records of a layer's units that a file holds."""
+    return {
+        int(unit): record
+        for unit, record in mapping(mapping(records).get("units")).items()
+        if unit.isascii() and unit.isdecimal() and int(unit) < layer.units and isinstance(record, Mapping)
+    }
 
 
 def items(value: Any) -> list[Json]:
@@ -168,7 +172,8 @@ def text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _layer(one: Json) -> SiteLayer | None:
+def site_layer(one: Json) -> SiteLayer | None:
+    """Return a layer as ``atlas.json`` has it; None where it is damaged."""
     slug, name, units = one.get("slug"), one.get("name"), whole(one.get("units"))
     if not isinstance(slug, str) or not isinstance(name, str) or units is None or not SLUG.fullmatch(slug) or slug in _TAKEN:
         return None

@@ -149,4 +149,4 @@ class _Site:
         return next((layer for layer in reversed(self.source.layers) if layer.labels), None)
 
     def _render(self, template: str, path: str, root: str, context: Mapping[str, Any]) -> None:
-        self.output.write(path, environment().get_template(template).render(self._common | {"root": root} | dict(context)))
+        self.output.write(path, environment().get_template(template).render(self._common | {"root": root, "pages": root} | dict(context)))

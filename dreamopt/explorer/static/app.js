@@ -290,6 +290,18 @@ byId("theme").addEventListener("click", () => {
   localStorage.setItem("theme", document.documentElement.dataset.theme);
 });
 
+// What an address names: a layer of the net, if it does, and a unit's number, if it has that.
+function addressed(hash) {
+  const [, name, number_] = /^(.*):(\d+)$/.exec(hash) ?? [null, hash, null];
+  const asked = about.layers.find((one) => one.name === name);
+  return [asked, asked && number_ !== null && Number(number_) < asked.shape[0] ? Number(number_) : null];
+}
+
+window.addEventListener("hashchange", () => { // a link of the atlas's findings
+  const [asked, number_] = about ? addressed(decodeURIComponent(location.hash.slice(1))) : [];
+  if (asked) goTo(asked.name, number_);
+});
+
 async function begin() {
   const theme = localStorage.getItem("theme");
   if (theme) document.documentElement.dataset.theme = theme;
@@ -306,10 +318,9 @@ async function begin() {
   for (const one of about.presets) option(byId("preset"), one.name, one.name);
   command("layers", about.command);
   const maps = about.layers.filter((one) => one.distinct && one.shape.length === 3 && one.shape[1] > 3);
-  const [, name, number_] = /^(.*):(\d+)$/.exec(hash) ?? [null, hash, null];
-  const asked = about.layers.find((one) => one.name === name);
+  const [asked, number_] = addressed(hash);
   layer = asked?.name ?? (maps[Math.floor(maps.length / 3)] ?? about.layers[0]).name;
-  unit = asked && number_ !== null && Number(number_) < asked.shape[0] ? Number(number_) : null;
+  unit = number_;
   listLayers();
   if (about.samples.length) await guarded(() => take(() => post(own("sample/0"), null, latest("photo"))));
   else byId("layer-facts").textContent = "Drop a photograph to see what the units make of it.";

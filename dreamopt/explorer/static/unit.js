@@ -4,6 +4,10 @@ import { addressOf, byId, cancel, command, get, latest, number, own, post, say, 
 
 let growing = null;
 
+// The server's own markup, in which all that the atlas says is escaped; the page takes none but by this.
+const policy = window.trustedTypes?.createPolicy("findings", { createHTML: (markup) => markup });
+const findings = (markup) => policy?.createHTML(markup) ?? markup;
+
 export async function showUnit(layer, unit, photo) {
   const view = await get(own("unit", { layer, unit }), latest("unit"));
   byId("right").hidden = false;
@@ -155,10 +159,11 @@ function showAtlas(atlas) {
   const images = (atlas?.images ?? []).filter((one) => one.file);
   const failed = (atlas?.images ?? []).filter((one) => one.failed);
   const crops = atlas?.crops ?? [];
-  byId("atlas").hidden = !atlas || (!images.length && !crops.length && !failed.length);
+  byId("atlas").hidden = !atlas || (!images.length && !crops.length && !failed.length && !atlas.findings);
   byId("atlas-facts").textContent = [atlas?.state, ...failed.map((one) => one.failed)].filter(Boolean).join("; ");
   command("atlas", images[0]?.command);
   thumbs(byId("atlas-images"), images, (one) => `${{ 0: "optimized", minus: "least liked" }[one.variant] ?? `variant ${one.variant}`}, ${number(one.value)}`);
+  byId("atlas-findings").innerHTML = findings(atlas?.findings ?? "");
   byId("crops-title").hidden = !crops.length;
   thumbs(byId("atlas-crops"), crops, (one) => `${number(one.value)} ${one.image ?? ""}`);
 }

@@ -11,8 +11,8 @@ from dreamopt.errors import UsageError
 from dreamopt.image.transform import transforms
 from dreamopt.parts.part import Part, field_names
 from dreamopt.parts.registry import snake
+from dreamopt.parts.spelling import ALIASES
 from dreamopt.parts.tuned import Tuned
-from dreamopt.recipes.preset import ALIASES
 from dreamopt.recipes.settings import Settings, names
 from dreamopt.regularizer import regularizers
 from dreamopt.study.axis import Axis

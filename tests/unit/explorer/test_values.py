@@ -137,7 +137,7 @@ def test_an_atlas_is_read(tmp_path: Path) -> None:
     assert [one["variant"] for one in found["images"]] == ["0", "1", "minus"]
     assert found["crops"][0]["value"] == 9.0
     assert found["state"] == "active"
-    assert atlas.unit("conv1", 6) == {"images": [], "crops": []}
+    assert atlas.unit("conv1", 6) == {"images": [], "crops": [], "findings": ""}
     assert atlas.unit("conv9", 5) is None
     content, kind = atlas.file("images/conv1/5.png")
     assert (content[:4], kind) == (b"\x89PNG", "image/png")

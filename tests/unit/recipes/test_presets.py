@@ -227,7 +227,7 @@ def test_a_preset_file_names_no_other_file(tmp_path: Path) -> None:
     [
         ("[setings]\n", r"the preset '.*bad\.toml' has no field 'setings' \(did you mean settings\?\)"),
         ("[settings\n", r"the preset '.*bad\.toml' is damaged"),
-        ("[settings]\noptimiser = 'adam'\n", "unexpected keyword argument 'optimiser'"),
+        ("[settings]\noptimiser = 'adam'\n", r"there is no setting 'optimiser' .did you mean optimizer"),
     ],
 )
 def test_a_damaged_preset_file(text: str, message: str, tmp_path: Path) -> None:
