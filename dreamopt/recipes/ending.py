@@ -103,8 +103,8 @@ class Ending:
         best, step = float(self.result.best_values[self.row]), int(self.result.best_steps[self.row])
         if self.first is not None and self._fell():
             found = f"its best was {best:.4g} after {step} steps, so the steps are" if step > 0 and best > self.first else "its steps are"
-            return f"{found} too large or too few: try half the --lr, or more --steps"
-        return "its steps are too small or too few: try a larger --lr, or more --steps"
+            return f"{found} too large, too small or too few: try half the step size and four times it, or more steps"
+        return "its steps are too small or too few: try a larger step size, or more steps"
 
 
 def spread_of(image: Tensor, problem: Problem) -> float:

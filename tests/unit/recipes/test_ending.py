@@ -53,7 +53,9 @@ def test_a_run_below_its_start_says_so(net: Network) -> None:
     result = run(Problem(net, "conv2:5", (), (24, 28)), Ascent(2), 9)
     said = Ending(result, 0, float(result.best_values[0]) + 3, float(result.values[0]), None, 0).warning()
     assert said is not None
-    assert re.fullmatch(r"it ended at .*, below the .* that it began with; its steps are too large or too few: try half the --lr, .*", said)
+    assert re.fullmatch(
+        r"it ended at .*, below the .* that it began with; its steps are too large, too small or too few: try half the step size .*", said
+    )
     assert Ending(result, 0, float(result.values[0]) - 3, float(result.values[0]), None, 0).warning() is None
     few = run(Problem(net, "conv2:5", (), (24, 28)), Ascent(2), 3)
     assert Ending(few, 0, float(few.values[0]) + 3, float(few.values[0]), None, 0).warning() is None
