@@ -58,6 +58,15 @@ def _escaped(error: click.ClickException) -> click.ClickException:
     return error
 
 
+def _as_argument(error: click.NoSuchOption) -> click.ClickException:
+    """Return the error of an option that the command takes as an argument, as ``inspect --net NET``, said so; any other as it is."""
+    name = error.option_name.lstrip("-")
+    context = error.ctx
+    if context is None or not any(isinstance(one, click.Argument) and one.name == name for one in context.command.params):
+        return error
+    return click.UsageError(f"No such option '--{name}': here it stands alone, dreamopt {context.info_name} {name.upper()}.", context)
+
+
 class Commands(click.Group):
     """A group whose commands live in modules of their own, named as the command."""
 
@@ -103,6 +112,8 @@ class Commands(click.Group):
         except DreamoptError as error:
             refusal = ArgumentsRefused if isinstance(error, UsageError) else CommandFailed
             raise refusal(str(error)) from error
+        except click.NoSuchOption as error:
+            raise _escaped(_as_argument(error)) from error.__cause__
         except click.ClickException as error:
             raise _escaped(error) from error.__cause__
         except KeyboardInterrupt:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dreamopt.optimize import Restart, Result
+from dreamopt.optimize import Optimizer, Restart, Result, run
+from dreamopt.optimize.optimizer import parse_optimizer
 from dreamopt.parts.part import field_names, number_string
 from dreamopt.parts.registry import snake
-from dreamopt.parts.schedule import StepContext
+from dreamopt.parts.schedule import Schedule, StepContext, times
 from dreamopt.problem import Problem
 from dreamopt.regularizer import Penalty, Projection
 from dreamopt.regularizers import Share
@@ -23,6 +26,10 @@ FEW = 8
 """Steps: fewer are a trial, of which nothing is said; values differ from step to step as the transforms do."""
 KEPT = 0.95
 """Correlation with its start from which on an image is said to show nothing else."""
+OTHER_STEP_SIZES = (0.25, 4.0)
+"""Factors of the step size that are tried before one is advised."""
+TRIAL = 32
+"""Steps of such a trial, at most."""
 SHRINKS = 0.8
 """Part of the spread that is left of an image after a projection that is named as the reason."""
 
@@ -97,14 +104,48 @@ class Ending:
 
     def _advice(self) -> str:
         alone = self._alone()
-        return outweighing(alone, self.seed) or shrinking(alone, self.seed) or self._steps()
+        return outweighing(alone, self.seed) or self._weaker(alone) or self._steps(alone)
 
-    def _steps(self) -> str:
+    def _weaker(self, alone: Problem) -> str | None:
+        """Return what to do about a projection, where the value rises without it."""
+        found = shrinking(alone, self.seed)
+        if found is None:
+            return None
+        worst, said = found
+        without = copy.copy(alone)
+        without.projections = tuple(projection for projection in alone.projections if projection is not worst)
+        tried = self._tried(without, parse_optimizer(self.result.optimizer))
+        return None if tried is None else f"{said}: try a weaker one; without it {tried[1]}"
+
+    def _steps(self, alone: Problem) -> str:
         best, step = float(self.result.best_values[self.row]), int(self.result.best_steps[self.row])
-        if self.first is not None and self._fell():
-            found = f"its best was {best:.4g} after {step} steps, so the steps are" if step > 0 and best > self.first else "its steps are"
-            return f"{found} too large, too small or too few: try half the step size and four times it, or more steps"
-        return "its steps are too small or too few: try a larger step size, or more steps"
+        was = f"its best was {best:.4g} after {step} steps; " if self.first is not None and step > 0 and best > self.first else ""
+        optimizer: Any = parse_optimizer(self.result.optimizer)
+        size = getattr(optimizer, "step_size", None)
+        if not isinstance(size, int | float | Schedule):
+            return f"{was}try another optimizer, or more steps"
+        others = [optimizer.replaced(step_size=times(size, factor)) for factor in OTHER_STEP_SIZES]
+        tried = [(other, self._tried(alone, other)) for other in others]
+        rising = [(found, other) for other, found in tried if found is not None]
+        if not rising:
+            return (
+                f"{was}neither {' nor '.join(map(str, others))} does better in {self._trial()} steps: try another optimizer, or more steps"
+            )
+        (_, reached), other = max(rising, key=lambda one: one[0][0])
+        return f"{was}with the optimizer {other} {reached}"
+
+    def _trial(self) -> int:
+        return min(self.result.steps, TRIAL)
+
+    def _tried(self, problem: Problem, optimizer: Optimizer) -> tuple[float, str] | None:
+        """Run a problem from its start for some steps; return its last value and a clause on it, None where it falls or ends flat."""
+        starts = None if self.restart is None else self.restart.draw(problem, self.seed)
+        tried = run(problem, optimizer, self._trial(), seed=self.seed, start=starts, allow_dead=True)
+        row = self.row if problem.objective.coupled else 0
+        first, last = float(tried.history[0][row]), float(tried.values[row])
+        if not last > first or (self.image is not None and spread_of(tried.images[row : row + 1], problem) < FLAT):
+            return None
+        return last, f"the value rises from {first:.4g} to {last:.4g} in {tried.steps} steps"
 
 
 def spread_of(image: Tensor, problem: Problem) -> float:
@@ -131,11 +172,12 @@ def outweighing(problem: Problem, seed: int) -> str | None:
     what = f"the gradient of {worst} is {ratio:.3g} times the objective's at the start: try {less}"
     if not isinstance(worst, Penalty) or "weight" not in field_names(worst):
         return what
-    return f"{what}, or --set {snake(type(worst).__name__)}.share=0.1, which fits every net"
+    name = snake(type(worst).__name__)
+    return f"{what}, or --set {name}.share=0.1, in Python 'share({name}(1), 0.1)', which fits every net"
 
 
-def shrinking(problem: Problem, seed: int) -> str | None:
-    """Return what to do about the projection that takes most of an image's spread at once; None where none takes much."""
+def shrinking(problem: Problem, seed: int) -> tuple[Projection, str] | None:
+    """Return the projection that takes most of an image's spread at once, and how much that is; None where none takes much."""
     image = problem.images(problem.start(seed))
     before = spread_of(image, problem)
     if not before > 0:
@@ -145,7 +187,7 @@ def shrinking(problem: Problem, seed: int) -> str | None:
     worst: Projection | None = min(left, key=lambda projection: left[projection], default=None)
     if worst is None or left[worst] > SHRINKS:
         return None
-    return f"{worst} takes {1 - left[worst]:.0%} of the start's contrast at once: try a weaker one"
+    return worst, f"{worst} takes {1 - left[worst]:.0%} of the start's contrast at once"
 
 
 def _gradient_size(penalty: Penalty, image: Tensor, context: StepContext) -> float:

@@ -251,7 +251,7 @@ def _with_parameter(settings: Settings, part: str, parameter: str, value: Any) -
             there = [snake(type(known).__name__) for known in _parts(settings)]
             raise UsageError(no_part(part, parameter, [*there, *regularizers.names(), *transforms.names()]))
         make = (regularizers if kind == "regularizers" else transforms).get(name).make
-        if _is_share(make, parameter):
+        if is_share(make, parameter):
             plain = _with(lambda: make(**({"weight": 1} if "weight" in field_names(make) else {})), make.__name__, parameter, value)
             added = _with(lambda: Share(plain, value), make.__name__, parameter, value)
         else:
@@ -283,7 +283,7 @@ def _names_of(part: Any) -> tuple[str, ...]:
     return (*own, snake(type(part.term).__name__)) if isinstance(part, Share) else own
 
 
-def _is_share(kind: Any, parameter: str) -> bool:
+def is_share(kind: Any, parameter: str) -> bool:
     """Return whether a parameter is the share of a penalty, and none of its own."""
     return parameter == "share" and isinstance(kind, type) and issubclass(kind, Penalty) and "share" not in field_names(kind)
 
@@ -292,7 +292,7 @@ def _replaced_named(part: Any, name: str, parameter: str, value: Any) -> Any:
     """Return a part with another parameter; of a penalty, ``share`` makes a `Share` of it, whose term is meant by its own name."""
     if isinstance(part, Share) and name != "share" and parameter != "share":
         return part.replaced(term=_replaced(part.term, parameter, value))
-    if _is_share(type(part), parameter):
+    if is_share(type(part), parameter):
         return _with(lambda: Share(part, value), type(part).__name__, parameter, value)
     return _replaced(part, parameter, value)
 
@@ -326,7 +326,7 @@ def _with(make: Callable[[], Any], name: str, parameter: str, value: Any) -> Any
 def _check_parameter(make: Any, parameter: str) -> None:
     fields = field_names(make) if dataclasses.is_dataclass(make) else None
     if fields is not None and parameter not in fields:
-        share = ["share"] if isinstance(make, type) and _is_share(make, "share") else []
+        share = ["share"] if isinstance(make, type) and is_share(make, "share") else []
         raise UsageError(lacks(make.__name__, parameter, [*fields, *share]))
 
 

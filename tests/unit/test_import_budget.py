@@ -34,6 +34,7 @@ COMMANDS = {
     "render -t chanel('mixed4',3)": "did you mean channel",
     "dream a.png --net nowhere.prototxt": "no file nowhere.prototxt",
     "inspect squeezenets": "did you mean",
+    "inspect --net a.prototxt": "here it stands alone, dreamopt inspect NET",
 }
 """What help, the list of presets, and typing errors must say."""
 

@@ -13,8 +13,10 @@ from dreamopt.parts.part import Part, field_names
 from dreamopt.parts.registry import snake
 from dreamopt.parts.spelling import ALIASES
 from dreamopt.parts.tuned import Tuned
+from dreamopt.recipes.preset import is_share
 from dreamopt.recipes.settings import Settings, names
 from dreamopt.regularizer import regularizers
+from dreamopt.regularizers import Share
 from dreamopt.study.axis import Axis
 from dreamopt.study.tuned import own_number, part_of
 from dreamopt.study.words.values import Varied, value_text
@@ -118,6 +120,8 @@ def _declared(settings: Settings, name: str) -> Tuned:
     elif part:
         added = _added(part)
         ranges = {} if added is None else added.tuned
+    if parameter not in ranges and is_share(_added(part), parameter):
+        ranges = Share.tuned
     return _about(ranges.get(parameter), own_number(settings, name), name)
 
 

@@ -149,6 +149,8 @@ def test_what_is_tuned() -> None:
     [one, _] = found.values()
     assert axes_words(one.axes) == "tv.weight 1e-05..1, jitter 0..32 linear, fourier.power 0.5..2, octaves 1,2"
     assert [axis.whole for axis in one.axes] == [False, True, False, False]
+    shares = made("views=1,2", tune=("tv.share", "l2.share"))
+    assert [axes_words(one.axes) for one in shares.values()] == ["tv.share 0.01..1, l2.share 0.01..1"] * 2
     mixed = made("parametrization=fourier,pixels", tune=("fourier.power=0.5..2",))
     assert [axes_words(one.axes) for one in mixed.values()] == ["fourier.power 0.5..2", "as it is"]
 
