@@ -55,7 +55,8 @@ def test_a_run_below_its_start_says_so(net: Network) -> None:
     said = Ending(result, 0, float(result.best_values[0]) + 3, float(result.values[0]), None, 0).warning()
     assert said is not None
     found = re.fullmatch(
-        r"it ended at .*, below the .* that it began with; with the optimizer (Ascent.*) the value rises from (\S+) to (\S+) in 9 steps", said
+        r"it ended at .*, below the .* that it began with; with the optimizer (Ascent.*) the value rises from (\S+) to (\S+) in 9 steps",
+        said,
     )
     assert found is not None, said
     again = run(Problem(net, "conv2:5", (), (24, 28)), parse_optimizer(found[1]), 9)
