@@ -16,7 +16,6 @@ from dreamopt.parts.tuned import Tuned
 from dreamopt.recipes.preset import is_share
 from dreamopt.recipes.settings import Settings, names
 from dreamopt.regularizer import regularizers
-from dreamopt.regularizers import Share
 from dreamopt.study.axis import Axis
 from dreamopt.study.tuned import own_number, part_of
 from dreamopt.study.words.values import Varied, value_text
@@ -118,10 +117,8 @@ def _declared(settings: Settings, name: str) -> Tuned:
     if found is not None:
         ranges = found.tuned_ranges()
     elif part:
-        added = _added(part)
+        added = _added("share" if is_share(_added(part), parameter) else part)
         ranges = {} if added is None else added.tuned
-    if parameter not in ranges and is_share(_added(part), parameter):
-        ranges = Share.tuned
     return _about(ranges.get(parameter), own_number(settings, name), name)
 
 
