@@ -75,6 +75,7 @@ def write_folder(folder: Path) -> None:
         small[source].save(folder / name)
     for name in ("1", "2"):
         small["cat"].save(folder / "frames" / f"{name}.png")
-    (folder / "winner.toml").write_text("[settings]\nsteps = 64\njitter = 4\n", encoding="utf-8")
+    for name in ("winner.toml", "my_preset.toml"):
+        (folder / name).write_text("[settings]\nsteps = 64\njitter = 4\n", encoding="utf-8")
     write_video(folder / "film.mp4", scenes(3), rate=1)
     Image.fromarray(np.pad(np.full((24, 32), 255, np.uint8), ((12, 12), (16, 16)))).save(folder / "mask.png")
