@@ -101,6 +101,7 @@ class FrameStore:
         self._names: list[str] = []
         self._tiles = KeptTiles()
         self._made = MadeFolders()
+        self._is_new = False  # whether the job in the folder was begun here
 
     def open(self, plan: StoredFilm) -> None:
         """Begin a film, or resume it.
@@ -135,6 +136,7 @@ class FrameStore:
             for path in self.folder.glob(f".*.{self._mark()}.tmp"):  # what a process that was killed left
                 path.unlink()
             self._write_job()
+            self._is_new = not self.resume
         except OSError as error:
             self._lock.release()
             raise unwritable(self.out, error, self.work) from error
@@ -228,7 +230,8 @@ class FrameStore:
     def _discard(self) -> None:
         """Leave nothing of a film of which no frame was finished."""
         with contextlib.suppress(OSError):
-            if not any(self._is_finished(self.path(position), position, self.plan.key) for position in range(self.plan.count)):
+            finished = (self._is_finished(self.path(position), position, self.plan.key) for position in range(self.plan.count))
+            if self._is_new and not any(finished):
                 (self.work / _JOB).unlink(missing_ok=True)
         self.close()
 

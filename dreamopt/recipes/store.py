@@ -121,6 +121,7 @@ class FolderStore:
         self._lock = FolderLock(self.folder)
         self._tiles = KeptTiles()
         self._made = MadeFolders()
+        self._is_new = False  # whether the job in the folder was begun here
 
     @property
     def plan(self) -> Plan:
@@ -152,6 +153,7 @@ class FolderStore:
                 self._move_aside()
             self._remove_scratch(plan.key, self._paths)
             self._write_job()
+            self._is_new = not self.resume
             self._made = MadeFolders(self._paths[0].parent)
             self._made.make()
         except OSError as error:
@@ -244,7 +246,7 @@ class FolderStore:
 
     def discard(self) -> None:
         """Leave nothing of a job that an error ended before it had anything to resume: a finished image, or a checkpoint."""
-        if not any(self._checkpoints()) and not any(self._is_finished(index) for index in range(len(self._paths))):
+        if self._is_new and not any(self._checkpoints()) and not any(self._is_finished(index) for index in range(len(self._paths))):
             _remove(self.folder / _JOB)
         self.close()
 

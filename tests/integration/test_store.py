@@ -14,8 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+import dreamopt
 from dreamopt.cli import cli
+from dreamopt.errors import UsageError
 from dreamopt.image.files import read_metadata, read_written
+from dreamopt.recipes import Settings, plan_render
+from dreamopt.recipes.render import run_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "dreamopt" / "data"
@@ -214,6 +218,28 @@ def test_an_image_of_another_job_is_not_taken_for_finished(tmp_path: Path) -> No
     assert call(*SEVERAL, *QUICK, "-o", out, "--resume").exit_code == 0
     assert read_metadata(tmp_path / "a" / "conv2-3.png")["target"] == "conv2:3"
     assert not np.array_equal(read_written(tmp_path / "a" / "conv2-3.png"), read_written(other))
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_job_that_is_refused_leaves_the_one_that_is_there(tmp_path: Path, running: bool) -> None:
+    """Whether it was killed before its first checkpoint, or has not come to it: there is nothing finished in it yet."""
+    from dreamopt.recipes.store import FolderStore
+
+    network, out = dreamopt.load_net(device="cpu"), tmp_path / "a.png"
+    first, other = (plan_render(network, "conv2:3", Settings(size=24, steps=steps)) for steps in (2, 3))
+    store = FolderStore(out)
+    store.open(first)
+    if not running:
+        store.close()
+    before = contents(tmp_path)
+    assert "a.png.checkpoint/job.json" in before
+    sentence = "another render to .* is running" if running else "keeps a rendering with other"
+    with pytest.raises(UsageError, match=sentence):
+        run_plan(other, network, store=FolderStore(out, resume=not running))
+    with pytest.raises(UsageError, match=sentence), FolderStore(out, resume=not running) as second:
+        second.open(other)
+    assert contents(tmp_path) == before
+    store.close()
 
 
 def test_one_render_at_a_time(tmp_path: Path) -> None:
