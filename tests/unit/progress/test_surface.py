@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -245,22 +246,22 @@ def test_a_bar_counts_passes_as_the_lines_do(screen: Callable[[], str]) -> None:
     assert "55/70 passes" in screen()
 
 
-def test_a_program_in_a_pseudo_terminal(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bytes that a real terminal gets: in a forked child, whose stderr it is."""
+PROGRAM = """
+import sys
+import numpy as np
+import dreamopt
+dreamopt.top(dreamopt.load_net(device="cpu"), [np.zeros((11, 13, 3), np.uint8)], "conv2:3", k=1)
+print("at the end", file=sys.stderr, flush=True)
+"""
+
+
+def test_a_program_in_a_pseudo_terminal() -> None:
+    """The bytes that a real terminal gets, from a process of its own: a fork of this one may wait for a thread that it does not have."""
     pty = pytest.importorskip("pty")  # POSIX
-    monkeypatch.setattr(audience, "QUIET_PLACES", ())
-    pid, ours = pty.fork()
-    if pid == 0:  # pragma: no cover - the child
-        code = 1
-        try:
-            sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115  # of a child that ends at once
-            os.environ.update(TERM="xterm")
-            # Autograd's threads do not live on in a fork: a set of images needs none.
-            dreamopt.top(network, [np.zeros((11, 13, 3), np.uint8)], "conv2:3", k=1)
-            print("at the end", file=sys.stderr, flush=True)
-            code = 0
-        finally:
-            os._exit(code)
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name not in audience.QUIET_PLACES} | {"TERM": "xterm"}
+    child = subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
     shown = b""
     while True:
         try:
@@ -270,7 +271,8 @@ def test_a_program_in_a_pseudo_terminal(network: Network, monkeypatch: pytest.Mo
         if not more:
             break
         shown += more
-    assert os.waitpid(pid, 0)[1] == 0, shown
+    os.close(ours)
+    assert child.wait(timeout=60) == 0, shown
     text = shown.decode()
     assert "1/1 images" in text
     assert text.count("\x1b[?25h") == 1
