@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from dreamopt.progress.surface import EVERY, State, Surface, surface
+from dreamopt.progress.surface import EVERY, State, Surface, reporting, surface
 from dreamopt.progress.work import clock
 
 if TYPE_CHECKING:
@@ -16,21 +17,15 @@ if TYPE_CHECKING:
     from dreamopt.dataset.stream import Progress as PassProgress
 
 
-@contextlib.contextmanager
 def ranking(
     progress: bool | Callable[[PassProgress], object] | None, listing: Listing
-) -> Iterator[Callable[[PassProgress], object] | None]:
-    """Show how many of a set's images are done, images per second and time left; yield what is called after each batch.
+) -> AbstractContextManager[Callable[[PassProgress], object] | None]:
+    """Show how many of a set's images are done, images per second and time left; the context gives what is called after each batch.
 
     A function that is given is that, and nothing is shown; so for all that follow here.
     """
-    if callable(progress):
-        yield progress
-        return
-    with surface(progress) as shown:
-        if not shown.is_shown:
-            yield None
-            return
+
+    def report(shown: Surface) -> Callable[[PassProgress], object]:
         total, begun = listing.count(), list[tuple[float, int]]()
 
         def state(now: PassProgress) -> State:
@@ -46,7 +41,9 @@ def ranking(
         def update(now: PassProgress) -> None:
             shown.offer(lambda: state(now), finished=now.complete)
 
-        yield update
+        return update
+
+    return reporting(progress, report)
 
 
 class Attributing:
@@ -86,12 +83,11 @@ def attributing(progress: bool | None, passes: int) -> Iterator[Attributing]:
         yield Attributing(shown, passes)
 
 
-@contextlib.contextmanager
-def comparing(progress: bool | Callable[[Compared], object] | None) -> Iterator[Callable[[Compared], object] | None]:
-    """Show how many of a comparison's passes through the net are done, what is computed, and the time left; yield what is called."""
-    if callable(progress):
-        yield progress
-        return
-    started = time.monotonic()
-    with surface(progress) as shown:
-        yield lambda now: shown.offer(lambda: passes_state(now.what, now.done, now.total, started)) if shown.is_shown else None
+def comparing(progress: bool | Callable[[Compared], object] | None) -> AbstractContextManager[Callable[[Compared], object] | None]:
+    """Show how many passes of a comparison are done, what is computed, and the time left; the context gives what is called."""
+
+    def report(shown: Surface) -> Callable[[Compared], object]:
+        started = time.monotonic()
+        return lambda now: shown.offer(lambda: passes_state(now.what, now.done, now.total, started))
+
+    return reporting(progress, report)

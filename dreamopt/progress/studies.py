@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from dreamopt.progress.surface import State, surface
+from dreamopt.progress.surface import State, Surface, reporting
 from dreamopt.progress.work import clock
 
 if TYPE_CHECKING:
     from dreamopt.study.bench import Progress
 
 
-@contextlib.contextmanager
-def benching(progress: bool | Callable[[Progress], object] | None) -> Iterator[Callable[[Progress], object] | None]:
-    """Show how far a study is; yield what is called after each run, which is the function that is given instead, if one is."""
-    if callable(progress):
-        yield progress
-        return
-    with surface(progress) as shown:
-        if not shown.is_shown:
-            yield None
-            return
+def benching(progress: bool | Callable[[Progress], object] | None) -> AbstractContextManager[Callable[[Progress], object] | None]:
+    """Show how far a study is; the context gives what is called after each run, which is the function that is given instead, if one is."""
+
+    def report(shown: Surface) -> Callable[[Progress], object]:
         pace = StudyPace()
 
         def update(now: Progress) -> None:
@@ -34,7 +28,9 @@ def benching(progress: bool | Callable[[Progress], object] | None) -> Iterator[C
                 finished=now.runs == now.most,
             )
 
-        yield update
+        return update
+
+    return reporting(progress, report)
 
 
 class StudyPace:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from dreamopt.errors import UsageError, printable
 from dreamopt.parts.checks import shown
@@ -19,6 +19,7 @@ EVERY = 10.0
 SOON = 1.0
 """Seconds before the first: it shows that the work has started."""
 _CLAIM = threading.Lock()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,21 @@ def surface(progress: bool | None, *, first: float = SOON) -> Iterator[Surface]:
                 opened.close()
     finally:
         _CLAIM.release()
+
+
+@contextlib.contextmanager
+def reporting(
+    progress: bool | Callable[[T], object] | None, make: Callable[[Surface], Callable[[T], object]]
+) -> Iterator[Callable[[T], object] | None]:
+    """Yield what is called as the work goes on: the function that is given, or else what `make` makes of where progress is shown.
+
+    Where nothing is shown, that is None.
+    """
+    if callable(progress):
+        yield progress
+        return
+    with surface(progress) as shown:
+        yield make(shown) if shown.is_shown else None
 
 
 @contextlib.contextmanager
