@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,18 @@ def shared() -> Path:
     if not folder.is_dir():
         missing(f"tests that {NO_SHARED}: there are none at {folder}, set DREAMOPT_SHARED")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _same_threads() -> Iterator[None]:
+    """Give back the number of threads, which a command's --threads changes for the whole process and images' metadata say."""
+    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+    named = os.environ.get("OMP_NUM_THREADS")
+    yield
+    if named is not None:
+        os.environ["OMP_NUM_THREADS"] = named
+    if "torch" in sys.modules and sys.modules["torch"].get_num_threads() != (before or int(named or 1)):
+        sys.modules["torch"].set_num_threads(before or int(named or 1))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import shutil
 import signal
 import socket
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,15 @@ def cluster(address: str | None = None, workers: int = 0, **options: Any) -> Clu
 
 def units_of(outcomes: list[Outcome]) -> list[int]:
     return sorted(unit for outcome in outcomes for unit in outcome.records)
+
+
+@pytest.fixture(autouse=True)
+def _sockets_that_dask_left() -> Iterator[None]:
+    """Collect the connections of processes that are gone, which Dask does not close, before a later test is blamed for them."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
