@@ -14,6 +14,7 @@ from dreamopt.cli.job import force_option
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import size_option
 from dreamopt.cli.sections import SectionedCommand, of_image, of_recipe, of_run, of_target
+from dreamopt.cli.spelling import check_targets, spelt
 
 if TYPE_CHECKING:
     from dreamopt.attribution.method import AttributionMethod
@@ -33,6 +34,7 @@ OPTIONS = (
         "--method",
         "methods",
         multiple=True,
+        callback=spelt("attribution method"),
         metavar="METHOD",
         help="Repeatable. As guided_backprop, 'smoothgrad(samples=50)'; all: every one, on a sheet; see --list.  [default: saliency]",
     ),
@@ -129,6 +131,7 @@ def command(
     check_compare(compare, images, metrics, masks, pointing, net)
     if not images and pointing is None:
         raise click.UsageError("Missing argument 'IMAGE...'; --list lists the methods.")
+    check_targets(targets, net, options)
     if compare:
         from dreamopt.cli.compare import compare as run
         from dreamopt.network.made_with import made_with

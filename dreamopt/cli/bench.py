@@ -14,6 +14,7 @@ from dreamopt.cli.net import net_options
 from dreamopt.cli.output import cell
 from dreamopt.cli.render import size_option
 from dreamopt.cli.sections import SectionedCommand, of_net, of_recipe, of_run, of_target
+from dreamopt.cli.spelling import check_targets
 from dreamopt.parts.net_words import NET_KEYS
 from dreamopt.progress.studies import benching
 from dreamopt.progress.terminal import console
@@ -108,6 +109,8 @@ def command(words: tuple[str, ...], out: str | None, quiet: bool, as_json: bool,
         return
     if len(words) > 1:
         raise click.UsageError(f"one study file is read, and {words[1]!r} is given, too.")
+    if not words and len(options["nets"]) <= 1:
+        check_targets([*options["targets"], *options["tune_on"]], next(iter(options["nets"]), None), options)
     from dreamopt.study.bench import FOLDER, run_study
     from dreamopt.study.words.resolve import resolve
     from dreamopt.study.words.write import study_text

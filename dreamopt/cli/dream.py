@@ -13,6 +13,7 @@ from dreamopt.cli.job import job_options, network_title, print_job, print_paths,
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network, whole_number
 from dreamopt.cli.render import chosen_settings, settings_options
 from dreamopt.cli.sections import SectionedCommand, of_image, of_target
+from dreamopt.cli.spelling import check_targets
 from dreamopt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def command(
     A film's frames are dreamed one after the other; each that is finished is a PNG in the folder OUT.frames until the film is written, with
     the times and the sound of its source. Ctrl-C or a crash lose the frame under way.
     """
+    check_targets(targets, net, options)
     from dreamopt.film.sources import is_film
     from dreamopt.network.choice import described_layer
     from dreamopt.recipes.aim import Aim

@@ -10,6 +10,7 @@ from dreamopt.cli.echo import echo
 from dreamopt.cli.job import job_options, print_job, run_job
 from dreamopt.cli.net import net_option, net_options, open_network, whole_number
 from dreamopt.cli.sections import SectionedCommand, of_image, of_optimizer, of_recipe, of_regularizers, of_run, of_target
+from dreamopt.cli.spelling import check_targets, spelt
 from dreamopt.errors import printable
 
 
@@ -53,32 +54,6 @@ def _preset(_: click.Context, __: click.Parameter, name: str | None) -> str | No
     return name
 
 
-def _spelt(kind: str | None) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Return a callback that refuses names which no part of a kind has, or, of ``--set``, no setting, before anything is loaded."""
-
-    def check(_: click.Context, __: click.Parameter, given: Any) -> Any:
-        from dreamopt.parts import spelling
-
-        for text in (given,) if isinstance(given, str) else given or ():
-            if kind is None:
-                spelling.check_assignment(text)
-            else:
-                spelling.check_part(spelling.KINDS[kind], text)
-        return given
-
-    return check
-
-
-def check_targets(targets: Sequence[str], net: str | None, cache: str | None) -> None:
-    """Refuse targets whose layer or objective is mistyped before anything is loaded."""
-    from dreamopt.models.cache import locate
-    from dreamopt.parts.spelling import check_target
-
-    prototxt = locate(net, cache).prototxt
-    for target in targets:
-        check_target(target, None if prototxt is None else str(prototxt))
-
-
 SETTINGS_OPTIONS = (
     of_recipe(
         "--preset",
@@ -90,7 +65,7 @@ SETTINGS_OPTIONS = (
         "--set",
         "assignments",
         multiple=True,
-        callback=_spelt(None),
+        callback=spelt(None),
         metavar="KEY=VALUE",
         help="Repeatable. Any setting, as steps=64, or a number of a part, as adam.step_size=8, tv.share=0.2.",
     ),
@@ -116,7 +91,7 @@ SETTINGS_OPTIONS = (
     of_image("--init", metavar="FILE", help="An image to start from, instead of noise."),
     of_image(
         "--parametrization",
-        callback=_spelt("parametrization"),
+        callback=spelt("parametrization"),
         metavar="TEXT",
         help="What is searched: fourier (the spectrum), pixels, or another (docs/parametrizations.md).  [default: fourier]",
     ),
@@ -139,7 +114,7 @@ SETTINGS_OPTIONS = (
     of_optimizer("--steps", type=int, help="Steps of the optimizer, in each octave or stage.  [default: 256]"),
     of_optimizer(
         "--optimizer",
-        callback=_spelt("optimizer"),
+        callback=spelt("optimizer"),
         metavar="TEXT",
         help="adam; ascent: steps of the gradient over its mean size, as DeepDream; or another, as 'rmsprop(4)' (docs/optimizers.md).  "
         "[default: adam]",
@@ -161,7 +136,7 @@ SETTINGS_OPTIONS = (
         "--transform",
         "transforms",
         multiple=True,
-        callback=_spelt("transform"),
+        callback=spelt("transform"),
         metavar="TEXT",
         help="Repeatable. Random transforms of what the net sees in each step, after the jitter: 'lucid' (Lucid's own), 'flip()', "
         "'rotate((-10, 10))' (docs/transforms.md).  [default: slight turns, sizes and noise]",
@@ -174,6 +149,7 @@ SETTINGS_OPTIONS = (
     ),
     of_optimizer(
         "--rule",
+        callback=spelt("rule"),
         metavar="TEXT",
         help="Instead of the derivative: guided (backpropagation), deconvnet, 'ReLU: guided, conv1: z_plus'.  [default: none]",
     ),
@@ -201,7 +177,7 @@ SETTINGS_OPTIONS = (
         "--regularizer",
         "regularizers",
         multiple=True,
-        callback=_spelt("regularizer"),
+        callback=spelt("regularizer"),
         metavar="TEXT",
         help="Repeatable. Another one, as 'bilateral(2, 20)', 'gaussian_blur(Linear(2.5, 0.5))' (docs/regularizers.md).",
     ),
@@ -279,7 +255,7 @@ def command(
     how it was made, with the command that makes it again. Ctrl-C writes the best so far and exits with 130; `--resume` goes on from
     there, and from where a crash left it.
     """
-    check_targets(targets, net, options["cache"])
+    check_targets(targets, net, options)
     from dreamopt.cli.net import NET_KEYS
     from dreamopt.recipes import plan_render
     from dreamopt.recipes.command import reproduce_command

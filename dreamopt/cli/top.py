@@ -16,6 +16,7 @@ from dreamopt.cli.job import force_option
 from dreamopt.cli.net import net_option, net_options, open_network
 from dreamopt.cli.render import size_option
 from dreamopt.cli.sections import SectionedCommand, of_image, of_run, of_target
+from dreamopt.cli.spelling import check_targets, spelt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,7 @@ SYNTHESIZED = "synthesized.png"
 @of_image("--beside", metavar="FILE|FOLDER", help="Show this image instead; of several targets, those of this folder by their names.")
 @of_image(
     "--method",
+    callback=spelt("attribution method"),
     metavar="METHOD",
     help="Show what in each crop the target answers to: guided_backprop, or another method of `dreamopt attribute`.",
 )
@@ -105,6 +107,7 @@ def command(
 
     Ctrl-C writes the sheets of what was done and exits with 130; `--resume` goes on from there, and from where a crash left it.
     """
+    check_targets(targets, net, options)
     from dreamopt.cli.interrupt import interruptible
     from dreamopt.errors import UsageError
     from dreamopt.progress.passes import ranking
@@ -119,7 +122,7 @@ def command(
     if method is not None:
         from dreamopt.attribution.method import parse_method
 
-        parse_method(method)  # a name that is unknown is said before the work
+        parse_method(method)  # what does not fit is said before the work
     network, _, _ = open_network(net, size, **options)
     plan = plan_top(
         network, list(images), targets, k, by=by, size=size, longest=longest, batch=batch, per_image=per_image, distinct=distinct

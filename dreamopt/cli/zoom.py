@@ -14,6 +14,7 @@ from dreamopt.cli.job import job_options
 from dreamopt.cli.net import NET_KEYS, net_option, net_options, open_network
 from dreamopt.cli.render import chosen_settings, settings_options
 from dreamopt.cli.sections import SectionedCommand, of_film, of_motion, of_target
+from dreamopt.cli.spelling import check_targets
 from dreamopt.errors import printable
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def command(
     is a PNG in the folder OUT.frames until the film is written: Ctrl-C or a crash lose the frame under way, and `--resume` goes on with
     the same bits.
     """
+    check_targets(targets, net, options)
     from dreamopt.cli.interrupt import interruptible
     from dreamopt.film.encoding import Encoding
     from dreamopt.film.sources import is_folder_output

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dreamopt.backends.base import Shape
+from dreamopt.backends.base import LayerInfo, NetGraph, Shape
 from dreamopt.network.maps import Value
 from dreamopt.network.network import Network
+from dreamopt.schema import same_class as same_class  # re-exported for study/, which does not import schema/
 
 OUTPUTS = ("Softmax", "Sigmoid", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss")
 """Types that make probabilities of scores."""
@@ -30,6 +32,20 @@ def find_class_layer(network: Network, *, maps: bool = True) -> str | None:
     """
     best = max(_outputs(network, maps), key=lambda output: output.rank, default=None)
     return None if best is None else network.graph.name(*best.scores)
+
+
+def class_counts(layers: Sequence[LayerInfo]) -> set[int]:
+    """Return how many classes a net's outputs have: the channels of each value that no layer reads, from two on.
+
+    Examples
+    --------
+    >>> fc8 = LayerInfo("fc8", "Parameter", (), ("fc8",), ((1000,),))
+    >>> class_counts([fc8, LayerInfo("prob", "Softmax", ("fc8",), ("prob",), ((1000,),))])
+    {1000}
+    """
+    read = {value for values in NetGraph(layers).reads for value in values}
+    counts = [info.shapes[j][0] for i, info in enumerate(layers) for j in range(len(info.shapes)) if (i, j) not in read and info.shapes[j]]
+    return {count for count in counts if count > 1}
 
 
 def class_values(network: Network, *, labelled: bool = True) -> frozenset[Value]:

@@ -19,14 +19,14 @@ from dreamopt.backends.inputs.cut import with_input
 from dreamopt.backends.registry import opener
 from dreamopt.errors import DreamoptWarning, ModelError, UsageError
 from dreamopt.models import locate
+from dreamopt.network.class_layer import class_counts
 from dreamopt.network.feed import FeedImage, read_feed
 from dreamopt.network.input_space import NAMES, InputSpace, input_space
-from dreamopt.network.labels import class_counts, read_labels
 from dreamopt.network.network import Network, kind_of
 from dreamopt.network.preprocessing import ZOO_MEAN
 from dreamopt.parts.arguments import check_flag, check_kind, check_path, check_seed, check_several, check_text, check_texts
 from dreamopt.parts.checks import POSITIVE, SIDE, Range, check_number, check_whole
-from dreamopt.schema import NetDef, has_weight_filler, is_zero_filled, read_mean, read_net
+from dreamopt.schema import NetDef, has_weight_filler, is_zero_filled, read_labels, read_mean, read_net
 
 EMBEDDED = "tiny"
 """Name of the small net that the package carries."""

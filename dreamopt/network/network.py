@@ -23,7 +23,6 @@ from dreamopt.image.covering import scaled_size
 from dreamopt.image.files import covering, read_image
 from dreamopt.image.inline import card
 from dreamopt.network.box import box_of
-from dreamopt.network.labels import find_label
 from dreamopt.network.maps import nearest_layer
 from dreamopt.network.preprocessing import Preprocessing, preprocessing_of
 from dreamopt.network.tiling.field import Field, Fields
@@ -36,6 +35,7 @@ from dreamopt.parts.brief import brief, counted
 from dreamopt.parts.checks import SIDE, Range, check_number, check_whole, several, shown
 from dreamopt.parts.image_space import ImageSpace
 from dreamopt.parts.memory import free_memory, memory_errors
+from dreamopt.schema import find_label
 from dreamopt.schema.not_computed import NotComputed
 
 Size = int | Sequence[int] | None

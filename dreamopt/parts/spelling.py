@@ -48,12 +48,15 @@ class Kind:
         What an unknown name raises.
     others : tuple of str
         Further words that stand in a part's place.
+    group : str, optional
+        The group of entry points; by default ``dreamopt.``, the name and an s.
     """
 
     name: str
     folder: str
     error: type[DreamoptError] = UsageError
     others: tuple[str, ...] = ()
+    group: str | None = None
 
     def names(self) -> list[str]:
         """Return the names of the parts in the package, in alphabetical order."""
@@ -65,9 +68,11 @@ PARAMETRIZATION = Kind("parametrization", "image/parametrizations")
 TRANSFORM = Kind("transform", "image/transforms", others=("lucid", "lucent", "captum", "xplique", "atlas", "deepdream"))
 REGULARIZER = Kind("regularizer", "regularizers", RegularizerError)
 OBJECTIVE = Kind("objective", "objectives", ObjectiveError)
-PLAIN = {"Optimizer", "LineSearch", "Parametrization", "Transform", "Moving", "Penalty", "Projection"}
+METHOD = Kind("attribution method", "attribution/methods", others=("all",), group="dreamopt.attributions")
+RULE = Kind("rule", "engine/rules", others=("none",))
+PLAIN = {"Optimizer", "LineSearch", "Parametrization", "Transform", "Moving", "Penalty", "Projection", "AttributionMethod", "BackwardRule"}
 """Base classes that bring no parameters."""
-KINDS = {kind.name: kind for kind in (OPTIMIZER, PARAMETRIZATION, TRANSFORM, REGULARIZER, OBJECTIVE)}
+KINDS = {kind.name: kind for kind in (OPTIMIZER, PARAMETRIZATION, TRANSFORM, REGULARIZER, OBJECTIVE, METHOD, RULE)}
 SET = (OPTIMIZER, PARAMETRIZATION, REGULARIZER, TRANSFORM)
 """The kinds whose numbers ``--set`` changes."""
 
@@ -144,10 +149,22 @@ def check_target(text: str, prototxt: str | None) -> None:
         check_part(OBJECTIVE, text)
 
 
-def lacks(name: str, parameter: str, names: Iterable[str]) -> str:
-    """Return the sentence on a parameter that a part has not."""
+def class_name_in(target: str) -> str | None:
+    """Return the class that a plain target, ``LAYER:NAME``, names, or the classes, with commas between them; None for any other target.
+
+    >>> class_name_in("fc8:tabby cat"), class_name_in("-scores:stars,moons"), class_name_in("conv4:7,9"), class_name_in("a:b + c:d")
+    ('tabby cat', 'stars,moons', None, None)
+    """
+    layer, _, name = target.strip().rpartition(":")
+    is_plain = layer and not re.search(r"[()\"'*@|]|\s[-+/]\s", target) and re.search(r"[^\W\d_]", name)
+    return name.strip() if is_plain else None
+
+
+def lacks(name: str, parameter: str, names: Iterable[str], what: str = "parameter") -> str:
+    """Return the sentence on a parameter that a part has not, or on a setting that a recipe has not."""
     known = list(names)
-    return f"{name} has no parameter '{parameter}'{in_brackets(suggest_parameter(parameter, known))}; it has {', '.join(known) or 'none'}"
+    hint = in_brackets(suggest_parameter(parameter, known))
+    return f"{name} has no {what} '{printable(parameter)}'{hint}; it has {', '.join(known) or 'none'}"
 
 
 def no_part(part: str, parameter: str, there: Iterable[str]) -> str:
@@ -191,7 +208,7 @@ def _stem(kind: Kind, name: str) -> str | None:
 
 def _installed(kind: Kind) -> bool:
     """Return whether other packages bring parts of this kind."""
-    return bool(entry_points(group=f"dreamopt.{kind.name}s"))
+    return bool(entry_points(group=f"dreamopt.{kind.name}s" if kind.group is None else kind.group))
 
 
 def _named(arguments: str) -> list[str]:

@@ -20,6 +20,7 @@ from dreamopt.objective import Objective, ReferenceImage, Sum, frozen_image, ter
 from dreamopt.optimize import Callback
 from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.arguments import check_kind
+from dreamopt.parts.spelling import lacks
 from dreamopt.progress.rendering import rendering
 from dreamopt.recipes.aim import GUIDE_SIZE, Aim
 from dreamopt.recipes.plan import InitImage, Plan, checked_job, resolve
@@ -140,7 +141,7 @@ def changed_settings(
     """
     unknown = sorted(set(changes) - set(names()))
     if unknown:
-        raise UsageError(f"{recipe} has no setting {unknown[0]!r}; it has {', '.join(names())}")
+        raise UsageError(lacks(recipe, unknown[0], names(), "setting"))
     if settings is None:
         return resolve_settings(PRESET, {**defaults, **changes})
     return check_kind("settings", settings, Settings, "a Settings").with_changes(changes)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError, in_brackets, suggest_parameter
+from dreamopt.errors import DeadGradientError, DreamoptWarning, UsageError
 from dreamopt.network import Network
 from dreamopt.objective import Objective
 from dreamopt.optimize import Callback
 from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.arguments import check_kind, check_text
+from dreamopt.parts.spelling import lacks
 from dreamopt.progress.rendering import rendering
 from dreamopt.recipes.execute import execute
 from dreamopt.recipes.plan import Plan, plan_render
@@ -93,8 +94,7 @@ def render(
     """
     unknown = sorted(set(changes) - set(names()))
     if unknown:
-        hint = in_brackets(suggest_parameter(unknown[0], names()))
-        raise UsageError(f"render has no setting {unknown[0]!r}{hint}; it has {', '.join(names())}")
+        raise UsageError(lacks("render", unknown[0], names(), "setting"))
     if settings is not None:
         check_kind("settings", settings, Settings, "a Settings")
     if provenance is not None:

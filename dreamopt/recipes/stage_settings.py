@@ -12,6 +12,7 @@ from dreamopt.image.transform import Transform
 from dreamopt.objective import Objective, as_objective
 from dreamopt.optimize.optimizer import Optimizer
 from dreamopt.parts.checks import POSITIVE, check_number, check_whole, several, shown
+from dreamopt.parts.spelling import lacks
 from dreamopt.recipes.shorthand import (
     RANGES,
     REGULARIZERS,
@@ -128,7 +129,7 @@ def as_stage(stage: StageSettings | Mapping[str, Any], number: int, base: Mappin
     known = (*STAGED, *_OPTIONS, "layer", "target", "zoom")
     wrong = sorted(set(stage) - set(known))
     if wrong:
-        raise UsageError(f"stage {number} has no setting {wrong[0]!r}; a stage has {', '.join(known)}")
+        raise UsageError(lacks(f"stage {number}", wrong[0], known, "setting"))
     own = {**stage, **checked_numbers({name: stage[name] for name in _OPTIONS if name in stage})}
     if "optimizer" in own:
         own.setdefault("lr", numbers.get("lr"))

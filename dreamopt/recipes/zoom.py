@@ -22,6 +22,7 @@ from dreamopt.optimize import Callback
 from dreamopt.optimize.result import checked_callbacks
 from dreamopt.parts.arguments import check_kind, check_several
 from dreamopt.parts.calls import split
+from dreamopt.parts.spelling import lacks
 from dreamopt.progress.rendering import rendering
 from dreamopt.recipes import settings as dream_settings
 from dreamopt.recipes import zoom_settings
@@ -184,7 +185,7 @@ def zoom(
     unknown = sorted(set(of_dream) - set(dream_settings.names()))
     if unknown:
         known = (*zoom_settings.names(), *dream_settings.names())
-        raise UsageError(f"zoom has no setting {unknown[0]!r}; it has {', '.join(known)}")
+        raise UsageError(lacks("zoom", unknown[0], known, "setting"))
     settings = changed_settings("zoom", settings, of_dream, CHANGES)
     memory = checked_memory(memory)
     plan = plan_zoom(network, image, targets, settings, ZoomSettings(**of_film), cycle=cycle)

@@ -1,8 +1,8 @@
-"""Caffe's file formats: nets (prototxt of any age), weights (caffemodel, HDF5), means; in and, for weights, out."""
+"""Caffe's file formats: nets (prototxt of any age), weights (caffemodel, HDF5), means, names of classes; in and, for weights, out."""
 
 from dreamopt.schema.blob import shapes_agree
+from dreamopt.schema.class_names import find_label, matches, read_labels, same_class
 from dreamopt.schema.input_transform import InputTransform
-from dreamopt.schema.label_map import read_label_map
 from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.location import SourceLocation
 from dreamopt.schema.mean import read_mean
@@ -20,14 +20,17 @@ __all__ = [
     "clear_cudnn",
     "clear_fillers",
     "clear_unknown",
+    "find_label",
     "has_weight_filler",
     "is_zero_filled",
+    "matches",
     "net_text",
     "parse_net",
-    "read_label_map",
+    "read_labels",
     "read_mean",
     "read_net",
     "read_weights",
+    "same_class",
     "shapes_agree",
     "write_weights",
 ]

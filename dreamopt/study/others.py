@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamopt.network.labels import same_class
+from dreamopt.network.class_layer import same_class
 from dreamopt.study.classes import class_of, class_output
 from dreamopt.study.measure import Finished
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -13,7 +14,8 @@ from dreamopt.network import Network
 from dreamopt.tuning.field import SeenField
 from dreamopt.tuning.shown import MakeImage
 
-_COMPARED = 3
+_LEAST_IMAGES, _LEAST_VALUES = 3, 2048
+"""What is compared of each layer: few values that were rounded differently below round to the same at its end, so many do not."""
 
 
 def responses_to(
@@ -61,16 +63,26 @@ def _of(
 
 
 def _sharing(network: Network, names: list[str], images: Sequence[MakeImage]) -> list[str]:
-    """Return which layers have the bits that each has alone when they are read together, for a few images.
+    """Return which layers have the bits that each has alone when they are read together, for some of the images.
 
     Where a layer's value is read, what was one operation, such as a convolution with the normalization behind it, becomes two, and layers
     above round differently.
     """
-    some = [images[len(images) * k // _COMPARED] for k in range(_COMPARED)]
+    if len(names) < 2:
+        return []
+    size = images[0]().shape[:2]
+    least = min(math.prod(network.shape_of(name, size)) for name in names)
+    count = min(len(images), max(_LEAST_IMAGES, -(-_LEAST_VALUES // least)))
+    some = [images[len(images) * k // count] for k in range(count)]
+
+    def values(layers: list[str]) -> dict[str, Tensor]:
+        parts = network.together.passed(layers, size, count, lambda part: _values(network, layers, [some[i] for i in part]))
+        return {name: torch.cat([part[name] for part in parts]) for name in layers}
+
     try:
-        alone = {name: _values(network, [name], some)[name] for name in names if len(names) > 1}
+        alone = {name: values([name])[name] for name in names}
         while len(names) > 1:
-            together = _values(network, names, some)
+            together = values(names)
             same = [name for name in names if torch.equal(together[name], alone[name])]
             if len(same) == len(names):
                 return names

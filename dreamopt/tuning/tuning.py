@@ -12,6 +12,7 @@ from dreamopt.errors import UsageError
 from dreamopt.network import Network, Size
 from dreamopt.parts.brief import brief
 from dreamopt.parts.checks import check_whole
+from dreamopt.progress import passes
 from dreamopt.tuning.curves import TuningCurves
 from dreamopt.tuning.field import SeenField, seen_field
 from dreamopt.tuning.responses import responses_to
@@ -60,7 +61,7 @@ def layer_tuning(
     orientations: int = 12,
     frequencies: int = 8,
     hues: int = 12,
-    progress: Callable[[int, int], object] | None = None,
+    progress: bool | Callable[[int, int], object] | None = None,
 ) -> LayerTuning:
     """Return the tuning curves of all units of a layer; `layer_tunings` of one.
 
@@ -71,8 +72,7 @@ def layer_tuning(
     >>> [curves.kind for curves in tuning.curves], tuning.places, tuning.field
     (['orientation', 'frequency', 'colour'], 'inside', 7)
     """
-    options = {"size": size, "orientations": orientations, "frequencies": frequencies, "hues": hues, "progress": progress}
-    return layer_tunings(network, [layer], **options)[0]  # type: ignore[arg-type]
+    return layer_tunings(network, [layer], size=size, orientations=orientations, frequencies=frequencies, hues=hues, progress=progress)[0]
 
 
 def layer_tunings(
@@ -83,7 +83,7 @@ def layer_tunings(
     orientations: int = 12,
     frequencies: int = 8,
     hues: int = 12,
-    progress: Callable[[int, int], object] | None = None,
+    progress: bool | Callable[[int, int], object] | None = None,
 ) -> list[LayerTuning]:
     """Return the tuning curves of all units of layers.
 
@@ -104,9 +104,9 @@ def layer_tunings(
         The largest stimuli; the net's own size by default. Layers that see less are shown less.
     orientations, frequencies, hues : int
         How many of each.
-    progress : callable, optional
-        Called as ``progress(done, count)`` after each pass with the number of stimuli, counted for each layer; what it raises ends the
-        work.
+    progress : bool or callable, optional
+        Whether a bar is shown, as for `dreamopt.render`; or what is called as ``progress(done, count)`` after each pass with the number of
+        stimuli, counted for each layer; what it raises ends the work.
 
     Returns
     -------
@@ -140,12 +140,13 @@ def layer_tunings(
     def passed(here: int) -> None:
         nonlocal done
         done = min(count, done + here)  # where memory runs out, passes are done again
-        if progress is not None:
-            progress(done, count)
+        if report is not None:
+            report(done, count)
 
-    for stimuli, names in groups.items():
-        responses = responses_to(network, {name: fields[name] for name in names}, shown[stimuli].images, passed)
-        found |= {name: _tuning(name, fields[name], shown[stimuli], responses[name]) for name in names}
+    with passes.tuning(progress) as report:
+        for stimuli, names in groups.items():
+            responses = responses_to(network, {name: fields[name] for name in names}, shown[stimuli].images, passed)
+            found |= {name: _tuning(name, fields[name], shown[stimuli], responses[name]) for name in names}
     return [found[network.resolve(layer)] for layer in layers]
 
 

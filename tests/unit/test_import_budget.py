@@ -32,11 +32,24 @@ COMMANDS = {
     "render -t mixed4:17 --parametrization forier": "did you mean fourier",
     "render -t mixd4:17": "did you mean mixed4",
     "render -t chanel('mixed4',3)": "did you mean channel",
+    "render -t mixed4:17 --rule guidedd": "did you mean guided",
+    "dream a.png -t mixd4": "did you mean mixed4",
+    "zoom a.png -t mixd4": "did you mean mixed4",
+    "attribute a.png -m gradcm": "did you mean grad_cam",
+    "bench -t mixd4:3 --vary optimizer=adam,ascent": "did you mean mixed4",
     "dream a.png --net nowhere.prototxt": "no file nowhere.prototxt",
     "inspect squeezenets": "did you mean",
     "inspect --net a.prototxt": "here it stands alone, dreamopt inspect NET",
 }
 """What help, the list of presets, and typing errors must say."""
+CLASSES = {
+    "render -t scores:strs": "no class is called 'strs' among the 32 labels; did you mean stars",
+    "render -t scores:stars,mons": "did you mean moons",
+    "dream a.png -t scores:stars -t -scores:mons": "did you mean moons",
+    "top images -t scores:strs": "did you mean stars",
+    "attribute a.png -t scores:strs": "did you mean stars",
+}
+"""The same for classes, whose labels file is read for it."""
 
 
 def test_nothing_heavy_is_loaded() -> None:
@@ -51,6 +64,10 @@ def test_nothing_heavy_is_loaded() -> None:
             said = CliRunner().invoke(main, words.split()).output
             assert says in said, (words, said)
             assert not loaded(), (words, loaded())
+        for words, says in {CLASSES!r}.items():
+            said = CliRunner().invoke(main, words.split()).output
+            assert says in said, (words, said)
+            assert "torch" not in sys.modules, words
     """
     run(code)
 

@@ -62,9 +62,9 @@ class Tuning(Piece):
     def compute(self, task: Task, nets: NetFiles) -> Outcome:
         """Show the layer its stimuli, and the others in the same passes; where these cannot be shown, each is done alone."""
         if not task.others:
-            return outcome_of(task, lambda: _records(task, layer_tuning(nets.network(), task.layer, **task.settings)))
+            return outcome_of(task, lambda: _records(task, layer_tuning(nets.network(), task.layer, progress=False, **task.settings)))
         tasks = task.all()
-        tunings = layer_tunings(nets.network(), [one.layer for one in tasks], **task.settings)
+        tunings = layer_tunings(nets.network(), [one.layer for one in tasks], progress=False, **task.settings)
         first, *others = (outcome_of(one, partial(_records, one, tuning)) for one, tuning in zip(tasks, tunings, strict=True))
         return replace(first, task=task, others=tuple(others))
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from dreamopt.attribution.method import methods
+from dreamopt.engine.backward_rule import backward_rules
 from dreamopt.image.parametrization import parametrizations
 from dreamopt.image.sets import SETS
 from dreamopt.image.transform import transforms
@@ -19,7 +21,9 @@ def test_settings_and_sets() -> None:
 
 
 @pytest.mark.parametrize(
-    "registry", [parametrizations, transforms, optimizers, regularizers, objectives], ids=lambda registry: registry.kind
+    "registry",
+    [parametrizations, transforms, optimizers, regularizers, objectives, methods, backward_rules],
+    ids=lambda registry: registry.kind,
 )
 def test_names_and_fields(registry) -> None:  # type: ignore[no-untyped-def]  # of any kind
     kind = spelling.KINDS[registry.kind]

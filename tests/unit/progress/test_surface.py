@@ -24,6 +24,7 @@ from dreamopt.progress.notebook import html
 from dreamopt.progress.passes import attributing
 from dreamopt.progress.surface import Log, Moving, State
 from dreamopt.testing import toy_network
+from dreamopt.tuning.tuning import layer_tuning
 
 HOSTILE = "<script>\x1b[31m\nalert"
 
@@ -89,10 +90,11 @@ def long_calls(network: Network, image: np.ndarray, folder: Path) -> dict[str, C
         "make_atlas": lambda shown: dreamopt.make_atlas(
             network, folder / f"atlas-{shown}", layers=["conv2"], units=1, pieces=["image"], site=False, progress=shown, **small
         ),
+        "layer_tuning": lambda shown: layer_tuning(network, "conv1", size=19, orientations=2, frequencies=1, hues=2, progress=shown),
     }  # fmt: skip
 
 
-CALLS = ("render", "dream", "zoom", "attribute", "compare_attributions", "top", "bench", "make_atlas")
+CALLS = ("render", "dream", "zoom", "attribute", "compare_attributions", "top", "bench", "make_atlas", "layer_tuning")
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -116,7 +116,7 @@ def test_a_guide_beside_it_and_a_film_are_refused(photo: Path, tmp_path: Path) -
 
 
 def test_unknown_settings_are_refused(network: dreamopt.Network) -> None:
-    with pytest.raises(UsageError, match="explore has no setting 'step'; it has"):
+    with pytest.raises(UsageError, match=r"explore has no setting 'step' \(did you mean steps\?\); it has"):
         explore(network, PIXELS, step=3)
 
 
@@ -135,7 +135,7 @@ def test_arguments_of_another_kind_are_one_sentence(network: dreamopt.Network) -
         ({"settings": {"steps": 1}, "octaves": 1}, "settings must be a Settings, not"),
         ({"provenance": "a command"}, "provenance must be a mapping, not 'a command'"),
         ({"out": 3}, "out must be a path, not 3"),
-        ({"stepps": 1}, "explore has no setting 'stepps'; it has size, "),
+        ({"stepps": 1}, r"explore has no setting 'stepps' \(did you mean steps\?\); it has size, "),
         ({"init": "photo.png"}, r"a dream begins with its image, so that init \(photo.png\) cannot be given beside it"),
     ]
     for arguments, sentence in wrong:

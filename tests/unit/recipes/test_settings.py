@@ -117,7 +117,7 @@ def test_a_stage_has_what_the_settings_have_but_for_its_own() -> None:
         ({"stages": [{"zoom": math.nan}]}, "zoom of a stage must be a finite number above 0, not nan"),
         ({"stages": [{"zoom": -2}]}, "zoom of a stage must be above 0, not -2"),
         ({"stages": [{"tv": math.nan}]}, "tv must be a finite number of at least 0, not nan"),
-        ({"stages": [{"size": 3}]}, "stage 0 has no setting 'size'; a stage has steps, optimizer"),
+        ({"stages": [{"size": 3}]}, "stage 0 has no setting 'size'; it has steps, optimizer"),
         ({"stages": [3]}, r"stages must be a list of mappings, one for each stage, not \[3\]"),
         ({"stages": [{"zoom": 2}], "octaves": 2}, "octaves and zooms of stages cannot be combined"),
         ({"stages": [{}, {}, {}], "octaves": 2}, "there are 3 stages for 2 octaves"),

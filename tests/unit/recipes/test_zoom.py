@@ -190,7 +190,7 @@ def test_settings_are_checked(fields: dict[str, object], sentence: str) -> None:
 
 
 def test_what_does_not_fit_is_one_sentence(net: Network, photo: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="zoom has no setting 'speed'; it has seconds, fps, zoom"):
+    with pytest.raises(UsageError, match=r"zoom has no setting 'speed' \(did you mean seed\?\); it has seconds, fps, zoom"):
         dreamopt.zoom(net, photo, "mixed3", speed=2)
     with pytest.raises(UsageError, match="memory must be a number from 1 to 1e\\+15, not '1GB'"):
         dreamopt.zoom(net, photo, "mixed3", memory="1GB")  # type: ignore[arg-type]  # on purpose

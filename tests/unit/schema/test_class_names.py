@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from dreamopt.cli import cli
 from dreamopt.errors import DreamoptError, DreamoptWarning, TargetError, UsageError
 from dreamopt.network import load_net
-from dreamopt.network.labels import Labels, find_label, read_labels, same_class
+from dreamopt.schema.class_names import Labels, find_label, read_labels, same_class
 
 NAMES = ("tench, Tinca tinca", "goldfish", "great white shark", "crane")
 PYTHON = "{0: 'tench, Tinca tinca',\n 1: 'goldfish',\n 2: \"great white shark\",\n 3: 'crane'}"

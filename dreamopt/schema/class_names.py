@@ -7,11 +7,10 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from dreamopt.backends.base import LayerInfo, NetGraph
 from dreamopt.errors import TargetError, UsageError, suggest
-from dreamopt.network.label_forms import LabelText, read_form
 from dreamopt.parts.arguments import check_several
 from dreamopt.parts.reading import UTF_MARKS, decode_text, read_bytes
+from dreamopt.schema.class_name_forms import LabelText, read_form
 from dreamopt.schema.file_type import describe_file_type, is_text
 
 _WORDNET = re.compile(r"n\d{8}\s+")
@@ -42,7 +41,7 @@ class Labels:
 
 
 def read_labels(labels: str | os.PathLike[str] | Sequence[str] | None, counts: Collection[int] = ()) -> Labels | None:
-    """Return the class names in order, from a sequence or from a file of any of the forms in `dreamopt.network.label_forms`.
+    """Return the class names in order, from a sequence or from a file of any of the forms in `dreamopt.schema.class_name_forms`.
 
     Parameters
     ----------
@@ -76,20 +75,6 @@ def read_labels(labels: str | os.PathLike[str] | Sequence[str] | None, counts: C
 def _as_text(label: object) -> str:
     """Return a name; numpy reads text files as bytes, too."""
     return (label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)).strip()
-
-
-def class_counts(layers: Sequence[LayerInfo]) -> set[int]:
-    """Return how many classes a net's outputs have: the channels of each value that no layer reads, from two on.
-
-    Examples
-    --------
-    >>> fc8 = LayerInfo("fc8", "Parameter", (), ("fc8",), ((1000,),))
-    >>> class_counts([fc8, LayerInfo("prob", "Softmax", ("fc8",), ("prob",), ((1000,),))])
-    {1000}
-    """
-    read = {value for values in NetGraph(layers).reads for value in values}
-    counts = [info.shapes[j][0] for i, info in enumerate(layers) for j in range(len(info.shapes)) if (i, j) not in read and info.shapes[j]]
-    return {count for count in counts if count > 1}
 
 
 def _text(path: str | os.PathLike[str], what: str) -> tuple[str, list[str]]:
@@ -151,6 +136,17 @@ def _names(label: str) -> set[str]:
     return ways | {way.replace("_", " ") for way in ways}
 
 
+def matches(labels: Sequence[str], wanted: str) -> list[int]:
+    """Return the numbers of the classes that a name may mean: those whose label it is, or else one of whose synonyms it is.
+
+    >>> matches(("great grey owl", "tench, Tinca tinca", "crane", "crane"), "Crane"), matches(("crane",), "cranes")
+    ([2, 3], [])
+    """
+    key = wanted.strip().casefold()
+    exact = [i for i, label in enumerate(labels) if key and key in (label.casefold(), _WORDNET.sub("", label.casefold()))]
+    return exact or [i for i, label in enumerate(labels) if key and key in _names(label)]
+
+
 def find_label(labels: Sequence[str] | None, wanted: str) -> int:
     """Return the number of the class called ``wanted``; capitals do not matter, and one of several synonyms is enough.
 
@@ -166,14 +162,12 @@ def find_label(labels: Sequence[str] | None, wanted: str) -> int:
     """
     if labels is None:
         raise TargetError(f"class '{wanted}' is a name, but no labels are known; give the labels file, or the class's number")
-    key = wanted.strip().casefold()
-    exact = [i for i, label in enumerate(labels) if key and key in (label.casefold(), _WORDNET.sub("", label.casefold()))]
-    found = exact or [i for i, label in enumerate(labels) if key and key in _names(label)]
+    found = matches(labels, wanted)
     if len(found) == 1:
         return found[0]
     if found:
         raise TargetError(f"class '{wanted}' is ambiguous: " + ", ".join(f"{i} ({labels[i]})" for i in found) + "; give the number")
-    hint = suggest(key, dict.fromkeys(name for label in labels for name in _names(label)))
+    hint = suggest(wanted.strip().casefold(), dict.fromkeys(name for label in labels for name in _names(label)))
     raise TargetError(f"no class is called '{wanted}' among the {len(labels)} labels" + (f"; {hint}" if hint else ""))
 
 

@@ -32,7 +32,7 @@ from typing import Any
 
 from dreamopt.errors import UsageError
 from dreamopt.parts.reading import parse_json
-from dreamopt.schema import read_label_map
+from dreamopt.schema.label_map import read_label_map
 
 SYNSET = re.compile(r"n\d{8}\b")
 _NUMBER = r"(\d{1,7})"
