@@ -193,7 +193,7 @@ def nearest(name: str, names: Iterable[str], most: int = 3, cutoff: float = 0.6)
     close = difflib.get_close_matches(wanted, lowered, n=20 if cutoff >= 0.6 else most, cutoff=cutoff)
     if cutoff >= 0.6:
         slips = max(1, len(wanted) // 4)
-        words = {near: [near, *(word for word in re.split(r"[\W_]+", near) if len(word) > 3)] for near in close}
+        words = {near: [near, near.replace("_", ""), *(word for word in re.split(r"[\W_]+", near) if len(word) > 3)] for near in close}
         close = [near for near in close if min(_slips(wanted, word) for word in words[near]) <= slips or _is_part(wanted, near)]
     within = sorted((near for near in lowered if near not in close and _is_part(wanted, near)), key=len)
     return [lowered[near] for near in [*close, *within][:most]]
