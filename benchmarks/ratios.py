@@ -12,6 +12,7 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from rich.table import Table
 from benchmarks.cases import BATCHES, CASES, Case, error, existing, load, random_image, seed_like
 from benchmarks.contestants import drop_in, engine, layers, plain
 from benchmarks.real_caffe import CORES, RealCaffe, fastest_core, root
+from dreamopt.parts import threads
 
 _PAUSE = 0.08  # seconds; OpenBLAS's and OpenMP's idle threads no longer spin by then
 
@@ -95,6 +97,8 @@ def main() -> None:
     parser.add_argument("--core", choices=["unset", *filter(None, CORES)], help="OPENBLAS_CORETYPE for Caffe; default: the fastest")
     args = parser.parse_args()
     cases = [c for c in existing() if args.net is None or c.name in args.net]
+    # The contestants take turns: what one does must not be taken for another program that wants the cores.
+    threads.take(torch.get_num_threads())
     console = Console(width=120)
     if not cases:
         console.print("no reference nets: set DREAMOPT_SHARED to the folder that holds nets/ and models/")
@@ -118,12 +122,19 @@ def main() -> None:
                 for n in ("caffe", "torch", "layers", "drop-in", "engine")
             ]
             off = f"{found['engine']['gradient_error']:.0e}"
-            table.add_row(f"{case.name} {case.layer}", str(batch), *cells, f"{found['ratio']:.2f}", f"{found['ratio_of_least']:.2f}", off)
+            row = [f"{case.name} {case.layer}", str(batch), *cells, f"{found['ratio']:.2f}", f"{found['ratio_of_least']:.2f}", off]
+            table.add_row(*row)
+            print("; ".join(row), file=sys.stderr, flush=True)
+            if args.json is not None:
+                save(args.json, core, results)
     console.print(table)
     console.print(f"ratio: {results[0]['reference']} / engine; {torch.get_num_threads()} threads; OPENBLAS_CORETYPE={core or 'unset'}")
-    if args.json is not None:
-        machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-        args.json.write_text(json.dumps({"machine": machine, "openblas_core": core, "results": results}, indent=1) + "\n")
+
+
+def save(path: Path, core: str | None, results: list[dict[str, Any]]) -> None:
+    """Write what is measured so far, after each net, so that a run that is stopped is not lost."""
+    machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    path.write_text(json.dumps({"machine": machine, "openblas_core": core, "results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ SPINS = 20000
 """Turns that a waiting thread spins before it leaves the core, for GOMP_SPINCOUNT: about 0.2 ms, where libgomp's number makes several."""
 _CHOSEN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _WINDOW = 0.25  # seconds between two looks at what others take
+_PAUSE, _WAITED = 2 * _WINDOW, 0.125  # seconds between two passes, and of a core in them, by which this process is known to have waited
 _LOWER, _RAISE = 0.5, 0.35  # of a core: what must be free for a thread to stay, and what must not be taken for one more
 
 
@@ -105,7 +106,8 @@ class Sharing:
     Notes
     -----
     Of two looks a quarter of a second apart, the difference is what others took: as many threads are taken as cores are left, at least one.
-    A thread more needs a core that is all but free, so that the number does not go up and down.
+    A thread more needs a core that is all but free, so that the number does not go up and down. What others took while this process waited,
+    perhaps for them, says nothing of the passes to come, and changes nothing.
     """
 
     def __init__(
@@ -123,7 +125,10 @@ class Sharing:
         self._next, self._last = self._clock() + _WINDOW, now
         if now is None or now.at <= last.at:
             return self._threads
-        others = max(0.0, (now.all - last.all) - (now.own - last.own)) / (now.at - last.at)
+        seconds, own = now.at - last.at, now.own - last.own
+        if seconds > _PAUSE and own < seconds * _WAITED:
+            return self._threads
+        others = max(0.0, (now.all - last.all) - own) / seconds
         free = self.cores - others
         fewer, more = int(free + _LOWER), int(free + _RAISE)
         self._threads = max(1, min(self.whole, fewer if fewer < self._threads else max(more, self._threads)))

@@ -62,6 +62,21 @@ def test_fewer_threads_than_cores_are_not_raised_above() -> None:
     assert sharing.threads() == 4
 
 
+def test_what_others_took_while_this_process_waited_says_nothing() -> None:
+    machine = Machine()
+    sharing = machine.sharing(2, 2)
+    machine.passes(3, others=2, own=0.1)
+    assert sharing.threads() == 2
+    machine.passes(0.3, others=0, own=2)
+    assert sharing.threads() == 2
+    machine.passes(3, others=1, own=1)  # one long pass
+    assert sharing.threads() == 1
+    machine.passes(3, others=0, own=0.1)
+    assert sharing.threads() == 1
+    machine.passes(0.3, others=0, own=1)
+    assert sharing.threads() == 2
+
+
 def test_where_the_system_says_nothing_all_are_taken() -> None:
     sharing = Sharing(4, 4, lambda: None, iter(range(100)).__next__)
     assert [sharing.threads() for _ in range(3)] == [4, 4, 4]
