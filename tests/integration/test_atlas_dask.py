@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import os
@@ -9,6 +10,8 @@ import shutil
 import signal
 import socket
 import time
+import urllib.error
+import urllib.request
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +22,7 @@ import pytest
 import dreamopt
 from dreamopt.atlas.net_files import NetFiles
 from dreamopt.atlas.schedulers.cluster import KILLED, Cluster, Patience
+from dreamopt.atlas.schedulers.dask import Connection
 from dreamopt.atlas.task import Outcome, Task
 from dreamopt.errors import BackendError, UsageError
 from tests.support.brought_files import BroughtFiles, hash_of_the_net
@@ -81,7 +85,7 @@ def test_workers_are_killed_and_added(cluster_of_two: Machines, tmp_path: Path) 
 def test_a_batch_that_is_killed_on_four_workers_in_turn_ends_in_smaller_ones(cluster_of_two: Machines, tmp_path: Path) -> None:
     batches = [(0, 1, 2, 3), (11,), *((20 + k,) for k in range(6))]
     log, said = tmp_path / "log", []
-    with cluster(cluster_of_two.address, say=said.append) as scheduler, killer(log) as killed:
+    with cluster(cluster_of_two.address, say=said.append) as scheduler, killer(log, cluster_of_two) as killed:
         tasks = tasks_of(log, batches, deadly=[11], deadly_together=[0, 1, 2, 3])
         outcomes = list(scheduler.run(tasks, NET))
     assert units_of(outcomes) == [0, 1, 2, 3, *range(20, 26)]
@@ -172,6 +176,23 @@ def test_a_net_that_nobody_can_load_again_is_refused(tmp_path: Path) -> None:
         dreamopt.make_atlas(
             dreamopt.load_net(), tmp_path / "atlas", layers=["conv1"], units=1, size=20, steps=1, pieces=["image"], workers=1, site=False
         )
+
+
+def test_own_processes_are_talked_to_by_no_port_that_others_know() -> None:
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):  # where it is taken already, all the better
+            taken.bind(("127.0.0.1", 8787))  # where schedulers of Dask listen for browsers
+            taken.listen()
+        connection = Connection(workers=1)
+        try:
+            port = connection._cluster.scheduler.http_server.port
+            assert port != 8787
+            for path in ("/", "/info/main/workers.html", "/json/identity.json", "/api/v1/retire_workers"):
+                with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30)
+                refused.value.close()
+        finally:
+            connection.close()
 
 
 def test_one_address_or_processes_of_its_own() -> None:

@@ -67,8 +67,11 @@ def written_down(task: Task, nets: Any) -> Outcome:
 
 
 @contextmanager
-def killer(log: Path) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
-    """Kill the processes in which deadly tasks wait, while the block runs; yield the list of those killed, with the units they had."""
+def killer(log: Path, cluster: Machines) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
+    """Kill the processes in which deadly tasks wait, while the block runs; yield the list of those killed, with the units they had.
+
+    The program that started them starts others, and ends where one is killed too early; another is started then, as a cluster's manager does.
+    """
     killed: list[tuple[int, tuple[int, ...]]] = []
     ended = threading.Event()
 
@@ -77,8 +80,10 @@ def killer(log: Path) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
             for victim in log.parent.glob("victim-*"):
                 process, units = int(victim.name.partition("-")[2]), tuple(json.loads(victim.read_text()))
                 victim.unlink()
-                os.kill(process, signal.SIGKILL)
-                killed.append((process, units))
+                with suppress(ProcessLookupError):  # it ended with the program that started it
+                    os.kill(process, signal.SIGKILL)
+                    killed.append((process, units))
+            cluster.replace_ended_workers()
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -101,6 +106,8 @@ class Machines:
     port: int
     stack: ExitStack = field(default_factory=ExitStack)
     scheduler: subprocess.Popen[bytes] | None = None
+    workers: list[tuple[subprocess.Popen[bytes], int, tuple[str, ...]]] = field(default_factory=list)
+    """The programs that start workers, each with how many, and its options."""
 
     @property
     def address(self) -> str:
@@ -121,9 +128,16 @@ class Machines:
         self.scheduler.wait()
 
     def start_workers(self, count: int, *options: str) -> subprocess.Popen[bytes]:
-        return self._start(
+        process = self._start(
             "dask_worker", self.address, "--nworkers", str(count), "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", *options
         )
+        self.workers.append((process, count, options))
+        return process
+
+    def replace_ended_workers(self) -> None:
+        for one in [one for one in self.workers if one[0].poll() is not None]:
+            self.workers.remove(one)
+            self.start_workers(one[1], *one[2])
 
     def _start(self, program: str, *options: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(

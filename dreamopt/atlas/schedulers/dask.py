@@ -99,14 +99,7 @@ class Connection:
             try:
                 if not address:
                     security, options = self._own_keys(distributed)
-                    self._cluster = distributed.LocalCluster(
-                        n_workers=0,
-                        host="127.0.0.1",
-                        protocol="tls://",
-                        security=security,
-                        dashboard_address=None,
-                        silence_logs=logging.CRITICAL,
-                    )
+                    self._cluster = _scheduler(distributed, security)
                     address = self._cluster.scheduler_address
                     self._start_workers(address, workers, threads, options)
                 self._client = distributed.Client(address, security=security, timeout=patience, set_as_default=False)
@@ -232,6 +225,24 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in levels.items():
             logger.setLevel(level)
+
+
+def _scheduler(distributed: Any, security: Any) -> Any:
+    """Return a scheduler for processes of this machine, with no page to look at it.
+
+    It listens for a browser all the same, in the clear: here on a port that nobody else has, and with no address to ask for.
+    """
+    import dask
+
+    with dask.config.set({"distributed.scheduler.http.routes": []}):
+        return distributed.LocalCluster(
+            n_workers=0,
+            host="127.0.0.1",
+            protocol="tls://",
+            security=security,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            silence_logs=logging.CRITICAL,
+        )
 
 
 def _packages(node: Mapping[str, Any]) -> dict[str, str]:
