@@ -28,6 +28,7 @@ from dreamopt.errors import BackendError, UsageError
 from tests.support.brought_files import BroughtFiles, hash_of_the_net
 from tests.support.cluster_tasks import PATIENCE, Machines, NoNet, killer, machines, tasks_of, times_done, worker_processes, written_down
 
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Dask leaves connections of processes that are gone
 NET: Any = NoNet()
 
 
@@ -49,7 +50,7 @@ def units_of(outcomes: list[Outcome]) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def _sockets_that_dask_left() -> Iterator[None]:
-    """Collect the connections of processes that are gone, which Dask does not close, before a later test is blamed for them."""
+    """Collect them before a test of another file is blamed for them."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
