@@ -127,7 +127,7 @@ def as_stage(stage: StageSettings | Mapping[str, Any], number: int, base: Mappin
     if isinstance(stage, StageSettings):
         return replaced(stage, changed(run_of(stage), numbers))
     known = (*STAGED, *_OPTIONS, "layer", "target", "zoom")
-    wrong = sorted(set(stage) - set(known))
+    wrong = sorted(map(str, set(stage) - set(known)))
     if wrong:
         raise UsageError(lacks(f"stage {number}", wrong[0], known, "setting"))
     own = {**stage, **checked_numbers({name: stage[name] for name in _OPTIONS if name in stage})}
