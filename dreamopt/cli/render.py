@@ -179,7 +179,7 @@ SETTINGS_OPTIONS = (
         multiple=True,
         callback=spelt("regularizer"),
         metavar="TEXT",
-        help="Repeatable. Another one, as 'bilateral(2, 20)', 'gaussian_blur(Linear(2.5, 0.5))' (docs/regularizers.md).",
+        help="Repeatable. Another one, as 'bilateral(20, 2)', 'gaussian_blur(Linear(2.5, 0.5))' (docs/regularizers.md).",
     ),
     of_run(
         "--batch-size",

@@ -13,6 +13,8 @@ MIN_SIGMA = 0.1
 _NARROW = 12  # the radius up to which a blur is a sum of shifted images
 LARGEST_SIGMA = 1000
 """The widest Gaussian, in pixels; its kernel is eight times as long."""
+_LEAST_EXPONENT = -80.0
+"""Of a weight: smaller ones count for nothing beside the pixel's own, 1, and denormal numbers take ten times as long."""
 
 
 def gaussian(image: Tensor, sigma: float) -> Tensor:
@@ -109,14 +111,18 @@ def bilateral(image: Tensor, sigma_colour: float, sigma_space: float) -> Tensor:
     radius = math.ceil(3 * sigma_space)
     rows, columns = _mirrored(h, radius, image.device), _mirrored(w, radius, image.device)
     wide = gather(gather(image, 2, rows), 3, columns)
-    total, weights = torch.zeros_like(image), torch.zeros_like(image[:, :1])
+    total, weights = torch.zeros_like(image), torch.zeros_like(image[:, 0])
     for dy in range(-radius, radius + 1):
         for dx in range(-radius, radius + 1):
             near = wide[:, :, radius + dy : radius + dy + h, radius + dx : radius + dx + w]
-            far = (near - image).square().sum(1, keepdim=True) / (2 * sigma_colour**2) + (dy * dy + dx * dx) / (2 * sigma_space**2)
-            weight = torch.exp(-far)
-            total, weights = total + weight * near, weights + weight
-    return total / weights
+            far = (near[:, 0] - image[:, 0]).square()
+            for channel in range(1, image.shape[1]):
+                difference = near[:, channel] - image[:, channel]
+                far = torch.addcmul(far, difference, difference)
+            exponent = -far / (2 * sigma_colour**2) - (dy * dy + dx * dx) / (2 * sigma_space**2)
+            weight = exponent.clamp(min=_LEAST_EXPONENT).exp()
+            total, weights = torch.addcmul(total, weight[:, None], near), weights + weight
+    return total / weights[:, None]
 
 
 def soft_box(image: Tensor, width: int) -> Tensor:
