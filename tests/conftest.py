@@ -54,13 +54,12 @@ def shared() -> Path:
 @pytest.fixture(autouse=True)
 def _same_threads() -> Iterator[None]:
     """Give back the number of threads, which a command's --threads changes for the whole process and images' metadata say."""
-    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
-    named = os.environ.get("OMP_NUM_THREADS")
+    named = os.environ["OMP_NUM_THREADS"]
+    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else int(named)
     yield
-    if named is not None:
-        os.environ["OMP_NUM_THREADS"] = named
-    if "torch" in sys.modules and sys.modules["torch"].get_num_threads() != (before or int(named or 1)):
-        sys.modules["torch"].set_num_threads(before or int(named or 1))
+    os.environ["OMP_NUM_THREADS"] = named
+    if "torch" in sys.modules and sys.modules["torch"].get_num_threads() != before:
+        sys.modules["torch"].set_num_threads(before)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -45,7 +45,7 @@ def check_targets(targets: Iterable[str], net: str | None, options: Mapping[str,
 
 def _check_classes(texts: Sequence[str], path: str | os.PathLike[str]) -> None:
     """Refuse names that no class of a labels file has; a text may be one name, or several with commas between them."""
-    from dreamopt.schema import find_label, matches, read_labels
+    from dreamopt.schema import classes_in, find_label, matches, read_labels
 
     try:
         labels = read_labels(path)
@@ -53,6 +53,6 @@ def _check_classes(texts: Sequence[str], path: str | os.PathLike[str]) -> None:
         return
     names = () if labels is None else labels.names
     for text in texts:
-        for name in () if matches(names, text) else map(str.strip, text.split(",")):
+        for name in classes_in(names, text):
             if names and not name.isdecimal() and not matches(names, name):
                 find_label(names, name)

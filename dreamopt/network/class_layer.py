@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from dreamopt.backends.base import LayerInfo, NetGraph, Shape
 from dreamopt.network.maps import Value
 from dreamopt.network.network import Network
-from dreamopt.schema import same_class as same_class  # re-exported for study/, which does not import schema/
+from dreamopt.schema import classes_in as classes_in
+from dreamopt.schema import same_class as same_class  # re-exported for recipes/ and study/, which do not import schema/
 
 OUTPUTS = ("Softmax", "Sigmoid", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss")
 """Types that make probabilities of scores."""

@@ -83,15 +83,14 @@ def attributing(progress: bool | None, passes: int) -> Iterator[Attributing]:
         yield Attributing(shown, passes)
 
 
-@contextlib.contextmanager
-def tuning(progress: bool | Callable[[int, int], object] | None) -> Iterator[Callable[[int, int], object] | None]:
-    """Show how many stimuli the units of layers were shown, and the time left; yield what is called with how many, and of how many."""
-    if callable(progress):
-        yield progress
-        return
-    with surface(progress) as shown:
+def tuning(progress: bool | Callable[[int, int], object] | None) -> AbstractContextManager[Callable[[int, int], object] | None]:
+    """Show how many stimuli layers were shown, and the time left; the context gives what is called with how many, and of how many."""
+
+    def report(shown: Surface) -> Callable[[int, int], object]:
         started = time.monotonic()
-        yield (lambda done, total: shown.offer(lambda: passes_state("", done, total, started))) if shown.is_shown else None
+        return lambda done, total: shown.offer(lambda: passes_state("", done, total, started))
+
+    return reporting(progress, report)
 
 
 def comparing(progress: bool | Callable[[Compared], object] | None) -> AbstractContextManager[Callable[[Compared], object] | None]:

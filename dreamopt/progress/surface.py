@@ -19,7 +19,7 @@ EVERY = 10.0
 SOON = 1.0
 """Seconds before the first: it shows that the work has started."""
 _CLAIM = threading.Lock()
-T = TypeVar("T")
+Report = TypeVar("Report", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,7 @@ def surface(progress: bool | None, *, first: float = SOON) -> Iterator[Surface]:
 
 
 @contextlib.contextmanager
-def reporting(
-    progress: bool | Callable[[T], object] | None, make: Callable[[Surface], Callable[[T], object]]
-) -> Iterator[Callable[[T], object] | None]:
+def reporting(progress: bool | Report | None, make: Callable[[Surface], Report]) -> Iterator[Report | None]:
     """Yield what is called as the work goes on: the function that is given, or else what `make` makes of where progress is shown.
 
     Where nothing is shown, that is None.

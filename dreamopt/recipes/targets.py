@@ -10,6 +10,7 @@ from typing import Any
 
 from dreamopt.errors import ShapeError, TargetError, UsageError
 from dreamopt.network import Network, Size
+from dreamopt.network.class_layer import classes_in
 from dreamopt.objective import Objective, each
 from dreamopt.objective.strings import PLACES, parse, unit_objective
 from dreamopt.objectives import Channel, ClassScore
@@ -240,13 +241,9 @@ def _several_classes(network: Network, objective: Objective) -> list[Objective]:
     """
     if not isinstance(objective, ClassScore) or not isinstance(objective.unit, str) or "," not in objective.unit or network.labels is None:
         return []
-    try:
-        network.find_label(objective.unit)
-    except TargetError:
-        pass
-    else:
+    names = classes_in(network.labels, objective.unit)
+    if len(names) == 1:
         return []
-    names = [name.strip() for name in objective.unit.split(",")]
     several: list[Objective] = []
     for name in names:
         if name.isdecimal():

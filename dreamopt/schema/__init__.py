@@ -1,7 +1,7 @@
 """Caffe's file formats: nets (prototxt of any age), weights (caffemodel, HDF5), means, names of classes; in and, for weights, out."""
 
 from dreamopt.schema.blob import shapes_agree
-from dreamopt.schema.class_names import find_label, matches, read_labels, same_class
+from dreamopt.schema.class_names import classes_in, find_label, matches, read_labels, same_class
 from dreamopt.schema.input_transform import InputTransform
 from dreamopt.schema.layer_weights import LayerWeights
 from dreamopt.schema.location import SourceLocation
@@ -17,6 +17,7 @@ __all__ = [
     "LayerWeights",
     "NetDef",
     "SourceLocation",
+    "classes_in",
     "clear_cudnn",
     "clear_fillers",
     "clear_unknown",

@@ -147,6 +147,15 @@ def matches(labels: Sequence[str], wanted: str) -> list[int]:
     return exact or [i for i, label in enumerate(labels) if key and key in _names(label)]
 
 
+def classes_in(labels: Sequence[str], text: str) -> list[str]:
+    """Return the names in a text, which is one, perhaps with commas in it, or several with commas between them.
+
+    >>> classes_in(("tench, Tinca tinca", "crane"), "Tench, tinca tinca"), classes_in(("tench, Tinca tinca", "crane"), "crane, tench")
+    (['Tench, tinca tinca'], ['crane', 'tench'])
+    """
+    return [text] if len(matches(labels, text)) == 1 else [name.strip() for name in text.split(",")]
+
+
 def find_label(labels: Sequence[str] | None, wanted: str) -> int:
     """Return the number of the class called ``wanted``; capitals do not matter, and one of several synonyms is enough.
 

@@ -36,7 +36,7 @@ def responses_to(
     passed : callable
         Called after each pass with how many images it showed, times the layers that saw them.
     """
-    shared = _sharing(network, list(fields), images)
+    shared = _sharing(network, fields, images)
     found = dict[str, Tensor]()
     if len(shared) > 1:
         with contextlib.suppress(OutOfMemoryError):  # one layer alone may fit
@@ -50,34 +50,29 @@ def responses_to(
 def _of(
     network: Network, fields: Mapping[str, SeenField], images: Sequence[MakeImage], passed: Callable[[int], object]
 ) -> dict[str, Tensor]:
-    names, size = list(fields), next(iter(fields.values())).size
+    def highest(values: dict[str, Tensor]) -> dict[str, Tensor]:
+        found = {name: fields[name].highest(value).cpu() for name, value in values.items()}
+        passed(sum(map(len, found.values())))
+        return found
 
-    def answers(part: range) -> dict[str, Tensor]:
-        values = _values(network, names, [images[i] for i in part])
-        highest = {name: fields[name].highest(values[name]).cpu() for name in names}
-        passed(len(part) * len(names))
-        return highest
-
-    parts = network.together.passed(names, size, len(images), answers)
-    return {name: torch.cat([part[name] for part in parts]) for name in names}
+    return _passes(network, list(fields), _size(fields), images, highest)
 
 
-def _sharing(network: Network, names: list[str], images: Sequence[MakeImage]) -> list[str]:
+def _sharing(network: Network, fields: Mapping[str, SeenField], images: Sequence[MakeImage]) -> list[str]:
     """Return which layers have the bits that each has alone when they are read together, for some of the images.
 
     Where a layer's value is read, what was one operation, such as a convolution with the normalization behind it, becomes two, and layers
     above round differently.
     """
+    names, size = list(fields), _size(fields)
     if len(names) < 2:
         return []
-    size = images[0]().shape[:2]
     least = min(math.prod(network.shape_of(name, size)) for name in names)
     count = min(len(images), max(_LEAST_IMAGES, -(-_LEAST_VALUES // least)))
     some = [images[len(images) * k // count] for k in range(count)]
 
     def values(layers: list[str]) -> dict[str, Tensor]:
-        parts = network.together.passed(layers, size, count, lambda part: _values(network, layers, [some[i] for i in part]))
-        return {name: torch.cat([part[name] for part in parts]) for name in layers}
+        return _passes(network, layers, size, some, lambda values: values)
 
     try:
         alone = {name: values([name])[name] for name in names}
@@ -92,7 +87,23 @@ def _sharing(network: Network, names: list[str], images: Sequence[MakeImage]) ->
     return []
 
 
-def _values(network: Network, names: Sequence[str], images: Sequence[MakeImage]) -> dict[str, Tensor]:
-    x = torch.stack([network.from_rgb(make()) for make in images])
-    with torch.no_grad():
-        return network.activations(x, names)
+def _size(fields: Mapping[str, SeenField]) -> tuple[int, int]:
+    return next(iter(fields.values())).size
+
+
+def _passes(
+    network: Network,
+    names: Sequence[str],
+    size: tuple[int, int],
+    images: Sequence[MakeImage],
+    taken: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+) -> dict[str, Tensor]:
+    """Return by layer what is taken of its values for all images, in as few passes as fit."""
+
+    def passed(part: range) -> dict[str, Tensor]:
+        x = torch.stack([network.from_rgb(images[i]()) for i in part])
+        with torch.no_grad():
+            return taken(network.activations(x, names))
+
+    parts = network.together.passed(names, size, len(images), passed)
+    return {name: torch.cat([part[name] for part in parts]) for name in names}
